@@ -1,0 +1,106 @@
+"""What holds for every test and doctest: nothing from a network, a cache or an earlier test.
+
+It lies beside ``src`` and ``tests`` so that it covers the doctests of the one and the tests of
+the other.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ipaddress
+import os
+import random
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+SOURCES = Path(__file__).parent / "src"
+
+# huggingface_hub and torch.hub read where their caches are when they are imported, so these are
+# set before any test module is: a test must not pass thanks to weights that lie on one machine.
+_caches = tempfile.mkdtemp(prefix="effcam-test-caches-")
+atexit.register(shutil.rmtree, _caches, ignore_errors=True)
+os.environ["HF_HOME"] = f"{_caches}/huggingface"
+os.environ["HF_HUB_CACHE"] = f"{_caches}/huggingface/hub"
+os.environ["TORCH_HOME"] = f"{_caches}/torch"
+# Python processes that tests start find the same sources as the tests do.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SOURCES), os.getenv("PYTHONPATH")]))
+
+
+class NetworkBlockedError(ConnectionError):
+    """A test that is not marked ``network`` tried to reach another machine.
+
+    It is a ConnectionError so that the code under test behaves as it would without a network.
+    """
+
+
+@pytest.fixture(autouse=True)
+def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets tests reach no other machine, unless they are marked ``network``."""
+    if request.node.get_closest_marker("network"):
+        return
+    monkeypatch.setattr(socket.socket, "connect", _only_local(socket.socket.connect))
+    monkeypatch.setattr(socket.socket, "connect_ex", _only_local(socket.socket.connect_ex))
+    look_up = socket.getaddrinfo
+
+    def look_up_local(host: Any, *args: Any, **kwargs: Any) -> Any:
+        _refuse_remote(host)
+        return look_up(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up_local)
+
+
+def _only_local(connect: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(self: socket.socket, address: Any) -> Any:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            _refuse_remote(address[0])
+        return connect(self, address)
+
+    return guarded
+
+
+def _refuse_remote(host: str | bytes | None) -> None:
+    name = host.decode() if isinstance(host, bytes) else host
+    if name in (None, "", "localhost"):
+        return
+    try:
+        local = ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise NetworkBlockedError(
+            f"a test tried to reach {name!r}: mark it with pytest.mark.network if it must"
+        )
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Starts every test from the same random numbers."""
+    import torch
+
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - third parties draw from the global state
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def doctests_write_elsewhere(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Runs each doctest in an empty folder, since examples save files where they are."""
+    if isinstance(request.node, pytest.DoctestItem):
+        monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def registry_as_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes back what a test or an example registers."""
+    from effcam import registry
+
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))

@@ -1,0 +1,91 @@
+"""How the documentation is built: ``sphinx-build -n -W docs docs/_build/html``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import effcam
+
+if TYPE_CHECKING:
+    from docutils.nodes import Node
+    from sphinx.application import Sphinx
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "effcam"
+author = "The effcam developers"
+copyright = "2026, The effcam developers"
+version = release = effcam.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "examples", "gallery/*.ipynb", "gallery/*.py", "gallery/*.md5"]
+
+html_theme = "furo"
+html_title = "effcam"
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+default_role = "py:obj"
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_class_signature = "mixed"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 90
+napoleon_numpy_docstring = False
+
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+# Where the standard library and third parties are documented is on the network, and the
+# documentation is built without one: their names stay plain text.
+nitpick_ignore_regex = [
+    (
+        r"py:.*",
+        r"(collections|os|pathlib|types|typing|numpy|np|NDArray|PIL|Image|torch|nn)(\..*)?",
+    ),
+]
+# Aliases in signatures; the description of the argument says what they stand for.
+nitpick_ignore = [("py:class", name) for name in ("ImageLike", "Models", "State", "Target")]
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"plot_",
+    "image_scrapers": ("picture_scraper",),
+    "capture_repr": ("_repr_html_", "__repr__"),
+    "ignore_repr_types": r"PIL\.",
+    "download_all_examples": False,
+    "show_memory": False,
+    "write_computation_times": False,
+    "abort_on_example_error": True,
+}
+
+
+def public_name(app: Sphinx, env: Any, node: Any, content: Node) -> Node | None:
+    """Returns the reference to where a public name is described.
+
+    Signatures name the module that defines a class, ``effcam.result.Comparison``; it is described
+    where its users find it, as ``effcam.Comparison``.
+    """
+    package, _, rest = str(node.get("reftarget", "")).partition(".")
+    name = rest.rpartition(".")[2]
+    if node.get("refdomain") != "py" or package != "effcam" or name not in effcam.__all__:
+        return None
+    found: Node | None = env.get_domain("py").resolve_xref(
+        env, node["refdoc"], app.builder, "obj", f"effcam.{name}", node, content
+    )
+    return found
+
+
+def setup(app: Sphinx) -> None:
+    """Sphinx calls this."""
+    app.connect("missing-reference", public_name)

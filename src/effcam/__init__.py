@@ -1,0 +1,75 @@
+"""Shows, side by side, what image classifiers look at, and measures how far they differ.
+
+>>> import effcam
+>>> comparison = effcam.compare("photos/", ["resnet50", "efficientnet_b0"])  # doctest: +SKIP
+>>> comparison.save("compare.gif")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from effcam import errors, images
+    from effcam.api import compare
+    from effcam.errors import EffcamError
+    from effcam.explanation import Explanation
+    from effcam.model import Model, load_model
+    from effcam.preprocess import Box, Preprocess
+    from effcam.registry import DEFAULT_MODELS, ModelSpec, register_model
+    from effcam.result import Comparison
+    from effcam.zoo import list_models
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "DEFAULT_MODELS",
+    "Box",
+    "Comparison",
+    "EffcamError",
+    "Explanation",
+    "Model",
+    "ModelSpec",
+    "Preprocess",
+    "__version__",
+    "compare",
+    "errors",
+    "images",
+    "list_models",
+    "load_model",
+    "register_model",
+]
+
+# Where each public name lives. They are loaded when first used, so that importing effcam takes
+# milliseconds and not the seconds of torch.
+_HOMES = {
+    "DEFAULT_MODELS": "registry",
+    "Box": "preprocess",
+    "Comparison": "result",
+    "EffcamError": "errors",
+    "Explanation": "explanation",
+    "Model": "model",
+    "ModelSpec": "registry",
+    "Preprocess": "preprocess",
+    "compare": "api",
+    "list_models": "zoo",
+    "load_model": "model",
+    "register_model": "registry",
+}
+_MODULES = ("errors", "images")
+
+
+def __getattr__(name: str) -> object:
+    """Loads a public name when it is first asked for (PEP 562)."""
+    if name in _MODULES:
+        return import_module(f"effcam.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'effcam' has no attribute {name!r}")
+    value = getattr(import_module(f"effcam.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,332 @@
+"""One call: images and models in, a `Comparison` out."""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from effcam.cam import Cams, check_methods, compute_cams, compute_probabilities
+from effcam.errors import ArgumentError, ImageError, LayerError, ModelError, TargetError
+from effcam.explanation import Explanation
+from effcam.images import ImageLike, ImageRef, cached_opener, iter_images
+from effcam.model import Model, ModelLike, check_weights, load_model
+from effcam.preprocess import Box, Preprocess
+from effcam.registry import DEFAULT_MODELS, ModelSpec
+from effcam.result import Comparison, Skipped
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+Target: TypeAlias = int | str | Sequence[int | str] | None
+Models: TypeAlias = ModelLike | Sequence[ModelLike] | Mapping[str, ModelLike]
+
+Bar: TypeAlias = "tqdm[Any]"
+
+CONSENSUS = "consensus"
+
+
+def compare(
+    images: ImageLike | Iterable[ImageLike],
+    models: Models = DEFAULT_MODELS,
+    *,
+    method: str | Sequence[str] = "gradcam",
+    target: Target = None,
+    view: Literal["model", "whole"] = "model",
+    size: int | None = None,
+    batch_size: int = 16,
+    device: str | torch.device | None = None,
+    on_error: Literal["raise", "skip"] = "raise",
+    progress: bool | None = None,
+) -> Comparison:
+    """Returns what each model looked at in each image.
+
+    Models run one after another and each is freed before the next is loaded. A model of the
+    caller's own comes back exactly as it was.
+
+    Args:
+        images: A file, a folder, a glob, a PIL image, an array ((height, width), or with 1, 3 or
+            4 channels first or last; uint8, or floats in [0, 1]), a tensor likewise, a batch of
+            these, or any iterable of all that.
+        models: A name, a `ModelSpec`, an ``nn.Module`` or a `Model`; several of these; or a
+            mapping of column labels to them.
+        method: One or several of ``gradcam``, ``gradcam++``, ``hirescam``, ``xgradcam``,
+            ``layercam``, ``gradcamelementwise``, ``eigengradcam``, ``eigencam`` (which share one
+            pass), ``scorecam``, ``ablationcam`` (which run the model once a channel).
+        target: The class to explain: ``None`` is each model's own most probable one; an index or
+            a label; ``"consensus"``, the class of the highest mean probability over the models,
+            which takes a second pass; or one index or label an image.
+        view: ``"model"`` shows each model what its weights were made for, crop and all;
+            ``"whole"`` squashes the whole image to the model's input.
+        size: The input size in px, instead of each model's own.
+        batch_size: How many images run at once.
+        device: Where to run models that are built here; ``None`` takes a GPU if there is one.
+        on_error: What a bad image does: ``"raise"``, or ``"skip"`` it and list it in
+            `Comparison.skipped`.
+        progress: Whether to show a progress bar; ``None`` shows it on a terminal.
+
+    Raises:
+        ImageError: If an image is bad (with ``on_error="raise"``) or none is left.
+        UnknownModelError: If no model has that name.
+        WeightsError: If weights are neither on disk nor can be fetched; names all of them.
+        TargetError: If a class is unknown, ambiguous or out of range.
+        LayerError: If a model has no layer that gives a map.
+        ModelError: If a model cannot be built or run.
+        ArgumentError: If an argument has an impossible value.
+
+    >>> import numpy as np
+    >>> photo = np.random.default_rng(0).random((64, 96, 3))
+    >>> spec = ModelSpec("resnet18", pretrained=False)
+    >>> comparison = compare(photo, spec, size=64, progress=False)
+    >>> cell = comparison[0, "resnet18"]
+    >>> cell.heatmap.shape, cell.region
+    ((2, 2), Box(left=19.928, top=4.0, right=76.072, bottom=60.0))
+    """
+    job = _Job(
+        refs=list(iter_images(images)),
+        columns=_name_columns(models),
+        methods=check_methods(method),
+        view=view,
+        size=size,
+        batch_size=batch_size,
+        device=device,
+        skips=on_error == "skip",
+    )
+    _check_arguments(job, on_error)
+    targets: Sequence[int | str] | None = _check_target(target, len(job.refs))
+    check_weights(job.columns.values())
+    shown = sys.stderr.isatty() if progress is None else progress
+    passes = 2 if target == CONSENSUS else 1
+    total = passes * len(job.columns) * len(job.refs)
+    with tqdm(total=total, unit="image", disable=not shown, leave=False) as bar:
+        if target == CONSENSUS:
+            targets = _find_consensus(job, bar)
+        cells = [cell for label in job.columns for cell in _explain(job, label, targets, bar)]
+    return _assemble(job, cells, target)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Job:
+    """What the passes of one comparison share."""
+
+    refs: list[ImageRef]
+    columns: dict[str, ModelLike]
+    methods: tuple[str, ...]
+    view: str
+    size: int | None
+    batch_size: int
+    device: str | torch.device | None
+    skips: bool
+    skipped: dict[ImageRef, str] = field(default_factory=dict)
+    open: Callable[[ImageRef], Image.Image] = field(default_factory=cached_opener)
+
+    def load(self, label: str) -> Model:
+        """Returns the model of a column, seeing images as this comparison wants it."""
+        model = load_model(self.columns[label], device=self.device)
+        preprocess = model.preprocess
+        if self.size is not None:
+            preprocess = preprocess.with_size(self.size)
+        if self.view == "whole":
+            preprocess = preprocess.whole()
+        return replace(model, preprocess=preprocess)
+
+    def batches(self, model: Model) -> Iterator[_Batch]:
+        """Yields the readable images in batches, as the model's input."""
+        for start in range(0, len(self.refs), self.batch_size):
+            batch = _Batch()
+            for position in range(start, min(start + self.batch_size, len(self.refs))):
+                self._add(batch, position, model.preprocess)
+            if batch.positions:
+                yield batch
+
+    def _add(self, batch: _Batch, position: int, preprocess: Preprocess) -> None:
+        ref = self.refs[position]
+        if ref in self.skipped:
+            return
+        try:
+            image = self.open(ref)
+        except ImageError as error:
+            if not self.skips:
+                raise
+            self.skipped[ref] = str(error)
+            return
+        tensor, region = preprocess(image)
+        batch.positions.append(position)
+        batch.sizes.append(image.size)
+        batch.regions.append(region)
+        batch.tensors.append(tensor)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Some images as a model's input, with their positions, sizes and regions."""
+
+    positions: list[int] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    regions: list[Box] = field(default_factory=list)
+    tensors: list[torch.Tensor] = field(default_factory=list)
+
+
+def _explain(
+    job: _Job, label: str, targets: Sequence[int | str] | None, bar: Bar
+) -> Iterator[Explanation]:
+    """Yields the cells of one model, method by method within each batch."""
+    bar.set_description(f"loading {label}")
+    model = job.load(label)
+    wanted = None if targets is None else [model.find_class(target) for target in targets]
+    bar.set_description(label)
+    for batch in job.batches(model):
+        picked = None if wanted is None else [wanted[position] for position in batch.positions]
+        with _naming(model):
+            cams = compute_cams(model, torch.stack(batch.tensors), job.methods, picked)
+        yield from _cells(job, label, model, batch, cams)
+        bar.update(len(batch.positions))
+
+
+def _cells(job: _Job, label: str, model: Model, batch: _Batch, cams: Cams) -> Iterator[Explanation]:
+    predicted = cams.probabilities.argmax(1)
+    for row, position in enumerate(batch.positions):
+        target, top = int(cams.targets[row]), int(predicted[row])
+        size = batch.sizes[row]
+        for method in job.methods:
+            yield Explanation(
+                image=job.refs[position],
+                column=_column(label, method, job.methods),
+                model=model.name,
+                weights=model.weights,
+                method=method,
+                target_layer=model.target_layer,
+                target=target,
+                label=model.labels[target],
+                probability=float(cams.probabilities[row, target]),
+                predicted=top,
+                predicted_label=model.labels[top],
+                predicted_probability=float(cams.probabilities[row, top]),
+                heatmap=cams.maps[method][row],
+                size=size,
+                region=batch.regions[row],
+                canvas=model.preprocess.canvas(*size),
+                state=cams.states[method][row],
+            )
+
+
+def _find_consensus(job: _Job, bar: Bar) -> list[int]:
+    """Returns the class of the highest mean probability over the models, for each image."""
+    total: NDArray[np.float64] | None = None
+    first: Model | None = None
+    for label in job.columns:
+        bar.set_description(f"loading {label}")
+        model = job.load(label)
+        if first is None or total is None:
+            first, total = (
+                replace(model, module=torch.nn.Identity()),
+                np.zeros((len(job.refs), model.num_classes)),
+            )
+        elif model.labels != first.labels:
+            raise TargetError(
+                f"target='consensus' needs models of the same classes: {first.name} has "
+                f"{first.num_classes}, {model.name} has {model.num_classes} or other ones"
+            )
+        bar.set_description(f"{label}: consensus")
+        for batch in job.batches(model):
+            with _naming(model):
+                total[batch.positions] += compute_probabilities(model, torch.stack(batch.tensors))
+            bar.update(len(batch.positions))
+    return [] if total is None else [int(each) for each in total.argmax(1)]
+
+
+def _assemble(job: _Job, cells: list[Explanation], target: Target) -> Comparison:
+    """Returns the comparison of all cells, brought into row order."""
+    refs = tuple(ref for ref in job.refs if ref not in job.skipped)
+    skipped = tuple(Skipped(ref.name, reason) for ref, reason in job.skipped.items())
+    if not refs:
+        raise ImageError(f"none of the {len(skipped)} images can be read: {skipped[0].reason}")
+    columns = tuple(
+        _column(label, method, job.methods) for label in job.columns for method in job.methods
+    )
+    placed = {(cell.image, cell.column): cell for cell in cells}
+    settings = {
+        "method": list(job.methods),
+        "target": target if target is None or isinstance(target, int | str) else list(target),
+        "view": job.view,
+        "size": job.size,
+    }
+    ordered = tuple(placed[ref, column] for ref in refs for column in columns)
+    return Comparison(refs, columns, ordered, skipped, settings)
+
+
+@contextmanager
+def _naming(model: Model) -> Iterator[None]:
+    """Puts the model's name before what goes wrong while it runs."""
+    try:
+        yield
+    except (LayerError, ModelError) as error:
+        raise type(error)(f"{model.name}: {error}") from error
+
+
+def _column(label: str, method: str, methods: Sequence[str]) -> str:
+    return label if len(methods) == 1 else f"{label} {method}"
+
+
+def _name_columns(models: Models) -> dict[str, ModelLike]:
+    """Returns the models by unique column labels."""
+    if isinstance(models, Mapping):
+        named = [(str(label), model) for label, model in models.items()]
+    else:
+        several = [models] if isinstance(models, ModelLike) else list(models)
+        named = [(_own_label(model), model) for model in several]
+    if not named:
+        raise ArgumentError("there are no models to compare")
+    columns: dict[str, ModelLike] = {}
+    for label, model in named:
+        again = sum(taken == label or taken.startswith(f"{label} (") for taken in columns)
+        columns[f"{label} ({again + 1})" if again else label] = model
+    return columns
+
+
+def _own_label(model: ModelLike) -> str:
+    if isinstance(model, str):
+        return model
+    return model.name if isinstance(model, Model | ModelSpec) else type(model).__name__
+
+
+def _check_arguments(job: _Job, on_error: str) -> None:
+    if not job.refs:
+        raise ImageError("there are no images to compare")
+    if job.view not in ("model", "whole"):
+        raise ArgumentError(f"view must be 'model' or 'whole', not {job.view!r}")
+    if on_error not in ("raise", "skip"):
+        raise ArgumentError(f"on_error must be 'raise' or 'skip', not {on_error!r}")
+    for name, value in (("size", job.size), ("batch_size", job.batch_size)):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ArgumentError(f"{name} must be a whole number from 1, not {value!r}")
+
+
+def _check_target(target: Target, count: int) -> list[int | str] | None:
+    """Returns one target an image, ``None`` for each model's own."""
+    if target is None:
+        return None
+    if isinstance(target, str):
+        return [target] * count
+    if isinstance(target, Sequence | np.ndarray | torch.Tensor) and np.ndim(target) == 1:
+        if len(target) != count:
+            raise TargetError(f"there are {len(target)} targets for {count} images: give one each")
+        return [each if isinstance(each, str) else _whole(each) for each in target]
+    return [_whole(target)] * count
+
+
+def _whole(target: object) -> int:
+    try:
+        return operator.index(target)  # type: ignore[arg-type]  # what it refuses is the point
+    except TypeError as error:
+        raise TargetError(
+            f"a target is a class index, a label, 'consensus' or None, not {target!r}"
+        ) from error

@@ -1,0 +1,159 @@
+"""A user's own weights: read without running code, unwrapped, and fitted to a module."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from effcam.errors import WeightsError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+# Averaged weights go first: who keeps them evaluates with them.
+WRAPPERS = (
+    "state_dict_ema",
+    "model_ema",
+    "ema_state_dict",
+    "ema",
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "module",
+)
+PREFIXES = ("module.", "_orig_mod.")
+SHOWN = 3
+
+
+def read_checkpoint(path: str | PathLike[str]) -> dict[str, torch.Tensor]:
+    """Returns the state dict in a file, on the CPU, without wrapping dicts and prefixes.
+
+    ``.safetensors`` files are read as such, all others by ``torch.load(weights_only=True)``,
+    which refuses whatever could run code.
+
+    Args:
+        path: The file.
+
+    Raises:
+        WeightsError: If the file is missing, damaged, holds code, or holds no state dict.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise WeightsError(f"checkpoint {str(path)!r} does not exist or is not a file")
+    state = _unwrap(_read(file))
+    if not state:
+        raise WeightsError(
+            f"checkpoint {str(path)!r} holds no state dict: expected tensors by name, as "
+            "torch.save(model.state_dict(), path) writes them, plain or under one of "
+            + ", ".join(WRAPPERS)
+        )
+    return _strip(state)
+
+
+def _read(file: Path) -> object:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"checkpoint {str(file)!r} holds more than tensors and was not opened, because such a "
+            "file can run code. Save the weights alone: torch.save(model.state_dict(), path), or "
+            "safetensors.torch.save_file"
+        ) from error
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise WeightsError(f"checkpoint {str(file)!r} cannot be read: {reason}") from error
+
+
+def _unwrap(content: object) -> dict[str, torch.Tensor]:
+    import torch
+
+    if not isinstance(content, Mapping):
+        return {}
+    for wrapper in WRAPPERS:
+        inner = content.get(wrapper)
+        if isinstance(inner, Mapping) and (state := _unwrap(inner)):
+            return state
+    tensors = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    # Others' files keep counters and settings beside the tensors.
+    return cast("dict[str, torch.Tensor]", tensors)
+
+
+def _strip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    averaged = {name: value for name, value in state.items() if name != "n_averaged"}
+    for prefix in PREFIXES:
+        if averaged and all(name.startswith(prefix) for name in averaged):
+            return _strip({name.removeprefix(prefix): each for name, each in averaged.items()})
+    return averaged if len(averaged) < len(state) else state
+
+
+def count_classes(state: Mapping[str, torch.Tensor], module: nn.Module, classes: int) -> int:
+    """Returns how many classes a checkpoint's head has, given a module whose head has ``classes``.
+
+    The head is told by what differs: tensors that fit but for their first dimension, which in
+    the module is the number of classes.
+
+    Args:
+        state: The checkpoint's tensors.
+        module: A module of the same architecture.
+        classes: The module's number of classes.
+    """
+    own = module.state_dict()
+    counts = {
+        tensor.shape[0]
+        for name, tensor in state.items()
+        if name in own
+        and tensor.ndim == own[name].ndim > 0
+        and tensor.shape[1:] == own[name].shape[1:]
+        and own[name].shape[0] == classes != tensor.shape[0]
+    }
+    return counts.pop() if len(counts) == 1 else classes
+
+
+def fit(state: Mapping[str, torch.Tensor], module: nn.Module, *, file: str, model: str) -> None:
+    """Loads a state dict into a module, all of it or, if anything does not fit, nothing.
+
+    Args:
+        state: The checkpoint's tensors.
+        module: The module.
+        file: What the checkpoint is called, for the message.
+        model: What the model is called, for the message.
+
+    Raises:
+        WeightsError: If keys are missing, unexpected, or of another shape; names the first.
+    """
+    own = module.state_dict()
+    missing = [name for name in own if name not in state]
+    unexpected = [name for name in state if name not in own]
+    reshaped = [
+        f"{name} {tuple(state[name].shape)} for {tuple(own[name].shape)}"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    faults = [
+        _fault("missing", missing),
+        _fault("unexpected", unexpected),
+        _fault("of another shape", reshaped),
+    ]
+    if any(faults):
+        raise WeightsError(
+            f"checkpoint {file!r} does not fit {model}: {'; '.join(filter(None, faults))}"
+        )
+    module.load_state_dict(dict(state), strict=True)
+
+
+def _fault(kind: str, names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{len(names)} {kind}: {', '.join(names[:SHOWN])}{more}"

@@ -1,0 +1,336 @@
+"""The command line: ``effcam compare``, ``effcam models``.
+
+Heavy modules are imported by the command that needs them, so that ``effcam --help`` is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from effcam import __version__
+from effcam.errors import ArgumentError, EffcamError, UnknownModelError
+from effcam.registry import DEFAULT_MODELS, ModelSpec
+
+if TYPE_CHECKING:
+    from effcam.preprocess import Preprocess
+    from effcam.result import Comparison
+
+FAILED, INTERRUPTED = 1, 130
+DEFAULT_OUTPUT = "compare.gif"
+EXAMPLES = """\
+examples:
+  effcam compare photos/ -m resnet50 -m efficientnet_b0 -o compare.gif -o compare.png
+  effcam compare cat.jpg dog.jpg --target "tabby" --method layercam
+  effcam compare photos/ -m mine=resnet18 --checkpoint mine=best.pt --view whole
+  effcam models 'efficientnet*'
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code of a command line: 0 done, 1 failed, 2 misused, 130 interrupted."""
+    options = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], None] = options.run
+    try:
+        run(options)
+    except EffcamError as error:
+        print(f"effcam: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("effcam: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has gone; what is left of it has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="effcam",
+        description="Shows, side by side, what image classifiers look at.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"effcam {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_compare(commands)
+    _add_models(commands)
+    return parser
+
+
+def _add_compare(commands: Any) -> None:
+    parser = commands.add_parser(
+        "compare",
+        help="compare what models look at in images",
+        description="Compares what models look at in images, and writes pictures and tables.",
+    )
+    parser.set_defaults(run=_compare)
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="an image, a folder or a glob")
+    parser.add_argument(
+        "-m",
+        "--model",
+        action="append",
+        default=[],
+        dest="models",
+        metavar="[LABEL=]NAME",
+        help="a model by name (see 'effcam models'), or your own as package.module:function, which "
+        f"returns it; repeatable; without any: {', '.join(DEFAULT_MODELS)}",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        action="append",
+        default=[],
+        dest="outputs",
+        metavar="FILE",
+        help="a file to write, in the format its suffix names: .gif .webp (a frame an image), "
+        f".png .jpg (one grid), .csv .json .npz; repeatable; default {DEFAULT_OUTPUT}",
+    )
+    parser.add_argument(
+        "--target", help="the class to explain: an index, a label or 'consensus'; default: top-1"
+    )
+    parser.add_argument(
+        "--method",
+        action="append",
+        default=[],
+        dest="methods",
+        help="gradcam (default), gradcam++, hirescam, xgradcam, layercam, gradcamelementwise, "
+        "eigencam, eigengradcam, scorecam or ablationcam; repeatable",
+    )
+    parser.add_argument("--view", choices=("model", "whole"), default="model", help=_VIEW_HELP)
+    parser.add_argument("--size", type=int, help="one input size in px for all models")
+    parser.add_argument(
+        "--device", help="where to run: cpu, cuda, cuda:1, mps; default: a GPU if any"
+    )
+    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="default 16")
+    parser.add_argument(
+        "--weights",
+        choices=("published", "none"),
+        default="published",
+        help="'none' compares untrained models, whose heat means nothing",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="local weights for the model of that label or name; repeatable",
+    )
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME:KEY=VALUE",
+        help="an argument for a model's constructor, as mine:num_classes=5; repeatable",
+    )
+    parser.add_argument(
+        "--preprocess",
+        action="append",
+        default=[],
+        metavar="NAME:KEY=VALUE",
+        help="a model's own size, resize, mode, interpolation, mean or std, as mine:mean=0.5; "
+        "repeatable",
+    )
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="carry on without unreadable images"
+    )
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    loudness.add_argument("-v", "--verbose", action="store_true", help="print a line for each cell")
+
+
+_VIEW_HELP = (
+    "'model' (default) shows each model what its weights were made for, crop and all; 'whole' "
+    "squashes the whole image to the model's input"
+)
+
+
+def _add_models(commands: Any) -> None:
+    parser = commands.add_parser(
+        "models",
+        help="list the models that are known by name",
+        description="Lists the names that 'effcam compare -m' knows, one a line.",
+    )
+    parser.set_defaults(run=_list_models)
+    parser.add_argument("pattern", nargs="?", default="*", help="a glob, as 'resnet*'")
+    parser.add_argument("--source", help="only those of timm, torchvision or registered")
+    parser.add_argument(
+        "--pretrained",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="list each set of published weights; or the models that have none",
+    )
+
+
+def _compare(options: argparse.Namespace) -> None:
+    specs = _specs(options)
+    outputs = [Path(output) for output in options.outputs or [DEFAULT_OUTPUT]]
+    from effcam.api import compare
+    from effcam.result import check_output
+
+    for output in outputs:
+        check_output(output)
+    if not options.verbose:
+        # Libraries' remarks on their own future are not the reader's.
+        warnings.simplefilter("ignore")
+    comparison = compare(
+        options.paths,
+        specs,
+        method=options.methods or "gradcam",
+        target=_target(options.target),
+        view=options.view,
+        size=options.size,
+        batch_size=options.batch_size,
+        device=options.device,
+        on_error="skip" if options.skip_bad else "raise",
+        progress=False if options.quiet else None,
+    )
+    saved = [comparison.save(output) for output in outputs]
+    if not options.quiet:
+        _report(comparison, saved, verbose=options.verbose)
+
+
+def _report(comparison: Comparison, saved: Sequence[Path], *, verbose: bool) -> None:
+    if verbose:
+        for cell in comparison:
+            print(
+                f"{cell.image.name}\t{cell.column}\t{cell.predicted_label}\t"
+                f"{cell.predicted_probability:.3f}\t{cell.target_layer}\t{cell.state}"
+            )
+    for skipped in comparison.skipped:
+        print(f"effcam: skipped {skipped.reason}", file=sys.stderr)
+    untrained = [label for label in comparison.columns if comparison[0, label].weights == "random"]
+    if untrained:
+        print(
+            f"effcam: {', '.join(untrained)}: random weights, so the heat means nothing",
+            file=sys.stderr,
+        )
+    size = f"{_count(comparison.images, 'image')} x {_count(comparison.columns, 'column')}"
+    for path in saved:
+        print(f"wrote {path} ({size})")
+
+
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}" + ("" if len(things) == 1 else "s")
+
+
+def _list_models(options: argparse.Namespace) -> None:
+    from effcam.zoo import list_models
+
+    names = list_models(options.pattern, source=options.source, pretrained=options.pretrained)
+    if not names:
+        raise UnknownModelError(f"no model's name matches {options.pattern!r}")
+    print("\n".join(names))
+
+
+def _target(text: str | None) -> int | str | None:
+    if text is None:
+        return None
+    return int(text) if text.lstrip("+-").isdecimal() else text
+
+
+def _specs(options: argparse.Namespace) -> dict[str, ModelSpec]:
+    """Returns the models by label, with what the other options say of each."""
+    named = dict(DEFAULT_MODELS)
+    if options.models:
+        pairs = [_split_label(text) for text in options.models]
+        named = dict(pairs)
+        if len(named) < len(pairs):
+            raise ArgumentError("two models have the same label; name one with -m LABEL=NAME")
+    checkpoints = dict(
+        _find_label(*_split(text, "=", "--checkpoint NAME=FILE"), named)
+        for text in options.checkpoint
+    )
+    arguments = _settings(options.option, "--option", named)
+    preprocesses = _settings(options.preprocess, "--preprocess", named)
+    specs = {}
+    for label, name in named.items():
+        constructor = _import(name)
+        specs[label] = ModelSpec(
+            name if constructor is None else label,
+            constructor=constructor,
+            checkpoint=checkpoints.get(label),
+            preprocess=_preprocess(preprocesses[label]),
+            pretrained=options.weights == "published",
+            options=arguments[label],
+        )
+    return specs
+
+
+def _preprocess(values: dict[str, Any]) -> Preprocess | None:
+    if not values:
+        return None
+    from effcam.preprocess import Preprocess
+
+    try:
+        return Preprocess(**values)
+    except TypeError as error:
+        known = ", ".join(Preprocess.__dataclass_fields__)
+        raise ArgumentError(f"--preprocess knows {known}: {error}") from error
+
+
+def _import(name: str) -> Callable[..., Any] | None:
+    """Returns the function that ``package.module:function`` names, ``None`` for other names."""
+    module, colon, attribute = name.partition(":")
+    parts = [*module.split("."), attribute]
+    if not colon or module in ("timm", "torchvision") or not all(map(str.isidentifier, parts)):
+        return None
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return cast("Callable[..., Any]", getattr(import_module(module), attribute))
+    except (ImportError, AttributeError) as error:
+        raise UnknownModelError(f"{name!r} cannot be imported: {error}") from error
+    finally:
+        sys.path.pop(0)
+
+
+def _settings(texts: Sequence[str], flag: str, named: dict[str, str]) -> dict[str, dict[str, Any]]:
+    settings: dict[str, dict[str, Any]] = {label: {} for label in named}
+    form = f"{flag} NAME:KEY=VALUE"
+    for text in texts:
+        owner, setting = _split(text, ":", form, last=True)
+        label, setting = _find_label(owner, setting, named)
+        key, value = _split(setting, "=", form)
+        settings[label][key.replace("-", "_")] = _value(value)
+    return settings
+
+
+def _value(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _split_label(text: str) -> tuple[str, str]:
+    label, separator, name = text.partition("=")
+    return (label, name) if separator else (text, text)
+
+
+def _split(text: str, separator: str, form: str, *, last: bool = False) -> tuple[str, str]:
+    """Returns the two halves of ``text``; a name may hold the separator, as timm:resnet18 does."""
+    head, found, tail = text.partition(separator)
+    if last:
+        head, found, tail = text.partition("=")[0].rpartition(separator)
+        tail += text[len(head) + len(found) + len(tail) :]
+    if not (head and found and tail):
+        raise ArgumentError(f"{text!r} is not of the form {form}")
+    return head, tail
+
+
+def _find_label(owner: str, value: str, named: dict[str, str]) -> tuple[str, str]:
+    """Returns the label of the model that ``owner`` means by label or by name, with the value."""
+    labels = [label for label, name in named.items() if owner in (label, name)]
+    if not labels:
+        raise ArgumentError(f"{owner!r} is none of the models to compare: {', '.join(named)}")
+    return labels[0], value

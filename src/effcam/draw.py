@@ -1,0 +1,352 @@
+"""Pixels to pixels: heat on a photo, marks on a photo, text that fits its place.
+
+Pictures come in and go out as ``PIL.Image.Image``; they are never changed in place. Lengths are
+in pixels. Text is laid out glyph by glyph from left to right, in DejaVu Sans (Latin, Greek,
+Cyrillic and more); a character that the font lacks shows as its box.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from effcam.errors import ArgumentError, did_you_mean
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RGB: TypeAlias = tuple[int, int, int]
+
+FULL_AT = 0.5
+"""The heat in [0, 1] from which on a colour is as opaque as ``alpha`` allows."""
+ELLIPSIS = "\u2026"
+NO_BREAK = "\u00a0"
+MIN_FONT = 8
+"""The smallest font size in px; smaller text is shortened instead."""
+LONGEST_TEXT = 1000
+"""Characters of a text that are laid out at all: far more than a cell can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """The colours of a page and of the text on it."""
+
+    page: RGB
+    text: RGB
+    muted: RGB
+
+
+THEMES = {
+    "light": Theme(page=(255, 255, 255), text=(20, 20, 20), muted=(92, 92, 92)),
+    "dark": Theme(page=(14, 14, 16), text=(255, 255, 255), muted=(178, 178, 182)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of text, known to fit its place."""
+
+    text: str
+    size: int
+    bold: bool = False
+    muted: bool = False
+
+    @property
+    def height(self) -> int:
+        """The height in px."""
+        return line_height(self.size)
+
+
+@lru_cache(maxsize=32)
+def colormap_table(name: str) -> NDArray[np.uint8]:
+    """Returns the colours of a matplotlib colour map, (256, 3) uint8, read-only.
+
+    Raises:
+        ArgumentError: If matplotlib has no colour map of that name.
+
+    >>> colormap_table("gray")[[0, 255]].tolist()
+    [[0, 0, 0], [255, 255, 255]]
+    """
+    import matplotlib
+
+    if name not in matplotlib.colormaps:
+        near = did_you_mean(str(name), matplotlib.colormaps)
+        raise ArgumentError(
+            f"no colour map is called {name!r}.{near} list(matplotlib.colormaps) has them all."
+        )
+    colours = matplotlib.colormaps[name](np.linspace(0, 1, 256), bytes=True)
+    table = np.ascontiguousarray(colours[:, :3], dtype=np.uint8)
+    table.setflags(write=False)
+    return table
+
+
+@lru_cache(maxsize=32)
+def _opacity(alpha: float) -> list[int]:
+    """Returns the opacity, 0 to 255, of each of 256 strengths of heat."""
+    ramp = np.minimum(np.linspace(0, 1, 256) / FULL_AT, 1)
+    # The smooth step has no slope at either end, so neither the faint rim of a spot nor the
+    # place where its opacity settles shows as an edge that is not in the heat.
+    return [round(255 * alpha * float(t * t * (3 - 2 * t))) for t in ramp]
+
+
+def overlay(
+    photo: Image.Image,
+    heat: NDArray[np.float32],
+    *,
+    alpha: float = 0.5,
+    colormap: str = "turbo",
+) -> Image.Image:
+    """Returns the photo, (W, H) RGB, with heat in colour on it, opaque as far as it is strong.
+
+    Without heat the photo shows untouched; from half of the full heat on, the colour has the
+    opacity `alpha`. A pixel depends on nothing but its own photo and heat, so overlays compare.
+
+    Args:
+        photo: The photo, W x H; other modes than RGB are converted.
+        heat: (H, W) float32 in [0, 1]; what lies outside is clipped.
+        alpha: Opacity of strong heat, in [0, 1]; 0 returns the photo's own pixels.
+        colormap: Any matplotlib colour map.
+
+    Raises:
+        ArgumentError: If sizes differ, heat is not finite, or `alpha` or `colormap` is unknown.
+    """
+    if not 0 <= alpha <= 1:
+        raise ArgumentError(f"alpha is an opacity from 0 to 1, not {alpha!r}.")
+    if heat.shape != (photo.height, photo.width):
+        raise ArgumentError(
+            f"heat of shape {heat.shape} does not cover a photo of {photo.width} x {photo.height} "
+            f"px: it must have shape {(photo.height, photo.width)}."
+        )
+    if not np.isfinite(heat).all():
+        raise ArgumentError("heat holds values that are not finite; draw a badge instead.")
+    # Tables and blends by Pillow on 8-bit planes take a tenth of the time of float arrays.
+    strength = Image.fromarray(np.rint(np.clip(heat, 0, 1) * 255).astype(np.uint8))
+    colours = strength.copy()
+    colours.putpalette(colormap_table(colormap).tobytes())
+    mask = strength.point(_opacity(float(alpha)))
+    return Image.composite(colours.convert("RGB"), photo.convert("RGB"), mask)
+
+
+@lru_cache(maxsize=32)
+def _hatch(width: int, height: int) -> Image.Image:
+    """Returns soft diagonal stripes as a mask of mode L."""
+    period = max(6.0, min(width, height) / 26)
+    y, x = np.ogrid[:height, :width]
+    distance = np.abs((x + y) % period - period / 2) / math.sqrt(2)
+    strokes = np.clip(0.5 + period / 12 - distance, 0, 1)
+    return Image.fromarray(np.rint(strokes * 70).astype(np.uint8))
+
+
+def _dimmed(picture: Image.Image) -> Image.Image:
+    """Returns the picture grey, flat and rather dark, whether it was dark or light."""
+    grey = picture.convert("L").point([round(40 + 0.36 * value) for value in range(256)])
+    return grey.convert("RGB")
+
+
+def shade_outside(picture: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
+    """Returns the picture with all that lies outside a box greyed, hatched and edged.
+
+    Args:
+        picture: The picture; other modes than RGB are converted.
+        box: Left, top, right, bottom in px of the picture; rounded to whole pixels. Inside it no
+            pixel changes.
+
+    Raises:
+        ArgumentError: If the box is not finite, or ends before it starts.
+    """
+    if not all(map(math.isfinite, box)) or box[2] < box[0] or box[3] < box[1]:
+        raise ArgumentError(f"a box is left, top, right, bottom in px, not {box!r}.")
+    inside = picture.convert("RGB")
+    width, height = inside.size
+    left, right = (min(max(round(edge), 0), width) for edge in box[::2])
+    top, bottom = (min(max(round(edge), 0), height) for edge in box[1::2])
+    if (left, top, right, bottom) == (0, 0, width, height):
+        return inside.copy()
+    shaded = _dimmed(inside)
+    shaded.paste((210, 210, 210), mask=_hatch(width, height))
+    if right > left and bottom > top:
+        edge = (left - 1, top - 1, right, bottom)
+        ImageDraw.Draw(shaded).rectangle(edge, outline=(235, 235, 235))
+        shaded.paste(inside.crop((left, top, right, bottom)), (left, top))
+    return shaded
+
+
+def badge(picture: Image.Image, text: str) -> Image.Image:
+    """Returns the picture greyed, with a short text on a plate in its middle.
+
+    The text shrinks and wraps to fit, and is shortened where even that does not do.
+    """
+    dimmed = _dimmed(picture)
+    width, height = dimmed.size
+    size = min(max(round(min(width, height) / 13), MIN_FONT + 1), 30)
+    pad = max(2, round(size * 0.55))
+    most = max(1, min(4, (height - 2 * pad) // line_height(size)))
+    lines = fit_text(text, Line("", size), max(1, width - 2 * pad), most)
+    plate_width = min(width, max(ink(line).width for line in lines) + 2 * pad)
+    plate_height = min(height, sum(line.height for line in lines) + 2 * pad)
+    left, top = (width - plate_width) // 2, (height - plate_height) // 2
+    plate = Image.new("L", (4 * plate_width, 4 * plate_height))
+    corners = (0, 0, plate.width - 1, plate.height - 1)
+    ImageDraw.Draw(plate).rounded_rectangle(corners, radius=2 * size, fill=225)
+    dimmed.paste((18, 18, 20), (left, top), plate.reduce(4))
+    put_text(dimmed, lines, (left, top + pad), plate_width, THEMES["dark"])
+    return dimmed
+
+
+def fit(photo: Image.Image, width: int, height: int | None = None) -> Image.Image:
+    """Returns the photo as large as fits `width` x `height` px, its proportions kept.
+
+    Args:
+        photo: The photo; other modes than RGB are converted.
+        width: The width in px that the photo must not exceed.
+        height: The height in px that it must not exceed; None sets no limit.
+    """
+    scale = width / photo.width
+    if height is not None:
+        scale = min(scale, height / photo.height)
+    size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
+    if size == photo.size:
+        return photo.convert("RGB")
+    filtered = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC
+    return photo.convert("RGB").resize(size, filtered, reducing_gap=3.0)
+
+
+def line_height(size: int) -> int:
+    """Returns the height of a line of text of a font size, both in px."""
+    return math.ceil(size * 1.25)
+
+
+@lru_cache(maxsize=64)
+def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
+    import matplotlib
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    path = Path(matplotlib.get_data_path(), "fonts", "ttf", name)
+    # The basic engine is part of every Pillow, so that a sheet looks the same everywhere.
+    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def measure_text(text: str, like: Line) -> int:
+    """Returns how wide a text is in px in the font of a line."""
+    # One px more on either side holds the ink that leans out of its advance, as in "j".
+    return math.ceil(_font(like.size, like.bold).getlength(text)) + 2
+
+
+@lru_cache(maxsize=1024)
+def ink(line: Line) -> Image.Image:
+    """Returns a line's ink as a mask of mode L, one line high: what it clips cannot overlap."""
+    mask = Image.new("L", (measure_text(line.text, line), line.height))
+    baseline = round(line.size * 0.98)
+    font = _font(line.size, line.bold)
+    ImageDraw.Draw(mask).text((1, baseline), line.text, fill=255, font=font, anchor="ls")
+    return mask
+
+
+def _clean(text: str) -> str:
+    """Returns the text on one line, without characters that have no shape of their own."""
+    shown = []
+    for character in unicodedata.normalize("NFC", text[:LONGEST_TEXT]):
+        category = unicodedata.category(character)
+        if character != NO_BREAK and (category[0] == "Z" or category == "Cc"):
+            shown.append(" ")
+        elif category[0] != "C":
+            shown.append(character)
+    return re.sub(" +", " ", "".join(shown)).strip()
+
+
+# Names of models break after their own punctuation: tf_efficientnet_b0.in1k
+_PIECES = re.compile(r"[^ _\-/.,:+]*[_\-/.,:+]+|[^ _\-/.,:+]+| ")
+
+
+def _wrap(pieces: Iterable[str], like: Line, width: int) -> tuple[list[str], bool]:
+    """Returns the pieces in lines no wider than `width`, and whether every piece stayed whole."""
+    lines, line, whole = [], "", True
+    for piece in pieces:
+        if measure_text((line + piece).rstrip(), like) <= width:
+            line += piece
+            continue
+        if line:
+            lines.append(line)
+        line = piece
+        while measure_text(line.rstrip(), like) > width and len(line) > 1:
+            cut = _longest(line, like, width)
+            lines.append(line[:cut])
+            line, whole = line[cut:], False
+    return [*lines, line], whole
+
+
+def _longest(text: str, like: Line, width: int) -> int:
+    """Returns how many characters of the text, at least one, `width` px can hold."""
+    low, high = 1, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (
+            (middle, high) if measure_text(text[:middle], like) <= width else (low, middle - 1)
+        )
+    return low
+
+
+@lru_cache(maxsize=4096)
+def fit_text(text: str, like: Line, width: int, most: int) -> tuple[Line, ...]:
+    """Returns the text on at most `most` lines: as it is, else smaller, else shortened."""
+    text = _clean(text)
+    sizes = [max(MIN_FONT, round(like.size * scale)) for scale in (1.0, 0.92, 0.85)]
+    # A smaller word is easier to read than one that is cut in two.
+    for may_cut, size in itertools.product((False, True), sizes):
+        style = replace(like, size=size)
+        lines, whole = _wrap(_PIECES.findall(text), style, width)
+        if len(lines) <= most and (whole or may_cut):
+            break
+    else:
+        lines = lines if " " in text else _wrap(text, style, width)[0]
+        rest = "".join(lines[most - 1 :])
+        room = width - measure_text(ELLIPSIS, style)
+        lines = [*lines[: most - 1], rest[: _longest(rest, style, room)].rstrip() + ELLIPSIS]
+    return tuple(replace(style, text=line.strip()) for line in lines)
+
+
+def stack_text(texts: Sequence[str], like: Line, width: int, room: int) -> tuple[Line, ...]:
+    """Returns texts below each other on at most `room` lines, each on two where there is room."""
+    spare = room - len(texts)
+    lines: list[Line] = []
+    for place, text in enumerate(texts):
+        style = Line("", like.size, like.bold, muted=place > 0)
+        fitted = fit_text(text, style, width, 2 if spare > 0 else 1)
+        spare -= len(fitted) - 1
+        lines += fitted
+    return tuple(lines)
+
+
+def put_text(
+    page: Image.Image,
+    lines: Sequence[Line],
+    corner: tuple[int, int],
+    width: int,
+    theme: Theme,
+    *,
+    centred: bool = True,
+) -> None:
+    """Draws lines below each other from `corner` on, within `width`."""
+    left, top = corner
+    for line in lines:
+        mask = ink(line)
+        if mask.width > width:
+            mask = mask.crop((0, 0, width, mask.height))
+        indent = (width - mask.width) // 2 if centred else 0
+        page.paste(theme.muted if line.muted else theme.text, (left + indent, top), mask)
+        top += line.height
+
+
+def text_height(lines: Sequence[Line]) -> int:
+    """Returns the height of lines below each other, in px."""
+    return sum(line.height for line in lines)

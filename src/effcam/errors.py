@@ -1,0 +1,78 @@
+"""What can go wrong, as one tree of exceptions.
+
+Every error that effcam raises on purpose is an `EffcamError`, and also the builtin exception
+that it refines, so that both ``except effcam.EffcamError`` and ``except ValueError`` work::
+
+    EffcamError
+    ├── ArgumentError        (ValueError)    an argument has a value that it cannot have
+    ├── ImageError           (ValueError)    an image is missing, broken or ambiguous
+    ├── UnknownModelError    (KeyError)      no model has that name
+    ├── DuplicateModelError  (ValueError)    a model of that name is registered already
+    ├── ModelError           (RuntimeError)  a model cannot be built or run
+    ├── WeightsError         (OSError)       weights cannot be found, fetched, read or fitted
+    ├── LayerError           (ValueError)    a target layer is missing or holds no map
+    ├── TargetError          (ValueError)    a class is unknown, ambiguous or out of range
+    └── OutputError          (OSError)       a result cannot be written
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EffcamError(Exception):
+    """The root of all errors that effcam raises on purpose."""
+
+    def __str__(self) -> str:
+        # KeyError would show the repr of its message, OSError may show an errno.
+        return str(self.args[0]) if self.args else ""
+
+
+class ArgumentError(EffcamError, ValueError):
+    """An argument has a value that it cannot have."""
+
+
+class ImageError(EffcamError, ValueError):
+    """An image is missing, broken, or can be read in more than one way."""
+
+
+class UnknownModelError(EffcamError, KeyError):
+    """No model has that name."""
+
+
+class DuplicateModelError(EffcamError, ValueError):
+    """A model of that name is registered already."""
+
+
+class ModelError(EffcamError, RuntimeError):
+    """A model cannot be built, or does not answer as a classifier does."""
+
+
+class WeightsError(EffcamError, OSError):
+    """Weights cannot be found, fetched, read, or fitted to their model."""
+
+
+class LayerError(EffcamError, ValueError):
+    """A target layer does not exist, or its output is no map of the image."""
+
+
+class TargetError(EffcamError, ValueError):
+    """A class to explain is unknown, ambiguous, or out of range."""
+
+
+class OutputError(EffcamError, OSError):
+    """A result cannot be written where or as it was asked for."""
+
+
+def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
+    """Returns ``" Did you mean 'resnet50'?"``, or an empty string where nothing is close.
+
+    >>> did_you_mean("resnet5", ["resnet50", "vgg16"])
+    " Did you mean 'resnet50'?"
+    """
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=most, cutoff=0.7)
+    if not close:
+        return ""
+    return f" Did you mean {' or '.join(repr(by_folded[match]) for match in close)}?"

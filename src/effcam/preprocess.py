@@ -1,0 +1,282 @@
+"""The tensor that a model sees, and the region of the photo that it came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from effcam.errors import ArgumentError
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+CropMode: TypeAlias = Literal["crop", "squash", "border"]
+
+INTERPOLATIONS = {
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "hamming": Image.Resampling.HAMMING,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+DEFAULT_CROP = 0.875
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels of an image; pixel (0, 0) covers the square from (0, 0) to (1, 1).
+
+    Attributes:
+        left: The x of the left edge, px.
+        top: The y of the top edge, px.
+        right: The x of the right edge, px.
+        bottom: The y of the bottom edge, px.
+
+    >>> Box(-10, 0, 60, 40).clip(50, 40)
+    Box(left=0.0, top=0, right=50, bottom=40)
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        """The width in px."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        """The height in px."""
+        return self.bottom - self.top
+
+    def as_tuple(self) -> tuple[float, float, float, float]:
+        """Returns (left, top, right, bottom) in px."""
+        return self.left, self.top, self.right, self.bottom
+
+    def scale(self, x: float, y: float) -> Box:
+        """Returns the box in an image that is ``x`` times as wide and ``y`` times as tall."""
+        return Box(self.left * x, self.top * y, self.right * x, self.bottom * y)
+
+    def clip(self, width: float, height: float) -> Box:
+        """Returns the part of the box that lies in an image of ``width`` by ``height`` px."""
+        return Box(
+            max(self.left, 0.0),
+            max(self.top, 0.0),
+            min(self.right, width),
+            min(self.bottom, height),
+        )
+
+    def spread(
+        self, heatmap: NDArray[np.float32], width: int, height: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Returns the heatmap that fills this box, sampled at the pixels of an image.
+
+        Sampling is bilinear with half-pixel centres and clamped edges, as OpenCV's and torch's
+        (``align_corners=False``) are.
+
+        Args:
+            heatmap: (h, w) float32; its cells divide the box evenly.
+            width: The image's width in px.
+            height: The image's height in px.
+
+        Returns:
+            The (height, width) float32 values, 0 outside the box, and the (height, width) bool
+            mask of the pixels whose centres lie in the box.
+        """
+        rows, in_rows = _interpolation(self.top, self.bottom, heatmap.shape[0], height)
+        columns, in_columns = _interpolation(self.left, self.right, heatmap.shape[1], width)
+        values = (rows @ heatmap @ columns.T).astype(np.float32, copy=False)
+        return values, in_rows[:, None] & in_columns
+
+
+def _interpolation(
+    start: float, stop: float, cells: int, pixels: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Returns the (pixels, cells) float32 weights of linear interpolation, and who is inside."""
+    centres = (np.arange(pixels) + 0.5 - start) / (stop - start) * cells
+    inside = (centres >= 0) & (centres <= cells)
+    position = np.clip(centres - 0.5, 0, cells - 1)
+    lower = np.floor(position).astype(int)
+    upper = np.minimum(lower + 1, cells - 1)
+    fraction = position - lower
+    weights = np.zeros((pixels, cells))
+    pixel = np.arange(pixels)
+    np.add.at(weights, (pixel, lower), 1 - fraction)
+    np.add.at(weights, (pixel, upper), fraction)
+    weights[~inside] = 0
+    return weights.astype(np.float32), inside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocess:
+    """How a photo becomes a model's input: resize, central crop or padding, normalisation.
+
+    One record describes every evaluation transform that torchvision and timm publish with their
+    classification weights, and gives the same tensor as they do, bit for bit.
+
+    Attributes:
+        size: Height and width of the model's input in px; one number makes it square.
+        resize: Height and width to which the photo is resized before the central crop; one
+            number makes it square; ``None`` is the input size / 0.875, rounded down.
+        mode: ``"crop"`` keeps the aspect ratio and lets the resized photo cover ``resize``, so
+            that the crop loses what juts out; ``"squash"`` stretches the photo to ``resize``;
+            ``"border"`` keeps the aspect ratio, lets the photo fit into ``resize`` and pads it
+            with the mean colour.
+        interpolation: ``"nearest"``, ``"box"``, ``"bilinear"``, ``"hamming"``, ``"bicubic"`` or
+            ``"lanczos"``, all antialiased as Pillow does it.
+        mean: The mean of each channel, in units of the value range [0, 1].
+        std: The standard deviation of each channel, likewise.
+
+    Raises:
+        ArgumentError: If a value makes no sense: a size below 1, an unknown mode, a zero deviation.
+
+    >>> preprocess = Preprocess(size=224, resize=256)
+    >>> preprocess.region(512, 256)
+    Box(left=144.0, top=16.0, right=368.0, bottom=240.0)
+    """
+
+    size: tuple[int, int] = (224, 224)
+    resize: tuple[int, int] | None = None
+    mode: CropMode = "crop"
+    interpolation: str = "bilinear"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        """Brings sizes, means and deviations to tuples, and checks every value."""
+        size = _pair("size", self.size)
+        default = (math.floor(size[0] / DEFAULT_CROP), math.floor(size[1] / DEFAULT_CROP))
+        resize = default if self.resize is None else _pair("resize", self.resize)
+        object.__setattr__(self, "size", size)
+        object.__setattr__(self, "resize", resize)
+        object.__setattr__(self, "mean", _channels("mean", self.mean))
+        object.__setattr__(self, "std", _channels("std", self.std))
+        if self.mode not in ("crop", "squash", "border"):
+            raise ArgumentError(f"mode must be 'crop', 'squash' or 'border', not {self.mode!r}")
+        if self.interpolation not in INTERPOLATIONS:
+            known = ", ".join(INTERPOLATIONS)
+            raise ArgumentError(f"interpolation must be one of {known}, not {self.interpolation!r}")
+        if min(self.std) <= 0:
+            raise ArgumentError(f"std must be positive in every channel, not {self.std}")
+
+    def __call__(self, image: Image.Image) -> tuple[torch.Tensor, Box]:
+        """Returns the model's input and the part of the image that it shows.
+
+        Args:
+            image: An RGB image.
+
+        Returns:
+            The normalised (3, height, width) float32 tensor, and the `region` of the image.
+        """
+        resized, offset = self._layout(*image.size)
+        picture = image
+        if image.size != (resized[1], resized[0]):
+            picture = image.resize((resized[1], resized[0]), INTERPOLATIONS[self.interpolation])
+        return self._normalise(self._cut(picture, offset)), self.region(*image.size)
+
+    def canvas(self, width: int, height: int) -> Box:
+        """Returns where the model's whole input lies on an image, in px of that image.
+
+        The box reaches past the image's edges where the transform pads.
+        """
+        (resized_height, resized_width), (top, left) = self._layout(width, height)
+        box = Box(left, top, left + self.size[1], top + self.size[0])
+        return box.scale(width / resized_width, height / resized_height)
+
+    def region(self, width: int, height: int) -> Box:
+        """Returns the part of an image of ``width`` by ``height`` px that the model sees, in px."""
+        return self.canvas(width, height).clip(width, height)
+
+    def whole(self) -> Preprocess:
+        """Returns the same with the whole image squashed to the input: nothing is cut off."""
+        return replace(self, mode="squash", resize=self.size)
+
+    def with_size(self, size: int | tuple[int, int]) -> Preprocess:
+        """Returns the same for another input size in px, the share that is cropped kept."""
+        height, width = _pair("size", size)
+        tall, wide = self._resize
+        resize = height * tall // self.size[0], width * wide // self.size[1]
+        return replace(self, size=(height, width), resize=resize)
+
+    @property
+    def _resize(self) -> tuple[int, int]:
+        return self.resize or self.size
+
+    def _layout(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Returns the resized image's (height, width) and the input's (top, left) in it."""
+        resized = self._resized(width, height)
+        top, left = (_offset(have, want) for have, want in zip(resized, self.size, strict=True))
+        return resized, (top, left)
+
+    def _resized(self, width: int, height: int) -> tuple[int, int]:
+        tall, wide = self._resize
+        if self.mode == "squash":
+            return tall, wide
+        if self.mode == "crop" and tall == wide:
+            # torchvision rounds the longer side down, timm's general rule rounds to nearest.
+            if width <= height:
+                return int(tall * height / width), tall
+            return tall, int(tall * width / height)
+        across, down = width / wide, height / tall
+        ratio = max(across, down) if self.mode == "border" else min(across, down)
+        return max(round(height / ratio), 1), max(round(width / ratio), 1)
+
+    def _cut(self, picture: Image.Image, offset: tuple[int, int]) -> Image.Image:
+        top, left = offset
+        height, width = self.size
+        if (top, left) == (0, 0) and picture.size == (width, height):
+            return picture
+        if top >= 0 and left >= 0:
+            return picture.crop((left, top, left + width, top + height))
+        colour = tuple(round(255 * value) for value in self.mean) if self.mode == "border" else 0
+        padded = Image.new(picture.mode, (width, height), colour)
+        padded.paste(picture, (-left, -top))
+        return padded
+
+    def _normalise(self, picture: Image.Image) -> torch.Tensor:
+        import torch
+
+        pixels = torch.from_numpy(np.array(picture, copy=True)).permute(2, 0, 1).contiguous()
+        mean = torch.tensor(self.mean)[:, None, None]
+        std = torch.tensor(self.std)[:, None, None]
+        return pixels.to(torch.float32).div_(255).sub_(mean).div_(std)
+
+
+def _offset(have: int, want: int) -> int:
+    """Returns where ``want`` px start when centred in ``have`` px; negative where they jut out."""
+    return -((want - have) // 2) if want > have else round((have - want) / 2)
+
+
+def _pair(name: str, value: object) -> tuple[int, int]:
+    values = (value, value) if isinstance(value, int) else value
+    if (
+        not isinstance(values, Sequence)
+        or len(values) != 2
+        or not all(isinstance(number, int) and number >= 1 for number in values)
+    ):
+        raise ArgumentError(
+            f"{name} must be a number of pixels or a (height, width) pair of them, not {value!r}"
+        )
+    return int(values[0]), int(values[1])
+
+
+def _channels(name: str, value: object) -> tuple[float, ...]:
+    values = (value,) * 3 if isinstance(value, int | float) else value
+    if (
+        not isinstance(values, Sequence)
+        or len(values) != 3
+        or not all(isinstance(number, int | float) and math.isfinite(number) for number in values)
+    ):
+        raise ArgumentError(
+            f"{name} must be a number or one number for each of three channels, not {value!r}"
+        )
+    return tuple(float(number) for number in values)

@@ -1,0 +1,327 @@
+"""What a comparison found: small to keep, drawn when asked."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import io
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from effcam import draw, write
+from effcam.errors import ArgumentError, OutputError, did_you_mean
+from effcam.explanation import Explanation
+from effcam.images import ImageRef
+from effcam.sheet import MIN_WIDTH, Heading, Panel, sheet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+PREVIEW_ROWS = 10
+MAX_WIDTH = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An image that was left out of a comparison, and why."""
+
+    image: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """What several models looked at in several images: rows of images, columns of models.
+
+    It is a sequence of its cells, row by row, and ``comparison[image, column]`` is one of them,
+    by position or by name.
+
+    Attributes:
+        images: The images, by reference; one row each.
+        columns: The columns' labels.
+        cells: The cells, row by row.
+        skipped: The images that were left out because they could not be read.
+        settings: How the comparison was made.
+    """
+
+    images: tuple[ImageRef, ...]
+    columns: tuple[str, ...]
+    cells: tuple[Explanation, ...] = field(repr=False)
+    skipped: tuple[Skipped, ...] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Returns the number of cells."""
+        return len(self.cells)
+
+    def __iter__(self) -> Iterator[Explanation]:
+        """Yields the cells, row by row."""
+        return iter(self.cells)
+
+    def __getitem__(self, key: tuple[int | str, int | str]) -> Explanation:
+        """Returns the cell of an image and a column, each by position or by name.
+
+        Raises:
+            KeyError: If there is no such name.
+            IndexError: If there is no such position.
+        """
+        if not isinstance(key, tuple) or len(key) != 2:
+            raise ArgumentError(f"comparison[image, column] takes two keys, not {key!r}")
+        row = _position("image", key[0], [image.name for image in self.images])
+        column = _position("column", key[1], self.columns)
+        return self.cells[row * len(self.columns) + column]
+
+    def rows(self) -> Iterator[tuple[Explanation, ...]]:
+        """Yields the cells of each image."""
+        width = len(self.columns)
+        for start in range(0, len(self.cells), width):
+            yield self.cells[start : start + width]
+
+    def grid(self, *, alpha: float = 0.5, colormap: str = "turbo", width: int = 224) -> Image.Image:
+        """Returns one picture of everything: a row an image, the original first.
+
+        Args:
+            alpha: The opacity of the strongest heat, in [0, 1].
+            colormap: The name of a matplotlib colour map.
+            width: The width of a cell in px.
+
+        Raises:
+            ArgumentError: If an argument is impossible.
+            ImageError: If an image's file is gone.
+        """
+        _check_width(width)
+        rows = [_panels(row, (width, 2 * width), alpha, colormap) for row in self.rows()]
+        return sheet(
+            self._headings("Original"), rows, width=width, colormap=colormap, legend=self._legend()
+        )
+
+    def frames(
+        self, *, alpha: float = 0.5, colormap: str = "turbo", width: int = 224
+    ) -> Iterator[Image.Image]:
+        """Yields one picture an image, all of one size: the original and every column.
+
+        Args:
+            alpha: The opacity of the strongest heat, in [0, 1].
+            colormap: The name of a matplotlib colour map.
+            width: The width and height of a cell in px.
+
+        Raises:
+            ArgumentError: If an argument is impossible.
+            ImageError: If an image's file is gone.
+        """
+        _check_width(width)
+        for row in self.rows():
+            yield sheet(
+                self._headings("Orig. Im"),
+                [_panels(row, (width, width), alpha, colormap)],
+                width=width,
+                height=self._tallest(width),
+                colormap=colormap,
+                theme="dark",
+                legend=self._legend(),
+            )
+
+    def table(self) -> list[dict[str, object]]:
+        """Returns one flat dict a cell, row by row: ``pandas.DataFrame(comparison.table())``."""
+        return [cell.record() for cell in self.cells]
+
+    def save(
+        self,
+        path: str | PathLike[str],
+        *,
+        alpha: float | None = None,
+        colormap: str | None = None,
+        width: int | None = None,
+        seconds: float | None = None,
+    ) -> Path:
+        """Returns the path of a file it wrote, in the format that its suffix names.
+
+        ``.png`` and ``.jpg`` hold the `grid`; ``.gif`` and ``.webp`` the `frames`, one after
+        another, for ever; ``.csv`` the `table`; ``.json`` the table, the settings and the
+        heatmaps; ``.npz`` the heatmaps and the table as arrays. The file appears when it is
+        complete: an interrupted write leaves what was there before.
+
+        Args:
+            path: Where to write.
+            alpha: As in `grid`; pictures only.
+            colormap: As in `grid`; pictures only.
+            width: As in `grid`; pictures only.
+            seconds: How long each frame shows, in s; animations only, 1 if not given.
+
+        Raises:
+            OutputError: If the suffix is unknown or the file cannot be written.
+            ArgumentError: If an argument is impossible or does not go with the format.
+        """
+        target = check_output(path)
+        suffix = target.suffix.lower()
+        given = {"alpha": alpha, "colormap": colormap, "width": width, "seconds": seconds}
+        style: dict[str, object] = {
+            name: value for name, value in given.items() if value is not None
+        }
+        saver, understood = SAVERS[suffix]
+        for name in style:
+            if name not in understood:
+                raise ArgumentError(f"{name} has no meaning for a {suffix} file")
+        if not self.cells:
+            raise OutputError(f"cannot save {str(path)!r}: the comparison holds no images")
+        saver(self, target, style)
+        return target
+
+    def _repr_html_(self) -> str:
+        """Returns a preview for notebooks: the grid of the first images, and nothing that runs."""
+        shown = Comparison(
+            self.images[:PREVIEW_ROWS], self.columns, self.cells[: PREVIEW_ROWS * len(self.columns)]
+        )
+        title = f"{len(self.images)} images x {len(self.columns)} columns"
+        more = f", the first {PREVIEW_ROWS} shown" if len(self.images) > PREVIEW_ROWS else ""
+        if not shown.cells:
+            return f"<p>{title}</p>"
+        stream = io.BytesIO()
+        shown.grid().save(stream, format="PNG")
+        data = base64.b64encode(stream.getvalue()).decode("ascii")
+        names = html.escape(", ".join(self.columns))
+        return (
+            f"<figure><figcaption>{title}{more}</figcaption>"
+            f'<img alt="What these models look at: {names}" style="max-width: 100%" '
+            f'src="data:image/png;base64,{data}"></figure>'
+        )
+
+    def _tallest(self, width: int) -> int:
+        """Returns the height of the tallest photo when each fits a square of ``width`` px."""
+        sizes = {cell.size for cell in self.cells}
+        return max((min(width, math.ceil(width * tall / wide)) for wide, tall in sizes), default=1)
+
+    def _headings(self, original: str) -> list[Heading]:
+        first = self.cells[: len(self.columns)]
+        return [Heading(original)] + [
+            Heading(cell.column, " · ".join(_origin(cell))) for cell in first
+        ]
+
+    def _legend(self) -> list[str]:
+        cells = self.cells
+        legend = []
+        if any(cell.region.as_tuple() != (0, 0, *cell.size) for cell in cells):
+            legend.append("hatched: not seen by the model")
+        if any(cell.weights == "random" for cell in cells):
+            legend.append("random weights: untrained, the heat means nothing")
+        return legend
+
+
+def _origin(cell: Explanation) -> list[str]:
+    rows, columns = cell.heatmap.shape
+    parts = [cell.target_layer, f"{rows}\u00a0x\u00a0{columns}"]
+    return [*parts, "random weights"] if cell.weights == "random" else parts
+
+
+def check_output(path: str | PathLike[str]) -> Path:
+    """Returns the path, after making sure that a comparison can be saved there.
+
+    Raises:
+        OutputError: If the suffix names no format, or the folder does not exist.
+    """
+    target = Path(path).expanduser()
+    if target.suffix.lower() not in SAVERS:
+        raise OutputError(
+            f"cannot save {str(path)!r}: no format is known by the suffix {target.suffix!r}; "
+            f"use one of {', '.join(SAVERS)}"
+        )
+    if not target.parent.is_dir():
+        raise OutputError(f"cannot save {str(path)!r}: there is no folder {str(target.parent)!r}")
+    return target
+
+
+def _check_width(width: int) -> None:
+    if not MIN_WIDTH <= width <= MAX_WIDTH:
+        raise ArgumentError(f"width must be from {MIN_WIDTH} to {MAX_WIDTH} px, not {width!r}")
+
+
+def _position(kind: str, key: int | str, names: Sequence[str]) -> int:
+    if isinstance(key, str):
+        if key not in names:
+            raise KeyError(f"no {kind} is called {key!r}.{did_you_mean(key, names)}")
+        return names.index(key)
+    if not -len(names) <= key < len(names):
+        raise IndexError(f"{kind} {key} is out of range: there are {len(names)}")
+    return key % len(names)
+
+
+def _panels(
+    row: Sequence[Explanation], size: tuple[int, int], alpha: float, colormap: str
+) -> list[Panel]:
+    """Returns an image's panels: the original, then every column."""
+    photo = draw.fit(row[0].image.open(), *size)
+    return [Panel(photo, (row[0].image.name,))] + [
+        Panel(cell.over(photo, alpha=alpha, colormap=colormap), cell.caption()) for cell in row
+    ]
+
+
+def _save_grid(comparison: Comparison, path: Path, style: dict[str, object]) -> None:
+    write.write_image(comparison.grid(**style), path)  # type: ignore[arg-type]  # checked by name
+
+
+def _save_frames(comparison: Comparison, path: Path, style: dict[str, object]) -> None:
+    pace = {"seconds": style.pop("seconds")} if "seconds" in style else {}
+    write.write_animation(comparison.frames(**style), path, **pace)  # type: ignore[arg-type]
+
+
+def _save_csv(comparison: Comparison, path: Path, _style: dict[str, object]) -> None:
+    table = comparison.table()
+    with write.atomic(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, table[0])
+        writer.writeheader()
+        writer.writerows(table)
+
+
+def _save_json(comparison: Comparison, path: Path, _style: dict[str, object]) -> None:
+    content = {
+        "effcam": version("effcam"),
+        "settings": dict(comparison.settings),
+        "images": [image.name for image in comparison.images],
+        "columns": list(comparison.columns),
+        "skipped": [asdict(skipped) for skipped in comparison.skipped],
+        "cells": [cell.record() | {"heatmap": cell.heatmap.tolist()} for cell in comparison],
+    }
+    with write.atomic(path) as partial:
+        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _save_npz(comparison: Comparison, path: Path, _style: dict[str, object]) -> None:
+    shape = len(comparison.images), len(comparison.columns)
+    table = comparison.table()
+    arrays: dict[str, NDArray[np.generic]] = {
+        name: np.array([row[name] for row in table]).reshape(shape) for name in table[0]
+    }
+    arrays["image"] = np.array([image.name for image in comparison.images])
+    arrays["column"] = np.array(comparison.columns)
+    for column in range(shape[1]):
+        # Columns have grids of their own, so each is an array of its own.
+        maps = [cell.heatmap for cell in comparison.cells[column :: shape[1]]]
+        arrays[f"heatmap_{column}"] = np.stack(maps)
+    with write.atomic(path) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # not its flag
+
+
+Saver: TypeAlias = Callable[[Comparison, Path, dict[str, object]], None]
+
+PICTURE_STYLE = ("alpha", "colormap", "width")
+SAVERS: dict[str, tuple[Saver, tuple[str, ...]]] = {
+    ".png": (_save_grid, PICTURE_STYLE),
+    ".jpg": (_save_grid, PICTURE_STYLE),
+    ".jpeg": (_save_grid, PICTURE_STYLE),
+    ".gif": (_save_frames, (*PICTURE_STYLE, "seconds")),
+    ".webp": (_save_frames, (*PICTURE_STYLE, "seconds")),
+    ".csv": (_save_csv, ()),
+    ".json": (_save_json, ()),
+    ".npz": (_save_npz, ()),
+}
+"""How each format is written, and which parts of a style it understands."""

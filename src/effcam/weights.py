@@ -1,0 +1,176 @@
+"""Published weights: where they lie on this machine, and how they get there.
+
+Nobody should wait for a hub's retries five times over to learn that there is no network. So the
+local caches are looked into first, and the hosts are asked once, for all that is missing.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from effcam.errors import WeightsError
+
+PROBE_SECONDS = 5.0
+WAYS_ON = (
+    "Go online once so that they can be fetched, or give a local file "
+    "(checkpoint=..., on the command line --checkpoint NAME=FILE), or compare untrained models "
+    "(pretrained=False, on the command line --weights none)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedWeights:
+    """Where one set of published weights can be had.
+
+    Attributes:
+        name: The model that they belong to, for messages.
+        repository: The repository on the Hugging Face hub; empty if they are a plain file.
+        files: The names that the file may have in the repository, the best first.
+        url: The address of a plain file; empty if they are on the hub.
+    """
+
+    name: str
+    repository: str = ""
+    files: tuple[str, ...] = ()
+    url: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Where they come from, for messages: ``huggingface.co/timm/...`` or an address."""
+        return f"{_hub_address()}/{self.repository}" if self.repository else self.url
+
+    def find(self) -> Path | None:
+        """Returns the file in the local cache of its library, or ``None``."""
+        if not self.repository:
+            path = _url_cache(self.url)
+            return path if path.is_file() else None
+        from huggingface_hub import try_to_load_from_cache
+
+        for file in self.files:
+            found = try_to_load_from_cache(self.repository, file)
+            if isinstance(found, str):
+                return Path(found)
+        return None
+
+    def fetch(self) -> Path:
+        """Returns the file, downloaded into its library's cache if it was not there.
+
+        Raises:
+            WeightsError: If it is not on disk and cannot be fetched.
+        """
+        found = self.find()
+        if found is not None:
+            return found
+        require([self])
+        try:
+            return self._download()
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise WeightsError(
+                f"the weights of {self.name} could not be fetched from {self.origin}: "
+                f"{reason}. {WAYS_ON}"
+            ) from error
+
+    def _download(self) -> Path:
+        if not self.repository:
+            import torch
+
+            path = _url_cache(self.url)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            digest = re.search(r"-([a-f0-9]{8,})\.", path.name)
+            torch.hub.download_url_to_file(
+                self.url, str(path), digest and digest[1], progress=sys.stderr.isatty()
+            )
+            return path
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError
+
+        for file in self.files[:-1]:
+            try:
+                return Path(hf_hub_download(self.repository, file))
+            except EntryNotFoundError:
+                continue
+        return Path(hf_hub_download(self.repository, self.files[-1]))
+
+
+def require(wanted: Sequence[PublishedWeights]) -> None:
+    """Makes sure that all the weights are on disk or that their hosts answer, within seconds.
+
+    Raises:
+        WeightsError: If some are missing and their host does not answer; names all of them.
+    """
+    missing = [weights for weights in wanted if weights.find() is None]
+    hosts = {_host(weights) for weights in missing}
+    silent = {host for host in hosts if not _answers(host)}
+    lost = [weights for weights in missing if _host(weights) in silent]
+    if not lost:
+        return
+    names = ", ".join(f"{weights.name} ({weights.origin})" for weights in lost)
+    whose = "weights are" if len(lost) > 1 else "the weights are"
+    raise WeightsError(
+        f"{whose} not on this machine and {' and '.join(sorted(map(_bare, silent)))} "
+        f"cannot be reached: {names}. {WAYS_ON}"
+    )
+
+
+def _answers(host: str) -> bool:
+    """Tells whether a host answers at all, in at most `PROBE_SECONDS`; proxies are respected."""
+    if host == _hub_address() and _hub_is_off():
+        return False
+    answered = threading.Event()
+
+    def ask() -> None:
+        request = urllib.request.Request(host, method="HEAD")
+        try:
+            with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
+                answered.set()
+        except urllib.error.HTTPError:
+            answered.set()  # an error page is an answer
+        except (OSError, ValueError) as error:
+            refused.append(error)
+        finally:
+            done.set()
+
+    refused: list[Exception] = []
+    done = threading.Event()
+    # Looking a name up has no time limit of its own, so it happens beside the clock.
+    threading.Thread(target=ask, daemon=True).start()
+    done.wait(PROBE_SECONDS)
+    return answered.is_set()
+
+
+def _host(weights: PublishedWeights) -> str:
+    if weights.repository:
+        return _hub_address()
+    parts = urlsplit(weights.url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _bare(host: str) -> str:
+    return urlsplit(host).netloc
+
+
+def _hub_address() -> str:
+    from huggingface_hub import constants
+
+    return str(constants.ENDPOINT)
+
+
+def _hub_is_off() -> bool:
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def _url_cache(url: str) -> Path:
+    import torch
+
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name

@@ -1,0 +1,347 @@
+"""What timm and torchvision offer: architectures by name, how they are built, their labels.
+
+Both libraries are imported when first needed: together they take seconds.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+from effcam.errors import ArgumentError, ModelError, UnknownModelError, did_you_mean
+from effcam.preprocess import Preprocess
+from effcam.registry import find_spec, registered_names
+from effcam.weights import PublishedWeights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Library: TypeAlias = Literal["timm", "torchvision"]
+LIBRARIES: tuple[Library, ...] = ("timm", "torchvision")
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """One architecture of a library and, where it has any, one set of its published weights.
+
+    Attributes:
+        library: Who builds it.
+        name: Its name there, without weights.
+        weights: timm's pretrained tag or torchvision's weights entry; empty where there is none.
+    """
+
+    library: Library
+    name: str
+    weights: str
+
+    @property
+    def bare(self) -> str:
+        """The name with its library, without weights."""
+        return f"{self.library}:{self.name}"
+
+    def __str__(self) -> str:
+        """Returns the full name, which `find_architecture` finds again."""
+        return f"{self.bare}.{self.weights}" if self.weights else self.bare
+
+
+def find_architecture(name: str) -> Architecture:
+    """Returns the architecture that a name stands for: timm's if it has one, else torchvision's.
+
+    Args:
+        name: ``resnet50``, ``resnet50.a1_in1k``, ``torchvision:resnet50.IMAGENET1K_V1``, ...
+
+    Raises:
+        UnknownModelError: If neither library has the architecture or the weights.
+    """
+    prefix, colon, rest = name.rpartition(":")
+    if colon and prefix not in LIBRARIES:
+        raise UnknownModelError(
+            f"no model is called {name!r}: names start with 'timm:', 'torchvision:' or neither"
+        )
+    bare, _, weights = rest.partition(".")
+    for library in LIBRARIES:
+        if prefix in ("", library) and bare in _architectures(library):
+            return Architecture(library, bare, _pick_weights(library, bare, weights))
+    # Suggesting only needs names, so the name is looked for in all that could have been meant.
+    known = [each for library in LIBRARIES for each in _architectures(library)]
+    hint = did_you_mean(bare, [*known, *registered_names()])
+    raise UnknownModelError(f"no model is called {name!r}.{hint} effcam.list_models() lists all.")
+
+
+def list_models(
+    pattern: str = "*", *, source: str | None = None, pretrained: bool | None = None
+) -> tuple[str, ...]:
+    """Returns the names that `load_model` and `compare` know, in natural order.
+
+    Every name loads exactly the model that it was listed for: a torchvision architecture whose
+    name timm also uses is listed with its prefix, as ``torchvision:resnet50``.
+
+    Args:
+        pattern: A glob that the name matches, with or without its prefix.
+        source: ``"timm"``, ``"torchvision"`` or ``"registered"``; ``None`` is all of them.
+        pretrained: ``None`` lists architectures; true lists each set of published weights, as
+            ``resnet50.a1_in1k``; false lists the architectures that have none. Registered
+            models count by what their spec says.
+
+    Raises:
+        ArgumentError: If ``source`` is not one of the three.
+
+    >>> import effcam
+    >>> effcam.list_models("densenet1?1", source="timm")
+    ('densenet121', 'densenet161')
+    >>> effcam.list_models("alexnet*", pretrained=True)
+    ('alexnet.IMAGENET1K_V1',)
+    """
+    if source not in (None, "registered", *LIBRARIES):
+        raise ArgumentError(
+            f"source must be 'timm', 'torchvision', 'registered' or None, not {source!r}"
+        )
+    names: list[str] = []
+    for library in LIBRARIES:
+        if source in (None, library):
+            names += [
+                name
+                for name in _listed(library, pretrained)
+                if fnmatchcase(name, pattern) or fnmatchcase(name.rpartition(":")[2], pattern)
+            ]
+    if source in (None, "registered"):
+        names += [name for name in registered_names(pattern) if _has_weights(name, pretrained)]
+    return tuple(dict.fromkeys(sorted(names, key=natural_key)))
+
+
+def natural_key(text: str) -> list[tuple[int, str]]:
+    """Returns a sort key that puts ``resnet18`` before ``resnet101``."""
+    parts = re.split(r"(\d+)", text.casefold())
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+def build(
+    architecture: Architecture, *, pretrained: bool, options: Mapping[str, object]
+) -> nn.Module:
+    """Returns the architecture as a module on the CPU, its published weights loaded if asked for.
+
+    Args:
+        architecture: What to build.
+        pretrained: Whether to load the published weights; they are fetched if they are not on
+            disk (see `effcam.weights`). Otherwise the weights are drawn by the library.
+        options: Keyword arguments for the library's constructor.
+
+    Raises:
+        ModelError: If the library refuses the options.
+    """
+    make = _build_timm if architecture.library == "timm" else _build_torchvision
+    try:
+        with warnings.catch_warnings():
+            # GoogLeNet and Inception announce a change of an initialisation that is not kept.
+            warnings.filterwarnings(
+                "ignore", message=".*weight initialization of", category=FutureWarning
+            )
+            return make(architecture, pretrained, dict(options))
+    except (TypeError, ValueError, AttributeError) as error:
+        chosen = f" with {dict(options)}" if options else ""
+        raise ModelError(f"{architecture} cannot be built{chosen}: {error}") from error
+
+
+def published_weights(architecture: Architecture) -> PublishedWeights | None:
+    """Returns where the architecture's weights can be had, ``None`` where there are none."""
+    if not architecture.weights:
+        return None
+    if architecture.library == "torchvision":
+        return PublishedWeights(str(architecture), url=_entry(architecture).url)
+    config = _timm_config(architecture)
+    if config.hf_hub_id:
+        files = ("model.safetensors", "pytorch_model.bin")
+        own = config.hf_hub_filename
+        return PublishedWeights(str(architecture), config.hf_hub_id, (own,) if own else files)
+    return PublishedWeights(str(architecture), url=config.url)
+
+
+def published_preprocess(architecture: Architecture) -> Preprocess:
+    """Returns the evaluation transform that the architecture's weights were published with."""
+    if architecture.library == "timm":
+        return _from_timm(_timm_config(architecture).to_dict())
+    return _from_torchvision(_entry(architecture).transforms())
+
+
+def module_preprocess(module: nn.Module) -> Preprocess | None:
+    """Returns the transform that a timm module carries with it, ``None`` for others."""
+    config = getattr(module, "pretrained_cfg", None)
+    if not isinstance(config, Mapping) or "input_size" not in config:
+        return None
+    return _from_timm(dict(config))
+
+
+@cache
+def imagenet_labels(classes: int) -> tuple[tuple[str, ...], ...] | None:
+    """Returns the synonyms of every ImageNet class, the one to show first, by class index.
+
+    Args:
+        classes: The number of classes, which tells ImageNet-1k from its larger sets.
+
+    Returns:
+        One tuple of names a class, or ``None`` if no ImageNet set has so many.
+    """
+    from timm.data import ImageNetInfo, infer_imagenet_subset
+
+    subset = infer_imagenet_subset({"num_classes": classes})
+    if subset is None:
+        return None
+    lemmas = [text.split(", ") for text in ImageNetInfo(subset).label_descriptions()]
+    if classes == 1000:
+        # torchvision tells the two cranes and the two maillots apart.
+        lemmas = [[name, *words] for name, words in zip(_categories(), lemmas, strict=True)]
+    return tuple(tuple(dict.fromkeys(words)) for words in lemmas)
+
+
+def knows_imagenet(module: nn.Module) -> bool:
+    """Tells whether a module is of a class of either library, where 1000 classes are ImageNet's."""
+    return type(module).__module__.partition(".")[0] in LIBRARIES
+
+
+def _build_timm(architecture: Architecture, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+    import timm
+
+    name = str(architecture).partition(":")[2]
+    weights = published_weights(architecture) if pretrained else None
+    if weights is None:
+        return timm.create_model(name, pretrained=False, **options)
+    file = weights.fetch()
+    # timm's readers of NumPy archives are for those alone.
+    overlay: dict[str, Any] = {"file": str(file)} | (
+        {} if file.suffix == ".npz" else {"custom_load": False}
+    )
+    return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+
+
+def _build_torchvision(
+    architecture: Architecture, pretrained: bool, options: dict[str, Any]
+) -> nn.Module:
+    import torch
+    from torchvision.models import get_model
+
+    weights = published_weights(architecture) if pretrained else None
+    if weights is None:
+        return cast("nn.Module", get_model(architecture.name, weights=None, **options))
+    if "num_classes" in options:
+        raise ValueError("the published weights decide num_classes; give a checkpoint for another")
+    module = get_model(architecture.name, weights=None, **options)
+    module.load_state_dict(torch.load(weights.fetch(), map_location="cpu", weights_only=True))
+    if hasattr(module, "transform_input"):
+        module.transform_input = True  # GoogLeNet's and Inception's weights expect their own scale
+    return cast("nn.Module", module)
+
+
+def _architectures(library: Library) -> frozenset[str]:
+    return frozenset(_architecture_names(library))
+
+
+@cache
+def _architecture_names(library: Library) -> tuple[str, ...]:
+    if library == "timm":
+        import timm
+
+        return tuple(timm.list_models())
+    import torchvision
+
+    return tuple(torchvision.models.list_models(module=torchvision.models))
+
+
+def _weights_names(library: Library, name: str) -> list[str]:
+    """Returns the names of an architecture's published weights, the default first."""
+    if library == "timm":
+        from timm.models import get_arch_pretrained_cfgs, get_pretrained_cfg
+
+        config = get_pretrained_cfg(name)
+        default = config and config.tag
+        tags = [
+            tag
+            for full, config in get_arch_pretrained_cfgs(name).items()
+            if (tag := full.partition(".")[2]) and (config.hf_hub_id or config.url)
+        ]
+        return sorted(tags, key=lambda tag: tag != default)
+    from torchvision.models import get_model_weights
+
+    entries = get_model_weights(name)
+    return list(dict.fromkeys([entries.DEFAULT.name, *(entry.name for entry in entries)]))
+
+
+def _pick_weights(library: Library, name: str, weights: str) -> str:
+    known = _weights_names(library, name)
+    if not weights:
+        return known[0] if known else ""
+    if weights not in known:
+        have = f"It has {', '.join(known)}." if known else "None are published for it."
+        hint = did_you_mean(weights, known)
+        raise UnknownModelError(f"{library} has no weights {weights!r} for {name!r}.{hint} {have}")
+    return weights
+
+
+def _listed(library: Library, pretrained: bool | None) -> list[str]:
+    shadowed = _architectures("timm") if library == "torchvision" else frozenset()
+    names = []
+    for name in _architecture_names(library):
+        shown = f"{library}:{name}" if name in shadowed else name
+        if pretrained is None:
+            names.append(shown)
+        elif pretrained:
+            names += [f"{shown}.{weights}" for weights in _weights_names(library, name)]
+        elif not _weights_names(library, name):
+            names.append(shown)
+    return names
+
+
+def _has_weights(name: str, pretrained: bool | None) -> bool:
+    spec = find_spec(name)
+    if pretrained is None or spec is None:
+        return True
+    return (spec.pretrained or spec.checkpoint is not None) is pretrained
+
+
+def _timm_config(architecture: Architecture) -> Any:
+    from timm.models import get_pretrained_cfg
+
+    return get_pretrained_cfg(str(architecture).partition(":")[2])
+
+
+def _entry(architecture: Architecture) -> Any:
+    from torchvision.models import get_model_weights
+
+    return get_model_weights(architecture.name)[architecture.weights]
+
+
+def _from_timm(config: dict[str, Any]) -> Preprocess:
+    from timm.data import resolve_data_config
+
+    data = resolve_data_config(pretrained_cfg=config)
+    height, width = data["input_size"][1:]
+    crop = data["crop_pct"]
+    return Preprocess(
+        size=(height, width),
+        resize=(math.floor(height / crop), math.floor(width / crop)),
+        mode="crop" if data["crop_mode"] == "center" else data["crop_mode"],
+        interpolation=data["interpolation"],
+        mean=tuple(data["mean"]),
+        std=tuple(data["std"]),
+    )
+
+
+def _from_torchvision(transform: Any) -> Preprocess:
+    return Preprocess(
+        size=transform.crop_size[0],
+        resize=transform.resize_size[0],
+        interpolation=transform.interpolation.value,
+        mean=tuple(transform.mean),
+        std=tuple(transform.std),
+    )
+
+
+def _categories() -> list[str]:
+    from torchvision.models import AlexNet_Weights
+
+    return list(AlexNet_Weights.DEFAULT.meta["categories"])
