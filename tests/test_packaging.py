@@ -135,5 +135,11 @@ except SystemExit as end:
 def test_reference_has_every_public_name() -> None:
     pages = [REPOSITORY / "docs" / "reference.md", *(REPOSITORY / "docs").glob("reference/*.md")]
     text = "\n".join(page.read_text(encoding="utf-8") for page in pages if page.exists())
-    described = set(re.findall(r"^\.\. auto\w+:: effcam\.(\w+)$", text, re.MULTILINE))
+    described = set(re.findall(r"^\.\. (?:auto\w+|data):: effcam\.(\w+)$", text, re.MULTILINE))
     assert set(effcam.__all__) - described == set()
+
+
+def test_the_reference_lists_the_default_models() -> None:
+    text = (REPOSITORY / "docs" / "reference.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `([\w:.]+)` \|$", text, re.MULTILINE)
+    assert rows == list(effcam.DEFAULT_MODELS.items())

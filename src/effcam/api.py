@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -85,32 +86,33 @@ def compare(
     >>> import numpy as np
     >>> photo = np.random.default_rng(0).random((64, 96, 3))
     >>> spec = ModelSpec("resnet18", pretrained=False)
-    >>> comparison = compare(photo, spec, size=64, progress=False)
+    >>> comparison = compare(photo, spec, view="whole", size=64, progress=False)
     >>> cell = comparison[0, "resnet18"]
-    >>> cell.heatmap.shape, cell.region
-    ((2, 2), Box(left=19.928, top=4.0, right=76.072, bottom=60.0))
+    >>> cell.heatmap.shape, cell.region.as_tuple()
+    ((2, 2), (0.0, 0.0, 96.0, 64.0))
     """
     job = _Job(
         refs=list(iter_images(images)),
         columns=_name_columns(models),
         methods=check_methods(method),
         view=view,
-        size=size,
-        batch_size=batch_size,
+        size=None if size is None else _number("size", size),
+        batch_size=_number("batch_size", batch_size),
         device=device,
         skips=on_error == "skip",
     )
     _check_arguments(job, on_error)
-    targets: Sequence[int | str] | None = _check_target(target, len(job.refs))
+    asked = _plain(target)
+    targets: Sequence[int | str] | None = _one_each(asked, len(job.refs))
     check_weights(job.columns.values())
     shown = sys.stderr.isatty() if progress is None else progress
-    passes = 2 if target == CONSENSUS else 1
+    passes = 2 if asked == CONSENSUS else 1
     total = passes * len(job.columns) * len(job.refs)
     with tqdm(total=total, unit="image", disable=not shown, leave=False) as bar:
-        if target == CONSENSUS:
+        if asked == CONSENSUS:
             targets = _find_consensus(job, bar)
         cells = [cell for label in job.columns for cell in _explain(job, label, targets, bar)]
-    return _assemble(job, cells, target)
+    return _assemble(job, cells, asked)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -181,10 +183,11 @@ def _explain(
     """Yields the cells of one model, method by method within each batch."""
     bar.set_description(f"loading {label}")
     model = job.load(label)
-    wanted = None if targets is None else [model.find_class(target) for target in targets]
+    # A label is looked up once, however many images ask for it.
+    classes = {target: model.find_class(target) for target in dict.fromkeys(targets or ())}
     bar.set_description(label)
     for batch in job.batches(model):
-        picked = None if wanted is None else [wanted[position] for position in batch.positions]
+        picked = None if targets is None else [classes[targets[at]] for at in batch.positions]
         with _naming(model):
             cams = compute_cams(model, torch.stack(batch.tensors), job.methods, picked)
         yield from _cells(job, label, model, batch, cams)
@@ -220,42 +223,53 @@ def _cells(job: _Job, label: str, model: Model, batch: _Batch, cams: Cams) -> It
 
 def _find_consensus(job: _Job, bar: Bar) -> list[int]:
     """Returns the class of the highest mean probability over the models, for each image."""
-    total: NDArray[np.float64] | None = None
-    first: Model | None = None
+    classes: dict[str, tuple[str, ...]] = {}
+    total: NDArray[np.float64] = np.zeros(())
     for label in job.columns:
         bar.set_description(f"loading {label}")
         model = job.load(label)
-        if first is None or total is None:
-            first, total = (
-                replace(model, module=torch.nn.Identity()),
-                np.zeros((len(job.refs), model.num_classes)),
-            )
-        elif model.labels != first.labels:
-            raise TargetError(
-                f"target='consensus' needs models of the same classes: {first.name} has "
-                f"{first.num_classes}, {model.name} has {model.num_classes} or other ones"
-            )
+        classes[label] = model.labels
+        _check_same_classes(classes)
+        if total.ndim == 0:
+            total = np.zeros((len(job.refs), model.num_classes))
         bar.set_description(f"{label}: consensus")
         for batch in job.batches(model):
             with _naming(model):
                 total[batch.positions] += compute_probabilities(model, torch.stack(batch.tensors))
             bar.update(len(batch.positions))
-    return [] if total is None else [int(each) for each in total.argmax(1)]
+        # Else it would stay until the next one is there to take its name.
+        del model
+    return [int(each) for each in total.argmax(1)]
 
 
-def _assemble(job: _Job, cells: list[Explanation], target: Target) -> Comparison:
+def _check_same_classes(classes: Mapping[str, tuple[str, ...]]) -> None:
+    (first, known), *_, (label, own) = (*classes.items(), *classes.items())
+    if own == known:
+        return
+    if len(own) != len(known):
+        differ = f"{first} has {len(known)}, {label} has {len(own)}"
+    else:
+        index = next(index for index, name in enumerate(own) if name != known[index])
+        differ = f"class {index} is {known[index]!r} in {first}, {own[index]!r} in {label}"
+    raise TargetError(f"target='consensus' needs models of the same classes: {differ}")
+
+
+def _assemble(
+    job: _Job, cells: list[Explanation], target: int | str | list[int | str] | None
+) -> Comparison:
     """Returns the comparison of all cells, brought into row order."""
     refs = tuple(ref for ref in job.refs if ref not in job.skipped)
     skipped = tuple(Skipped(ref.name, reason) for ref, reason in job.skipped.items())
     if not refs:
-        raise ImageError(f"none of the {len(skipped)} images can be read: {skipped[0].reason}")
+        rest = f", and {len(skipped) - 1} more" if len(skipped) > 1 else ""
+        raise ImageError(f"no image can be read: {skipped[0].reason}{rest}")
     columns = tuple(
         _column(label, method, job.methods) for label in job.columns for method in job.methods
     )
     placed = {(cell.image, cell.column): cell for cell in cells}
     settings = {
         "method": list(job.methods),
-        "target": target if target is None or isinstance(target, int | str) else list(target),
+        "target": target,
         "view": job.view,
         "size": job.size,
     }
@@ -280,15 +294,21 @@ def _name_columns(models: Models) -> dict[str, ModelLike]:
     """Returns the models by unique column labels."""
     if isinstance(models, Mapping):
         named = [(str(label), model) for label, model in models.items()]
-    else:
+    elif isinstance(models, ModelLike | Iterable):
         several = [models] if isinstance(models, ModelLike) else list(models)
         named = [(_own_label(model), model) for model in several]
+    else:
+        raise ArgumentError(
+            "models must be a name, a ModelSpec, an nn.Module or a Model, several of these, or a "
+            f"mapping of labels to them, not {type(models).__name__}"
+        )
     if not named:
         raise ArgumentError("there are no models to compare")
     columns: dict[str, ModelLike] = {}
     for label, model in named:
-        again = sum(taken == label or taken.startswith(f"{label} (") for taken in columns)
-        columns[f"{label} ({again + 1})" if again else label] = model
+        numbered = (f"{label} ({number})" for number in count(2))
+        free = next(each for each in chain([label], numbered) if each not in columns)
+        columns[free] = model
     return columns
 
 
@@ -305,28 +325,51 @@ def _check_arguments(job: _Job, on_error: str) -> None:
         raise ArgumentError(f"view must be 'model' or 'whole', not {job.view!r}")
     if on_error not in ("raise", "skip"):
         raise ArgumentError(f"on_error must be 'raise' or 'skip', not {on_error!r}")
-    for name, value in (("size", job.size), ("batch_size", job.batch_size)):
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise ArgumentError(f"{name} must be a whole number from 1, not {value!r}")
 
 
-def _check_target(target: Target, count: int) -> list[int | str] | None:
+def _number(name: str, value: int) -> int:
+    number = _index(value)
+    if number is None or number < 1:
+        raise ArgumentError(f"{name} must be a whole number from 1, not {value!r}")
+    return number
+
+
+def _plain(target: object) -> int | str | list[int | str] | None:
+    """Returns a target in Python's own types, whatever array or tensor it came in."""
+    if target is None or isinstance(target, str):
+        return target
+    listed = target.tolist() if isinstance(target, np.ndarray | torch.Tensor) else target
+    if isinstance(listed, Sequence):
+        return [each if isinstance(each, str) else _class(each) for each in listed]
+    return _class(listed)
+
+
+def _class(target: object) -> int:
+    index = _index(target)
+    if index is None:
+        raise TargetError(
+            "a target is a class index, a label, a sequence of one of these an image, 'consensus' "
+            f"or None, not {target!r}"
+        )
+    return index
+
+
+def _one_each(target: int | str | list[int | str] | None, images: int) -> list[int | str] | None:
     """Returns one target an image, ``None`` for each model's own."""
     if target is None:
         return None
-    if isinstance(target, str):
-        return [target] * count
-    if isinstance(target, Sequence | np.ndarray | torch.Tensor) and np.ndim(target) == 1:
-        if len(target) != count:
-            raise TargetError(f"there are {len(target)} targets for {count} images: give one each")
-        return [each if isinstance(each, str) else _whole(each) for each in target]
-    return [_whole(target)] * count
-
-
-def _whole(target: object) -> int:
-    try:
-        return operator.index(target)  # type: ignore[arg-type]  # what it refuses is the point
-    except TypeError as error:
+    if not isinstance(target, list):
+        return [target] * images
+    if len(target) != images:
         raise TargetError(
-            f"a target is a class index, a label, 'consensus' or None, not {target!r}"
-        ) from error
+            f"the number of targets is {len(target)}, that of images {images}: give one each"
+        )
+    return target
+
+
+def _index(value: object) -> int | None:
+    """Returns a whole number of any type as an int, ``None`` for what is none."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None

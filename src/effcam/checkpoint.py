@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
+import re
+import warnings
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from effcam.errors import WeightsError
 
@@ -27,6 +31,9 @@ WRAPPERS = (
     "module",
 )
 PREFIXES = ("module.", "_orig_mod.")
+# How torch.load names what it will not make: "GLOBAL posix.system", "TorchScript archives".
+CODE = re.compile(r"GLOBAL ([\w.]+)|with (TorchScript) archives")
+COUNTER = "num_batches_tracked"
 SHOWN = 3
 
 
@@ -43,8 +50,8 @@ def read_checkpoint(path: str | PathLike[str]) -> dict[str, torch.Tensor]:
         WeightsError: If the file is missing, damaged, holds code, or holds no state dict.
     """
     file = Path(path).expanduser()
-    if not file.is_file():
-        raise WeightsError(f"checkpoint {str(path)!r} does not exist or is not a file")
+    if file.is_dir():
+        raise WeightsError(f"checkpoint {str(path)!r} is a folder: expected a file")
     state = _unwrap(_read(file))
     if not state:
         raise WeightsError(
@@ -57,22 +64,38 @@ def read_checkpoint(path: str | PathLike[str]) -> dict[str, torch.Tensor]:
 
 def _read(file: Path) -> object:
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"checkpoint {str(file)!r} holds more than tensors and was not opened, because such a "
-            "file can run code. Save the weights alone: torch.save(model.state_dict(), path), or "
-            "safetensors.torch.save_file"
-        ) from error
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().split("\n")[0]
+        # What torch warns of, it refuses a moment later, or it concerns who wrote the file.
+        with warnings.catch_warnings(action="ignore"), _plain_records():
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise WeightsError(f"checkpoint {str(file)!r} does not exist") from error
+    except Exception as error:  # a damaged file can make its reader raise anything
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        code = CODE.search(str(error))
+        if code:
+            raise WeightsError(
+                f"checkpoint {str(file)!r} holds more than tensors ({code[1] or code[2]}) and was "
+                "not opened, because such a file can run code. Save the weights alone: "
+                "torch.save(model.state_dict(), path), or safetensors.torch.save_file"
+            ) from error
+        if isinstance(error, pickle.UnpicklingError):
+            reason = "it is damaged, or was not written by torch.save"
         raise WeightsError(f"checkpoint {str(file)!r} cannot be read: {reason}") from error
+
+
+def _plain_records() -> AbstractContextManager[object]:
+    """Returns a context in which torch.load also reads records that cannot do harm."""
+    from torch import serialization
+
+    # timm's training script keeps its arguments beside the weights. torch 2.4 cannot allow them.
+    if not hasattr(serialization, "safe_globals"):
+        return nullcontext()
+    return serialization.safe_globals([argparse.Namespace])
 
 
 def _unwrap(content: object) -> dict[str, torch.Tensor]:
@@ -84,9 +107,12 @@ def _unwrap(content: object) -> dict[str, torch.Tensor]:
         inner = content.get(wrapper)
         if isinstance(inner, Mapping) and (state := _unwrap(inner)):
             return state
-    tensors = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
     # Others' files keep counters and settings beside the tensors.
-    return cast("dict[str, torch.Tensor]", tensors)
+    return {
+        name: value
+        for name, value in content.items()
+        if isinstance(name, str) and isinstance(value, torch.Tensor)
+    }
 
 
 def _strip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -133,7 +159,8 @@ def fit(state: Mapping[str, torch.Tensor], module: nn.Module, *, file: str, mode
         WeightsError: If keys are missing, unexpected, or of another shape; names the first.
     """
     own = module.state_dict()
-    missing = [name for name in own if name not in state]
+    # Batch counters change no output, and files of old versions and other tools leave them out.
+    missing = [name for name in own if name not in state and not name.endswith(COUNTER)]
     unexpected = [name for name in state if name not in own]
     reshaped = [
         f"{name} {tuple(state[name].shape)} for {tuple(own[name].shape)}"
@@ -149,7 +176,9 @@ def fit(state: Mapping[str, torch.Tensor], module: nn.Module, *, file: str, mode
         raise WeightsError(
             f"checkpoint {file!r} does not fit {model}: {'; '.join(filter(None, faults))}"
         )
-    module.load_state_dict(dict(state), strict=True)
+    # Its own state dict carries the version that some modules (MNASNet) ask for.
+    own.update(state)
+    module.load_state_dict(own, strict=True)
 
 
 def _fault(kind: str, names: list[str]) -> str:

@@ -8,22 +8,24 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from effcam import __version__
-from effcam.errors import ArgumentError, EffcamError, UnknownModelError
+from effcam.errors import ArgumentError, EffcamError, UnknownModelError, did_you_mean
 from effcam.registry import DEFAULT_MODELS, ModelSpec
 
 if TYPE_CHECKING:
     from effcam.preprocess import Preprocess
     from effcam.result import Comparison
 
-FAILED, INTERRUPTED = 1, 130
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 DEFAULT_OUTPUT = "compare.gif"
 EXAMPLES = """\
 examples:
@@ -40,9 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], None] = options.run
     try:
         run(options)
+        # Else what is still to be written would fail where nothing catches it.
+        sys.stdout.flush()
     except EffcamError as error:
         print(f"effcam: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return FAILED
+        return MISUSED if isinstance(error, ArgumentError) else FAILED
     except KeyboardInterrupt:
         print("effcam: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -103,6 +107,7 @@ def _add_compare(commands: Any) -> None:
         action="append",
         default=[],
         dest="methods",
+        metavar="METHOD",
         help="gradcam (default), gradcam++, hirescam, xgradcam, layercam, gradcamelementwise, "
         "eigencam, eigengradcam, scorecam or ablationcam; repeatable",
     )
@@ -172,17 +177,25 @@ def _add_models(commands: Any) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    specs = _specs(options)
     outputs = [Path(output) for output in options.outputs or [DEFAULT_OUTPUT]]
+    with _path_as_found(), warnings.catch_warnings():
+        if not options.verbose:
+            # Libraries' remarks on their own future are not the reader's.
+            warnings.simplefilter("ignore")
+        comparison = _run(options, outputs)
+    saved = [comparison.save(output) for output in outputs]
+    if not options.quiet:
+        _report(comparison, saved, verbose=options.verbose)
+
+
+def _run(options: argparse.Namespace, outputs: Sequence[Path]) -> Comparison:
+    specs = _specs(options)
     from effcam.api import compare
     from effcam.result import check_output
 
     for output in outputs:
         check_output(output)
-    if not options.verbose:
-        # Libraries' remarks on their own future are not the reader's.
-        warnings.simplefilter("ignore")
-    comparison = compare(
+    return compare(
         options.paths,
         specs,
         method=options.methods or "gradcam",
@@ -194,9 +207,16 @@ def _compare(options: argparse.Namespace) -> None:
         on_error="skip" if options.skip_bad else "raise",
         progress=False if options.quiet else None,
     )
-    saved = [comparison.save(output) for output in outputs]
-    if not options.quiet:
-        _report(comparison, saved, verbose=options.verbose)
+
+
+@contextmanager
+def _path_as_found() -> Iterator[None]:
+    """Takes back what `_import` adds, late: functions may import only when they are called."""
+    before = sys.path.copy()
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def _report(comparison: Comparison, saved: Sequence[Path], *, verbose: bool) -> None:
@@ -235,7 +255,7 @@ def _list_models(options: argparse.Namespace) -> None:
 def _target(text: str | None) -> int | str | None:
     if text is None:
         return None
-    return int(text) if text.lstrip("+-").isdecimal() else text
+    return int(text) if re.fullmatch(r"[+-]?\d+", text) else text
 
 
 def _specs(options: argparse.Namespace) -> dict[str, ModelSpec]:
@@ -246,10 +266,7 @@ def _specs(options: argparse.Namespace) -> dict[str, ModelSpec]:
         named = dict(pairs)
         if len(named) < len(pairs):
             raise ArgumentError("two models have the same label; name one with -m LABEL=NAME")
-    checkpoints = dict(
-        _find_label(*_split(text, "=", "--checkpoint NAME=FILE"), named)
-        for text in options.checkpoint
-    )
+    checkpoints = _checkpoints(options.checkpoint, named)
     arguments = _settings(options.option, "--option", named)
     preprocesses = _settings(options.preprocess, "--preprocess", named)
     specs = {}
@@ -271,11 +288,14 @@ def _preprocess(values: dict[str, Any]) -> Preprocess | None:
         return None
     from effcam.preprocess import Preprocess
 
-    try:
-        return Preprocess(**values)
-    except TypeError as error:
-        known = ", ".join(Preprocess.__dataclass_fields__)
-        raise ArgumentError(f"--preprocess knows {known}: {error}") from error
+    known = Preprocess.__dataclass_fields__
+    for key in values:
+        if key not in known:
+            raise ArgumentError(
+                f"--preprocess knows no {key!r}.{did_you_mean(key, known)} It knows "
+                f"{', '.join(known)}."
+            )
+    return Preprocess(**values)
 
 
 def _import(name: str) -> Callable[..., Any] | None:
@@ -287,10 +307,19 @@ def _import(name: str) -> Callable[..., Any] | None:
     sys.path.insert(0, str(Path.cwd()))
     try:
         return cast("Callable[..., Any]", getattr(import_module(module), attribute))
-    except (ImportError, AttributeError) as error:
-        raise UnknownModelError(f"{name!r} cannot be imported: {error}") from error
-    finally:
-        sys.path.pop(0)
+    except Exception as error:  # the module is the user's, and may raise anything
+        reason = error if isinstance(error, ImportError | AttributeError) else repr(error)
+        raise UnknownModelError(f"{name!r} cannot be imported: {reason}") from error
+
+
+def _checkpoints(texts: Sequence[str], named: dict[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        label, file = _find_label(*_split(text, "=", "--checkpoint NAME=FILE"), named)
+        if label in found:
+            raise ArgumentError(f"{label!r} has two checkpoints: {found[label]} and {file}")
+        found[label] = file
+    return found
 
 
 def _settings(texts: Sequence[str], flag: str, named: dict[str, str]) -> dict[str, dict[str, Any]]:
@@ -330,7 +359,13 @@ def _split(text: str, separator: str, form: str, *, last: bool = False) -> tuple
 
 def _find_label(owner: str, value: str, named: dict[str, str]) -> tuple[str, str]:
     """Returns the label of the model that ``owner`` means by label or by name, with the value."""
-    labels = [label for label, name in named.items() if owner in (label, name)]
+    if owner in named:
+        return owner, value
+    labels = [label for label, name in named.items() if owner == name]
     if not labels:
         raise ArgumentError(f"{owner!r} is none of the models to compare: {', '.join(named)}")
+    if len(labels) > 1:
+        raise ArgumentError(
+            f"{owner!r} is the model of several labels, {', '.join(labels)}: name one"
+        )
     return labels[0], value

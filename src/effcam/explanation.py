@@ -89,11 +89,10 @@ class Explanation:
     def over(self, photo: Image.Image, *, alpha: float, colormap: str) -> Image.Image:
         """Returns what `overlay` does, on a smaller copy of the photo."""
         across, down = photo.width / self.size[0], photo.height / self.size[1]
-        if self.state == "ok":
-            heat = self._heat(self.canvas.scale(across, down), *photo.size)
-            picture = draw.overlay(photo, heat, alpha=alpha, colormap=colormap)
-        else:
-            picture = draw.badge(photo, NOTES[self.state])
+        heat = self._heat(self.canvas.scale(across, down), *photo.size)
+        picture = draw.overlay(photo, heat, alpha=alpha, colormap=colormap)
+        if self.state != "ok":
+            picture = draw.badge(picture, NOTES[self.state])
         return draw.shade_outside(picture, self.region.scale(across, down).as_tuple())
 
     def caption(self) -> tuple[str, str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from io import IOBase
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
@@ -27,6 +29,7 @@ SUFFIXES = frozenset(
 CHANNELS = (1, 3, 4)
 WHITE = (255, 255, 255)
 CACHE_BYTES = 512 * 2**20
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,16 +83,17 @@ def iter_images(images: ImageLike | Iterable[ImageLike]) -> Iterator[ImageRef]:
         ImageError: If a path does not exist, or a folder or glob holds no image.
         ArgumentError: If something is none of these.
     """
-    taken: dict[str, int] = {}
+    taken: set[str] = set()
+    counts: dict[str, int] = {}
     for ref in _walk(images):
         name = ref.name
         if name in taken and ref.path is not None:
             name = ref.path.as_posix()
-        count = taken.get(name, 0)
-        taken[name] = count + 1
-        if count:
-            name = f"{name} ({count + 1})"
-            taken[name] = 1
+        stem = name
+        while name in taken:
+            counts[stem] = counts.get(stem, 1) + 1
+            name = f"{stem} ({counts[stem]})"
+        taken.add(name)
         yield ref if name == ref.name else replace(ref, name=name)
 
 
@@ -111,7 +115,7 @@ def from_folders(
 
     Raises:
         ImageError: If the root or a category does not exist or holds no image.
-        ArgumentError: If ``per_category`` is below 1.
+        ArgumentError: If ``per_category`` is no whole number from 1 on.
 
     >>> from_folders("photos", categories=["bear"], per_category=5)
     Traceback (most recent call last):
@@ -120,8 +124,10 @@ def from_folders(
     base = Path(root).expanduser()
     if not base.is_dir():
         raise ImageError(f"folder {str(root)!r} does not exist")
-    if per_category is not None and per_category < 1:
-        raise ArgumentError(f"per_category must be 1 or more, not {per_category}")
+    if per_category is not None and (not isinstance(per_category, int) or per_category < 1):
+        raise ArgumentError(f"per_category must be 1 or more images, not {per_category!r}")
+    if isinstance(categories, str):
+        categories = [categories]
     known = [each.name for each in sorted(base.iterdir(), key=_natural) if each.is_dir()]
     names = [name for name in known if not name.startswith(".")]
     if not names:
@@ -163,7 +169,8 @@ def cached_opener(most_bytes: int = CACHE_BYTES) -> Callable[[ImageRef], Image.I
 
 
 def _bytes(image: Image.Image) -> int:
-    return 3 * image.width * image.height
+    # Pillow keeps an RGB pixel in four bytes.
+    return 4 * image.width * image.height
 
 
 def _walk(images: object) -> Iterator[ImageRef]:
@@ -175,7 +182,7 @@ def _walk(images: object) -> Iterator[ImageRef]:
         yield ImageRef("image", images)
     elif _is_array(images):
         yield from _from_array(images)
-    elif isinstance(images, Iterable):
+    elif isinstance(images, Iterable) and not isinstance(images, bytes | bytearray | IOBase):
         for each in images:
             yield from _walk(each)
     else:
@@ -186,19 +193,23 @@ def _walk(images: object) -> Iterator[ImageRef]:
 
 
 def _from_path(given: str | PathLike[str]) -> Iterator[ImageRef]:
-    text = str(given)
-    if re.match(r"[a-z]+://", text):
+    text = os.fspath(given)
+    if ADDRESS.match(text):
         raise ImageError(f"{text!r} is an address; effcam reads local files: download it first")
-    path = Path(text).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(text).expanduser()
+        exists, is_folder = path.exists(), path.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # no permission, no such home, too long
+        raise ImageError(f"image {text!r} cannot be reached: {error}") from error
+    if is_folder:
         files = _files(path)
         yield from (ImageRef(file.relative_to(path).as_posix(), file) for file in files)
-    elif path.exists() or not glob.has_magic(text):
-        if not path.exists():
-            raise ImageError(f"image {text!r} does not exist")
+    elif exists:
         yield ImageRef(path.name, path)
-    else:
+    elif glob.has_magic(text):
         yield from (ImageRef(file.name, file) for file in _matches(str(path)))
+    else:
+        raise ImageError(f"image {text!r} does not exist")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -235,14 +246,17 @@ def _natural(path: Path) -> list[list[tuple[int, str]]]:
 
 
 def _is_array(value: object) -> bool:
-    # A tensor is told by its type's name, so that images load no torch.
-    return isinstance(value, np.ndarray) or (
-        type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach")
+    # A tensor is told by its type's name, so that images load no torch; torchvision's and others'
+    # tensors are subclasses.
+    return isinstance(value, np.ndarray) or any(
+        (base.__module__, base.__name__) == ("torch", "Tensor") for base in type(value).__mro__
     )
 
 
 def _from_array(array: Any) -> Iterator[ImageRef]:
-    if array.ndim == 4:
+    if isinstance(array, np.ndarray) and array.dtype.kind in "OU":  # a column of a table, say
+        yield from _walk(array.tolist())
+    elif array.ndim == 4:
         yield from (ImageRef("image", each) for each in array)
     else:
         yield ImageRef("image", array)
@@ -271,6 +285,10 @@ def _read_file(path: Path) -> Image.Image:
         raise ImageError(f"the image is too large: {error}") from error
     except OSError as error:
         raise ImageError(f"the file cannot be read: {error}") from error
+    except ImageError:
+        raise
+    except Exception as error:  # a broken header can make a plugin raise anything
+        raise ImageError(f"the file cannot be read as an image: {error}") from error
 
 
 def _decode(image: Image.Image) -> Image.Image:
@@ -286,13 +304,13 @@ def _decode(image: Image.Image) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
+    if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode.startswith("I") or image.mode == "F":
         return _scale(np.asarray(image)).convert("RGB")
     if image.mode in ("RGBa", "La"):
         image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+    if image.has_transparency_data:
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, (*WHITE, 255))
         return Image.alpha_composite(ground, image).convert("RGB")
@@ -329,16 +347,19 @@ def _scale(values: NDArray[Any]) -> Image.Image:
 
 
 def _to_numpy(tensor: Any) -> NDArray[Any]:
-    values = tensor.detach().cpu()
-    if values.is_floating_point():
-        values = values.float()
-    array: NDArray[Any] = values.numpy()
+    try:
+        values = tensor.detach().cpu()
+        if values.is_floating_point():
+            values = values.float()
+        array: NDArray[Any] = values.numpy()
+    except (RuntimeError, TypeError) as error:  # sparse, quantised, or on the meta device
+        raise ImageError(f"the tensor's values cannot be read: {error}") from error
     return array
 
 
 def _to_pixels(array: NDArray[Any]) -> NDArray[np.uint8]:
     """Returns (height, width, 3) uint8 pixels from an array in any layout that is unambiguous."""
-    shape = " x ".join(map(str, array.shape))
+    shape = " x ".join(map(str, array.shape)) or "()"
     if array.size == 0:
         raise ImageError(f"the array has no pixels, its shape is {shape}")
     pixels = _to_uint8(_channels_last(array, shape))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -176,7 +177,14 @@ class Preprocess:
 
         Returns:
             The normalised (3, height, width) float32 tensor, and the `region` of the image.
+
+        Raises:
+            ArgumentError: If the image is not in RGB.
         """
+        if image.mode != "RGB":
+            raise ArgumentError(
+                f"the image's mode is {image.mode}, expected RGB: image.convert('RGB')"
+            )
         resized, offset = self._layout(*image.size)
         picture = image
         if image.size != (resized[1], resized[0]):
@@ -189,8 +197,14 @@ class Preprocess:
         The box reaches past the image's edges where the transform pads.
         """
         (resized_height, resized_width), (top, left) = self._layout(width, height)
-        box = Box(left, top, left + self.size[1], top + self.size[0])
-        return box.scale(width / resized_width, height / resized_height)
+        bottom, right = top + self.size[0], left + self.size[1]
+        # Multiplied before it is divided, so that the whole image ends exactly at its edges.
+        return Box(
+            left * width / resized_width,
+            top * height / resized_height,
+            right * width / resized_width,
+            bottom * height / resized_height,
+        )
 
     def region(self, width: int, height: int) -> Box:
         """Returns the part of an image of ``width`` by ``height`` px that the model sees, in px."""
@@ -257,11 +271,11 @@ def _offset(have: int, want: int) -> int:
 
 
 def _pair(name: str, value: object) -> tuple[int, int]:
-    values = (value, value) if isinstance(value, int) else value
+    values = (value, value) if isinstance(value, Integral) else value
     if (
         not isinstance(values, Sequence)
         or len(values) != 2
-        or not all(isinstance(number, int) and number >= 1 for number in values)
+        or not all(isinstance(number, Integral) and int(number) >= 1 for number in values)
     ):
         raise ArgumentError(
             f"{name} must be a number of pixels or a (height, width) pair of them, not {value!r}"
@@ -270,11 +284,11 @@ def _pair(name: str, value: object) -> tuple[int, int]:
 
 
 def _channels(name: str, value: object) -> tuple[float, ...]:
-    values = (value,) * 3 if isinstance(value, int | float) else value
+    values = (value,) * 3 if isinstance(value, Real) else value
     if (
         not isinstance(values, Sequence)
         or len(values) != 3
-        or not all(isinstance(number, int | float) and math.isfinite(number) for number in values)
+        or not all(isinstance(number, Real) and math.isfinite(number) for number in values)
     ):
         raise ArgumentError(
             f"{name} must be a number or one number for each of three channels, not {value!r}"

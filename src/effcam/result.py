@@ -8,16 +8,16 @@ import html
 import io
 import json
 import math
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from effcam import draw, write
+from effcam import __version__, draw, write
 from effcam.errors import ArgumentError, OutputError, did_you_mean
 from effcam.explanation import Explanation
 from effcam.images import ImageRef
@@ -74,6 +74,7 @@ class Comparison:
         Raises:
             KeyError: If there is no such name.
             IndexError: If there is no such position.
+            ArgumentError: If a key is neither.
         """
         if not isinstance(key, tuple) or len(key) != 2:
             raise ArgumentError(f"comparison[image, column] takes two keys, not {key!r}")
@@ -182,7 +183,10 @@ class Comparison:
         shown = Comparison(
             self.images[:PREVIEW_ROWS], self.columns, self.cells[: PREVIEW_ROWS * len(self.columns)]
         )
-        title = f"{len(self.images)} images x {len(self.columns)} columns"
+        title = " x ".join(
+            f"{len(each)} {name}" + ("" if len(each) == 1 else "s")
+            for each, name in ((self.images, "image"), (self.columns, "column"))
+        )
         more = f", the first {PREVIEW_ROWS} shown" if len(self.images) > PREVIEW_ROWS else ""
         if not shown.cells:
             return f"<p>{title}</p>"
@@ -231,9 +235,10 @@ def check_output(path: str | PathLike[str]) -> Path:
     """
     target = Path(path).expanduser()
     if target.suffix.lower() not in SAVERS:
+        unknown = f"has the unknown suffix {target.suffix!r}" if target.suffix else "has no suffix"
         raise OutputError(
-            f"cannot save {str(path)!r}: no format is known by the suffix {target.suffix!r}; "
-            f"use one of {', '.join(SAVERS)}"
+            f"cannot save {str(path)!r}: its name {unknown}; the format follows from it: use one "
+            f"of {', '.join(SAVERS)}"
         )
     if not target.parent.is_dir():
         raise OutputError(f"cannot save {str(path)!r}: there is no folder {str(target.parent)!r}")
@@ -241,8 +246,10 @@ def check_output(path: str | PathLike[str]) -> Path:
 
 
 def _check_width(width: int) -> None:
-    if not MIN_WIDTH <= width <= MAX_WIDTH:
-        raise ArgumentError(f"width must be from {MIN_WIDTH} to {MAX_WIDTH} px, not {width!r}")
+    if not isinstance(width, int) or not MIN_WIDTH <= width <= MAX_WIDTH:
+        raise ArgumentError(
+            f"width must be a whole number of px from {MIN_WIDTH} to {MAX_WIDTH}, not {width!r}"
+        )
 
 
 def _position(kind: str, key: int | str, names: Sequence[str]) -> int:
@@ -250,9 +257,13 @@ def _position(kind: str, key: int | str, names: Sequence[str]) -> int:
         if key not in names:
             raise KeyError(f"no {kind} is called {key!r}.{did_you_mean(key, names)}")
         return names.index(key)
-    if not -len(names) <= key < len(names):
-        raise IndexError(f"{kind} {key} is out of range: there are {len(names)}")
-    return key % len(names)
+    try:
+        position = operator.index(key)
+    except TypeError as error:
+        raise ArgumentError(f"{kind} must be a position or a name, not {key!r}") from error
+    if not -len(names) <= position < len(names):
+        raise IndexError(f"{kind} {position} is out of range: there are {len(names)}")
+    return position % len(names)
 
 
 def _panels(
@@ -284,15 +295,26 @@ def _save_csv(comparison: Comparison, path: Path, _style: dict[str, object]) -> 
 
 def _save_json(comparison: Comparison, path: Path, _style: dict[str, object]) -> None:
     content = {
-        "effcam": version("effcam"),
+        "effcam": __version__,
         "settings": dict(comparison.settings),
         "images": [image.name for image in comparison.images],
         "columns": list(comparison.columns),
         "skipped": [asdict(skipped) for skipped in comparison.skipped],
-        "cells": [cell.record() | {"heatmap": cell.heatmap.tolist()} for cell in comparison],
+        "cells": [
+            {name: _json_value(value) for name, value in cell.record().items()}
+            | {"heatmap": cell.heatmap.tolist()}
+            for cell in comparison
+        ],
     }
     with write.atomic(path) as partial:
-        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+        partial.write_text(
+            json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8"
+        )
+
+
+def _json_value(value: object) -> object:
+    """Returns ``None`` for NaN and infinity, which JSON does not have, else the value."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _save_npz(comparison: Comparison, path: Path, _style: dict[str, object]) -> None:

@@ -7,12 +7,15 @@ local caches are looked into first, and the hosts are asked once, for all that i
 from __future__ import annotations
 
 import re
+import ssl
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -72,8 +75,8 @@ class PublishedWeights:
         require([self])
         try:
             return self._download()
-        except (OSError, RuntimeError, ValueError) as error:
-            reason = str(error).strip().split("\n")[0]
+        except Exception as error:  # the hub's client has an exception tree of its own
+            reason = _first_line(error)
             raise WeightsError(
                 f"the weights of {self.name} could not be fetched from {self.origin}: "
                 f"{reason}. {WAYS_ON}"
@@ -91,14 +94,17 @@ class PublishedWeights:
             )
             return path
         from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+        endpoint = _hub_address()
         for file in self.files[:-1]:
             try:
-                return Path(hf_hub_download(self.repository, file))
+                return Path(hf_hub_download(self.repository, file, endpoint=endpoint))
+            except LocalEntryNotFoundError:  # the hub fell silent: no other name will help
+                raise
             except EntryNotFoundError:
                 continue
-        return Path(hf_hub_download(self.repository, self.files[-1]))
+        return Path(hf_hub_download(self.repository, self.files[-1], endpoint=endpoint))
 
 
 def require(wanted: Sequence[PublishedWeights]) -> None:
@@ -108,43 +114,53 @@ def require(wanted: Sequence[PublishedWeights]) -> None:
         WeightsError: If some are missing and their host does not answer; names all of them.
     """
     missing = [weights for weights in wanted if weights.find() is None]
-    hosts = {_host(weights) for weights in missing}
-    silent = {host for host in hosts if not _answers(host)}
+    silent = _silent({_host(weights) for weights in missing})
     lost = [weights for weights in missing if _host(weights) in silent]
     if not lost:
         return
     names = ", ".join(f"{weights.name} ({weights.origin})" for weights in lost)
-    whose = "weights are" if len(lost) > 1 else "the weights are"
+    hosts = " and ".join(
+        f"{urlsplit(host).netloc or host} ({reason})" for host, reason in sorted(silent.items())
+    )
     raise WeightsError(
-        f"{whose} not on this machine and {' and '.join(sorted(map(_bare, silent)))} "
-        f"cannot be reached: {names}. {WAYS_ON}"
+        f"these weights are not on this machine and {hosts} cannot be reached: {names}. {WAYS_ON}"
     )
 
 
-def _answers(host: str) -> bool:
-    """Tells whether a host answers at all, in at most `PROBE_SECONDS`; proxies are respected."""
-    if host == _hub_address() and _hub_is_off():
-        return False
-    answered = threading.Event()
-
-    def ask() -> None:
-        request = urllib.request.Request(host, method="HEAD")
-        try:
-            with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
-                answered.set()
-        except urllib.error.HTTPError:
-            answered.set()  # an error page is an answer
-        except (OSError, ValueError) as error:
-            refused.append(error)
-        finally:
-            done.set()
-
-    refused: list[Exception] = []
-    done = threading.Event()
+def _silent(hosts: Iterable[str]) -> dict[str, str]:
+    """Returns the hosts that do not answer, and why, in at most `PROBE_SECONDS` for all."""
+    findings: dict[str, str] = {}
     # Looking a name up has no time limit of its own, so it happens beside the clock.
-    threading.Thread(target=ask, daemon=True).start()
-    done.wait(PROBE_SECONDS)
-    return answered.is_set()
+    probes = [threading.Thread(target=_probe, args=(host, findings), daemon=True) for host in hosts]
+    for probe in probes:
+        probe.start()
+    deadline = time.monotonic() + PROBE_SECONDS
+    for probe in probes:
+        probe.join(max(0.0, deadline - time.monotonic()))
+    late = f"no answer within {PROBE_SECONDS:g} s"
+    return {host: reason for host in hosts if (reason := findings.get(host, late))}
+
+
+def _probe(host: str, findings: dict[str, str]) -> None:
+    """Notes why a host does not answer, an empty reason if it does; proxies are respected."""
+    findings |= {host: _refusal(host)}
+
+
+def _refusal(host: str) -> str:
+    if host == _hub_address() and _hub_is_off():
+        return "HF_HUB_OFFLINE is set"
+    try:
+        request = urllib.request.Request(host, method="HEAD")
+        with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
+            return ""
+    except urllib.error.HTTPError:
+        return ""  # an error page is an answer
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ssl.SSLCertVerificationError):
+            return ""  # so it answers, and the hub's client brings certificates of its own
+        return str(error.reason)
+    except (OSError, ValueError, HTTPException) as error:
+        return _first_line(error)
 
 
 def _host(weights: PublishedWeights) -> str:
@@ -152,10 +168,6 @@ def _host(weights: PublishedWeights) -> str:
         return _hub_address()
     parts = urlsplit(weights.url)
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def _bare(host: str) -> str:
-    return urlsplit(host).netloc
 
 
 def _hub_address() -> str:
@@ -174,3 +186,7 @@ def _url_cache(url: str) -> Path:
     import torch
 
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__

@@ -14,7 +14,14 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from effcam.errors import ArgumentError, ModelError, UnknownModelError, did_you_mean
+from effcam.errors import (
+    ArgumentError,
+    EffcamError,
+    ModelError,
+    UnknownModelError,
+    WeightsError,
+    did_you_mean,
+)
 from effcam.preprocess import Preprocess
 from effcam.registry import find_spec, registered_names
 from effcam.weights import PublishedWeights
@@ -79,8 +86,9 @@ def list_models(
 ) -> tuple[str, ...]:
     """Returns the names that `load_model` and `compare` know, in natural order.
 
-    Every name loads exactly the model that it was listed for: a torchvision architecture whose
-    name timm also uses is listed with its prefix, as ``torchvision:resnet50``.
+    Every name loads exactly the model that it was listed for: an architecture whose name a
+    registered model uses, or timm before torchvision, is listed with its prefix, as
+    ``torchvision:resnet50``.
 
     Args:
         pattern: A glob that the name matches, with or without its prefix.
@@ -134,6 +142,7 @@ def build(
 
     Raises:
         ModelError: If the library refuses the options.
+        WeightsError: If the published weights cannot be had or read.
     """
     make = _build_timm if architecture.library == "timm" else _build_torchvision
     try:
@@ -143,9 +152,17 @@ def build(
                 "ignore", message=".*weight initialization of", category=FutureWarning
             )
             return make(architecture, pretrained, dict(options))
-    except (TypeError, ValueError, AttributeError) as error:
+    except EffcamError:
+        raise
+    except Exception as error:  # constructors check their arguments in any way, or not at all
+        weights = published_weights(architecture) if pretrained else None
+        if weights is not None and _can_be_built(architecture, options):
+            raise WeightsError(
+                f"the weights of {architecture} cannot be loaded from {weights.find()}, so the "
+                f"file may be damaged; delete it to have it fetched again ({_reason(error)})"
+            ) from error
         chosen = f" with {dict(options)}" if options else ""
-        raise ModelError(f"{architecture} cannot be built{chosen}: {error}") from error
+        raise ModelError(f"{architecture} cannot be built{chosen}: {_reason(error)}") from error
 
 
 def published_weights(architecture: Architecture) -> PublishedWeights | None:
@@ -204,6 +221,33 @@ def knows_imagenet(module: nn.Module) -> bool:
     return type(module).__module__.partition(".")[0] in LIBRARIES
 
 
+def _can_be_built(architecture: Architecture, options: Mapping[str, object]) -> bool:
+    """Tells whether the constructor takes the options, to tell bad options from bad weights."""
+    try:
+        build(architecture, pretrained=False, options=options)
+    except ModelError:
+        return False
+    return True
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
+def _check_classes(architecture: Architecture, options: Mapping[str, object]) -> None:
+    """Refuses to put a random head on published weights: its heat would mean nothing."""
+    if architecture.library == "timm":
+        published = _timm_config(architecture).num_classes
+    else:
+        published = len(_entry(architecture).meta["categories"])
+    asked = options.get("num_classes", published)
+    if asked != published:
+        raise ModelError(
+            f"the weights of {architecture} are for {published} classes, not num_classes={asked}: "
+            "give a checkpoint of your own, or pretrained=False for random weights"
+        )
+
+
 def _build_timm(architecture: Architecture, pretrained: bool, options: dict[str, Any]) -> nn.Module:
     import timm
 
@@ -211,6 +255,7 @@ def _build_timm(architecture: Architecture, pretrained: bool, options: dict[str,
     weights = published_weights(architecture) if pretrained else None
     if weights is None:
         return timm.create_model(name, pretrained=False, **options)
+    _check_classes(architecture, options)
     file = weights.fetch()
     # timm's readers of NumPy archives are for those alone.
     overlay: dict[str, Any] = {"file": str(file)} | (
@@ -222,19 +267,17 @@ def _build_timm(architecture: Architecture, pretrained: bool, options: dict[str,
 def _build_torchvision(
     architecture: Architecture, pretrained: bool, options: dict[str, Any]
 ) -> nn.Module:
-    import torch
     from torchvision.models import get_model
 
     weights = published_weights(architecture) if pretrained else None
     if weights is None:
         return cast("nn.Module", get_model(architecture.name, weights=None, **options))
-    if "num_classes" in options:
-        raise ValueError("the published weights decide num_classes; give a checkpoint for another")
-    module = get_model(architecture.name, weights=None, **options)
-    module.load_state_dict(torch.load(weights.fetch(), map_location="cpu", weights_only=True))
-    if hasattr(module, "transform_input"):
-        module.transform_input = True  # GoogLeNet's and Inception's weights expect their own scale
-    return cast("nn.Module", module)
+    _check_classes(architecture, options)
+    weights.fetch()
+    # torchvision finds the file where it now lies. Its own loader is needed: it renames the keys
+    # of DenseNet's files, and weights decide the input size and scale of some architectures.
+    entry = _entry(architecture)
+    return cast("nn.Module", get_model(architecture.name, weights=entry, progress=False, **options))
 
 
 def _architectures(library: Library) -> frozenset[str]:
@@ -277,13 +320,22 @@ def _pick_weights(library: Library, name: str, weights: str) -> str:
         return known[0] if known else ""
     if weights not in known:
         have = f"It has {', '.join(known)}." if known else "None are published for it."
-        hint = did_you_mean(weights, known)
+        hint = _elsewhere(library, name, weights) or did_you_mean(weights, known)
         raise UnknownModelError(f"{library} has no weights {weights!r} for {name!r}.{hint} {have}")
     return weights
 
 
+def _elsewhere(library: Library, name: str, weights: str) -> str:
+    """Returns a hint to the other library, if weights of that name are there."""
+    for other in LIBRARIES:
+        known = _weights_names(other, name) if name in _architectures(other) else []
+        if other != library and weights in known:
+            return f" Did you mean '{other}:{name}.{weights}'?"
+    return ""
+
+
 def _listed(library: Library, pretrained: bool | None) -> list[str]:
-    shadowed = _architectures("timm") if library == "torchvision" else frozenset()
+    shadowed = {*registered_names(), *(_architectures("timm") if library == "torchvision" else ())}
     names = []
     for name in _architecture_names(library):
         shown = f"{library}:{name}" if name in shadowed else name

@@ -1,0 +1,381 @@
+"""The engine: closed forms, independence of the batch, and a model that comes back untouched."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from effcam import Preprocess, load_model
+from effcam.cam import (
+    ACTIVATION_METHODS,
+    GRADIENT_METHODS,
+    METHODS,
+    PERTURBED_AT_ONCE,
+    check_methods,
+    compute_cams,
+    compute_probabilities,
+    untouched,
+)
+from effcam.errors import ArgumentError, LayerError, ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from effcam import Model
+
+SIZE = 32
+PREPROCESS = Preprocess(size=SIZE)
+
+
+class Linear(nn.Module):
+    """Global average pooling and a linear head, for which Grad-CAM has a closed form."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=2, padding=1),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Conv2d(8, 12, 3, stride=2, padding=1),
+        )
+        self.fc = nn.Linear(12, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.fc(self.features(images).mean((2, 3)))
+        return scores
+
+
+def model_of(module: nn.Module) -> Model:
+    return load_model(module, preprocess=PREPROCESS)
+
+
+def images(count: int = 3) -> Tensor:
+    return torch.randn(count, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(3))
+
+
+def assert_close(first: object, second: object) -> None:
+    np.testing.assert_allclose(first, second, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["gradcam", "hirescam"])
+def test_gradcam_of_pooling_and_a_linear_head_is_cam(method: str) -> None:
+    module, batch, targets = Linear(), images(), [4, 0, 2]
+    cams = compute_cams(model_of(module), batch, [method], targets)
+    with torch.no_grad():
+        features = module.eval().features(batch)
+        weights = module.fc.weight[targets]
+    cam = torch.einsum("bc,bchw->bhw", weights, features).relu() / (8 * 8)
+    assert cams.maps[method].shape == (3, 8, 8)
+    assert cams.maps[method].dtype == np.float32
+    assert_close(cams.maps[method], cam.numpy())
+    assert cams.targets.tolist() == targets
+
+
+def test_probabilities_and_top_1_are_the_plain_forward_passes() -> None:
+    module, batch = Linear(), images()
+    cams = compute_cams(model_of(module), batch, ["gradcam"])
+    with torch.no_grad():
+        expected = module.eval()(batch).softmax(1).numpy()
+    assert_close(cams.probabilities, expected)
+    assert_close(compute_probabilities(model_of(module), batch), expected)
+    assert cams.targets.tolist() == expected.argmax(1).tolist()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_batch_is_its_images_one_by_one_in_any_order(method: str) -> None:
+    model, batch, targets = model_of(Linear()), images(4), [0, 1, 2, 3]
+    together = compute_cams(model, batch, [method], targets).maps[method]
+    for row in range(4):
+        alone = compute_cams(model, batch[row : row + 1], [method], targets[row : row + 1])
+        assert_close(alone.maps[method][0], together[row])
+    order = [2, 0, 3, 1]
+    shuffled = compute_cams(model, batch[order], [method], [targets[row] for row in order])
+    assert_close(shuffled.maps[method], together[order])
+
+
+class Mirrored(nn.Module):
+    """Sees left and right alike: its kernels are symmetric and its cells do not overlap."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(3, 6, 4, stride=4)
+        self.fc = nn.Linear(6, 5)
+        with torch.no_grad():
+            self.features.weight += self.features.weight.flip(3)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        scores: Tensor = self.fc(self.features(batch).mean((2, 3)))
+        return scores
+
+
+@pytest.mark.parametrize("method", [each for each in METHODS if "eigen" not in each])
+def test_a_flipped_image_gives_a_flipped_map(method: str) -> None:
+    model, batch, targets = model_of(Mirrored()), images(), [1, 2, 3]
+    straight = compute_cams(model, batch, [method], targets).maps[method]
+    flipped = compute_cams(model, batch.flip(3), [method], targets).maps[method]
+    assert_close(flipped[:, :, ::-1], straight)
+
+
+@pytest.mark.parametrize("method", ["eigencam", "eigengradcam"])
+def test_principal_components_project_onto_the_direction_of_largest_variance(method: str) -> None:
+    features, gradients = images(2), images(2).roll(1, 0)
+    arithmetic = (GRADIENT_METHODS | ACTIVATION_METHODS)[method]
+    cells = (features if method == "eigencam" else features * gradients).flatten(2)
+    largest = torch.linalg.eigvalsh(torch.stack([each.cov() for each in cells]))[:, -1]
+    projected = arithmetic(features, gradients).flatten(1)
+    assert_close(projected.var(1), largest)
+
+
+def test_several_methods_share_one_pass_and_equal_it() -> None:
+    module = Linear()
+    model, batch = model_of(module), images()
+    calls: list[int] = []
+    module.fc.register_forward_hook(lambda *_: calls.append(1))
+    shared = [method for method in METHODS if method not in ("scorecam", "ablationcam")]
+    together = compute_cams(model, batch, shared)
+    assert len(calls) == 1
+    for method in shared:
+        alone = compute_cams(model, batch, [method])
+        assert_close(alone.maps[method], together.maps[method])
+
+
+def test_methods_of_many_channels_run_in_chunks() -> None:
+    class Wide(Linear):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = nn.Sequential(nn.Conv2d(3, PERTURBED_AT_ONCE + 9, 4, stride=4))
+            self.fc = nn.Linear(PERTURBED_AT_ONCE + 9, 5)
+
+    module, batch = Wide(), images(1)
+    heat = compute_cams(model_of(module), batch, ["ablationcam"], [2]).maps["ablationcam"]
+    with torch.no_grad():
+        features = module.features(batch)
+        means = features.mean((2, 3))
+        score = module.fc(means)[0, 2]
+        weights = means * module.fc.weight[2] / score
+    assert_close(heat, torch.einsum("bc,bchw->bhw", weights, features).relu().numpy())
+
+
+class InPlaceAfter(Linear):
+    def forward(self, batch: Tensor) -> Tensor:
+        features = self.features(batch)
+        features *= 2
+        features = functional.relu(features, inplace=True)
+        scores: Tensor = self.fc(features.mean((2, 3)))
+        return scores
+
+
+class NotInPlace(Linear):
+    def forward(self, batch: Tensor) -> Tensor:
+        scores: Tensor = self.fc((self.features(batch).relu() * 2).mean((2, 3)))
+        return scores
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_work_in_place_after_the_layer_does_no_harm(method: str) -> None:
+    first, second = InPlaceAfter(), NotInPlace()
+    second.load_state_dict(first.state_dict())
+    expected = compute_cams(model_of(second), images(), [method], [0, 1, 2])
+    found = compute_cams(model_of(first), images(), [method], [0, 1, 2])
+    assert_close(found.maps[method], expected.maps[method])
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_a_callers_no_grad_makes_no_difference(context: Callable[[], object]) -> None:
+    model = model_of(Linear())
+    expected = compute_cams(model, images(), METHODS).maps
+    with context():  # type: ignore[attr-defined]  # both are context managers
+        batch = images()
+        found = compute_cams(model, batch, METHODS).maps
+        assert_close(compute_probabilities(model, batch).sum(1), 1)
+    for method in METHODS:
+        assert_close(found[method], expected[method])
+
+
+def test_frozen_and_half_precision_models_work() -> None:
+    module = Linear()
+    expected = compute_cams(model_of(module), images(), ["gradcam"], [0, 1, 2]).maps["gradcam"]
+    frozen = copy.deepcopy(module).requires_grad_(False)
+    found = compute_cams(model_of(frozen), images(), ["gradcam"], [0, 1, 2]).maps["gradcam"]
+    assert_close(found, expected)
+    half = model_of(copy.deepcopy(module).to(torch.bfloat16))
+    coarse = compute_cams(half, images(), ["gradcam", "eigencam"], [0, 1, 2])
+    assert coarse.maps["gradcam"].dtype == np.float32
+    np.testing.assert_allclose(coarse.maps["gradcam"], expected, atol=0.02)
+
+
+class Touchy(Linear):
+    """Has everything that a helper could leave changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros(()))
+        self.fc.bias.requires_grad_(False)
+        self.fails = False
+
+    def forward(self, batch: Tensor) -> Tensor:
+        self.count += 1
+        if self.fails:
+            raise ValueError("on purpose")
+        scores: Tensor = super().forward(batch) + torch.rand(())
+        return scores
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_module_comes_back_as_it_was(fails: bool) -> None:
+    module = Touchy().train()
+    module.features[1].eval()
+    module(images()).sum().backward()
+    hook = module.features.register_forward_hook(lambda *_: None)
+    model = model_of(module)
+    module.fails = fails
+    before = copy.deepcopy(module.state_dict())
+    gradients = {name: each.grad for name, each in module.named_parameters()}
+    copies = {name: None if g is None else g.clone() for name, g in gradients.items()}
+    modes = [each.training for each in module.modules()]
+    random = torch.get_rng_state()
+    if fails:
+        with pytest.raises(ValueError, match="on purpose"):
+            compute_cams(model, images(), METHODS)
+    else:
+        compute_cams(model, images(), METHODS)
+    assert [each.training for each in module.modules()] == modes
+    assert {name: each.requires_grad for name, each in module.named_parameters()} == {
+        name: name != "fc.bias" for name, _ in module.named_parameters()
+    }
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is gradients[name]
+        assert parameter.grad is None or torch.equal(parameter.grad, copies[name])
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert list(module.features._forward_hooks) == [hook.id]
+    assert not module.fc._forward_hooks
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_a_graph_of_the_callers_survives() -> None:
+    module = Linear().train()
+    loss = module(images()).sum()
+    compute_cams(model_of(module), images(), ["gradcam"])
+    loss.backward()
+    assert module.fc.weight.grad is not None
+
+
+def test_untouched_freezes_for_the_time_being() -> None:
+    module = Linear()
+    with untouched(module):
+        assert not any(each.requires_grad for each in module.parameters())
+    assert all(each.requires_grad for each in module.parameters())
+
+
+class Constant(nn.Module):
+    """Gives a map and scores of our choice."""
+
+    def __init__(self, values: Tensor, weight: float = 1.0) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(3, 1, 8, stride=8)
+        self.fc = nn.Linear(1, 2)
+        self.values = nn.Parameter(values)
+        nn.init.constant_(self.fc.weight, weight)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        features = self.features(batch * 0 + self.values)
+        scores: Tensor = self.fc(features.mean((2, 3)))
+        return scores
+
+
+@pytest.mark.parametrize(
+    ("value", "weight", "state"),
+    [(1.0, -1.0, "flat"), (1.0, 1.0, "flat"), (0.0, 1.0, "flat"), (float("nan"), 1.0, "nan")],
+)
+def test_maps_without_evidence_get_their_state(value: float, weight: float, state: str) -> None:
+    module = Constant(torch.full((), value), weight)
+    nn.init.constant_(module.features.weight, 1.0)
+    nn.init.zeros_(module.features.bias)
+    cams = compute_cams(model_of(module), images(2), METHODS, [0, 1])
+    for method in METHODS:
+        assert cams.states[method] == [state, state], method
+        assert np.isfinite(cams.maps[method]).all()
+        assert (cams.maps[method] >= 0).all()
+
+
+def test_one_bad_image_does_not_harm_its_batch() -> None:
+    model, batch = model_of(Linear()), images()
+    expected = compute_cams(model, batch[1:], ["gradcam"], [1, 2])
+    batch[0] = torch.nan
+    cams = compute_cams(model, batch, ["gradcam"], [0, 1, 2])
+    assert cams.states["gradcam"] == ["nan", *expected.states["gradcam"]]
+    assert_close(cams.maps["gradcam"][1:], expected.maps["gradcam"])
+    assert (cams.maps["gradcam"][0] == 0).all()
+
+
+class Bypassed(Linear):
+    """Its scores come from the image and not from the features that it also computes."""
+
+    def __init__(self, *, keeps: bool) -> None:
+        super().__init__()
+        self.keeps = keeps
+        self.fc = nn.Linear(3, 5)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        features = self.features(batch)
+        scores: Tensor = self.fc(batch.mean((2, 3)))
+        return scores + 0 * features.detach().sum() if self.keeps else scores
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_layer_on_which_the_scores_do_not_depend_is_refused(keeps: bool) -> None:
+    model = model_of(Bypassed(keeps=keeps))
+    with pytest.raises(LayerError, match="do not depend on layer 'features'"):
+        compute_cams(model, images(), ["gradcam"])
+
+
+class Moody(Linear):
+    mood = "fine"
+
+    def forward(self, batch: Tensor) -> Tensor:
+        if self.mood == "skips":
+            return self.fc(batch.mean((2, 3)).repeat(1, 4))  # type: ignore[no-any-return]
+        scores = super().forward(batch)
+        return {"fine": scores, "maps": scores[:, :, None], "fails": scores}[self.mood]
+
+
+def test_a_model_that_changes_its_mind_is_refused() -> None:
+    module = Moody()
+    model = model_of(module)
+    module.mood = "skips"
+    with pytest.raises(LayerError, match="layer 'features' did not run"):
+        compute_cams(model, images(), ["gradcam"])
+    module.mood = "maps"
+    with pytest.raises(ModelError, match=r"expected \(batch, classes\) scores for 3 images"):
+        compute_cams(model, images(), ["gradcam"])
+    module.mood = "fine"
+    with pytest.raises(ModelError, match=r"failed on a batch of shape \(3, 7, 32, 32\)"):
+        compute_cams(model, torch.zeros(3, 7, SIZE, SIZE), ["gradcam"])
+
+
+def test_methods_are_checked_by_name() -> None:
+    assert check_methods("gradcam") == ("gradcam",)
+    assert check_methods(["gradcam", "xgradcam"]) == ("gradcam", "xgradcam")
+    with pytest.raises(
+        ArgumentError, match=r"no method is called 'grad-cam'. Did you mean 'gradcam"
+    ):
+        check_methods("grad-cam")
+    with pytest.raises(ArgumentError, match="one or several different names"):
+        check_methods([])
+    with pytest.raises(ArgumentError, match="one or several different names"):
+        check_methods(["gradcam", "gradcam"])
+
+
+@pytest.mark.gpu
+def test_the_gpu_agrees() -> None:
+    module = Linear()
+    expected = compute_cams(model_of(module), images(), METHODS, [0, 1, 2]).maps
+    found = compute_cams(model_of(copy.deepcopy(module).cuda()), images(), METHODS, [0, 1, 2]).maps
+    for method in METHODS:
+        np.testing.assert_allclose(found[method], expected[method], atol=1e-3)

@@ -1,0 +1,288 @@
+"""One cell: its map over the original photo, and how it is drawn, captioned and tabled."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.image import scale_cam_image
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+import effcam
+from effcam import Box, Explanation, draw
+from effcam.errors import ArgumentError, ImageError
+from effcam.images import ImageRef
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from effcam.explanation import State
+
+
+def photo(width: int, height: int, seed: int = 0) -> Image.Image:
+    noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(noise)
+
+
+def heat(rows: int, columns: int, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).random((rows, columns), dtype=np.float32)
+
+
+def explain(
+    heatmap: NDArray[np.float32], size: tuple[int, int], canvas: Box | None = None, **changes: Any
+) -> Explanation:
+    """A cell whose map covers ``canvas``, by default the whole image."""
+    canvas = canvas or Box(0, 0, *size)
+    cell = Explanation(
+        image=ImageRef("noise.png", photo(*size)),
+        column="column",
+        model="timm:resnet18",
+        weights="a1_in1k",
+        method="gradcam",
+        target_layer="layer4",
+        target=281,
+        label="tabby",
+        probability=0.5,
+        predicted=281,
+        predicted_label="tabby",
+        predicted_probability=0.5,
+        heatmap=heatmap,
+        size=size,
+        region=canvas.clip(*size),
+        canvas=canvas,
+        state="ok",
+    )
+    return replace(cell, **changes)
+
+
+def grad_cam_pipeline(heatmap: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """What grad-cam makes of one layer's map: scale, resize, aggregate, scale again."""
+    per_layer = scale_cam_image(np.maximum(heatmap, 0)[np.newaxis], size)
+    scaled: NDArray[np.float32] = scale_cam_image(per_layer)[0]
+    return scaled
+
+
+def is_grey(picture: Image.Image) -> NDArray[np.bool_]:
+    # The plate of a badge is a near-black of (18, 18, 20).
+    return np.ptp(np.asarray(picture).astype(int), axis=2) <= 2
+
+
+# upsampled
+
+
+@pytest.mark.parametrize("grid", [(7, 7), (8, 8), (1, 5), (3, 4), (14, 14)])
+@pytest.mark.parametrize("size", [(224, 224), (227, 227), (96, 64), (31, 77)])
+def test_upsampled_is_what_grad_cam_makes_of_the_map(
+    grid: tuple[int, int], size: tuple[int, int]
+) -> None:
+    heatmap = 40 * heat(*grid)
+    expected = grad_cam_pipeline(heatmap, size)
+    upsampled = explain(heatmap, size).upsampled()
+    assert upsampled.shape == (size[1], size[0])
+    assert upsampled.dtype == np.float32
+    np.testing.assert_allclose(upsampled, expected, atol=1e-5)
+
+
+def test_upsampled_is_grad_cams_own_result_for_a_photo_that_is_the_input() -> None:
+    torch.manual_seed(0)
+    module = timm.create_model("test_resnet").eval()
+    preprocess = effcam.Preprocess(size=64, resize=64, mean=0.5, std=0.5)  # type: ignore[arg-type]
+    model = effcam.load_model(module, preprocess=preprocess)
+    (cell,) = effcam.compare(photo(64, 64), model, target=3, view="whole", progress=False)
+    tensor, _ = preprocess(photo(64, 64))
+    cam = GradCAM(module, [module.get_submodule(model.target_layer)])
+    expected = cam(tensor[np.newaxis], [ClassifierOutputTarget(3)])[0]
+    cam.activations_and_grads.release()
+    assert cell.state == "ok"
+    np.testing.assert_allclose(cell.upsampled(), expected, atol=1e-5)
+
+
+def test_upsampled_in_closed_form() -> None:
+    # Two cells over four pixels, whose centres lie at -1/4, 1/4, 3/4 and 5/4 between the cells'.
+    cell = explain(np.array([[0], [8]], np.float32), (1, 4))
+    np.testing.assert_allclose(cell.upsampled(), [[0], [0.25], [0.75], [1]], atol=1e-6)
+
+
+def test_upsampled_is_scaled_to_its_own_range() -> None:
+    for scale in (1e-12, 1, 1e12):
+        upsampled = explain(np.float32(scale) * (3 + heat(7, 7)), (50, 30)).upsampled()
+        assert upsampled.min() == 0
+        assert upsampled.max() == 1
+
+
+def test_upsampled_is_0_outside_the_region_and_as_usual_inside() -> None:
+    region = Box(20, 10, 60, 40)
+    upsampled = explain(heat(7, 7), (90, 50), region).upsampled()
+    inside = upsampled[10:40, 20:60]
+    np.testing.assert_allclose(inside, grad_cam_pipeline(heat(7, 7), (40, 30)), atol=1e-5)
+    outside = np.ones_like(upsampled, dtype=bool)
+    outside[10:40, 20:60] = False
+    assert (upsampled[outside] == 0).all()
+    assert inside.max() == 1
+
+
+def test_upsampled_counts_a_pixel_by_its_centre() -> None:
+    cell = explain(np.array([[1, 2]], np.float32), (10, 1), Box(2.6, 0, 7.4, 1))
+    assert (np.flatnonzero(cell.upsampled()[0] > 0) >= 3).all()
+    assert cell.upsampled()[0, 6] == 1
+    assert (cell.upsampled()[0, [0, 1, 2, 7, 8, 9]] == 0).all()
+
+
+def test_upsampled_leaves_out_what_was_padded() -> None:
+    # The strongest evidence lies in the padding, right of the photo: only what is in it counts.
+    heatmap = np.array([[1, 2, 3, 100]], np.float32)
+    cell = explain(heatmap, (60, 20), Box(-20, 0, 80, 20))
+    upsampled = cell.upsampled()
+    whole = grad_cam_pipeline(heatmap, (100, 20))[:, 20:80]
+    expected = (whole - whole.min()) / np.ptp(whole)
+    np.testing.assert_allclose(upsampled, expected, atol=1e-4)
+    assert upsampled.max() == 1
+
+
+def test_upsampled_keeps_what_is_seen_evenly_at_0() -> None:
+    # Evidence stands out in the map, but only in its padding.
+    cell = explain(np.array([[9, 1, 1, 1, 1, 1]], np.float32), (20, 10), Box(-30, 0, 30, 10))
+    assert (cell.upsampled() == 0).all()
+
+
+@pytest.mark.parametrize("state", ["flat", "nan"])
+def test_upsampled_is_0_without_evidence(state: State) -> None:
+    upsampled = explain(heat(7, 7), (30, 20), state=state).upsampled()
+    assert upsampled.shape == (20, 30)
+    assert (upsampled == 0).all()
+
+
+# overlay
+
+
+def test_overlay_has_the_photos_size_and_colours() -> None:
+    cell = explain(heat(7, 7), (90, 50))
+    picture = cell.overlay()
+    assert picture.size == (90, 50)
+    expected = draw.overlay(photo(90, 50), cell.upsampled(), alpha=0.5, colormap="turbo")
+    assert picture.tobytes() == expected.tobytes()
+
+
+def test_overlay_passes_its_style_on() -> None:
+    cell = explain(heat(7, 7), (40, 40))
+    assert cell.overlay(alpha=0).tobytes() == photo(40, 40).tobytes()
+    strong = cell.overlay(alpha=1, colormap="gray")
+    hottest = np.unravel_index(cell.upsampled().argmax(), (40, 40))
+    assert np.asarray(strong)[hottest].tolist() == [255, 255, 255]
+
+
+def test_overlay_shades_what_the_model_did_not_see() -> None:
+    cell = explain(heat(7, 7), (90, 50), Box(20, 0, 70, 50))
+    grey = is_grey(cell.overlay(alpha=0))
+    assert grey[:, :20].all()
+    assert grey[:, 70:].all()
+    assert np.asarray(cell.overlay(alpha=0))[:, 20:70].tobytes() == (
+        np.asarray(photo(90, 50))[:, 20:70].tobytes()
+    )
+
+
+@pytest.mark.parametrize("state", ["flat", "nan"])
+@pytest.mark.parametrize("heatmap", [heat(7, 7), np.full((7, 7), np.nan, np.float32)])
+def test_overlay_without_evidence_is_grey_and_says_so(
+    state: State, heatmap: NDArray[np.float32]
+) -> None:
+    cell = explain(heatmap, (90, 50), state=state)
+    picture = cell.overlay(alpha=1)
+    assert not is_grey(photo(90, 50)).all()
+    assert is_grey(picture).all()
+    assert picture.tobytes() == cell.overlay(alpha=0.1, colormap="gray").tobytes()
+
+
+def test_flat_and_nan_are_marked_differently() -> None:
+    notes = {
+        explain(heat(7, 7), (224, 224), state=state).overlay().tobytes()
+        for state in ("ok", "flat", "nan")
+    }
+    assert len(notes) == 3
+
+
+@pytest.mark.parametrize("state", ["ok", "flat", "nan"])
+def test_overlay_refuses_an_impossible_style(state: State) -> None:
+    cell = explain(heat(7, 7), (30, 20), state=state)
+    with pytest.raises(ArgumentError, match="alpha is an opacity from 0 to 1, not 2"):
+        cell.overlay(alpha=2)
+    with pytest.raises(ArgumentError, match=r"no colour map is called 'turbi'.*'turbo'"):
+        cell.overlay(colormap="turbi")
+
+
+def test_overlay_names_a_file_that_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    photo(30, 20).save(path)
+    cell = explain(heat(7, 7), (30, 20), image=ImageRef("photo.png", path))
+    assert cell.overlay().size == (30, 20)
+    path.unlink()
+    with pytest.raises(ImageError, match=r"image 'photo\.png': the file does not exist"):
+        cell.overlay()
+
+
+def test_over_draws_the_same_on_a_smaller_copy() -> None:
+    cell = explain(heat(7, 7), (200, 100), Box(50, 0, 150, 100))
+    small = photo(200, 100).resize((100, 50))
+    picture = cell.over(small, alpha=0.5, colormap="turbo")
+    assert picture.size == (100, 50)
+    half = explain(heat(7, 7), (100, 50), Box(25, 0, 75, 50), image=ImageRef("small", small))
+    assert picture.tobytes() == half.overlay().tobytes()
+    assert small.tobytes() == photo(200, 100).resize((100, 50)).tobytes()
+
+
+# caption and record
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [(1.0, "100 %"), (0.876, "88 %"), (0.0996, "10 %"), (0.0994, "9.9 %"), (0.0004, "0.0 %")],
+)
+def test_caption_gives_the_prediction_and_its_share(probability: float, text: str) -> None:
+    cell = explain(heat(2, 2), (8, 8), predicted_probability=probability)
+    assert cell.caption() == ("tabby", text)
+
+
+def test_caption_names_the_class_explained_where_it_is_another() -> None:
+    cell = explain(heat(2, 2), (8, 8), target=282, label="tiger cat", probability=0.031)
+    assert cell.caption() == ("tabby", "50 % · heat: tiger cat 3.1 %")
+
+
+def test_record_is_flat_and_in_plain_types() -> None:
+    record = explain(heat(3, 4), (90, 50), Box(-5, 10.5, 95, 40), target=282).record()
+    assert record == {
+        "image": "noise.png",
+        "column": "column",
+        "model": "timm:resnet18",
+        "weights": "a1_in1k",
+        "method": "gradcam",
+        "target_layer": "layer4",
+        "grid": "3x4",
+        "target": 282,
+        "label": "tabby",
+        "probability": 0.5,
+        "predicted": 281,
+        "predicted_label": "tabby",
+        "predicted_probability": 0.5,
+        "state": "ok",
+        "width": 90,
+        "height": 50,
+        "region_left": 0,
+        "region_top": 10.5,
+        "region_right": 90,
+        "region_bottom": 40,
+    }
+    assert {type(value) for value in record.values()} == {str, int, float}
+
+
+def test_an_explanation_does_not_change() -> None:
+    cell = explain(heat(2, 2), (8, 8))
+    with pytest.raises(FrozenInstanceError):
+        cell.state = "flat"  # type: ignore[misc]
+    assert "heatmap" not in repr(cell)

@@ -1,0 +1,284 @@
+"""The target layer: the features that enter the head, whatever the network looks like."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from effcam.errors import LayerError, ModelError
+from effcam.layers import TargetLayer, Trace, check_target_layer, find_target_layer, trace
+
+SIZE = (64, 64)
+
+
+def target_of(module: nn.Module, size: tuple[int, int] = SIZE) -> TargetLayer:
+    return find_target_layer(trace(module, size))
+
+
+def convolution(inputs: int, outputs: int, stride: int = 2) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
+
+
+class Pooled(nn.Module):
+    """Features, an activation in place outside any module, pooling by a function, a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(convolution(3, 8), nn.BatchNorm2d(8), convolution(8, 16))
+        self.fc = nn.Linear(16, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = functional.relu(self.features(images), inplace=True)
+        scores: Tensor = self.fc(features.mean((2, 3)))
+        return scores
+
+
+def test_target_is_the_last_map_before_a_pooling_function() -> None:
+    layer = target_of(Pooled())
+    assert layer == TargetLayer("features", "NCHW", (16, 16), 16, "features entering the head")
+
+
+def test_target_is_named_by_the_outermost_module_that_gives_it() -> None:
+    inner = nn.Sequential(convolution(3, 8), nn.Sequential(convolution(8, 8), nn.ReLU()))
+    module = nn.Sequential(inner, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+    assert target_of(module).name == "0"
+
+
+def test_passive_modules_after_the_features_do_not_take_the_name() -> None:
+    module = nn.Sequential(
+        convolution(3, 8),
+        nn.Identity(),
+        nn.Dropout2d(),
+        nn.AdaptiveAvgPool2d(4),
+        nn.Flatten(),
+        nn.Linear(128, 5),
+    )
+    assert target_of(module).name == "0"
+
+
+def test_an_activation_in_place_is_the_later_map() -> None:
+    module = nn.Sequential(
+        convolution(3, 8),
+        nn.BatchNorm2d(8),
+        nn.ReLU(inplace=True),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 5),
+    )
+    assert target_of(module).name == "2"
+
+
+def test_what_runs_inside_pooling_is_not_looked_at() -> None:
+    pooling = nn.Sequential(convolution(8, 5, stride=1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    module = nn.Sequential(convolution(3, 8), nn.ReLU(), pooling)
+    assert target_of(module).name == "1"
+
+
+class Dense(nn.Module):
+    """Classifies every cell, and averages the scores."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = convolution(3, 8)
+        self.head = nn.Conv2d(8, 5, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.head(self.body(images))
+        return scores.mean((2, 3))
+
+
+def test_a_dense_head_of_class_scores_is_no_feature_map() -> None:
+    assert target_of(Dense()).name == "body"
+
+
+class Wrapper(nn.Module):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.net(images)
+        return scores
+
+
+def test_a_network_in_a_network_is_looked_into() -> None:
+    assert target_of(Wrapper(Wrapper(Pooled()))).name == "net.net.features"
+
+
+def test_grids_of_inputs_that_are_not_square() -> None:
+    layer = target_of(Pooled(), (64, 96))
+    assert layer.grid == (16, 24)
+    assert target_of(Pooled(), (63, 97)).grid == (16, 25)
+
+
+class ReadsNumbers(nn.Module):
+    """Cannot run without numbers: what it does depends on one of its buffers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = convolution(3, 8)
+        self.fc = nn.Linear(8, 5)
+        self.register_buffer("gain", torch.tensor(2.0))
+        self.plain = torch.ones(1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.features(images) * self.gain.item() * self.plain
+        scores: Tensor = self.fc(features.mean((2, 3)))
+        return scores
+
+
+def test_a_module_that_reads_numbers_is_traced_for_real() -> None:
+    assert target_of(ReadsNumbers()).name == "features"
+
+
+class Tokens(nn.Module):
+    """The shape of a transformer: patches become a row of tokens, with one put before them."""
+
+    def __init__(self, prefix: int = 1, *, channels_last: bool = False) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 12, 8, stride=8)
+        self.norm = nn.LayerNorm(12)
+        self.head = nn.Linear(12, 5)
+        self.prefix, self.channels_last = prefix, channels_last
+
+    def forward(self, images: Tensor) -> Tensor:
+        cells = self.patches(images)
+        if self.channels_last:
+            tokens = self.norm(cells.permute(0, 2, 3, 1)).flatten(1, 2)
+        else:
+            row = cells.flatten(2).transpose(1, 2)
+            tokens = self.norm(torch.cat([row[:, : self.prefix], row], dim=1))
+        scores: Tensor = self.head(tokens.mean(1))
+        return scores
+
+
+@pytest.mark.parametrize(
+    ("module", "layout"),
+    [(Tokens(0), "tokens"), (Tokens(1), "tokens"), (Tokens(channels_last=True), "NHWC")],
+)
+def test_transformers_are_refused_until_they_are_supported(module: nn.Module, layout: str) -> None:
+    with pytest.raises(LayerError, match=rf"'norm', are a transformer's \({layout}.*not yet"):
+        target_of(module)
+
+
+def test_a_module_without_maps_is_refused() -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 5))
+    with pytest.raises(LayerError, match="no layer of the model gives a map of a 64 x 64 px"):
+        target_of(module)
+
+
+class Returns(nn.Module):
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.conv = convolution(3, 5)
+        self.what = what
+
+    def forward(self, images: Tensor) -> object:
+        maps = self.conv(images)
+        return {"maps": maps, "tuple": (maps, maps), "dict": {"a": maps}}[self.what]
+
+
+@pytest.mark.parametrize(
+    ("what", "got"),
+    [
+        ("maps", r"a tensor of shape \(2, 5, 32, 32\)"),
+        ("tuple", "a tuple of 2"),
+        ("dict", "a dict"),
+    ],
+)
+def test_what_is_no_classifier_is_refused(what: str, got: str) -> None:
+    with pytest.raises(ModelError, match=rf"one row of class scores an image.*returns {got}"):
+        target_of(Returns(what))
+
+
+def test_what_cannot_run_on_images_is_refused() -> None:
+    with pytest.raises(ModelError, match="does not run on a batch of 64 x 64 px RGB images"):
+        trace(nn.Sequential(nn.Conv2d(1, 8, 3)), SIZE)
+
+
+def test_a_chosen_layer_may_be_any_map() -> None:
+    record = trace(Pooled(), SIZE)
+    layer = check_target_layer(record, "features.0")
+    assert (layer.grid, layer.channels, layer.reason) == ((32, 32), 8, "chosen by the caller")
+
+
+def test_a_chosen_layer_must_exist_and_give_a_map() -> None:
+    record = trace(Pooled(), SIZE)
+    with pytest.raises(LayerError, match=r"no layer called 'feature'. Did you mean 'features'"):
+        check_target_layer(record, "feature")
+    with pytest.raises(
+        LayerError, match=r"'fc' gives no map.*\(2, 5\).*features \(16 channels, 16"
+    ):
+        check_target_layer(record, "fc")
+    with pytest.raises(LayerError, match="No layer gives a map"):
+        check_target_layer(Trace(SIZE), "fc")
+
+
+def test_a_trace_leaves_no_trace() -> None:
+    module = ReadsNumbers().train()
+    module.features.eval()
+    modes = [each.training for each in module.modules()]
+    state = {name: value.clone() for name, value in module.state_dict().items()}
+    broken = nn.Sequential(module, nn.Conv2d(7, 8, 3))
+    random = torch.get_rng_state()
+    trace(module, SIZE)
+    with pytest.raises(ModelError):
+        trace(broken, SIZE)
+    assert [each.training for each in module.modules()] == modes
+    assert all(torch.equal(value, state[name]) for name, value in module.state_dict().items())
+    assert not any(each._forward_hooks or each._forward_pre_hooks for each in module.modules())
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(each.requires_grad and each.grad is None for each in module.parameters())
+
+
+def test_tracing_within_inference_mode_is_the_same() -> None:
+    module = nn.Sequential(
+        convolution(3, 8), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    with torch.inference_mode():
+        assert target_of(module).name == "1"
+
+
+EXPECTED = {
+    "torchvision:alexnet": ("features", (6, 6), 256),
+    "torchvision:vgg11": ("features", (7, 7), 512),
+    "torchvision:resnet18": ("layer4", (7, 7), 512),
+    "torchvision:densenet121": ("features", (7, 7), 1024),
+    "torchvision:googlenet": ("inception5b", (7, 7), 1024),
+    "torchvision:squeezenet1_0": ("features", (13, 13), 512),
+    "torchvision:mobilenet_v3_small": ("features", (7, 7), 576),
+    "torchvision:shufflenet_v2_x0_5": ("conv5", (7, 7), 1024),
+    "torchvision:mnasnet0_5": ("layers", (7, 7), 1280),
+    "torchvision:efficientnet_b0": ("features", (7, 7), 1280),
+    "torchvision:regnet_y_400mf": ("trunk_output", (7, 7), 440),
+    "torchvision:convnext_tiny": ("features", (7, 7), 768),
+    "timm:tf_efficientnet_b0": ("bn2", (7, 7), 1280),
+    "timm:tf_efficientnet_b3": ("bn2", (10, 10), 1536),
+    "timm:mobilenetv3_small_050": ("blocks", (7, 7), 288),
+    "timm:convnext_atto": ("stages", (7, 7), 320),
+    "timm:nfnet_l0": ("final_act", (7, 7), 2304),
+    "timm:resnetv2_50": ("norm", (7, 7), 2048),
+    "timm:inception_v4": ("features", (8, 8), 1536),
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_target_layers_of_well_known_networks(name: str) -> None:
+    from effcam import load_model
+
+    # torchvision's RegNet reads numbers while it is built.
+    with nullcontext() if "regnet" in name else torch.device("meta"):
+        model = load_model(name, pretrained=False, device="meta")
+    assert (model.target_layer, model.layer.grid, model.layer.channels) == EXPECTED[name]
+
+
+@pytest.mark.parametrize("name", ["timm:vit_tiny_patch16_224", "timm:swin_s3_tiny_224"])
+def test_known_transformers_are_refused_by_name(name: str) -> None:
+    from effcam import load_model
+
+    with pytest.raises(LayerError, match=f"{name}: .* are a transformer's"):
+        load_model(name, pretrained=False)

@@ -1,0 +1,269 @@
+"""From a name, a spec or a module to a model that is ready to run."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from effcam import Model, ModelSpec, Preprocess, load_model, registry
+from effcam.errors import (
+    ArgumentError,
+    LayerError,
+    ModelError,
+    TargetError,
+    UnknownModelError,
+    WeightsError,
+)
+from effcam.model import check_weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Small(nn.Module):
+    def __init__(self, classes: int = 4) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(3, 6, 4, stride=4)
+        self.fc = nn.Linear(6, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.fc(self.features(images).mean((2, 3)))
+        return scores
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> ModelSpec:
+    monkeypatch.setattr(registry, "_registered", {})
+    spec = ModelSpec(
+        "mine",
+        Small,
+        preprocess=Preprocess(size=32),
+        labels=["a", "b", "c"],
+        options={"classes": 3},
+    )
+    return registry.register_model(spec)
+
+
+def test_a_name_is_looked_up_in_the_registry_then_timm_then_torchvision(
+    registered: ModelSpec,
+) -> None:
+    assert load_model("mine").name == "mine"
+    assert load_model("resnet18", pretrained=False).name == "timm:resnet18"
+    assert load_model("alexnet", pretrained=False).name == "torchvision:alexnet"
+    assert load_model("torchvision:resnet18", pretrained=False).name == "torchvision:resnet18"
+    with pytest.raises(UnknownModelError, match="Did you mean 'mine'"):
+        load_model("mines")
+    assert registered.name == "mine"
+
+
+def test_a_registered_spec_may_shadow_a_library_name_and_build_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registry, "_registered", {})
+    spec = ModelSpec("alexnet", "timm:test_resnet", pretrained=False, options={"num_classes": 7})
+    registry.register_model(spec)
+    model = load_model("alexnet")
+    assert (model.name, model.num_classes) == ("alexnet", 7)
+    assert type(model.module).__name__ == "ResNet"
+
+
+def test_a_spec_of_ones_own_brings_all_that_is_known(registered: ModelSpec) -> None:
+    model = load_model(registered)
+    assert model.labels == ("a", "b", "c")
+    assert model.preprocess.size == (32, 32)
+    assert (model.target_layer, model.layer.grid, model.weights) == ("features", (8, 8), "as given")
+    assert not model.module.training
+    assert not any(each.requires_grad for each in model.module.parameters())
+
+
+def test_arguments_go_over_the_spec(registered: ModelSpec) -> None:
+    model = load_model(
+        registered, name="other", labels=["x", "y"], options={"classes": 2}, target_layer="features"
+    )
+    assert (model.name, model.labels) == ("other", ("x", "y"))
+    assert model.layer.reason == "chosen by the caller"
+    assert load_model("mine").num_classes == 3
+
+
+def test_untrained_weights_are_the_same_each_time_and_leave_the_random_state() -> None:
+    state = torch.get_rng_state()
+    first = load_model("timm:test_resnet", pretrained=False)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(5)
+    second = load_model("timm:test_resnet", pretrained=False)
+    for name, tensor in first.module.state_dict().items():
+        assert torch.equal(tensor, second.module.state_dict()[name])
+    assert first.weights == "random"
+
+
+def test_a_module_is_used_as_it_is() -> None:
+    module = Small().train()
+    before = copy.deepcopy(module.state_dict())
+    model = load_model(module, preprocess=Preprocess(size=48))
+    assert model.module is module
+    assert module.training
+    assert all(each.requires_grad for each in module.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert (model.name, model.weights, model.layer.grid) == ("Small", "as given", (12, 12))
+    assert model.labels == ("class 0", "class 1", "class 2", "class 3")
+
+
+def test_a_model_can_be_changed_into_another() -> None:
+    first = load_model(Small(), labels=["a", "b", "c", "d"], name="first")
+    second = load_model(first, preprocess=Preprocess(size=64), name="second")
+    assert second.labels == first.labels
+    assert (second.name, second.layer.grid) == ("second", (16, 16))
+    assert load_model(second, target_layer="features").layer.grid == (16, 16)
+    assert (first.name, first.layer.grid) == ("first", (56, 56))
+
+
+def test_a_library_module_brings_its_labels_and_its_transform() -> None:
+    import timm
+    from torchvision.models import squeezenet1_1
+
+    model = load_model(timm.create_model("test_resnet"))
+    assert model.preprocess.size == (160, 160)
+    assert model.labels[145] == "king penguin"
+    assert load_model(squeezenet1_1()).labels[145] == "king penguin"
+    assert load_model(timm.create_model("test_resnet", num_classes=3)).labels[2] == "class 2"
+
+
+def test_1000_classes_of_an_unknown_module_are_not_taken_for_imagenet() -> None:
+    assert load_model(Small(1000)).labels[145] == "class 145"
+
+
+def test_published_preprocess_goes_with_the_weights_that_are_asked_for() -> None:
+    first = load_model("torchvision:resnet50.IMAGENET1K_V1", pretrained=False)
+    second = load_model("torchvision:resnet50.IMAGENET1K_V2", pretrained=False)
+    assert (first.preprocess.resize, second.preprocess.resize) == ((256, 256), (232, 232))
+
+
+def test_a_checkpoint_decides_the_number_of_classes(tmp_path: Path) -> None:
+    donor = load_model("timm:test_resnet", pretrained=False, options={"num_classes": 9})
+    with torch.no_grad():
+        for parameter in donor.module.parameters():
+            parameter.normal_()
+    file = tmp_path / "best.safetensors"
+    save_file(donor.module.state_dict(), file)
+    model = load_model("test_resnet", checkpoint=file)
+    assert (model.num_classes, model.weights) == (9, "best.safetensors")
+    for name, tensor in donor.module.state_dict().items():
+        assert torch.equal(model.module.state_dict()[name], tensor)
+    given = load_model("test_resnet", checkpoint=file, options={"num_classes": 9})
+    assert given.num_classes == 9
+    with pytest.raises(WeightsError, match=r"does not fit timm:test_resnet.*1000, 96"):
+        load_model("test_resnet", checkpoint=file, options={"num_classes": 1000})
+
+
+def test_a_checkpoint_for_a_constructor_of_ones_own(tmp_path: Path) -> None:
+    donor, file = Small(), tmp_path / "mine.pt"
+    torch.save({"state_dict": donor.state_dict()}, file)
+    model = load_model(ModelSpec("mine", Small, checkpoint=file))
+    assert torch.equal(model.module.state_dict()["fc.weight"], donor.fc.weight)
+    assert model.weights == "mine.pt"
+
+
+@pytest.mark.parametrize(
+    "given", [{"checkpoint": "x.pt"}, {"options": {"a": 1}}, {"pretrained": False}]
+)
+def test_what_is_for_names_is_refused_for_modules(given: dict[str, object]) -> None:
+    with pytest.raises(ArgumentError, match="are for models that are built by name"):
+        load_model(Small(), **given)  # type: ignore[arg-type]  # refused whatever it is
+
+
+def test_bad_sources_and_arguments_are_refused() -> None:
+    with pytest.raises(
+        ArgumentError, match=r"a model is a name, a ModelSpec, an nn.Module or a Model"
+    ):
+        load_model(5)  # type: ignore[arg-type]  # that is the point
+    with pytest.raises(
+        ArgumentError, match=r"preprocess must be an effcam.Preprocess, not function"
+    ):
+        load_model(Small(), preprocess=lambda image: image)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="Small has 4 classes, but labels holds 2 labels"):
+        load_model(Small(), labels=["a", "b"])
+    with pytest.raises(ArgumentError, match="but labels holds one string"):
+        load_model(Small(), labels="abcd")
+    with pytest.raises(ArgumentError, match="device 'gpu' cannot be used"):
+        load_model("test_resnet", pretrained=False, device="gpu")
+    with pytest.raises(ArgumentError, match="Small is on cpu, not on meta: effcam leaves"):
+        load_model(Small(), device="meta")
+    with pytest.raises(ModelError, match=r"constructor of 'x' returned a dict, not an nn.Module"):
+        load_model(ModelSpec("x", dict))
+    with pytest.raises(LayerError, match="Small: the model uses no layer called 'feature'"):
+        load_model(Small(), target_layer="feature")
+    with pytest.raises(ModelError, match="Linear: the model does not run on a batch of 224 x 224"):
+        load_model(nn.Linear(3, 4))
+
+
+def test_a_module_made_in_inference_mode_is_refused_and_ours_are_not_made_so() -> None:
+    with torch.inference_mode():
+        module = Small()
+        model = load_model("test_resnet", pretrained=False)
+    assert not any(each.is_inference() for each in model.module.parameters())
+    with pytest.raises(ModelError, match=r"made under torch.inference_mode"):
+        load_model(module)
+
+
+@pytest.fixture(scope="module")
+def imagenet() -> Model:
+    return load_model("timm:test_resnet", pretrained=False)
+
+
+@pytest.mark.parametrize(
+    ("target", "index"),
+    [
+        (0, 0),
+        (999, 999),
+        ("king penguin", 145),
+        ("King Penguin", 145),
+        (" Aptenodytes patagonica ", 145),
+        ("ice bear", 296),
+        ("polar bear", 296),
+        ("crane bird", 134),
+        ("maillot tank suit", 639),
+    ],
+)
+def test_classes_are_found_by_index_and_by_every_synonym(
+    imagenet: Model, target: int | str, index: int
+) -> None:
+    assert imagenet.find_class(target) == index
+
+
+def test_classes_that_cannot_be_found_say_what_could_be_meant(imagenet: Model) -> None:
+    with pytest.raises(
+        TargetError, match=r"class 1000 is out of range: .* the 1000 classes 0 to 999"
+    ):
+        imagenet.find_class(1000)
+    with pytest.raises(TargetError, match="class -1 is out of range"):
+        imagenet.find_class(-1)
+    with pytest.raises(
+        TargetError, match=r"no class called 'king pengin'. Did you mean 'king pengu"
+    ):
+        imagenet.find_class("king pengin")
+    twice = load_model(Small(), labels=["crane", "dog", "crane", "cat"])
+    with pytest.raises(
+        TargetError, match=r"stands for 2 classes of Small: 0 \(crane\), 2 \(crane\)"
+    ):
+        twice.find_class("Crane")
+
+
+def test_weights_are_looked_for_before_anything_is_built(registered: ModelSpec) -> None:
+    check_weights(
+        ["mine", registered, Small(), load_model(Small()), ModelSpec("alexnet", pretrained=False)]
+    )
+    with pytest.raises(WeightsError, match=r"torchvision:alexnet.IMAGENET1K_V1.*timm:resnet18"):
+        check_weights(["alexnet", "resnet18"])
+    with pytest.raises(UnknownModelError, match="no model is called 'resnet5'"):
+        check_weights(["resnet5"])
+
+
+@pytest.mark.gpu
+def test_models_go_to_the_device_that_is_asked_for() -> None:
+    assert load_model("test_resnet", pretrained=False).device.type == "cuda"
+    assert load_model("test_resnet", pretrained=False, device="cpu").device.type == "cpu"

@@ -1,0 +1,59 @@
+"""Makes the picture in the README: ``python tools/readme_picture.py WEIGHTS_FOLDER``.
+
+The photos are installed with effcam: scikit-learn's temple (danielbuechele, CC BY 2.0) and dahlia
+(vultilion, CC BY 2.0), and matplotlib's Grace Hopper (public domain). The folder holds trained
+weights as safetensors files; without them the picture would mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import matplotlib
+import sklearn.datasets
+
+import effcam
+
+PICTURE = Path(__file__).parents[1] / "docs" / "_static" / "compare.jpg"
+
+
+def main() -> None:
+    """Writes the picture and says where."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("weights", type=Path)
+    weights = parser.parse_args().weights
+    comparison = effcam.compare(_photos(), _models(weights))
+    PICTURE.parent.mkdir(exist_ok=True)
+    print(comparison.save(PICTURE, width=180))
+
+
+def _photos() -> list[Path]:
+    samples = Path(sklearn.datasets.__file__).parent / "images"
+    portrait = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    return [samples / "china.jpg", samples / "flower.jpg", portrait]
+
+
+def _models(weights: Path) -> dict[str, effcam.ModelSpec]:
+    half = effcam.Preprocess(mean=0.5, std=0.5, interpolation="bicubic")
+    return {
+        "SqueezeNet": effcam.ModelSpec(
+            "torchvision:squeezenet1_0", checkpoint=weights / "torchvision_squeezenet1_0.safetensors"
+        ),
+        "MobileNetV2": effcam.ModelSpec(
+            "torchvision:mobilenet_v2", checkpoint=weights / "torchvision_mobilenet_v2.safetensors"
+        ),
+        "MobileNetV2 (timm)": effcam.ModelSpec(
+            "mobilenetv2_100",
+            checkpoint=weights / "timm_mobilenetv2_100.safetensors",
+            preprocess=half,
+            options={"pad_type": "same"},
+        ),
+        "EfficientNet-Lite0": effcam.ModelSpec(
+            "tf_efficientnet_lite0", checkpoint=weights / "timm_tf_efficientnet_lite0.safetensors"
+        ),
+    }
+
+
+if __name__ == "__main__":
+    main()
