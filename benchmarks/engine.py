@@ -40,9 +40,13 @@ def main() -> None:
         f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}, "
         + ", ".join(f"{name} {version(name)}" for name in ("torch", "timm", "grad-cam", "effcam"))
     )
-    print(f"{SIZE} x {SIZE} px, {options.rounds} rounds, medians; ratios to the plain forward pass\n")
-    print(f"{'model':<12} {'batch':>5} {'plain':>9} {'effcam':>9} {'grad-cam':>9}"
-          f" {'effcam/plain':>13} {'grad-cam/plain':>15}")  # fmt: skip
+    print(
+        f"{SIZE} x {SIZE} px, {options.rounds} rounds, medians; ratios to the plain forward pass\n"
+    )
+    print(
+        f"{'model':<12} {'batch':>5} {'plain':>9} {'effcam':>9} {'grad-cam':>9}"
+        f" {'effcam/plain':>13} {'grad-cam/plain':>15}"
+    )
     for label in options.models:
         model = load_model(
             DEFAULT_MODELS[label],

@@ -7,6 +7,7 @@ import random
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from effcam import Comparison, Explanation, Model, ModelSpec, Preprocess, compare, load_model
+from effcam import Comparison, Explanation, Model, ModelSpec, Preprocess, api, compare, load_model
 from effcam import images as images_module
 from effcam.errors import (
     ArgumentError,
@@ -55,8 +56,20 @@ class ColourNet(nn.Module):
         return scores
 
 
+class BesideNet(ColourNet):
+    """A net with a map on which its scores do not depend."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beside = nn.Conv2d(3, 3, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.beside(self.features(images))
+        return super().forward(images)
+
+
 class NoisyNet(nn.Module):
-    """Everything that a careless pass would change: batch statistics, dropout, modes, gradients."""
+    """All that a careless pass would change: statistics, modes, gradients, random numbers."""
 
     def __init__(self, fail_at: int | None = None) -> None:
         super().__init__()
@@ -73,6 +86,7 @@ class NoisyNet(nn.Module):
         if images.device.type != "meta":
             self.real_calls += 1
             self.calls += 1
+            torch.rand(())
             if self.real_calls == self.fail_at:
                 raise RuntimeError("out of luck")
         scores: Tensor = self.head(self.drop(self.body(images).mean((2, 3))))
@@ -87,6 +101,12 @@ def noise(count: int = 1, width: int = 96, height: int = 80, seed: int = 0) -> l
     rng = np.random.default_rng(seed)
     shape = (count, height, width, 3)
     return [Image.fromarray(each) for each in rng.integers(0, 256, shape, dtype=np.uint8)]
+
+
+def mixed() -> list[Image.Image]:
+    """Photos of several sizes and proportions."""
+    sizes = [(96, 80), (80, 96), (64, 64), (200, 70), (70, 200), (96, 80), (90, 90)]
+    return [photo for seed, size in enumerate(sizes) for photo in noise(1, *size, seed=seed)]
 
 
 def plain(red: int, green: int, blue: int) -> Image.Image:
@@ -251,11 +271,12 @@ def test_each_model_is_freed_before_the_next_is_built(target: str | None) -> Non
 
 
 @pytest.mark.parametrize("target", [None, "consensus"])
-def test_each_image_is_decoded_once_for_all_models(
+def test_each_image_is_read_once_for_all_models(
     target: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for position, photo in enumerate(noise(3)):
         photo.save(tmp_path / f"{position}.png")
+    (tmp_path / "1.png").write_bytes(b"")
     read: list[str] = []
     original = images_module._read
 
@@ -264,7 +285,7 @@ def test_each_image_is_decoded_once_for_all_models(
         return original(source)
 
     monkeypatch.setattr(images_module, "_read", counted)
-    run(tmp_path, [model(), model()], target=target, batch_size=2)
+    run(tmp_path, [model(), model()], target=target, batch_size=2, on_error="skip")
     assert read == ["0.png", "1.png", "2.png"]
 
 
@@ -415,13 +436,16 @@ def biased(*probabilities: float) -> Model:
 
 
 def test_consensus_is_the_class_of_the_highest_mean_probability() -> None:
-    # Two of three models have class 0 first, but the third is surer of class 1.
-    models = [biased(0.5, 0.4, 0.1), biased(0.5, 0.4, 0.1), biased(0.01, 0.98, 0.01)]
+    # Two of three models have class 0 first, but the one between them is surer of class 1.
+    models = [biased(0.5, 0.4, 0.1), biased(0.01, 0.98, 0.01), biased(0.5, 0.4, 0.1)]
     comparison = run(noise(3), models, target="consensus", batch_size=2)
     assert {cell.target for cell in comparison} == {1}
-    assert [cell.predicted for cell in comparison.cells[:3]] == [0, 0, 1]
-    assert [cell.probability for cell in comparison.cells[:3]] == pytest.approx([0.4, 0.4, 0.98])
+    assert [cell.predicted for cell in comparison.cells[:3]] == [0, 1, 0]
+    assert [cell.probability for cell in comparison.cells[:3]] == pytest.approx([0.4, 0.98, 0.4])
     assert comparison.settings["target"] == "consensus"
+    # The highest mean is neither the highest of all nor what most have first.
+    models = [biased(0.1, 0.1, 0.8), biased(0.55, 0.44, 0.01), biased(0.4, 0.59, 0.01)]
+    assert run(noise(), models, target="consensus")[0, 0].target == 1
 
 
 def test_consensus_is_found_image_by_image() -> None:
@@ -502,8 +526,9 @@ def test_a_model_that_fails_is_named() -> None:
     # The consensus has a pass of its own.
     with pytest.raises(ModelError, match=r"^NoisyNet: .*out of luck"):
         run(noise(), NoisyNet(fail_at=1), target="consensus")
-    with pytest.raises(LayerError, match=r"^ColourNet: .*no layer called 'featurs'.*'features'"):
-        load_model(ColourNet(), target_layer="featurs")
+    beside = load_model(BesideNet(), preprocess=PLAIN, target_layer="beside")
+    with pytest.raises(LayerError, match=r"^BesideNet: the class scores do not depend on layer"):
+        run(noise(), beside)
 
 
 # What the model sees
@@ -620,15 +645,23 @@ def test_nothing_is_skipped_where_nothing_is_bad() -> None:
 @pytest.mark.parametrize("source", [NoisyNet, lambda: ModelSpec("test_resnet", pretrained=False)])
 def test_the_batch_size_does_not_matter(source: Callable[[], Any]) -> None:
     made = source()
-    whole = run(noise(7), made, size=SIZE, batch_size=7)
+    whole = run(mixed(), made, size=SIZE, batch_size=7)
     for batch_size in (1, 3):
-        check_same(run(noise(7), made, size=SIZE, batch_size=batch_size), whole)
+        check_same(run(mixed(), made, size=SIZE, batch_size=batch_size), whole)
 
 
 def test_the_order_of_images_does_not_matter() -> None:
-    photos, net = noise(5), NoisyNet()
+    photos, net = mixed(), NoisyNet()
     forwards = run(photos, net, batch_size=2)
     check_same(run(photos[::-1], net, batch_size=2), forwards.cells[::-1])
+
+
+def test_each_cell_has_its_own_images_size_and_region() -> None:
+    for photo, cell in zip(mixed(), run(mixed(), model(), size=SIZE, batch_size=7), strict=True):
+        left, top = ((side - min(photo.size)) / 2 for side in photo.size)
+        assert cell.size == photo.size
+        right, bottom = photo.width - left, photo.height - top
+        assert cell.region.as_tuple() == pytest.approx((left, top, right, bottom), abs=2)
 
 
 def test_cells_stand_in_rows_of_images_whatever_order_they_were_made_in() -> None:
@@ -668,37 +701,38 @@ def test_every_view_finds_an_object_where_it_is_in_the_photo(
 ) -> None:
     """A red square on black: the heat's centre of mass is the square's, in every view."""
     width, height = size
-    # Off the middle along the shorter side, so that every crop holds it.
+    # Off the middle by shares of the shorter side, so that every crop holds it.
     short = min(size)
-    x = width / 2 + (place[0] - 0.5) * short
-    y = height / 2 + (place[1] - 0.5) * short
-    half = short // 10
-    box = (round(x) - half, round(y) - half, round(x) + half, round(y) + half)
+    x = round(width / 2 + (place[0] - 0.5) * short)
+    y = round(height / 2 + (place[1] - 0.5) * short)
+    half = short // 6
     photo = Image.new("RGB", size)
-    photo.paste((255, 0, 0), box)
-    net = ColourNet()
+    photo.paste((255, 0, 0), (x - half, y - half, x + half, y + half))
+    fine = replace(PLAIN, size=128, resize=128)  # type: ignore[arg-type]  # one number is a square
     views = {
-        "crop": replace(PLAIN, resize=80),
-        "tight crop": replace(PLAIN, resize=96, interpolation="bicubic"),
-        "squash": PLAIN.whole(),
-        "border": replace(PLAIN, mode="border"),
-        "tall input": replace(PLAIN, size=(96, 64), resize=(112, 80)),
+        "crop": replace(fine, resize=160),  # type: ignore[arg-type]
+        "tight crop": replace(fine, resize=192, interpolation="bicubic"),  # type: ignore[arg-type]
+        "squash": fine.whole(),
+        "border": replace(fine, mode="border"),
+        "tall input": replace(fine, size=(192, 128), resize=(224, 160)),
     }
+    net = ColourNet()
     models = {name: load_model(net, preprocess=each) for name, each in views.items()}
     comparison = run(photo, models, target=0, method=method)
     for cell, preprocess in zip(comparison, views.values(), strict=True):
         heat = cell.upsampled()
         assert heat.shape == (height, width)
-        across = heat.sum(0) @ (np.arange(width) + 0.5) / heat.sum()
-        down = heat.sum(1) @ (np.arange(height) + 0.5) / heat.sum()
-        # What is left is how 8 px blocks of the input sample the square's edges.
+        total = heat.sum()
+        across = heat.sum(0) @ (np.arange(width) + 0.5) / total
+        down = heat.sum(1) @ (np.arange(height) + 0.5) / total
+        # The blocks that the square's edges cut move its centre by an eighth of one at most.
         canvas = preprocess.canvas(width, height)
-        tolerance = CELL / 8
-        assert abs(across - round(x)) <= tolerance * canvas.width / preprocess.size[1] + 0.5, cell
-        assert abs(down - round(y)) <= tolerance * canvas.height / preprocess.size[0] + 0.5, cell
-        peak = np.unravel_index(heat.argmax(), heat.shape)
-        assert box[0] - 1 <= peak[1] <= box[2] + 1
-        assert box[1] - 1 <= peak[0] <= box[3] + 1
+        block = canvas.scale(CELL / preprocess.size[1], CELL / preprocess.size[0])
+        assert abs(across - x) <= block.width / 8 + 0.5, cell
+        assert abs(down - y) <= block.height / 8 + 0.5, cell
+        row, column = np.unravel_index(heat.argmax(), heat.shape)
+        assert abs(column - x) <= half
+        assert abs(row - y) <= half
 
 
 @pytest.mark.parametrize("size", [(320, 160), (160, 320)])
@@ -822,16 +856,24 @@ def test_a_caller_without_gradients_gets_the_same_maps() -> None:
 # Progress
 
 
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the bar show every change, however fast they come."""
+    monkeypatch.setattr(api, "tqdm", partial(api.tqdm, mininterval=0, miniters=1))
+
+
+@pytest.mark.usefixtures("eager")
 def test_the_bar_names_what_is_loading_and_counts_images(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     run(noise(3), {"first": model(), "second": model()}, progress=True, batch_size=2)
     shown = capfd.readouterr()
     assert shown.out == ""
-    for part in ("loading first", "first:", "loading second", "second:", "6/6"):
+    for part in ("loading first", "first:", "2/6", "loading second", "second:", "6/6"):
         assert part in shown.err
 
 
+@pytest.mark.usefixtures("eager")
 def test_the_bar_counts_both_passes_of_a_consensus(capfd: pytest.CaptureFixture[str]) -> None:
     run(noise(3), {"first": model()}, progress=True, target="consensus")
     shown = capfd.readouterr().err
@@ -839,17 +881,16 @@ def test_the_bar_counts_both_passes_of_a_consensus(capfd: pytest.CaptureFixture[
     assert "6/6" in shown
 
 
-def test_there_is_no_bar_away_from_a_terminal(
+@pytest.mark.usefixtures("eager")
+def test_there_is_a_bar_on_a_terminal_alone(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(noise(), model(), progress=None)
-    run(noise(), model(), progress=False)
-    assert capfd.readouterr() == ("", "")
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    run(noise(), model(), progress=False)
-    assert capfd.readouterr() == ("", "")
-    run(noise(), model(), progress=None)
-    assert "1/1" in capfd.readouterr().err
+    for terminal, progress, shows in (
+        (False, None, False), (True, None, True), (True, False, False), (False, True, True),
+    ):  # fmt: skip
+        monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
+        run(noise(), model(), progress=progress)
+        assert ("1/1" in capfd.readouterr().err) is shows
 
 
 def test_nothing_is_printed_or_left_behind(
@@ -893,14 +934,19 @@ def test_no_positive_evidence_is_flat_and_broken_numbers_are_nan() -> None:
     models = {
         "ok": model(),
         "negative": model((-1.0, 1.0, 1.0)),
-        "even": model(preprocess=replace(PLAIN, mean=(0, 0, 0), std=(1e30, 1, 1))),
         "nan": model((float("nan"), 1.0, 1.0)),
     }
     comparison = run(plain(200, 100, 0), models, target=0)
-    assert [cell.state for cell in comparison][:2] == ["ok", "flat"]
-    assert comparison[0, "nan"].state == "nan"
+    assert [cell.state for cell in comparison] == ["ok", "flat", "nan"]
     for label in ("negative", "nan"):
         assert (comparison[0, label].heatmap == 0).all()
+        assert (comparison[0, label].upsampled() == 0).all()
+
+
+def test_even_evidence_is_flat() -> None:
+    (cell,) = run(Image.new("RGB", (SIZE, SIZE), (200, 100, 0)), model(), target=0)
+    assert cell.state == "flat"
+    np.testing.assert_allclose(cell.heatmap, 200 / 255 * 10 / 64, rtol=1e-5)
 
 
 def _generator(photos: list[Image.Image]) -> Iterator[Image.Image]:

@@ -254,6 +254,13 @@ def test_caption_names_the_class_explained_where_it_is_another() -> None:
     assert cell.caption() == ("tabby", "50 % · heat: tiger cat 3.1 %")
 
 
+def test_caption_names_no_class_for_a_method_that_explains_none() -> None:
+    cell = explain(
+        heat(2, 2), (8, 8), target=282, label="tiger cat", probability=0.031, method="eigencam"
+    )
+    assert cell.caption() == ("tabby", "50 %")
+
+
 def test_record_is_flat_and_in_plain_types() -> None:
     record = explain(heat(3, 4), (90, 50), Box(-5, 10.5, 95, 40), target=282).record()
     assert record == {

@@ -18,7 +18,7 @@ from PIL import Image, ImageSequence
 
 import effcam
 from effcam import Box, Comparison, Explanation, result
-from effcam.errors import ArgumentError, ImageError, OutputError
+from effcam.errors import ArgumentError, CellError, ImageError, OutputError
 from effcam.images import ImageRef
 from effcam.result import PREVIEW_ROWS, SAVERS, Skipped
 
@@ -134,12 +134,12 @@ def test_cells_are_reached_by_position_and_by_name() -> None:
 @pytest.mark.parametrize(
     ("key", "error", "message"),
     [
-        (("2.jgp", 0), KeyError, r"no image is called '2\.jgp'\. Did you mean '2\.jpg'"),
-        ((0, "third"), KeyError, "no column is called 'third'"),
-        ((0, "frist"), KeyError, "Did you mean 'first'"),
-        ((3, 0), IndexError, "image 3 is out of range: there are 3"),
-        ((-4, 0), IndexError, "image -4 is out of range"),
-        ((0, 2), IndexError, "column 2 is out of range: there are 2"),
+        (("2.jgp", 0), CellError, r"no image is called '2\.jgp'\. Did you mean '2\.jpg'"),
+        ((0, "third"), CellError, "no column is called 'third'"),
+        ((0, "frist"), CellError, "Did you mean 'first'"),
+        ((3, 0), CellError, "image 3 is out of range: there are 3"),
+        ((-4, 0), CellError, "image -4 is out of range"),
+        ((0, 2), CellError, "column 2 is out of range: there are 2"),
         (0, ArgumentError, r"comparison\[image, column\] takes two keys, not 0"),
         ("0.jpg", ArgumentError, r"takes two keys, not '0\.jpg'"),
         ((0, 0, 0), ArgumentError, r"takes two keys, not \(0, 0, 0\)"),
@@ -153,6 +153,11 @@ def test_a_missing_cell_says_what_is_missing(
 ) -> None:
     with pytest.raises(error, match=message):
         build()[key]
+
+
+def test_a_missing_cell_is_what_python_calls_it() -> None:
+    assert issubclass(CellError, KeyError)
+    assert issubclass(CellError, IndexError)
 
 
 def test_it_iterates_row_by_row() -> None:
@@ -284,6 +289,21 @@ def test_the_legend_says_what_the_pictures_hold(drawn: list[dict[str, Any]]) -> 
     ]  # fmt: skip
 
 
+def test_a_heading_keeps_its_method_apart_where_there_are_several(
+    drawn: list[dict[str, Any]],
+) -> None:
+    comparison = build(sizes=[(64, 64)], columns=["A gradcam", "A layercam"])
+    cells = tuple(
+        replace(cell, method=method)
+        for cell, method in zip(comparison, ["gradcam", "layercam"], strict=True)
+    )
+    replace(comparison, cells=cells).grid()
+    _, first, second = drawn[0]["headings"]
+    assert (first.title, second.title) == ("A", "A")
+    assert first.detail.startswith("gradcam · features")
+    assert second.detail.startswith("layercam · features")
+
+
 # Saved
 
 
@@ -361,6 +381,22 @@ def test_json_has_null_where_there_is_no_number(tmp_path: Path) -> None:
     first = json.loads(text, parse_constant=refuse)["cells"][0]
     assert first["probability"] is None
     assert first["predicted_probability"] is None
+
+
+def test_tables_hold_names_that_are_no_text(tmp_path: Path) -> None:
+    # What Python makes of a file's name that is Latin-1 in a UTF-8 world.
+    name = "caf\udce9.jpg"
+    comparison = build(sizes=[(32, 32)])
+    image = replace(comparison.images[0], name=name)
+    cells = tuple(replace(cell, image=image) for cell in comparison)
+    comparison = replace(comparison, images=(image,), cells=cells)
+    text = comparison.save(tmp_path / "a.csv").read_text(encoding="utf-8")
+    assert text.splitlines()[1].startswith(r"caf\udce9.jpg,first")
+    text = comparison.save(tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text)["images"] == [name]
+    with np.load(comparison.save(tmp_path / "a.npz")) as arrays:
+        assert arrays["image"].tolist() == [name]
+    assert comparison.grid(width=64).width > 64
 
 
 def test_npz_holds_the_heatmaps_and_the_table_without_pickles(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ def _models(weights: Path) -> dict[str, effcam.ModelSpec]:
     half = effcam.Preprocess(mean=0.5, std=0.5, interpolation="bicubic")
     return {
         "SqueezeNet": effcam.ModelSpec(
-            "torchvision:squeezenet1_0", checkpoint=weights / "torchvision_squeezenet1_0.safetensors"
+            "torchvision:squeezenet1_0",
+            checkpoint=weights / "torchvision_squeezenet1_0.safetensors",
         ),
         "MobileNetV2": effcam.ModelSpec(
             "torchvision:mobilenet_v2", checkpoint=weights / "torchvision_mobilenet_v2.safetensors"

@@ -282,8 +282,10 @@ def _naming(model: Model) -> Iterator[None]:
     """Puts the model's name before what goes wrong while it runs."""
     try:
         yield
-    except (LayerError, ModelError) as error:
-        raise type(error)(f"{model.name}: {error}") from error
+    except LayerError as error:
+        raise LayerError(f"{model.name}: {error}") from error
+    except RuntimeError as error:  # a ModelError is one, and so is what torch raises
+        raise ModelError(f"{model.name}: {error}") from error
 
 
 def _column(label: str, method: str, methods: Sequence[str]) -> str:

@@ -32,7 +32,7 @@ WRAPPERS = (
 )
 PREFIXES = ("module.", "_orig_mod.")
 # How torch.load names what it will not make: "GLOBAL posix.system", "TorchScript archives".
-CODE = re.compile(r"GLOBAL ([\w.]+)|with (TorchScript) archives")
+CODE = re.compile(r"GLOBAL (\w[\w.]*)|with (TorchScript) archives")
 COUNTER = "num_batches_tracked"
 SHOWN = 3
 

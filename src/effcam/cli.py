@@ -13,12 +13,19 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from effcam import __version__
-from effcam.errors import ArgumentError, EffcamError, UnknownModelError, did_you_mean
+from effcam.errors import (
+    ArgumentError,
+    EffcamError,
+    ModelError,
+    UnknownModelError,
+    did_you_mean,
+)
 from effcam.registry import DEFAULT_MODELS, ModelSpec
 
 if TYPE_CHECKING:
@@ -222,7 +229,7 @@ def _path_as_found() -> Iterator[None]:
 def _report(comparison: Comparison, saved: Sequence[Path], *, verbose: bool) -> None:
     if verbose:
         for cell in comparison:
-            print(
+            _print(
                 f"{cell.image.name}\t{cell.column}\t{cell.predicted_label}\t"
                 f"{cell.predicted_probability:.3f}\t{cell.target_layer}\t{cell.state}"
             )
@@ -236,7 +243,13 @@ def _report(comparison: Comparison, saved: Sequence[Path], *, verbose: bool) -> 
         )
     size = f"{_count(comparison.images, 'image')} x {_count(comparison.columns, 'column')}"
     for path in saved:
-        print(f"wrote {path} ({size})")
+        _print(f"wrote {path} ({size})")
+
+
+def _print(text: str) -> None:
+    """Prints a text, whatever the names in it: a terminal may not know all of their characters."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _count(things: Sequence[object], name: str) -> str:
@@ -249,7 +262,7 @@ def _list_models(options: argparse.Namespace) -> None:
     names = list_models(options.pattern, source=options.source, pretrained=options.pretrained)
     if not names:
         raise UnknownModelError(f"no model's name matches {options.pattern!r}")
-    print("\n".join(names))
+    _print("\n".join(names))
 
 
 def _target(text: str | None) -> int | str | None:
@@ -306,10 +319,18 @@ def _import(name: str) -> Callable[..., Any] | None:
         return None
     sys.path.insert(0, str(Path.cwd()))
     try:
-        return cast("Callable[..., Any]", getattr(import_module(module), attribute))
+        function = cast("Callable[..., Any]", getattr(import_module(module), attribute))
     except Exception as error:  # the module is the user's, and may raise anything
         reason = error if isinstance(error, ImportError | AttributeError) else repr(error)
         raise UnknownModelError(f"{name!r} cannot be imported: {reason}") from error
+    return partial(_call, name, function)
+
+
+def _call(name: str, function: Callable[..., Any], **arguments: Any) -> Any:
+    try:
+        return function(**arguments)
+    except Exception as error:  # as above
+        raise ModelError(f"calling {name!r} failed: {error!r}") from error
 
 
 def _checkpoints(texts: Sequence[str], named: dict[str, str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 State: TypeAlias = Literal["ok", "flat", "nan"]
 
+CLASSLESS = ("eigencam",)
 NOTES = {"flat": "no positive evidence", "nan": "not a number"}
 
 
@@ -98,7 +99,7 @@ class Explanation:
     def caption(self) -> tuple[str, str]:
         """Returns two lines to write under it: the prediction; its share, and what is explained."""
         share = _percent(self.predicted_probability)
-        if self.target != self.predicted:
+        if self.target != self.predicted and self.method not in CLASSLESS:
             share += f" · heat: {self.label} {_percent(self.probability)}"
         return self.predicted_label, share
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from effcam import __version__, draw, write
-from effcam.errors import ArgumentError, OutputError, did_you_mean
+from effcam.errors import ArgumentError, CellError, OutputError, did_you_mean
 from effcam.explanation import Explanation
 from effcam.images import ImageRef
 from effcam.sheet import MIN_WIDTH, Heading, Panel, sheet
@@ -72,8 +72,7 @@ class Comparison:
         """Returns the cell of an image and a column, each by position or by name.
 
         Raises:
-            KeyError: If there is no such name.
-            IndexError: If there is no such position.
+            CellError: If there is no such name or position.
             ArgumentError: If a key is neither.
         """
         if not isinstance(key, tuple) or len(key) != 2:
@@ -207,9 +206,8 @@ class Comparison:
 
     def _headings(self, original: str) -> list[Heading]:
         first = self.cells[: len(self.columns)]
-        return [Heading(original)] + [
-            Heading(cell.column, " · ".join(_origin(cell))) for cell in first
-        ]
+        several = len({cell.method for cell in first}) > 1
+        return [Heading(original), *(_heading(cell, with_method=several) for cell in first)]
 
     def _legend(self) -> list[str]:
         cells = self.cells
@@ -219,6 +217,14 @@ class Comparison:
         if any(cell.weights == "random" for cell in cells):
             legend.append("random weights: untrained, the heat means nothing")
         return legend
+
+
+def _heading(cell: Explanation, *, with_method: bool) -> Heading:
+    """Returns what stands above a column; a method has a line of its own, where it is not cut."""
+    if not with_method:
+        return Heading(cell.column, " · ".join(_origin(cell)))
+    title = cell.column.removesuffix(f" {cell.method}")
+    return Heading(title, " · ".join([cell.method, *_origin(cell)]))
 
 
 def _origin(cell: Explanation) -> list[str]:
@@ -255,14 +261,14 @@ def _check_width(width: int) -> None:
 def _position(kind: str, key: int | str, names: Sequence[str]) -> int:
     if isinstance(key, str):
         if key not in names:
-            raise KeyError(f"no {kind} is called {key!r}.{did_you_mean(key, names)}")
+            raise CellError(f"no {kind} is called {key!r}.{did_you_mean(key, names)}")
         return names.index(key)
     try:
         position = operator.index(key)
     except TypeError as error:
         raise ArgumentError(f"{kind} must be a position or a name, not {key!r}") from error
     if not -len(names) <= position < len(names):
-        raise IndexError(f"{kind} {position} is out of range: there are {len(names)}")
+        raise CellError(f"{kind} {position} is out of range: there are {len(names)}")
     return position % len(names)
 
 
@@ -287,7 +293,11 @@ def _save_frames(comparison: Comparison, path: Path, style: dict[str, object]) -
 
 def _save_csv(comparison: Comparison, path: Path, _style: dict[str, object]) -> None:
     table = comparison.table()
-    with write.atomic(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+    with (
+        write.atomic(path) as partial,
+        # The name of a file may hold bytes that are no UTF-8.
+        partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream,
+    ):
         writer = csv.DictWriter(stream, table[0])
         writer.writeheader()
         writer.writerows(table)
@@ -306,10 +316,10 @@ def _save_json(comparison: Comparison, path: Path, _style: dict[str, object]) ->
             for cell in comparison
         ],
     }
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     with write.atomic(path) as partial:
-        partial.write_text(
-            json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8"
-        )
+        # What backslashes replace in JSON reads as what it was.
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _json_value(value: object) -> object:

@@ -76,6 +76,8 @@ class PublishedWeights:
         try:
             return self._download()
         except Exception as error:  # the hub's client has an exception tree of its own
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it holds the connection
             reason = _first_line(error)
             raise WeightsError(
                 f"the weights of {self.name} could not be fetched from {self.origin}: "
@@ -153,7 +155,8 @@ def _refusal(host: str) -> str:
         request = urllib.request.Request(host, method="HEAD")
         with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
             return ""
-    except urllib.error.HTTPError:
+    except urllib.error.HTTPError as error:
+        error.close()
         return ""  # an error page is an answer
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):

@@ -1,0 +1,658 @@
+"""The command line: what it does, what it prints, and what it answers to mistakes."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+
+import effcam
+from effcam import DEFAULT_MODELS, ModelSpec, Preprocess, api
+from effcam.cli import main
+
+UNTRAINED = ("-m", "test_resnet", "--weights", "none", "--size", "64")
+"""A tiny model without weights, on which most commands here are tried."""
+
+HEAVY = {"torch", "torchvision", "timm", "numpy", "PIL", "matplotlib", "pytorch_grad_cam", "tqdm"}
+
+
+class Done:
+    """What a command answered: its exit code and what it wrote to stdout and stderr."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture(autouse=True)
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder ``photos`` of three photos, in the empty folder that is the current one."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for position, (width, height) in enumerate([(96, 64), (64, 96), (80, 80)]):
+        pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{position}.png")
+    return folder
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Runs a command line in this process."""
+
+    def run(*argv: object) -> Done:
+        try:
+            code = main([str(each) for each in argv])
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        shown = capsys.readouterr()
+        return Done(code, shown.out, shown.err)
+
+    return run
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a command asks of `effcam.compare`, which is not run."""
+    calls: dict[str, Any] = {}
+
+    def compare(images: Any, models: Any, **options: Any) -> None:
+        calls.update(images=images, models=models, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "compare", compare)
+    return calls
+
+
+@pytest.fixture
+def module_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Writes a module of the user's own into the current folder, and forgets it afterwards."""
+
+    def write(name: str, text: str) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(text), encoding="utf-8")
+        monkeypatch.setitem(sys.modules, name, None)  # so that it is taken back
+        del sys.modules[name]
+        importlib.invalidate_caches()
+
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    return write
+
+
+NET = """
+    from torch import nn
+
+    def make(classes=3, **options):
+        return nn.Sequential(
+            nn.AvgPool2d(16), nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+            nn.Linear(4, classes),
+        )
+"""
+
+
+def python(*argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *argv], capture_output=True, text=True, timeout=300, check=False, **options
+    )
+
+
+def rows(path: Path | str) -> list[dict[str, str]]:
+    with Path(path).open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def frames(path: Path | str) -> int:
+    with Image.open(path) as picture:
+        return int(getattr(picture, "n_frames", 1))
+
+
+# In a process of its own
+
+
+def test_a_comparison_from_start_to_end(photos: Path) -> None:
+    done = python(
+        "-m", "effcam", "compare", "photos", *UNTRAINED, "-m", "two=test_efficientnet",
+        "-o", "a.gif", "-o", "a.png", "-o", "a.csv",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"wrote a.{suffix} (3 images x 2 columns)" for suffix in ("gif", "png", "csv")
+    ]
+    assert done.stderr == ("effcam: test_resnet, two: random weights, so the heat means nothing\n")
+    assert sorted(path.name for path in photos.parent.iterdir()) == [
+        "a.csv", "a.gif", "a.png", "photos",
+    ]  # fmt: skip
+    assert frames("a.gif") == 3
+    assert frames("a.png") == 1
+    assert [(row["image"], row["column"]) for row in rows("a.csv")] == [
+        (f"{position}.png", column) for position in range(3) for column in ("test_resnet", "two")
+    ]
+
+
+def test_importing_and_asking_for_help_is_light() -> None:
+    code = """
+        import contextlib, io, json, sys
+        import effcam
+        dir(effcam)
+        with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as shown:
+            from effcam.cli import main
+            main(sys.argv[1:])
+        print(json.dumps([sorted(sys.modules), shown.getvalue()]))
+    """
+    for argv in (["--help"], ["compare", "--help"], ["models", "--help"], ["--version"]):
+        done = python("-c", textwrap.dedent(code), *argv)
+        modules, shown = json.loads(done.stdout)
+        assert "effcam.cli" in modules
+        assert HEAVY.isdisjoint(modules)
+        assert "effcam" in shown
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    # A list of names that comes without the libraries that have them.
+    code = """
+        import sys, types
+        sys.modules["effcam.zoo"] = zoo = types.ModuleType("effcam.zoo")
+        zoo.list_models = lambda *_, **__: [str(number) for number in range(int(sys.argv[1]))]
+        from effcam.cli import main
+        sys.exit(main(["models"]))
+    """
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    for count in (1, 100_000):  # written at the end, and in the middle
+        command = [sys.executable, "-c", textwrap.dedent(code), str(count)]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=buffered
+        ) as process:
+            assert process.stdout is not None
+            process.stdout.close()
+            assert process.stderr is not None
+            assert process.stderr.read() == b""
+            assert process.wait(300) == 1
+
+
+# Help and version
+
+
+def test_version(run: Callable[..., Done]) -> None:
+    done = run("--version")
+    assert (done.code, done.out) == (0, f"effcam {effcam.__version__}\n")
+
+
+def test_help_names_every_option(run: Callable[..., Done]) -> None:
+    done = run("compare", "--help")
+    assert done.code == 0
+    for option in (
+        "PATH", "-m", "-o", "--target", "--method", "--device", "--checkpoint", "--view", "--size",
+        "--skip-bad", "--option", "--preprocess", "--weights", "--batch-size", "-q", "-v",
+    ):  # fmt: skip
+        assert option in done.out
+    for method in ("gradcam++", "hirescam", "ablationcam"):
+        assert method in done.out
+    assert ", ".join(DEFAULT_MODELS) in " ".join(done.out.split())
+    assert "effcam compare photos/" in run("--help").out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "arguments are required: COMMAND"),
+        (["compare"], "arguments are required: PATH"),
+        (["contrast", "photos"], "invalid choice: 'contrast'"),
+        (["compare", "photos", "--view", "all"], "--view: invalid choice: 'all'"),
+        (["compare", "photos", "--weights", "some"], "--weights: invalid choice: 'some'"),
+        (["compare", "photos", "--size", "big"], "--size: invalid int value: 'big'"),
+        (["compare", "photos", "--colour"], "unrecognized arguments: --colour"),
+        (["compare", "photos", "-q", "-v"], "not allowed with argument"),
+    ],
+)
+def test_misuse_exits_with_2(run: Callable[..., Done], argv: list[str], message: str) -> None:
+    done = run(*argv)
+    assert done.code == 2
+    assert message in done.err
+    assert done.out == ""
+
+
+# What is asked of compare()
+
+
+def test_options_reach_compare(run: Callable[..., Done], asked: dict[str, Any]) -> None:
+    done = run(
+        "compare", "photos", "more.png", "-m", "alexnet", "-m", "mine=timm:resnet18.a1_in1k",
+        "--target", "tabby", "--method", "layercam", "--method", "gradcam++", "--view", "whole",
+        "--size", 96, "--device", "cpu", "--batch-size", 3, "--skip-bad",
+    )  # fmt: skip
+    assert done.code == 130
+    assert asked == {
+        "images": ["photos", "more.png"],
+        "models": {
+            "alexnet": ModelSpec("alexnet"),
+            "mine": ModelSpec("timm:resnet18.a1_in1k"),
+        },
+        "method": ["layercam", "gradcam++"],
+        "target": "tabby",
+        "view": "whole",
+        "size": 96,
+        "batch_size": 3,
+        "device": "cpu",
+        "on_error": "skip",
+        "progress": None,
+    }
+
+
+def test_without_options_it_is_the_notebooks_comparison(
+    run: Callable[..., Done], asked: dict[str, Any]
+) -> None:
+    run("compare", "photos")
+    assert asked.pop("models") == {label: ModelSpec(name) for label, name in DEFAULT_MODELS.items()}
+    assert asked == {
+        "images": ["photos"],
+        "method": "gradcam",
+        "target": None,
+        "view": "model",
+        "size": None,
+        "batch_size": 16,
+        "device": None,
+        "on_error": "raise",
+        "progress": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("3", 3),
+        ("-1", -1),
+        ("+7", 7),
+        ("+-5", "+-5"),
+        ("tabby", "tabby"),
+        ("consensus", "consensus"),
+        ("", ""),
+        ("3.5", "3.5"),
+    ],
+)
+def test_target_is_an_index_or_a_label(
+    run: Callable[..., Done], asked: dict[str, Any], text: str, target: int | str
+) -> None:
+    run("compare", "photos", f"--target={text}")
+    assert asked["target"] == target
+    assert type(asked["target"]) is type(target)
+
+
+def test_quiet_shows_no_bar(run: Callable[..., Done], asked: dict[str, Any]) -> None:
+    run("compare", "photos", "-q")
+    assert asked["progress"] is False
+
+
+NAMES = ("-m", "mine=timm:resnet18", "-m", "torchvision:alexnet", "-m", "plain")
+
+
+@pytest.mark.parametrize(
+    ("argv", "label", "changes"),
+    [
+        (["--checkpoint", "mine=a.pt"], "mine", {"checkpoint": "a.pt"}),
+        (["--checkpoint", "timm:resnet18=a=b.pt"], "mine", {"checkpoint": "a=b.pt"}),
+        (
+            ["--checkpoint", "torchvision:alexnet=C:/a.pt"],
+            "torchvision:alexnet",
+            {"checkpoint": "C:/a.pt"},
+        ),
+        (["--option", "mine:num_classes=5"], "mine", {"options": {"num_classes": 5}}),
+        (["--option", "plain:num-classes=5"], "plain", {"options": {"num_classes": 5}}),
+        (["--option", "timm:resnet18:pad_type=same"], "mine", {"options": {"pad_type": "same"}}),
+        (
+            ["--option", "plain:a=true", "--option", "plain:b=x:y=z", "--option", "plain:c=[1, 2]"],
+            "plain",
+            {"options": {"a": True, "b": "x:y=z", "c": (1, 2)}},
+        ),
+        (
+            ["--preprocess", "torchvision:alexnet:size=96", "--preprocess",
+             "torchvision:alexnet:mean=[0.5, 0.4, 0.3]", "--preprocess",
+             "torchvision:alexnet:mode=squash", "--preprocess", "torchvision:alexnet:std=1"],
+            "torchvision:alexnet",
+            {"preprocess": Preprocess(size=(96, 96), mode="squash", mean=(0.5, 0.4, 0.3),
+                                      std=(1, 1, 1))},
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_one_model_is_its_own(
+    run: Callable[..., Done],
+    asked: dict[str, Any],
+    argv: list[str],
+    label: str,
+    changes: Mapping[str, Any],
+) -> None:
+    names = {
+        "mine": "timm:resnet18",
+        "torchvision:alexnet": "torchvision:alexnet",
+        "plain": "plain",
+    }
+    run("compare", "photos", *NAMES, *argv)
+    assert asked["models"] == {
+        each: ModelSpec(name, **(changes if each == label else {})) for each, name in names.items()
+    }
+
+
+def test_a_label_goes_before_another_models_name(
+    run: Callable[..., Done], asked: dict[str, Any]
+) -> None:
+    run("compare", "photos", "-m", "other=alexnet", "-m", "alexnet=vgg11",
+        "--checkpoint", "alexnet=a.pt")  # fmt: skip
+    assert asked["models"]["other"].checkpoint is None
+    assert asked["models"]["alexnet"].checkpoint == "a.pt"
+
+
+# Run for real
+
+
+def test_quiet_prints_nothing(run: Callable[..., Done]) -> None:
+    done = run("compare", "photos", *UNTRAINED, "-q")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert frames("compare.gif") == 3
+
+
+def test_verbose_prints_a_line_for_each_cell(run: Callable[..., Done]) -> None:
+    done = run("compare", "photos/0.png", "photos/1.png", *UNTRAINED, "-v", "-o", "a.csv")
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert lines[-1] == "wrote a.csv (2 images x 1 column)"
+    for line, row in zip(lines[:-1], rows("a.csv"), strict=True):
+        image, column, label, probability, layer, state = line.split("\t")
+        assert (image, column, label) == (row["image"], row["column"], row["predicted_label"])
+        assert float(probability) == pytest.approx(float(row["predicted_probability"]), abs=1e-3)
+        assert (layer, state) == (row["target_layer"], row["state"])
+
+
+def test_several_methods_are_several_columns(run: Callable[..., Done]) -> None:
+    run("compare", "photos/0.png", *UNTRAINED, "--method", "layercam", "--method", "eigencam",
+        "-o", "a.csv")  # fmt: skip
+    assert [row["column"] for row in rows("a.csv")] == [
+        "test_resnet layercam", "test_resnet eigencam",
+    ]  # fmt: skip
+
+
+def test_names_that_the_terminal_lacks_are_escaped(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "0.png").rename(photos / "caf\u00e9 \u732b.png")
+    shown = io.BytesIO()
+    terminal = io.TextIOWrapper(shown, encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main(["compare", "photos", *UNTRAINED, "-v", "-o", "\u00e9.csv"]) == 0
+    monkeypatch.undo()
+    assert rb"caf\xe9 \u732b.png" in shown.getvalue()
+    assert rb"wrote \xe9.csv" in shown.getvalue()
+    assert "caf\u00e9 \u732b.png" in [row["image"] for row in rows(photos.parent / "\u00e9.csv")]
+
+
+@pytest.mark.parametrize(("target", "index"), [("281", "281"), ("Tabby", "281"), ("7", "7")])
+def test_the_target_is_explained(run: Callable[..., Done], target: str, index: str) -> None:
+    assert run("compare", "photos", *UNTRAINED, "--target", target, "-o", "a.csv").code == 0
+    assert {row["target"] for row in rows("a.csv")} == {index}
+
+
+def test_the_whole_view_and_the_size(run: Callable[..., Done], photos: Path) -> None:
+    argv = ["compare", photos / "0.png", "-m", "test_resnet", "--weights", "none", "--size", 96]
+    run(*argv, "-o", "crop.csv")
+    run(*argv, "--view", "whole", "-o", "whole.csv")
+    (crop,), (whole,) = rows("crop.csv"), rows("whole.csv")
+    assert whole["grid"] == crop["grid"] == "3x3"
+    edges = ("left", "top", "right", "bottom")
+    assert [float(whole[f"region_{edge}"]) for edge in edges] == [0, 0, 96, 64]
+    assert float(crop["region_left"]) > 0
+
+
+def test_bad_images_are_skipped_and_named(run: Callable[..., Done], photos: Path) -> None:
+    (photos / "1.png").write_bytes(b"")
+    done = run("compare", "photos", *UNTRAINED, "--skip-bad", "-o", "a.gif", "-o", "a.csv")
+    assert done.code == 0
+    assert "effcam: skipped image '1.png': the file is empty\n" in done.err
+    assert "wrote a.gif (2 images x 1 column)" in done.out
+    assert [row["image"] for row in rows("a.csv")] == ["0.png", "2.png"]
+
+
+@pytest.mark.parametrize("owner", ["mine", "timm:test_resnet"])
+def test_a_checkpoint_is_loaded(run: Callable[..., Done], photos: Path, owner: str) -> None:
+    torch.manual_seed(1)
+    module = timm.create_model("test_resnet", num_classes=5)
+    torch.save(module.state_dict(), "mine.pt")
+    done = run("compare", "photos", "-m", "mine=timm:test_resnet", "--checkpoint",
+               f"{owner}=mine.pt", "--size", 64, "-o", "a.csv")  # fmt: skip
+    assert done.code == 0, done.err
+    assert done.err == ""
+    (expected,) = {spec["weights"] for spec in rows("a.csv")}
+    assert expected == "mine.pt"
+    comparison = effcam.compare(photos, module.eval(), size=64, progress=False)
+    for row, cell in zip(rows("a.csv"), comparison, strict=True):
+        assert row["predicted_label"] == f"class {cell.predicted}"
+        assert float(row["probability"]) == pytest.approx(cell.probability, abs=1e-5)
+
+
+def test_options_and_preprocessing_change_the_model(run: Callable[..., Done]) -> None:
+    done = run("compare", "photos/0.png", "-m", "timm:test_resnet", "--weights", "none",
+               "--option", "timm:test_resnet:num_classes=4", "--preprocess",
+               "timm:test_resnet:size=[64, 96]", "--preprocess", "timm:test_resnet:mode=squash",
+               "-o", "a.csv")  # fmt: skip
+    assert done.code == 0, done.err
+    (row,) = rows("a.csv")
+    assert row["predicted_label"] in [f"class {index}" for index in range(4)]
+    assert row["grid"] == "2x3"
+
+
+def test_a_module_of_the_users_own(
+    run: Callable[..., Done], module_of: Callable[[str, str], None]
+) -> None:
+    module_of("ownnet", NET)
+    path = sys.path.copy()
+    done = run("compare", "photos", "-m", "net=ownnet:make", "-m", "ownnet:make", "--option",
+               "net:classes=7", "--target", "2", "-o", "a.csv")  # fmt: skip
+    assert done.code == 0, done.err
+    assert [row["column"] for row in rows("a.csv")][:2] == ["net", "ownnet:make"]
+    assert {row["weights"] for row in rows("a.csv")} == {"as given"}
+    assert {row["label"] for row in rows("a.csv")} == {"class 2"}
+    assert sys.path == path
+
+
+def test_a_module_that_imports_another_when_it_is_called(
+    run: Callable[..., Done], module_of: Callable[[str, str], None]
+) -> None:
+    module_of("ownparts", NET)
+    module_of(
+        "ownlate",
+        """
+        def make():
+            from ownparts import make
+
+            return make()
+    """,
+    )
+    done = run("compare", "photos/0.png", "-m", "ownlate:make", "-o", "a.csv")
+    assert done.code == 0, done.err
+
+
+def test_warnings_of_libraries_are_shown_on_demand(
+    run: Callable[..., Done], module_of: Callable[[str, str], None]
+) -> None:
+    module_of(
+        "ownwarns",
+        NET
+        + """
+    def warn():
+        import warnings
+
+        warnings.warn("soon to change", FutureWarning)
+        return make()
+    """,
+    )
+    filters = list(warnings.filters)
+    assert run("compare", "photos", "-m", "ownwarns:warn", "-q").code == 0
+    assert warnings.filters == filters
+    with pytest.warns(FutureWarning, match="soon to change"):
+        run("compare", "photos", "-m", "ownwarns:warn", "-v")
+
+
+# Mistakes: one line that says what to do, and no traceback
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "message"),
+    [
+        (["gone"], 1, "image 'gone' does not exist"),
+        (["gone/*.png"], 1, r"no image file matches 'gone/\*\.png'"),
+        (["empty"], 1, "folder 'empty' holds no images"),
+        (["bad.png"], 1, r"image 'bad\.png': the file is not an image"),
+        (["bad.png", "--skip-bad"], 1, r"no image can be read: image 'bad\.png'"),
+        (["photos", "-o", "a.bmp"], 1, r"cannot save 'a\.bmp': .* suffix '\.bmp'"),
+        (["photos", "-o", "gone/a.png"], 1, "there is no folder 'gone'"),
+        (["photos", "--target", "taby"], 1, r"no class called 'taby'\. Did you mean 'tabby'"),
+        (["photos", "--target", "1000"], 1, "class 1000 is out of range: timm:test_resnet has"),
+        (["photos", "--target", "-1"], 1, "class -1 is out of range"),
+        (["photos", "--method", "gradcm"], 2, "no method is called 'gradcm'"),
+        (["photos", "--size", "0"], 2, "size must be a whole number from 1, not 0"),
+        (["photos", "--batch-size", "0"], 2, "batch_size must be a whole number from 1"),
+        (["photos", "--device", "abacus"], 2, "device 'abacus' cannot be used"),
+        (["photos", "-m", "resnet5"], 1, r"no model is called 'resnet5'.* 'resnet50'"),
+        (["photos", "-m", "hub:resnet50"], 1, "'hub:resnet50' cannot be imported: No module"),
+        (["photos", "-m", "json:nothing"], 1, "'json:nothing' cannot be imported: .* no attribute"),
+        (["photos", "-m", "json:loads"], 1, r"calling 'json:loads' failed: TypeError\("),
+        (["photos", "-m", "test_resnet"], 2, "two models have the same label"),
+        (["photos", "--checkpoint", "a.pt"], 2, "'a.pt' is not of the form --checkpoint NAME=FILE"),
+        (["photos", "--checkpoint", "other=a.pt"], 2, "'other' is none of the models to compare: "),
+        (["photos", "--checkpoint", "test_resnet=a.pt"], 1, r"checkpoint 'a\.pt' does not exist"),
+        (["photos", "--checkpoint", "test_resnet=bad.png"], 1, r"checkpoint 'bad\.png' "),
+        (["photos", "--checkpoint", "test_resnet=a", "--checkpoint", "test_resnet=b"], 2,
+         "'test_resnet' has two checkpoints: a and b"),
+        (["photos", "-m", "a=vgg11", "-m", "b=vgg11", "--option", "vgg11:x=1"], 2,
+         "'vgg11' is the model of several labels, a, b: name one"),
+        (["photos", "--option", "test_resnet=5"], 2, "not of the form --option NAME:KEY=VALUE"),
+        (["photos", "--option", "test_resnet:classes"], 2, "not of the form --option NAME:KEY=VAL"),
+        (["photos", "--option", "test_resnet:depht=5"], 1, "cannot be built with .*'depht'"),
+        (["photos", "--preprocess", "test_resnet:siz=5"], 2,
+         "--preprocess knows no 'siz'. Did you mean 'size'.* It knows size, resize, mode"),
+        (["photos", "--preprocess", "test_resnet:std=0"], 2, "std must be positive"),
+        (["photos", "--preprocess", "test_resnet:mode=stretch"], 2, "mode must be 'crop'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_gets_one_line(
+    run: Callable[..., Done], argv: list[str], code: int, message: str
+) -> None:
+    Path("empty").mkdir()
+    Path("bad.png").write_bytes(b"no image")
+    done = run("compare", *argv[:1], *UNTRAINED, *argv[1:])
+    assert done.code == code
+    assert re.match(rf"effcam: error: .*{message}", done.err)
+    assert done.err.count("\n") == 1
+    assert done.out == ""
+    assert not Path("compare.gif").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def make(:", r"'ownbroken:make' cannot be imported: SyntaxError\("),
+        ("raise ValueError('no')", r"'ownbroken:make' cannot be imported: ValueError\('no'\)"),
+        ("import nonesuch", "'ownbroken:make' cannot be imported: No module named 'nonesuch'"),
+        ("make = 5", r"calling 'ownbroken:make' failed: TypeError\("),
+        ("def make(): raise OSError('lost')", r"calling 'ownbroken:make' failed: OSError\('lost'"),
+        ("def make(): return 5", "returned a int, not an nn.Module"),
+    ],
+)
+def test_a_broken_module_of_the_users_gets_one_line(
+    run: Callable[..., Done],
+    module_of: Callable[[str, str], None],
+    text: str,
+    message: str,
+) -> None:
+    module_of("ownbroken", text)
+    done = run("compare", "photos", "-m", "ownbroken:make")
+    assert done.code == 1
+    assert re.match(rf"effcam: error: .*{message}", done.err)
+    assert done.err.count("\n") == 1
+
+
+def test_a_message_of_several_lines_becomes_one(
+    run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise effcam.EffcamError("the model failed:\n  out of memory\n  at all")
+
+    monkeypatch.setattr(api, "compare", fail)
+    done = run("compare", "photos")
+    assert done.err == "effcam: error: the model failed: out of memory at all\n"
+
+
+def test_where_to_write_is_checked_before_anything_runs(
+    run: Callable[..., Done], asked: dict[str, Any]
+) -> None:
+    assert run("compare", "photos", "-o", "a.png", "-o", "gone/a.gif").code == 1
+    assert asked == {}
+
+
+def test_missing_weights_are_told_in_one_line(run: Callable[..., Done]) -> None:
+    done = run("compare", "photos")
+    assert done.code == 1
+    assert re.match("effcam: error: .*weights are not on this machine and ", done.err)
+    assert done.err.count("\n") == 1
+    # Which, from where, and three ways on.
+    for name in DEFAULT_MODELS.values():
+        assert name in done.err
+    for part in (
+        "download.pytorch.org", "huggingface.co/timm/tf_efficientnet_b0.in1k", "Go online once",
+        "--checkpoint NAME=FILE", "--weights none",
+    ):  # fmt: skip
+        assert part in done.err
+
+
+def test_an_interrupt_says_so(run: Callable[..., Done], asked: dict[str, Any]) -> None:
+    done = run("compare", "photos")
+    assert asked["images"] == ["photos"]
+    assert (done.code, done.out, done.err) == (130, "", "effcam: interrupted\n")
+
+
+# models
+
+
+def test_models_are_listed_one_a_line(run: Callable[..., Done]) -> None:
+    done = run("models", "alexnet*")
+    assert (done.code, done.out, done.err) == (0, "alexnet\n", "")
+    assert run("models", "resnet1[08]", "--source", "timm").out == "resnet18\n"
+    lines = run("models").out.splitlines()
+    assert lines == list(effcam.list_models())
+    assert len(lines) > 1000
+
+
+def test_models_are_filtered(run: Callable[..., Done]) -> None:
+    assert run("models", "alexnet", "--source", "timm").code == 1
+    assert run("models", "alexnet*", "--pretrained").out == "alexnet.IMAGENET1K_V1\n"
+    assert "alexnet" not in run("models", "--no-pretrained").out.splitlines()
+    assert run("models", "resnet50", "--source", "torchvision").out == "torchvision:resnet50\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "message"),
+    [
+        (["resnet5_"], 1, "no model's name matches 'resnet5_'"),
+        (["--source", "jax"], 2, "source must be 'timm', 'torchvision'"),
+    ],
+)
+def test_models_says_what_is_wrong(
+    run: Callable[..., Done], argv: list[str], code: int, message: str
+) -> None:
+    done = run("models", *argv)
+    assert (done.code, done.out) == (code, "")
+    assert done.err.startswith(f"effcam: error: {message}")
+    assert done.err.count("\n") == 1
