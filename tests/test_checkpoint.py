@@ -318,6 +318,13 @@ def test_heads_that_contradict_each_other_say_nothing_of_classes() -> None:
     assert count_classes(state, module, 10) == 10
 
 
+def test_a_layer_of_another_make_says_nothing_of_classes() -> None:
+    # Both have as many outputs as there are classes, but only the head takes as many inputs.
+    module = nn.ModuleDict({"body": nn.Linear(5, 10, bias=False), "head": nn.Linear(4, 10)})
+    other = nn.ModuleDict({"body": nn.Linear(9, 6, bias=False), "head": nn.Linear(4, 3)})
+    assert count_classes(other.state_dict(), module, 10) == 3
+
+
 # fitting
 
 

@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 WHITE = (255, 255, 255)
 RED = (255, 0, 0)
 
+properties = settings(
+    deadline=None,
+    derandomize=True,
+    # Each example overwrites the file of the one before.
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
 
 def noise(height: int = 8, width: int = 10, seed: int = 0) -> NDArray[np.uint8]:
     shape = (height, width, 3)
@@ -199,6 +206,7 @@ def test_a_name_that_looks_numbered_is_not_given_twice() -> None:
     assert names(given) == ["image (2)", "image", "image (3)", "image (3) (2)"]
 
 
+@properties
 @given(st.lists(st.sampled_from(["a", "a (2)", "a (3)", "a (2) (2)", "b"]), max_size=12))
 def test_names_are_always_unique_and_pixels_stay_with_them(given_names: list[str]) -> None:
     sources = [object() for _ in given_names]
@@ -766,7 +774,7 @@ def test_damaged_files_give_an_image_or_an_image_error(tmp_path: Path, kind: str
     assert outcomes == {"RGB", "image 'damaged.img'"}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@properties
 @given(start=st.sampled_from(sorted(FILES)), rest=st.binary(max_size=200), kept=st.integers(0, 60))
 def test_any_bytes_after_any_header_give_an_image_or_an_image_error(
     tmp_path: Path, start: str, rest: bytes, kept: int

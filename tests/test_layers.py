@@ -282,3 +282,31 @@ def test_known_transformers_are_refused_by_name(name: str) -> None:
 
     with pytest.raises(LayerError, match=f"{name}: .* are a transformer's"):
         load_model(name, pretrained=False)
+
+
+class UnfoldedTokens(nn.Module):
+    """Tokens of an image that no layer ever gave as a grid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(3 * 8 * 8, 12)
+        self.head = nn.Linear(12, 5)
+        self.stride = (8, 8)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.embed(functional.unfold(images, 8, stride=self.stride).transpose(1, 2))
+        scores: Tensor = self.head(tokens.mean(1))
+        return scores
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 96)])
+def test_tokens_without_a_grid_are_told_by_the_images_aspect(size: tuple[int, int]) -> None:
+    with pytest.raises(LayerError, match="'embed', are a transformer's"):
+        target_of(UnfoldedTokens(), size)
+
+
+def test_a_row_of_vectors_that_is_no_grid_is_no_map() -> None:
+    module = UnfoldedTokens()
+    module.stride = (8, 4)
+    with pytest.raises(LayerError, match="no layer of the model gives a map"):
+        target_of(module)

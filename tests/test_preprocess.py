@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from timm.data import create_transform, resolve_data_config
@@ -24,6 +24,8 @@ from effcam.preprocess import INTERPOLATIONS, Box, Preprocess
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+properties = settings(deadline=None, derandomize=True)
 
 LARGEST = 400
 """Inputs above this many px are left out for time: no code treats them differently."""
@@ -127,6 +129,7 @@ sides = st.integers(1, 120)
 inputs = st.tuples(st.integers(4, 60), st.integers(4, 60))
 
 
+@properties
 @given(
     height=st.integers(12, 160),
     width=st.integers(12, 160),
@@ -156,6 +159,7 @@ def test_the_inputs_pixels_come_from_where_the_canvas_says(
     assert np.all(np.abs(seen[1] * height - y[in_y, None]) <= rounding * height + 0.02 * step_y)
 
 
+@properties
 @given(height=sides, width=sides, size=inputs, resize=inputs)
 def test_padding_is_what_the_region_leaves_of_the_input(
     height: int, width: int, size: tuple[int, int], resize: tuple[int, int]
@@ -172,6 +176,7 @@ def test_padding_is_what_the_region_leaves_of_the_input(
     assert torch.all(tensor[:, top : top + round(tall), left : left + round(wide)] == 1)
 
 
+@properties
 @given(
     height=sides,
     width=sides,
@@ -193,6 +198,7 @@ def test_the_region_is_the_canvas_inside_the_image(
         assert padded.min() == 0
 
 
+@properties
 @given(height=sides, width=sides, size=inputs)
 def test_a_crop_no_larger_than_the_resized_photo_never_pads(
     height: int, width: int, size: tuple[int, int]
@@ -231,6 +237,7 @@ def test_border_reaches_beyond_the_photo_and_fills_with_the_mean_colour() -> Non
     assert tensor[:, 75:].abs().max() <= 0.5 / 255
 
 
+@properties
 @given(height=sides, width=sides, mode=st.sampled_from(["crop", "squash", "border"]))
 def test_whole_sees_everything(height: int, width: int, mode: Any) -> None:
     cropping = Preprocess(size=(20, 30), resize=(25, 35), mode=mode, mean=(0.1, 0.2, 0.3))
@@ -338,6 +345,7 @@ def test_a_map_over_the_whole_image_is_resized_as_opencv_and_torch_do(
     np.testing.assert_allclose(values, torch_resize(heatmap, height, width), atol=1e-5)
 
 
+@properties
 @given(
     left=st.integers(-40, 60),
     top=st.integers(-40, 60),
@@ -360,6 +368,7 @@ def test_a_map_over_a_part_is_the_resized_map_pasted_there(
     assert np.array_equal(mask, expected > 0)
 
 
+@properties
 @given(
     box=st.tuples(*[st.floats(-30, 80)] * 4),
     cells=st.tuples(st.integers(1, 5), st.integers(1, 5)),
