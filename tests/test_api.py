@@ -958,3 +958,16 @@ def test_generators_are_used_once() -> None:
     models = (each for each in [model(), model(2.0)])
     comparison = run(_generator(photos), models, target="consensus", batch_size=2)
     check_same(comparison, run(photos, [model(), model(2.0)], target="consensus"))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_missing_file_is_skipped_like_any_bad_image(tmp_path: Path, place: int) -> None:
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    images = [tmp_path / "a.png"]
+    images.insert(place, tmp_path / "missing.png")
+    comparison = compare(images, ColourNet(), size=32, on_error="skip", progress=False)
+    assert [image.name for image in comparison.images] == ["a.png"]
+    assert [skipped.image for skipped in comparison.skipped] == ["missing.png"]
+    assert "does not exist" in comparison.skipped[0].reason
+    with pytest.raises(ImageError, match=r"missing\.png' does not exist"):
+        compare(images, ColourNet(), size=32, progress=False)

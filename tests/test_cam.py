@@ -379,3 +379,8 @@ def test_the_gpu_agrees() -> None:
     found = compute_cams(model_of(copy.deepcopy(module).cuda()), images(), METHODS, [0, 1, 2]).maps
     for method in METHODS:
         np.testing.assert_allclose(found[method], expected[method], atol=1e-3)
+
+
+def test_methods_are_names() -> None:
+    with pytest.raises(ArgumentError, match="method must be a name or several, not None"):
+        check_methods(None)  # type: ignore[arg-type]  # that is the point

@@ -19,6 +19,7 @@ FLOORS = {
     "registry": 1,
     "checkpoint": 1,
     "weights": 1,
+    "architectures": 1,
     "zoo": 2,
     "layers": 2,
     "sheet": 2,
@@ -44,8 +45,8 @@ DOORS = {
     "pytorch_grad_cam": {"cam"},
     "ray": {"dataset"},
     "safetensors": {"checkpoint"},
-    "timm": {"zoo"},
-    "torchvision": {"zoo"},
+    "timm": {"architectures", "zoo"},
+    "torchvision": {"architectures", "zoo"},
 }
 """The only modules that may import a third party."""
 

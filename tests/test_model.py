@@ -19,7 +19,7 @@ from effcam.errors import (
     UnknownModelError,
     WeightsError,
 )
-from effcam.model import check_weights
+from effcam.model import check_weights, load_as_seen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -267,3 +267,38 @@ def test_weights_are_looked_for_before_anything_is_built(registered: ModelSpec) 
 def test_models_go_to_the_device_that_is_asked_for() -> None:
     assert load_model("test_resnet", pretrained=False).device.type == "cuda"
     assert load_model("test_resnet", pretrained=False, device="cpu").device.type == "cpu"
+
+
+class FixedInput(Small):
+    """Takes images of one size only, as networks without global pooling do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6 * 8 * 8, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.fc(self.features(images).flatten(1))
+        return scores
+
+
+def test_the_target_layer_is_looked_for_at_the_size_that_is_seen() -> None:
+    def at_32(own: Preprocess) -> Preprocess:
+        return own.with_size(32)
+
+    for source in (FixedInput(), ModelSpec("mine", FixedInput)):
+        assert load_as_seen(source, device=None, see=at_32).layer.grid == (8, 8)
+        with pytest.raises(ModelError, match="does not run on a batch of 224 x 224"):
+            load_model(source)
+
+
+def test_a_model_keeps_the_reason_for_its_layer() -> None:
+    first = load_model(Small())
+    assert load_model(first, preprocess=Preprocess(size=64)).layer.reason == first.layer.reason
+
+
+def test_a_constructor_that_fails_is_a_model_error() -> None:
+    def broken(**_: object) -> nn.Module:
+        raise RuntimeError("no such width")
+
+    with pytest.raises(ModelError, match=r"constructor of 'x' failed with \{'a': 1\}: .*no such"):
+        load_model(ModelSpec("x", broken, options={"a": 1}))

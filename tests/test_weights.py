@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import socket
 import ssl
@@ -575,3 +576,30 @@ def test_an_address_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "_hub_address", lambda: "my-mirror")
     with pytest.raises(WeightsError, match=r"and my-mirror \(unknown url type: 'my-mirror'\)"):
         require([on_hub("no-such-model")])
+
+
+class Payload:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return open, (str(self.mark), "w")
+
+
+@pytest.mark.parametrize("forced", [None, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"])
+def test_published_files_cannot_run_code_either(
+    torch_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forced: str | None
+) -> None:
+    mark = tmp_path / "ran"
+    published = zoo.published_weights(find_architecture("torchvision:squeezenet1_1"))
+    assert published is not None
+    torch.save(Payload(mark), torch_cache / Path(published.url).name)
+    if forced:
+        monkeypatch.setenv(forced, "1")
+    with pytest.raises(WeightsError, match="squeezenet1_1"):
+        build(find_architecture("torchvision:squeezenet1_1"), pretrained=True, options={})
+    assert not mark.exists()
+    assert os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD") is None
+    assert forced is None or os.environ[forced] == "1"

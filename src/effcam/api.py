@@ -6,7 +6,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -18,7 +18,7 @@ from effcam.cam import Cams, check_methods, compute_cams, compute_probabilities
 from effcam.errors import ArgumentError, ImageError, LayerError, ModelError, TargetError
 from effcam.explanation import Explanation
 from effcam.images import ImageLike, ImageRef, cached_opener, iter_images
-from effcam.model import Model, ModelLike, check_weights, load_model
+from effcam.model import Model, ModelLike, check_weights, load_as_seen
 from effcam.preprocess import Box, Preprocess
 from effcam.registry import DEFAULT_MODELS, ModelSpec
 from effcam.result import Comparison, Skipped
@@ -92,7 +92,7 @@ def compare(
     ((2, 2), (0.0, 0.0, 96.0, 64.0))
     """
     job = _Job(
-        refs=list(iter_images(images)),
+        refs=list(iter_images(images, missing_ok=on_error == "skip")),
         columns=_name_columns(models),
         methods=check_methods(method),
         view=view,
@@ -132,13 +132,13 @@ class _Job:
 
     def load(self, label: str) -> Model:
         """Returns the model of a column, seeing images as this comparison wants it."""
-        model = load_model(self.columns[label], device=self.device)
-        preprocess = model.preprocess
+        return load_as_seen(self.columns[label], device=self.device, see=self.see)
+
+    def see(self, preprocess: Preprocess) -> Preprocess:
+        """Returns a model's own transform, changed as this comparison wants it."""
         if self.size is not None:
             preprocess = preprocess.with_size(self.size)
-        if self.view == "whole":
-            preprocess = preprocess.whole()
-        return replace(model, preprocess=preprocess)
+        return preprocess.whole() if self.view == "whole" else preprocess
 
     def batches(self, model: Model) -> Iterator[_Batch]:
         """Yields the readable images in batches, as the model's input."""

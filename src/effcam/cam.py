@@ -148,6 +148,8 @@ def check_methods(methods: str | Sequence[str]) -> tuple[str, ...]:
     Raises:
         ArgumentError: If there is none, one twice, or one that is not in `METHODS`.
     """
+    if not isinstance(methods, str | Sequence):
+        raise ArgumentError(f"method must be a name or several, not {methods!r}")
     names = (methods,) if isinstance(methods, str) else tuple(methods)
     for name in names:
         if name not in METHODS:

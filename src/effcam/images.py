@@ -72,12 +72,16 @@ ImageLike: TypeAlias = Union[
 ]
 
 
-def iter_images(images: ImageLike | Iterable[ImageLike]) -> Iterator[ImageRef]:
+def iter_images(
+    images: ImageLike | Iterable[ImageLike], *, missing_ok: bool = False
+) -> Iterator[ImageRef]:
     """Yields a reference to every image, each name once.
 
     Args:
         images: A file, a folder (searched through, in natural order), a glob, a PIL image, an
             array or a tensor of one image or a batch of them, or any iterable of these.
+
+        missing_ok: Whether a file that does not exist is yielded too, to fail when it is opened.
 
     Raises:
         ImageError: If a path does not exist, or a folder or glob holds no image.
@@ -85,7 +89,7 @@ def iter_images(images: ImageLike | Iterable[ImageLike]) -> Iterator[ImageRef]:
     """
     taken: set[str] = set()
     counts: dict[str, int] = {}
-    for ref in _walk(images):
+    for ref in _walk(images, missing_ok):
         name = ref.name
         if name in taken and ref.path is not None:
             name = ref.path.as_posix()
@@ -173,18 +177,18 @@ def _bytes(image: Image.Image) -> int:
     return 4 * image.width * image.height
 
 
-def _walk(images: object) -> Iterator[ImageRef]:
+def _walk(images: object, missing_ok: bool) -> Iterator[ImageRef]:
     if isinstance(images, ImageRef):
         yield images
     elif isinstance(images, str | PathLike):
-        yield from _from_path(images)
+        yield from _from_path(images, missing_ok)
     elif isinstance(images, Image.Image):
         yield ImageRef("image", images)
     elif _is_array(images):
-        yield from _from_array(images)
+        yield from _from_array(images, missing_ok)
     elif isinstance(images, Iterable) and not isinstance(images, bytes | bytearray | IOBase):
         for each in images:
-            yield from _walk(each)
+            yield from _walk(each, missing_ok)
     else:
         raise ArgumentError(
             "images must be paths, folders, globs, PIL images, arrays or tensors, or an iterable "
@@ -192,7 +196,7 @@ def _walk(images: object) -> Iterator[ImageRef]:
         )
 
 
-def _from_path(given: str | PathLike[str]) -> Iterator[ImageRef]:
+def _from_path(given: str | PathLike[str], missing_ok: bool) -> Iterator[ImageRef]:
     text = os.fspath(given)
     if ADDRESS.match(text):
         raise ImageError(f"{text!r} is an address; effcam reads local files: download it first")
@@ -209,7 +213,9 @@ def _from_path(given: str | PathLike[str]) -> Iterator[ImageRef]:
     elif glob.has_magic(text):
         yield from (ImageRef(file.name, file) for file in _matches(str(path)))
     else:
-        raise ImageError(f"image {text!r} does not exist")
+        if not missing_ok:
+            raise ImageError(f"image {text!r} does not exist")
+        yield ImageRef(path.name, path)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -253,9 +259,9 @@ def _is_array(value: object) -> bool:
     )
 
 
-def _from_array(array: Any) -> Iterator[ImageRef]:
+def _from_array(array: Any, missing_ok: bool) -> Iterator[ImageRef]:
     if isinstance(array, np.ndarray) and array.dtype.kind in "OU":  # a column of a table, say
-        yield from _walk(array.tolist())
+        yield from _walk(array.tolist(), missing_ok)
     elif array.ndim == 4:
         yield from (ImageRef("image", each) for each in array)
     else:

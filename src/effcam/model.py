@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from effcam import weights, zoo
+from effcam.architectures import Architecture
 from effcam.checkpoint import count_classes, fit, read_checkpoint
 from effcam.errors import ArgumentError, LayerError, ModelError, TargetError, did_you_mean
-from effcam.layers import TargetLayer, check_target_layer, find_target_layer, trace
+from effcam.layers import TargetLayer, Trace, check_target_layer, find_target_layer, trace
 from effcam.preprocess import Preprocess
 from effcam.registry import ModelSpec, find_spec
 
@@ -160,23 +161,40 @@ def load_model(
                 f"the weights into the {type(source).__name__} yourself"
             )
         made = _adopt(source, name, device)
-    else:
-        spec = _merge(
-            _spec(source),
-            name,
-            {
-                "checkpoint": checkpoint,
-                "target_layer": target_layer,
-                "preprocess": preprocess,
-                "labels": labels,
-                "pretrained": False if not pretrained else None,
-                "options": options,
-            },
-        )
-        made = _make(spec, _pick_device(device))
-        target_layer, labels = spec.target_layer, spec.labels
-        preprocess = cast("Preprocess | None", spec.preprocess)
-    return _finish(made, target_layer, preprocess, labels)
+        pick = made.preprocess if preprocess is None else _check_preprocess(preprocess)
+        return _finish(made, target_layer, pick, labels)
+    changes = {
+        "checkpoint": checkpoint,
+        "target_layer": target_layer,
+        "preprocess": preprocess,
+        "labels": labels,
+        "pretrained": False if not pretrained else None,
+        "options": options,
+    }
+    return load_as_seen(_merge(_spec(source), name, changes), device=device, see=lambda own: own)
+
+
+def load_as_seen(
+    source: ModelLike,
+    *,
+    device: str | torch.device | None,
+    see: Callable[[Preprocess], Preprocess],
+) -> Model:
+    """Returns what `load_model` does, its `Preprocess` replaced by what ``see`` makes of it.
+
+    Args:
+        source: As in `load_model`.
+        device: As in `load_model`.
+        see: Returns the transform to use, given the model's own. The target layer is looked for
+            at its input size.
+    """
+    if isinstance(source, Model | nn.Module):
+        made = _adopt(source, None, device)
+        return _finish(made, None, see(made.preprocess), None)
+    spec = _spec(source)
+    given = None if spec.preprocess is None else _check_preprocess(spec.preprocess)
+    made = _make(spec, _pick_device(device))
+    return _finish(made, spec.target_layer, see(given or made.preprocess), spec.labels)
 
 
 def check_weights(sources: Iterable[ModelLike]) -> None:
@@ -211,24 +229,20 @@ class _Made:
     known: Model | None = None
 
 
-def _finish(
-    made: _Made,
-    target_layer: str | None,
-    preprocess: Preprocess | None,
-    labels: Sequence[str] | None,
-) -> Model:
-    if preprocess is not None and not isinstance(preprocess, Preprocess):
+def _check_preprocess(preprocess: object) -> Preprocess:
+    if not isinstance(preprocess, Preprocess):
         raise ArgumentError(
             f"preprocess must be an effcam.Preprocess, not {type(preprocess).__name__}"
         )
-    pick = preprocess or made.preprocess
+    return preprocess
+
+
+def _finish(
+    made: _Made, target_layer: str | None, preprocess: Preprocess, labels: Sequence[str] | None
+) -> Model:
     try:
-        record = trace(made.module, pick.size)
-        if target_layer is None and made.known is not None:
-            target_layer = made.known.target_layer
-        layer = (
-            check_target_layer(record, target_layer) if target_layer else find_target_layer(record)
-        )
+        record = trace(made.module, preprocess.size)
+        layer = _layer(record, target_layer, made.known)
         classes = record.classes
     except (ModelError, LayerError) as error:
         raise type(error)(f"{made.name}: {error}") from error
@@ -236,7 +250,15 @@ def _finish(
         shown, synonyms = made.known.labels, made.known.synonyms
     else:
         shown, synonyms = _labels(labels, classes, made)
-    return Model(made.name, made.module, layer, pick, shown, synonyms, made.weights)
+    return Model(made.name, made.module, layer, preprocess, shown, synonyms, made.weights)
+
+
+def _layer(record: Trace, name: str | None, known: Model | None) -> TargetLayer:
+    if name is not None:
+        return check_target_layer(record, name)
+    if known is not None:
+        return replace(check_target_layer(record, known.target_layer), reason=known.layer.reason)
+    return find_target_layer(record)
 
 
 def _labels(
@@ -336,7 +358,7 @@ def _make(spec: ModelSpec, device: torch.device) -> _Made:
 
 def _build(
     spec: ModelSpec,
-    architecture: zoo.Architecture | None,
+    architecture: Architecture | None,
     options: Mapping[str, object],
     trained: bool,
 ) -> nn.Module:
@@ -345,7 +367,13 @@ def _build(
         if architecture is not None:
             return zoo.build(architecture, pretrained=trained, options=options)
         constructor = cast("type[nn.Module]", spec.constructor)
-        module = constructor(**options)
+        try:
+            module = constructor(**options)
+        except Exception as error:  # the constructor is the caller's, and may raise anything
+            chosen = f" with {dict(options)}" if options else ""
+            raise ModelError(
+                f"the constructor of {spec.name!r} failed{chosen}: {error!r}"
+            ) from error
     if not isinstance(module, nn.Module):
         raise ModelError(
             f"the constructor of {spec.name!r} returned a {type(module).__name__}, not an nn.Module"
@@ -354,7 +382,7 @@ def _build(
 
 
 def _load_checkpoint(
-    spec: ModelSpec, architecture: zoo.Architecture | None, module: nn.Module
+    spec: ModelSpec, architecture: Architecture | None, module: nn.Module
 ) -> nn.Module:
     path = Path(cast("str | PathLike[str]", spec.checkpoint))
     state = read_checkpoint(path)
@@ -367,7 +395,7 @@ def _load_checkpoint(
     return module
 
 
-def _describe_weights(spec: ModelSpec, architecture: zoo.Architecture | None, trained: bool) -> str:
+def _describe_weights(spec: ModelSpec, architecture: Architecture | None, trained: bool) -> str:
     if spec.checkpoint is not None:
         return Path(spec.checkpoint).name
     if trained and architecture is not None and architecture.weights:

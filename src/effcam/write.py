@@ -119,7 +119,7 @@ def write_animation(frames: Iterable[Image.Image], path: Path, *, seconds: float
     """
     path = Path(path)
     suffix = _known_suffix(path, ANIMATION_SUFFIXES, "animations")
-    if not 0 < seconds <= _LONGEST_SECONDS:
+    if not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST_SECONDS:
         raise ArgumentError(
             f"a frame shows for more than 0 and at most {_LONGEST_SECONDS} seconds, "
             f"not {seconds!r}."

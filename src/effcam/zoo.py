@@ -6,14 +6,26 @@ Both libraries are imported when first needed: together they take seconds.
 from __future__ import annotations
 
 import math
+import os
 import re
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from effcam.architectures import (
+    LIBRARIES,
+    Architecture,
+    Library,
+    architecture_names,
+    architectures,
+    imagenet_categories,
+    timm_config,
+    torchvision_entry,
+    weights_names,
+)
 from effcam.errors import (
     ArgumentError,
     EffcamError,
@@ -28,33 +40,6 @@ from effcam.weights import PublishedWeights
 
 if TYPE_CHECKING:
     from torch import nn
-
-Library: TypeAlias = Literal["timm", "torchvision"]
-LIBRARIES: tuple[Library, ...] = ("timm", "torchvision")
-
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """One architecture of a library and, where it has any, one set of its published weights.
-
-    Attributes:
-        library: Who builds it.
-        name: Its name there, without weights.
-        weights: timm's pretrained tag or torchvision's weights entry; empty where there is none.
-    """
-
-    library: Library
-    name: str
-    weights: str
-
-    @property
-    def bare(self) -> str:
-        """The name with its library, without weights."""
-        return f"{self.library}:{self.name}"
-
-    def __str__(self) -> str:
-        """Returns the full name, which `find_architecture` finds again."""
-        return f"{self.bare}.{self.weights}" if self.weights else self.bare
 
 
 def find_architecture(name: str) -> Architecture:
@@ -73,10 +58,10 @@ def find_architecture(name: str) -> Architecture:
         )
     bare, _, weights = rest.partition(".")
     for library in LIBRARIES:
-        if prefix in ("", library) and bare in _architectures(library):
+        if prefix in ("", library) and bare in architectures(library):
             return Architecture(library, bare, _pick_weights(library, bare, weights))
     # Suggesting only needs names, so the name is looked for in all that could have been meant.
-    known = [each for library in LIBRARIES for each in _architectures(library)]
+    known = [each for library in LIBRARIES for each in architectures(library)]
     hint = did_you_mean(bare, [*known, *registered_names()])
     raise UnknownModelError(f"no model is called {name!r}.{hint} effcam.list_models() lists all.")
 
@@ -170,8 +155,8 @@ def published_weights(architecture: Architecture) -> PublishedWeights | None:
     if not architecture.weights:
         return None
     if architecture.library == "torchvision":
-        return PublishedWeights(str(architecture), url=_entry(architecture).url)
-    config = _timm_config(architecture)
+        return PublishedWeights(str(architecture), url=torchvision_entry(architecture).url)
+    config = timm_config(architecture)
     if config.hf_hub_id:
         files = ("model.safetensors", "pytorch_model.bin")
         own = config.hf_hub_filename
@@ -182,8 +167,8 @@ def published_weights(architecture: Architecture) -> PublishedWeights | None:
 def published_preprocess(architecture: Architecture) -> Preprocess:
     """Returns the evaluation transform that the architecture's weights were published with."""
     if architecture.library == "timm":
-        return _from_timm(_timm_config(architecture).to_dict())
-    return _from_torchvision(_entry(architecture).transforms())
+        return _from_timm(timm_config(architecture).to_dict())
+    return _from_torchvision(torchvision_entry(architecture).transforms())
 
 
 def module_preprocess(module: nn.Module) -> Preprocess | None:
@@ -212,7 +197,7 @@ def imagenet_labels(classes: int) -> tuple[tuple[str, ...], ...] | None:
     lemmas = [text.split(", ") for text in ImageNetInfo(subset).label_descriptions()]
     if classes == 1000:
         # torchvision tells the two cranes and the two maillots apart.
-        lemmas = [[name, *words] for name, words in zip(_categories(), lemmas, strict=True)]
+        lemmas = [[name, *words] for name, words in zip(imagenet_categories(), lemmas, strict=True)]
     return tuple(tuple(dict.fromkeys(words)) for words in lemmas)
 
 
@@ -237,9 +222,9 @@ def _reason(error: Exception) -> str:
 def _check_classes(architecture: Architecture, options: Mapping[str, object]) -> None:
     """Refuses to put a random head on published weights: its heat would mean nothing."""
     if architecture.library == "timm":
-        published = _timm_config(architecture).num_classes
+        published = timm_config(architecture).num_classes
     else:
-        published = len(_entry(architecture).meta["categories"])
+        published = len(torchvision_entry(architecture).meta["categories"])
     asked = options.get("num_classes", published)
     if asked != published:
         raise ModelError(
@@ -276,46 +261,27 @@ def _build_torchvision(
     weights.fetch()
     # torchvision finds the file where it now lies. Its own loader is needed: it renames the keys
     # of DenseNet's files, and weights decide the input size and scale of some architectures.
-    entry = _entry(architecture)
-    return cast("nn.Module", get_model(architecture.name, weights=entry, progress=False, **options))
+    entry = torchvision_entry(architecture)
+    with _tensors_alone():
+        module = get_model(architecture.name, weights=entry, progress=False, **options)
+    return cast("nn.Module", module)
 
 
-def _architectures(library: Library) -> frozenset[str]:
-    return frozenset(_architecture_names(library))
-
-
-@cache
-def _architecture_names(library: Library) -> tuple[str, ...]:
-    if library == "timm":
-        import timm
-
-        return tuple(timm.list_models())
-    import torchvision
-
-    return tuple(torchvision.models.list_models(module=torchvision.models))
-
-
-def _weights_names(library: Library, name: str) -> list[str]:
-    """Returns the names of an architecture's published weights, the default first."""
-    if library == "timm":
-        from timm.models import get_arch_pretrained_cfgs, get_pretrained_cfg
-
-        config = get_pretrained_cfg(name)
-        default = config and config.tag
-        tags = [
-            tag
-            for full, config in get_arch_pretrained_cfgs(name).items()
-            if (tag := full.partition(".")[2]) and (config.hf_hub_id or config.url)
-        ]
-        return sorted(tags, key=lambda tag: tag != default)
-    from torchvision.models import get_model_weights
-
-    entries = get_model_weights(name)
-    return list(dict.fromkeys([entries.DEFAULT.name, *(entry.name for entry in entries)]))
+@contextmanager
+def _tensors_alone() -> Iterator[None]:
+    """Makes every ``torch.load`` within refuse what could run code; torchvision does not ask."""
+    names = ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
+    before = {name: os.environ.pop(name, None) for name in names}
+    os.environ[names[0]] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[names[0]]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 def _pick_weights(library: Library, name: str, weights: str) -> str:
-    known = _weights_names(library, name)
+    known = weights_names(library, name)
     if not weights:
         return known[0] if known else ""
     if weights not in known:
@@ -328,22 +294,22 @@ def _pick_weights(library: Library, name: str, weights: str) -> str:
 def _elsewhere(library: Library, name: str, weights: str) -> str:
     """Returns a hint to the other library, if weights of that name are there."""
     for other in LIBRARIES:
-        known = _weights_names(other, name) if name in _architectures(other) else []
+        known = weights_names(other, name) if name in architectures(other) else []
         if other != library and weights in known:
             return f" Did you mean '{other}:{name}.{weights}'?"
     return ""
 
 
 def _listed(library: Library, pretrained: bool | None) -> list[str]:
-    shadowed = {*registered_names(), *(_architectures("timm") if library == "torchvision" else ())}
+    shadowed = {*registered_names(), *(architectures("timm") if library == "torchvision" else ())}
     names = []
-    for name in _architecture_names(library):
+    for name in architecture_names(library):
         shown = f"{library}:{name}" if name in shadowed else name
         if pretrained is None:
             names.append(shown)
         elif pretrained:
-            names += [f"{shown}.{weights}" for weights in _weights_names(library, name)]
-        elif not _weights_names(library, name):
+            names += [f"{shown}.{weights}" for weights in weights_names(library, name)]
+        elif not weights_names(library, name):
             names.append(shown)
     return names
 
@@ -353,18 +319,6 @@ def _has_weights(name: str, pretrained: bool | None) -> bool:
     if pretrained is None or spec is None:
         return True
     return (spec.pretrained or spec.checkpoint is not None) is pretrained
-
-
-def _timm_config(architecture: Architecture) -> Any:
-    from timm.models import get_pretrained_cfg
-
-    return get_pretrained_cfg(str(architecture).partition(":")[2])
-
-
-def _entry(architecture: Architecture) -> Any:
-    from torchvision.models import get_model_weights
-
-    return get_model_weights(architecture.name)[architecture.weights]
 
 
 def _from_timm(config: dict[str, Any]) -> Preprocess:
@@ -391,9 +345,3 @@ def _from_torchvision(transform: Any) -> Preprocess:
         mean=tuple(transform.mean),
         std=tuple(transform.std),
     )
-
-
-def _categories() -> list[str]:
-    from torchvision.models import AlexNet_Weights
-
-    return list(AlexNet_Weights.DEFAULT.meta["categories"])

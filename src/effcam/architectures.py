@@ -1,0 +1,94 @@
+"""The libraries' own lists: which architectures and published weights timm and torchvision have.
+
+Both libraries are imported when first needed: together they take seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, TypeAlias
+
+Library: TypeAlias = Literal["timm", "torchvision"]
+LIBRARIES: tuple[Library, ...] = ("timm", "torchvision")
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """One architecture of a library and, where it has any, one set of its published weights.
+
+    Attributes:
+        library: Who builds it.
+        name: Its name there, without weights.
+        weights: timm's pretrained tag or torchvision's weights entry; empty where there is none.
+    """
+
+    library: Library
+    name: str
+    weights: str
+
+    @property
+    def bare(self) -> str:
+        """The name with its library, without weights."""
+        return f"{self.library}:{self.name}"
+
+    def __str__(self) -> str:
+        """Returns the full name, which `effcam.zoo.find_architecture` finds again."""
+        return f"{self.bare}.{self.weights}" if self.weights else self.bare
+
+
+def architectures(library: Library) -> frozenset[str]:
+    """Returns the names of a library's architectures, without order."""
+    return frozenset(architecture_names(library))
+
+
+@cache
+def architecture_names(library: Library) -> tuple[str, ...]:
+    """Returns the names of a library's architectures, in its own order."""
+    if library == "timm":
+        import timm
+
+        return tuple(timm.list_models())
+    import torchvision
+
+    return tuple(torchvision.models.list_models(module=torchvision.models))
+
+
+def weights_names(library: Library, name: str) -> list[str]:
+    """Returns the names of an architecture's published weights, the default first."""
+    if library == "timm":
+        from timm.models import get_arch_pretrained_cfgs, get_pretrained_cfg
+
+        config = get_pretrained_cfg(name)
+        default = config and config.tag
+        tags = [
+            tag
+            for full, config in get_arch_pretrained_cfgs(name).items()
+            if (tag := full.partition(".")[2]) and (config.hf_hub_id or config.url)
+        ]
+        return sorted(tags, key=lambda tag: tag != default)
+    from torchvision.models import get_model_weights
+
+    entries = get_model_weights(name)
+    return list(dict.fromkeys([entries.DEFAULT.name, *(entry.name for entry in entries)]))
+
+
+def timm_config(architecture: Architecture) -> Any:
+    """Returns timm's record of an architecture's weights: where they are, what they need."""
+    from timm.models import get_pretrained_cfg
+
+    return get_pretrained_cfg(str(architecture).partition(":")[2])
+
+
+def torchvision_entry(architecture: Architecture) -> Any:
+    """Returns torchvision's record of an architecture's weights."""
+    from torchvision.models import get_model_weights
+
+    return get_model_weights(architecture.name)[architecture.weights]
+
+
+def imagenet_categories() -> list[str]:
+    """Returns torchvision's 1000 names of the ImageNet classes, in order, no two alike."""
+    from torchvision.models import AlexNet_Weights
+
+    return list(AlexNet_Weights.DEFAULT.meta["categories"])
