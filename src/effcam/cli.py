@@ -13,7 +13,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,7 +21,6 @@ from effcam import __version__
 from effcam.errors import (
     ArgumentError,
     EffcamError,
-    ModelError,
     UnknownModelError,
     did_you_mean,
 )
@@ -319,18 +317,10 @@ def _import(name: str) -> Callable[..., Any] | None:
         return None
     sys.path.insert(0, str(Path.cwd()))
     try:
-        function = cast("Callable[..., Any]", getattr(import_module(module), attribute))
+        return cast("Callable[..., Any]", getattr(import_module(module), attribute))
     except Exception as error:  # the module is the user's, and may raise anything
         reason = error if isinstance(error, ImportError | AttributeError) else repr(error)
         raise UnknownModelError(f"{name!r} cannot be imported: {reason}") from error
-    return partial(_call, name, function)
-
-
-def _call(name: str, function: Callable[..., Any], **arguments: Any) -> Any:
-    try:
-        return function(**arguments)
-    except Exception as error:  # as above
-        raise ModelError(f"calling {name!r} failed: {error!r}") from error
 
 
 def _checkpoints(texts: Sequence[str], named: dict[str, str]) -> dict[str, str]:
