@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from effcam import Preprocess, load_model
+from effcam.borrow import untouched
 from effcam.cam import (
     ACTIVATION_METHODS,
     GRADIENT_METHODS,
@@ -20,7 +21,6 @@ from effcam.cam import (
     check_methods,
     compute_cams,
     compute_probabilities,
-    untouched,
 )
 from effcam.errors import ArgumentError, LayerError, ModelError
 
@@ -384,3 +384,54 @@ def test_the_gpu_agrees() -> None:
 def test_methods_are_names() -> None:
     with pytest.raises(ArgumentError, match="method must be a name or several, not None"):
         check_methods(None)  # type: ignore[arg-type]  # that is the point
+
+
+class Reused(nn.Module):
+    """One activation and one pooling for all places, or one of its own for each."""
+
+    def __init__(self, *, shared: bool) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 9, 3, padding=1)
+        self.act, self.pool = nn.ReLU(), nn.MaxPool2d(2)
+        self.act2, self.pool2, self.act3 = (
+            (self.act, self.pool, self.act) if shared else (nn.ReLU(), nn.MaxPool2d(2), nn.ReLU())
+        )
+        self.reduce, self.fc = nn.Conv2d(9, 7, 1), nn.Linear(7, 5)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        features = self.pool(self.act(self.first(batch)))
+        features = self.pool2(self.act2(self.second(features)))
+        pooled = self.act3(self.reduce(features.mean((2, 3), keepdim=True)))
+        scores: Tensor = self.fc(pooled.flatten(1))
+        return scores
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_layer_that_serves_in_several_places_is_looked_at_in_one(method: str) -> None:
+    apart, shared = Reused(shared=False), Reused(shared=True)
+    shared.load_state_dict(apart.state_dict())
+    expected = compute_cams(model_of(apart), images(), [method], [0, 1, 2])
+    found = compute_cams(model_of(shared), images(), [method], [0, 1, 2])
+    assert found.maps[method].shape == (3, 8, 8)
+    assert_close(found.maps[method], expected.maps[method])
+
+
+class Counting(Linear):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("runs", torch.zeros(()))
+        self.cache: Tensor | None = None
+
+    def forward(self, batch: Tensor) -> Tensor:
+        self.runs = self.runs + 1
+        self.cache = batch
+        return super().forward(batch)
+
+
+def test_replaced_buffers_and_caches_are_put_back() -> None:
+    module = Counting()
+    runs = module.runs
+    compute_cams(model_of(module), images(), ["gradcam"])
+    assert module.runs is runs
+    assert runs.item() == 0
+    assert module.cache is None

@@ -25,6 +25,7 @@ from PIL import Image
 import effcam
 from effcam import DEFAULT_MODELS, ModelSpec, Preprocess, api
 from effcam.cli import main
+from effcam.errors import OutputError
 
 UNTRAINED = ("-m", "test_resnet", "--weights", "none", "--size", "64")
 """A tiny model without weights, on which most commands here are tried."""
@@ -656,3 +657,27 @@ def test_models_says_what_is_wrong(
     assert (done.code, done.out) == (code, "")
     assert done.err.startswith(f"effcam: error: {message}")
     assert done.err.count("\n") == 1
+
+
+def test_one_output_that_fails_does_not_cost_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from effcam import result
+
+    def full(*_: object) -> None:
+        raise OutputError("cannot write a.json: no space left")
+
+    monkeypatch.setitem(result.SAVERS, ".json", (full, ()))
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    outputs = [str(tmp_path / name) for name in ("a.json", "a.csv")]
+    code = main(
+        [
+            "compare", str(tmp_path / "a.png"), "-m", "test_resnet", "--weights", "none",
+            "--size", "64", "-o", outputs[0], "-o", outputs[1],
+        ]
+    )  # fmt: skip
+    assert code == 1
+    printed = capsys.readouterr()
+    assert "no space left" in printed.err
+    assert f"wrote {outputs[1]}" in printed.out
+    assert (tmp_path / "a.csv").is_file()

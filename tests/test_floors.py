@@ -19,6 +19,7 @@ FLOORS = {
     "registry": 1,
     "checkpoint": 1,
     "weights": 1,
+    "borrow": 1,
     "architectures": 1,
     "zoo": 2,
     "layers": 2,

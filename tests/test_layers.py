@@ -310,3 +310,95 @@ def test_a_row_of_vectors_that_is_no_grid_is_no_map() -> None:
     module.stride = (8, 4)
     with pytest.raises(LayerError, match="no layer of the model gives a map"):
         target_of(module)
+
+
+class Shared(nn.Module):
+    """Uses one activation in three places, the last of them in the head."""
+
+    def __init__(self, *, shared: bool = True, inplace: bool = False) -> None:
+        super().__init__()
+        self.first, self.second = convolution(3, 6), convolution(6, 6)
+        self.relu = nn.ReLU(inplace=inplace)
+        self.early = self.relu if shared else nn.ReLU(inplace=inplace)
+        self.late = self.relu if shared else nn.ReLU(inplace=inplace)
+        self.fc1, self.fc2 = nn.Linear(6, 8), nn.Linear(8, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.relu(self.second(self.early(self.first(images))))
+        scores: Tensor = self.fc2(self.late(self.fc1(features.mean((2, 3)))))
+        return scores
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_the_call_that_gives_the_map_is_told_from_the_layers_other_calls(inplace: bool) -> None:
+    layer = target_of(Shared(inplace=inplace))
+    assert (layer.grid, layer.turn) == ((16, 16), 1)
+    assert target_of(Shared(shared=False, inplace=inplace)).turn == 0
+
+
+def backbone() -> nn.Sequential:
+    return nn.Sequential(
+        convolution(3, 6),
+        nn.Sequential(convolution(6, 8), nn.ReLU()),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 5),
+    )
+
+
+def test_a_body_and_head_in_one_container_is_looked_into() -> None:
+    stem_first = nn.Sequential(convolution(3, 3), backbone())
+    assert target_of(stem_first).name == "1.1"
+    frozen_first = nn.Sequential(convolution(3, 3), nn.Sequential(*backbone()))
+    assert target_of(frozen_first).grid == (8, 8)
+
+
+def test_a_layer_inside_pooling_may_be_chosen() -> None:
+    pooling = nn.Sequential(convolution(8, 5, stride=1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    record = trace(nn.Sequential(convolution(3, 8), pooling), SIZE)
+    assert find_target_layer(record).name == "0"
+    assert check_target_layer(record, "1.0").grid == (32, 32)
+
+
+def test_a_network_that_never_reduces_the_image_has_a_layer_too() -> None:
+    module = nn.Sequential(
+        convolution(3, 6, stride=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(6, 5),
+    )
+    layer = target_of(module)
+    assert (layer.name, layer.grid) == ("1", SIZE)
+
+
+class Caching(nn.Module):
+    """Keeps tensors of its own, makes new ones as it runs, and replaces a buffer."""
+
+    def __init__(self, *, reads: bool = False) -> None:
+        super().__init__()
+        self.features = nn.utils.parametrizations.weight_norm(convolution(3, 6))
+        self.fc = nn.Linear(6, 5)
+        self.register_buffer("runs", torch.zeros(()))
+        self.ramp: Tensor | None = None
+        self.reads = reads
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.ramp is None:
+            self.ramp = torch.linspace(0, 1, images.shape[3], device=images.device)
+        if self.reads:
+            float(images.sum())
+        self.runs = self.runs + 1
+        scores: Tensor = self.fc(self.features(images * self.ramp).mean((2, 3)))
+        return scores
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_a_trace_leaves_no_tensors_behind(reads: bool) -> None:
+    module = Caching(reads=reads)
+    runs = module.runs
+    trace(module, SIZE)
+    assert module.ramp is None
+    assert module.runs is runs
+    assert runs.item() == 0
+    assert module(torch.rand(1, 3, 64, 64)).shape == (1, 5)

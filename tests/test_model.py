@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -302,3 +303,61 @@ def test_a_constructor_that_fails_is_a_model_error() -> None:
 
     with pytest.raises(ModelError, match=r"constructor of 'x' failed with \{'a': 1\}: .*no such"):
         load_model(ModelSpec("x", broken, options={"a": 1}))
+
+
+class BufferOnly(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.rand(4, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean((2, 3)) @ self.weight.T
+
+
+def test_modules_that_cannot_be_looked_into_are_refused_by_what_they_are() -> None:
+    with pytest.raises(ModelError, match="BufferOnly has no parameters"):
+        load_model(BufferOnly())
+    with pytest.raises(ModelError, match="Sequential has lazy layers: run it once"):
+        load_model(nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten()))
+    with torch.inference_mode():
+        buffered = nn.BatchNorm2d(3)
+    with pytest.raises(ModelError, match=r"made under torch\.inference_mode"):
+        load_model(buffered)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_torchscript_is_refused_by_name() -> None:
+    with pytest.raises(ModelError, match="is a TorchScript module, whose layers cannot be looked"):
+        load_model(torch.jit.trace(Small(), torch.rand(1, 3, 32, 32)))
+
+
+def test_classes_without_names_say_so() -> None:
+    with pytest.raises(TargetError, match=r"no class called 'rose'. Its classes have no names"):
+        load_model(Small()).find_class("rose")
+
+
+def test_a_checkpoint_that_is_missing_is_found_out_first(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"nope\.pt' does not exist"):
+        check_weights([ModelSpec("resnet18", checkpoint=tmp_path / "nope.pt")])
+
+
+def test_files_with_densenets_old_keys_fit(tmp_path: Path) -> None:
+    donor = load_model("torchvision:densenet121", pretrained=False).module
+    pattern = re.compile(r"(denselayer\d+\.(?:norm|conv))([12])\.")
+    old = {pattern.sub(r"\1.\2.", name): value for name, value in donor.state_dict().items()}
+    assert old.keys() != donor.state_dict().keys()
+    file = tmp_path / "old.pth"
+    torch.save(old, file)
+    model = load_model("torchvision:densenet121", checkpoint=file)
+    name = "features.denseblock1.denselayer1.conv2.weight"
+    assert torch.equal(model.module.state_dict()[name], donor.state_dict()[name])
+
+
+def test_a_checkpoint_for_googlenet_sees_what_published_weights_see(tmp_path: Path) -> None:
+    donor = load_model("torchvision:googlenet", pretrained=False)
+    file = tmp_path / "googlenet.pt"
+    torch.save(donor.module.state_dict(), file)
+    assert load_model("torchvision:googlenet", checkpoint=file).module.transform_input
+    options = {"transform_input": False}
+    kept = load_model("torchvision:googlenet", checkpoint=file, options=options)
+    assert not kept.module.transform_input

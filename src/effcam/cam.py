@@ -17,6 +17,7 @@ import torch
 from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
+from effcam.borrow import untouched
 from effcam.errors import ArgumentError, LayerError, ModelError, did_you_mean
 from effcam.explanation import State
 from effcam.model import Model
@@ -62,9 +63,20 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         self._handle = target.register_forward_hook(self._cut)
         self.activations: Tensor | None = None
         self.substitute: Tensor | None = None
+        self._turn = 0
+
+    def run(self, images: Tensor) -> Tensor:
+        """Returns what the model makes of a batch, the layer's output replaced on the way."""
+        self._turn = 0
+        output: Tensor = self.model(images)
+        return output
 
     def _cut(self, _module: nn.Module, _args: object, output: Tensor) -> Tensor:
         """Replaces the layer's output by a leaf of a new graph, or by a substitute for it."""
+        turn, self._turn = self._turn, self._turn + 1
+        if turn != self.layer.turn:
+            # An activation may serve in several places; one of them was chosen.
+            return output
         if self.substitute is not None:
             return self.substitute
         self.activations = output.detach().requires_grad_(torch.is_grad_enabled())
@@ -75,7 +87,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         """Returns the (B, classes) scores; `activations` then holds the layer's output."""
         self.activations = None
         try:
-            output = self.model(images)
+            output = self.run(images)
         except RuntimeError as error:
             raise ModelError(
                 f"the model failed on a batch of shape {tuple(images.shape)}: {error}"
@@ -160,29 +172,6 @@ def check_methods(methods: str | Sequence[str]) -> tuple[str, ...]:
     if not names or len(set(names)) < len(names):
         raise ArgumentError(f"method must be one or several different names, not {methods!r}")
     return names
-
-
-@contextmanager
-def untouched(module: nn.Module) -> Iterator[None]:
-    """Freezes a module for the time being, and brings it back as it was, whatever happens."""
-    modes = {each: each.training for each in module.modules()}
-    wanted = {each: each.requires_grad for each in module.parameters()}
-    buffers = [(each, each.detach().clone(), each._version) for each in module.buffers()]
-    devices = sorted({each.device.index for each in wanted if each.device.type == "cuda"})
-    with torch.random.fork_rng(devices=devices):
-        try:
-            module.requires_grad_(False)
-            yield
-        finally:
-            for each, training in modes.items():
-                each.training = training
-            for parameter, requires_grad in wanted.items():
-                parameter.requires_grad_(requires_grad)
-            with torch.no_grad():
-                for buffer, value, version in buffers:
-                    # Writing to a buffer would break a graph of the caller's that holds it.
-                    if buffer._version != version:
-                        buffer.copy_(value)
 
 
 @contextmanager
@@ -310,7 +299,7 @@ def _scorecam(cam: HeadCAM, images: Tensor, activations: Tensor, targets: Tensor
             low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
             masks = (masks - low) / (high - low + 1e-8)
             masked = (image * masks).to(image.dtype)
-            scores.append(cam.model(masked)[:, target].float())
+            scores.append(cam.run(masked)[:, target].float())
         weights.append(torch.cat(scores).softmax(0))
     return (torch.stack(weights)[:, :, None, None] * activations).sum(1)
 
@@ -340,8 +329,7 @@ def _head(cam: HeadCAM, image: Tensor, features: Tensor) -> Tensor:
     # The layer after may work in place.
     cam.substitute = features.clone().to(image.dtype)
     try:
-        scores: Tensor = cam.model(image[None])
-        return scores.float()
+        return cam.run(image[None]).float()
     finally:
         cam.substitute = None
 

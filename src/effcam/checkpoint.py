@@ -33,6 +33,7 @@ WRAPPERS = (
 PREFIXES = ("module.", "_orig_mod.")
 # How torch.load names what it will not make: "GLOBAL posix.system", "TorchScript archives".
 CODE = re.compile(r"GLOBAL (\w[\w.]*)|with (TorchScript) archives")
+OLD_NAME = re.compile(r"\.(norm|relu|conv)\.([12])\.")
 COUNTER = "num_batches_tracked"
 SHOWN = 3
 
@@ -49,9 +50,7 @@ def read_checkpoint(path: str | PathLike[str]) -> dict[str, torch.Tensor]:
     Raises:
         WeightsError: If the file is missing, damaged, holds code, or holds no state dict.
     """
-    file = Path(path).expanduser()
-    if file.is_dir():
-        raise WeightsError(f"checkpoint {str(path)!r} is a folder: expected a file")
+    file = check_checkpoint(path)
     state = _unwrap(_read(file))
     if not state:
         raise WeightsError(
@@ -60,6 +59,37 @@ def read_checkpoint(path: str | PathLike[str]) -> dict[str, torch.Tensor]:
             + ", ".join(WRAPPERS)
         )
     return _strip(state)
+
+
+def check_checkpoint(path: str | PathLike[str]) -> Path:
+    """Returns the file's path.
+
+    Raises:
+        WeightsError: If it does not exist, cannot be reached, or is a folder.
+    """
+    file = Path(path).expanduser()
+    try:
+        exists, is_folder = file.exists(), file.is_dir()
+    except OSError as error:
+        raise WeightsError(f"checkpoint {str(path)!r} cannot be read: {error}") from error
+    if is_folder:
+        raise WeightsError(f"checkpoint {str(path)!r} is a folder: expected a file")
+    if not exists:
+        raise WeightsError(f"checkpoint {str(file)!r} does not exist")
+    return file
+
+
+def rename_old(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:
+    """Returns the state dict with keys as the module has them, where files still have older ones.
+
+    torchvision's published DenseNet files call ``norm1`` of a dense layer ``norm.1``.
+    """
+    own = module.state_dict()
+    renamed = {name: OLD_NAME.sub(r".\1\2.", name) for name in state}
+    return {
+        renamed[name] if name not in own and renamed[name] in own else name: tensor
+        for name, tensor in state.items()
+    }
 
 
 def _read(file: Path) -> object:

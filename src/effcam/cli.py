@@ -21,6 +21,7 @@ from effcam import __version__
 from effcam.errors import (
     ArgumentError,
     EffcamError,
+    OutputError,
     UnknownModelError,
     did_you_mean,
 )
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from effcam.result import Comparison
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+LIBRARIES = ("timm", "torchvision")
 DEFAULT_OUTPUT = "compare.gif"
 EXAMPLES = """\
 examples:
@@ -52,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EffcamError as error:
         print(f"effcam: error: {' '.join(str(error).split())}", file=sys.stderr)
         return MISUSED if isinstance(error, ArgumentError) else FAILED
+    except MemoryError:
+        print("effcam: error: out of memory: try a smaller --size or --batch-size", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("effcam: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -188,9 +193,23 @@ def _compare(options: argparse.Namespace) -> None:
             # Libraries' remarks on their own future are not the reader's.
             warnings.simplefilter("ignore")
         comparison = _run(options, outputs)
-    saved = [comparison.save(output) for output in outputs]
+    saved, errors = _save(comparison, outputs)
     if not options.quiet:
         _report(comparison, saved, verbose=options.verbose)
+    if errors:
+        raise OutputError("; ".join(errors))
+
+
+def _save(comparison: Comparison, outputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Returns the files that were written, and why others were not: one must not cost the rest."""
+    saved: list[Path] = []
+    errors: list[str] = []
+    for output in outputs:
+        try:
+            saved.append(comparison.save(output))
+        except EffcamError as error:
+            errors.append(str(error))
+    return saved, errors
 
 
 def _run(options: argparse.Namespace, outputs: Sequence[Path]) -> Comparison:
@@ -313,14 +332,15 @@ def _import(name: str) -> Callable[..., Any] | None:
     """Returns the function that ``package.module:function`` names, ``None`` for other names."""
     module, colon, attribute = name.partition(":")
     parts = [*module.split("."), attribute]
-    if not colon or module in ("timm", "torchvision") or not all(map(str.isidentifier, parts)):
+    if not colon or module in LIBRARIES or not all(map(str.isidentifier, parts)):
         return None
     sys.path.insert(0, str(Path.cwd()))
     try:
         return cast("Callable[..., Any]", getattr(import_module(module), attribute))
     except Exception as error:  # the module is the user's, and may raise anything
         reason = error if isinstance(error, ImportError | AttributeError) else repr(error)
-        raise UnknownModelError(f"{name!r} cannot be imported: {reason}") from error
+        hint = did_you_mean(module, LIBRARIES)
+        raise UnknownModelError(f"{name!r} cannot be imported: {reason}.{hint}") from error
 
 
 def _checkpoints(texts: Sequence[str], named: dict[str, str]) -> dict[str, str]:

@@ -79,7 +79,8 @@ def iter_images(
 
     Args:
         images: A file, a folder (searched through, in natural order), a glob, a PIL image, an
-            array or a tensor of one image or a batch of them, or any iterable of these.
+            array or a tensor of one image or, with four dimensions, of a batch, or any iterable
+            of these.
 
         missing_ok: Whether a file that does not exist is yielded too, to fail when it is opened.
 
@@ -210,12 +211,14 @@ def _from_path(given: str | PathLike[str], missing_ok: bool) -> Iterator[ImageRe
         yield from (ImageRef(file.relative_to(path).as_posix(), file) for file in files)
     elif exists:
         yield ImageRef(path.name, path)
-    elif glob.has_magic(text):
-        yield from (ImageRef(file.name, file) for file in _matches(str(path)))
-    else:
-        if not missing_ok:
-            raise ImageError(f"image {text!r} does not exist")
+    elif glob.has_magic(text) and (matches := _matches(str(path))):
+        yield from (ImageRef(file.name, file) for file in matches)
+    elif missing_ok:
         yield ImageRef(path.name, path)
+    elif glob.has_magic(text):
+        raise ImageError(f"no image file matches {text!r}")
+    else:
+        raise ImageError(f"image {text!r} does not exist")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -238,8 +241,6 @@ def _matches(pattern: str) -> list[Path]:
     # Path.glob takes no absolute patterns.
     found = [Path(each) for each in glob.glob(pattern, recursive=True)]  # noqa: PTH207
     files = [path for path in found if path.is_file() and path.suffix.lower() in SUFFIXES]
-    if not files:
-        raise ImageError(f"no image file matches {pattern!r}")
     return sorted(files, key=_natural)
 
 

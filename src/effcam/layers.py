@@ -8,6 +8,7 @@ takes and gives. From that record the target layer follows by one rule for all a
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,12 +17,14 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from effcam.borrow import untouched
 from effcam.errors import LayerError, ModelError, did_you_mean
 
 Layout: TypeAlias = Literal["NCHW", "NHWC", "tokens"]
 Grid: TypeAlias = tuple[int, int]
 
 BATCH = 2
+STRIDE = 2
 PREFIX_TOKENS = (0, 1, 2, 5, 3, 4, 9)
 PASSIVE = (
     nn.Identity,
@@ -64,6 +67,8 @@ class TargetLayer:
         grid: Rows and columns of its map at the traced input size.
         channels: The number of its channels.
         reason: Why it was chosen.
+        turn: Which of its calls in a forward pass gives the map, from 0; an activation may be
+            called in several places.
     """
 
     name: str
@@ -71,6 +76,7 @@ class TargetLayer:
     grid: Grid
     channels: int
     reason: str
+    turn: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -81,6 +87,7 @@ class Call:
     module: nn.Module
     start: int
     inputs: list[Tensor]
+    turn: int
     end: int = -1
     output: object = None
     version: int = 0
@@ -119,26 +126,51 @@ class Trace:
             f"classes); this model returns {_describe(output)}"
         )
 
-    def maps(self) -> list[tuple[Call, Spatial]]:
-        """Returns the calls that return a map of the image, outside of pooling, in order."""
+    def maps(self, stride: int = STRIDE) -> list[tuple[Call, Spatial]]:
+        """Returns the calls that return a map of the image, in order.
+
+        Args:
+            stride: How many px of the input a cell spans at least in each direction.
+        """
         grids: list[Grid] = []
         found: list[tuple[Call, Spatial]] = []
-        pooling: list[Call] = []
         for call in self.calls:
-            spatial = _spatial(call.output, self.size, grids)
+            spatial = _spatial(call.output, self.size, grids, stride)
             if spatial is None:
-                takes_map = any(_spatial(each, self.size, grids) for each in call.inputs)
-                if takes_map and not _holds_map(call.output, self.size, grids):
-                    pooling.append(call)
                 continue
             if spatial.layout != "tokens":
                 grids.append(spatial.grid)
             found.append((call, spatial))
+        return found
+
+    def features(self, stride: int = STRIDE) -> list[tuple[Call, Spatial]]:
+        """Returns those of `maps` that are not made inside of pooling."""
+        found = self.maps(stride)
+        grids = [spatial.grid for _, spatial in found if spatial.layout != "tokens"]
+        pooling = [call for call in self.calls if self._pools(call, found, grids, stride)]
         return [
             (call, spatial)
             for call, spatial in found
             if not any(pool.encloses(call) for pool in pooling)
         ]
+
+    def _pools(
+        self, call: Call, found: list[tuple[Call, Spatial]], grids: list[Grid], stride: int
+    ) -> bool:
+        """Tells whether a call takes a map, gives none, and makes no coarser one on the way.
+
+        A container that goes on to coarser maps is a body and a head in one, and no pooling.
+        """
+        taken = [_spatial(each, self.size, grids, stride) for each in call.inputs]
+        sizes = [math.prod(spatial.grid) for spatial in taken if spatial]
+        given = [_spatial(each, self.size, grids, stride) for each in _tensors(call.output)]
+        if not sizes or any(given):
+            return False
+        return not any(
+            math.prod(spatial.grid) < min(sizes)
+            for inner, spatial in found
+            if spatial.layout == "NCHW" and call.encloses(inner)
+        )
 
 
 def trace(module: nn.Module, size: Grid) -> Trace:
@@ -154,17 +186,15 @@ def trace(module: nn.Module, size: Grid) -> Trace:
     Raises:
         ModelError: If the module runs neither way.
     """
-    with _evaluating(module), torch.random.fork_rng(devices=[]):
+    try:
+        return _run(module, size, _call_on_meta)
+    except Exception:  # noqa: BLE001  # what stops it on meta tensors may not stop it for real
         try:
-            return _run(module, size, _call_on_meta)
-        except Exception:  # noqa: BLE001  # what stops it on meta tensors may not stop it for real
-            try:
-                return _run(module, size, _call_for_real)
-            except Exception as error:
-                raise ModelError(
-                    f"the model does not run on a batch of {size[0]} x {size[1]} px RGB images: "
-                    f"{error}"
-                ) from error
+            return _run(module, size, _call_for_real)
+        except Exception as error:
+            raise ModelError(
+                f"the model does not run on a batch of {size[0]} x {size[1]} px RGB images: {error}"
+            ) from error
 
 
 def find_target_layer(record: Trace) -> TargetLayer:
@@ -174,21 +204,27 @@ def find_target_layer(record: Trace) -> TargetLayer:
         LayerError: If no layer gives a map, or the last one is a transformer's, whose maps are
             not yet supported.
     """
-    classes = record.classes
-    groups: dict[tuple[int, int], tuple[Call, Spatial]] = {}
-    for call, spatial in record.maps():
-        if not _is_passive(call.module) and not _is_dense_head(call, spatial, classes):
-            key = id(call.output), call.version
-            # Later calls on the same tensor take the group over, and bring it to the end.
-            groups.pop(key, None)
-            groups[key] = call, spatial
+    groups = _group(record, STRIDE) or _group(record, 1)
     if not groups:
         raise LayerError(
             f"no layer of the model gives a map of a {record.size[0]} x {record.size[1]} px image "
             "before its head; a class activation map needs one"
         )
-    call, spatial = list(groups.values())[-1]
+    call, spatial = groups[-1]
     return _supported(call, spatial, "features entering the head")
+
+
+def _group(record: Trace, stride: int) -> list[tuple[Call, Spatial]]:
+    """Returns the last call on each tensor that is a feature map, in order."""
+    classes = record.classes
+    groups: dict[tuple[int, int], tuple[Call, Spatial]] = {}
+    for call, spatial in record.features(stride):
+        if not _is_passive(call.module) and not _is_dense_head(call, spatial, classes):
+            key = id(call.output), call.version
+            # Later calls on the same tensor take the group over, and bring it to the end.
+            groups.pop(key, None)
+            groups[key] = call, spatial
+    return list(groups.values())
 
 
 def check_target_layer(record: Trace, name: str) -> TargetLayer:
@@ -197,7 +233,7 @@ def check_target_layer(record: Trace, name: str) -> TargetLayer:
     Raises:
         LayerError: If there is no such layer, it is not used, or its output is not a map.
     """
-    maps = {call.name: (call, spatial) for call, spatial in record.maps()}
+    maps = {call.name: (call, spatial) for call, spatial in record.maps(stride=1)}
     if name in maps:
         call, spatial = maps[name]
         return _supported(call, spatial, "chosen by the caller")
@@ -212,7 +248,7 @@ def check_target_layer(record: Trace, name: str) -> TargetLayer:
             f"the model uses no layer called {name!r}.{did_you_mean(name, calls)} {advice}"
         )
     raise LayerError(
-        f"layer {name!r} gives no map of the image before pooling, it returns "
+        f"layer {name!r} gives no map of the image, it returns "
         f"{_describe(calls[name].output)}. {advice}"
     )
 
@@ -224,12 +260,18 @@ def _supported(call: Call, spatial: Spatial, reason: str) -> TargetLayer:
             f"({spatial.layout}, {_describe(call.output)}): transformers are not yet supported, "
             "only maps of shape (batch, channels, height, width)"
         )
-    return TargetLayer(call.name, spatial.layout, spatial.grid, spatial.channels, reason)
+    return TargetLayer(call.name, spatial.layout, spatial.grid, spatial.channels, reason, call.turn)
 
 
 def _run(module: nn.Module, size: Grid, call: Callable[[nn.Module, Grid], object]) -> Trace:
     record = Trace(size)
-    with _recording(module, record), torch.inference_mode(False), torch.no_grad():
+    with (
+        untouched(module),
+        _recording(module, record),
+        torch.inference_mode(False),
+        torch.no_grad(),
+    ):
+        module.eval()
         record.output = call(module, size)
     return record
 
@@ -254,26 +296,17 @@ def _dtype(module: nn.Module) -> torch.dtype:
 
 
 @contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    modes = {each: each.training for each in module.modules()}
-    try:
-        module.eval()
-        yield
-    finally:
-        for each, training in modes.items():
-            each.training = training
-
-
-@contextmanager
 def _recording(module: nn.Module, record: Trace) -> Iterator[None]:
     """Hooks every submodule so that its calls land in the record, and unhooks them after."""
     clock = iter(range(1 << 62))
     running: list[Call] = []
+    turns: Counter[nn.Module] = Counter()
     names = {each: name for name, each in module.named_modules() if name}
 
     def begin(part: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         inputs = list(_tensors((args, kwargs)))
-        running.append(Call(names[part], part, next(clock), inputs))
+        turns[part] += 1
+        running.append(Call(names[part], part, next(clock), inputs, turns[part] - 1))
 
     def finish(_part: nn.Module, _args: tuple[Any, ...], output: object) -> None:
         call = running.pop()
@@ -303,30 +336,26 @@ def _tensors(value: object) -> Iterator[Tensor]:
             yield from _tensors(each)
 
 
-def _holds_map(value: object, size: Grid, grids: list[Grid]) -> bool:
-    return any(_spatial(each, size, grids) for each in _tensors(value))
-
-
-def _spatial(value: object, size: Grid, grids: list[Grid]) -> Spatial | None:
+def _spatial(value: object, size: Grid, grids: list[Grid], stride: int) -> Spatial | None:
     """Returns how a tensor lies over an image of ``size``, ``None`` if it is no map of it."""
     if not isinstance(value, Tensor) or value.ndim not in (3, 4) or value.shape[0] != BATCH:
         return None
     if value.ndim == 4:
         _, first, second, third = value.shape
-        if _is_grid((second, third), size):
+        if _is_grid((second, third), size, stride):
             return Spatial("NCHW", (second, third), first)
-        if _is_grid((first, second), size):
+        if _is_grid((first, second), size, stride):
             return Spatial("NHWC", (first, second), third)
         return None
     _, count, channels = value.shape
-    grid = _token_grid(count, size, grids)
+    grid = _token_grid(count, size, grids, stride)
     return Spatial("tokens", grid, channels) if grid else None
 
 
-def _is_grid(grid: Grid, size: Grid) -> bool:
-    """Tells whether a grid has several cells, a stride of 2 or more, and the image's aspect."""
+def _is_grid(grid: Grid, size: Grid, stride: int) -> bool:
+    """Tells whether a grid has several cells, at least that stride, and the image's aspect."""
     (rows, columns), (height, width) = grid, size
-    if rows * columns < 2 or 2 * rows > height or 2 * columns > width:
+    if rows * columns < 2 or stride * rows > height or stride * columns > width:
         return False
     if height == width:
         return rows == columns
@@ -334,7 +363,7 @@ def _is_grid(grid: Grid, size: Grid) -> bool:
     return abs(rows * width - columns * height) <= max(height, width)
 
 
-def _token_grid(count: int, size: Grid, grids: list[Grid]) -> Grid | None:
+def _token_grid(count: int, size: Grid, grids: list[Grid], stride: int) -> Grid | None:
     for prefix in PREFIX_TOKENS:
         for grid in reversed(grids):
             if grid[0] * grid[1] == count - prefix:
@@ -342,7 +371,7 @@ def _token_grid(count: int, size: Grid, grids: list[Grid]) -> Grid | None:
     for prefix in PREFIX_TOKENS:
         rows = round(math.sqrt(max(count - prefix, 0) * size[0] / size[1]))
         columns = (count - prefix) // rows if rows else 0
-        if rows * columns == count - prefix and _is_grid((rows, columns), size):
+        if rows * columns == count - prefix and _is_grid((rows, columns), size, stride):
             return rows, columns
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -10,10 +11,11 @@ from typing import TypeAlias, cast
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from effcam import weights, zoo
 from effcam.architectures import Architecture
-from effcam.checkpoint import count_classes, fit, read_checkpoint
+from effcam.checkpoint import check_checkpoint, count_classes, fit, read_checkpoint, rename_old
 from effcam.errors import ArgumentError, LayerError, ModelError, TargetError, did_you_mean
 from effcam.layers import TargetLayer, Trace, check_target_layer, find_target_layer, trace
 from effcam.preprocess import Preprocess
@@ -101,6 +103,8 @@ class Model:
                 "give one of these indices"
             )
         hint = did_you_mean(label.strip(), (name for names in self.synonyms for name in names))
+        if self.labels == _numbered(self.num_classes):
+            hint = " Its classes have no names: give an index, or load it with labels=."
         raise TargetError(f"{self.name} has no class called {label!r}.{hint}")
 
 
@@ -201,7 +205,8 @@ def check_weights(sources: Iterable[ModelLike]) -> None:
     """Makes sure, in seconds and before anything is built, that all weights can be had.
 
     Raises:
-        WeightsError: If some are neither on disk nor can be fetched; names all of them.
+        WeightsError: If some are neither on disk nor can be fetched; names all of them. Or if a
+            checkpoint does not exist.
         UnknownModelError: If nothing has one of the names.
     """
     wanted = []
@@ -209,6 +214,8 @@ def check_weights(sources: Iterable[ModelLike]) -> None:
         if isinstance(source, Model | nn.Module):
             continue
         spec = _spec(source)
+        if spec.checkpoint is not None:
+            check_checkpoint(spec.checkpoint)
         constructor = _constructor(spec)
         if spec.pretrained and spec.checkpoint is None and isinstance(constructor, str):
             published = zoo.published_weights(zoo.find_architecture(constructor))
@@ -273,25 +280,26 @@ def _labels(
     known = zoo.imagenet_labels(classes) if made.imagenet else None
     if known is not None:
         return tuple(names[0] for names in known), known
-    shown = tuple(f"class {index}" for index in range(classes))
+    shown = _numbered(classes)
     return shown, tuple((label,) for label in shown)
+
+
+def _numbered(classes: int) -> tuple[str, ...]:
+    return tuple(f"class {index}" for index in range(classes))
 
 
 def _adopt(source: Model | nn.Module, name: str | None, device: str | torch.device | None) -> _Made:
     module = source.module if isinstance(source, Model) else source
     known = source if isinstance(source, Model) else None
     own = known.name if known else type(module).__name__
-    placed = next(iter(module.parameters()), torch.empty(0)).device
+    tensors = [*module.parameters(), *module.buffers()]
+    placed = tensors[0].device if tensors else torch.device("cpu")
     if device is not None and torch.device(device) != placed:
         raise ArgumentError(
             f"{name or own} is on {placed}, not on {device}: effcam leaves your module where it "
             f"is; move it with .to({str(device)!r}), or drop device"
         )
-    if any(each.is_inference() for each in module.parameters()):
-        raise ModelError(
-            f"{name or own} was made under torch.inference_mode(), so nothing can be "
-            "differentiated through it; make it outside"
-        )
+    _check_module(module, name or own)
     preprocess = known.preprocess if known else zoo.module_preprocess(module) or Preprocess()
     return _Made(
         name or own,
@@ -301,6 +309,25 @@ def _adopt(source: Model | nn.Module, name: str | None, device: str | torch.devi
         zoo.knows_imagenet(module),
         known,
     )
+
+
+def _check_module(module: nn.Module, name: str) -> None:
+    """Refuses modules that cannot be looked into, whatever their layers are."""
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ModelError(
+            f"{name} is a TorchScript module, whose layers cannot be looked into: give the "
+            "nn.Module that it was made from"
+        )
+    if not any(True for _ in module.parameters()):
+        raise ModelError(f"{name} has no parameters, so it is no network to look into")
+    tensors = [*module.parameters(), *module.buffers()]
+    if any(is_lazy(each) for each in tensors):
+        raise ModelError(f"{name} has lazy layers: run it once on a batch of images first")
+    if any(each.is_inference() for each in tensors):
+        raise ModelError(
+            f"{name} was made under torch.inference_mode(), so nothing can be differentiated "
+            "through it; make it outside"
+        )
 
 
 def _spec(source: str | ModelSpec) -> ModelSpec:
@@ -378,6 +405,7 @@ def _build(
         raise ModelError(
             f"the constructor of {spec.name!r} returned a {type(module).__name__}, not an nn.Module"
         )
+    _check_module(module, spec.name)
     return module
 
 
@@ -385,13 +413,16 @@ def _load_checkpoint(
     spec: ModelSpec, architecture: Architecture | None, module: nn.Module
 ) -> nn.Module:
     path = Path(cast("str | PathLike[str]", spec.checkpoint))
-    state = read_checkpoint(path)
+    state = rename_old(read_checkpoint(path), module)
     if architecture is not None and "num_classes" not in spec.options:
         default = getattr(module, "num_classes", 1000)
         classes = count_classes(state, module, default)
         if classes != default:
             module = _build(spec, architecture, {**spec.options, "num_classes": classes}, False)
     fit(state, module, file=str(path), model=str(architecture or spec.name))
+    if "transform_input" not in spec.options and hasattr(module, "transform_input"):
+        # torchvision builds GoogLeNet and Inception with it whenever it loads their weights.
+        module.transform_input = True  # type: ignore[assignment]  # a flag, and no tensor
     return module
 
 
@@ -410,6 +441,6 @@ def _pick_device(device: str | torch.device | None) -> torch.device:
         picked = torch.device(device)
         torch.empty(0, device=picked)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).split("\n")[0]
+        reason = re.split(r"\.\s", str(error))[0]
         raise ArgumentError(f"device {str(device)!r} cannot be used: {reason}") from error
     return picked

@@ -163,7 +163,7 @@ class Preprocess:
         object.__setattr__(self, "std", _channels("std", self.std))
         if self.mode not in ("crop", "squash", "border"):
             raise ArgumentError(f"mode must be 'crop', 'squash' or 'border', not {self.mode!r}")
-        if self.interpolation not in INTERPOLATIONS:
+        if not isinstance(self.interpolation, str) or self.interpolation not in INTERPOLATIONS:
             known = ", ".join(INTERPOLATIONS)
             raise ArgumentError(f"interpolation must be one of {known}, not {self.interpolation!r}")
         if min(self.std) <= 0:

@@ -212,6 +212,10 @@ class Comparison:
     def _legend(self) -> list[str]:
         cells = self.cells
         legend = []
+        if self.settings.get("view") == "whole":
+            legend.append("whole image squashed to the input")
+        if self.settings.get("size") is not None:
+            legend.append(f"input {self.settings['size']} px")
         if any(cell.region.as_tuple() != (0, 0, *cell.size) for cell in cells):
             legend.append("hatched: not seen by the model")
         if any(cell.weights == "random" for cell in cells):

@@ -76,7 +76,7 @@ def list_models(
     ``torchvision:resnet50``.
 
     Args:
-        pattern: A glob that the name matches, with or without its prefix.
+        pattern: A glob that the name matches, with or without its prefix and its weights.
         source: ``"timm"``, ``"torchvision"`` or ``"registered"``; ``None`` is all of them.
         pretrained: ``None`` lists architectures; true lists each set of published weights, as
             ``resnet50.a1_in1k``; false lists the architectures that have none. Registered
@@ -101,11 +101,17 @@ def list_models(
             names += [
                 name
                 for name in _listed(library, pretrained)
-                if fnmatchcase(name, pattern) or fnmatchcase(name.rpartition(":")[2], pattern)
+                if any(fnmatchcase(each, pattern) for each in _forms(name))
             ]
     if source in (None, "registered"):
         names += [name for name in registered_names(pattern) if _has_weights(name, pretrained)]
     return tuple(dict.fromkeys(sorted(names, key=natural_key)))
+
+
+def _forms(name: str) -> set[str]:
+    """Returns the ways to write a name: with its library and weights, or without either."""
+    bare = name.rpartition(":")[2]
+    return {name, bare, name.partition(".")[0], bare.partition(".")[0]}
 
 
 def natural_key(text: str) -> list[tuple[int, str]]:
