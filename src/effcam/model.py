@@ -103,7 +103,7 @@ class Model:
                 "give one of these indices"
             )
         hint = did_you_mean(label.strip(), (name for names in self.synonyms for name in names))
-        if self.labels == _numbered(self.num_classes):
+        if not hint and self.labels == _numbered(self.num_classes):
             hint = " Its classes have no names: give an index, or load it with labels=."
         raise TargetError(f"{self.name} has no class called {label!r}.{hint}")
 
