@@ -103,8 +103,9 @@ def test_every_image_gets_the_expected_class(
         assert cell.weights == f"{model}.safetensors"
         assert cell.region.as_tuple() == (0, 0, *cell.size)
         if cell.predicted == index:
-            # They were written down with three decimals; what is measured is 0.0005.
-            assert cell.predicted_probability == pytest.approx(probability, abs=0.002), image
+            # They were written down with three decimals; what is measured is 0.0005, and 0.010
+            # with Pillow 10.2, which decodes JPEGs a little differently.
+            assert cell.predicted_probability == pytest.approx(probability, abs=0.02), image
         elif abs(cell.predicted_probability - probability) > 0.02:
             wrong.append((image, index, probability, cell.predicted, cell.predicted_probability))
     assert wrong == []
