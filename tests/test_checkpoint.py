@@ -141,9 +141,6 @@ def test_what_torch_itself_wraps(tmp_path: Path) -> None:
     assert_same(read_checkpoint(saved(tmp_path / "c.pt", compiled.state_dict())))  # type: ignore[attr-defined]
 
 
-@pytest.mark.skipif(
-    not hasattr(torch.serialization, "safe_globals"), reason="torch 2.4 refuses all classes"
-)
 def test_the_arguments_that_timms_training_script_keeps_do_no_harm(tmp_path: Path) -> None:
     content = {"arch": "x", "args": argparse.Namespace(lr=0.1), "state_dict": STATE}
     assert_same(read_checkpoint(saved(tmp_path / "model_best.pth.tar", content)))

@@ -7,7 +7,6 @@ import pickle
 import re
 import warnings
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,15 +94,15 @@ def rename_old(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str
 def _read(file: Path) -> object:
     import torch
     from safetensors.torch import load_file
+    from torch.serialization import safe_globals
 
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
+        # timm's training script keeps its arguments beside the weights: a record that does no harm.
         # What torch warns of, it refuses a moment later, or it concerns who wrote the file.
-        with warnings.catch_warnings(action="ignore"), _plain_records():
+        with warnings.catch_warnings(action="ignore"), safe_globals([argparse.Namespace]):
             return torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise WeightsError(f"checkpoint {str(file)!r} does not exist") from error
     except Exception as error:  # a damaged file can make its reader raise anything
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         code = CODE.search(str(error))
@@ -116,16 +115,6 @@ def _read(file: Path) -> object:
         if isinstance(error, pickle.UnpicklingError):
             reason = "it is damaged, or was not written by torch.save"
         raise WeightsError(f"checkpoint {str(file)!r} cannot be read: {reason}") from error
-
-
-def _plain_records() -> AbstractContextManager[object]:
-    """Returns a context in which torch.load also reads records that cannot do harm."""
-    from torch import serialization
-
-    # timm's training script keeps its arguments beside the weights. torch 2.4 cannot allow them.
-    if not hasattr(serialization, "safe_globals"):
-        return nullcontext()
-    return serialization.safe_globals([argparse.Namespace])
 
 
 def _unwrap(content: object) -> dict[str, torch.Tensor]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from effcam import __version__
+from effcam.architectures import LIBRARIES
 from effcam.errors import (
     ArgumentError,
     EffcamError,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from effcam.result import Comparison
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
-LIBRARIES = ("timm", "torchvision")
 DEFAULT_OUTPUT = "compare.gif"
 EXAMPLES = """\
 examples:
