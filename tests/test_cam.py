@@ -342,7 +342,9 @@ class Moody(Linear):
         if self.mood == "skips":
             return self.fc(batch.mean((2, 3)).repeat(1, 4))  # type: ignore[no-any-return]
         scores = super().forward(batch)
-        return {"fine": scores, "maps": scores[:, :, None], "fails": scores}[self.mood]
+        return {"fine": scores, "maps": scores[:, :, None].repeat(1, 1, 2), "fails": scores}[
+            self.mood
+        ]
 
 
 def test_a_model_that_changes_its_mind_is_refused() -> None:
@@ -352,7 +354,7 @@ def test_a_model_that_changes_its_mind_is_refused() -> None:
     with pytest.raises(LayerError, match="layer 'features' did not run"):
         compute_cams(model, images(), ["gradcam"])
     module.mood = "maps"
-    with pytest.raises(ModelError, match=r"expected \(batch, classes\) scores for 3 images"):
+    with pytest.raises(ModelError, match=r"\(batch, classes\), for 3 images; .* \(3, 5, 2\)"):
         compute_cams(model, images(), ["gradcam"])
     module.mood = "fine"
     with pytest.raises(ModelError, match=r"failed on a batch of shape \(3, 7, 32, 32\)"):

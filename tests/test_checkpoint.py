@@ -53,6 +53,11 @@ def saved(path: Path, content: object, **options: Any) -> Path:
     return path
 
 
+def read_state(path: Path | str) -> dict[str, Tensor]:
+    """The tensors in a checkpoint."""
+    return read_checkpoint(path).state
+
+
 def prefixed(prefix: str, state: dict[str, Tensor] = STATE) -> dict[str, Tensor]:
     return {f"{prefix}{name}": value for name, value in state.items()}
 
@@ -63,21 +68,21 @@ def prefixed(prefix: str, state: dict[str, Tensor] = STATE) -> dict[str, Tensor]
 def test_safetensors(tmp_path: Path) -> None:
     path = tmp_path / "best.safetensors"
     save_file(STATE, path)
-    assert_same(read_checkpoint(path))
-    assert_same(read_checkpoint(str(path)))
+    assert_same(read_state(path))
+    assert_same(read_state(str(path)))
 
 
 @pytest.mark.parametrize("name", ["best.pt", "best.pth", "model_best.pth.tar", "weights.bin"])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_plain_state_dict(tmp_path: Path, name: str, zipped: bool) -> None:
     path = saved(tmp_path / name, STATE, _use_new_zipfile_serialization=zipped)
-    assert_same(read_checkpoint(path))
+    assert_same(read_state(path))
 
 
 def test_a_file_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     saved(tmp_path / "best.pt", STATE)
-    assert_same(read_checkpoint("~/best.pt"))
+    assert_same(read_state("~/best.pt"))
 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
@@ -89,7 +94,7 @@ def test_a_state_dict_under_each_usual_name(tmp_path: Path, wrapper: str) -> Non
         "optimizer": optimizer.state_dict(),
         wrapper: STATE,
     }
-    assert_same(read_checkpoint(saved(tmp_path / "best.pt", content)))
+    assert_same(read_state(saved(tmp_path / "best.pt", content)))
 
 
 def test_the_usual_names_are_those_that_the_issue_asks_for() -> None:
@@ -100,7 +105,7 @@ def test_the_usual_names_are_those_that_the_issue_asks_for() -> None:
 @pytest.mark.parametrize("wrapper", ["state_dict", "model", "model_state"])
 def test_averaged_weights_are_preferred(tmp_path: Path, averaged: str, wrapper: str) -> None:
     for content in ({averaged: STATE, wrapper: OTHER}, {wrapper: OTHER, averaged: STATE}):
-        assert_same(read_checkpoint(saved(tmp_path / "best.pt", content)))
+        assert_same(read_state(saved(tmp_path / "best.pt", content)))
 
 
 @pytest.mark.parametrize("nothing", [None, {}, {"decay": 0.999}, 0.999])
@@ -108,42 +113,42 @@ def test_averaged_weights_that_hold_nothing_are_passed_over(
     tmp_path: Path, nothing: object
 ) -> None:
     content = {"ema": nothing, "state_dict": STATE}
-    assert_same(read_checkpoint(saved(tmp_path / "best.pt", content)))
+    assert_same(read_state(saved(tmp_path / "best.pt", content)))
 
 
 def test_a_wrapper_in_a_wrapper(tmp_path: Path) -> None:
     content = {"model": {"epoch": 3, "state_dict": {"module": prefixed("module.")}}}
-    assert_same(read_checkpoint(saved(tmp_path / "best.pt", content)))
+    assert_same(read_state(saved(tmp_path / "best.pt", content)))
 
 
 @pytest.mark.parametrize(
     "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "module.module."]
 )
 def test_prefixes_of_parallel_and_compiled_models(tmp_path: Path, prefix: str) -> None:
-    assert_same(read_checkpoint(saved(tmp_path / "best.pt", prefixed(prefix))))
+    assert_same(read_state(saved(tmp_path / "best.pt", prefixed(prefix))))
     path = tmp_path / "best.safetensors"
     save_file(prefixed(prefix), path)
-    assert_same(read_checkpoint(path))
+    assert_same(read_state(path))
 
 
 def test_a_prefix_that_only_some_names_have_is_a_name(tmp_path: Path) -> None:
     state = {"module.weight": torch.ones(2), "head.weight": torch.ones(3)}
-    assert_same(read_checkpoint(saved(tmp_path / "best.pt", state)), state)
+    assert_same(read_state(saved(tmp_path / "best.pt", state)), state)
 
 
 def test_what_torch_itself_wraps(tmp_path: Path) -> None:
     averaged = AveragedModel(network(seed=1))
     assert "n_averaged" in averaged.state_dict()
-    assert_same(read_checkpoint(saved(tmp_path / "swa.pt", averaged.state_dict())))
+    assert_same(read_state(saved(tmp_path / "swa.pt", averaged.state_dict())))
     parallel = nn.DataParallel(network(seed=1))
-    assert_same(read_checkpoint(saved(tmp_path / "dp.pt", {"model": parallel.state_dict()})))
+    assert_same(read_state(saved(tmp_path / "dp.pt", {"model": parallel.state_dict()})))
     compiled = torch.compile(network(seed=1))
-    assert_same(read_checkpoint(saved(tmp_path / "c.pt", compiled.state_dict())))  # type: ignore[attr-defined]
+    assert_same(read_state(saved(tmp_path / "c.pt", compiled.state_dict())))  # type: ignore[attr-defined]
 
 
 def test_the_arguments_that_timms_training_script_keeps_do_no_harm(tmp_path: Path) -> None:
     content = {"arch": "x", "args": argparse.Namespace(lr=0.1), "state_dict": STATE}
-    assert_same(read_checkpoint(saved(tmp_path / "model_best.pth.tar", content)))
+    assert_same(read_state(saved(tmp_path / "model_best.pth.tar", content)))
     # It is allowed while the file is read, not from then on.
     with pytest.raises(pickle.UnpicklingError):
         torch.load(tmp_path / "model_best.pth.tar", weights_only=True)
@@ -151,7 +156,7 @@ def test_the_arguments_that_timms_training_script_keeps_do_no_harm(tmp_path: Pat
 
 def test_tensors_come_to_the_cpu_as_they_are(tmp_path: Path) -> None:
     halved = {name: value.half() for name, value in STATE.items()}
-    state = read_checkpoint(saved(tmp_path / "half.pt", halved))
+    state = read_state(saved(tmp_path / "half.pt", halved))
     assert {value.dtype for value in state.values()} == {torch.float16}
     assert {value.device.type for value in state.values()} == {"cpu"}
 

@@ -10,13 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from effcam.errors import LayerError, ModelError
-from effcam.layers import TargetLayer, Trace, check_target_layer, find_target_layer, trace
+from effcam.layers import TargetLayer, check_target_layer, find_target_layers, usable_layers
+from effcam.trace import Trace, trace
 
 SIZE = (64, 64)
 
 
 def target_of(module: nn.Module, size: tuple[int, int] = SIZE) -> TargetLayer:
-    return find_target_layer(trace(module, size))
+    (layer,) = find_target_layers(trace(module, size))
+    return layer
 
 
 def convolution(inputs: int, outputs: int, stride: int = 2) -> nn.Conv2d:
@@ -39,7 +41,7 @@ class Pooled(nn.Module):
 
 def test_target_is_the_last_map_before_a_pooling_function() -> None:
     layer = target_of(Pooled())
-    assert layer == TargetLayer("features", "NCHW", (16, 16), 16, "features entering the head")
+    assert layer == TargetLayer("NCHW", (16, 16), 16, 0, "features", "features entering the head")
 
 
 def test_target_is_named_by_the_outermost_module_that_gives_it() -> None:
@@ -156,15 +158,6 @@ class Tokens(nn.Module):
         return scores
 
 
-@pytest.mark.parametrize(
-    ("module", "layout"),
-    [(Tokens(0), "tokens"), (Tokens(1), "tokens"), (Tokens(channels_last=True), "NHWC")],
-)
-def test_transformers_are_refused_until_they_are_supported(module: nn.Module, layout: str) -> None:
-    with pytest.raises(LayerError, match=rf"'norm', are a transformer's \({layout}.*not yet"):
-        target_of(module)
-
-
 def test_a_module_without_maps_is_refused() -> None:
     module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 5))
     with pytest.raises(LayerError, match="no layer of the model gives a map of a 64 x 64 px"):
@@ -214,8 +207,8 @@ def test_a_chosen_layer_must_exist_and_give_a_map() -> None:
         LayerError, match=r"'fc' gives no map.*\(2, 5\).*features \(16 channels, 16"
     ):
         check_target_layer(record, "fc")
-    with pytest.raises(LayerError, match="No layer gives a map"):
-        check_target_layer(Trace(SIZE), "fc")
+    with pytest.raises(LayerError, match="No layer before it gives a map"):
+        check_target_layer(Trace(nn.Identity(), SIZE, output=torch.zeros(2, 5)), "fc")
 
 
 def test_a_trace_leaves_no_trace() -> None:
@@ -277,14 +270,6 @@ def test_target_layers_of_well_known_networks(name: str) -> None:
     assert (model.target_layer, model.layer.grid, model.layer.channels) == EXPECTED[name]
 
 
-@pytest.mark.parametrize("name", ["timm:vit_tiny_patch16_224", "timm:swin_s3_tiny_224"])
-def test_known_transformers_are_refused_by_name(name: str) -> None:
-    from effcam import load_model
-
-    with pytest.raises(LayerError, match=f"{name}: .* are a transformer's"):
-        load_model(name, pretrained=False)
-
-
 class UnfoldedTokens(nn.Module):
     """Tokens of an image that no layer ever gave as a grid."""
 
@@ -302,8 +287,9 @@ class UnfoldedTokens(nn.Module):
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 96)])
 def test_tokens_without_a_grid_are_told_by_the_images_aspect(size: tuple[int, int]) -> None:
-    with pytest.raises(LayerError, match="'embed', are a transformer's"):
-        target_of(UnfoldedTokens(), size)
+    layer = target_of(UnfoldedTokens(), size)
+    assert (layer.name, layer.layout) == ("embed", "tokens")
+    assert layer.grid == (size[0] // 8, size[1] // 8)
 
 
 def test_a_row_of_vectors_that_is_no_grid_is_no_map() -> None:
@@ -357,7 +343,7 @@ def test_a_body_and_head_in_one_container_is_looked_into() -> None:
 def test_a_layer_inside_pooling_may_be_chosen() -> None:
     pooling = nn.Sequential(convolution(8, 5, stride=1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     record = trace(nn.Sequential(convolution(3, 8), pooling), SIZE)
-    assert find_target_layer(record).name == "0"
+    assert find_target_layers(record)[0].name == "0"
     assert check_target_layer(record, "1.0").grid == (32, 32)
 
 

@@ -1,6 +1,7 @@
-"""The libraries' own lists: which architectures and published weights timm and torchvision have.
+"""Which architectures and published weights timm and torchvision have.
 
-Both libraries are imported when first needed: together they take seconds.
+What is shipped along is read first; the libraries themselves, which take seconds to import, are
+asked where another version is installed than the one that was derived from.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, TypeAlias
+
+from effcam.catalogue import entries, is_current
 
 Library: TypeAlias = Literal["timm", "torchvision"]
 LIBRARIES: tuple[Library, ...] = ("timm", "torchvision")
@@ -45,6 +48,8 @@ def architectures(library: Library) -> frozenset[str]:
 @cache
 def architecture_names(library: Library) -> tuple[str, ...]:
     """Returns the names of a library's architectures, in its own order."""
+    if is_current(library):
+        return tuple(name for owner, name in entries() if owner == library)
     if library == "timm":
         import timm
 
@@ -56,6 +61,13 @@ def architecture_names(library: Library) -> tuple[str, ...]:
 
 def weights_names(library: Library, name: str) -> list[str]:
     """Returns the names of an architecture's published weights, the default first."""
+    if is_current(library):
+        return list(entries()[library, name].weights)
+    return library_weights(library, name)
+
+
+def library_weights(library: Library, name: str) -> list[str]:
+    """Returns what the library itself says in place of `weights_names`."""
     if library == "timm":
         from timm.models import get_arch_pretrained_cfgs, get_pretrained_cfg
 

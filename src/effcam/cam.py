@@ -7,9 +7,11 @@ differentiates the head alone. The maps are the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -20,7 +22,9 @@ from torch import Tensor, nn
 from effcam.borrow import untouched
 from effcam.errors import ArgumentError, LayerError, ModelError, did_you_mean
 from effcam.explanation import State
+from effcam.layers import TargetLayer
 from effcam.model import Model
+from effcam.scores import Scores, describe, read_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,73 +55,122 @@ class Cams:
 
 
 class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
-    """GradCAM whose graph begins at the target layer, and whose maps keep its resolution."""
+    """GradCAM whose graph begins at the target layers, and whose maps keep their resolution."""
 
     def __init__(self, model: Model) -> None:
-        """Hooks the target layer; `release` unhooks it."""
-        self.layer = model.layer
-        target = model.module.get_submodule(self.layer.name)
-        super().__init__(model.module, [target])
+        """Hooks the target layers; `release` unhooks them."""
+        self.layers = model.target_layers
+        found = [model.module.get_submodule(layer.name) for layer in self.layers]
+        super().__init__(model.module, found)
         # The base's own hooks would copy every activation to the host, before the head runs.
         self.activations_and_grads.release()
-        self._handle = target.register_forward_hook(self._cut)
-        self.activations: Tensor | None = None
-        self.substitute: Tensor | None = None
-        self._turn = 0
+        self._handles = [
+            module.register_forward_hook(partial(self._cut, index))
+            for index, module in enumerate(found)
+        ]
+        self._turns = [0] * len(found)
+        self._cuts = False
+        self.leaves: list[Tensor | None] = [None] * len(found)
+        self.substitute: tuple[int, Tensor] | None = None
 
-    def run(self, images: Tensor) -> Tensor:
-        """Returns what the model makes of a batch, the layer's output replaced on the way."""
-        self._turn = 0
-        output: Tensor = self.model(images)
-        return output
+    def run(self, images: Tensor, batch: int | None = None) -> Scores:
+        """Returns the scores of a batch, or of the ``batch`` outputs put in a layer's place."""
+        self._turns = [0] * len(self.layers)
+        return read_scores(self.model(images), batch or len(images))
 
-    def _cut(self, _module: nn.Module, _args: object, output: Tensor) -> Tensor:
-        """Replaces the layer's output by a leaf of a new graph, or by a substitute for it."""
-        turn, self._turn = self._turn, self._turn + 1
-        if turn != self.layer.turn:
+    def _cut(self, index: int, _module: nn.Module, _args: object, output: Tensor) -> Tensor:
+        """Replaces a layer's output by a leaf of a new graph, or by a substitute for it."""
+        turn, self._turns[index] = self._turns[index], self._turns[index] + 1
+        layer = self.layers[index]
+        if turn != layer.turn:
             # An activation may serve in several places; one of them was chosen.
             return output
-        if self.substitute is not None:
-            return self.substitute
-        self.activations = output.detach().requires_grad_(torch.is_grad_enabled())
+        if not self._cuts:
+            put, outputs = self.substitute or (None, output)
+            return outputs if put == index else output
+        if not isinstance(output, Tensor) or not layer.fits(output):
+            raise LayerError(
+                f"layer {layer.name!r} returned {describe(output)}, which is not the map that it "
+                f"gave when the model was loaded, {layer}"
+            )
+        leaf = output.detach().requires_grad_(torch.is_grad_enabled())
+        self.leaves[index] = leaf
         # What follows may work in place, as DenseNet's ReLU does: it gets a copy.
-        return self.activations.clone()
+        return leaf.clone()
 
-    def scores(self, images: Tensor) -> Tensor:
-        """Returns the (B, classes) scores; `activations` then holds the layer's output."""
-        self.activations = None
+    def scores(self, images: Tensor) -> Scores:
+        """Returns the scores of a batch; `leaves` then holds the layers' outputs."""
+        self.leaves = [None] * len(self.layers)
+        self._cuts = True
         try:
-            output = self.run(images)
+            scores = self.run(images)
+        except ModelError:
+            raise
         except RuntimeError as error:
             raise ModelError(
                 f"the model failed on a batch of shape {tuple(images.shape)}: {error}"
             ) from error
-        if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(images):
-            raise ModelError(
-                f"expected (batch, classes) scores for {len(images)} images, got "
-                f"{tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__}"
-            )
-        if self.activations is None:
-            raise LayerError(f"layer {self.layer.name!r} did not run in this forward pass")
-        return output
+        finally:
+            self._cuts = False
+        for layer, leaf in zip(self.layers, self.leaves, strict=True):
+            if leaf is None:
+                raise LayerError(f"layer {layer.name!r} did not run in this forward pass")
+        return scores
 
-    def gradients(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Returns the gradient of each image's target score at the layer, shaped as its output."""
+    def maps(self, tensors: Sequence[Tensor | None]) -> list[Tensor]:
+        """Returns tensors that lie as the layers' outputs do as (B, C, h, w) float32 maps."""
+        return [
+            layer.to_map(each.detach()).float()
+            for layer, each in zip(self.layers, tensors, strict=True)
+            if each is not None
+        ]
+
+    def gradients(self, scores: Tensor, targets: Tensor) -> list[Tensor]:
+        """Returns the gradients of each image's target score at the layers, (B, C, h, w) each.
+
+        Raises:
+            LayerError: If a layer or its cells have no part in the scores.
+        """
         picked = scores.gather(1, targets[:, None]).sum()
-        activations = self.activations
-        found = None
-        if picked.requires_grad and activations is not None:
-            (found,) = torch.autograd.grad(picked, activations, allow_unused=True)
-        if found is None:
-            raise LayerError(
-                f"the class scores do not depend on layer {self.layer.name!r}: choose another one"
-            )
-        return found
+        leaves = [leaf for leaf in self.leaves if leaf is not None]
+        found: Sequence[Tensor | None] = [None] * len(leaves)
+        if picked.requires_grad:
+            found = torch.autograd.grad(picked, leaves, allow_unused=True)
+        for layer, gradient in zip(self.layers, found, strict=True):
+            if gradient is None:
+                raise LayerError(
+                    f"the class scores do not depend on layer {layer.name!r}: choose another one"
+                )
+            _check_support(layer, gradient)
+        return self.maps(found)
 
     def release(self) -> None:
-        """Unhooks the layer and lets the graph go."""
-        self._handle.remove()
-        self.activations = self.substitute = None
+        """Unhooks the layers and lets the graph go."""
+        for handle in self._handles:
+            handle.remove()
+        self.leaves = []
+        self.substitute = None
+
+
+def _check_support(layer: TargetLayer, gradient: Tensor) -> None:
+    """Refuses a layer of which one position alone has a part in the scores.
+
+    A gradient that is zero everywhere is another finding: the score itself is flat, as it is
+    behind a dead activation, and the layer may be the right one.
+    """
+    if layer.layout == "tokens":
+        positions = gradient.abs().sum((0, 2))
+    else:
+        positions = layer.to_map(gradient).abs().sum((0, 1)).flatten()
+    support = int((positions != 0).sum())
+    cells = int((positions[-math.prod(layer.grid) :] != 0).sum())
+    if support and cells <= 1:
+        where = "of its prefix tokens alone" if not cells else "of one cell alone"
+        raise LayerError(
+            f"the class scores depend on the output of layer {layer.name!r} by way {where}, so "
+            f"its map of {layer.grid[0]} x {layer.grid[1]} cells would mean nothing. "
+            "effcam.load_model(...).layers() lists the layers that can be looked at"
+        )
 
 
 def compute_cams(
@@ -148,10 +201,10 @@ def compute_cams(
 
 
 def compute_probabilities(model: Model, images: Tensor) -> NDArray[np.float32]:
-    """Returns the (B, classes) float32 softmax of a batch's scores, the module left as it was."""
+    """Returns the (B, classes) float32 probabilities of a batch, the module left as it was."""
     with untouched(model.module), torch.inference_mode(False), torch.no_grad():
-        scores = model.module.eval()(images.to(model.device, model.dtype))
-    return _probabilities(scores)
+        output = model.module.eval()(images.to(model.device, model.dtype))
+    return _to_numpy(read_scores(output, len(images)).probabilities)
 
 
 def check_methods(methods: str | Sequence[str]) -> tuple[str, ...]:
@@ -185,28 +238,45 @@ def _explain(
     cam: HeadCAM, images: Tensor, methods: Sequence[str], targets: Sequence[int] | None
 ) -> Cams:
     scores = cam.scores(images)
-    picked = scores.argmax(1) if targets is None else torch.tensor(targets, device=scores.device)
-    activations = _features(cam)
+    values = scores.values
+    picked = values.argmax(1) if targets is None else torch.tensor(targets, device=values.device)
+    activations = cam.maps(cam.leaves)
     gradients = activations
     if any(method in GRADIENT_METHODS for method in methods):
-        gradients = cam.gradients(scores, picked).detach().float()
+        gradients = cam.gradients(values, picked)
     maps: dict[str, NDArray[np.float32]] = {}
     states: dict[str, list[State]] = {}
     with torch.no_grad():
         for method in methods:
             if method in PERTURBATION_METHODS:
-                raw = PERTURBATION_METHODS[method](cam, images, activations, picked)
+                perturb = PERTURBATION_METHODS[method]
+                raw = [
+                    perturb(cam, index, images, features, picked)
+                    for index, features in enumerate(activations)
+                ]
             else:
-                raw = (GRADIENT_METHODS | ACTIVATION_METHODS)[method](activations, gradients)
-            maps[method], states[method] = _settle(raw)
-    return Cams(_probabilities(scores), picked.cpu().numpy(), maps, states)
+                combine = (GRADIENT_METHODS | ACTIVATION_METHODS)[method]
+                raw = list(map(combine, activations, gradients))
+            maps[method], states[method] = _settle(_add(raw))
+    return Cams(_to_numpy(scores.probabilities), picked.cpu().numpy(), maps, states)
 
 
-def _features(cam: HeadCAM) -> Tensor:
-    """Returns the target layer's (B, C, h, w) float32 output."""
-    if cam.activations is None or cam.activations.ndim != 4:
-        raise LayerError(f"layer {cam.layer.name!r} gave no (batch, channels, height, width) map")
-    return cam.activations.detach().float()
+def _add(maps: Sequence[Tensor]) -> Tensor:
+    """Returns the sum of several layers' maps at the finest one's resolution.
+
+    A cell holds evidence for the part of the image that it covers, so that a coarse map is
+    spread as a density: its sum over the image stays what it was.
+    """
+    finest = max(maps, key=lambda each: each[0].numel())
+    if len(maps) == 1:
+        return finest
+    total = finest.new_zeros(finest.shape)
+    for each in maps:
+        share = each[0].numel() / finest[0].numel()
+        total += share * nn.functional.interpolate(
+            each[:, None], size=finest.shape[1:], mode="bilinear"
+        ).squeeze(1)
+    return total
 
 
 def _settle(raw: Tensor) -> tuple[NDArray[np.float32], list[State]]:
@@ -224,9 +294,9 @@ def _settle(raw: Tensor) -> tuple[NDArray[np.float32], list[State]]:
     return heat.cpu().numpy(), states
 
 
-def _probabilities(scores: Tensor) -> NDArray[np.float32]:
-    probabilities: NDArray[np.float32] = scores.detach().float().softmax(1).cpu().numpy()
-    return probabilities
+def _to_numpy(tensor: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = tensor.cpu().numpy()
+    return array
 
 
 def _gradcam(activations: Tensor, gradients: Tensor) -> Tensor:
@@ -287,7 +357,9 @@ def _principal(features: Tensor) -> Tensor:
     return projected.reshape(len(features), *features.shape[2:]).to(features.device)
 
 
-def _scorecam(cam: HeadCAM, images: Tensor, activations: Tensor, targets: Tensor) -> Tensor:
+def _scorecam(
+    cam: HeadCAM, _index: int, images: Tensor, activations: Tensor, targets: Tensor
+) -> Tensor:
     """Wang et al. 2020, arXiv:1910.01279: channels weighted by the score of the image they mask."""
     weights = []
     for image, features, target in zip(images, activations, targets, strict=True):
@@ -299,37 +371,45 @@ def _scorecam(cam: HeadCAM, images: Tensor, activations: Tensor, targets: Tensor
             low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
             masks = (masks - low) / (high - low + 1e-8)
             masked = (image * masks).to(image.dtype)
-            scores.append(cam.run(masked)[:, target].float())
+            scores.append(cam.run(masked).values[:, target].float())
         weights.append(torch.cat(scores).softmax(0))
     return (torch.stack(weights)[:, :, None, None] * activations).sum(1)
 
 
-def _ablationcam(cam: HeadCAM, images: Tensor, activations: Tensor, targets: Tensor) -> Tensor:
+def _ablationcam(
+    cam: HeadCAM, index: int, images: Tensor, activations: Tensor, targets: Tensor
+) -> Tensor:
     """Desai and Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360: channels set to zero in turn.
 
     A channel's weight is the share of the score that is lost without it. The body runs once an
     image and chunk of channels: its output is replaced by the whole chunk's.
     """
+    outputs, dimension = cam.leaves[index], cam.layers[index].channel_dimension
+    if outputs is None:
+        raise LayerError(f"layer {cam.layers[index].name!r} did not run in this forward pass")
     weights = []
-    for image, features, target in zip(images, activations, targets, strict=True):
-        whole = _head(cam, image, features[None])[:, target]
+    for image, output, target in zip(images, outputs.detach(), targets, strict=True):
+        whole = _head(cam, index, image, output[None])[:, target]
         without = []
-        for channels in torch.arange(len(features), device=features.device).split(
+        for channels in torch.arange(activations.shape[1], device=output.device).split(
             PERTURBED_AT_ONCE
         ):
-            ablated = features.repeat(len(channels), 1, 1, 1)
-            ablated[torch.arange(len(channels)), channels] = 0
-            without.append(_head(cam, image, ablated)[:, target])
+            ablated = output.repeat(len(channels), *(1,) * output.ndim)
+            ablated.movedim(dimension, 1)[torch.arange(len(channels)), channels] = 0
+            without.append(_head(cam, index, image, ablated)[:, target])
         weights.append((whole - torch.cat(without)) / whole)
     return (torch.stack(weights)[:, :, None, None] * activations).sum(1)
 
 
-def _head(cam: HeadCAM, image: Tensor, features: Tensor) -> Tensor:
-    """Returns the (n, classes) scores for n outputs of the target layer."""
+def _head(cam: HeadCAM, index: int, image: Tensor, outputs: Tensor) -> Tensor:
+    """Returns the (n, classes) scores for n outputs of a target layer."""
+    # A network that goes round the layer, as every transformer does, needs as many images.
+    alone = len(cam.layers) == 1 and cam.layers[0].layout == "NCHW"
+    images = image[None] if alone else image.repeat(len(outputs), 1, 1, 1)
     # The layer after may work in place.
-    cam.substitute = features.clone().to(image.dtype)
+    cam.substitute = index, outputs.clone().to(image.dtype)
     try:
-        return cam.run(image[None]).float()
+        return cam.run(images, len(outputs)).values.float()
     finally:
         cam.substitute = None
 
@@ -344,7 +424,7 @@ GRADIENT_METHODS: dict[str, Arithmetic] = {
     "eigengradcam": _eigengradcam,
 }
 ACTIVATION_METHODS: dict[str, Arithmetic] = {"eigencam": _eigencam}
-PERTURBATION_METHODS: dict[str, Callable[[HeadCAM, Tensor, Tensor, Tensor], Tensor]] = {
+PERTURBATION_METHODS: dict[str, Callable[[HeadCAM, int, Tensor, Tensor, Tensor], Tensor]] = {
     "scorecam": _scorecam,
     "ablationcam": _ablationcam,
 }

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from effcam.errors import WeightsError
+from effcam.labels import read_labels
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +33,21 @@ WRAPPERS = (
     "module",
 )
 PREFIXES = ("module.", "_orig_mod.")
+AVERAGED = "ema"
+# Where training scripts keep the classes' names, and what they keep that in.
+LABELS = (
+    "label_names",
+    "class_names",
+    "labels",
+    "classes",
+    "CLASSES",
+    "categories",
+    "id2label",
+    "idx_to_class",
+    "class_to_idx",
+    "label2id",
+)
+SETTINGS = ("hyper_parameters", "hparams", "config", "cfg", "meta", "args", "pretrained_cfg")
 # How torch.load names what it will not make: "GLOBAL posix.system", "TorchScript archives".
 CODE = re.compile(r"GLOBAL (\w[\w.]*)|with (TorchScript) archives")
 OLD_NAME = re.compile(r"\.(norm|relu|conv)\.([12])\.")
@@ -37,11 +55,24 @@ COUNTER = "num_batches_tracked"
 SHOWN = 3
 
 
-def read_checkpoint(path: str | PathLike[str]) -> dict[str, torch.Tensor]:
-    """Returns the state dict in a file, on the CPU, without wrapping dicts and prefixes.
+class Checkpoint(NamedTuple):
+    """What a file of weights holds.
+
+    Attributes:
+        state: The tensors by name, on the CPU.
+        labels: The classes' names where the file, or a ``config.json`` beside it, has them.
+    """
+
+    state: dict[str, torch.Tensor]
+    labels: tuple[str, ...] | None = None
+
+
+def read_checkpoint(path: str | PathLike[str]) -> Checkpoint:
+    """Returns what a file of weights holds, without wrapping dicts and prefixes.
 
     ``.safetensors`` files are read as such, all others by ``torch.load(weights_only=True)``,
-    which refuses whatever could run code.
+    which refuses whatever could run code. Of objects of other classes that lie beside the
+    weights, as Lightning's hyperparameters do, none is made.
 
     Args:
         path: The file.
@@ -50,14 +81,15 @@ def read_checkpoint(path: str | PathLike[str]) -> dict[str, torch.Tensor]:
         WeightsError: If the file is missing, damaged, holds code, or holds no state dict.
     """
     file = check_checkpoint(path)
-    state = _unwrap(_read(file))
+    content = _read(file)
+    state = _unwrap(content)
     if not state:
         raise WeightsError(
             f"checkpoint {str(path)!r} holds no state dict: expected tensors by name, as "
             "torch.save(model.state_dict(), path) writes them, plain or under one of "
             + ", ".join(WRAPPERS)
         )
-    return _strip(state)
+    return Checkpoint(_strip(state), _find_labels(content) or _labels_beside(file))
 
 
 def check_checkpoint(path: str | PathLike[str]) -> Path:
@@ -91,30 +123,112 @@ def rename_old(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str
     }
 
 
+def select(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:
+    """Returns the part of a state dict that is a module's, its names as the module has them.
+
+    A training module, as Lightning's, keeps the network under a name of its own (``model.``,
+    ``net.``), beside losses, metrics and perhaps an averaged copy of it, which goes first.
+
+    Args:
+        state: The checkpoint's tensors.
+        module: The network.
+
+    Raises:
+        WeightsError: If several parts fit as well.
+    """
+    own = set(module.state_dict())
+    counts: Counter[str] = Counter()
+    for name in state:
+        parts = name.split(".")
+        for start in range(len(parts)):
+            if ".".join(parts[start:]) in own:
+                counts[".".join(parts[:start])] += 1
+    most = max(counts.values(), default=0)
+    best = [prefix for prefix, count in counts.items() if count == most]
+    averaged = [prefix for prefix in best if AVERAGED in prefix.casefold()]
+    if "" in best or not best:
+        return dict(state)
+    if len(averaged or best) > 1:
+        raise WeightsError(
+            f"the checkpoint holds the model's weights {len(best)} times, under "
+            f"{', '.join(repr(prefix) for prefix in best)}: save those that you mean alone"
+        )
+    part = f"{(averaged or best)[0]}."
+    return {
+        name.removeprefix(part): value for name, value in state.items() if name.startswith(part)
+    }
+
+
+class _Left(dict[object, object]):
+    """Stands for an object of a class that is not ours to make; takes what it is given."""
+
+    def __init__(self, *_arguments: object, **_settings: object) -> None:
+        super().__init__()
+
+    def __setstate__(self, state: object) -> None:
+        if isinstance(state, Mapping):
+            self.update(state)
+
+
 def _read(file: Path) -> object:
-    import torch
     from safetensors.torch import load_file
-    from torch.serialization import safe_globals
 
     try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        # timm's training script keeps its arguments beside the weights: a record that does no harm.
-        # What torch warns of, it refuses a moment later, or it concerns who wrote the file.
-        with warnings.catch_warnings(action="ignore"), safe_globals([argparse.Namespace]):
-            return torch.load(file, map_location="cpu", weights_only=True)
+        return load_file(file) if file.suffix == ".safetensors" else _load(file, ())
     except Exception as error:  # a damaged file can make its reader raise anything
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
         code = CODE.search(str(error))
-        if code:
+        if code is None:
+            reason = str(error).strip().split("\n")[0] or type(error).__name__
+            if isinstance(error, pickle.UnpicklingError):
+                reason = "it is damaged, or was not written by torch.save"
+            raise WeightsError(f"checkpoint {str(file)!r} cannot be read: {reason}") from error
+        content = _read_around(file)
+        if not _unwrap(content):
             raise WeightsError(
                 f"checkpoint {str(file)!r} holds more than tensors ({code[1] or code[2]}) and was "
                 "not opened, because such a file can run code. Save the weights alone: "
                 "torch.save(model.state_dict(), path), or safetensors.torch.save_file"
             ) from error
-        if isinstance(error, pickle.UnpicklingError):
-            reason = "it is damaged, or was not written by torch.save"
-        raise WeightsError(f"checkpoint {str(file)!r} cannot be read: {reason}") from error
+        return content
+
+
+def _read_around(file: Path) -> object:
+    """Returns a file's content with a stand-in for each object of another class, if that goes."""
+    from torch.serialization import get_unsafe_globals_in_checkpoint
+
+    try:
+        others = get_unsafe_globals_in_checkpoint(file)
+        return _load(file, others)
+    except Exception:  # noqa: BLE001  # the caller says what is wrong with the file
+        return None
+
+
+def _load(file: Path, others: Iterable[str]) -> object:
+    import torch
+    from torch.serialization import safe_globals
+
+    # timm's training script keeps its arguments beside the weights: a record that does no harm.
+    allowed: list[Any] = [argparse.Namespace, *((_Left, name) for name in others)]
+    # What torch warns of, it refuses a moment later, or it concerns who wrote the file.
+    with warnings.catch_warnings(action="ignore"), safe_globals(allowed):
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _find_labels(content: object) -> tuple[str, ...] | None:
+    settings = vars(content) if isinstance(content, argparse.Namespace) else content
+    if not isinstance(settings, Mapping):
+        return None
+    found = (read_labels(settings.get(key)) for key in LABELS)
+    inner = (_find_labels(settings.get(key)) for key in SETTINGS)
+    return next((labels for labels in (*found, *inner) if labels), None)
+
+
+def _labels_beside(file: Path) -> tuple[str, ...] | None:
+    """Returns the labels in the ``config.json`` that timm and Hugging Face put beside weights."""
+    try:
+        return _find_labels(json.loads((file.parent / "config.json").read_text("utf-8")))
+    except (OSError, ValueError):
+        return None
 
 
 def _unwrap(content: object) -> dict[str, torch.Tensor]:

@@ -1,31 +1,25 @@
-"""Which layer to look at: the features that enter the head, found by tracing shapes.
+"""Which layer to look at: the features that enter the head, by one rule for all architectures.
 
-One forward pass on meta tensors, which hold shapes but no numbers, records what every submodule
-takes and gives. From that record the target layer follows by one rule for all architectures:
-*the last spatial map before pooling*. No table of names is involved.
+The trace of a forward pass says which modules give maps of the image. The target layer is *the
+last map before pooling*; where the head reads a class token alone, it is the last map that the
+class token still reads. No table of names is involved.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from effcam.borrow import untouched
-from effcam.errors import LayerError, ModelError, did_you_mean
+from effcam.errors import LayerError, did_you_mean
+from effcam.scores import describe, tensors
+from effcam.spatial import Grid, Spatial
+from effcam.trace import Call, Trace, trace
 
-Layout: TypeAlias = Literal["NCHW", "NHWC", "tokens"]
-Grid: TypeAlias = tuple[int, int]
-
-BATCH = 2
 STRIDE = 2
-PREFIX_TOKENS = (0, 1, 2, 5, 3, 4, 9)
+SHOWN = 3
 PASSIVE = (
     nn.Identity,
     nn.Dropout,
@@ -40,358 +34,307 @@ PASSIVE = (
 )
 PASSIVE_NAMES = ("DropPath", "StochasticDepth", "DropBlock2d", "Dropout")
 HEAD_NAMES = ("head", "classif", "fc", "logit")
+# timm's names of pooling that reads the cells; whatever else it is reads class tokens.
+POOLS_OF_CELLS = ("avg", "avgmax", "max", "map", "fast", "")
+# Blocks that work on several maps side by side, of which no single one is all that the head reads.
+SIDE_BY_SIDE = {
+    "timm.models.crossvit.MultiScaleBlock": ("blocks.0", "blocks.1"),
+    "timm.models.coat.ParallelBlock": ("norm12", "norm13", "norm14"),
+    "timm.models.vision_transformer.ParallelThingsBlock": ("attns.0.norm", "attns.1.norm"),
+}
+
+ENTERING = "features entering the head"
+LAST_READ = "features that the class token reads last"
+BRANCHES = "features that the class token reads last, side by side"
+CHOSEN = "chosen by the caller"
 
 
 @dataclass(frozen=True, slots=True)
-class Spatial:
-    """How a tensor lies over the image.
+class TargetLayer(Spatial):
+    """A layer to look at, and how its output lies over the image.
 
     Attributes:
-        layout: The order of its dimensions.
-        grid: Rows and columns of cells.
-        channels: The number of channels.
-    """
-
-    layout: Layout
-    grid: Grid
-    channels: int
-
-
-@dataclass(frozen=True, slots=True)
-class TargetLayer:
-    """A layer to look at, and how its output lies.
-
-    Attributes:
-        name: Its dotted name in the module.
-        layout: The order of its output's dimensions.
+        layout: The order of its output's dimensions: ``"NCHW"``, ``"NHWC"``, or ``"tokens"``,
+            (batch, prefix + cells, channels).
         grid: Rows and columns of its map at the traced input size.
         channels: The number of its channels.
-        reason: Why it was chosen.
+        prefix: How many tokens that stand for no cell go before the others.
+        name: Its dotted name in the module.
+        reason: Why it was chosen; empty for a layer that was not.
         turn: Which of its calls in a forward pass gives the map, from 0; an activation may be
             called in several places.
     """
 
-    name: str
-    layout: Layout
-    grid: Grid
-    channels: int
-    reason: str
+    name: str = ""
+    reason: str = ""
     turn: int = 0
 
-
-@dataclass(eq=False, slots=True)
-class Call:
-    """One call of one submodule during a trace."""
-
-    name: str
-    module: nn.Module
-    start: int
-    inputs: list[Tensor]
-    turn: int
-    end: int = -1
-    output: object = None
-    version: int = 0
-
-    def encloses(self, other: Call) -> bool:
-        """Tells whether the other call began and ended inside this one."""
-        return self.start < other.start and other.end < self.end
+    def __str__(self) -> str:
+        """Returns the layer as a line of text."""
+        (rows, columns), mark = self.grid, f"  <- {self.reason}" if self.reason else ""
+        prefix = f" after {self.prefix} prefix tokens" if self.prefix else ""
+        return f"{self.name}  {self.layout}  {self.channels} x {rows} x {columns}{prefix}{mark}"
 
 
-@dataclass(slots=True)
-class Trace:
-    """What one forward pass did: every submodule's call, and the module's own output.
-
-    Attributes:
-        size: Height and width of the input in px.
-        calls: The finished calls in the order in which they ended.
-        output: What the module returned. All tensors are kept, so that their ids stay unique.
-    """
-
-    size: Grid
-    calls: list[Call] = field(default_factory=list)
-    output: object = None
-
-    @property
-    def classes(self) -> int:
-        """The number of classes the module scores.
-
-        Raises:
-            ModelError: If its output is not one row of class scores an image.
-        """
-        output = self.output
-        if isinstance(output, Tensor) and output.ndim == 2 and output.shape[0] == BATCH:
-            return output.shape[1]
-        raise ModelError(
-            "expected a classifier, which returns one row of class scores an image, (batch, "
-            f"classes); this model returns {_describe(output)}"
-        )
-
-    def maps(self, stride: int = STRIDE) -> list[tuple[Call, Spatial]]:
-        """Returns the calls that return a map of the image, in order.
-
-        Args:
-            stride: How many px of the input a cell spans at least in each direction.
-        """
-        grids: list[Grid] = []
-        found: list[tuple[Call, Spatial]] = []
-        for call in self.calls:
-            spatial = _spatial(call.output, self.size, grids, stride)
-            if spatial is None:
-                continue
-            if spatial.layout != "tokens":
-                grids.append(spatial.grid)
-            found.append((call, spatial))
-        return found
-
-    def features(self, stride: int = STRIDE) -> list[tuple[Call, Spatial]]:
-        """Returns those of `maps` that are not made inside of pooling."""
-        found = self.maps(stride)
-        grids = [spatial.grid for _, spatial in found if spatial.layout != "tokens"]
-        pooling = [call for call in self.calls if self._pools(call, found, grids, stride)]
-        return [
-            (call, spatial)
-            for call, spatial in found
-            if not any(pool.encloses(call) for pool in pooling)
-        ]
-
-    def _pools(
-        self, call: Call, found: list[tuple[Call, Spatial]], grids: list[Grid], stride: int
-    ) -> bool:
-        """Tells whether a call takes a map, gives none, and makes no coarser one on the way.
-
-        A container that goes on to coarser maps is a body and a head in one, and no pooling.
-        """
-        taken = [_spatial(each, self.size, grids, stride) for each in call.inputs]
-        sizes = [math.prod(spatial.grid) for spatial in taken if spatial]
-        given = [_spatial(each, self.size, grids, stride) for each in _tensors(call.output)]
-        if not sizes or any(given):
-            return False
-        return not any(
-            math.prod(spatial.grid) < min(sizes)
-            for inner, spatial in found
-            if spatial.layout == "NCHW" and call.encloses(inner)
-        )
-
-
-def trace(module: nn.Module, size: Grid) -> Trace:
-    """Returns the record of one forward pass at an input size, the module left as it was.
-
-    The pass runs on meta tensors; a module that cannot run on them (one that reads numbers, or
-    keeps plain tensors outside of its buffers) runs for real, on two black images.
-
-    Args:
-        module: Any module that takes (batch, 3, height, width) images.
-        size: Height and width of the input in px.
+def find_target_layers(record: Trace) -> tuple[TargetLayer, ...]:
+    """Returns the layer whose output is the last map that the head reads, or several as one.
 
     Raises:
-        ModelError: If the module runs neither way.
+        LayerError: If no layer gives a map.
+        ModelError: If the module's output is not one row of class scores an image.
     """
-    try:
-        return _run(module, size, _call_on_meta)
-    except Exception:  # noqa: BLE001  # what stops it on meta tensors may not stop it for real
-        try:
-            return _run(module, size, _call_for_real)
-        except Exception as error:
-            raise ModelError(
-                f"the model does not run on a batch of {size[0]} x {size[1]} px RGB images: {error}"
-            ) from error
+    return _choose(record).layers
 
 
-def find_target_layer(record: Trace) -> TargetLayer:
-    """Returns the layer whose output is the last map before pooling.
+def check_target_layer(record: Trace, name: str) -> TargetLayer:
+    """Returns the layer of that name, if its output is a map that the head reads.
 
     Raises:
-        LayerError: If no layer gives a map, or the last one is a transformer's, whose maps are
-            not yet supported.
+        LayerError: If there is no such layer, it is not used, its output is not a map, or the
+            head does not read the cells of that map.
     """
+    last = _choose(record).last if _group(record, 1) else 0.0
+    calls = {call.name: call for call in record.calls}
+    if name not in calls:
+        hint = did_you_mean(name, calls)
+        raise LayerError(f"the model uses no layer called {name!r}.{hint} {_nearest(record, last)}")
+    maps = {call.name: (call, lies) for call, lies in record.maps(stride=1)}
+    if name not in maps:
+        raise LayerError(
+            f"layer {name!r} gives no map of the image, it returns "
+            f"{describe(calls[name].output)}. {_nearest(record, min(last, calls[name].start))}"
+        )
+    call, lies = maps[name]
+    if lies.layout == "tokens" and call.end >= last:
+        raise LayerError(
+            f"from layer {name!r} on no more than the class token goes to the head, so its "
+            f"{math.prod(lies.grid)} cells have no gradient. {_nearest(record, last)}"
+        )
+    return _target(call, lies, CHOSEN)
+
+
+def usable_layers(record: Trace) -> tuple[TargetLayer, ...]:
+    """Returns the layers that give a map which the head reads, in order of execution."""
+    last = _choose(record).last
+    reached = _reached_layers(record)
+    found: dict[str, TargetLayer] = {}
+    for call, lies in _features(record, stride=1):
+        if not _is_passive(call.module) and call.name in reached and call.end < last:
+            # The later of two calls takes the name over, as it does where a layer is chosen.
+            found.pop(call.name, None)
+            found[call.name] = _target(call, lies, "")
+    return tuple(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The layers to look at, and when the head has stopped to read cells."""
+
+    layers: tuple[TargetLayer, ...]
+    last: float = math.inf
+
+
+def _choose(record: Trace) -> _Choice:
     groups = _group(record, STRIDE) or _group(record, 1)
     if not groups:
         raise LayerError(
             f"no layer of the model gives a map of a {record.size[0]} x {record.size[1]} px image "
             "before its head; a class activation map needs one"
         )
-    call, spatial = groups[-1]
-    return _supported(call, spatial, "features entering the head")
+    several = _side_by_side(record)
+    if several:
+        return _Choice(tuple(_target(*each, BRANCHES) for each in several), _latest(several))
+    call, lies = groups[-1]
+    if not _reads_class_token(record, call, lies):
+        return _Choice((_target(call, lies, ENTERING),))
+    call, lies, last = _last_read(record, call, lies)
+    return _Choice((_target(call, lies, LAST_READ),), last)
+
+
+def _target(call: Call, lies: Spatial, reason: str) -> TargetLayer:
+    return TargetLayer(
+        lies.layout, lies.grid, lies.channels, lies.prefix, call.name, reason, call.turn
+    )
+
+
+def _nearest(record: Trace, clock: float) -> str:
+    """Returns in words which layers that end before a time give maps."""
+    found = {
+        call.name: f"{call.name} ({lies.channels} channels, {lies.grid[0]} x {lies.grid[1]})"
+        for call, lies in _features(record, stride=1)
+        if call.end < clock and not _is_passive(call.module)
+    }
+    if not found:
+        return "No layer before it gives a map."
+    return f"The nearest layers that give maps are {', '.join(list(found.values())[-SHOWN:])}."
+
+
+def _features(record: Trace, stride: int) -> list[tuple[Call, Spatial]]:
+    """Returns the calls that give maps, in order, but for those made inside of pooling."""
+    found = record.maps(stride)
+    grids = [lies.grid for _, lies in found if lies.layout != "tokens"]
+    pooling = [call for call in record.calls if _pools(record, call, found, grids, stride)]
+    return [
+        (call, lies) for call, lies in found if not any(pool.encloses(call) for pool in pooling)
+    ]
+
+
+def _pools(
+    record: Trace, call: Call, found: list[tuple[Call, Spatial]], grids: list[Grid], stride: int
+) -> bool:
+    """Tells whether a call takes a map, gives none, and makes no coarser one on the way.
+
+    A container that goes on to coarser maps is a body and a head in one, and no pooling.
+    """
+    taken = [record.look(each, grids, stride) for each in call.inputs]
+    sizes = [math.prod(lies.grid) for lies in taken if lies]
+    if not sizes or any(record.look(each, grids, stride) for each in tensors(call.output)):
+        return False
+    return not any(
+        math.prod(lies.grid) < min(sizes)
+        for inner, lies in found
+        if lies.layout == "NCHW" and call.encloses(inner)
+    )
 
 
 def _group(record: Trace, stride: int) -> list[tuple[Call, Spatial]]:
     """Returns the last call on each tensor that is a feature map, in order."""
     classes = record.classes
     groups: dict[tuple[int, int], tuple[Call, Spatial]] = {}
-    for call, spatial in record.features(stride):
-        if not _is_passive(call.module) and not _is_dense_head(call, spatial, classes):
+    for call, lies in _features(record, stride):
+        if not _is_passive(call.module) and not _is_dense_head(call, lies, classes):
             key = id(call.output), call.version
             # Later calls on the same tensor take the group over, and bring it to the end.
             groups.pop(key, None)
-            groups[key] = call, spatial
+            groups[key] = call, lies
     return list(groups.values())
 
 
-def check_target_layer(record: Trace, name: str) -> TargetLayer:
-    """Returns the layer of that name, if its output is a map.
-
-    Raises:
-        LayerError: If there is no such layer, it is not used, or its output is not a map.
-    """
-    maps = {call.name: (call, spatial) for call, spatial in record.maps(stride=1)}
-    if name in maps:
-        call, spatial = maps[name]
-        return _supported(call, spatial, "chosen by the caller")
-    calls = {call.name: call for call in record.calls}
-    usable = ", ".join(
-        f"{other} ({spatial.channels} channels, {spatial.grid[0]} x {spatial.grid[1]})"
-        for other, (_, spatial) in list(maps.items())[-3:]
-    )
-    advice = f"The last layers that give maps are {usable}." if usable else "No layer gives a map."
-    if name not in calls:
-        raise LayerError(
-            f"the model uses no layer called {name!r}.{did_you_mean(name, calls)} {advice}"
-        )
-    raise LayerError(
-        f"layer {name!r} gives no map of the image, it returns "
-        f"{_describe(calls[name].output)}. {advice}"
-    )
+def _side_by_side(record: Trace) -> list[tuple[Call, Spatial]]:
+    """Returns the maps of the last block that works on several, none where there is no such."""
+    blocks = [call for call in record.calls if _qualified_name(call.module) in SIDE_BY_SIDE]
+    if not blocks:
+        return []
+    parts = SIDE_BY_SIDE[_qualified_name(blocks[-1].module)]
+    names = [f"{blocks[-1].name}.{part}" for part in parts]
+    return [(call, lies) for call, lies in record.maps(STRIDE) if call.name in names]
 
 
-def _supported(call: Call, spatial: Spatial, reason: str) -> TargetLayer:
-    if spatial.layout != "NCHW":
-        raise LayerError(
-            f"the features entering the head, at layer {call.name!r}, are a transformer's "
-            f"({spatial.layout}, {_describe(call.output)}): transformers are not yet supported, "
-            "only maps of shape (batch, channels, height, width)"
-        )
-    return TargetLayer(call.name, spatial.layout, spatial.grid, spatial.channels, reason, call.turn)
+def _latest(maps: list[tuple[Call, Spatial]]) -> float:
+    return max(call.end for call, _ in maps) + 0.5
 
 
-def _run(module: nn.Module, size: Grid, call: Callable[[nn.Module, Grid], object]) -> Trace:
-    record = Trace(size)
-    with (
-        untouched(module),
-        _recording(module, record),
-        torch.inference_mode(False),
-        torch.no_grad(),
-    ):
-        module.eval()
-        record.output = call(module, size)
-    return record
-
-
-def _call_on_meta(module: nn.Module, size: Grid) -> object:
-    tensors = {
-        name: tensor.to("meta")
-        for name, tensor in (*module.named_parameters(), *module.named_buffers())
-    }
-    images = torch.empty(BATCH, 3, *size, device="meta")
-    return torch.func.functional_call(module, tensors, (images.to(_dtype(module)),))
-
-
-def _call_for_real(module: nn.Module, size: Grid) -> object:
-    device = next((each.device for each in module.parameters()), torch.device("cpu"))
-    return module(torch.zeros(BATCH, 3, *size, device=device, dtype=_dtype(module)))
-
-
-def _dtype(module: nn.Module) -> torch.dtype:
-    floating = (each.dtype for each in module.parameters() if each.is_floating_point())
-    return next(floating, torch.float32)
-
-
-@contextmanager
-def _recording(module: nn.Module, record: Trace) -> Iterator[None]:
-    """Hooks every submodule so that its calls land in the record, and unhooks them after."""
-    clock = iter(range(1 << 62))
-    running: list[Call] = []
-    turns: Counter[nn.Module] = Counter()
-    names = {each: name for name, each in module.named_modules() if name}
-
-    def begin(part: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        inputs = list(_tensors((args, kwargs)))
-        turns[part] += 1
-        running.append(Call(names[part], part, next(clock), inputs, turns[part] - 1))
-
-    def finish(_part: nn.Module, _args: tuple[Any, ...], output: object) -> None:
-        call = running.pop()
-        call.end, call.output = next(clock), output
-        call.version = output._version if isinstance(output, Tensor) else 0
-        record.calls.append(call)
-
-    handles = []
-    try:
-        for part in names:
-            handles.append(part.register_forward_pre_hook(begin, with_kwargs=True))
-            handles.append(part.register_forward_hook(finish))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _tensors(value: object) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _tensors(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _tensors(each)
-
-
-def _spatial(value: object, size: Grid, grids: list[Grid], stride: int) -> Spatial | None:
-    """Returns how a tensor lies over an image of ``size``, ``None`` if it is no map of it."""
-    if not isinstance(value, Tensor) or value.ndim not in (3, 4) or value.shape[0] != BATCH:
-        return None
-    if value.ndim == 4:
-        _, first, second, third = value.shape
-        if _is_grid((second, third), size, stride):
-            return Spatial("NCHW", (second, third), first)
-        if _is_grid((first, second), size, stride):
-            return Spatial("NHWC", (first, second), third)
-        return None
-    _, count, channels = value.shape
-    grid = _token_grid(count, size, grids, stride)
-    return Spatial("tokens", grid, channels) if grid else None
-
-
-def _is_grid(grid: Grid, size: Grid, stride: int) -> bool:
-    """Tells whether a grid has several cells, at least that stride, and the image's aspect."""
-    (rows, columns), (height, width) = grid, size
-    if rows * columns < 2 or stride * rows > height or stride * columns > width:
+def _reads_class_token(record: Trace, call: Call, lies: Spatial) -> bool:
+    """Tells whether of a row of tokens the head reads those that stand for no cell, alone."""
+    if lies.layout != "tokens" or lies.prefix == 0:
         return False
-    if height == width:
-        return rows == columns
-    # The grid of an image that is not square may be rounded up or down in either direction.
-    return abs(rows * width - columns * height) <= max(height, width)
+    parts = call.name.split(".")
+    owners = [record.module.get_submodule(".".join(parts[:end])) for end in range(len(parts))]
+    pools = [pool for each in owners if isinstance(pool := getattr(each, "global_pool", None), str)]
+    if pools:
+        return pools[-1] not in POOLS_OF_CELLS
+    linked = trace(record.module, record.size, record.channels, graph=True)
+    output = next(each.output for each in linked.calls if _key(each) == _key(call))
+    start = linked.scores.values.grad_fn
+    # What the graph does not tell is found out when the first gradient is there.
+    return isinstance(output, Tensor) and output.grad_fn not in _nodes(start, lies.prefix)
 
 
-def _token_grid(count: int, size: Grid, grids: list[Grid], stride: int) -> Grid | None:
-    for prefix in PREFIX_TOKENS:
-        for grid in reversed(grids):
-            if grid[0] * grid[1] == count - prefix:
-                return grid
-    for prefix in PREFIX_TOKENS:
-        rows = round(math.sqrt(max(count - prefix, 0) * size[0] / size[1]))
-        columns = (count - prefix) // rows if rows else 0
-        if rows * columns == count - prefix and _is_grid((rows, columns), size, stride):
-            return rows, columns
-    return None
+def _last_read(record: Trace, call: Call, lies: Spatial) -> tuple[Call, Spatial, float]:
+    """Returns what makes the input of the last attention to these cells, and when that ends."""
+    for attention in sorted(record.calls, key=lambda each: each.start, reverse=True):
+        if not _is_attention(attention):
+            continue
+        for read in attention.inputs:
+            seen = record.look(read, [lies.grid], STRIDE)
+            maker = _maker(record, read, attention.start)
+            if maker and seen and seen.layout == "tokens" and seen.grid == lies.grid:
+                return maker, seen, attention.start
+    earlier = [
+        (each, seen)
+        for each, seen in record.maps(STRIDE)
+        if _is_norm(each.module)
+        and seen.layout == "tokens"
+        and seen.grid == lies.grid
+        and each.end < call.start
+    ]
+    return (*earlier[-1], earlier[-1][0].end + 0.5) if earlier else (call, lies, math.inf)
+
+
+def _maker(record: Trace, tensor: Tensor, before: int) -> Call | None:
+    """Returns the call that gave a tensor, the outermost of several."""
+    made = [
+        call
+        for call in record.calls
+        if call.output is tensor and call.end < before and not _is_passive(call.module)
+    ]
+    return made[-1] if made else None
+
+
+def _reached_layers(record: Trace) -> set[str]:
+    """Returns the names of the layers on whose output the scores depend."""
+    linked = trace(record.module, record.size, record.channels, graph=True)
+    nodes = _nodes(linked.scores.values.grad_fn)
+    return {
+        call.name
+        for call in linked.calls
+        if isinstance(call.output, Tensor) and call.output.grad_fn in nodes
+    }
+
+
+def _nodes(start: Any, prefix: int = 0) -> set[Any]:
+    """Returns the nodes of a graph, without what is reached through the first tokens alone."""
+    found: set[Any] = set()
+    waiting = [start]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in found:
+            found.add(node)
+            if not _takes_first_tokens(node, prefix):
+                waiting += [each for each, _ in node.next_functions]
+    return found
+
+
+def _takes_first_tokens(node: Any, prefix: int) -> bool:
+    """Tells whether a node is ``tokens[:, 0]`` or ``tokens[:, :prefix]``."""
+    kind = node.name()
+    if kind == "SelectBackward0":
+        return bool(node._saved_dim == 1 and node._saved_index < prefix)
+    if kind == "SliceBackward0":
+        return bool(node._saved_dim == 1 and node._saved_end <= prefix)
+    return False
+
+
+def _key(call: Call) -> tuple[str, int]:
+    return call.name, call.turn
+
+
+def _qualified_name(module: nn.Module) -> str:
+    return f"{type(module).__module__}.{type(module).__name__}"
+
+
+def _is_attention(call: Call) -> bool:
+    own = call.name.rpartition(".")[2].casefold()
+    return (
+        ("att" in own or "att" in type(call.module).__name__.casefold())
+        and not isinstance(call.module, nn.Linear | nn.Conv2d)
+        and not _is_norm(call.module)
+        and not _is_passive(call.module)
+    )
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return "norm" in type(module).__name__.casefold()
 
 
 def _is_passive(module: nn.Module) -> bool:
     return isinstance(module, PASSIVE) or type(module).__name__ in PASSIVE_NAMES
 
 
-def _is_dense_head(call: Call, spatial: Spatial, classes: int) -> bool:
+def _is_dense_head(call: Call, lies: Spatial, classes: int) -> bool:
     own = call.name.rpartition(".")[2].casefold()
     return (
         isinstance(call.module, nn.Linear | nn.Conv2d)
-        and spatial.channels == classes
+        and lies.channels == classes
         and any(word in own for word in HEAD_NAMES)
     )
-
-
-def _describe(value: object) -> str:
-    if isinstance(value, Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
-    if isinstance(value, list | tuple):
-        return f"a {type(value).__name__} of {len(value)}"
-    return f"a {type(value).__name__}"

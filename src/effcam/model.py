@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from pathlib import Path
 from typing import TypeAlias, cast
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
-from effcam import weights, zoo
-from effcam.architectures import Architecture
-from effcam.checkpoint import check_checkpoint, count_classes, fit, read_checkpoint, rename_old
+from effcam import construct, zoo
+from effcam.adopt import Layers, layer_names
+from effcam.construct import Made, See
 from effcam.errors import ArgumentError, LayerError, ModelError, TargetError, did_you_mean
-from effcam.layers import TargetLayer, Trace, check_target_layer, find_target_layer, trace
+from effcam.layers import TargetLayer, check_target_layer, find_target_layers, usable_layers
 from effcam.preprocess import Preprocess
 from effcam.registry import ModelSpec, find_spec
-
-RANDOM = "random"
+from effcam.trace import Trace, trace
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,8 +27,9 @@ class Model:
 
     Attributes:
         name: What it is called: ``"timm:resnet18.a1_in1k"``, a spec's name, a module's class.
-        module: The module itself.
-        layer: The layer to look at, with its layout and the reason why it was chosen.
+        module: The module itself, without what wraps it for parallel or compiled running.
+        target_layers: The layer to look at, with its layout and the reason why it was chosen;
+            several where the network works on several maps side by side.
         preprocess: How a photo becomes its input.
         labels: The name to show for each class, by class index.
         synonyms: All names of each class, by class index.
@@ -41,7 +39,7 @@ class Model:
 
     name: str
     module: nn.Module
-    layer: TargetLayer
+    target_layers: tuple[TargetLayer, ...]
     preprocess: Preprocess
     labels: tuple[str, ...]
     synonyms: tuple[tuple[str, ...], ...]
@@ -49,8 +47,29 @@ class Model:
 
     @property
     def target_layer(self) -> str:
-        """The dotted name of the layer to look at."""
-        return self.layer.name
+        """The dotted name of the layer to look at; of several, their names joined by " + "."""
+        return " + ".join(layer.name for layer in self.target_layers)
+
+    @property
+    def layer(self) -> TargetLayer:
+        """The layer to look at; of several, the one whose map has most cells."""
+        return max(self.target_layers, key=lambda layer: math.prod(layer.grid))
+
+    def layers(self) -> tuple[TargetLayer, ...]:
+        """Returns every layer that can be looked at, in order of execution.
+
+        The layers that `target_layer` names say why in ``reason``, which is empty for all others.
+
+        >>> model = load_model("resnet18", pretrained=False)
+        >>> for layer in model.layers()[-3:]:
+        ...     print(layer)
+        layer4.1.act2  NCHW  512 x 7 x 7
+        layer4.1  NCHW  512 x 7 x 7
+        layer4  NCHW  512 x 7 x 7  <- features entering the head
+        """
+        record = trace(self.module, self.preprocess.size, self.preprocess.channels)
+        chosen = {layer.name: layer for layer in self.target_layers}
+        return tuple(chosen.get(layer.name, layer) for layer in usable_layers(record))
 
     @property
     def num_classes(self) -> int:
@@ -116,7 +135,7 @@ def load_model(
     *,
     name: str | None = None,
     checkpoint: str | PathLike[str] | None = None,
-    target_layer: str | None = None,
+    target_layer: Layers = None,
     preprocess: Preprocess | None = None,
     labels: Sequence[str] | None = None,
     pretrained: bool = True,
@@ -135,8 +154,8 @@ def load_model(
         name: What to call it, instead of its own name.
         checkpoint: A file with weights for it: ``.safetensors``, or what ``torch.save`` wrote of
             tensors alone. The number of classes follows from its head.
-        target_layer: The dotted name of the layer to look at; ``None`` finds the features that
-            enter the head.
+        target_layer: The layer to look at, by its dotted name or itself; or several, whose maps
+            are added. ``None`` finds the features that enter the head.
         preprocess: How a photo becomes its input; ``None`` takes what its weights were published
             with, for a module that carries no such record ``Preprocess()``.
         labels: The name of each class, in order; ``None`` takes ImageNet's where the library
@@ -164,26 +183,26 @@ def load_model(
                 "checkpoint, options and pretrained are for models that are built by name; load "
                 f"the weights into the {type(source).__name__} yourself"
             )
-        made = _adopt(source, name, device)
-        pick = made.preprocess if preprocess is None else _check_preprocess(preprocess)
-        return _finish(made, target_layer, pick, labels)
-    changes = {
-        "checkpoint": checkpoint,
-        "target_layer": target_layer,
-        "preprocess": preprocess,
-        "labels": labels,
-        "pretrained": False if not pretrained else None,
-        "options": options,
-    }
-    return load_as_seen(_merge(_spec(source), name, changes), device=device, see=lambda own: own)
+        made, known = _adopt(source, name, device)
+        if preprocess is not None:
+            made = replace(made, preprocess=_check_preprocess(preprocess))
+        return _finish(made, target_layer, labels, known)
+    spec = _merge(
+        _spec(source),
+        name,
+        {
+            "checkpoint": checkpoint,
+            "target_layer": target_layer,
+            "preprocess": preprocess,
+            "labels": labels,
+            "pretrained": False if not pretrained else None,
+            "options": options,
+        },
+    )
+    return load_as_seen(spec, device=device, see=lambda own: own)
 
 
-def load_as_seen(
-    source: ModelLike,
-    *,
-    device: str | torch.device | None,
-    see: Callable[[Preprocess], Preprocess],
-) -> Model:
+def load_as_seen(source: ModelLike, *, device: str | torch.device | None, see: See) -> Model:
     """Returns what `load_model` does, its `Preprocess` replaced by what ``see`` makes of it.
 
     Args:
@@ -193,12 +212,11 @@ def load_as_seen(
             at its input size.
     """
     if isinstance(source, Model | nn.Module):
-        made = _adopt(source, None, device)
-        return _finish(made, None, see(made.preprocess), None)
+        made, known = _adopt(source, None, device)
+        return _finish(replace(made, preprocess=see(made.preprocess)), None, None, known)
     spec = _spec(source)
-    given = None if spec.preprocess is None else _check_preprocess(spec.preprocess)
-    made = _make(spec, _pick_device(device))
-    return _finish(made, spec.target_layer, see(given or made.preprocess), spec.labels)
+    made = construct.make(spec, device=device, see=see)
+    return _finish(made, cast("Layers", spec.target_layer), spec.labels)
 
 
 def check_weights(sources: Iterable[ModelLike]) -> None:
@@ -209,31 +227,9 @@ def check_weights(sources: Iterable[ModelLike]) -> None:
             checkpoint does not exist.
         UnknownModelError: If nothing has one of the names.
     """
-    wanted = []
-    for source in sources:
-        if isinstance(source, Model | nn.Module):
-            continue
-        spec = _spec(source)
-        if spec.checkpoint is not None:
-            check_checkpoint(spec.checkpoint)
-        constructor = _constructor(spec)
-        if spec.pretrained and spec.checkpoint is None and isinstance(constructor, str):
-            published = zoo.published_weights(zoo.find_architecture(constructor))
-            if published is not None:
-                wanted.append(published)
-    weights.require(wanted)
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A module, and what is known of it before its layers are looked at."""
-
-    name: str
-    module: nn.Module
-    weights: str
-    preprocess: Preprocess
-    imagenet: bool
-    known: Model | None = None
+    construct.check_weights(
+        _spec(source) for source in sources if not isinstance(source, Model | nn.Module)
+    )
 
 
 def _check_preprocess(preprocess: object) -> Preprocess:
@@ -245,42 +241,65 @@ def _check_preprocess(preprocess: object) -> Preprocess:
 
 
 def _finish(
-    made: _Made, target_layer: str | None, preprocess: Preprocess, labels: Sequence[str] | None
+    made: Made,
+    target_layer: Layers,
+    labels: Sequence[str] | None,
+    known: Model | None = None,
 ) -> Model:
     try:
-        record = trace(made.module, preprocess.size)
-        layer = _layer(record, target_layer, made.known)
+        preprocess, record = _look(made)
+        layers = _layers(made, record, target_layer, known)
         classes = record.classes
     except (ModelError, LayerError) as error:
         raise type(error)(f"{made.name}: {error}") from error
-    if labels is None and made.known is not None:
-        shown, synonyms = made.known.labels, made.known.synonyms
+    if labels is None and known is not None:
+        shown, synonyms = known.labels, known.synonyms
     else:
         shown, synonyms = _labels(labels, classes, made)
-    return Model(made.name, made.module, layer, preprocess, shown, synonyms, made.weights)
+    return Model(made.name, made.module, layers, preprocess, shown, synonyms, made.weights)
 
 
-def _layer(record: Trace, name: str | None, known: Model | None) -> TargetLayer:
-    if name is not None:
-        return check_target_layer(record, name)
+def _look(made: Made) -> tuple[Preprocess, Trace]:
+    """Returns the trace of a module, and its transform with as many channels as it takes."""
+    preprocess = made.preprocess
+    try:
+        return preprocess, trace(made.module, preprocess.size, preprocess.channels)
+    except ModelError:
+        takes = [each.in_channels for each in made.module.modules() if isinstance(each, nn.Conv2d)]
+        if 1 not in takes[:1] or preprocess.channels == 1:
+            raise
+        return preprocess.grey(), trace(made.module, preprocess.size, 1)
+
+
+def _layers(
+    made: Made, record: Trace, chosen: Layers, known: Model | None
+) -> tuple[TargetLayer, ...]:
+    names = layer_names(made.module, chosen)
+    if names:
+        return tuple(check_target_layer(record, name) for name in names)
     if known is not None:
-        return replace(check_target_layer(record, known.target_layer), reason=known.layer.reason)
-    return find_target_layer(record)
+        return tuple(
+            replace(check_target_layer(record, layer.name), reason=layer.reason)
+            for layer in known.target_layers
+        )
+    return find_target_layers(record)
 
 
 def _labels(
-    labels: Sequence[str] | None, classes: int, made: _Made
+    labels: Sequence[str] | None, classes: int, made: Made
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     if labels is not None:
         if isinstance(labels, str) or len(labels) != classes:
             count = "one string" if isinstance(labels, str) else f"{len(labels)} labels"
             raise ArgumentError(f"{made.name} has {classes} classes, but labels holds {count}")
         shown = tuple(str(label) for label in labels)
-        return shown, tuple((label,) for label in shown)
-    known = zoo.imagenet_labels(classes) if made.imagenet else None
-    if known is not None:
-        return tuple(names[0] for names in known), known
-    shown = _numbered(classes)
+    elif made.labels is not None and len(made.labels) == classes:
+        shown = made.labels
+    else:
+        known = zoo.imagenet_labels(classes) if zoo.knows_imagenet(made.module) else None
+        if known is not None:
+            return tuple(names[0] for names in known), known
+        shown = _numbered(classes)
     return shown, tuple((label,) for label in shown)
 
 
@@ -288,46 +307,13 @@ def _numbered(classes: int) -> tuple[str, ...]:
     return tuple(f"class {index}" for index in range(classes))
 
 
-def _adopt(source: Model | nn.Module, name: str | None, device: str | torch.device | None) -> _Made:
-    module = source.module if isinstance(source, Model) else source
-    known = source if isinstance(source, Model) else None
-    own = known.name if known else type(module).__name__
-    tensors = [*module.parameters(), *module.buffers()]
-    placed = tensors[0].device if tensors else torch.device("cpu")
-    if device is not None and torch.device(device) != placed:
-        raise ArgumentError(
-            f"{name or own} is on {placed}, not on {device}: effcam leaves your module where it "
-            f"is; move it with .to({str(device)!r}), or drop device"
-        )
-    _check_module(module, name or own)
-    preprocess = known.preprocess if known else zoo.module_preprocess(module) or Preprocess()
-    return _Made(
-        name or own,
-        module,
-        known.weights if known else "as given",
-        preprocess,
-        zoo.knows_imagenet(module),
-        known,
-    )
-
-
-def _check_module(module: nn.Module, name: str) -> None:
-    """Refuses modules that cannot be looked into, whatever their layers are."""
-    if isinstance(module, torch.jit.ScriptModule):
-        raise ModelError(
-            f"{name} is a TorchScript module, whose layers cannot be looked into: give the "
-            "nn.Module that it was made from"
-        )
-    if not any(True for _ in module.parameters()):
-        raise ModelError(f"{name} has no parameters, so it is no network to look into")
-    tensors = [*module.parameters(), *module.buffers()]
-    if any(is_lazy(each) for each in tensors):
-        raise ModelError(f"{name} has lazy layers: run it once on a batch of images first")
-    if any(each.is_inference() for each in tensors):
-        raise ModelError(
-            f"{name} was made under torch.inference_mode(), so nothing can be differentiated "
-            "through it; make it outside"
-        )
+def _adopt(
+    source: Model | nn.Module, name: str | None, device: str | torch.device | None
+) -> tuple[Made, Model | None]:
+    if isinstance(source, nn.Module):
+        return construct.adopt(source, name=name or type(source).__name__, device=device), None
+    made = construct.adopt(source.module, name=name or source.name, device=device)
+    return replace(made, weights=source.weights, preprocess=source.preprocess), source
 
 
 def _spec(source: str | ModelSpec) -> ModelSpec:
@@ -340,107 +326,11 @@ def _spec(source: str | ModelSpec) -> ModelSpec:
     )
 
 
-def _constructor(spec: ModelSpec) -> object:
-    """Returns what builds the spec's model: a callable, or a name that a library knows."""
-    constructor: object = spec.name if spec.constructor is None else spec.constructor
-    return constructor
-
-
 def _merge(spec: ModelSpec, name: str | None, given: Mapping[str, object]) -> ModelSpec:
     """Returns the spec with the arguments that are not ``None`` put over it."""
     changes = {key: value for key, value in given.items() if value is not None}
     if name is not None:
-        changes |= {"name": name, "constructor": _constructor(spec)}
+        changes |= {"name": name, "constructor": spec.constructor or spec.name}
     if "options" in changes:
         changes["options"] = {**spec.options, **cast("Mapping[str, object]", changes["options"])}
     return replace(spec, **changes)  # type: ignore[arg-type]  # each value has its field's type
-
-
-def _make(spec: ModelSpec, device: torch.device) -> _Made:
-    """Returns the spec's module, built on the CPU, frozen, in evaluation mode, on ``device``."""
-    constructor = _constructor(spec)
-    architecture = None
-    if isinstance(constructor, str):
-        architecture = zoo.find_architecture(constructor)
-    trained = spec.pretrained and spec.checkpoint is None and architecture is not None
-    with torch.inference_mode(False):
-        module = _build(spec, architecture, spec.options, trained)
-        if spec.checkpoint is not None:
-            module = _load_checkpoint(spec, architecture, module)
-        module = module.eval().requires_grad_(False).to(device)
-    preprocess = zoo.module_preprocess(module)
-    if preprocess is None and architecture is not None:
-        preprocess = zoo.published_preprocess(architecture)
-    name = spec.name
-    if architecture is not None and spec.constructor is None:
-        name = str(architecture) if trained else architecture.bare
-    return _Made(
-        name,
-        module,
-        _describe_weights(spec, architecture, trained),
-        preprocess or Preprocess(),
-        zoo.knows_imagenet(module),
-    )
-
-
-def _build(
-    spec: ModelSpec,
-    architecture: Architecture | None,
-    options: Mapping[str, object],
-    trained: bool,
-) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        if architecture is not None:
-            return zoo.build(architecture, pretrained=trained, options=options)
-        constructor = cast("type[nn.Module]", spec.constructor)
-        try:
-            module = constructor(**options)
-        except Exception as error:  # the constructor is the caller's, and may raise anything
-            chosen = f" with {dict(options)}" if options else ""
-            raise ModelError(
-                f"the constructor of {spec.name!r} failed{chosen}: {error!r}"
-            ) from error
-    if not isinstance(module, nn.Module):
-        raise ModelError(
-            f"the constructor of {spec.name!r} returned a {type(module).__name__}, not an nn.Module"
-        )
-    _check_module(module, spec.name)
-    return module
-
-
-def _load_checkpoint(
-    spec: ModelSpec, architecture: Architecture | None, module: nn.Module
-) -> nn.Module:
-    path = Path(cast("str | PathLike[str]", spec.checkpoint))
-    state = rename_old(read_checkpoint(path), module)
-    if architecture is not None and "num_classes" not in spec.options:
-        default = getattr(module, "num_classes", 1000)
-        classes = count_classes(state, module, default)
-        if classes != default:
-            module = _build(spec, architecture, {**spec.options, "num_classes": classes}, False)
-    fit(state, module, file=str(path), model=str(architecture or spec.name))
-    if "transform_input" not in spec.options and hasattr(module, "transform_input"):
-        # torchvision builds GoogLeNet and Inception with it whenever it loads their weights.
-        module.transform_input = True  # type: ignore[assignment]  # a flag, and no tensor
-    return module
-
-
-def _describe_weights(spec: ModelSpec, architecture: Architecture | None, trained: bool) -> str:
-    if spec.checkpoint is not None:
-        return Path(spec.checkpoint).name
-    if trained and architecture is not None and architecture.weights:
-        return architecture.weights
-    return RANDOM if architecture is not None else "as given"
-
-
-def _pick_device(device: str | torch.device | None) -> torch.device:
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        picked = torch.device(device)
-        torch.empty(0, device=picked)
-    except (RuntimeError, AssertionError) as error:
-        reason = re.split(r"\.\s", str(error))[0]
-        raise ArgumentError(f"device {str(device)!r} cannot be used: {reason}") from error
-    return picked

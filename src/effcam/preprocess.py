@@ -134,7 +134,9 @@ class Preprocess:
             with the mean colour.
         interpolation: ``"nearest"``, ``"box"``, ``"bilinear"``, ``"hamming"``, ``"bicubic"`` or
             ``"lanczos"``, all antialiased as Pillow does it.
-        mean: The mean of each channel, in units of the value range [0, 1].
+        mean: The mean of each channel, in units of the value range [0, 1]: three of them, one
+            number for all three, or a tuple of one for a model that takes greyscale images, to
+            which photos are then converted (ITU-R 601 luma).
         std: The standard deviation of each channel, likewise.
 
     Raises:
@@ -161,6 +163,10 @@ class Preprocess:
         object.__setattr__(self, "resize", resize)
         object.__setattr__(self, "mean", _channels("mean", self.mean))
         object.__setattr__(self, "std", _channels("std", self.std))
+        if len(self.mean) != len(self.std):
+            raise ArgumentError(
+                f"mean and std must be of as many channels, not {self.mean} and {self.std}"
+            )
         if self.mode not in ("crop", "squash", "border"):
             raise ArgumentError(f"mode must be 'crop', 'squash' or 'border', not {self.mode!r}")
         if not isinstance(self.interpolation, str) or self.interpolation not in INTERPOLATIONS:
@@ -176,7 +182,7 @@ class Preprocess:
             image: An RGB image.
 
         Returns:
-            The normalised (3, height, width) float32 tensor, and the `region` of the image.
+            The normalised (channels, height, width) float32 tensor, and the `region` of the image.
 
         Raises:
             ArgumentError: If the image is not in RGB.
@@ -186,9 +192,9 @@ class Preprocess:
                 f"the image's mode is {image.mode}, expected RGB: image.convert('RGB')"
             )
         resized, offset = self._layout(*image.size)
-        picture = image
+        picture = image if self.channels == 3 else image.convert("L")
         if image.size != (resized[1], resized[0]):
-            picture = image.resize((resized[1], resized[0]), INTERPOLATIONS[self.interpolation])
+            picture = picture.resize((resized[1], resized[0]), INTERPOLATIONS[self.interpolation])
         return self._normalise(self._cut(picture, offset)), self.region(*image.size)
 
     def canvas(self, width: int, height: int) -> Box:
@@ -221,6 +227,16 @@ class Preprocess:
         resize = height * tall // self.size[0], width * wide // self.size[1]
         return replace(self, size=(height, width), resize=resize)
 
+    def grey(self) -> Preprocess:
+        """Returns the same for a model that takes greyscale images: means over the channels."""
+        mean, std = (sum(each) / len(each) for each in (self.mean, self.std))
+        return replace(self, mean=(mean,), std=(std,))
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of the model's input: 3 for RGB, 1 for greyscale."""
+        return len(self.mean)
+
     @property
     def _resize(self) -> tuple[int, int]:
         return self.resize or self.size
@@ -251,7 +267,9 @@ class Preprocess:
             return picture
         if top >= 0 and left >= 0:
             return picture.crop((left, top, left + width, top + height))
-        colour = tuple(round(255 * value) for value in self.mean) if self.mode == "border" else 0
+        colour = tuple(round(255 * value) for value in self.mean)
+        if self.mode != "border":
+            colour = (0,) * self.channels
         padded = Image.new(picture.mode, (width, height), colour)
         padded.paste(picture, (-left, -top))
         return padded
@@ -259,7 +277,8 @@ class Preprocess:
     def _normalise(self, picture: Image.Image) -> torch.Tensor:
         import torch
 
-        pixels = torch.from_numpy(np.array(picture, copy=True)).permute(2, 0, 1).contiguous()
+        values = np.array(picture, copy=True).reshape(*self.size, self.channels)
+        pixels = torch.from_numpy(values).permute(2, 0, 1).contiguous()
         mean = torch.tensor(self.mean)[:, None, None]
         std = torch.tensor(self.std)[:, None, None]
         return pixels.to(torch.float32).div_(255).sub_(mean).div_(std)
@@ -287,10 +306,11 @@ def _channels(name: str, value: object) -> tuple[float, ...]:
     values = (value,) * 3 if isinstance(value, Real) else value
     if (
         not isinstance(values, Sequence)
-        or len(values) != 3
+        or len(values) not in (1, 3)
         or not all(isinstance(number, Real) and math.isfinite(number) for number in values)
     ):
         raise ArgumentError(
-            f"{name} must be a number or one number for each of three channels, not {value!r}"
+            f"{name} must be a number, or one number for each of three channels or of one, "
+            f"not {value!r}"
         )
     return tuple(float(number) for number in values)

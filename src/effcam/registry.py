@@ -38,7 +38,8 @@ class ModelSpec:
         constructor: Another name to build from, or a callable that is given ``options`` as
             keyword arguments and returns an ``nn.Module``.
         checkpoint: A file with weights to load into the model, instead of published ones.
-        target_layer: The dotted name of the layer to look at; ``None`` finds it.
+        target_layer: The dotted name of the layer to look at, or several, whose maps are added;
+            ``None`` finds it.
         preprocess: An `effcam.Preprocess`; ``None`` takes what the weights were published with.
         labels: The name of each class, in order; ``None`` takes the library's.
         pretrained: Whether to load published weights. Without them, and without a checkpoint,
@@ -52,7 +53,7 @@ class ModelSpec:
     name: str
     constructor: str | Callable[..., Any] | None = None
     checkpoint: str | PathLike[str] | None = None
-    target_layer: str | None = None
+    target_layer: str | Sequence[str] | None = None
     preprocess: object | None = None
     labels: Sequence[str] | None = None
     pretrained: bool = True

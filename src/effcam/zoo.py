@@ -208,8 +208,26 @@ def imagenet_labels(classes: int) -> tuple[tuple[str, ...], ...] | None:
 
 
 def knows_imagenet(module: nn.Module) -> bool:
-    """Tells whether a module is of a class of either library, where 1000 classes are ImageNet's."""
-    return type(module).__module__.partition(".")[0] in LIBRARIES
+    """Tells whether a module is of a class of either library, where 1000 classes are ImageNet's.
+
+    Those without a classifier give as many features, which are no classes.
+    """
+    classifies = getattr(module, "num_classes", None) != 0
+    return classifies and type(module).__module__.partition(".")[0] in LIBRARIES
+
+
+def has_fixed_size(architecture: Architecture) -> bool:
+    """Tells whether an architecture is built for one input size, given as ``img_size``."""
+    return architecture.library == "timm" and bool(timm_config(architecture).fixed_input_size)
+
+
+def see_as_published(module: nn.Module, options: Mapping[str, object]) -> None:
+    """Lets a module of torchvision's take its input as it does with published weights.
+
+    GoogLeNet and Inception are built with ``transform_input`` whenever these are loaded.
+    """
+    if "transform_input" not in options and hasattr(module, "transform_input"):
+        module.transform_input = True  # type: ignore[assignment]  # a flag, and no tensor
 
 
 def _can_be_built(architecture: Architecture, options: Mapping[str, object]) -> bool:

@@ -1,0 +1,240 @@
+"""From a spec to a module: built by its library or its constructor, its weights loaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import nn
+
+from effcam import weights, zoo
+from effcam.adopt import check_module, own_labels, own_size, unwrap
+from effcam.architectures import Architecture
+from effcam.checkpoint import (
+    Checkpoint,
+    check_checkpoint,
+    count_classes,
+    fit,
+    read_checkpoint,
+    rename_old,
+    select,
+)
+from effcam.errors import ArgumentError, ModelError
+from effcam.preprocess import Preprocess
+from effcam.registry import ModelSpec
+
+RANDOM = "random"
+
+See = Callable[[Preprocess], Preprocess]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A module, and what is known of it before its layers are looked at.
+
+    Attributes:
+        name: What the model is called.
+        module: The module, in evaluation mode and frozen if it was built here.
+        weights: Where its weights are from.
+        preprocess: How a photo becomes its input.
+        labels: The classes' names that came with the module or its weights.
+        architecture: What a library built it from, as it is; ``None`` for all others.
+    """
+
+    name: str
+    module: nn.Module
+    weights: str
+    preprocess: Preprocess
+    labels: tuple[str, ...] | None = None
+    architecture: Architecture | None = None
+
+
+def make(spec: ModelSpec, *, device: str | torch.device | None, see: See) -> Made:
+    """Returns the spec's module, built on the CPU, frozen, in evaluation mode, on ``device``.
+
+    Args:
+        spec: What to make.
+        device: Where to put it; ``None`` takes a GPU if there is one.
+        see: Returns the transform to use, given the model's own.
+
+    Raises:
+        UnknownModelError: If nothing has the spec's name.
+        WeightsError: If weights cannot be found, fetched, read or fitted.
+        ModelError: If the module cannot be built.
+    """
+    placed = _pick_device(device)
+    constructor = _constructor(spec)
+    architecture = zoo.find_architecture(constructor) if isinstance(constructor, str) else None
+    trained = spec.pretrained and spec.checkpoint is None and architecture is not None
+    checkpoint: Checkpoint | None = None
+    with torch.inference_mode(False):
+        module = _build_for(_options(spec, architecture, see), spec, architecture, trained)
+        if spec.checkpoint is not None:
+            checkpoint = read_checkpoint(spec.checkpoint)
+            module = _load(spec, architecture, module, checkpoint)
+        module = module.eval().requires_grad_(False).to(placed)
+    name = spec.name
+    if architecture is not None and spec.constructor is None:
+        name = str(architecture) if trained else architecture.bare
+    return Made(
+        name,
+        module,
+        _describe_weights(spec, architecture, trained),
+        see(_given_preprocess(spec) or _preprocess(module, architecture)),
+        (checkpoint.labels if checkpoint else None) or own_labels(module),
+        architecture,
+    )
+
+
+def adopt(module: nn.Module, *, name: str, device: str | torch.device | None) -> Made:
+    """Returns a module of the caller's own as it is, without its wrappers.
+
+    Raises:
+        ArgumentError: If it is not on the device that was asked for.
+        ModelError: If it cannot be looked into.
+    """
+    tensors = [*module.parameters(), *module.buffers()]
+    placed = tensors[0].device if tensors else torch.device("cpu")
+    if device is not None and torch.device(device) != placed:
+        raise ArgumentError(
+            f"{name} is on {placed}, not on {device}: effcam leaves your module where it "
+            f"is; move it with .to({str(device)!r}), or drop device"
+        )
+    inner = unwrap(module)
+    check_module(inner, name)
+    return Made(name, inner, "as given", _preprocess(inner, None), own_labels(inner))
+
+
+def check_weights(specs: Iterable[ModelSpec]) -> None:
+    """Makes sure, in seconds and before anything is built, that all weights can be had.
+
+    Raises:
+        WeightsError: If some are neither on disk nor can be fetched; names all of them. Or if a
+            checkpoint does not exist.
+        UnknownModelError: If nothing has one of the names.
+    """
+    wanted = []
+    for spec in specs:
+        if spec.checkpoint is not None:
+            check_checkpoint(spec.checkpoint)
+        constructor = _constructor(spec)
+        if spec.pretrained and spec.checkpoint is None and isinstance(constructor, str):
+            published = zoo.published_weights(zoo.find_architecture(constructor))
+            if published is not None:
+                wanted.append(published)
+    weights.require(wanted)
+
+
+def _constructor(spec: ModelSpec) -> object:
+    """Returns what builds the spec's model: a callable, or a name that a library knows."""
+    constructor: object = spec.name if spec.constructor is None else spec.constructor
+    return constructor
+
+
+def _given_preprocess(spec: ModelSpec) -> Preprocess | None:
+    if spec.preprocess is None or isinstance(spec.preprocess, Preprocess):
+        return spec.preprocess
+    raise ArgumentError(
+        f"preprocess must be an effcam.Preprocess, not {type(spec.preprocess).__name__}"
+    )
+
+
+def _options(spec: ModelSpec, architecture: Architecture | None, see: See) -> Mapping[str, object]:
+    """Returns the spec's options, with the input size for what is built for one size alone."""
+    if architecture is None or "img_size" in spec.options or not zoo.has_fixed_size(architecture):
+        return spec.options
+    own = zoo.published_preprocess(architecture)
+    size = see(_given_preprocess(spec) or own).size
+    return spec.options if size == own.size else {**spec.options, "img_size": size}
+
+
+def _preprocess(module: nn.Module, architecture: Architecture | None) -> Preprocess:
+    found = zoo.module_preprocess(module)
+    if found is None and architecture is not None:
+        found = zoo.published_preprocess(architecture)
+    return found or Preprocess(size=own_size(module) or Preprocess().size)
+
+
+def _build_for(
+    options: Mapping[str, object],
+    spec: ModelSpec,
+    architecture: Architecture | None,
+    trained: bool,
+) -> nn.Module:
+    try:
+        return _build(spec, architecture, options, trained)
+    except ModelError:
+        if options == spec.options:
+            raise
+        # Not every architecture of a fixed size can be built for another one.
+        return _build(spec, architecture, spec.options, trained)
+
+
+def _build(
+    spec: ModelSpec,
+    architecture: Architecture | None,
+    options: Mapping[str, object],
+    trained: bool,
+) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        if architecture is not None:
+            return zoo.build(architecture, pretrained=trained, options=options)
+        constructor = cast("type[nn.Module]", spec.constructor)
+        try:
+            module = constructor(**options)
+        except Exception as error:  # the constructor is the caller's, and may raise anything
+            chosen = f" with {dict(options)}" if options else ""
+            raise ModelError(
+                f"the constructor of {spec.name!r} failed{chosen}: {error!r}"
+            ) from error
+    if not isinstance(module, nn.Module):
+        raise ModelError(
+            f"the constructor of {spec.name!r} returned a {type(module).__name__}, not an nn.Module"
+        )
+    inner = unwrap(module)
+    check_module(inner, spec.name)
+    return inner
+
+
+def _load(
+    spec: ModelSpec, architecture: Architecture | None, module: nn.Module, checkpoint: Checkpoint
+) -> nn.Module:
+    """Returns the module with a checkpoint's weights, built again if it has other classes."""
+    state = rename_old(select(checkpoint.state, module), module)
+    options = dict(spec.options)
+    if architecture is not None and "num_classes" not in options:
+        default = getattr(module, "num_classes", 1000)
+        classes = count_classes(state, module, default)
+        if classes != default:
+            module = _build(spec, architecture, {**options, "num_classes": classes}, False)
+    file = str(Path(cast("str | PathLike[str]", spec.checkpoint)))
+    fit(state, module, file=file, model=str(architecture or spec.name))
+    if architecture is not None and architecture.library == "torchvision":
+        zoo.see_as_published(module, options)
+    return module
+
+
+def _describe_weights(spec: ModelSpec, architecture: Architecture | None, trained: bool) -> str:
+    if spec.checkpoint is not None:
+        return Path(spec.checkpoint).name
+    if trained and architecture is not None and architecture.weights:
+        return architecture.weights
+    return RANDOM if architecture is not None else "as given"
+
+
+def _pick_device(device: str | torch.device | None) -> torch.device:
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        picked = torch.device(device)
+        torch.empty(0, device=picked)
+    except (RuntimeError, AssertionError) as error:
+        reason = re.split(r"\.\s", str(error))[0]
+        raise ArgumentError(f"device {str(device)!r} cannot be used: {reason}") from error
+    return picked

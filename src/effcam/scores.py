@@ -1,0 +1,94 @@
+"""What a classifier returns, in whichever form, read as one row of class scores an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from effcam.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LOGITS = "logits"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """The class scores of a batch.
+
+    Attributes:
+        values: (batch, classes). Of a model that returns a single logit z for each image these
+            are -z for its absence, class 0, and z for its presence, class 1.
+        binary: Whether the model returns a single logit.
+    """
+
+    values: Tensor
+    binary: bool = False
+
+    @property
+    def probabilities(self) -> Tensor:
+        """The (batch, classes) float32 softmax of the scores, of a single logit the sigmoid."""
+        values = self.values.detach().float()
+        # The sigmoid of z is the softmax of -z / 2 and z / 2.
+        return (values / 2 if self.binary else values).softmax(1)
+
+
+def read_scores(output: object, batch: int) -> Scores:
+    """Returns the class scores in what a classifier returned.
+
+    They are the tensor itself; or the ``logits`` of an object or a mapping; or the first tensor
+    of a tuple, list, mapping. A single value an image is the logit of a binary classifier.
+
+    Args:
+        output: What the model returned.
+        batch: How many images it was given.
+
+    Raises:
+        ModelError: If there is no row of class scores for each image.
+    """
+    import torch
+
+    found = _logits(output)
+    if found is not None and found.shape[:1] == (batch,) and found.numel() > 0:
+        rows = found[:, None] if found.ndim == 1 else found
+        if rows.shape[2:].numel() == 1:
+            values = rows.flatten(1)
+            if values.shape[1] > 1:
+                return Scores(values)
+            return Scores(torch.cat([-values, values], dim=1), binary=True)
+    raise ModelError(
+        "expected a classifier, which returns one row of class scores an image, (batch, "
+        f"classes), for {batch} images; this model returns {describe(output)}"
+    )
+
+
+def tensors(value: object) -> Iterator[Tensor]:
+    """Yields the tensors in nested mappings, lists and tuples, in order."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from tensors(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from tensors(each)
+
+
+def describe(value: object) -> str:
+    """Returns what a value is, in words: ``a tensor of shape (2, 5)``, ``a tuple of 2``."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, list | tuple):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"a {type(value).__name__}"
+
+
+def _logits(output: object) -> Tensor | None:
+    named = output.get(LOGITS) if isinstance(output, Mapping) else getattr(output, LOGITS, None)
+    return next(tensors(output if named is None else named), None)

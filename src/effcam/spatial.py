@@ -1,0 +1,126 @@
+"""How a layer's output lies over the image: a grid of cells, in one of three layouts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Layout: TypeAlias = Literal["NCHW", "NHWC", "tokens"]
+Grid: TypeAlias = tuple[int, int]
+
+PREFIX_TOKENS = (0, 1, 2, 5, 3, 4, 9)
+
+
+@dataclass(frozen=True, slots=True)
+class Spatial:
+    """How a tensor lies over the image.
+
+    Attributes:
+        layout: The order of its dimensions: ``"NCHW"`` is (batch, channels, rows, columns),
+            ``"NHWC"`` (batch, rows, columns, channels), ``"tokens"`` (batch, prefix + rows *
+            columns, channels).
+        grid: Rows and columns of cells.
+        channels: The number of channels.
+        prefix: How many tokens that stand for no cell go before the others.
+    """
+
+    layout: Layout
+    grid: Grid
+    channels: int
+    prefix: int = 0
+
+    def fits(self, output: Tensor) -> bool:
+        """Tells whether a tensor of any batch size lies so."""
+        rows, columns = self.grid
+        shape = {
+            "NCHW": (self.channels, rows, columns),
+            "NHWC": (rows, columns, self.channels),
+            "tokens": (self.prefix + rows * columns, self.channels),
+        }
+        return tuple(output.shape[1:]) == shape[self.layout]
+
+    def to_map(self, output: Tensor) -> Tensor:
+        """Returns the (batch, channels, rows, columns) view of a tensor that lies so."""
+        if self.layout == "NCHW":
+            return output
+        if self.layout == "NHWC":
+            return output.permute(0, 3, 1, 2)
+        cells = output[:, self.prefix :]
+        return cells.reshape(len(cells), *self.grid, self.channels).permute(0, 3, 1, 2)
+
+    @property
+    def channel_dimension(self) -> int:
+        """Which dimension of a tensor that lies so counts its channels."""
+        return 1 if self.layout == "NCHW" else -1
+
+
+def spatial(
+    shape: Sequence[int],
+    size: Grid,
+    grids: Sequence[Grid],
+    *,
+    stride: int,
+    prefixes: Sequence[int] = PREFIX_TOKENS,
+) -> Spatial | None:
+    """Returns how a tensor lies over an image, ``None`` if it is no map of it.
+
+    Args:
+        shape: The tensor's shape, its batch dimension first.
+        size: Height and width of the image in px.
+        grids: The grids of other tensors of the same pass, the latest last. A row of tokens is
+            given the latest grid of as many cells.
+        stride: How many px of the image a cell spans at least in each direction.
+        prefixes: How many tokens may go before the cells', the likeliest first.
+
+    >>> spatial((2, 512, 7, 7), (224, 224), [], stride=2)
+    Spatial(layout='NCHW', grid=(7, 7), channels=512, prefix=0)
+    >>> spatial((2, 197, 768), (224, 224), [(14, 14)], stride=2)
+    Spatial(layout='tokens', grid=(14, 14), channels=768, prefix=1)
+    """
+    if len(shape) == 4:
+        _, first, second, third = shape
+        if _is_grid((second, third), size, stride):
+            return Spatial("NCHW", (second, third), first)
+        if _is_grid((first, second), size, stride):
+            return Spatial("NHWC", (first, second), third)
+    if len(shape) == 3:
+        _, count, channels = shape
+        for prefix, grid in _token_grids(count, size, grids, prefixes):
+            if _is_grid(grid, size, stride):
+                return Spatial("tokens", grid, channels, prefix)
+    return None
+
+
+def _is_grid(grid: Grid, size: Grid, stride: int) -> bool:
+    """Tells whether a grid has several cells, at least that stride, and the image's aspect."""
+    (rows, columns), (height, width) = grid, size
+    if rows * columns < 2 or stride * rows > height or stride * columns > width:
+        return False
+    if height == width:
+        return rows == columns
+    # The grid of an image that is not square may be rounded up or down in either direction.
+    return abs(rows * width - columns * height) <= max(height, width)
+
+
+def _token_grids(
+    count: int, size: Grid, grids: Sequence[Grid], prefixes: Sequence[int]
+) -> list[tuple[int, Grid]]:
+    """Returns the prefixes and grids that make a row of ``count`` tokens, the likeliest first."""
+    known = [
+        (prefix, grid)
+        for prefix in prefixes
+        for grid in reversed(grids)
+        if math.prod(grid) == count - prefix
+    ]
+    guessed = []
+    for prefix in prefixes:
+        rows = round(math.sqrt(max(count - prefix, 0) * size[0] / size[1]))
+        columns = (count - prefix) // rows if rows else 0
+        if rows * columns == count - prefix > 0:
+            guessed.append((prefix, (rows, columns)))
+    return known + guessed

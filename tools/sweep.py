@@ -1,0 +1,520 @@
+"""Looks into every architecture of timm and torchvision, and records what came of it.
+
+``python tools/sweep.py derive`` finds the target layer of each by a trace and shows where that
+differs from what is shipped in ``src/effcam/architectures.csv``; ``--write`` writes it anew.
+``python tools/sweep.py run`` runs each with random weights and compares its Grad-CAM with that of
+the grad-cam package; it goes on where it was stopped, and writes ``docs/sweep.csv``.
+
+Each chunk of architectures has a process of its own, so that its memory returns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import torchvision
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+
+import effcam
+from effcam import zoo
+from effcam.architectures import Architecture, library_weights
+from effcam.cam import HeadCAM
+from effcam.catalogue import JOINT, TABLE
+from effcam.layers import TargetLayer, find_target_layers
+from effcam.trace import trace
+
+ROOT = Path(__file__).parents[1]
+RUNS = ROOT / "docs" / "sweep.csv"
+SHIPPED = ROOT / "src" / "effcam" / TABLE
+
+CHUNK = 24
+LARGE = 700e6
+HEAVY = 8e9
+EQUAL = 1e-4
+CLASSES = (1, 5)
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of one architecture: the columns of ``docs/sweep.csv``.
+
+    ``size`` is the input size that was run, smaller than the architecture's own for those of many
+    operations. ``difference`` is the largest difference to grad-cam's map before its ReLU, over
+    the largest absolute value in it.
+    """
+
+    library: str
+    name: str
+    resolved: bool = False
+    layer: str = ""
+    layout: str = ""
+    grid: str = ""
+    size: str = ""
+    finite: str = ""
+    varies: str = ""
+    support: str = ""
+    difference: str = ""
+    equal: str = ""
+    seconds: str = ""
+    reason: str = ""
+
+    @property
+    def verified(self) -> bool:
+        """Whether it ran and its map is sound and grad-cam's."""
+        sound = self.finite == self.varies == self.equal == "yes"
+        return sound and int(self.support) > 1
+
+
+class Fast(TorchFunctionMode):
+    """Draws random numbers by repeating a block of them: the libraries' own take minutes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.normal = torch.randn(1_000_003, generator=generator)
+        self.uniform = torch.rand(1_000_003, generator=generator)
+
+    def __torch_function__(
+        self, function: Any, kinds: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function in (Tensor.normal_, Tensor.uniform_) and not args[0].is_meta:
+            low, high = _range(function is Tensor.normal_, args[1:], kwargs)
+            block = self.normal if function is Tensor.normal_ else self.uniform
+            return self.fill(args[0], block, low, high)
+        return function(*args, **kwargs)
+
+    def fill(self, tensor: Tensor, block: Tensor, low: float, high: float) -> Tensor:
+        """Fills a tensor with ``low + high * block``, block after block."""
+        with torch.no_grad():
+            scaled = block * high + low
+            if tensor.is_contiguous():
+                flat = tensor.detach().view(-1)
+                for start in range(0, flat.numel(), len(block)):
+                    part = flat[start : start + len(block)]
+                    part.copy_(scaled[: len(part)])
+            else:
+                repeats = -(-tensor.numel() // len(block))
+                values = scaled.repeat(repeats)[: tensor.numel()]
+                tensor.copy_(values.view(tensor.shape))
+        return tensor
+
+    def enliven(self, module: nn.Module) -> None:
+        """Gives values to parameters that are all alike: heads of zeros, scales of 1e-5."""
+        with torch.no_grad():
+            for parameter in module.parameters():
+                if not parameter.is_floating_point() or parameter.numel() < 2:
+                    continue
+                if parameter.min() != parameter.max():
+                    continue
+                fan = parameter[0].numel() if parameter.ndim > 1 else 100
+                noise = torch.empty_like(parameter, requires_grad=False)
+                parameter.add_(self.fill(noise, self.normal, 0.0, fan**-0.5))
+
+
+def _range(normal: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[float, float]:
+    names, defaults = (("mean", "std") if normal else ("from", "to")), (0.0, 1.0)
+    first, second = (
+        float(args[at] if len(args) > at else kwargs.get(names[at], defaults[at])) for at in (0, 1)
+    )
+    return (first, second) if normal else (first, second - first)
+
+
+def names() -> list[tuple[str, str]]:
+    """Returns every architecture, by library."""
+    torchvisions = torchvision.models.list_models(module=torchvision.models)
+    return [("timm", name) for name in timm.list_models()] + [
+        ("torchvision", name) for name in torchvisions
+    ]
+
+
+def build(library: str, name: str, *, meta: bool, **options: object) -> nn.Module:
+    """Returns the architecture with random weights, or without any."""
+    architecture = Architecture(library, name, "")
+    if meta:
+        try:
+            with torch.device("meta"):
+                return zoo.build(architecture, pretrained=False, options=options)
+        except effcam.EffcamError:
+            pass  # torchvision's RegNets read numbers while they are built
+    fast = Fast()
+    with fast:
+        module = zoo.build(architecture, pretrained=False, options=options)
+    module = module.eval().requires_grad_(False)
+    fast.enliven(module)
+    return module
+
+
+def own_size(library: str, name: str) -> tuple[int, int]:
+    """Returns the input size that an architecture's weights are published for, in px."""
+    return zoo.published_preprocess(zoo.find_architecture(f"{library}:{name}")).size
+
+
+def run(library: str, name: str) -> dict[str, object]:
+    """Returns what comes of running one architecture, whatever that is."""
+    row = Run(library, name)
+    start = time.perf_counter()
+    try:
+        _run(row)
+    except Exception as error:  # noqa: BLE001  # what goes wrong is what is recorded
+        row.reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    row.seconds = f"{time.perf_counter() - start:.1f}"
+    return asdict(row)
+
+
+def _run(row: Run) -> None:
+    own = own_size(row.library, row.name)
+    sketch = build(row.library, row.name, meta=True).eval()
+    counter = FlopCounterMode(display=False)
+    with counter:
+        record = trace(sketch, own)
+    layers = find_target_layers(record)
+    row.resolved = True
+    row.layer = JOINT.join(layer.name for layer in layers)
+    row.layout = layers[0].layout
+    row.grid = " + ".join("x".join(map(str, layer.grid)) for layer in layers)
+    operations = counter.get_total_flops() / 2 / 2
+    size, options = own, {}
+    if operations > HEAVY:
+        size, options = smaller(row, sketch, layers, own)
+    row.size = "x".join(map(str, size))
+    del sketch, record
+    module = build(row.library, row.name, meta=False, **options)
+    layers = find_target_layers(trace(module, size))
+    generator = torch.Generator().manual_seed(1)
+    coarse = torch.randn(1, 3, 8, 8, generator=generator)
+    images = nn.functional.interpolate(coarse, size=size, mode="bilinear")
+    images += 0.3 * torch.randn(images.shape, generator=generator)
+    ours, support = own_maps(module, layers, images)
+    theirs = reference_maps(module, layers, images)
+    highest = [float(each.abs().max()) for each in theirs]
+    row.finite = _yes(all(bool(each.isfinite().all()) for each in ours))
+    row.varies = _yes(all(float(each.max() - each.min()) > 0 for each in ours))
+    row.support = str(support)
+    worst = max(
+        float((our - their).abs().max()) / max(high, 1e-30)
+        for our, their, high in zip(ours, theirs, highest, strict=True)
+    )
+    row.difference = f"{worst:.1e}"
+    row.equal = _yes(worst <= EQUAL)
+
+
+def smaller(
+    row: Run, sketch: nn.Module, layers: tuple[TargetLayer, ...], own: tuple[int, int]
+) -> tuple[tuple[int, int], dict[str, object]]:
+    """Returns a smaller input size at which the same layers are found, with the options for it."""
+    strides = [own[at] // layers[0].grid[at] for at in (0, 1)]
+    step = 32 if max(strides) <= 32 and 32 % max(strides) == 0 else max(strides)
+    fixed = zoo.has_fixed_size(Architecture(row.library, row.name, ""))
+    for share in (0.25, 0.34, 0.5, 0.67):
+        size = tuple(max(round(each * share / step), 3) * step for each in own)
+        if size[0] >= own[0]:
+            break
+        options: dict[str, object] = {"img_size": size} if fixed else {}
+        try:
+            module = build(row.library, row.name, meta=True, **options) if fixed else sketch
+            found = find_target_layers(trace(module.eval(), size))
+        except Exception:  # noqa: BLE001  # not every size goes with every architecture
+            continue
+        if [layer.name for layer in found] == [layer.name for layer in layers]:
+            return size, options
+    return own, {}
+
+
+def own_maps(
+    module: nn.Module, layers: tuple[TargetLayer, ...], images: Tensor
+) -> tuple[list[Tensor], int]:
+    """Returns effcam's maps before the ReLU, (1, h, w) a layer, and how many cells count."""
+    model = effcam.load_model(
+        module,
+        target_layer=[layer.name for layer in layers],
+        preprocess=effcam.Preprocess(size=tuple(images.shape[2:])),
+    )
+    cam = HeadCAM(model)
+    try:
+        with torch.enable_grad():
+            values = cam.scores(images).values
+            target = torch.tensor([CLASSES[0] % values.shape[1]])
+            gradients = cam.gradients(values, target)
+        activations = cam.maps(cam.leaves)
+        maps = [
+            (gradient.mean((2, 3), keepdim=True) * activation).sum(1)
+            for activation, gradient in zip(activations, gradients, strict=True)
+        ]
+        support = min(int((each.abs().sum((0, 1)) > 0).sum()) for each in gradients)
+        return maps, support
+    finally:
+        cam.release()
+
+
+class Recorder(GradCAM):
+    """grad-cam's own, which notes its maps before the ReLU and before they are resized."""
+
+    def get_cam_image(self, *args: Any, **kwargs: Any) -> Any:
+        image = super().get_cam_image(*args, **kwargs)
+        self.raw = torch.as_tensor(image)
+        return image
+
+
+def reference_maps(
+    module: nn.Module, layers: tuple[TargetLayer, ...], images: Tensor
+) -> list[Tensor]:
+    """Returns grad-cam's maps before the ReLU, (1, h, w) a layer, each layer on its own."""
+    maps = []
+    for layer in layers:
+        target = module.get_submodule(layer.name)
+        cam = Recorder(module, [target], reshape_transform=lambda out, at=layer: reshape(out, at))
+        try:
+            cam(images.clone().requires_grad_(), [Scored()])
+            maps.append(cam.raw)
+        finally:
+            cam.activations_and_grads.release()
+    return maps
+
+
+class Scored(ClassifierOutputTarget):
+    """The score of the class that `own_maps` explains too."""
+
+    def __init__(self) -> None:
+        super().__init__(CLASSES[0])
+
+    def __call__(self, output: Tensor) -> Tensor:
+        return output[self.category % len(output)]
+
+
+def reshape(output: Tensor, layer: TargetLayer) -> Tensor:
+    """Returns a layer's output as users of grad-cam reshape it, for each layout by hand."""
+    height, width = layer.grid
+    if layer.layout == "NHWC":
+        return output.transpose(2, 3).transpose(1, 2).clone()
+    if layer.layout == "tokens":
+        cells = output[:, layer.prefix :, :]
+        cells = cells.reshape(output.size(0), height, width, output.size(2))
+        return cells.transpose(2, 3).transpose(1, 2).clone()
+    return output.clone()
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def read_runs(path: Path = RUNS) -> dict[tuple[str, str], Run]:
+    """Returns the recorded runs by library and name."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [Run(**row) for row in csv.DictReader(file)]
+    for row in rows:
+        row.resolved = str(row.resolved) == "yes"
+    return {(row.library, row.name): row for row in rows}
+
+
+def write_runs(rows: Iterable[Run], path: Path = RUNS) -> None:
+    """Writes the runs, those of timm first, by name."""
+    columns = [field.name for field in fields(Run)]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        for row in sorted(rows, key=lambda row: (row.library, row.name)):
+            writer.writerow(asdict(row) | {"resolved": _yes(row.resolved)})
+
+
+def work(job: Callable[[str, str], object]) -> None:
+    """Does a job for the architectures that the input names, and prints its results as JSON."""
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    for line in sys.stdin:
+        library, name = line.split()
+        print(json.dumps(job(library, name)), flush=True)
+
+
+def run_chunk(chunk: list[tuple[str, str]], threads: int) -> list[Run]:
+    """Returns the rows of a chunk, run in processes of their own, a new one after each crash."""
+    rows: list[Run] = []
+    while len(rows) < len(chunk):
+        rest = chunk[len(rows) :]
+        process = subprocess.run(
+            [sys.executable, __file__, "run-worker"],
+            input="".join(f"{library} {name}\n" for library, name in rest),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            check=False,
+            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+        )
+        done = [Run(**json.loads(line)) for line in process.stdout.splitlines()]
+        rows += done
+        if len(done) < len(rest):
+            lost = Run(*rest[len(done)])
+            lost.reason = f"its process ended with {process.returncode}: it does not fit in memory"
+            rows.append(lost)
+    return rows
+
+
+def derive(library: str, name: str) -> dict[str, str]:
+    """Returns what is known of one architecture: a row of ``architectures.csv``."""
+    size = own_size(library, name)
+    module = build(library, name, meta=True).eval()
+    record = trace(module, size)
+    try:
+        layers = find_target_layers(record)
+        rule = layers[0].reason
+    except effcam.EffcamError as error:
+        layers, rule = (), " ".join(str(error).split())
+    pool = getattr(module, "global_pool", "")
+    return {
+        "library": library,
+        "name": name,
+        "version": version(library).partition("+")[0],
+        "constructor": constructor(library, name),
+        "size": "x".join(map(str, size)),
+        "layers": JOINT.join(layer.name for layer in layers),
+        "layout": layers[0].layout if layers else "",
+        "prefix": str(layers[0].prefix) if layers else "",
+        "grid": "x".join(map(str, layers[0].grid)) if layers else "",
+        "pooling": pool if isinstance(pool, str) else str(getattr(pool, "pool_type", "")),
+        "parameters": str(sum(each.numel() for each in module.parameters())),
+        "weights": " ".join(weights(library, name)),
+        "rule": rule,
+    }
+
+
+def constructor(library: str, name: str) -> str:
+    """Returns where the function that builds an architecture is, dotted."""
+    if library == "timm":
+        return f"{timm.models.model_entrypoint(name).__module__}.{name}"
+    return f"{torchvision.models.get_model_builder(name).__module__}.{name}"
+
+
+def weights(library: str, name: str) -> Iterator[str]:
+    """Yields the names of an architecture's weights, with top-1 accuracy where it is stated."""
+    for each in library_weights(library, name):
+        accuracy = None
+        if library == "torchvision":
+            entry = torchvision.models.get_model_weights(name)[each]
+            accuracy = entry.meta.get("_metrics", {}).get("ImageNet-1K", {}).get("acc@1")
+        yield each if accuracy is None else f"{each}={accuracy:g}"
+
+
+def derive_all(workers: int, *, write: bool) -> int:
+    """Derives the whole table anew, shows how it differs from the shipped one; 1 if it does."""
+    pairs = names()
+    chunks = [pairs[at::workers] for at in range(workers)]
+    with ThreadPoolExecutor(workers) as pool:
+        found = [row for rows in pool.map(derive_chunk, chunks) for row in rows]
+    order = {pair: at for at, pair in enumerate(pairs)}
+    found.sort(key=lambda row: order[row["library"], row["name"]])
+    runs = read_runs()
+    for row in found:
+        done = runs.get((row["library"], row["name"]))
+        row["verified"] = _yes(done is not None and done.verified)
+    shipped = read_shipped()
+    different = [row for row in found if shipped.get((row["library"], row["name"])) != row]
+    for row in different:
+        old = shipped.get((row["library"], row["name"]), {})
+        changes = [
+            f"{key} {old.get(key)!r} -> {row[key]!r}" for key in row if old.get(key) != row[key]
+        ]
+        print(f"{row['library']}:{row['name']}: {', '.join(changes) if old else 'new'}")
+    gone = shipped.keys() - {(row["library"], row["name"]) for row in found}
+    for library, name in sorted(gone):
+        print(f"{library}:{name}: gone")
+    print(
+        f"{len(found)} architectures, {len(different) + len(gone)} different from what is shipped"
+    )
+    if write:
+        with SHIPPED.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(found)
+    return int(bool(different or gone) and not write)
+
+
+def derive_chunk(chunk: list[tuple[str, str]]) -> list[dict[str, str]]:
+    """Returns the rows of a chunk, derived in a process of its own."""
+    process = subprocess.run(
+        [sys.executable, __file__, "derive-worker"],
+        input="".join(f"{library} {name}\n" for library, name in chunk),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    return [json.loads(line) for line in process.stdout.splitlines()]
+
+
+def read_shipped() -> dict[tuple[str, str], dict[str, str]]:
+    """Returns the rows of the shipped table by library and name."""
+    if not SHIPPED.is_file():
+        return {}
+    with SHIPPED.open(newline="", encoding="utf-8") as file:
+        return {(row["library"], row["name"]): row for row in csv.DictReader(file)}
+
+
+def sweep(pattern: str, workers: int) -> None:
+    """Runs what is not yet recorded, the small ones first, and records each chunk at once."""
+    known = read_runs()
+    waiting = [pair for pair in names() if pair not in known and re.search(pattern, ":".join(pair))]
+    print(f"{len(known)} recorded, {len(waiting)} to run", flush=True)
+    sizes = {pair: int(row["parameters"]) for pair, row in read_shipped().items()}
+    waiting.sort(key=sizes.__getitem__)
+    small = [pair for pair in waiting if sizes[pair] < LARGE]
+    large = [pair for pair in waiting if sizes[pair] >= LARGE]
+    chunks = [small[at : at + CHUNK] for at in range(0, len(small), CHUNK)]
+    with ThreadPoolExecutor(workers) as pool:
+        for rows in pool.map(lambda chunk: run_chunk(chunk, 1), chunks):
+            _record(known, rows)
+    for pair in large:
+        _record(known, run_chunk([pair], workers))
+
+
+def _record(known: dict[tuple[str, str], Run], rows: list[Run]) -> None:
+    known.update({(row.library, row.name): row for row in rows})
+    write_runs(known.values())
+    for row in rows:
+        if not row.verified:
+            print(f"{row.library}:{row.name}: {row.reason or row}", flush=True)
+    done = sum(row.verified for row in known.values())
+    print(f"{len(known)} recorded, {done} verified", flush=True)
+
+
+def main() -> int:
+    """Does what the command line says."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("job", choices=["derive", "run", "derive-worker", "run-worker"])
+    parser.add_argument("--write", action="store_true", help="write what was derived")
+    parser.add_argument("--only", default="", help="a regular expression for library:name")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    if options.job.endswith("worker"):
+        work(derive if options.job.startswith("derive") else run)
+    elif options.job == "run":
+        sweep(options.only, options.workers)
+    else:
+        return derive_all(options.workers, write=options.write)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
