@@ -25,6 +25,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
+    "supported_models",
 ]
 exclude_patterns = ["_build", "examples", "gallery/*.ipynb", "gallery/*.py", "gallery/*.md5"]
 
@@ -54,7 +55,7 @@ nitpick_ignore_regex = [
     ),
 ]
 # Aliases in signatures; the description of the argument says what they stand for.
-nitpick_ignore = [("py:class", name) for name in ("ImageLike", "Models", "State", "Target")]
+nitpick_ignore = [("py:class", name) for name in ("ImageLike", "Layers", "Layout", "Models", "State", "Target")]
 
 sphinx_gallery_conf = {
     "examples_dirs": "examples",

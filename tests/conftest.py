@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +25,103 @@ def data() -> Path:
     if not (folder / "expected.json").is_file():
         pytest.skip(f"no real weights and photos in {folder}: set EFFCAM_TEST_DATA to their folder")
     return folder
+
+
+# where published weights lie: the two caches, and a host, on this machine
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the Hugging Face hub."""
+    import huggingface_hub.constants
+
+    folder = tmp_path / "hub"
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def torch_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The empty folder in which torch.hub keeps checkpoints."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    folder = tmp_path / "torch" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def no_sockets(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What anything tried to connect to or to look up, be it on this machine."""
+    tried: list[Any] = []
+
+    def refuse(*address: Any, **_: Any) -> None:
+        tried.append(address)
+        raise ConnectionError("no socket is to be used")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    return tried
+
+
+class Host:
+    """A web server on this machine: what it serves by path, and what was asked of it.
+
+    Of a repository's revisions it says that they are the commits of ``commits``.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {"/": b"welcome"}
+        self.commits: dict[str, str] = {}
+        self.asked: list[str] = []
+        self.status: int | None = None
+        host = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self) -> None:
+                self.answer(body=False)
+
+            def do_GET(self) -> None:
+                self.answer(body=True)
+
+            def answer(self, *, body: bool) -> None:
+                host.asked.append(f"{self.command} {self.path}")
+                data = host.files.get(self.path)
+                revision = self.path.partition("/resolve/")[2].partition("/")[0]
+                self.send_response(host.status or (404 if data is None else 200))
+                if data is None:
+                    self.send_header("X-Error-Code", "EntryNotFound")
+                self.send_header("X-Repo-Commit", host.commits.get(revision, COMMIT))
+                self.send_header("ETag", f'"{hashlib.sha256(data or b"").hexdigest()}"')
+                self.send_header("Content-Length", str(len(data or b"")))
+                self.end_headers()
+                if body:
+                    self.wfile.write(data or b"")
+
+            def log_message(self, *_: object) -> None:
+                """Says nothing on stderr."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    running = Host()
+    thread = threading.Thread(target=running.server.serve_forever, args=(0.01,))
+    thread.start()
+    yield running
+    running.server.shutdown()
+    thread.join()
+    running.server.server_close()
+
+
+@pytest.fixture
+def hub(host: Host, hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """The host, in the place of the Hugging Face hub."""
+    from effcam import weights
+
+    assert not hub_cache.exists()
+    monkeypatch.setattr(weights, "_hub_address", lambda: host.address)
+    return host

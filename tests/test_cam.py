@@ -14,15 +14,16 @@ from torch.nn import functional
 from effcam import Preprocess, load_model
 from effcam.borrow import untouched
 from effcam.cam import (
-    ACTIVATION_METHODS,
-    GRADIENT_METHODS,
     METHODS,
+    PERTURBATION_METHODS,
     PERTURBED_AT_ONCE,
+    HeadCAM,
     check_methods,
     compute_cams,
     compute_probabilities,
 )
 from effcam.errors import ArgumentError, LayerError, ModelError
+from effcam.methods import ACTIVATION_METHODS, GRADIENT_METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -437,3 +438,152 @@ def test_replaced_buffers_and_caches_are_put_back() -> None:
     assert module.runs is runs
     assert runs.item() == 0
     assert module.cache is None
+
+
+class Relaid(nn.Module):
+    """Hands maps on in another layout, and takes its own output back to NCHW for the head."""
+
+    def __init__(self, layout: str) -> None:
+        super().__init__()
+        plain = Linear()
+        self.features, self.fc = plain.features, plain.fc
+        self.relay = nn.Identity() if layout == "NCHW" else Relay(layout)
+
+    def forward(self, images: Tensor) -> Tensor:
+        laid = self.relay(self.features(images))
+        if self.relay.__class__ is nn.Identity:
+            pooled = laid.mean((2, 3))
+        else:
+            pooled = laid[:, 2:].mean(1) if laid.ndim == 3 else laid.mean((1, 2))
+        scores: Tensor = self.fc(pooled)
+        return scores
+
+
+class Relay(nn.Module):
+    def __init__(self, layout: str) -> None:
+        super().__init__()
+        self.layout = layout
+        self.num_prefix_tokens = 2
+
+    def forward(self, maps: Tensor) -> Tensor:
+        last = maps.permute(0, 2, 3, 1).contiguous()
+        if self.layout == "NHWC":
+            return last
+        cells = last.flatten(1, 2)
+        return torch.cat([7 * cells[:, :2], cells], dim=1)
+
+
+@pytest.mark.parametrize("layout", ["NHWC", "tokens"])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_layout_makes_no_difference(layout: str, method: str) -> None:
+    plain, relaid = Relaid("NCHW").eval(), Relaid(layout).eval()
+    relaid.load_state_dict(plain.state_dict())
+    first, second = model_of(plain), model_of(relaid)
+    assert (first.layer.layout, second.layer.layout) == ("NCHW", layout)
+    expected = compute_cams(first, images(), [method], [0, 1, 2])
+    found = compute_cams(second, images(), [method], [0, 1, 2])
+    assert_close(found.maps[method], expected.maps[method])
+    assert_close(found.probabilities, expected.probabilities)
+
+
+def test_oblong_tokens_are_put_back_row_by_row() -> None:
+    plain, relaid = Relaid("NCHW").eval(), Relaid("tokens").eval()
+    relaid.load_state_dict(plain.state_dict())
+    oblong = Preprocess(size=(32, 48))
+    batch = torch.randn(2, 3, 32, 48)
+    expected = compute_cams(load_model(plain, preprocess=oblong), batch, ["gradcam"], [0, 1])
+    found = compute_cams(load_model(relaid, preprocess=oblong), batch, ["gradcam"], [0, 1])
+    assert found.maps["gradcam"].shape == (2, 8, 12)
+    assert_close(found.maps["gradcam"], expected.maps["gradcam"])
+
+
+class Branches(nn.Module):
+    """Two bodies of different resolution, whose class scores are added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = Linear(), Linear()
+        self.coarse.features.append(nn.AvgPool2d(2))
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.fine(images) + self.coarse(images)
+        return scores
+
+
+@pytest.mark.parametrize("method", ["gradcam", "hirescam", "eigencam", "ablationcam"])
+def test_maps_of_several_layers_are_added_as_densities(method: str) -> None:
+    module = Branches().eval()
+    names = ["fine.features", "coarse.features"]
+    both = load_model(module, preprocess=PREPROCESS, target_layer=names)
+    assert both.target_layer == "fine.features + coarse.features"
+    assert both.layer.name == "fine.features"
+    alone = []
+    for name in names:
+        cam = HeadCAM(load_model(module, preprocess=PREPROCESS, target_layer=name))
+        try:
+            with torch.enable_grad(), untouched(module):
+                module.eval()
+                values = cam.scores(images()).values
+                gradients = cam.gradients(values, torch.tensor([0, 1, 2]))
+                (features,) = cam.maps(cam.leaves)
+            alone.append(RAW[method](cam, features, gradients[0]))
+        finally:
+            cam.release()
+    fine, coarse = alone
+    spread = functional.interpolate(coarse[:, None], size=(8, 8), mode="bilinear")[:, 0]
+    expected = (fine + spread * (16 / 64)).clamp(min=0)
+    found = compute_cams(both, images(), [method], [0, 1, 2])
+    assert_close(found.maps[method], expected.detach().numpy())
+
+
+RAW: dict[str, Callable[[HeadCAM, Tensor, Tensor], Tensor]] = {
+    "gradcam": lambda _, features, gradients: GRADIENT_METHODS["gradcam"](features, gradients),
+    "hirescam": lambda _, features, gradients: GRADIENT_METHODS["hirescam"](features, gradients),
+    "eigencam": lambda _, features, gradients: ACTIVATION_METHODS["eigencam"](features, gradients),
+    "ablationcam": lambda cam, features, _: PERTURBATION_METHODS["ablationcam"](
+        cam, 0, images(), features.detach(), torch.tensor([0, 1, 2])
+    ),
+}
+
+
+class FirstToken(nn.Module):
+    """A class token that no graph tells of: the head takes it by an index made at run time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = Relaid("tokens").features
+        self.relay = Relay("tokens")
+        self.fc = nn.Linear(12, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.relay(self.features(images))
+        chosen = torch.tensor([1], device=tokens.device)
+        scores: Tensor = self.fc(tokens.index_select(1, chosen)[:, 0])
+        return scores
+
+
+def test_a_layer_of_which_prefix_tokens_alone_count_is_refused() -> None:
+    model = load_model(FirstToken(), preprocess=PREPROCESS, target_layer="relay")
+    with pytest.raises(LayerError, match=r"'relay' by way of its prefix tokens alone.*8 x 8 cells"):
+        compute_cams(model, images(), ["gradcam"])
+
+
+class OneCell(Linear):
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.fc(self.features(images)[:, :, 3, 4])
+        return scores
+
+
+def test_a_layer_of_which_one_cell_alone_counts_is_refused() -> None:
+    with pytest.raises(LayerError, match=r"'features' by way of one cell alone.*layers\(\) lists"):
+        compute_cams(model_of(OneCell()), images(), ["gradcam"])
+
+
+class Dead(Linear):
+    def forward(self, images: Tensor) -> Tensor:
+        return functional.relu(super().forward(images) - 1e6)
+
+
+def test_a_score_without_gradient_is_flat_and_no_fault_of_the_layer() -> None:
+    cams = compute_cams(model_of(Dead()), images(), ["gradcam"])
+    assert cams.states["gradcam"] == ["flat"] * 3

@@ -168,10 +168,11 @@ def test_a_closed_pipe_is_no_error() -> None:
     # A list of names that comes without the libraries that have them.
     code = """
         import sys, types
-        sys.modules["effcam.zoo"] = zoo = types.ModuleType("effcam.zoo")
-        zoo.list_models = lambda *_, **__: [str(number) for number in range(int(sys.argv[1]))]
+        sys.modules["effcam.listing"] = listing = types.ModuleType("effcam.listing")
+        listing.list_models = lambda *_, **__: [str(number) for number in range(int(sys.argv[1]))]
+        listing.RIGHT = listing.describe_all = ()
         from effcam.cli import main
-        sys.exit(main(["models"]))
+        sys.exit(main(["models", "--names"]))
     """
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     for count in (1, 100_000):  # written at the end, and in the middle
@@ -536,7 +537,7 @@ def test_warnings_of_libraries_are_shown_on_demand(
         (["photos", "--checkpoint", "test_resnet=a.pt"], 1, r"checkpoint 'a\.pt' does not exist"),
         (["photos", "--checkpoint", "test_resnet=bad.png"], 1, r"checkpoint 'bad\.png' "),
         (["photos", "--checkpoint", "test_resnet=a", "--checkpoint", "test_resnet=b"], 2,
-         "'test_resnet' has two checkpoints: a and b"),
+         "'test_resnet' has --checkpoint twice: a and b"),
         (["photos", "-m", "a=vgg11", "-m", "b=vgg11", "--option", "vgg11:x=1"], 2,
          "'vgg11' is the model of several labels, a, b: name one"),
         (["photos", "--option", "test_resnet=5"], 2, "not of the form --option NAME:KEY=VALUE"),
@@ -627,20 +628,21 @@ def test_an_interrupt_says_so(run: Callable[..., Done], asked: dict[str, Any]) -
 # models
 
 
-def test_models_are_listed_one_a_line(run: Callable[..., Done]) -> None:
-    done = run("models", "alexnet*")
+def test_names_are_listed_one_a_line(run: Callable[..., Done]) -> None:
+    done = run("models", "alexnet*", "--names")
     assert (done.code, done.out, done.err) == (0, "alexnet\n", "")
-    assert run("models", "resnet1[08]", "--source", "timm").out == "resnet18\n"
-    lines = run("models").out.splitlines()
+    assert run("models", "resnet1[08]", "--source", "timm", "--names").out == "resnet18\n"
+    lines = run("models", "--names").out.splitlines()
     assert lines == list(effcam.list_models())
     assert len(lines) > 1000
 
 
 def test_models_are_filtered(run: Callable[..., Done]) -> None:
     assert run("models", "alexnet", "--source", "timm").code == 1
-    assert run("models", "alexnet*", "--pretrained").out == "alexnet.IMAGENET1K_V1\n"
-    assert "alexnet" not in run("models", "--no-pretrained").out.splitlines()
-    assert run("models", "resnet50", "--source", "torchvision").out == "torchvision:resnet50\n"
+    assert run("models", "alexnet*", "--pretrained", "--names").out == "alexnet.IMAGENET1K_V1\n"
+    assert "alexnet" not in run("models", "--no-pretrained", "--names").out.splitlines()
+    only = run("models", "resnet50", "--source", "torchvision", "--names")
+    assert only.out == "torchvision:resnet50\n"
 
 
 @pytest.mark.parametrize(

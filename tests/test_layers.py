@@ -138,7 +138,7 @@ def test_a_module_that_reads_numbers_is_traced_for_real() -> None:
 
 
 class Tokens(nn.Module):
-    """The shape of a transformer: patches become a row of tokens, with one put before them."""
+    """The shape of a transformer: patches become a row of tokens, with some put before them."""
 
     def __init__(self, prefix: int = 1, *, channels_last: bool = False) -> None:
         super().__init__()
@@ -156,6 +156,211 @@ class Tokens(nn.Module):
             tokens = self.norm(torch.cat([row[:, : self.prefix], row], dim=1))
         scores: Tensor = self.head(tokens.mean(1))
         return scores
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 96), (96, 40)])
+@pytest.mark.parametrize("prefix", [0, 1, 2, 5, 9])
+def test_tokens_are_told_from_what_stands_before_them(size: tuple[int, int], prefix: int) -> None:
+    layer = target_of(Tokens(prefix), size)
+    assert (layer.name, layer.layout, layer.prefix) == ("norm", "tokens", prefix)
+    assert layer.grid == (size[0] // 8, size[1] // 8)
+    assert layer.reason == "features entering the head"
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 96)])
+def test_channels_may_come_last(size: tuple[int, int]) -> None:
+    layer = target_of(Tokens(channels_last=True), size)
+    assert (layer.name, layer.layout, layer.channels) == ("norm", "NHWC", 12)
+    assert layer.grid == (size[0] // 8, size[1] // 8)
+
+
+def test_a_module_says_itself_how_many_tokens_stand_before() -> None:
+    module = Tokens(8)
+    module.num_prefix_tokens = 8  # type: ignore[assignment]  # a number, and no tensor
+    assert target_of(module).prefix == 8
+
+
+class Attention(nn.Module):
+    """Every token is a mean of all, weighted by likeness."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(12, 36)
+        self.proj = nn.Linear(12, 12)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        query, key, value = self.qkv(tokens).chunk(3, dim=2)
+        mixed = functional.scaled_dot_product_attention(query, key, value)
+        output: Tensor = self.proj(mixed)
+        return output
+
+
+class Block(nn.Module):
+    """One block of a transformer, its norms before what they feed or after it."""
+
+    def __init__(self, *, after: bool = False) -> None:
+        super().__init__()
+        self.norm1, self.attn = nn.LayerNorm(12), Attention()
+        self.norm2, self.mlp = nn.LayerNorm(12), nn.Linear(12, 12)
+        self.after = after
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        if self.after:
+            tokens = tokens + self.norm1(self.attn(tokens))
+            return tokens + self.norm2(self.mlp(tokens))  # type: ignore[no-any-return]
+        tokens = tokens + self.attn(self.norm1(tokens))
+        return tokens + self.mlp(self.norm2(tokens))  # type: ignore[no-any-return]
+
+
+class Transformer(nn.Module):
+    """Two blocks, and a head that reads what it is told to."""
+
+    def __init__(self, reads: str = "class", *, after: bool = False) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 12, 8, stride=8)
+        self.first = nn.Parameter(torch.randn(1, 1, 12))
+        self.blocks = nn.Sequential(Block(after=after), Block(after=after))
+        self.norm = nn.LayerNorm(12)
+        self.head = nn.Linear(24 if reads == "both" else 12, 5)
+        self.reads = reads
+
+    def forward(self, images: Tensor) -> Tensor:
+        row = self.patches(images).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.first.expand(len(row), -1, -1), row], dim=1)
+        tokens = self.norm(self.blocks(tokens))
+        first, cells = tokens[:, 0], tokens[:, 1:].mean(1)
+        pooled = {
+            "class": first,
+            "slice": tokens[:, :1].mean(1),
+            "cells": cells,
+            "both": torch.cat([first, cells], dim=1),
+            "all": tokens.mean(1),
+        }
+        scores: Tensor = self.head(pooled[self.reads])
+        return scores
+
+
+@pytest.mark.parametrize("reads", ["class", "slice"])
+def test_where_a_class_token_is_read_the_layer_is_what_it_reads_last(reads: str) -> None:
+    layer = target_of(Transformer(reads))
+    assert (layer.name, layer.prefix, layer.grid) == ("blocks.1.norm1", 1, (8, 8))
+    assert layer.reason == "features that the class token reads last"
+    assert target_of(Wrapper(Transformer(reads))).name == "net.blocks.1.norm1"
+
+
+def test_what_it_reads_last_may_be_the_block_before() -> None:
+    assert target_of(Transformer(after=True)).name == "blocks.0"
+
+
+@pytest.mark.parametrize("reads", ["cells", "both", "all"])
+def test_where_cells_are_read_too_the_layer_is_the_last(reads: str) -> None:
+    assert target_of(Transformer(reads)).name == "norm"
+
+
+@pytest.mark.parametrize(("pool", "name"), [("avg", "norm"), ("token", "blocks.1.norm1")])
+def test_what_timm_says_of_its_pooling_is_believed(pool: str, name: str) -> None:
+    module = Transformer("class")
+    module.global_pool = pool  # type: ignore[assignment]  # a word, and no tensor
+    assert target_of(module).name == name
+
+
+@pytest.mark.parametrize("name", ["norm", "blocks", "blocks.1", "blocks.1.attn", "blocks.1.mlp"])
+def test_layers_that_the_class_token_does_not_read_are_refused(name: str) -> None:
+    record = trace(Transformer(), SIZE)
+    with pytest.raises(LayerError) as caught:
+        check_target_layer(record, name)
+    assert str(caught.value) == (
+        f"from layer '{name}' on no more than the class token goes to the head, so its 64 cells "
+        "have no gradient. The nearest layers that give maps are blocks.0.mlp (12 channels, 8 x "
+        "8), blocks.0 (12 channels, 8 x 8), blocks.1.norm1 (12 channels, 8 x 8)."
+    )
+
+
+@pytest.mark.parametrize("name", ["patches", "blocks.0", "blocks.1.norm1"])
+def test_layers_that_it_reads_may_be_chosen(name: str) -> None:
+    assert check_target_layer(trace(Transformer(), SIZE), name).name == name
+
+
+def test_usable_layers_end_with_the_target() -> None:
+    names = [layer.name for layer in usable_layers(trace(Transformer(), SIZE))]
+    assert names == [
+        "patches",
+        "blocks.0.norm1",
+        "blocks.0.attn.qkv",
+        "blocks.0.attn.proj",
+        "blocks.0.attn",
+        "blocks.0.norm2",
+        "blocks.0.mlp",
+        "blocks.0",
+        "blocks.1.norm1",
+    ]
+    cells = [layer.name for layer in usable_layers(trace(Transformer("cells"), SIZE))]
+    assert cells[-3:] == ["blocks.1", "blocks", "norm"]
+
+
+class Aside(Pooled):
+    """Makes a map that the scores do not depend on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.aside, self.dropout = convolution(16, 4), nn.Dropout()
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.dropout(self.features(images))
+        self.aside(features)
+        scores: Tensor = self.fc(features.mean((2, 3)))
+        return scores
+
+
+def test_usable_layers_are_those_that_the_scores_depend_on() -> None:
+    usable = usable_layers(trace(Aside(), SIZE))
+    assert [layer.name for layer in usable] == [
+        "features.0",
+        "features.1",
+        "features.2",
+        "features",
+    ]
+    assert {layer.reason for layer in usable} == {""}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("crossvit_tiny_240", {"blocks.2.blocks.0": (20, 20), "blocks.2.blocks.1": (14, 14)}),
+        (
+            "coat_tiny",
+            {
+                "parallel_blocks.5.norm12": (28, 28),
+                "parallel_blocks.5.norm13": (14, 14),
+                "parallel_blocks.5.norm14": (7, 7),
+            },
+        ),
+        (
+            "vit_small_patch16_18x2_224",
+            {"blocks.17.attns.0.norm": (14, 14), "blocks.17.attns.1.norm": (14, 14)},
+        ),
+    ],
+)
+def test_maps_side_by_side_are_all_looked_at(
+    name: str, expected: dict[str, tuple[int, int]]
+) -> None:
+    import timm
+
+    with torch.device("meta"):
+        module = timm.create_model(name)
+    size = module.pretrained_cfg["input_size"][1:]
+    layers = find_target_layers(trace(module, size))
+    assert {layer.name: layer.grid for layer in layers} == expected
+    assert {layer.reason for layer in layers} == {
+        "features that the class token reads last, side by side"
+    }
+
+
+def test_a_layer_is_a_line_of_text() -> None:
+    assert str(target_of(Transformer())) == (
+        "blocks.1.norm1  tokens  12 x 8 x 8 after 1 prefix tokens"
+        "  <- features that the class token reads last"
+    )
 
 
 def test_a_module_without_maps_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -114,8 +115,7 @@ def reference(
     """Returns what grad-cam's own class gives for a copy of the module, differentiated in full."""
     module = copy.deepcopy(model.module).requires_grad_(True)
     layer = module.get_submodule(model.target_layer)
-    # Without a copy it would read activations that DenseNet's in-place ReLU has overwritten.
-    cam = method(module, [layer], reshape_transform=torch.clone, **options)
+    cam = method(module, [layer], reshape_transform=partial(reshape, model), **options)
     try:
         maps: NDArray[np.float32] = cam(
             images, [ClassifierOutputTarget(target) for target in targets]
@@ -123,6 +123,16 @@ def reference(
         return maps
     finally:
         cam.activations_and_grads.release()
+
+
+def reshape(model: Model, output: Tensor) -> Tensor:
+    """Returns a layer's output as NCHW, as grad-cam's users write it for transformers."""
+    if model.layer.layout == "tokens":
+        height, width = model.layer.grid
+        cells = output[:, model.layer.prefix :].reshape(len(output), height, width, -1)
+        return cells.transpose(2, 3).transpose(1, 2).clone()
+    # Without a copy it would read activations that DenseNet's in-place ReLU has overwritten.
+    return output.clone()
 
 
 @pytest.mark.parametrize(("name", "size"), FAMILIES, ids=[name for name, _ in FAMILIES])
@@ -153,14 +163,19 @@ CLASSES = {
 class ZeroAblation(AblationLayer):  # type: ignore[misc]  # grad-cam is untyped
     """Sets the ablated channel to zero, as the paper does, whatever the other values are."""
 
+    def set_next_batch(
+        self, input_batch_index: int, activations: Tensor, num_channels_to_ablate: int
+    ) -> None:
+        self.activations = activations[[input_batch_index] * num_channels_to_ablate]
+
     def __call__(self, _: Tensor) -> Tensor:
         output: Tensor = self.activations
         for row in range(len(output)):
-            output[row, self.indices[row]] = 0
+            output[row].movedim(0 if output.ndim == 4 else -1, 0)[self.indices[row]] = 0
         return output
 
 
-@pytest.mark.parametrize("name", ["timm:test_resnet", "timm:test_efficientnet"])
+@pytest.mark.parametrize("name", ["timm:test_resnet", "timm:test_efficientnet", "timm:test_vit"])
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_is_grad_cams(name: str, method: str) -> None:
     size = 64

@@ -11,9 +11,9 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import huggingface_hub.constants
 import pytest
@@ -28,100 +28,12 @@ from effcam.errors import ModelError, WeightsError
 from effcam.weights import PublishedWeights, require
 from effcam.zoo import build, find_architecture
 
+if TYPE_CHECKING:
+    from tests.conftest import Host
+
 TINY = "test_resnet.r160_in1k"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WAYS_ON = ("Go online once", "--checkpoint NAME=FILE", "--weights none")
-
-
-# the two caches, and a host, on this machine
-
-
-@pytest.fixture
-def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of the Hugging Face hub."""
-    folder = tmp_path / "hub"
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder))
-    return folder
-
-
-@pytest.fixture
-def torch_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The empty folder in which torch.hub keeps checkpoints."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    folder = tmp_path / "torch" / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    return folder
-
-
-@pytest.fixture
-def no_sockets(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What anything tried to connect to or to look up, be it on this machine."""
-    tried: list[Any] = []
-
-    def refuse(*address: Any, **_: Any) -> None:
-        tried.append(address)
-        raise ConnectionError("no socket is to be used")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    return tried
-
-
-class Host:
-    """A web server on this machine: what it serves by path, and what was asked of it."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {"/": b"welcome"}
-        self.asked: list[str] = []
-        self.status: int | None = None
-        host = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_HEAD(self) -> None:
-                self.answer(body=False)
-
-            def do_GET(self) -> None:
-                self.answer(body=True)
-
-            def answer(self, *, body: bool) -> None:
-                host.asked.append(f"{self.command} {self.path}")
-                data = host.files.get(self.path)
-                self.send_response(host.status or (404 if data is None else 200))
-                if data is None:
-                    self.send_header("X-Error-Code", "EntryNotFound")
-                self.send_header("X-Repo-Commit", COMMIT)
-                self.send_header("ETag", f'"{hashlib.sha256(data or b"").hexdigest()}"')
-                self.send_header("Content-Length", str(len(data or b"")))
-                self.end_headers()
-                if body:
-                    self.wfile.write(data or b"")
-
-            def log_message(self, *_: object) -> None:
-                """Says nothing on stderr."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.server.server_port}"
-
-
-@pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    running = Host()
-    thread = threading.Thread(target=running.server.serve_forever, args=(0.01,))
-    thread.start()
-    yield running
-    running.server.shutdown()
-    thread.join()
-    running.server.server_close()
-
-
-@pytest.fixture
-def hub(host: Host, hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
-    """The host, in the place of the Hugging Face hub."""
-    assert not hub_cache.exists()
-    monkeypatch.setattr(weights, "_hub_address", lambda: host.address)
-    return host
 
 
 def on_hub(name: str = TINY) -> PublishedWeights:
@@ -486,6 +398,33 @@ def test_only_what_a_silent_host_has_is_missed(hub: Host) -> None:
     assert hub.asked == ["HEAD /"]
 
 
+def test_other_files_than_weights_say_what_they_are_and_what_to_do(
+    hub: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = replace(on_hub(), kind="configuration files", ways_on="Look into a folder.")
+    with pytest.raises(
+        WeightsError, match=rf"^the configuration files of timm:{TINY} .*\. Look into a folder\.$"
+    ):
+        wanted.fetch()
+    asked = len(hub.asked)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(
+        WeightsError, match=r"^these configuration files are not on .*\. Look into a folder\.$"
+    ):
+        require([wanted])
+    assert len(hub.asked) == asked
+
+
+@pytest.mark.parametrize("name", ["timm/resnet50.a1_in1k", "resnet50"])
+def test_names_of_repositories(name: str) -> None:
+    assert weights.is_repository(name)
+
+
+@pytest.mark.parametrize("name", ["", "a/b/c", "../x", "a b", "timm/"])
+def test_what_is_no_name_of_a_repository(name: str) -> None:
+    assert not weights.is_repository(name)
+
+
 def test_a_build_without_network_gives_the_same_message(hub_cache: Path) -> None:
     with pytest.raises(WeightsError, match=rf"timm:{TINY} \(https://huggingface\.co/timm/{TINY}"):
         build(find_architecture(TINY), pretrained=True, options={})
@@ -589,17 +528,29 @@ class Payload:
 
 
 @pytest.mark.parametrize("forced", [None, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"])
+@pytest.mark.parametrize("name", [TINY, "torchvision:squeezenet1_1"])
 def test_published_files_cannot_run_code_either(
-    torch_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forced: str | None
+    hub_cache: Path,
+    torch_cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    forced: str | None,
 ) -> None:
     mark = tmp_path / "ran"
-    published = zoo.published_weights(find_architecture("torchvision:squeezenet1_1"))
-    assert published is not None
-    torch.save(Payload(mark), torch_cache / Path(published.url).name)
+    architecture = find_architecture(name)
+    if architecture.library == "timm":
+        put_on_hub_cache(
+            hub_cache, name, lambda path: torch.save(Payload(mark), path), "pytorch_model.bin"
+        )
+    else:
+        published = zoo.published_weights(architecture)
+        assert published is not None
+        torch.save(Payload(mark), torch_cache / Path(published.url).name)
     if forced:
         monkeypatch.setenv(forced, "1")
-    with pytest.raises(WeightsError, match="squeezenet1_1"):
-        build(find_architecture("torchvision:squeezenet1_1"), pretrained=True, options={})
+    with pytest.raises(WeightsError, match=architecture.name):
+        build(architecture, pretrained=True, options={})
     assert not mark.exists()
     assert os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD") is None
     assert forced is None or os.environ[forced] == "1"

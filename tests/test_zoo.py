@@ -14,9 +14,10 @@ from torchvision.models import get_model_weights
 
 from effcam import zoo
 from effcam.errors import ArgumentError, ModelError, UnknownModelError
+from effcam.listing import list_models
 from effcam.preprocess import Preprocess
 from effcam.registry import DEFAULT_MODELS, ModelSpec, register_model
-from effcam.zoo import Architecture, build, find_architecture, list_models
+from effcam.zoo import Architecture, build, find_architecture
 
 TINY = "test_resnet.r160_in1k"
 

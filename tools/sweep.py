@@ -22,6 +22,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -48,9 +49,9 @@ ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "docs" / "sweep.csv"
 SHIPPED = ROOT / "src" / "effcam" / TABLE
 
-CHUNK = 24
+CHUNK = 48
 LARGE = 700e6
-HEAVY = 8e9
+HEAVY = 4e9
 EQUAL = 1e-4
 CLASSES = (1, 5)
 
@@ -153,11 +154,9 @@ def build(library: str, name: str, *, meta: bool, **options: object) -> nn.Modul
     """Returns the architecture with random weights, or without any."""
     architecture = Architecture(library, name, "")
     if meta:
-        try:
-            with torch.device("meta"):
-                return zoo.build(architecture, pretrained=False, options=options)
-        except effcam.EffcamError:
-            pass  # torchvision's RegNets read numbers while they are built
+        # torchvision's RegNets read numbers while they are built.
+        with suppress(effcam.EffcamError), torch.device("meta"):
+            return zoo.build(architecture, pretrained=False, options=options)
     fast = Fast()
     with fast:
         module = zoo.build(architecture, pretrained=False, options=options)
@@ -169,6 +168,12 @@ def build(library: str, name: str, *, meta: bool, **options: object) -> nn.Modul
 def own_size(library: str, name: str) -> tuple[int, int]:
     """Returns the input size that an architecture's weights are published for, in px."""
     return zoo.published_preprocess(zoo.find_architecture(f"{library}:{name}")).size
+
+
+def own_options(library: str, name: str) -> dict[str, object]:
+    """Returns what builds an architecture for its own size, where it does not by itself."""
+    option = zoo.size_option(Architecture(library, name, ""))
+    return {option: own_size(library, name)[0]} if option == "image_size" else {}
 
 
 def run(library: str, name: str) -> dict[str, object]:
@@ -185,7 +190,8 @@ def run(library: str, name: str) -> dict[str, object]:
 
 def _run(row: Run) -> None:
     own = own_size(row.library, row.name)
-    sketch = build(row.library, row.name, meta=True).eval()
+    options = own_options(row.library, row.name)
+    sketch = build(row.library, row.name, meta=True, **options).eval()
     counter = FlopCounterMode(display=False)
     with counter:
         record = trace(sketch, own)
@@ -195,13 +201,12 @@ def _run(row: Run) -> None:
     row.layout = layers[0].layout
     row.grid = " + ".join("x".join(map(str, layer.grid)) for layer in layers)
     operations = counter.get_total_flops() / 2 / 2
-    size, options = own, {}
+    size = own
     if operations > HEAVY:
-        size, options = smaller(row, sketch, layers, own)
+        size, options, layers = smaller(row, sketch, layers, own)
     row.size = "x".join(map(str, size))
     del sketch, record
     module = build(row.library, row.name, meta=False, **options)
-    layers = find_target_layers(trace(module, size))
     generator = torch.Generator().manual_seed(1)
     coarse = torch.randn(1, 3, 8, 8, generator=generator)
     images = nn.functional.interpolate(coarse, size=size, mode="bilinear")
@@ -222,36 +227,31 @@ def _run(row: Run) -> None:
 
 def smaller(
     row: Run, sketch: nn.Module, layers: tuple[TargetLayer, ...], own: tuple[int, int]
-) -> tuple[tuple[int, int], dict[str, object]]:
+) -> tuple[tuple[int, int], dict[str, object], tuple[TargetLayer, ...]]:
     """Returns a smaller input size at which the same layers are found, with the options for it."""
     strides = [own[at] // layers[0].grid[at] for at in (0, 1)]
     step = 32 if max(strides) <= 32 and 32 % max(strides) == 0 else max(strides)
-    fixed = zoo.has_fixed_size(Architecture(row.library, row.name, ""))
+    option = zoo.size_option(Architecture(row.library, row.name, ""))
     for share in (0.25, 0.34, 0.5, 0.67):
         size = tuple(max(round(each * share / step), 3) * step for each in own)
         if size[0] >= own[0]:
             break
-        options: dict[str, object] = {"img_size": size} if fixed else {}
-        try:
-            module = build(row.library, row.name, meta=True, **options) if fixed else sketch
+        options: dict[str, object] = {option: size if option == "img_size" else size[0]}
+        options = options if option else {}
+        with suppress(Exception):  # not every size goes with every architecture
+            module = build(row.library, row.name, meta=True, **options) if option else sketch
             found = find_target_layers(trace(module.eval(), size))
-        except Exception:  # noqa: BLE001  # not every size goes with every architecture
-            continue
-        if [layer.name for layer in found] == [layer.name for layer in layers]:
-            return size, options
-    return own, {}
+            if [layer.name for layer in found] == [layer.name for layer in layers]:
+                return size, options, found
+    return own, own_options(row.library, row.name), layers
 
 
 def own_maps(
     module: nn.Module, layers: tuple[TargetLayer, ...], images: Tensor
 ) -> tuple[list[Tensor], int]:
     """Returns effcam's maps before the ReLU, (1, h, w) a layer, and how many cells count."""
-    model = effcam.load_model(
-        module,
-        target_layer=[layer.name for layer in layers],
-        preprocess=effcam.Preprocess(size=tuple(images.shape[2:])),
-    )
-    cam = HeadCAM(model)
+    preprocess = effcam.Preprocess(size=tuple(images.shape[2:]))
+    cam = HeadCAM(effcam.Model("", module, layers, preprocess, (), (), "random"))
     try:
         with torch.enable_grad():
             values = cam.scores(images).values
@@ -375,7 +375,7 @@ def run_chunk(chunk: list[tuple[str, str]], threads: int) -> list[Run]:
 def derive(library: str, name: str) -> dict[str, str]:
     """Returns what is known of one architecture: a row of ``architectures.csv``."""
     size = own_size(library, name)
-    module = build(library, name, meta=True).eval()
+    module = build(library, name, meta=True, **own_options(library, name)).eval()
     record = trace(module, size)
     try:
         layers = find_target_layers(record)

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from effcam.api import compare
     from effcam.errors import EffcamError
     from effcam.explanation import Explanation
+    from effcam.listing import list_models
     from effcam.model import Model, load_model
     from effcam.preprocess import Box, Preprocess
     from effcam.registry import DEFAULT_MODELS, ModelSpec, register_model
     from effcam.result import Comparison
-    from effcam.zoo import list_models
 
 __version__ = "0.1.0.dev0"
 
@@ -53,7 +53,7 @@ _HOMES = {
     "ModelSpec": "registry",
     "Preprocess": "preprocess",
     "compare": "api",
-    "list_models": "zoo",
+    "list_models": "listing",
     "load_model": "model",
     "register_model": "registry",
 }

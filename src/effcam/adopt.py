@@ -100,21 +100,36 @@ def _layer_name(module: nn.Module, layer: object) -> str:
 
 
 def own_size(module: nn.Module) -> tuple[int, int] | None:
-    """Returns the input size that a Hugging Face model's config states, (height, width) in px."""
-    stated = getattr(getattr(module, "config", None), "image_size", None)
-    values = [stated, stated] if isinstance(stated, int) else stated
-    if isinstance(values, list | tuple) and len(values) == 2:
-        height, width = values
-        if isinstance(height, int) and isinstance(width, int):
-            return height, width
-    return None
+    """Returns the input size that a Hugging Face model's config states, (height, width) in px.
+
+    The model may lie in a module that trains it, as Lightning's do.
+    """
+    return next(filter(None, map(_stated_size, module.modules())), None)
 
 
 def own_labels(module: nn.Module) -> tuple[str, ...] | None:
     """Returns the classes' names that a module carries with it, ``None`` if it has none.
 
-    timm's modules have them in their ``pretrained_cfg``, Hugging Face's in their ``config``.
+    timm's modules have them in their ``pretrained_cfg``, Hugging Face's in their ``config``; the
+    model may lie in a module that trains it.
     """
+    return next(filter(None, map(_stated_labels, module.modules())), None)
+
+
+def _stated_size(module: nn.Module) -> tuple[int, int] | None:
+    config = getattr(module, "config", None)
+    # Models of pictures and texts keep a config for each.
+    for each in (config, getattr(config, "vision_config", None)):
+        stated = getattr(each, "image_size", None)
+        values = [stated, stated] if isinstance(stated, int) else stated
+        if isinstance(values, list | tuple) and len(values) == 2:
+            height, width = values
+            if isinstance(height, int) and isinstance(width, int):
+                return height, width
+    return None
+
+
+def _stated_labels(module: nn.Module) -> tuple[str, ...] | None:
     config = getattr(module, "pretrained_cfg", None)
     if isinstance(config, Mapping) and config.get("label_names"):
         return read_labels(config["label_names"])

@@ -6,6 +6,7 @@ asked where another version is installed than the one that was derived from.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, TypeAlias
@@ -15,18 +16,24 @@ from effcam.catalogue import entries, is_current
 Library: TypeAlias = Literal["timm", "torchvision"]
 LIBRARIES: tuple[Library, ...] = ("timm", "torchvision")
 
+HUB, FOLDER = "hf-hub", "local-dir"
+Source: TypeAlias = Literal["timm", "torchvision", "hf-hub", "local-dir"]
+# timm's older spelling goes on to work, as it does there.
+STORES: dict[str, Source] = {HUB: "hf-hub", "hf_hub": "hf-hub", FOLDER: "local-dir"}
+
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
     """One architecture of a library and, where it has any, one set of its published weights.
 
     Attributes:
-        library: Who builds it.
-        name: Its name there, without weights.
+        library: Who builds it; ``"hf-hub"`` or ``"local-dir"`` for a timm model that is stored
+            with its configuration.
+        name: Its name there, without weights; the repository or the folder of a stored one.
         weights: timm's pretrained tag or torchvision's weights entry; empty where there is none.
     """
 
-    library: Library
+    library: Source
     name: str
     weights: str
 
@@ -59,11 +66,18 @@ def architecture_names(library: Library) -> tuple[str, ...]:
     return tuple(torchvision.models.list_models(module=torchvision.models))
 
 
+def has_architecture(library: Library, name: str) -> bool:
+    """Tells whether a library has an architecture, be it one that somebody added to timm."""
+    if name in architecture_names(library):
+        return True
+    timm = sys.modules.get("timm") if library == "timm" else None
+    return timm is not None and bool(timm.is_model(name))
+
+
 def weights_names(library: Library, name: str) -> list[str]:
     """Returns the names of an architecture's published weights, the default first."""
-    if is_current(library):
-        return list(entries()[library, name].weights)
-    return library_weights(library, name)
+    entry = entries().get((library, name)) if is_current(library) else None
+    return library_weights(library, name) if entry is None else list(entry.weights)
 
 
 def library_weights(library: Library, name: str) -> list[str]:

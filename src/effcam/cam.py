@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
@@ -23,13 +22,13 @@ from effcam.borrow import untouched
 from effcam.errors import ArgumentError, LayerError, ModelError, did_you_mean
 from effcam.explanation import State
 from effcam.layers import TargetLayer
+from effcam.methods import ACTIVATION_METHODS, GRADIENT_METHODS
 from effcam.model import Model
 from effcam.scores import Scores, describe, read_scores
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
-
-Arithmetic: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 PERTURBED_AT_ONCE = 64
 FLAT = 1e-6
@@ -299,64 +298,6 @@ def _to_numpy(tensor: Tensor) -> NDArray[np.float32]:
     return array
 
 
-def _gradcam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Selvaraju et al. 2017, arXiv:1610.02391: channels weighted by their mean gradient."""
-    return (gradients.mean((2, 3), keepdim=True) * activations).sum(1)
-
-
-def _gradcam_plus_plus(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Chattopadhyay et al. 2018, arXiv:1710.11063, equation 19."""
-    total = activations.sum((2, 3), keepdim=True)
-    square = gradients**2
-    share = square / (2 * square + total * square * gradients + 1e-6)
-    share = torch.where(gradients != 0, share, 0)
-    return ((gradients.clamp(min=0) * share).sum((2, 3), keepdim=True) * activations).sum(1)
-
-
-def _hirescam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Draelos and Carin 2020, arXiv:2011.08891: gradient times activation, cell by cell."""
-    return (gradients * activations).sum(1)
-
-
-def _xgradcam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Fu et al. 2020, arXiv:2008.02312: gradients weighted by normalised activations."""
-    total = activations.sum((2, 3), keepdim=True) + 1e-7
-    weights = (gradients * activations / total).sum((2, 3), keepdim=True)
-    return (weights * activations).sum(1)
-
-
-def _layercam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Jiang et al. 2021, doi:10.1109/TIP.2021.3089943: positive gradients, cell by cell."""
-    return (gradients.clamp(min=0) * activations).sum(1)
-
-
-def _gradcam_elementwise(activations: Tensor, gradients: Tensor) -> Tensor:
-    """HiResCAM's products with the negative ones left out before the sum over channels."""
-    return (gradients * activations).clamp(min=0).sum(1)
-
-
-def _eigencam(activations: Tensor, _gradients: Tensor) -> Tensor:
-    """Muhammad and Yeasin 2020, arXiv:2008.00299: the first principal component, of no class."""
-    return _principal(activations)
-
-
-def _eigengradcam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Eigen-CAM of gradient times activation, which depends on the class."""
-    return _principal(gradients * activations)
-
-
-def _principal(features: Tensor) -> Tensor:
-    """Returns the (B, h, w) projection of (B, C, h, w) features on their first component."""
-    cells = features.flatten(2).transpose(1, 2).cpu().numpy()
-    finite = np.isfinite(cells).all((1, 2), keepdims=True)
-    cells = np.where(finite, cells, 0)
-    centred = cells - cells.mean(1, keepdims=True)
-    # The thin decomposition has the same first component as the full one, 50 times as fast.
-    first = np.linalg.svd(centred, full_matrices=False)[2][:, 0, :, None]
-    projected = torch.from_numpy(np.where(finite, centred @ first, np.float32(np.nan)))
-    return projected.reshape(len(features), *features.shape[2:]).to(features.device)
-
-
 def _scorecam(
     cam: HeadCAM, _index: int, images: Tensor, activations: Tensor, targets: Tensor
 ) -> Tensor:
@@ -414,16 +355,6 @@ def _head(cam: HeadCAM, index: int, image: Tensor, outputs: Tensor) -> Tensor:
         cam.substitute = None
 
 
-GRADIENT_METHODS: dict[str, Arithmetic] = {
-    "gradcam": _gradcam,
-    "gradcam++": _gradcam_plus_plus,
-    "hirescam": _hirescam,
-    "xgradcam": _xgradcam,
-    "layercam": _layercam,
-    "gradcamelementwise": _gradcam_elementwise,
-    "eigengradcam": _eigengradcam,
-}
-ACTIVATION_METHODS: dict[str, Arithmetic] = {"eigencam": _eigencam}
 PERTURBATION_METHODS: dict[str, Callable[[HeadCAM, int, Tensor, Tensor, Tensor], Tensor]] = {
     "scorecam": _scorecam,
     "ablationcam": _ablationcam,

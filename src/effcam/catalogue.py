@@ -64,8 +64,8 @@ class Entry:
 @cache
 def entries() -> Mapping[tuple[str, str], Entry]:
     """Returns all entries by library and name, in the order of the libraries' own lists."""
-    with (files("effcam") / TABLE).open(encoding="utf-8", newline="") as file:
-        found = [_entry(row) for row in csv.DictReader(file)]
+    lines = (files("effcam") / TABLE).read_text("utf-8").splitlines()
+    found = [_entry(row) for row in csv.DictReader(lines)]
     return MappingProxyType({(entry.library, entry.name): entry for entry in found})
 
 
@@ -74,7 +74,7 @@ def is_current(library: str) -> bool:
     """Tells whether the table was derived with the version of a library that is installed."""
     known = {entry.version for entry in entries().values() if entry.library == library}
     # A build's own mark, as +cu126, changes no architecture.
-    return version(library).partition("+")[0] in known
+    return bool(known) and version(library).partition("+")[0] in known
 
 
 def _entry(row: Mapping[str, str]) -> Entry:

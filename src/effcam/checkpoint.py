@@ -162,6 +162,9 @@ def select(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, to
 class _Left(dict[object, object]):
     """Stands for an object of a class that is not ours to make; takes what it is given."""
 
+    # It may be a key, as members of enumerations are.
+    __hash__ = object.__hash__
+
     def __init__(self, *_arguments: object, **_settings: object) -> None:
         super().__init__()
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from effcam import __version__
-from effcam.architectures import LIBRARIES
+from effcam.architectures import LIBRARIES, STORES
 from effcam.errors import (
     ArgumentError,
     EffcamError,
@@ -27,11 +27,14 @@ from effcam.errors import (
     did_you_mean,
 )
 from effcam.registry import DEFAULT_MODELS, ModelSpec
+from effcam.text import align
 
 if TYPE_CHECKING:
     from effcam.preprocess import Preprocess
     from effcam.result import Comparison
 
+# What is said of a package whose models are left out, which may be why a name is unknown.
+OFFER = ".* offers to effcam "
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 DEFAULT_OUTPUT = "compare.gif"
 EXAMPLES = """\
@@ -39,7 +42,9 @@ examples:
   effcam compare photos/ -m resnet50 -m efficientnet_b0 -o compare.gif -o compare.png
   effcam compare cat.jpg dog.jpg --target "tabby" --method layercam
   effcam compare photos/ -m mine=resnet18 --checkpoint mine=best.pt --view whole
+  effcam compare photos/ -m vit_base_patch16_224 --layer vit_base_patch16_224=blocks.9
   effcam models 'efficientnet*'
+  effcam models vit_base_patch16_224 --layers
 """
 
 
@@ -141,6 +146,14 @@ def _add_compare(commands: Any) -> None:
         help="local weights for the model of that label or name; repeatable",
     )
     parser.add_argument(
+        "--layer",
+        action="append",
+        default=[],
+        metavar="NAME=LAYER",
+        help="the layer to look at in the model of that label or name (see 'effcam models NAME "
+        "--layers'); repeatable",
+    )
+    parser.add_argument(
         "--option",
         action="append",
         default=[],
@@ -173,16 +186,26 @@ def _add_models(commands: Any) -> None:
     parser = commands.add_parser(
         "models",
         help="list the models that are known by name",
-        description="Lists the names that 'effcam compare -m' knows, one a line.",
+        description="Lists the names that 'effcam compare -m' knows, and what is known of each "
+        "without building it: parameters, input size, the library's own figure for its top-1 "
+        "accuracy, and the layer that is looked at.",
     )
     parser.set_defaults(run=_list_models)
-    parser.add_argument("pattern", nargs="?", default="*", help="a glob, as 'resnet*'")
+    parser.add_argument(
+        "pattern", nargs="?", default="*", help="a glob, as 'resnet*'; with --layers, a name"
+    )
     parser.add_argument("--source", help="only those of timm, torchvision or registered")
     parser.add_argument(
         "--pretrained",
         action=argparse.BooleanOptionalAction,
         default=None,
         help="list each set of published weights; or the models that have none",
+    )
+    parser.add_argument("--names", action="store_true", help="print the names alone, one a line")
+    parser.add_argument(
+        "--layers",
+        action="store_true",
+        help="list the layers of one model that can be looked at, and mark the default",
     )
 
 
@@ -192,6 +215,8 @@ def _compare(options: argparse.Namespace) -> None:
         if not options.verbose:
             # Libraries' remarks on their own future are not the reader's.
             warnings.simplefilter("ignore")
+            if not options.quiet:
+                warnings.filterwarnings("default", OFFER)
         comparison = _run(options, outputs)
     saved, errors = _save(comparison, outputs)
     if not options.quiet:
@@ -274,12 +299,34 @@ def _count(things: Sequence[object], name: str) -> str:
 
 
 def _list_models(options: argparse.Namespace) -> None:
-    from effcam.zoo import list_models
+    from effcam.listing import RIGHT, describe_all, list_models
 
+    if options.layers:
+        _list_layers(options)
+        return
     names = list_models(options.pattern, source=options.source, pretrained=options.pretrained)
     if not names:
         raise UnknownModelError(f"no model's name matches {options.pattern!r}")
-    _print("\n".join(names))
+    _print("\n".join(names) if options.names else align(describe_all(names), right=RIGHT))
+
+
+def _list_layers(options: argparse.Namespace) -> None:
+    """Prints the layers of the one model that the pattern names, built without any weights."""
+    if re.search(r"[*?[]", options.pattern):
+        raise ArgumentError(
+            f"--layers takes the name of one model, as 'resnet50', not {options.pattern!r}"
+        )
+    from effcam.model import load_untrained
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = load_untrained(options.pattern)
+    rows = [("layer", "layout", "channels", "grid", "")]
+    for layer in model.layers():
+        grid = "x".join(map(str, layer.grid))
+        mark = f"<- {layer.reason}" if layer.reason else ""
+        rows.append((layer.name, layer.layout, str(layer.channels), grid, mark))
+    _print(align(rows, right=[2, 3]))
 
 
 def _target(text: str | None) -> int | str | None:
@@ -296,7 +343,8 @@ def _specs(options: argparse.Namespace) -> dict[str, ModelSpec]:
         named = dict(pairs)
         if len(named) < len(pairs):
             raise ArgumentError("two models have the same label; name one with -m LABEL=NAME")
-    checkpoints = _checkpoints(options.checkpoint, named)
+    checkpoints = _one_each(options.checkpoint, "--checkpoint NAME=FILE", named)
+    layers = _one_each(options.layer, "--layer NAME=LAYER", named)
     arguments = _settings(options.option, "--option", named)
     preprocesses = _settings(options.preprocess, "--preprocess", named)
     specs = {}
@@ -306,6 +354,7 @@ def _specs(options: argparse.Namespace) -> dict[str, ModelSpec]:
             name if constructor is None else label,
             constructor=constructor,
             checkpoint=checkpoints.get(label),
+            target_layer=layers.get(label),
             preprocess=_preprocess(preprocesses[label]),
             pretrained=options.weights == "published",
             options=arguments[label],
@@ -332,7 +381,7 @@ def _import(name: str) -> Callable[..., Any] | None:
     """Returns the function that ``package.module:function`` names, ``None`` for other names."""
     module, colon, attribute = name.partition(":")
     parts = [*module.split("."), attribute]
-    if not colon or module in LIBRARIES or not all(map(str.isidentifier, parts)):
+    if not colon or module in {*LIBRARIES, *STORES} or not all(map(str.isidentifier, parts)):
         return None
     sys.path.insert(0, str(Path.cwd()))
     try:
@@ -343,13 +392,15 @@ def _import(name: str) -> Callable[..., Any] | None:
         raise UnknownModelError(f"{name!r} cannot be imported: {reason}.{hint}") from error
 
 
-def _checkpoints(texts: Sequence[str], named: dict[str, str]) -> dict[str, str]:
+def _one_each(texts: Sequence[str], form: str, named: dict[str, str]) -> dict[str, str]:
+    """Returns what is said of models by label, at most once of each."""
     found: dict[str, str] = {}
     for text in texts:
-        label, file = _find_label(*_split(text, "=", "--checkpoint NAME=FILE"), named)
+        label, value = _find_label(*_split(text, "=", form), named)
         if label in found:
-            raise ArgumentError(f"{label!r} has two checkpoints: {found[label]} and {file}")
-        found[label] = file
+            flag = form.partition(" ")[0]
+            raise ArgumentError(f"{label!r} has {flag} twice: {found[label]} and {value}")
+        found[label] = value
     return found
 
 

@@ -15,6 +15,7 @@ from torch import nn
 from effcam import weights, zoo
 from effcam.adopt import check_module, own_labels, own_size, unwrap
 from effcam.architectures import Architecture
+from effcam.catalogue import Entry, entries, is_current
 from effcam.checkpoint import (
     Checkpoint,
     check_checkpoint,
@@ -29,6 +30,8 @@ from effcam.preprocess import Preprocess
 from effcam.registry import ModelSpec
 
 RANDOM = "random"
+# Options that change no layer's name and not what the head reads.
+USUAL = {"num_classes", "in_chans", "img_size", "image_size", "drop_rate", "transform_input"}
 
 See = Callable[[Preprocess], Preprocess]
 
@@ -43,7 +46,7 @@ class Made:
         weights: Where its weights are from.
         preprocess: How a photo becomes its input.
         labels: The classes' names that came with the module or its weights.
-        architecture: What a library built it from, as it is; ``None`` for all others.
+        entry: What is known of it beforehand, if a library built it in its usual structure.
     """
 
     name: str
@@ -51,7 +54,7 @@ class Made:
     weights: str
     preprocess: Preprocess
     labels: tuple[str, ...] | None = None
-    architecture: Architecture | None = None
+    entry: Entry | None = None
 
 
 def make(spec: ModelSpec, *, device: str | torch.device | None, see: See) -> Made:
@@ -73,7 +76,7 @@ def make(spec: ModelSpec, *, device: str | torch.device | None, see: See) -> Mad
     trained = spec.pretrained and spec.checkpoint is None and architecture is not None
     checkpoint: Checkpoint | None = None
     with torch.inference_mode(False):
-        module = _build_for(_options(spec, architecture, see), spec, architecture, trained)
+        module = _build_for(_options(spec, architecture, see, trained), spec, architecture, trained)
         if spec.checkpoint is not None:
             checkpoint = read_checkpoint(spec.checkpoint)
             module = _load(spec, architecture, module, checkpoint)
@@ -87,7 +90,7 @@ def make(spec: ModelSpec, *, device: str | torch.device | None, see: See) -> Mad
         _describe_weights(spec, architecture, trained),
         see(_given_preprocess(spec) or _preprocess(module, architecture)),
         (checkpoint.labels if checkpoint else None) or own_labels(module),
-        architecture,
+        _entry(spec, architecture),
     )
 
 
@@ -124,7 +127,9 @@ def check_weights(specs: Iterable[ModelSpec]) -> None:
             check_checkpoint(spec.checkpoint)
         constructor = _constructor(spec)
         if spec.pretrained and spec.checkpoint is None and isinstance(constructor, str):
-            published = zoo.published_weights(zoo.find_architecture(constructor))
+            architecture = zoo.find_architecture(constructor)
+            zoo.check_stored(architecture)
+            published = zoo.published_weights(architecture)
             if published is not None:
                 wanted.append(published)
     weights.require(wanted)
@@ -144,13 +149,25 @@ def _given_preprocess(spec: ModelSpec) -> Preprocess | None:
     )
 
 
-def _options(spec: ModelSpec, architecture: Architecture | None, see: See) -> Mapping[str, object]:
+def _options(
+    spec: ModelSpec, architecture: Architecture | None, see: See, trained: bool
+) -> Mapping[str, object]:
     """Returns the spec's options, with the input size for what is built for one size alone."""
-    if architecture is None or "img_size" in spec.options or not zoo.has_fixed_size(architecture):
+    option = zoo.size_option(architecture) if architecture is not None else ""
+    if architecture is None or not option or option in spec.options:
         return spec.options
     own = zoo.published_preprocess(architecture)
-    size = see(_given_preprocess(spec) or own).size
-    return spec.options if size == own.size else {**spec.options, "img_size": size}
+    height, width = see(_given_preprocess(spec) or own).size
+    if (height, width) == own.size and (trained or option == "img_size"):
+        return spec.options
+    # torchvision's own default is not always the size of its weights.
+    return {**spec.options, option: (height, width) if option == "img_size" else height}
+
+
+def _entry(spec: ModelSpec, architecture: Architecture | None) -> Entry | None:
+    if architecture is None or not is_current(architecture.library) or spec.options.keys() - USUAL:
+        return None
+    return entries().get((architecture.library, architecture.name))
 
 
 def _preprocess(module: nn.Module, architecture: Architecture | None) -> Preprocess:
@@ -223,8 +240,8 @@ def _load(
 def _describe_weights(spec: ModelSpec, architecture: Architecture | None, trained: bool) -> str:
     if spec.checkpoint is not None:
         return Path(spec.checkpoint).name
-    if trained and architecture is not None and architecture.weights:
-        return architecture.weights
+    if trained and architecture is not None:
+        return zoo.weights_label(architecture) or RANDOM
     return RANDOM if architecture is not None else "as given"
 
 

@@ -8,34 +8,21 @@ class token still reads. No table of names is involved.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from effcam.errors import LayerError, did_you_mean
+from effcam.kinds import is_dense_head, is_passive
+from effcam.reading import last_read, reached_layers, reads_class_token
 from effcam.scores import describe, tensors
 from effcam.spatial import Grid, Spatial
-from effcam.trace import Call, Trace, trace
+from effcam.trace import STRIDE, Call, Trace
 
-STRIDE = 2
+if TYPE_CHECKING:
+    from torch import nn
+
 SHOWN = 3
-PASSIVE = (
-    nn.Identity,
-    nn.Dropout,
-    nn.Dropout1d,
-    nn.Dropout2d,
-    nn.Dropout3d,
-    nn.AlphaDropout,
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveMaxPool1d,
-    nn.AdaptiveMaxPool2d,
-)
-PASSIVE_NAMES = ("DropPath", "StochasticDepth", "DropBlock2d", "Dropout")
-HEAD_NAMES = ("head", "classif", "fc", "logit")
-# timm's names of pooling that reads the cells; whatever else it is reads class tokens.
-POOLS_OF_CELLS = ("avg", "avgmax", "max", "map", "fast", "")
 # Blocks that work on several maps side by side, of which no single one is all that the head reads.
 SIDE_BY_SIDE = {
     "timm.models.crossvit.MultiScaleBlock": ("blocks.0", "blocks.1"),
@@ -86,6 +73,23 @@ def find_target_layers(record: Trace) -> tuple[TargetLayer, ...]:
     return _choose(record).layers
 
 
+def take_layers(
+    record: Trace, names: Sequence[str], layout: str, reason: str
+) -> tuple[TargetLayer, ...]:
+    """Returns the layers that were found for an architecture before; none if they do not fit.
+
+    Args:
+        record: The trace of a module of that architecture.
+        names: The layers' names.
+        layout: How their outputs lay.
+        reason: Why they were chosen.
+    """
+    maps = {call.name: (call, lies) for call, lies in record.maps(STRIDE)}
+    if any(name not in maps or maps[name][1].layout != layout for name in names):
+        return ()
+    return tuple(_target(*maps[name], reason) for name in names)
+
+
 def check_target_layer(record: Trace, name: str) -> TargetLayer:
     """Returns the layer of that name, if its output is a map that the head reads.
 
@@ -116,10 +120,10 @@ def check_target_layer(record: Trace, name: str) -> TargetLayer:
 def usable_layers(record: Trace) -> tuple[TargetLayer, ...]:
     """Returns the layers that give a map which the head reads, in order of execution."""
     last = _choose(record).last
-    reached = _reached_layers(record)
+    reached = reached_layers(record)
     found: dict[str, TargetLayer] = {}
     for call, lies in _features(record, stride=1):
-        if not _is_passive(call.module) and call.name in reached and call.end < last:
+        if not is_passive(call.module) and call.name in reached and call.end < last:
             # The later of two calls takes the name over, as it does where a layer is chosen.
             found.pop(call.name, None)
             found[call.name] = _target(call, lies, "")
@@ -145,9 +149,9 @@ def _choose(record: Trace) -> _Choice:
     if several:
         return _Choice(tuple(_target(*each, BRANCHES) for each in several), _latest(several))
     call, lies = groups[-1]
-    if not _reads_class_token(record, call, lies):
+    if not reads_class_token(record, call, lies):
         return _Choice((_target(call, lies, ENTERING),))
-    call, lies, last = _last_read(record, call, lies)
+    call, lies, last = last_read(record, call, lies)
     return _Choice((_target(call, lies, LAST_READ),), last)
 
 
@@ -162,7 +166,7 @@ def _nearest(record: Trace, clock: float) -> str:
     found = {
         call.name: f"{call.name} ({lies.channels} channels, {lies.grid[0]} x {lies.grid[1]})"
         for call, lies in _features(record, stride=1)
-        if call.end < clock and not _is_passive(call.module)
+        if call.end < clock and not is_passive(call.module)
     }
     if not found:
         return "No layer before it gives a map."
@@ -202,7 +206,9 @@ def _group(record: Trace, stride: int) -> list[tuple[Call, Spatial]]:
     classes = record.classes
     groups: dict[tuple[int, int], tuple[Call, Spatial]] = {}
     for call, lies in _features(record, stride):
-        if not _is_passive(call.module) and not _is_dense_head(call, lies, classes):
+        if not is_passive(call.module) and not is_dense_head(
+            call.name, call.module, lies.channels, classes
+        ):
             key = id(call.output), call.version
             # Later calls on the same tensor take the group over, and bring it to the end.
             groups.pop(key, None)
@@ -224,117 +230,5 @@ def _latest(maps: list[tuple[Call, Spatial]]) -> float:
     return max(call.end for call, _ in maps) + 0.5
 
 
-def _reads_class_token(record: Trace, call: Call, lies: Spatial) -> bool:
-    """Tells whether of a row of tokens the head reads those that stand for no cell, alone."""
-    if lies.layout != "tokens" or lies.prefix == 0:
-        return False
-    parts = call.name.split(".")
-    owners = [record.module.get_submodule(".".join(parts[:end])) for end in range(len(parts))]
-    pools = [pool for each in owners if isinstance(pool := getattr(each, "global_pool", None), str)]
-    if pools:
-        return pools[-1] not in POOLS_OF_CELLS
-    linked = trace(record.module, record.size, record.channels, graph=True)
-    output = next(each.output for each in linked.calls if _key(each) == _key(call))
-    start = linked.scores.values.grad_fn
-    # What the graph does not tell is found out when the first gradient is there.
-    return isinstance(output, Tensor) and output.grad_fn not in _nodes(start, lies.prefix)
-
-
-def _last_read(record: Trace, call: Call, lies: Spatial) -> tuple[Call, Spatial, float]:
-    """Returns what makes the input of the last attention to these cells, and when that ends."""
-    for attention in sorted(record.calls, key=lambda each: each.start, reverse=True):
-        if not _is_attention(attention):
-            continue
-        for read in attention.inputs:
-            seen = record.look(read, [lies.grid], STRIDE)
-            maker = _maker(record, read, attention.start)
-            if maker and seen and seen.layout == "tokens" and seen.grid == lies.grid:
-                return maker, seen, attention.start
-    earlier = [
-        (each, seen)
-        for each, seen in record.maps(STRIDE)
-        if _is_norm(each.module)
-        and seen.layout == "tokens"
-        and seen.grid == lies.grid
-        and each.end < call.start
-    ]
-    return (*earlier[-1], earlier[-1][0].end + 0.5) if earlier else (call, lies, math.inf)
-
-
-def _maker(record: Trace, tensor: Tensor, before: int) -> Call | None:
-    """Returns the call that gave a tensor, the outermost of several."""
-    made = [
-        call
-        for call in record.calls
-        if call.output is tensor and call.end < before and not _is_passive(call.module)
-    ]
-    return made[-1] if made else None
-
-
-def _reached_layers(record: Trace) -> set[str]:
-    """Returns the names of the layers on whose output the scores depend."""
-    linked = trace(record.module, record.size, record.channels, graph=True)
-    nodes = _nodes(linked.scores.values.grad_fn)
-    return {
-        call.name
-        for call in linked.calls
-        if isinstance(call.output, Tensor) and call.output.grad_fn in nodes
-    }
-
-
-def _nodes(start: Any, prefix: int = 0) -> set[Any]:
-    """Returns the nodes of a graph, without what is reached through the first tokens alone."""
-    found: set[Any] = set()
-    waiting = [start]
-    while waiting:
-        node = waiting.pop()
-        if node is not None and node not in found:
-            found.add(node)
-            if not _takes_first_tokens(node, prefix):
-                waiting += [each for each, _ in node.next_functions]
-    return found
-
-
-def _takes_first_tokens(node: Any, prefix: int) -> bool:
-    """Tells whether a node is ``tokens[:, 0]`` or ``tokens[:, :prefix]``."""
-    kind = node.name()
-    if kind == "SelectBackward0":
-        return bool(node._saved_dim == 1 and node._saved_index < prefix)
-    if kind == "SliceBackward0":
-        return bool(node._saved_dim == 1 and node._saved_end <= prefix)
-    return False
-
-
-def _key(call: Call) -> tuple[str, int]:
-    return call.name, call.turn
-
-
 def _qualified_name(module: nn.Module) -> str:
     return f"{type(module).__module__}.{type(module).__name__}"
-
-
-def _is_attention(call: Call) -> bool:
-    own = call.name.rpartition(".")[2].casefold()
-    return (
-        ("att" in own or "att" in type(call.module).__name__.casefold())
-        and not isinstance(call.module, nn.Linear | nn.Conv2d)
-        and not _is_norm(call.module)
-        and not _is_passive(call.module)
-    )
-
-
-def _is_norm(module: nn.Module) -> bool:
-    return "norm" in type(module).__name__.casefold()
-
-
-def _is_passive(module: nn.Module) -> bool:
-    return isinstance(module, PASSIVE) or type(module).__name__ in PASSIVE_NAMES
-
-
-def _is_dense_head(call: Call, lies: Spatial, classes: int) -> bool:
-    own = call.name.rpartition(".")[2].casefold()
-    return (
-        isinstance(call.module, nn.Linear | nn.Conv2d)
-        and lies.channels == classes
-        and any(word in own for word in HEAD_NAMES)
-    )

@@ -15,7 +15,13 @@ from effcam import construct, zoo
 from effcam.adopt import Layers, layer_names
 from effcam.construct import Made, See
 from effcam.errors import ArgumentError, LayerError, ModelError, TargetError, did_you_mean
-from effcam.layers import TargetLayer, check_target_layer, find_target_layers, usable_layers
+from effcam.layers import (
+    TargetLayer,
+    check_target_layer,
+    find_target_layers,
+    take_layers,
+    usable_layers,
+)
 from effcam.preprocess import Preprocess
 from effcam.registry import ModelSpec, find_spec
 from effcam.trace import Trace, trace
@@ -202,6 +208,21 @@ def load_model(
     return load_as_seen(spec, device=device, see=lambda own: own)
 
 
+def load_untrained(name: str) -> Model:
+    """Returns a model by name that has shapes but, where that is possible, no weights.
+
+    Raises:
+        UnknownModelError: If nothing has that name.
+        ModelError: If it cannot be built.
+        LayerError: If it has no layer that gives a map.
+    """
+    try:
+        with torch.device("meta"):
+            return load_model(name, pretrained=False, device="meta")
+    except ModelError:  # some read numbers while they are built
+        return load_model(name, pretrained=False)
+
+
 def load_as_seen(source: ModelLike, *, device: str | torch.device | None, see: See) -> Model:
     """Returns what `load_model` does, its `Preprocess` replaced by what ``see`` makes of it.
 
@@ -282,7 +303,10 @@ def _layers(
             replace(check_target_layer(record, layer.name), reason=layer.reason)
             for layer in known.target_layers
         )
-    return find_target_layers(record)
+    recorded = made.entry and take_layers(
+        record, made.entry.layers, made.entry.layout, made.entry.rule
+    )
+    return recorded or find_target_layers(record)
 
 
 def _labels(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from os import PathLike
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +24,9 @@ DEFAULT_MODELS: Mapping[str, str] = MappingProxyType(
     }
 )
 """The five models of the 2019 comparison, with the weights it had, by their column labels."""
+
+GROUP = "effcam.models"
+"""The entry points by which installed packages make models of theirs known."""
 
 _registered: dict[str, ModelSpec] = {}
 
@@ -69,7 +75,9 @@ class ModelSpec:
 def register_model(spec: ModelSpec, *, replace: bool = False) -> ModelSpec:
     """Returns the spec, after making its name known to `load_model`, `compare` and the CLI.
 
-    A registered name goes before a timm or torchvision architecture of the same name.
+    A registered name goes before a timm or torchvision architecture of the same name. A package
+    makes models of its own known without a call: its entry points of the group ``effcam.models``
+    name a spec, a list of them, or a function that returns these.
 
     Args:
         spec: The model to register.
@@ -98,10 +106,61 @@ def register_model(spec: ModelSpec, *, replace: bool = False) -> ModelSpec:
 
 
 def find_spec(name: str) -> ModelSpec | None:
-    """Returns the spec registered under the name, or ``None``."""
+    """Returns the spec registered under the name, by a call or by a package, or ``None``."""
+    _read_entry_points()
     return _registered.get(name)
 
 
 def registered_names(pattern: str = "*") -> tuple[str, ...]:
     """Returns the registered names that match the glob pattern, in order of registration."""
+    _read_entry_points()
     return tuple(name for name in _registered if fnmatchcase(name, pattern))
+
+
+def _read_entry_points() -> None:
+    """Registers what installed packages offer, once; what cannot be is warned of and left out."""
+    waiting = _entry_points()
+    while waiting:
+        # Taken out first, since what is imported may look a model up itself.
+        entry = waiting.pop(0)
+        origin = f"{entry.name!r} offers to effcam ({entry.value})"
+        try:
+            specs = _specs(entry.load())
+        except Exception as error:  # noqa: BLE001  # the package is somebody's, and may raise anything
+            _warn(f"the models that {origin} are left out: {error!r}")
+            continue
+        for spec in specs:
+            if spec.name in _registered:
+                _warn(f"the model {spec.name!r} that {origin} is left out: its name is taken")
+            else:
+                register_model(spec)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
+@cache
+def _entry_points() -> list[EntryPoint]:
+    """Returns the entry points of installed packages that have not been read."""
+    found = {entry.value: entry for entry in entry_points(group=GROUP)}
+    return list(found.values())
+
+
+def _specs(offered: object) -> list[ModelSpec]:
+    """Returns the specs that an entry point names: one, several, or those a function returns."""
+    found = offered() if callable(offered) else offered
+    if found is None:
+        return []
+    several = list(found) if isinstance(found, Iterable) and not isinstance(found, str) else [found]
+    specs = []
+    for spec in several:
+        if not isinstance(spec, ModelSpec):
+            raise ArgumentError(
+                "expected a ModelSpec, several, or a function that returns them, not a "
+                f"{type(spec).__name__}"
+            )
+        # One that its package has registered itself is no second one.
+        if _registered.get(spec.name) is not spec:
+            specs.append(spec)
+    return specs

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LOGITS = "logits"
+# How far off the sum of rounded probabilities may be, in steps of their precision.
+STEPS = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,17 +31,32 @@ class Scores:
 
     @property
     def probabilities(self) -> Tensor:
-        """The (batch, classes) float32 softmax of the scores, of a single logit the sigmoid."""
+        """The (batch, classes) float32 softmax of the scores, of a single logit the sigmoid.
+
+        Scores that are probabilities already, of a model that ends in a softmax, stay as they are.
+        """
         values = self.values.detach().float()
-        # The sigmoid of z is the softmax of -z / 2 and z / 2.
-        return (values / 2 if self.binary else values).softmax(1)
+        if self.binary:
+            # The sigmoid of z is the softmax of -z / 2 and z / 2.
+            return (values / 2).softmax(1)
+        return values if self._are_probabilities else values.softmax(1)
+
+    @property
+    def _are_probabilities(self) -> bool:
+        import torch
+
+        values = self.values.detach().float()
+        off = (values.sum(1) - 1).abs().amax()
+        near = off <= STEPS * torch.finfo(self.values.dtype).eps
+        return bool(values.amin() >= 0 and near)
 
 
 def read_scores(output: object, batch: int) -> Scores:
     """Returns the class scores in what a classifier returned.
 
     They are the tensor itself; or the ``logits`` of an object or a mapping; or the first tensor
-    of a tuple, list, mapping. A single value an image is the logit of a binary classifier.
+    of a tuple, list, mapping that is more than a number, as a loss is. A single value an image is
+    the logit of a binary classifier.
 
     Args:
         output: What the model returned.
@@ -51,16 +68,17 @@ def read_scores(output: object, batch: int) -> Scores:
     import torch
 
     found = _logits(output)
-    if found is not None and found.shape[:1] == (batch,) and found.numel() > 0:
+    if found is not None and found.shape[0] == batch and found.numel() > 0:
         rows = found[:, None] if found.ndim == 1 else found
-        if rows.shape[2:].numel() == 1:
+        if rows.is_floating_point() and rows.shape[2:].numel() == 1:
             values = rows.flatten(1)
             if values.shape[1] > 1:
                 return Scores(values)
             return Scores(torch.cat([-values, values], dim=1), binary=True)
     raise ModelError(
         "expected a classifier, which returns one row of class scores an image, (batch, "
-        f"classes), for {batch} images; this model returns {describe(output)}"
+        "classes), by itself, first in a tuple or a mapping, or as its logits; for "
+        f"{batch} images this model returns {describe(output)}"
     )
 
 
@@ -83,7 +101,8 @@ def describe(value: object) -> str:
     import torch
 
     if isinstance(value, torch.Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
+        kind = "" if value.is_floating_point() else f" of {value.dtype}".replace("torch.", "")
+        return f"a tensor of shape {tuple(value.shape)}{kind}"
     if isinstance(value, list | tuple):
         return f"a {type(value).__name__} of {len(value)}"
     return f"a {type(value).__name__}"
@@ -91,4 +110,5 @@ def describe(value: object) -> str:
 
 def _logits(output: object) -> Tensor | None:
     named = output.get(LOGITS) if isinstance(output, Mapping) else getattr(output, LOGITS, None)
-    return next(tensors(output if named is None else named), None)
+    several = tensors(output if named is None else named)
+    return next((each for each in several if each.ndim > 0), None)

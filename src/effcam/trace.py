@@ -21,6 +21,7 @@ from effcam.scores import Scores, read_scores, tensors
 from effcam.spatial import PREFIX_TOKENS, Grid, Spatial, spatial
 
 BATCH = 2
+STRIDE = 2
 CHANNELS = {1: "greyscale", 3: "RGB"}
 VOLUMES = (nn.Conv3d, nn.ConvTranspose3d, nn.MaxPool3d, nn.AvgPool3d, nn.BatchNorm3d)
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from effcam.errors import WeightsError
@@ -31,19 +32,25 @@ WAYS_ON = (
 
 @dataclass(frozen=True, slots=True)
 class PublishedWeights:
-    """Where one set of published weights can be had.
+    """Where one set of published weights, or what belongs to it, can be had.
 
     Attributes:
         name: The model that they belong to, for messages.
         repository: The repository on the Hugging Face hub; empty if they are a plain file.
         files: The names that the file may have in the repository, the best first.
         url: The address of a plain file; empty if they are on the hub.
+        revision: The branch, tag or commit of the repository; empty is the main branch.
+        kind: What they are, for messages.
+        ways_on: What to do where they cannot be had, for messages.
     """
 
     name: str
     repository: str = ""
     files: tuple[str, ...] = ()
     url: str = ""
+    revision: str = ""
+    kind: str = "weights"
+    ways_on: str = WAYS_ON
 
     @property
     def origin(self) -> str:
@@ -58,7 +65,7 @@ class PublishedWeights:
         from huggingface_hub import try_to_load_from_cache
 
         for file in self.files:
-            found = try_to_load_from_cache(self.repository, file)
+            found = try_to_load_from_cache(self.repository, file, revision=self.revision or None)
             if isinstance(found, str):
                 return Path(found)
         return None
@@ -78,10 +85,9 @@ class PublishedWeights:
         except Exception as error:  # the hub's client has an exception tree of its own
             if isinstance(error, urllib.error.HTTPError):
                 error.close()  # it holds the connection
-            reason = _first_line(error)
             raise WeightsError(
-                f"the weights of {self.name} could not be fetched from {self.origin}: "
-                f"{reason}. {WAYS_ON}"
+                f"the {self.kind} of {self.name} could not be fetched from {self.origin}: "
+                f"{_first_line(error)}. {self.ways_on}"
             ) from error
 
     def _download(self) -> Path:
@@ -98,15 +104,18 @@ class PublishedWeights:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-        endpoint = _hub_address()
+        place: dict[str, Any] = {
+            "endpoint": _hub_address(),
+            "revision": self.revision or None,
+        }
         for file in self.files[:-1]:
             try:
-                return Path(hf_hub_download(self.repository, file, endpoint=endpoint))
+                return Path(hf_hub_download(self.repository, file, **place))
             except LocalEntryNotFoundError:  # the hub fell silent: no other name will help
                 raise
             except EntryNotFoundError:
                 continue
-        return Path(hf_hub_download(self.repository, self.files[-1], endpoint=endpoint))
+        return Path(hf_hub_download(self.repository, self.files[-1], **place))
 
 
 def require(wanted: Sequence[PublishedWeights]) -> None:
@@ -125,8 +134,21 @@ def require(wanted: Sequence[PublishedWeights]) -> None:
         f"{urlsplit(host).netloc or host} ({reason})" for host, reason in sorted(silent.items())
     )
     raise WeightsError(
-        f"these weights are not on this machine and {hosts} cannot be reached: {names}. {WAYS_ON}"
+        f"these {lost[0].kind} are not on this machine and {hosts} cannot be reached: {names}. "
+        f"{lost[0].ways_on}"
     )
+
+
+def is_repository(name: str) -> bool:
+    """Tells whether a repository on the Hugging Face hub can have that name."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        try_to_load_from_cache(name, "config.json")
+    except HFValidationError:
+        return False
+    return True
 
 
 def _silent(hosts: Iterable[str]) -> dict[str, str]:

@@ -7,27 +7,27 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
+from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from effcam.architectures import (
+    FOLDER,
     LIBRARIES,
+    STORES,
     Architecture,
     Library,
-    architecture_names,
     architectures,
+    has_architecture,
     imagenet_categories,
     timm_config,
     torchvision_entry,
     weights_names,
 )
 from effcam.errors import (
-    ArgumentError,
     EffcamError,
     ModelError,
     UnknownModelError,
@@ -35,10 +35,13 @@ from effcam.errors import (
     did_you_mean,
 )
 from effcam.preprocess import Preprocess
-from effcam.registry import find_spec, registered_names
+from effcam.registry import registered_names
+from effcam.stored import find_weights, read_stored, stored_weights
 from effcam.weights import PublishedWeights
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
 
 
@@ -46,78 +49,29 @@ def find_architecture(name: str) -> Architecture:
     """Returns the architecture that a name stands for: timm's if it has one, else torchvision's.
 
     Args:
-        name: ``resnet50``, ``resnet50.a1_in1k``, ``torchvision:resnet50.IMAGENET1K_V1``, ...
+        name: ``resnet50``, ``resnet50.a1_in1k``, ``torchvision:resnet50.IMAGENET1K_V1``; or where
+            a timm model is stored: ``hf-hub:timm/resnet50.a1_in1k``, ``local-dir:folder``.
 
     Raises:
         UnknownModelError: If neither library has the architecture or the weights.
     """
+    store, _, place = name.partition(":")
+    if place and store in STORES:
+        return Architecture(STORES[store], place, "")
     prefix, colon, rest = name.rpartition(":")
     if colon and prefix not in LIBRARIES:
         raise UnknownModelError(
-            f"no model is called {name!r}: names start with 'timm:', 'torchvision:' or neither"
+            f"no model is called {name!r}: names start with 'timm:', 'torchvision:', 'hf-hub:', "
+            "'local-dir:' or none of these"
         )
     bare, _, weights = rest.partition(".")
     for library in LIBRARIES:
-        if prefix in ("", library) and bare in architectures(library):
+        if prefix in ("", library) and has_architecture(library, bare):
             return Architecture(library, bare, _pick_weights(library, bare, weights))
     # Suggesting only needs names, so the name is looked for in all that could have been meant.
     known = [each for library in LIBRARIES for each in architectures(library)]
     hint = did_you_mean(bare, [*known, *registered_names()])
     raise UnknownModelError(f"no model is called {name!r}.{hint} effcam.list_models() lists all.")
-
-
-def list_models(
-    pattern: str = "*", *, source: str | None = None, pretrained: bool | None = None
-) -> tuple[str, ...]:
-    """Returns the names that `load_model` and `compare` know, in natural order.
-
-    Every name loads exactly the model that it was listed for: an architecture whose name a
-    registered model uses, or timm before torchvision, is listed with its prefix, as
-    ``torchvision:resnet50``.
-
-    Args:
-        pattern: A glob that the name matches, with or without its prefix and its weights.
-        source: ``"timm"``, ``"torchvision"`` or ``"registered"``; ``None`` is all of them.
-        pretrained: ``None`` lists architectures; true lists each set of published weights, as
-            ``resnet50.a1_in1k``; false lists the architectures that have none. Registered
-            models count by what their spec says.
-
-    Raises:
-        ArgumentError: If ``source`` is not one of the three.
-
-    >>> import effcam
-    >>> effcam.list_models("densenet1?1", source="timm")
-    ('densenet121', 'densenet161')
-    >>> effcam.list_models("alexnet*", pretrained=True)
-    ('alexnet.IMAGENET1K_V1',)
-    """
-    if source not in (None, "registered", *LIBRARIES):
-        raise ArgumentError(
-            f"source must be 'timm', 'torchvision', 'registered' or None, not {source!r}"
-        )
-    names: list[str] = []
-    for library in LIBRARIES:
-        if source in (None, library):
-            names += [
-                name
-                for name in _listed(library, pretrained)
-                if any(fnmatchcase(each, pattern) for each in _forms(name))
-            ]
-    if source in (None, "registered"):
-        names += [name for name in registered_names(pattern) if _has_weights(name, pretrained)]
-    return tuple(dict.fromkeys(sorted(names, key=natural_key)))
-
-
-def _forms(name: str) -> set[str]:
-    """Returns the ways to write a name: with its library and weights, or without either."""
-    bare = name.rpartition(":")[2]
-    return {name, bare, name.partition(".")[0], bare.partition(".")[0]}
-
-
-def natural_key(text: str) -> list[tuple[int, str]]:
-    """Returns a sort key that puts ``resnet18`` before ``resnet101``."""
-    parts = re.split(r"(\d+)", text.casefold())
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 def build(
@@ -135,9 +89,11 @@ def build(
         ModelError: If the library refuses the options.
         WeightsError: If the published weights cannot be had or read.
     """
-    make = _build_timm if architecture.library == "timm" else _build_torchvision
+    make = {"timm": _build_timm, "torchvision": _build_torchvision}.get(
+        architecture.library, _build_stored
+    )
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _tensors_alone():
             # GoogLeNet and Inception announce a change of an initialisation that is not kept.
             warnings.filterwarnings(
                 "ignore", message=".*weight initialization of", category=FutureWarning
@@ -146,18 +102,16 @@ def build(
     except EffcamError:
         raise
     except Exception as error:  # constructors check their arguments in any way, or not at all
-        weights = published_weights(architecture) if pretrained else None
-        if weights is not None and _can_be_built(architecture, options):
-            raise WeightsError(
-                f"the weights of {architecture} cannot be loaded from {weights.find()}, so the "
-                f"file may be damaged; delete it to have it fetched again ({_reason(error)})"
-            ) from error
+        if pretrained and _can_be_built(architecture, options):
+            raise _bad_weights(architecture, error) from error
         chosen = f" with {dict(options)}" if options else ""
         raise ModelError(f"{architecture} cannot be built{chosen}: {_reason(error)}") from error
 
 
 def published_weights(architecture: Architecture) -> PublishedWeights | None:
     """Returns where the architecture's weights can be had, ``None`` where there are none."""
+    if architecture.library not in LIBRARIES:
+        return stored_weights(architecture)
     if not architecture.weights:
         return None
     if architecture.library == "torchvision":
@@ -170,11 +124,34 @@ def published_weights(architecture: Architecture) -> PublishedWeights | None:
     return PublishedWeights(str(architecture), url=config.url)
 
 
+def weights_label(architecture: Architecture) -> str:
+    """Returns what to call an architecture's weights: their name, or that of a stored file."""
+    if architecture.library in LIBRARIES:
+        return architecture.weights
+    return find_weights(architecture).name
+
+
+def check_stored(architecture: Architecture) -> None:
+    """Makes sure that a model in a folder is there.
+
+    Raises:
+        WeightsError: If the folder, its configuration or its weights are missing.
+    """
+    if architecture.library == FOLDER:
+        find_weights(architecture)
+
+
 def published_preprocess(architecture: Architecture) -> Preprocess:
     """Returns the evaluation transform that the architecture's weights were published with."""
-    if architecture.library == "timm":
-        return _from_timm(timm_config(architecture).to_dict())
+    if architecture.library != "torchvision":
+        return _from_timm(_timm_config(architecture))
     return _from_torchvision(torchvision_entry(architecture).transforms())
+
+
+def _timm_config(architecture: Architecture) -> dict[str, Any]:
+    if architecture.library == "timm":
+        return dict(timm_config(architecture).to_dict())
+    return read_stored(architecture).config
 
 
 def module_preprocess(module: nn.Module) -> Preprocess | None:
@@ -216,9 +193,11 @@ def knows_imagenet(module: nn.Module) -> bool:
     return classifies and type(module).__module__.partition(".")[0] in LIBRARIES
 
 
-def has_fixed_size(architecture: Architecture) -> bool:
-    """Tells whether an architecture is built for one input size, given as ``img_size``."""
-    return architecture.library == "timm" and bool(timm_config(architecture).fixed_input_size)
+def size_option(architecture: Architecture) -> str:
+    """Returns the constructor's option for the input size, empty where any size goes."""
+    if architecture.library == "torchvision":
+        return "image_size" if architecture.name.startswith("vit_") else ""
+    return "img_size" if _timm_config(architecture).get("fixed_input_size") else ""
 
 
 def see_as_published(module: nn.Module, options: Mapping[str, object]) -> None:
@@ -239,16 +218,30 @@ def _can_be_built(architecture: Architecture, options: Mapping[str, object]) -> 
     return True
 
 
+def _bad_weights(architecture: Architecture, error: Exception) -> WeightsError:
+    weights = published_weights(architecture)
+    file = weights.find() if weights else find_weights(architecture)
+    other = "" if architecture.library in LIBRARIES else " or not be what its config.json says"
+    again = "; delete it to have it fetched again" if weights else ""
+    return WeightsError(
+        f"the weights of {architecture} cannot be loaded from {file}, so the file may be "
+        f"damaged{other}{again} ({_reason(error)})"
+    )
+
+
 def _reason(error: Exception) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__
+    """Returns the first line of an error, and the next one where that only announces it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    first = lines[0] if lines else type(error).__name__
+    return f"{first} {lines[1]}" if first.endswith(":") and len(lines) > 1 else first
 
 
 def _check_classes(architecture: Architecture, options: Mapping[str, object]) -> None:
     """Refuses to put a random head on published weights: its heat would mean nothing."""
-    if architecture.library == "timm":
-        published = timm_config(architecture).num_classes
-    else:
+    if architecture.library == "torchvision":
         published = len(torchvision_entry(architecture).meta["categories"])
+    else:
+        published = _timm_config(architecture)["num_classes"]
     asked = options.get("num_classes", published)
     if asked != published:
         raise ModelError(
@@ -265,12 +258,32 @@ def _build_timm(architecture: Architecture, pretrained: bool, options: dict[str,
     if weights is None:
         return timm.create_model(name, pretrained=False, **options)
     _check_classes(architecture, options)
-    file = weights.fetch()
-    # timm's readers of NumPy archives are for those alone.
-    overlay: dict[str, Any] = {"file": str(file)} | (
-        {} if file.suffix == ".npz" else {"custom_load": False}
-    )
+    overlay = _from_file(weights.fetch())
     return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    """Returns what makes timm read weights from a file, and nowhere else."""
+    # timm's readers of NumPy archives are for those alone.
+    return {"file": str(file)} | ({} if file.suffix == ".npz" else {"custom_load": False})
+
+
+def _build_stored(
+    architecture: Architecture, pretrained: bool, options: dict[str, Any]
+) -> nn.Module:
+    import timm
+    from timm.models import PretrainedCfg
+
+    stored = read_stored(architecture)
+    known = {field.name for field in fields(PretrainedCfg)}
+    config = {key: value for key, value in stored.config.items() if key in known}
+    arguments = stored.arguments | options
+    if pretrained:
+        _check_classes(architecture, options)
+        config |= {"source": ""} | _from_file(find_weights(architecture))
+    return timm.create_model(
+        stored.architecture, pretrained=pretrained, pretrained_cfg=config, **arguments
+    )
 
 
 def _build_torchvision(
@@ -286,14 +299,16 @@ def _build_torchvision(
     # torchvision finds the file where it now lies. Its own loader is needed: it renames the keys
     # of DenseNet's files, and weights decide the input size and scale of some architectures.
     entry = torchvision_entry(architecture)
-    with _tensors_alone():
-        module = get_model(architecture.name, weights=entry, progress=False, **options)
+    module = get_model(architecture.name, weights=entry, progress=False, **options)
     return cast("nn.Module", module)
 
 
 @contextmanager
 def _tensors_alone() -> Iterator[None]:
-    """Makes every ``torch.load`` within refuse what could run code; torchvision does not ask."""
+    """Makes every ``torch.load`` within refuse what could run code.
+
+    torchvision and older releases of timm do not ask for that.
+    """
     names = ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
     before = {name: os.environ.pop(name, None) for name in names}
     os.environ[names[0]] = "1"
@@ -318,31 +333,10 @@ def _pick_weights(library: Library, name: str, weights: str) -> str:
 def _elsewhere(library: Library, name: str, weights: str) -> str:
     """Returns a hint to the other library, if weights of that name are there."""
     for other in LIBRARIES:
-        known = weights_names(other, name) if name in architectures(other) else []
+        known = weights_names(other, name) if has_architecture(other, name) else []
         if other != library and weights in known:
             return f" Did you mean '{other}:{name}.{weights}'?"
     return ""
-
-
-def _listed(library: Library, pretrained: bool | None) -> list[str]:
-    shadowed = {*registered_names(), *(architectures("timm") if library == "torchvision" else ())}
-    names = []
-    for name in architecture_names(library):
-        shown = f"{library}:{name}" if name in shadowed else name
-        if pretrained is None:
-            names.append(shown)
-        elif pretrained:
-            names += [f"{shown}.{weights}" for weights in weights_names(library, name)]
-        elif not weights_names(library, name):
-            names.append(shown)
-    return names
-
-
-def _has_weights(name: str, pretrained: bool | None) -> bool:
-    spec = find_spec(name)
-    if pretrained is None or spec is None:
-        return True
-    return (spec.pretrained or spec.checkpoint is not None) is pretrained
 
 
 def _from_timm(config: dict[str, Any]) -> Preprocess:

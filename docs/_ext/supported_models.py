@@ -1,0 +1,173 @@
+"""Writes the pages on supported models, from what is shipped and from the recorded sweep."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from effcam.catalogue import JOINT, Entry, entries
+from effcam.listing import natural_key
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+Runs = dict[tuple[str, str], dict[str, str]]
+
+INTRODUCTION = """\
+# Supported models
+
+**{total:,} architectures** are known by name: {libraries}. For {resolved:,} of them the layer to
+look at is found; the other {unresolved} return no class scores. {ran:,} were run with random
+weights, and for **{verified:,}** of these the map is finite, not constant, depends on more than one
+cell, and is equal to that of the grad-cam package at the same layer; the largest difference,
+measured over the largest value of each map before its ReLU, is {difference:.1e}.
+
+Names with weights, as `resnet50.a1_in1k`, are listed by `effcam models 'resnet50*' --pretrained`.
+[How the layer is found](explanation/layer.md) also holds for your own networks, and for newer
+architectures than these: they are traced when they are loaded. Heavy architectures were run at a
+smaller input than their own; the record of the sweep ({{download}}`sweep.csv`) has the size of each,
+and `tools/sweep.py` makes it anew.
+
+Every architecture is on [a page of its own](architectures.md).
+"""
+
+
+def write_pages(folder: Path) -> None:
+    """Writes ``models.md`` and ``architectures.md`` into a folder of documentation."""
+    runs = _read_runs(folder / "sweep.csv")
+    known = list(entries().values())
+    sections = [_introduction(known, runs), _exceptions(known, runs), _families(known)]
+    _write(folder / "models.md", "\n".join(sections))
+    _write(folder / "architectures.md", _architectures(known))
+
+
+def _introduction(known: Sequence[Entry], runs: Runs) -> str:
+    counts = Counter((entry.library, entry.version) for entry in known)
+    libraries = " and ".join(
+        f"{count:,} of {library} {version}" for (library, version), count in counts.items()
+    )
+    ran = [row for row in runs.values() if row["difference"]]
+    return INTRODUCTION.format(
+        total=len(known),
+        libraries=libraries,
+        resolved=sum(bool(entry.layers) for entry in known),
+        unresolved=sum(not entry.layers for entry in known),
+        ran=len(ran),
+        verified=sum(entry.verified for entry in known),
+        difference=max((float(row["difference"]) for row in ran), default=0.0),
+    )
+
+
+def _exceptions(known: Sequence[Entry], runs: Runs) -> str:
+    rows = [
+        (f"`{entry.library}:{entry.name}`", _reason(entry, runs.get((entry.library, entry.name))))
+        for entry in known
+        if not entry.verified
+    ]
+    if not rows:
+        return ""
+    return f"## Exceptions\n\n{_table(('architecture', 'why'), rows)}\n"
+
+
+def _reason(entry: Entry, run: dict[str, str] | None) -> str:
+    if not entry.layers:
+        return entry.rule
+    if run is None:
+        return "not run"
+    return run["reason"] or ", ".join(
+        f"{column} {run[column]}" for column in ("finite", "varies", "support", "difference")
+    )
+
+
+def _families(known: Sequence[Entry]) -> str:
+    rows = []
+    for (library, family), members in sorted(_by_family(known).items()):
+        sizes = sorted(entry.parameters for entry in members)
+        layers = Counter(_pattern(entry) for entry in members if entry.layers)
+        layouts = dict.fromkeys(entry.layout for entry in members if entry.layers)
+        rows.append(
+            (
+                f"[{family}](architectures.md#{library}-{family.replace('_', '-')})",
+                library,
+                str(len(members)),
+                " to ".join(dict.fromkeys(_millions(size) for size in (sizes[0], sizes[-1]))),
+                ", ".join(layouts),
+                f"`{layers.most_common(1)[0][0]}`" if layers else "",
+                f"{sum(entry.verified for entry in members)}",
+            )
+        )
+    header = (
+        "family", "library", "architectures", "parameters", "layout", "usual layer", "verified"
+    )  # fmt: skip
+    return f"## Families\n\n{_table(header, rows)}\n"
+
+
+def _architectures(known: Sequence[Entry]) -> str:
+    header = ("name", "parameters", "input", "top-1 %", "layer", "layout", "map", "verified")
+    parts = ["# Every architecture\n"]
+    for (library, family), members in sorted(_by_family(known).items()):
+        rows = [
+            (
+                f"`{entry.name}`",
+                _millions(entry.parameters),
+                "x".join(map(str, entry.size)),
+                _top1(entry),
+                f"`{JOINT.join(entry.layers)}`" if entry.layers else "no class scores",
+                f"{entry.layout}, prefix {entry.prefix}" if entry.prefix else entry.layout,
+                "x".join(map(str, entry.grid)) if entry.layers else "",
+                "yes" if entry.verified else "no",
+            )
+            for entry in sorted(members, key=lambda entry: natural_key(entry.name))
+        ]
+        parts.append(f"## {library} {family}\n\n{_table(header, rows)}\n")
+    return "\n".join(parts)
+
+
+def _by_family(known: Iterable[Entry]) -> dict[tuple[str, str], list[Entry]]:
+    families: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in known:
+        families[entry.library, entry.family].append(entry)
+    return families
+
+
+def _pattern(entry: Entry) -> str:
+    """Returns a layer's name with its numbers left open, to tell layers of one kind together."""
+    parts = JOINT.join(entry.layers).split(".")
+    return ".".join("n" if part.isdigit() else part for part in parts)
+
+
+def _top1(entry: Entry) -> str:
+    accuracy = next(iter(entry.weights.values()), None)
+    return "" if accuracy is None else f"{accuracy:.2f}"
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:,.1f} M"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _read_runs(path: Path) -> Runs:
+    with path.open(newline="", encoding="utf-8") as file:
+        return {(row["library"], row["name"]): row for row in csv.DictReader(file)}
+
+
+def _write(path: Path, text: str) -> None:
+    if not path.is_file() or path.read_text("utf-8") != text:
+        path.write_text(text, "utf-8")
+
+
+def _before_build(app: Sphinx) -> None:
+    write_pages(Path(app.srcdir))
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Sphinx calls this."""
+    app.connect("builder-inited", _before_build)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,51 @@
+"""What kind of layer a module is, by its class and its name."""
+
+from __future__ import annotations
+
+from torch import nn
+
+PASSIVE = (
+    nn.Identity,
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.AlphaDropout,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool1d,
+    nn.AdaptiveMaxPool2d,
+)
+PASSIVE_NAMES = ("DropPath", "StochasticDepth", "DropBlock2d", "Dropout")
+HEAD_NAMES = ("head", "classif", "fc", "logit")
+
+
+def is_attention(name: str, module: nn.Module) -> bool:
+    """Tells whether a module is attention, by its name or its class's."""
+    own = name.rpartition(".")[2].casefold()
+    return (
+        ("att" in own or "att" in type(module).__name__.casefold())
+        and not isinstance(module, nn.Linear | nn.Conv2d)
+        and not is_norm(module)
+        and not is_passive(module)
+    )
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Tells whether a module normalises."""
+    return "norm" in type(module).__name__.casefold()
+
+
+def is_passive(module: nn.Module) -> bool:
+    """Tells whether a module hands its input on, or only pools it."""
+    return isinstance(module, PASSIVE) or type(module).__name__ in PASSIVE_NAMES
+
+
+def is_dense_head(name: str, module: nn.Module, channels: int, classes: int) -> bool:
+    """Tells whether a module classifies every cell of a map."""
+    own = name.rpartition(".")[2].casefold()
+    return (
+        isinstance(module, nn.Linear | nn.Conv2d)
+        and channels == classes
+        and any(word in own for word in HEAD_NAMES)
+    )

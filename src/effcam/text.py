@@ -1,0 +1,29 @@
+"""Tables as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+GAP = "  "
+
+
+def align(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
+    """Returns rows as lines whose columns are aligned.
+
+    Args:
+        rows: The cells; all rows have as many.
+        right: The columns that are aligned to the right, from 0.
+
+    >>> print(align([("name", "px"), ("a", "5"), ("bc", "224")], right=[1]))
+    name   px
+    a       5
+    bc    224
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        GAP.join(
+            cell.rjust(width) if at in right else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
