@@ -355,7 +355,7 @@ def test_a_model_that_changes_its_mind_is_refused() -> None:
     with pytest.raises(LayerError, match="layer 'features' did not run"):
         compute_cams(model, images(), ["gradcam"])
     module.mood = "maps"
-    with pytest.raises(ModelError, match=r"\(batch, classes\), for 3 images; .* \(3, 5, 2\)"):
+    with pytest.raises(ModelError, match=r"for 3 images this model returns .* \(3, 5, 2\)"):
         compute_cams(model, images(), ["gradcam"])
     module.mood = "fine"
     with pytest.raises(ModelError, match=r"failed on a batch of shape \(3, 7, 32, 32\)"):
@@ -564,7 +564,7 @@ class FirstToken(nn.Module):
 
 def test_a_layer_of_which_prefix_tokens_alone_count_is_refused() -> None:
     model = load_model(FirstToken(), preprocess=PREPROCESS, target_layer="relay")
-    with pytest.raises(LayerError, match=r"'relay' by way of its prefix tokens alone.*8 x 8 cells"):
+    with pytest.raises(LayerError, match=r"its prefix tokens alone of layer 'relay'.*8 x 8 cells"):
         compute_cams(model, images(), ["gradcam"])
 
 
@@ -575,8 +575,22 @@ class OneCell(Linear):
 
 
 def test_a_layer_of_which_one_cell_alone_counts_is_refused() -> None:
-    with pytest.raises(LayerError, match=r"'features' by way of one cell alone.*layers\(\) lists"):
+    with pytest.raises(LayerError, match=r"one cell alone of layer 'features'.*layers\(\) lists"):
         compute_cams(model_of(OneCell()), images(), ["gradcam"])
+
+
+class Rare(Linear):
+    """Scores a class where a single cell speaks for it, as SqueezeNet's last ReLU may."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        cells = self.fc(self.features(images).permute(0, 2, 3, 1)).flatten(1, 2)
+        highest: Tensor = functional.relu(cells - cells.amax(1, keepdim=True) + 1e-6).sum(1)
+        return highest
+
+
+def test_a_class_that_depends_on_one_cell_is_no_fault_of_the_layer() -> None:
+    cams = compute_cams(model_of(Rare()), images(1), ["hirescam"], [0])
+    assert (cams.maps["hirescam"] > 0).sum() <= 1
 
 
 class Dead(Linear):

@@ -19,7 +19,6 @@ WRAPPERS = {
     "DataParallel": "module",
     "DistributedDataParallel": "module",
     "AveragedModel": "module",
-    "ModelEma": "module",
     "ModelEmaV2": "module",
     "ModelEmaV3": "module",
     "OptimizedModule": "_orig_mod",
@@ -133,8 +132,4 @@ def _stated_labels(module: nn.Module) -> tuple[str, ...] | None:
     config = getattr(module, "pretrained_cfg", None)
     if isinstance(config, Mapping) and config.get("label_names"):
         return read_labels(config["label_names"])
-    labels = read_labels(getattr(getattr(module, "config", None), "id2label", None))
-    # What Hugging Face puts where nobody named the classes.
-    if labels and all(label == f"LABEL_{index}" for index, label in enumerate(labels)):
-        return None
-    return labels
+    return read_labels(getattr(getattr(module, "config", None), "id2label", None))

@@ -7,7 +7,6 @@ differentiates the head alone. The maps are the same.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -130,18 +129,26 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         Raises:
             LayerError: If a layer or its cells have no part in the scores.
         """
-        picked = scores.gather(1, targets[:, None]).sum()
+        found = self._differentiate(scores.gather(1, targets[:, None]))
+        for position, layer in enumerate(self.layers):
+            # One class may well depend on one cell, all of them together do not, unless the
+            # head reads no more: that is the layer's fault.
+            if _read_at(layer, found[position])[0] <= 1:
+                _check_support(layer, self._differentiate(scores)[position])
+        return self.maps(found)
+
+    def _differentiate(self, scores: Tensor) -> list[Tensor]:
+        """Returns the gradients of the sum of scores at the layers, shaped as their outputs."""
         leaves = [leaf for leaf in self.leaves if leaf is not None]
         found: Sequence[Tensor | None] = [None] * len(leaves)
-        if picked.requires_grad:
-            found = torch.autograd.grad(picked, leaves, allow_unused=True)
+        if scores.requires_grad:
+            found = torch.autograd.grad(scores.sum(), leaves, allow_unused=True, retain_graph=True)
         for layer, gradient in zip(self.layers, found, strict=True):
             if gradient is None:
                 raise LayerError(
                     f"the class scores do not depend on layer {layer.name!r}: choose another one"
                 )
-            _check_support(layer, gradient)
-        return self.maps(found)
+        return [gradient for gradient in found if gradient is not None]
 
     def release(self) -> None:
         """Unhooks the layers and lets the graph go."""
@@ -151,25 +158,28 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         self.substitute = None
 
 
+def _read_at(layer: TargetLayer, gradient: Tensor) -> tuple[int, int]:
+    """Returns at how many cells a gradient is not zero, and whether it is not at a prefix token."""
+    cells = layer.to_map(gradient).abs().sum((0, 1))
+    prefix = gradient[:, : layer.prefix].abs().sum()
+    return int((cells != 0).sum()), int(prefix != 0)
+
+
 def _check_support(layer: TargetLayer, gradient: Tensor) -> None:
-    """Refuses a layer of which one position alone has a part in the scores.
+    """Refuses a layer of which one position alone has a part in any of the scores.
 
     A gradient that is zero everywhere is another finding: the score itself is flat, as it is
     behind a dead activation, and the layer may be the right one.
     """
-    if layer.layout == "tokens":
-        positions = gradient.abs().sum((0, 2))
-    else:
-        positions = layer.to_map(gradient).abs().sum((0, 1)).flatten()
-    support = int((positions != 0).sum())
-    cells = int((positions[-math.prod(layer.grid) :] != 0).sum())
-    if support and cells <= 1:
-        where = "of its prefix tokens alone" if not cells else "of one cell alone"
-        raise LayerError(
-            f"the class scores depend on the output of layer {layer.name!r} by way {where}, so "
-            f"its map of {layer.grid[0]} x {layer.grid[1]} cells would mean nothing. "
-            "effcam.load_model(...).layers() lists the layers that can be looked at"
-        )
+    cells, prefix = _read_at(layer, gradient)
+    if cells > 1 or cells + prefix == 0:
+        return
+    where = "one cell alone" if cells else "its prefix tokens alone"
+    raise LayerError(
+        f"the class scores depend on {where} of layer {layer.name!r}, so its map of "
+        f"{layer.grid[0]} x {layer.grid[1]} cells would mean nothing. "
+        "effcam.load_model(...).layers() lists the layers that can be looked at"
+    )
 
 
 def compute_cams(

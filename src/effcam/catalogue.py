@@ -7,6 +7,7 @@ them, so that listing models takes milliseconds.
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -103,4 +104,5 @@ def _pair(text: str) -> tuple[int, int]:
 
 def _weights(text: str) -> tuple[str, float | None]:
     name, _, accuracy = text.partition("=")
-    return name, float(accuracy) if accuracy else None
+    value = float(accuracy or "nan")
+    return name, None if math.isnan(value) else value

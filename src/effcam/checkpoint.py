@@ -26,14 +26,19 @@ WRAPPERS = (
     "model_ema",
     "ema_state_dict",
     "ema",
+    "params_ema",
     "state_dict",
     "model_state_dict",
     "model_state",
     "model",
     "module",
+    "net",
+    "network",
+    "params",
+    "weights",
 )
 PREFIXES = ("module.", "_orig_mod.")
-AVERAGED = "ema"
+AVERAGED = re.compile("(?<![a-z])ema(?![a-z])", re.IGNORECASE)
 # Where training scripts keep the classes' names, and what they keep that in.
 LABELS = (
     "label_names",
@@ -47,7 +52,17 @@ LABELS = (
     "class_to_idx",
     "label2id",
 )
-SETTINGS = ("hyper_parameters", "hparams", "config", "cfg", "meta", "args", "pretrained_cfg")
+SETTINGS = (
+    "hyper_parameters",
+    "datamodule_hyper_parameters",
+    "hparams",
+    "config",
+    "cfg",
+    "meta",
+    "dataset_meta",
+    "args",
+    "pretrained_cfg",
+)
 # How torch.load names what it will not make: "GLOBAL posix.system", "TorchScript archives".
 CODE = re.compile(r"GLOBAL (\w[\w.]*)|with (TorchScript) archives")
 OLD_NAME = re.compile(r"\.(norm|relu|conv)\.([12])\.")
@@ -87,7 +102,7 @@ def read_checkpoint(path: str | PathLike[str]) -> Checkpoint:
         raise WeightsError(
             f"checkpoint {str(path)!r} holds no state dict: expected tensors by name, as "
             "torch.save(model.state_dict(), path) writes them, plain or under one of "
-            + ", ".join(WRAPPERS)
+            f"{', '.join(WRAPPERS)}; it holds {_describe(content)}"
         )
     return Checkpoint(_strip(state), _find_labels(content) or _labels_beside(file))
 
@@ -145,13 +160,14 @@ def select(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, to
                 counts[".".join(parts[:start])] += 1
     most = max(counts.values(), default=0)
     best = [prefix for prefix, count in counts.items() if count == most]
-    averaged = [prefix for prefix in best if AVERAGED in prefix.casefold()]
+    averaged = [prefix for prefix in best if AVERAGED.search(prefix)]
     if "" in best or not best:
         return dict(state)
     if len(averaged or best) > 1:
         raise WeightsError(
             f"the checkpoint holds the model's weights {len(best)} times, under "
-            f"{', '.join(repr(prefix) for prefix in best)}: save those that you mean alone"
+            f"{', '.join(repr(prefix) for prefix in best)}: save those that you mean alone, as "
+            f"torch.save(trained.{best[0]}.state_dict(), path)"
         )
     part = f"{(averaged or best)[0]}."
     return {
@@ -163,7 +179,7 @@ class _Left(dict[object, object]):
     """Stands for an object of a class that is not ours to make; takes what it is given."""
 
     # It may be a key, as members of enumerations are.
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # type: ignore[assignment]  # other dicts may not
 
     def __init__(self, *_arguments: object, **_settings: object) -> None:
         super().__init__()
@@ -237,7 +253,7 @@ def _labels_beside(file: Path) -> tuple[str, ...] | None:
 def _unwrap(content: object) -> dict[str, torch.Tensor]:
     import torch
 
-    if not isinstance(content, Mapping):
+    if not isinstance(content, Mapping) or isinstance(content, _Left):
         return {}
     for wrapper in WRAPPERS:
         inner = content.get(wrapper)
@@ -249,6 +265,12 @@ def _unwrap(content: object) -> dict[str, torch.Tensor]:
         for name, value in content.items()
         if isinstance(name, str) and isinstance(value, torch.Tensor)
     }
+
+
+def _describe(content: object) -> str:
+    if isinstance(content, Mapping) and content:
+        return ", ".join(repr(key) for key in list(content)[:SHOWN])
+    return f"a {type(content).__name__}"
 
 
 def _strip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

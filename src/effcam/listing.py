@@ -123,12 +123,14 @@ def describe(name: str) -> Listed:
     entry = entries().get((architecture.library, architecture.name))
     if entry is None:
         return Listed(name, architecture.library)
+    # Other weights than the default may be for another input size and number of classes.
+    usual = architecture.weights in ("", *list(entry.weights)[:1])
     return Listed(
         name,
         architecture.library,
         entry.family,
-        entry.parameters,
-        entry.size,
+        entry.parameters if usual else None,
+        entry.size if usual else None,
         entry.weights.get(architecture.weights),
         JOINT.join(entry.layers),
         entry.layout,

@@ -13,6 +13,7 @@ from torch import nn
 
 from effcam import construct, zoo
 from effcam.adopt import Layers, layer_names
+from effcam.catalogue import JOINT
 from effcam.construct import Made, See
 from effcam.errors import ArgumentError, LayerError, ModelError, TargetError, did_you_mean
 from effcam.layers import (
@@ -54,7 +55,7 @@ class Model:
     @property
     def target_layer(self) -> str:
         """The dotted name of the layer to look at; of several, their names joined by " + "."""
-        return " + ".join(layer.name for layer in self.target_layers)
+        return JOINT.join(layer.name for layer in self.target_layers)
 
     @property
     def layer(self) -> TargetLayer:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from effcam import __version__, draw, write
+from effcam.catalogue import JOINT
 from effcam.errors import ArgumentError, CellError, OutputError, did_you_mean
 from effcam.explanation import Explanation
 from effcam.images import ImageRef
@@ -233,7 +234,8 @@ def _heading(cell: Explanation, *, with_method: bool) -> Heading:
 
 def _origin(cell: Explanation) -> list[str]:
     rows, columns = cell.heatmap.shape
-    parts = [cell.target_layer, f"{rows}\u00a0x\u00a0{columns}"]
+    first, *others = cell.target_layer.split(JOINT)
+    parts = [f"{first} + {len(others)} more" if others else first, f"{rows}\u00a0x\u00a0{columns}"]
     return [*parts, "random weights"] if cell.weights == "random" else parts
 
 
