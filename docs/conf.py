@@ -55,7 +55,10 @@ nitpick_ignore_regex = [
     ),
 ]
 # Aliases in signatures; the description of the argument says what they stand for.
-nitpick_ignore = [("py:class", name) for name in ("ImageLike", "Layers", "Layout", "Models", "State", "Target")]
+nitpick_ignore = [
+    ("py:class", name)
+    for name in ("Grid", "ImageLike", "Layers", "Layout", "Models", "State", "Target")
+]
 
 sphinx_gallery_conf = {
     "examples_dirs": "examples",

@@ -13,6 +13,7 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ import pytest
 import timm
 import torch
 from PIL import Image
+from timm.models import save_for_hf
 
 import effcam
-from effcam import DEFAULT_MODELS, ModelSpec, Preprocess, api
+from effcam import DEFAULT_MODELS, ModelSpec, Preprocess, api, registry, weights
+from effcam.catalogue import is_current
 from effcam.cli import main
 from effcam.errors import OutputError
 
@@ -201,6 +204,7 @@ def test_help_names_every_option(run: Callable[..., Done]) -> None:
     for option in (
         "PATH", "-m", "-o", "--target", "--method", "--device", "--checkpoint", "--view", "--size",
         "--skip-bad", "--option", "--preprocess", "--weights", "--batch-size", "-q", "-v",
+        "--layer NAME=LAYER",
     ):  # fmt: skip
         assert option in done.out
     for method in ("gradcam++", "hirescam", "ablationcam"):
@@ -313,6 +317,8 @@ NAMES = ("-m", "mine=timm:resnet18", "-m", "torchvision:alexnet", "-m", "plain")
             "torchvision:alexnet",
             {"checkpoint": "C:/a.pt"},
         ),
+        (["--layer", "mine=layer3"], "mine", {"target_layer": "layer3"}),
+        (["--layer", "timm:resnet18=layer4.1"], "mine", {"target_layer": "layer4.1"}),
         (["--option", "mine:num_classes=5"], "mine", {"options": {"num_classes": 5}}),
         (["--option", "plain:num-classes=5"], "plain", {"options": {"num_classes": 5}}),
         (["--option", "timm:resnet18:pad_type=same"], "mine", {"options": {"pad_type": "same"}}),
@@ -444,6 +450,43 @@ def test_a_checkpoint_is_loaded(run: Callable[..., Done], photos: Path, owner: s
         assert float(row["probability"]) == pytest.approx(cell.probability, abs=1e-5)
 
 
+def test_the_layer_is_the_one_that_is_asked_for(run: Callable[..., Done]) -> None:
+    done = run("compare", "photos/0.png", *UNTRAINED, "-m", "two=test_efficientnet", "--layer",
+               "test_resnet=layer3", "-o", "a.csv")  # fmt: skip
+    assert done.code == 0, done.err
+    chosen, found = rows("a.csv")
+    assert (chosen["target_layer"], chosen["grid"]) == ("layer3", "4x4")
+    assert found["target_layer"] == "bn2"
+
+
+def test_a_model_in_a_folder(run: Callable[..., Done]) -> None:
+    names = ["rose", "tulip"]
+    module = timm.create_model("test_resnet", num_classes=2)
+    save_for_hf(module, "flowers", model_config={"label_names": names}, safe_serialization=True)
+    done = run("compare", "photos/0.png", "-m", "local-dir:flowers", "-m", "b=local-dir:./flowers",
+               "--layer", "local-dir:flowers=layer3", "-o", "a.csv")  # fmt: skip
+    assert (done.code, done.err) == (0, "")
+    first, second = rows("a.csv")
+    assert (first["column"], second["column"]) == ("local-dir:flowers", "b")
+    assert (first["target_layer"], second["target_layer"]) == ("layer3", "layer4")
+    assert {first["predicted_label"], second["predicted_label"]} <= set(names)
+    assert first["weights"] == "model.safetensors"
+
+
+def test_a_package_whose_models_are_left_out_is_named_unless_quiet(
+    run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = EntryPoint("own", "no_such_package:models", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda **_: [entry])
+    with pytest.warns(RuntimeWarning, match=r"'own' offers to effcam \(no_such_package:models\)"):
+        done = run("compare", "photos", "-m", "own_flowers", "--weights", "none")
+    assert "no model is called 'own_flowers'" in done.err
+    registry._entry_points.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run("compare", "photos", "-m", "own_flowers", "--weights", "none", "-q")
+
+
 def test_options_and_preprocessing_change_the_model(run: Callable[..., Done]) -> None:
     done = run("compare", "photos/0.png", "-m", "timm:test_resnet", "--weights", "none",
                "--option", "timm:test_resnet:num_classes=4", "--preprocess",
@@ -543,6 +586,15 @@ def test_warnings_of_libraries_are_shown_on_demand(
         (["photos", "--option", "test_resnet=5"], 2, "not of the form --option NAME:KEY=VALUE"),
         (["photos", "--option", "test_resnet:classes"], 2, "not of the form --option NAME:KEY=VAL"),
         (["photos", "--option", "test_resnet:depht=5"], 1, "cannot be built with .*'depht'"),
+        (["photos", "--layer", "layer3"], 2, "'layer3' is not of the form --layer NAME=LAYER"),
+        (["photos", "--layer", "other=layer3"], 2, "'other' is none of the models to compare: "),
+        (["photos", "--layer", "test_resnet=a", "--layer", "test_resnet=b"], 2,
+         "'test_resnet' has --layer twice: a and b"),
+        (["photos", "--layer", "test_resnet=layr3"], 1,
+         r"timm:test_resnet: .* no layer called 'layr3'\. Did you mean 'layer3'.* nearest layers"),
+        (["photos", "--layer", "test_resnet=fc"], 1, "layer 'fc' gives no map of .*layer4"),
+        (["photos", "-m", "local-dir:gone"], 1, "folder 'gone' does not exist: expected a folder"),
+        (["photos", "-m", "hf_hub:a@b@c"], 1, "these configuration files are not on this machine"),
         (["photos", "--preprocess", "test_resnet:siz=5"], 2,
          "--preprocess knows no 'siz'. Did you mean 'size'.* It knows size, resize, mode"),
         (["photos", "--preprocess", "test_resnet:std=0"], 2, "std must be positive"),
@@ -637,6 +689,81 @@ def test_names_are_listed_one_a_line(run: Callable[..., Done]) -> None:
     assert len(lines) > 1000
 
 
+def test_what_is_known_of_each_model_is_a_table(run: Callable[..., Done]) -> None:
+    done = run("models", "resnet50", "--source", "torchvision", "--pretrained")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == (
+        "name                                source       family  parameters  input  top-1 %"
+        "  target layer  layout\n"
+        "torchvision:resnet50.IMAGENET1K_V1  torchvision  resnet           -      -    76.13"
+        "  layer4        NCHW\n"
+        "torchvision:resnet50.IMAGENET1K_V2  torchvision  resnet      25.6 M    224    80.86"
+        "  layer4        NCHW\n"
+    )
+    lines = run("models").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["name", *effcam.list_models()]
+    # Every column begins or ends where its header does, whatever is in it.
+    starts = [lines[0].index(name) for name in ("source", "family", "target layer", "layout")]
+    ends = [lines[0].index(name) + len(name) for name in ("parameters", "input", "top-1 %")]
+    for line in lines:
+        assert all(line[at - 2 : at] == "  " and line[at] != " " for at in starts), line
+        assert all(line[at - 1] != " " and line[at : at + 2] == "  " for at in ends), line
+
+
+def test_the_table_is_read_without_the_libraries() -> None:
+    if not all(map(is_current, ("timm", "torchvision"))):
+        pytest.skip("other versions are installed than the table's")
+    code = """
+        import contextlib, io, json, sys
+        from effcam.cli import main
+        with contextlib.redirect_stdout(io.StringIO()) as shown:
+            main(["models"])
+            main(["models", "resnet*", "--pretrained", "--names"])
+        print(json.dumps([len(shown.getvalue().splitlines()), sorted(sys.modules)]))
+    """
+    lines, modules = json.loads(python("-c", textwrap.dedent(code)).stdout)
+    assert lines > 1000
+    assert "effcam.listing" in modules
+    assert {"torch", "timm", "torchvision", "effcam.model", "effcam.construct"}.isdisjoint(modules)
+
+
+def test_layers_are_listed_and_the_default_is_marked(run: Callable[..., Done]) -> None:
+    done = run("models", "test_resnet", "--layers")
+    assert (done.code, done.err) == (0, "")
+    header, *lines = done.out.splitlines()
+    assert header.split() == ["layer", "layout", "channels", "grid"]
+    model = effcam.load_model("test_resnet", pretrained=False)
+    assert [line.split()[:4] for line in lines] == [
+        [layer.name, layer.layout, str(layer.channels), "x".join(map(str, layer.grid))]
+        for layer in model.layers()
+    ]
+    assert [line for line in lines if "<-" in line] == [lines[-1]]
+    assert lines[-1].split() == [
+        "layer4", "NCHW", "96", "5x5", "<-", "features", "entering", "the", "head",
+    ]  # fmt: skip
+    assert {line.index("NCHW") for line in lines} == {header.index("layout")}
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("timm:test_vit", "blocks.5.norm1"),
+        ("torchvision:regnet_y_400mf", "trunk_output"),  # reads numbers while it is built
+        ("resnet50.a1_in1k", "layer4"),
+        ("own_net", "layer3"),
+    ],
+)
+def test_layers_are_listed_without_weights(
+    run: Callable[..., Done], name: str, layer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    effcam.register_model(ModelSpec("own_net", constructor="resnet18", target_layer="layer3"))
+    monkeypatch.setattr(weights.PublishedWeights, "fetch", lambda _: pytest.fail("fetched"))
+    done = run("models", name, "--layers")
+    assert (done.code, done.err) == (0, "")
+    (marked,) = [line.split()[0] for line in done.out.splitlines() if "<-" in line]
+    assert marked == layer
+
+
 def test_models_are_filtered(run: Callable[..., Done]) -> None:
     assert run("models", "alexnet", "--source", "timm").code == 1
     assert run("models", "alexnet*", "--pretrained", "--names").out == "alexnet.IMAGENET1K_V1\n"
@@ -650,6 +777,9 @@ def test_models_are_filtered(run: Callable[..., Done]) -> None:
     [
         (["resnet5_"], 1, "no model's name matches 'resnet5_'"),
         (["--source", "jax"], 2, "source must be 'timm', 'torchvision'"),
+        (["resnet5_", "--layers"], 1, "no model is called 'resnet5_'. Did you mean 'resnet50' or"),
+        (["--layers"], 2, "--layers takes the name of one model, as 'resnet50', not '*'"),
+        (["resnet[15]*", "--layers"], 2, "--layers takes the name of one model"),
     ],
 )
 def test_models_says_what_is_wrong(

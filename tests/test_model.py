@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import re
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from effcam import Model, ModelSpec, Preprocess, load_model, registry
+from effcam import Model, ModelSpec, Preprocess, compare, load_model, registry, zoo
 from effcam.errors import (
     ArgumentError,
     LayerError,
@@ -20,7 +22,7 @@ from effcam.errors import (
     UnknownModelError,
     WeightsError,
 )
-from effcam.model import check_weights, load_as_seen
+from effcam.model import check_weights, load_as_seen, load_untrained
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -361,3 +363,140 @@ def test_a_checkpoint_for_googlenet_sees_what_published_weights_see(tmp_path: Pa
     options = {"transform_input": False}
     kept = load_model("torchvision:googlenet", checkpoint=file, options=options)
     assert not kept.module.transform_input
+
+
+def test_what_sees_as_published_weights_do_is_torchvisions_own(tmp_path: Path) -> None:
+    class Own(Small):
+        transform_input = False
+
+    file = tmp_path / "own.pt"
+    torch.save(Own().state_dict(), file)
+    model = load_model(ModelSpec("mine", Own, checkpoint=file))
+    assert model.module.transform_input is False
+
+
+# input sizes
+
+VIT = ModelSpec("vit", "timm:vit_tiny_patch16_224", pretrained=False, options={"depth": 1})
+"""A transformer that is built for one input size, of one block."""
+
+
+@pytest.mark.parametrize(("size", "grid"), [(96, (6, 6)), ((96, 64), (6, 4)), (224, (14, 14))])
+def test_a_transformer_of_fixed_size_is_built_for_the_size_that_it_sees(
+    size: int | tuple[int, int], grid: tuple[int, int]
+) -> None:
+    preprocess = load_model(VIT).preprocess.with_size(size)
+    assert load_model(VIT, preprocess=preprocess).layer.grid == grid
+    seen = load_as_seen(VIT, device=None, see=lambda own: own.with_size(size))
+    assert (seen.layer.grid, seen.preprocess.size) == (grid, preprocess.size)
+
+
+def test_a_comparison_at_one_size_has_transformers_of_that_size() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    resnet = ModelSpec("test_resnet", pretrained=False)
+    comparison = compare(image, [VIT, resnet], size=96, progress=False)
+    assert [cell.heatmap.shape for cell in comparison] == [(6, 6), (3, 3)]
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """The options that each architecture was built with."""
+    really, options = zoo.build, []
+
+    def build(*args: Any, **keywords: Any) -> nn.Module:
+        options.append(dict(keywords["options"]))
+        return really(*args, **keywords)
+
+    monkeypatch.setattr(zoo, "build", build)
+    return options
+
+
+@pytest.mark.parametrize(
+    ("spec", "options"),
+    [
+        (VIT, {"depth": 1, "img_size": (96, 96)}),
+        (replace(VIT, options={"depth": 1, "img_size": 96}), {"depth": 1, "img_size": 96}),
+        (replace(VIT, preprocess=Preprocess(size=224)), {"depth": 1, "img_size": (96, 96)}),
+        (ModelSpec("test_resnet", pretrained=False), {}),
+        (ModelSpec("squeezenet1_1", pretrained=False), {}),
+    ],
+)
+def test_a_size_is_passed_on_only_to_what_is_built_for_one(
+    built: list[dict[str, object]], spec: ModelSpec, options: dict[str, object]
+) -> None:
+    load_as_seen(spec, device=None, see=lambda own: own.with_size(96))
+    assert built == [options]
+
+
+def test_torchvisions_transformers_are_built_for_the_size_that_they_see(
+    built: list[dict[str, object]],
+) -> None:
+    spec = ModelSpec("torchvision:vit_b_16", pretrained=False)
+    with torch.device("meta"):
+        model = load_as_seen(spec, device="meta", see=lambda own: own.with_size(96))
+    assert built == [{"image_size": 96}]
+    assert model.layer.grid == (6, 6)
+
+
+def test_at_its_own_size_it_is_built_as_ever(built: list[dict[str, object]]) -> None:
+    assert load_model(VIT).layer.grid == (14, 14)
+    assert built == [{"depth": 1}]
+
+
+def test_what_cannot_be_built_for_another_size_is_built_for_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    really = zoo.build
+
+    def build(*args: Any, options: dict[str, object], **keywords: Any) -> nn.Module:
+        if "img_size" in options:
+            raise ModelError("no other size")
+        return really(*args, options=options, **keywords)
+
+    monkeypatch.setattr(zoo, "build", build)
+    with pytest.raises(ModelError, match=r"does not run on a batch of 96 x 96.*224"):
+        load_as_seen(VIT, device=None, see=lambda own: own.with_size(96))
+    with pytest.raises(ModelError, match="no other size"):
+        load_model(replace(VIT, options={"img_size": 96}))
+
+
+# models without weights, and without a classifier
+
+
+def test_untrained_models_have_shapes_and_no_weights() -> None:
+    model = load_untrained("timm:test_resnet")
+    assert {each.device.type for each in model.module.parameters()} == {"meta"}
+    built = load_model("timm:test_resnet", pretrained=False)
+    assert model.layers() == built.layers()
+    assert (model.target_layers, model.labels) == (built.target_layers, built.labels)
+    with pytest.raises(UnknownModelError, match="Did you mean 'test_resnet"):
+        load_untrained("test_resnt")
+
+
+def test_untrained_models_that_read_numbers_while_they_are_built_get_some() -> None:
+    model = load_untrained("torchvision:regnet_y_400mf")
+    assert model.device.type != "meta"
+    assert model.target_layer == "trunk_output"
+
+
+def test_a_registered_model_is_shown_untrained_too(registered: ModelSpec) -> None:
+    model = load_untrained(registered.name)
+    assert (model.target_layer, model.labels) == ("features", ("a", "b", "c"))
+
+
+@pytest.mark.parametrize("name", ["convnextv2_atto.fcmae", "eva02_tiny_patch14_224.mim_in22k"])
+def test_features_are_no_classes_of_imagenet(name: str) -> None:
+    from timm.models import get_pretrained_cfg
+
+    assert get_pretrained_cfg(name).num_classes == 0
+    model = load_untrained(name)
+    assert model.labels == tuple(f"class {index}" for index in range(model.num_classes))
+
+
+def test_as_many_features_as_imagenet_has_classes_are_none_of_them() -> None:
+    options = {"num_classes": 0, "embed_dim": 1000, "num_heads": 10, "depth": 1}
+    model = load_model("timm:test_vit", pretrained=False, options=options)
+    assert model.num_classes == 1000
+    assert model.labels[145] == "class 145"
+    with pytest.raises(TargetError, match="Its classes have no names"):
+        model.find_class("king penguin")

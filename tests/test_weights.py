@@ -183,6 +183,22 @@ def test_a_damaged_file_in_a_cache_is_named(
     assert caught.value.__cause__ is not None
 
 
+def test_weights_that_do_not_go_with_the_options_are_named_with_them(hub_cache: Path) -> None:
+    name = "pit_ti_224"
+    architecture, size = find_architecture(name), {"img_size": 96}
+    state = timm.create_model(name).state_dict()
+    put_on_hub_cache(
+        hub_cache,
+        f"{name}.{architecture.weights}",
+        lambda path: torch.save(state, path),
+        "pytorch_model.bin",
+    )
+    with pytest.raises(
+        WeightsError, match=r"cannot be loaded with {'img_size': 96} from .*: size mismatch for "
+    ):
+        build(architecture, pretrained=True, options=size)
+
+
 def test_bad_options_are_not_blamed_on_the_weights(hub_cache: Path) -> None:
     state = drawn(timm.create_model("test_resnet"))
     put_on_hub_cache(hub_cache, TINY, lambda path: save_file(state, path), "model.safetensors")
@@ -532,12 +548,11 @@ class Payload:
 def test_published_files_cannot_run_code_either(
     hub_cache: Path,
     torch_cache: Path,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     forced: str | None,
 ) -> None:
-    mark = tmp_path / "ran"
+    mark = torch_cache / "ran"
     architecture = find_architecture(name)
     if architecture.library == "timm":
         put_on_hub_cache(

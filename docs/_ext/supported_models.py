@@ -28,8 +28,8 @@ measured over the largest value of each map before its ReLU, is {difference:.1e}
 Names with weights, as `resnet50.a1_in1k`, are listed by `effcam models 'resnet50*' --pretrained`.
 [How the layer is found](explanation/layer.md) also holds for your own networks, and for newer
 architectures than these: they are traced when they are loaded. Heavy architectures were run at a
-smaller input than their own; the record of the sweep ({{download}}`sweep.csv`) has the size of each,
-and `tools/sweep.py` makes it anew.
+smaller input than their own; the record of the sweep ({{download}}`sweep.csv`) has the size of
+each, and `tools/sweep.py` makes it anew.
 
 Every architecture is on [a page of its own](architectures.md).
 """
@@ -106,24 +106,29 @@ def _families(known: Sequence[Entry]) -> str:
 
 
 def _architectures(known: Sequence[Entry]) -> str:
-    header = ("name", "parameters", "input", "top-1 %", "layer", "layout", "map", "verified")
     parts = ["# Every architecture\n"]
     for (library, family), members in sorted(_by_family(known).items()):
-        rows = [
-            (
-                f"`{entry.name}`",
-                _millions(entry.parameters),
-                "x".join(map(str, entry.size)),
-                _top1(entry),
-                f"`{JOINT.join(entry.layers)}`" if entry.layers else "no class scores",
-                f"{entry.layout}, prefix {entry.prefix}" if entry.prefix else entry.layout,
-                "x".join(map(str, entry.grid)) if entry.layers else "",
-                "yes" if entry.verified else "no",
-            )
-            for entry in sorted(members, key=lambda entry: natural_key(entry.name))
-        ]
-        parts.append(f"## {library} {family}\n\n{_table(header, rows)}\n")
+        ordered = sorted(members, key=lambda entry: natural_key(entry.name))
+        columns = {
+            "name": [f"`{entry.name}`" for entry in ordered],
+            "parameters": [_millions(entry.parameters) for entry in ordered],
+            "input": ["x".join(map(str, entry.size)) for entry in ordered],
+            "top-1 %": [_top1(entry) for entry in ordered],
+            "layer": [_layer(entry) for entry in ordered],
+            "layout": [entry.layout for entry in ordered],
+            "prefix": [str(entry.prefix or "") for entry in ordered],
+            "map": ["x".join(map(str, entry.grid)) if entry.layers else "" for entry in ordered],
+            "verified": ["yes" if entry.verified else "no" for entry in ordered],
+        }
+        # timm states no accuracies, and most families have no prefix tokens.
+        told = {title: cells for title, cells in columns.items() if any(cells)}
+        table = _table(list(told), zip(*told.values(), strict=True))
+        parts.append(f"## {library} {family}\n\n{table}\n")
     return "\n".join(parts)
+
+
+def _layer(entry: Entry) -> str:
+    return f"`{JOINT.join(entry.layers)}`" if entry.layers else "no class scores"
 
 
 def _by_family(known: Iterable[Entry]) -> dict[tuple[str, str], list[Entry]]:

@@ -59,7 +59,7 @@ def check_module(module: nn.Module, name: str) -> None:
 
 
 def layer_names(module: nn.Module, layers: Layers) -> tuple[str, ...]:
-    """Returns the dotted names of the layers that a caller chose, none for ``None``.
+    """Returns the dotted names of the layers that a caller chose, each once, none for ``None``.
 
     Args:
         module: The network, unwrapped.
@@ -77,7 +77,7 @@ def layer_names(module: nn.Module, layers: Layers) -> tuple[str, ...]:
             "target_layer must be a layer's name, the layer itself, several of these or None, "
             f"not {layers!r}"
         )
-    return tuple(_layer_name(module, each) for each in several)
+    return tuple(dict.fromkeys(_layer_name(module, each) for each in several))
 
 
 def _layer_name(module: nn.Module, layer: object) -> str:
@@ -91,11 +91,12 @@ def _layer_name(module: nn.Module, layer: object) -> str:
         )
     if not isinstance(layer, str):
         raise ArgumentError(f"a target layer is a name or a module, not {layer!r}")
+    every = dict(module.named_modules(remove_duplicate=False))
     bare = layer
-    while bare not in names.values() and bare.partition(".")[0] in WRAPPERS.values():
+    while bare not in every and bare.partition(".")[0] in WRAPPERS.values():
         bare = bare.partition(".")[2]
-    # Of a name that is nowhere the trace knows more to say.
-    return bare or layer
+    # A shared module goes by the first of its names. Of one that is nowhere the trace says more.
+    return names.get(every.get(bare, module), bare) or layer
 
 
 def own_size(module: nn.Module) -> tuple[int, int] | None:

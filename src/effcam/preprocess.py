@@ -234,7 +234,7 @@ class Preprocess:
 
     @property
     def channels(self) -> int:
-        """The number of channels of the model's input: 3 for RGB, 1 for greyscale."""
+        """How many channels the model's input has, 3 for RGB or 1 for greyscale."""
         return len(self.mean)
 
     @property

@@ -102,9 +102,9 @@ def build(
     except EffcamError:
         raise
     except Exception as error:  # constructors check their arguments in any way, or not at all
-        if pretrained and _can_be_built(architecture, options):
-            raise _bad_weights(architecture, error) from error
         chosen = f" with {dict(options)}" if options else ""
+        if pretrained and _can_be_built(architecture, options):
+            raise _bad_weights(architecture, error, chosen) from error
         raise ModelError(f"{architecture} cannot be built{chosen}: {_reason(error)}") from error
 
 
@@ -218,13 +218,13 @@ def _can_be_built(architecture: Architecture, options: Mapping[str, object]) -> 
     return True
 
 
-def _bad_weights(architecture: Architecture, error: Exception) -> WeightsError:
+def _bad_weights(architecture: Architecture, error: Exception, chosen: str) -> WeightsError:
     weights = published_weights(architecture)
     file = weights.find() if weights else find_weights(architecture)
     other = "" if architecture.library in LIBRARIES else " or not be what its config.json says"
     again = "; delete it to have it fetched again" if weights else ""
     return WeightsError(
-        f"the weights of {architecture} cannot be loaded from {file}, so the file may be "
+        f"the weights of {architecture} cannot be loaded{chosen} from {file}, so the file may be "
         f"damaged{other}{again} ({_reason(error)})"
     )
 
