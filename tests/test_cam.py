@@ -546,6 +546,26 @@ RAW: dict[str, Callable[[HeadCAM, Tensor, Tensor], Tensor]] = {
 }
 
 
+def test_one_of_several_layers_may_come_before_another() -> None:
+    module = Linear().eval()
+    names = ["features.0", "features.2", "features"]
+    several = load_model(module, preprocess=PREPROCESS, target_layer=names)
+    found = gradients_at(several)
+    for name, gradient in zip(names, found, strict=True):
+        alone = load_model(module, preprocess=PREPROCESS, target_layer=name)
+        assert_close(gradient, gradients_at(alone)[0])
+
+
+def gradients_at(model: Model) -> list[Tensor]:
+    """The gradients of some class scores at each of a model's target layers."""
+    cam = HeadCAM(model)
+    try:
+        with torch.enable_grad(), untouched(model.module):
+            return cam.gradients(cam.scores(images()).values, torch.tensor([0, 1, 2]))
+    finally:
+        cam.release()
+
+
 class FirstToken(nn.Module):
     """A class token that no graph tells of: the head takes it by an index made at run time."""
 

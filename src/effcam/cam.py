@@ -91,7 +91,9 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
                 f"layer {layer.name!r} returned {describe(output)}, which is not the map that it "
                 f"gave when the model was loaded, {layer}"
             )
-        leaf = output.detach().requires_grad_(torch.is_grad_enabled())
+        leaf = output
+        if not output.requires_grad:  # else it comes after another one of the layers
+            leaf = output.detach().requires_grad_(torch.is_grad_enabled())
         self.leaves[index] = leaf
         # What follows may work in place, as DenseNet's ReLU does: it gets a copy.
         return leaf.clone()
@@ -116,9 +118,12 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         return scores
 
     def maps(self, tensors: Sequence[Tensor | None]) -> list[Tensor]:
-        """Returns tensors that lie as the layers' outputs do as (B, C, h, w) float32 maps."""
+        """Returns tensors that lie as the layers' outputs do as (B, C, h, w) maps.
+
+        Half precision is brought to float32: sums over channels would lose too much.
+        """
         return [
-            layer.to_map(each.detach()).float()
+            layer.to_map(each.detach()).to(torch.promote_types(each.dtype, torch.float32))
             for layer, each in zip(self.layers, tensors, strict=True)
             if each is not None
         ]
@@ -291,7 +296,7 @@ def _add(maps: Sequence[Tensor]) -> Tensor:
 def _settle(raw: Tensor) -> tuple[NDArray[np.float32], list[State]]:
     """Returns (B, h, w) maps without negative evidence, and the state of each."""
     finite = raw.isfinite().flatten(1).all(1)
-    heat = raw.clamp(min=0)
+    heat = raw.float().clamp(min=0)
     heat[~finite] = 0
     flat = heat.flatten(1)
     spread = flat.amax(1) - flat.amin(1)

@@ -31,10 +31,12 @@ class Listed:
 
     Attributes:
         name: The name that loads it.
-        source: ``"timm"``, ``"torchvision"`` or ``"registered"``.
+        source: ``"timm"``, ``"torchvision"`` or ``"registered"``; ``"hf-hub"`` or
+            ``"local-dir"`` for a stored model.
         family: The library's module that defines it.
-        parameters: How many numbers it learns.
-        size: Height and width of its own input in px.
+        parameters: How many numbers it learns; known for the default weights alone, since others
+            may be for another number of classes.
+        size: Height and width of its own input in px; known for the default weights alone.
         top1: The top-1 accuracy of its weights on ImageNet in percent, as the library states it.
         target_layer: The layer that is looked at by default.
         layout: How that layer's output lies.
@@ -123,7 +125,6 @@ def describe(name: str) -> Listed:
     entry = entries().get((architecture.library, architecture.name))
     if entry is None:
         return Listed(name, architecture.library)
-    # Other weights than the default may be for another input size and number of classes.
     usual = architecture.weights in ("", *list(entry.weights)[:1])
     return Listed(
         name,

@@ -68,7 +68,10 @@ def read_scores(output: object, batch: int) -> Scores:
     import torch
 
     found = _logits(output)
-    if found is not None and found.shape[0] == batch and found.numel() > 0:
+    if found is not None and batch == 1 and found.ndim < 2:
+        # A model that ends in squeeze() drops the batch of one image with it.
+        found = found.reshape(1, -1)
+    if found is not None and found.shape[:1] == (batch,) and found.numel() > 0:
         rows = found[:, None] if found.ndim == 1 else found
         if rows.is_floating_point() and rows.shape[2:].numel() == 1:
             values = rows.flatten(1)
@@ -110,5 +113,5 @@ def describe(value: object) -> str:
 
 def _logits(output: object) -> Tensor | None:
     named = output.get(LOGITS) if isinstance(output, Mapping) else getattr(output, LOGITS, None)
-    several = tensors(output if named is None else named)
-    return next((each for each in several if each.ndim > 0), None)
+    several = list(tensors(output if named is None else named))
+    return next((each for each in several if each.ndim > 0), several[0] if several else None)
