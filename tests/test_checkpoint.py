@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import collections
+import enum
+import json
 import os
 import pickle
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -20,7 +23,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torchvision.models import get_model
 
-from effcam.checkpoint import WRAPPERS, count_classes, fit, read_checkpoint
+from effcam.checkpoint import WRAPPERS, count_classes, fit, read_checkpoint, select
 from effcam.errors import WeightsError
 
 
@@ -283,6 +286,240 @@ def test_a_file_without_a_state_dict_says_what_was_expected(
         read_checkpoint(path)
 
 
+def test_a_file_without_a_state_dict_says_what_it_holds(tmp_path: Path) -> None:
+    path = saved(tmp_path / "best.pt", {"student": STATE, "teacher": OTHER, "epoch": 1, "lr": 2})
+    with pytest.raises(WeightsError, match=r"it holds 'student', 'teacher', 'epoch'$"):
+        read_checkpoint(path)
+    with pytest.raises(WeightsError, match=r"it holds a list$"):
+        read_checkpoint(saved(tmp_path / "list.pt", [STATE]))
+
+
+# what lies beside the weights
+
+
+class Settings:
+    """A class of somebody's own; making one runs its code."""
+
+    made = 0
+
+    def __init__(self, **settings: object) -> None:
+        vars(self).update(settings)
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        type(self).made += 1
+        vars(self).update(state)
+
+
+class Kind(enum.Enum):
+    FIRST = 1
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_made() -> Iterator[None]:
+    Settings.made = 0
+    yield
+    Settings.made = 0
+
+
+def lightning(**settings: object) -> dict[str, object]:
+    """Returns what Lightning's trainer saves of a module that keeps its network as ``model``."""
+    return {
+        "epoch": 3,
+        "pytorch-lightning_version": "2.6.0",
+        "state_dict": prefixed("model.") | {"loss.weight": torch.ones(10)},
+        "loops": {"fit_loop": {"state_dict": {}}},
+        "callbacks": {"ModelCheckpoint": {"best_model_path": Path("best.ckpt")}},
+        "optimizer_states": [torch.optim.Adam(network().parameters()).state_dict()],
+        "hparams_name": "kwargs",
+        "hyper_parameters": settings,
+    }
+
+
+def test_a_file_does_what_the_next_tests_say_it_does_not(tmp_path: Path) -> None:
+    path = saved(tmp_path / "last.ckpt", lightning(settings=Settings(lr=0.1)))
+    torch.load(path, weights_only=False)
+    assert Settings.made == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"root": Path("/data"), "settings": Settings(lr=0.1, root=Path("/data"))},
+        {"kind": Kind.FIRST, "weights": {Kind.FIRST: 2.0}},
+        {"loss": nn.CrossEntropyLoss(), "act": nn.ReLU, "run": os.path.join},
+        {"best": np.float64(0.93), "names": np.array(["ant", "bee"])},
+    ],
+)
+def test_objects_beside_the_weights_are_left(tmp_path: Path, settings: dict[str, Any]) -> None:
+    path = saved(tmp_path / "last.ckpt", lightning(**settings))
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(path, weights_only=True)
+    state = read_state(path)
+    assert_same(select(state, network()))
+    assert Settings.made == 0
+    # They are stood for while the file is read, not from then on.
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(path, weights_only=True)
+
+
+def test_labels_are_found_among_objects_that_are_left(tmp_path: Path) -> None:
+    names = {"bee": 1, "ant": 0}
+    content = lightning(settings=Settings(lr=0.1), class_to_idx=names)
+    assert read_checkpoint(saved(tmp_path / "last.ckpt", content)).labels == ("ant", "bee")
+    content = {"state_dict": STATE, "hparams": Settings(class_names=["ant", "bee"])}
+    assert read_checkpoint(saved(tmp_path / "last.ckpt", content)).labels == ("ant", "bee")
+    assert Settings.made == 0
+
+
+def test_code_among_objects_that_are_left_is_not_run(tmp_path: Path) -> None:
+    content = lightning(settings=Settings(lr=0.1), payload=Payload(tmp_path / "ran"))
+    with pytest.raises(WeightsError, match=r"holds more than tensors .* such a file can run code"):
+        read_checkpoint(saved(tmp_path / "last.ckpt", content))
+    assert Settings.made == 0
+    assert not (tmp_path / "ran").exists()
+
+
+class Evaluated:
+    """Would be evaluated by a builtin, which no list of dangerous modules names."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return eval, (f"__import__('pathlib').Path({str(self.path)!r}).touch()",)
+
+
+def test_a_call_of_a_builtin_is_stood_for_and_not_made(tmp_path: Path) -> None:
+    path = saved(tmp_path / "last.ckpt", lightning(payload=Evaluated(tmp_path / "ran")))
+    torch.load(path, weights_only=False)
+    assert (tmp_path / "ran").exists()
+    (tmp_path / "ran").unlink()
+    assert_same(select(read_state(path), network()))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_tensors_of_an_object_that_is_left_are_no_state_dict(tmp_path: Path) -> None:
+    path = saved(tmp_path / "whole.pt", Settings(mean=torch.zeros(3)))
+    with pytest.raises(WeightsError, match=r"holds more than tensors \(.*Settings\)"):
+        read_checkpoint(path)
+
+
+NAMES = ("ant", "bee")
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"classes": ["ant", "bee"]},
+        {"class_names": ("ant", "bee")},
+        {"class_to_idx": {"bee": 1, "ant": 0}},
+        {"idx_to_class": {0: "ant", 1: "bee"}},
+        {"meta": {"CLASSES": ("ant", "bee")}},
+        {"meta": {"dataset_meta": {"classes": ("ant", "bee")}}},
+        {"args": argparse.Namespace(lr=0.1, class_names=["ant", "bee"])},
+        {"hyper_parameters": {"lr": 0.1, "labels": ["ant", "bee"]}},
+        {"datamodule_hyper_parameters": {"class_names": ["ant", "bee"]}},
+        {"hyper_parameters": {"config": {"id2label": {"0": "ant", "1": "bee"}}}},
+        {"classes": 2, "labels": torch.arange(2), "categories": ["ant", "bee"]},
+    ],
+)
+def test_labels_are_found_where_training_scripts_keep_them(
+    tmp_path: Path, beside: dict[str, Any]
+) -> None:
+    checkpoint = read_checkpoint(saved(tmp_path / "best.pt", {"model": STATE, **beside}))
+    assert checkpoint.labels == NAMES
+    assert_same(checkpoint.state)
+
+
+def test_a_file_without_names_has_no_labels(tmp_path: Path) -> None:
+    assert read_checkpoint(saved(tmp_path / "a.pt", STATE)).labels is None
+    beside = {"classes": 10, "labels": [], "args": argparse.Namespace(labels=None), "meta": "x"}
+    assert read_checkpoint(saved(tmp_path / "b.pt", {"model": STATE, **beside})).labels is None
+
+
+@pytest.mark.parametrize(
+    ("config", "labels"),
+    [
+        ({"id2label": {"1": "bee", "0": "ant"}}, NAMES),
+        ({"label_names": ["ant", "bee"]}, NAMES),
+        ({"architecture": "resnet18", "pretrained_cfg": {"label_names": ["ant", "bee"]}}, NAMES),
+        ({"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}, None),
+        (["ant", "bee"], None),
+        ({}, None),
+    ],
+)
+def test_labels_may_lie_in_the_config_beside_the_file(
+    tmp_path: Path, config: object, labels: object
+) -> None:
+    save_file(STATE, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert read_checkpoint(tmp_path / "model.safetensors").labels == labels
+
+
+def test_the_files_own_labels_go_before_those_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"label_names": ["x", "y"]}', encoding="utf-8")
+    content = {"model": STATE, "classes": ["ant", "bee"]}
+    assert read_checkpoint(saved(tmp_path / "best.pt", content)).labels == NAMES
+
+
+@pytest.mark.parametrize("text", [b"{", b"\xff\xfe"])
+def test_a_config_that_cannot_be_read_is_passed_over(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "config.json").write_bytes(text)
+    assert read_checkpoint(saved(tmp_path / "best.pt", STATE)).labels is None
+
+
+# the part that is the network's
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.", "module.backbone.", "a.b.c."])
+def test_a_network_inside_a_training_module_is_found(prefix: str) -> None:
+    beside = {
+        "loss.weight": torch.ones(10),
+        "metric.total": torch.tensor(3),
+        "epoch": torch.ones(1),
+    }
+    assert_same(select(prefixed(prefix) | beside, network()))
+
+
+def test_a_state_dict_of_the_network_itself_is_left_whole() -> None:
+    state = STATE | {"loss.weight": torch.ones(10)}
+    assert_same(select(state, network()), state)
+    assert_same(select(prefixed("model."), nn.ModuleDict({"model": network()})), prefixed("model."))
+
+
+def test_a_state_dict_of_something_else_is_left_whole() -> None:
+    assert_same(select({"conv.kernel": torch.ones(2)}, network()), {"conv.kernel": torch.ones(2)})
+
+
+def test_the_part_that_has_most_is_taken() -> None:
+    auxiliary = {f"aux.{name}": OTHER[name] for name in ("head.weight", "head.bias")}
+    assert_same(select(auxiliary | prefixed("model."), network()))
+
+
+@pytest.mark.parametrize("averaged", ["ema.", "ema_model.", "model_ema.module.", "net.EMA."])
+def test_of_two_copies_the_averaged_one_is_taken(averaged: str) -> None:
+    for state in (
+        prefixed(averaged) | prefixed("model.", OTHER),
+        prefixed("model.", OTHER) | prefixed(averaged),
+    ):
+        assert_same(select(state, network()))
+
+
+@pytest.mark.parametrize(
+    "prefixes", [("student.", "teacher."), ("semantic.", "visual."), ("ema_a.", "ema_b.")]
+)
+def test_copies_of_which_none_is_meant_before_the_others_are_refused(
+    prefixes: tuple[str, str],
+) -> None:
+    first, second = prefixes
+    message = (
+        rf"holds the model's weights 2 times, under '{first[:-1]}', '{second[:-1]}': save those "
+        rf"that you mean alone, as torch\.save\(trained\.{first}state_dict\(\), path\)"
+    )
+    with pytest.raises(WeightsError, match=message):
+        select(prefixed(first) | prefixed(second, OTHER), network())
+
+
 # the number of classes
 
 
@@ -403,3 +640,20 @@ def test_missing_counters_alone_are_no_fault_but_unexpected_ones_are() -> None:
     assert "extra.num_batches_tracked" in mismatch(
         STATE | {"extra.num_batches_tracked": torch.tensor(3)}
     )
+
+
+def test_weights_of_another_type_are_named() -> None:
+    quantised = {name: value.to(torch.int8) for name, value in STATE.items()}
+    assert "of another type: " in mismatch(quantised)
+    assert "torch.int8 for torch.float32" in mismatch(quantised)
+
+
+def test_an_average_that_keeps_its_decay_alone_is_passed_over(tmp_path: Path) -> None:
+    content = {"ema": {"decay": torch.tensor(0.9)}, "model": STATE}
+    assert_same(read_state(saved(tmp_path / "best.pt", content)))
+
+
+def test_a_config_belongs_to_weights_of_the_usual_name_alone(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"label_names": ["a", "b"]}')
+    assert read_checkpoint(saved(tmp_path / "pytorch_model.bin", STATE)).labels == ("a", "b")
+    assert read_checkpoint(saved(tmp_path / "other.pt", STATE)).labels is None

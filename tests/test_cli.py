@@ -482,9 +482,9 @@ def test_a_package_whose_models_are_left_out_is_named_unless_quiet(
         done = run("compare", "photos", "-m", "own_flowers", "--weights", "none")
     assert "no model is called 'own_flowers'" in done.err
     registry._entry_points.cache_clear()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(record=True) as caught:
         run("compare", "photos", "-m", "own_flowers", "--weights", "none", "-q")
+    assert caught == []
 
 
 def test_options_and_preprocessing_change_the_model(run: Callable[..., Done]) -> None:
@@ -594,7 +594,7 @@ def test_warnings_of_libraries_are_shown_on_demand(
          r"timm:test_resnet: .* no layer called 'layr3'\. Did you mean 'layer3'.* nearest layers"),
         (["photos", "--layer", "test_resnet=fc"], 1, "layer 'fc' gives no map of .*layer4"),
         (["photos", "-m", "local-dir:gone"], 1, "folder 'gone' does not exist: expected a folder"),
-        (["photos", "-m", "hf_hub:a@b@c"], 1, "these configuration files are not on this machine"),
+        (["photos", "-m", "hf_hub:flowers"], 1, "these configuration files are not on this"),
         (["photos", "--preprocess", "test_resnet:siz=5"], 2,
          "--preprocess knows no 'siz'. Did you mean 'size'.* It knows size, resize, mode"),
         (["photos", "--preprocess", "test_resnet:std=0"], 2, "std must be positive"),
@@ -731,7 +731,7 @@ def test_layers_are_listed_and_the_default_is_marked(run: Callable[..., Done]) -
     done = run("models", "test_resnet", "--layers")
     assert (done.code, done.err) == (0, "")
     header, *lines = done.out.splitlines()
-    assert header.split() == ["layer", "layout", "channels", "grid"]
+    assert header.split() == ["layer", "layout", "prefix", "channels", "grid"]
     model = effcam.load_model("test_resnet", pretrained=False)
     assert [line.split()[:4] for line in lines] == [
         [layer.name, layer.layout, str(layer.channels), "x".join(map(str, layer.grid))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 
 import pytest
 import torch
@@ -354,6 +355,134 @@ def test_maps_side_by_side_are_all_looked_at(
     assert {layer.reason for layer in layers} == {
         "features that the class token reads last, side by side"
     }
+
+
+class Ordered(Transformer):
+    """Puts its class token where it is told to, or its batch second."""
+
+    def __init__(self, order: str) -> None:
+        super().__init__("cells")
+        self.order = order
+
+    def forward(self, images: Tensor) -> Tensor:
+        row = self.patches(images).flatten(2).transpose(1, 2)
+        first = self.first.expand(len(row), -1, -1)
+        parts = {"last": [row, first], "middle": [row[:, :32], first, row[:, 32:]]}
+        tokens = torch.cat(parts.get(self.order, [first, row]), dim=1)
+        if self.order == "batch second":
+            return self.head(self.blocks(tokens.transpose(0, 1)).mean(0))  # type: ignore[no-any-return]
+        scores: Tensor = self.head(self.norm(self.blocks(tokens)).mean(1))
+        return scores
+
+
+@pytest.mark.parametrize("order", ["last", "middle"])
+def test_tokens_after_the_cells_are_refused_since_their_places_cannot_be_told(order: str) -> None:
+    with pytest.raises(LayerError, match="tokens that stand for no cell come after the cells or"):
+        target_of(Ordered(order))
+    assert target_of(Ordered("first")).name == "norm"
+
+
+def test_sequences_with_the_batch_second_are_refused() -> None:
+    with pytest.raises(LayerError, match=r"of shape \(tokens, batch, channels\), as at 'blocks\.0"):
+        target_of(Ordered("batch second"))
+
+
+def test_channels_are_not_taken_for_cells() -> None:
+    class ChannelsFirst(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.norm = convolution(3, 64, stride=4), nn.BatchNorm1d(64)
+            self.fc = nn.Linear(64, 5)
+
+        def forward(self, images: Tensor) -> Tensor:
+            scores: Tensor = self.fc(self.norm(self.body(images).flatten(2)).mean(2))
+            return scores
+
+    layer = target_of(ChannelsFirst(), (48, 48))
+    assert (layer.name, layer.layout, layer.grid) == ("body", "NCHW", (12, 12))
+
+
+def test_a_row_of_queries_is_not_taken_for_cells() -> None:
+    class Queries(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.norm = convolution(3, 12, stride=8), nn.LayerNorm(12)
+            self.queries, self.fc = nn.Parameter(torch.randn(16, 12)), nn.Linear(12, 5)
+
+        def forward(self, images: Tensor) -> Tensor:
+            cells = self.body(images).flatten(2).transpose(1, 2)
+            weights = (self.queries @ cells.transpose(1, 2)).softmax(2)
+            scores: Tensor = self.fc(self.norm(weights @ cells).mean(1))
+            return scores
+
+    assert target_of(Queries(), (48, 48)).name == "body"
+
+
+@pytest.mark.parametrize("prefix", [6, 7, 8, 12])
+def test_any_small_number_of_tokens_may_stand_before_a_known_grid(prefix: int) -> None:
+    layer = target_of(Tokens(prefix))
+    assert (layer.name, layer.prefix, layer.grid) == ("norm", prefix, (8, 8))
+
+
+class Mirroring(nn.Module):
+    """Averages the scores of an image and of its mirror image, or runs a layer twice in a row."""
+
+    def __init__(self, *, chained: bool = False) -> None:
+        super().__init__()
+        self.net, self.chained = Pooled(), chained
+        self.block = convolution(16, 16, stride=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.chained:
+            features = self.block(self.block(self.net.features(images)))
+            return self.net.fc(features.mean((2, 3)))  # type: ignore[no-any-return]
+        scores: Tensor = self.net(images) + self.net(images.flip(3))
+        return scores
+
+
+def test_a_layer_that_runs_side_by_side_with_itself_is_refused() -> None:
+    with pytest.raises(LayerError, match=r"'net\.features' runs 2 times side by side in a pass"):
+        target_of(Mirroring())
+    chained = target_of(Mirroring(chained=True))
+    assert (chained.name, chained.turn) == ("block", 1)
+
+
+class Attending(Transformer):
+    """Takes its class token in a way that is told, with attention by another name."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        for block in self.blocks:
+            block.mhsa = block.attn  # type: ignore[union-attr]
+            del block.attn
+            block.forward = partial(forward_by_another_name, block)
+
+    def forward(self, images: Tensor) -> Tensor:
+        row = self.patches(images).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.first.expand(len(row), -1, -1), row], dim=1)
+        tokens = self.norm(self.blocks(tokens))
+        chosen = {
+            "index": lambda: tokens[:, [0]][:, 0],
+            "index_select": lambda: tokens.index_select(
+                1, torch.zeros(1, dtype=int).to(tokens.device)
+            ),
+            "split": lambda: tokens.split([1, 64], dim=1)[0],
+            "unbind": lambda: tokens.unbind(1)[0],
+            "chunk": lambda: tokens.chunk(65, dim=1)[0],
+        }[self.way]()
+        scores: Tensor = self.head(chosen.flatten(1))
+        return scores
+
+
+def forward_by_another_name(block: nn.Module, tokens: Tensor) -> Tensor:
+    tokens = tokens + block.mhsa(block.norm1(tokens))
+    return tokens + block.mlp(block.norm2(tokens))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("way", ["index", "index_select", "split", "unbind", "chunk"])
+def test_the_class_token_may_be_taken_in_many_ways(way: str) -> None:
+    assert target_of(Attending(way)).name == "blocks.1.norm1"
 
 
 def test_a_layer_is_a_line_of_text() -> None:

@@ -25,7 +25,8 @@ from effcam.errors import (
 from effcam.model import check_weights, load_as_seen, load_untrained
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
+from pathlib import Path
 
 
 class Small(nn.Module):
@@ -500,3 +501,41 @@ def test_as_many_features_as_imagenet_has_classes_are_none_of_them() -> None:
     assert model.labels[145] == "class 145"
     with pytest.raises(TargetError, match="Its classes have no names"):
         model.find_class("king penguin")
+
+
+class Ending(Small):
+    """Does something to its scores in the end."""
+
+    def __init__(self, last: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.last = last
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.last(super().forward(images))
+
+
+@pytest.mark.parametrize(
+    ("last", "name"),
+    [
+        (torch.sigmoid, "sigmoid"),
+        (nn.Sigmoid(), "sigmoid"),
+        (lambda scores: scores.sigmoid()[:, 0], "sigmoid"),
+        (nn.Softmax(dim=1), "softmax"),
+    ],
+)
+def test_probabilities_are_refused_since_they_are_no_scores(
+    last: Callable[[Tensor], Tensor], name: str
+) -> None:
+    with pytest.raises(ModelError, match=f"Ending: the model ends in a {name}, .* before that"):
+        load_model(Ending(last))
+
+
+def test_logarithms_of_probabilities_are_scores() -> None:
+    assert load_model(Ending(nn.LogSoftmax(dim=1))).num_classes == 4
+
+
+def test_names_of_other_classes_are_not_replaced_by_imagenets(tmp_path: Path) -> None:
+    donor = load_model("test_resnet", pretrained=False).module
+    file = tmp_path / "best.pt"
+    torch.save({"state_dict": donor.state_dict(), "class_names": ["rose"] * 999}, file)
+    assert load_model("test_resnet", checkpoint=file).labels[:2] == ("class 0", "class 1")

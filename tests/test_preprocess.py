@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,10 @@ from PIL import Image
 from timm.data import create_transform, resolve_data_config
 from timm.models import get_pretrained_cfg
 from torch.nn import functional
+from torchvision import transforms
 from torchvision.models import get_model_weights
 
-from effcam import zoo
+from effcam import listing, zoo
 from effcam.errors import ArgumentError
 from effcam.preprocess import INTERPOLATIONS, Box, Preprocess
 
@@ -49,7 +51,7 @@ def photos() -> list[Image.Image]:
 
 def timm_transforms() -> Iterator[tuple[str, Any, str]]:
     """Yields every evaluation transform of timm once: a name that has it, itself, its text."""
-    for name in zoo.list_models(source="timm", pretrained=True):
+    for name in listing.list_models(source="timm", pretrained=True):
         config = resolve_data_config(pretrained_cfg=get_pretrained_cfg(name).to_dict())
         yield name, lambda config=config: create_transform(**config), str(config)
 
@@ -292,7 +294,13 @@ def test_without_a_resize_the_photo_is_cropped_by_an_eighth() -> None:
         ({"size": "22"}, "size must be .*not '22'"),
         ({"size": (3, 224, 224)}, r"size must be .*not \(3, 224, 224\)"),
         ({"resize": -1}, "resize must be .*not -1"),
-        ({"mean": (0.5, 0.5)}, "mean must be a number or one number for each of three channels"),
+        ({"mean": (0.5, 0.5)}, r"mean must be a number, or one number .*, not \(0.5, 0.5\)"),
+        ({"mean": (0.5,) * 4}, "mean must be .* for each of three channels or of one, not"),
+        ({"std": ()}, r"std must be .*, not \(\)"),
+        ({"mean": (0.5,)}, r"as many channels, not \(0\.5,\) and \(0\.229, 0\.224, 0\.225\)"),
+        ({"std": (0.5,)}, r"as many channels, not \(0\.485, 0\.456, 0\.406\) and \(0\.5,\)"),
+        ({"mean": (0.5,), "std": (0,)}, r"std must be positive in every channel, not \(0\.0,\)"),
+        ({"mean": (None,), "std": (1,)}, r"mean must be .*, not \(None,\)"),
         ({"mean": "0.5"}, "mean must be .*not '0.5'"),
         ({"mean": float("nan")}, "mean must be .*nan"),
         ({"std": (1, 1, None)}, "std must be .*None"),
@@ -314,6 +322,71 @@ def test_every_interpolation_is_pillows_own(name: str) -> None:
     expected = np.asarray(photo.resize((16, 12), Image.Resampling[name.upper()]))
     tensor, _ = preprocess(photo)
     assert np.array_equal((tensor * 255).round().byte().permute(1, 2, 0), expected)
+
+
+# greyscale
+
+
+def grey(**values: Any) -> Preprocess:
+    return Preprocess(**{"mean": (0.1307,), "std": (0.3081,), **values})
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_one_mean_makes_a_greyscale_input_as_torchvision_does(shape: tuple[int, int]) -> None:
+    photo = noise(*shape)
+    tensor, region = grey(size=(28, 28), resize=(32, 32))(photo)
+    transform = transforms.Compose(
+        [
+            transforms.Grayscale(),
+            transforms.Resize(32),
+            transforms.CenterCrop(28),
+            transforms.ToTensor(),
+            transforms.Normalize((0.1307,), (0.3081,)),
+        ]
+    )
+    assert torch.equal(tensor, transform(photo))
+    assert tensor.shape == (1, 28, 28)
+    assert tensor.is_contiguous()
+    assert region == Preprocess(size=(28, 28), resize=(32, 32)).region(*photo.size)
+
+
+def test_colours_weigh_as_bright_as_they_look() -> None:
+    for colour, luma in [((255, 0, 0), 0.299), ((0, 255, 0), 0.587), ((0, 0, 255), 0.114)]:
+        tensor, _ = grey(size=(4, 4), mean=(0,), std=(1,))(Image.new("RGB", (9, 9), colour))
+        assert tensor == pytest.approx(luma, abs=1 / 255)
+
+
+@pytest.mark.parametrize("mode", ["crop", "squash", "border"])
+def test_a_photo_without_colours_is_the_same_in_one_channel_and_in_three(mode: Any) -> None:
+    photo = noise(30, 50).convert("L").convert("RGB")
+    values = {"size": (24, 16), "resize": (20, 28), "mode": mode}
+    one, _ = grey(**values, mean=(0.5,), std=(0.25,))(photo)
+    three, _ = Preprocess(**values, mean=0.5, std=0.25)(photo)
+    assert torch.equal(one.expand(3, -1, -1), three)
+
+
+def test_a_greyscale_border_is_filled_with_the_mean() -> None:
+    preprocess = grey(size=(100, 100), resize=(100, 100), mode="border", mean=(0.4,), std=(1,))
+    tensor, _ = preprocess(Image.new("RGB", (200, 100), (255, 255, 255)))
+    assert tensor[:, 25:75].min() == pytest.approx(0.6)
+    assert tensor[:, :25].abs().max() <= 0.5 / 255
+    assert tensor[:, 75:].abs().max() <= 0.5 / 255
+
+
+def test_a_record_for_colours_becomes_one_for_greyscale_by_the_mean_over_channels() -> None:
+    colour = Preprocess(size=(96, 64), resize=(99, 66), mode="squash", interpolation="bicubic")
+    one = colour.grey()
+    assert (colour.channels, one.channels) == (3, 1)
+    assert one.mean == pytest.approx([(0.485 + 0.456 + 0.406) / 3])
+    assert one.std == pytest.approx([(0.229 + 0.224 + 0.225) / 3])
+    assert dataclasses.replace(one, mean=colour.mean, std=colour.std) == colour
+    assert one.grey() == one
+
+
+def test_a_record_for_greyscale_stays_one() -> None:
+    assert grey().whole().channels == 1
+    assert grey().with_size(64).channels == 1
+    assert grey(mean=[0.5], std=[0.5]) == grey(mean=(0.5,), std=(0.5,))
 
 
 # boxes

@@ -50,8 +50,8 @@ ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "docs" / "sweep.csv"
 SHIPPED = ROOT / "src" / "effcam" / TABLE
 
-CHUNK = 48
-LARGE = 700e6
+CHUNK = 8
+LARGE = 1.6e9
 HEAVY = 4e9
 EQUAL = 1e-4
 CLASS = 1
@@ -451,11 +451,25 @@ def derive_all(workers: int, *, write: bool) -> int:
         f"{len(found)} architectures, {len(different) + len(gone)} different from what is shipped"
     )
     if write:
-        with SHIPPED.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(found)
+        write_shipped(found)
     return int(bool(different or gone) and not write)
+
+
+def write_shipped(rows: Iterable[dict[str, str]]) -> None:
+    """Writes the table that is shipped."""
+    listed = list(rows)
+    with SHIPPED.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(listed[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(listed)
+
+
+def mark_verified(runs: dict[tuple[str, str], Run]) -> None:
+    """Notes in the shipped table what has been run."""
+    shipped = read_shipped()
+    for pair, row in shipped.items():
+        row["verified"] = _yes(pair in runs and runs[pair].verified)
+    write_shipped(shipped.values())
 
 
 def derive_chunk(chunk: list[tuple[str, str]]) -> list[dict[str, str]]:
@@ -499,6 +513,7 @@ def sweep(pattern: str, workers: int) -> None:
 def _record(known: dict[tuple[str, str], Run], rows: list[Run]) -> None:
     known.update({(row.library, row.name): row for row in rows})
     write_runs(known.values())
+    mark_verified(known)
     for row in rows:
         if not row.verified:
             print(f"{row.library}:{row.name}: {row.reason or row}", flush=True)

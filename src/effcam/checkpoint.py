@@ -68,6 +68,8 @@ CODE = re.compile(r"GLOBAL (\w[\w.]*)|with (TorchScript) archives")
 OLD_NAME = re.compile(r"\.(norm|relu|conv)\.([12])\.")
 COUNTER = "num_batches_tracked"
 SHOWN = 3
+# What timm and Hugging Face call the weights that a config.json beside them describes.
+CONFIGURED = ("model.safetensors", "pytorch_model.bin")
 
 
 class Checkpoint(NamedTuple):
@@ -161,7 +163,7 @@ def select(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, to
     most = max(counts.values(), default=0)
     best = [prefix for prefix, count in counts.items() if count == most]
     averaged = [prefix for prefix in best if AVERAGED.search(prefix)]
-    if "" in best or not best:
+    if not best or ("" in best and not averaged):
         return dict(state)
     if len(averaged or best) > 1:
         raise WeightsError(
@@ -244,6 +246,8 @@ def _find_labels(content: object) -> tuple[str, ...] | None:
 
 def _labels_beside(file: Path) -> tuple[str, ...] | None:
     """Returns the labels in the ``config.json`` that timm and Hugging Face put beside weights."""
+    if file.name not in CONFIGURED:
+        return None  # of a file by any other name, nothing says that they belong together
     try:
         return _find_labels(json.loads((file.parent / "config.json").read_text("utf-8")))
     except (OSError, ValueError):
@@ -257,8 +261,9 @@ def _unwrap(content: object) -> dict[str, torch.Tensor]:
         return {}
     for wrapper in WRAPPERS:
         inner = content.get(wrapper)
-        if isinstance(inner, Mapping) and (state := _unwrap(inner)):
-            return state
+        # An average keeps its decay as a number beside nothing else.
+        if isinstance(inner, Mapping) and any(each.ndim for each in _unwrap(inner).values()):
+            return _unwrap(inner)
     # Others' files keep counters and settings beside the tensors.
     return {
         name: value
@@ -325,10 +330,16 @@ def fit(state: Mapping[str, torch.Tensor], module: nn.Module, *, file: str, mode
         for name in own
         if name in state and state[name].shape != own[name].shape
     ]
+    retyped = [
+        f"{name} {state[name].dtype} for {own[name].dtype}"
+        for name in own
+        if name in state and own[name].is_floating_point() and not state[name].is_floating_point()
+    ]
     faults = [
         _fault("missing", missing),
         _fault("unexpected", unexpected),
         _fault("of another shape", reshaped),
+        _fault("of another type", retyped),
     ]
     if any(faults):
         raise WeightsError(

@@ -321,12 +321,13 @@ def _list_layers(options: argparse.Namespace) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = load_untrained(options.pattern)
-    rows = [("layer", "layout", "channels", "grid", "")]
+    rows = [("layer", "layout", "prefix", "channels", "grid", "")]
     for layer in model.layers():
         grid = "x".join(map(str, layer.grid))
         mark = f"<- {layer.reason}" if layer.reason else ""
-        rows.append((layer.name, layer.layout, str(layer.channels), grid, mark))
-    _print(align(rows, right=[2, 3]))
+        prefix = str(layer.prefix) if layer.layout == "tokens" else ""
+        rows.append((layer.name, layer.layout, prefix, str(layer.channels), grid, mark))
+    _print(align(rows, right=[2, 3, 4]))
 
 
 def _target(text: str | None) -> int | str | None:

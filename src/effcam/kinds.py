@@ -17,14 +17,16 @@ PASSIVE = (
     nn.AdaptiveMaxPool2d,
 )
 PASSIVE_NAMES = ("DropPath", "StochasticDepth", "DropBlock2d", "Dropout")
+LIBRARIES = ("timm", "torchvision")
+ATTENTION_NAMES = ("att", "mhsa", "mha")
 HEAD_NAMES = ("head", "classif", "fc", "logit")
 
 
 def is_attention(name: str, module: nn.Module) -> bool:
     """Tells whether a module is attention, by its name or its class's."""
-    own = name.rpartition(".")[2].casefold()
+    own, kind = name.rpartition(".")[2].casefold(), type(module).__name__.casefold()
     return (
-        ("att" in own or "att" in type(module).__name__.casefold())
+        any(word in text for word in ATTENTION_NAMES for text in (own, kind))
         and not isinstance(module, nn.Linear | nn.Conv2d)
         and not is_norm(module)
         and not is_passive(module)
@@ -49,3 +51,8 @@ def is_dense_head(name: str, module: nn.Module, channels: int, classes: int) -> 
         and channels == classes
         and any(word in own for word in HEAD_NAMES)
     )
+
+
+def is_known(module: nn.Module) -> bool:
+    """Tells whether a network is one of those that `tools/sweep.py` verifies."""
+    return type(module).__module__.partition(".")[0] in LIBRARIES

@@ -13,14 +13,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from effcam.errors import LayerError, did_you_mean
-from effcam.kinds import is_dense_head, is_passive
-from effcam.reading import last_read, reached_layers, reads_class_token
+from effcam.kinds import is_dense_head, is_known, is_passive
+from effcam.reading import (
+    cells_come_last,
+    last_read,
+    reached_layers,
+    reads_class_token,
+    side_calls,
+)
 from effcam.scores import describe, tensors
-from effcam.spatial import Grid, Spatial
-from effcam.trace import STRIDE, Call, Trace
+from effcam.spatial import Grid, Spatial, spatial
+from effcam.trace import BATCH, STRIDE, Call, Trace
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 SHOWN = 3
 # Blocks that work on several maps side by side, of which no single one is all that the head reads.
@@ -149,10 +155,51 @@ def _choose(record: Trace) -> _Choice:
     if several:
         return _Choice(tuple(_target(*each, BRANCHES) for each in several), _latest(several))
     call, lies = groups[-1]
+    _check_reading(record, call, lies)
     if not reads_class_token(record, call, lies):
         return _Choice((_target(call, lies, ENTERING),))
     call, lies, last = last_read(record, call, lies)
     return _Choice((_target(call, lies, LAST_READ),), last)
+
+
+def _check_reading(record: Trace, call: Call, lies: Spatial) -> None:
+    """Refuses a layer of a network of unknown make whose map would not be what it seems.
+
+    Raises:
+        LayerError: If the order of its tokens is not that of the cells, if sequences run on with
+            the batch second, or if the scores come of several passes through it.
+    """
+    if is_known(record.module):
+        return
+    for later in record.calls:
+        if later.start > call.end and any(_is_batch_second(record, each) for each in later.inputs):
+            raise LayerError(
+                f"after layer {call.name!r} the model works on sequences of shape (tokens, batch, "
+                f"channels), as at {later.name!r}, of which effcam can make no map: let it work on "
+                "(batch, tokens, channels)"
+            )
+    linked = record.linked()
+    own = linked.find(call)
+    if lies.layout == "tokens" and lies.prefix and not cells_come_last(own):
+        raise LayerError(
+            f"at layer {call.name!r} tokens that stand for no cell come after the cells or between "
+            "them, so that their places in the image cannot be told; choose an earlier layer that "
+            "gives a map"
+        )
+    if any(True for _ in call.module.parameters()) and (others := side_calls(linked, own)):
+        raise LayerError(
+            f"layer {call.name!r} runs {others + 1} times side by side in a pass, each time for a "
+            "part of the scores, so no one map shows what they depend on; give the network that "
+            "runs inside"
+        )
+
+
+def _is_batch_second(record: Trace, tensor: Tensor) -> bool:
+    if tensor.ndim != 3 or tensor.shape[1] != BATCH or tensor.shape[0] == BATCH:
+        return False
+    grids = [lies.grid for _, lies in record.maps(STRIDE) if lies.layout != "tokens"]
+    tokens, _, channels = tensor.shape
+    return spatial((BATCH, tokens, channels), record.size, grids, stride=STRIDE) is not None
 
 
 def _target(call: Call, lies: Spatial, reason: str) -> TargetLayer:

@@ -16,6 +16,7 @@ from effcam.adopt import Layers, layer_names
 from effcam.catalogue import JOINT
 from effcam.construct import Made, See
 from effcam.errors import ArgumentError, LayerError, ModelError, TargetError, did_you_mean
+from effcam.kinds import is_known
 from effcam.layers import (
     TargetLayer,
     check_target_layer,
@@ -24,6 +25,7 @@ from effcam.layers import (
     usable_layers,
 )
 from effcam.preprocess import Preprocess
+from effcam.reading import check_logits
 from effcam.registry import ModelSpec, find_spec
 from effcam.trace import Trace, trace
 
@@ -270,6 +272,8 @@ def _finish(
 ) -> Model:
     try:
         preprocess, record = _look(made)
+        if not is_known(made.module):
+            check_logits(record)
         layers = _layers(made, record, target_layer, known)
         classes = record.classes
     except (ModelError, LayerError) as error:
@@ -318,8 +322,9 @@ def _labels(
             count = "one string" if isinstance(labels, str) else f"{len(labels)} labels"
             raise ArgumentError(f"{made.name} has {classes} classes, but labels holds {count}")
         shown = tuple(str(label) for label in labels)
-    elif made.labels is not None and len(made.labels) == classes:
-        shown = made.labels
+    elif made.labels is not None:
+        # Names of other classes say that these are not ImageNet's either.
+        shown = made.labels if len(made.labels) == classes else _numbered(classes)
     else:
         known = zoo.imagenet_labels(classes) if zoo.knows_imagenet(made.module) else None
         if known is not None:

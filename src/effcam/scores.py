@@ -11,7 +11,7 @@ from effcam.errors import ModelError
 if TYPE_CHECKING:
     from torch import Tensor
 
-LOGITS = "logits"
+LOGITS, LOSS = "logits", "loss"
 # How far off the sum of rounded probabilities may be, in steps of their precision.
 STEPS = 16
 
@@ -112,6 +112,8 @@ def describe(value: object) -> str:
 
 
 def _logits(output: object) -> Tensor | None:
+    if isinstance(output, Mapping):
+        output = {key: value for key, value in output.items() if key != LOSS}
     named = output.get(LOGITS) if isinstance(output, Mapping) else getattr(output, LOGITS, None)
     several = list(tensors(output if named is None else named))
     return next((each for each in several if each.ndim > 0), several[0] if several else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -14,6 +14,7 @@ Layout: TypeAlias = Literal["NCHW", "NHWC", "tokens"]
 Grid: TypeAlias = tuple[int, int]
 
 PREFIX_TOKENS = (0, 1, 2, 5, 3, 4, 9)
+MOST_PREFIX_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def spatial(
             return Spatial("NHWC", (first, second), third)
     if len(shape) == 3:
         _, count, channels = shape
-        for prefix, grid in _token_grids(count, size, grids, prefixes):
+        for prefix, grid in _token_grids(count, channels, size, grids, prefixes):
             if _is_grid(grid, size, stride):
                 return Spatial("tokens", grid, channels, prefix)
     return None
@@ -108,19 +109,23 @@ def _is_grid(grid: Grid, size: Grid, stride: int) -> bool:
 
 
 def _token_grids(
-    count: int, size: Grid, grids: Sequence[Grid], prefixes: Sequence[int]
-) -> list[tuple[int, Grid]]:
-    """Returns the prefixes and grids that make a row of ``count`` tokens, the likeliest first."""
-    known = [
-        (prefix, grid)
-        for prefix in prefixes
-        for grid in reversed(grids)
-        if math.prod(grid) == count - prefix
-    ]
-    guessed = []
+    count: int, channels: int, size: Grid, grids: Sequence[Grid], prefixes: Sequence[int]
+) -> Iterator[tuple[int, Grid]]:
+    """Yields the prefixes and grids that make a row of ``count`` tokens, the likeliest first."""
+    for prefix in dict.fromkeys([*prefixes, *range(MOST_PREFIX_TOKENS + 1)]):
+        for grid in reversed(grids):
+            if math.prod(grid) == count - prefix > prefix:
+                yield prefix, grid
+    if channels in map(math.prod, grids):
+        return  # (batch, channels, cells), of which the channels may make a square too
     for prefix in prefixes:
         rows = round(math.sqrt(max(count - prefix, 0) * size[0] / size[1]))
         columns = (count - prefix) // rows if rows else 0
-        if rows * columns == count - prefix > 0:
-            guessed.append((prefix, (rows, columns)))
-    return known + guessed
+        grid = rows, columns
+        if rows * columns == count - prefix > 0 and _pools_to(grids, grid):
+            yield prefix, grid
+
+
+def _pools_to(grids: Sequence[Grid], coarse: Grid) -> bool:
+    """Tells whether a grid may come of pooling one of the others; of none, any may."""
+    return not grids or any(rows % coarse[0] == 0 == columns % coarse[1] for rows, columns in grids)

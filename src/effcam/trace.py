@@ -74,6 +74,17 @@ class Trace:
     prefixes: tuple[int, ...] = PREFIX_TOKENS
     calls: list[Call] = field(default_factory=list)
     output: object = None
+    _linked: Trace | None = None
+
+    def linked(self) -> Trace:
+        """Returns a trace of the same pass whose tensors keep how they were made (``grad_fn``)."""
+        if self._linked is None:
+            self._linked = trace(self.module, self.size, self.channels, graph=True)
+        return self._linked
+
+    def find(self, call: Call) -> Call:
+        """Returns the call that corresponds to one of another trace of the same pass."""
+        return next(each for each in self.calls if (each.name, each.turn) == (call.name, call.turn))
 
     @property
     def scores(self) -> Scores:
