@@ -287,8 +287,6 @@ def test_usable_layers_end_with_the_target() -> None:
     assert names == [
         "patches",
         "blocks.0.norm1",
-        "blocks.0.attn.qkv",
-        "blocks.0.attn.proj",
         "blocks.0.attn",
         "blocks.0.norm2",
         "blocks.0.mlp",
@@ -314,6 +312,7 @@ class Aside(Pooled):
 
 
 def test_usable_layers_are_those_that_the_scores_depend_on() -> None:
+    assert target_of(Aside()).name == "features"
     usable = usable_layers(trace(Aside(), SIZE))
     assert [layer.name for layer in usable] == [
         "features.0",

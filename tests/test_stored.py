@@ -126,6 +126,7 @@ def test_the_older_configuration_of_one_level(folder: Path) -> None:
             {
                 **content["pretrained_cfg"],
                 "architecture": "test_resnet",
+                "num_classes": 3,
                 "num_features": 96,
                 "labels": FLOWERS,
                 "mean": [0.1, 0.2, 0.3],

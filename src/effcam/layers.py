@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from effcam.errors import LayerError, did_you_mean
-from effcam.kinds import is_dense_head, is_known, is_passive
+from effcam.kinds import is_attention, is_dense_head, is_known, is_passive
 from effcam.reading import (
     cells_come_last,
     last_read,
@@ -124,15 +124,26 @@ def check_target_layer(record: Trace, name: str) -> TargetLayer:
 
 
 def usable_layers(record: Trace) -> tuple[TargetLayer, ...]:
-    """Returns the layers that give a map which the head reads, in order of execution."""
-    last = _choose(record).last
-    reached = reached_layers(record)
+    """Returns the layers that give a map which the head reads, in order of execution.
+
+    What runs inside of attention, and inside of pooling, is left out.
+    """
+    choice, reached = _choose(record), reached_layers(record)
+    chosen = {layer.name for layer in choice.layers}
+    attention = [call for call in record.calls if is_attention(call.name, call.module)]
+    outside = {id(call) for call, _ in _features(record, stride=1) if not is_passive(call.module)}
     found: dict[str, TargetLayer] = {}
-    for call, lies in _features(record, stride=1):
-        if not is_passive(call.module) and call.name in reached and call.end < last:
-            # The later of two calls takes the name over, as it does where a layer is chosen.
-            found.pop(call.name, None)
-            found[call.name] = _target(call, lies, "")
+    for call, lies in record.maps(stride=1):
+        if call.name not in chosen and (
+            id(call) not in outside
+            or call.name not in reached
+            or call.end >= choice.last
+            or any(each.encloses(call) for each in attention)
+        ):
+            continue
+        # The later of two calls takes the name over, as it does where a layer is chosen.
+        found.pop(call.name, None)
+        found[call.name] = _target(call, lies, "")
     return tuple(found.values())
 
 
@@ -151,6 +162,10 @@ def _choose(record: Trace) -> _Choice:
             f"no layer of the model gives a map of a {record.size[0]} x {record.size[1]} px image "
             "before its head; a class activation map needs one"
         )
+    if not is_known(record.module):
+        # What runs last may be an auxiliary branch. Where nothing is reached, no choice is better.
+        reached = reached_layers(record)
+        groups = [each for each in groups if each[0].name in reached] or groups
     several = _side_by_side(record)
     if several:
         return _Choice(tuple(_target(*each, BRANCHES) for each in several), _latest(several))
