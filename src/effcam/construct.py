@@ -25,7 +25,7 @@ from effcam.checkpoint import (
     rename_old,
     select,
 )
-from effcam.errors import ArgumentError, ModelError
+from effcam.errors import ArgumentError, ModelError, WeightsError
 from effcam.preprocess import Preprocess
 from effcam.registry import ModelSpec
 
@@ -185,10 +185,10 @@ def _build_for(
 ) -> nn.Module:
     try:
         return _build(spec, architecture, options, trained)
-    except ModelError:
+    except (ModelError, WeightsError):
         if options == spec.options:
             raise
-        # Not every architecture of a fixed size can be built for another one.
+        # Not every architecture of a fixed size, nor its weights, can be made for another one.
         return _build(spec, architecture, spec.options, trained)
 
 

@@ -222,8 +222,10 @@ def load_untrained(name: str) -> Model:
     try:
         with torch.device("meta"):
             return load_model(name, pretrained=False, device="meta")
-    except ModelError:  # some read numbers while they are built
-        return load_model(name, pretrained=False)
+    except ModelError as error:
+        if isinstance(error.__cause__, ModelError):
+            raise  # it was built, and is no classifier
+        return load_model(name, pretrained=False)  # some read numbers while they are built
 
 
 def load_as_seen(source: ModelLike, *, device: str | torch.device | None, see: See) -> Model:
