@@ -28,6 +28,7 @@ OTHER = torch.zeros(2, 9)
         [ROWS],
         {"scores": ROWS, "features": OTHER},
         {"loss": LOSS, "logits": ROWS},
+        {"loss": torch.zeros(2), "scores": ROWS},
         {"loss": None, "scores": (ROWS, OTHER)},
         (LOSS, ROWS),
         (None, ROWS),
@@ -71,20 +72,6 @@ def test_probabilities_are_the_softmax_in_single_precision() -> None:
     assert scores.probabilities.dtype == torch.float32
     assert not scores.probabilities.requires_grad
     torch.testing.assert_close(scores.probabilities, ROWS.softmax(1), atol=1e-3, rtol=0)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("classes", [2, 1000])
-def test_what_are_probabilities_already_stay(dtype: torch.dtype, classes: int) -> None:
-    torch.manual_seed(0)
-    given = (3 * torch.randn(4, classes)).softmax(1).to(dtype)
-    assert torch.equal(read_scores(given, 4).probabilities, given.float())
-
-
-@pytest.mark.parametrize("row", [[0.5, 0.4], [1.5, -0.5], [0.5, 0.5001]])
-def test_rows_that_only_look_like_probabilities_are_scores(row: list[float]) -> None:
-    values = torch.tensor([row, [0.5, 0.5]])
-    assert torch.equal(read_scores(values, 2).probabilities, values.softmax(1))
 
 
 def test_logarithms_of_probabilities_give_them_back() -> None:

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LOGITS, LOSS = "logits", "loss"
-# How far off the sum of rounded probabilities may be, in steps of their precision.
-STEPS = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,24 +29,10 @@ class Scores:
 
     @property
     def probabilities(self) -> Tensor:
-        """The (batch, classes) float32 softmax of the scores, of a single logit the sigmoid.
-
-        Scores that are probabilities already, of a model that ends in a softmax, stay as they are.
-        """
+        """The (batch, classes) float32 softmax of the scores, of a single logit the sigmoid."""
         values = self.values.detach().float()
-        if self.binary:
-            # The sigmoid of z is the softmax of -z / 2 and z / 2.
-            return (values / 2).softmax(1)
-        return values if self._are_probabilities else values.softmax(1)
-
-    @property
-    def _are_probabilities(self) -> bool:
-        import torch
-
-        values = self.values.detach().float()
-        off = (values.sum(1) - 1).abs().amax()
-        near = off <= STEPS * torch.finfo(self.values.dtype).eps
-        return bool(values.amin() >= 0 and near)
+        # The sigmoid of z is the softmax of -z / 2 and z / 2.
+        return (values / 2 if self.binary else values).softmax(1)
 
 
 def read_scores(output: object, batch: int) -> Scores:
