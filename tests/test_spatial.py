@@ -102,9 +102,30 @@ def test_what_the_module_says_of_its_prefix_goes_first() -> None:
 
 
 def test_of_tokens_the_latest_grid_of_as_many_cells_is_theirs() -> None:
-    size, shape = (100, 150), (2, 24, 8)
-    assert spatial(shape, size, [], stride=2) == Spatial("tokens", (4, 6), 8)
-    assert spatial(shape, size, [(4, 6), (3, 8)], stride=2) == Spatial("tokens", (4, 6), 8)
+    shape, size = (2, 24, 8), (60, 120)
+    for first, last in [((4, 6), (3, 8)), ((3, 8), (4, 6))]:
+        lies = spatial(shape, size, [first, last, (2, 4)], stride=2)
+        assert lies == Spatial("tokens", last, 8)
     one_more = (2, 25, 8)
     assert spatial(one_more, (96, 96), [(5, 5)], stride=2) == Spatial("tokens", (5, 5), 8)
     assert spatial(one_more, size, [(4, 6)], stride=2) == Spatial("tokens", (4, 6), 8, 1)
+
+
+def test_before_a_known_grid_there_may_be_tokens_of_any_number_up_to_16() -> None:
+    for prefix in (6, 16):
+        lies = spatial((2, 64 + prefix, 8), (64, 64), [(8, 8)], stride=2)
+        assert lies == Spatial("tokens", (8, 8), 8, prefix)
+    assert spatial((2, 64 + 17, 8), (64, 64), [(8, 8)], stride=2) is None
+    assert spatial((2, 4 + 4, 8), (64, 64), [(2, 2)], stride=2) is None
+
+
+def test_a_grid_is_guessed_where_a_known_one_pools_to_it() -> None:
+    size, grids = (96, 96), [(12, 12)]
+    assert spatial((2, 36, 8), size, grids, stride=2) == Spatial("tokens", (6, 6), 8)
+    assert spatial((2, 25, 8), size, grids, stride=2, prefixes=(0,)) is None
+    assert spatial((2, 25, 8), size, [], stride=2) == Spatial("tokens", (5, 5), 8)
+
+
+def test_a_row_of_channels_is_no_row_of_tokens() -> None:
+    assert spatial((2, 16, 64), (64, 64), [(8, 8)], stride=2) is None
+    assert spatial((2, 16, 63), (64, 64), [(8, 8)], stride=2) == Spatial("tokens", (4, 4), 63)
