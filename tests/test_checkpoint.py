@@ -459,13 +459,19 @@ def test_labels_may_lie_in_the_config_beside_the_file(
 def test_the_files_own_labels_go_before_those_beside_it(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"label_names": ["x", "y"]}', encoding="utf-8")
     content = {"model": STATE, "classes": ["ant", "bee"]}
-    assert read_checkpoint(saved(tmp_path / "best.pt", content)).labels == NAMES
+    assert read_checkpoint(saved(tmp_path / "pytorch_model.bin", content)).labels == NAMES
+    assert read_checkpoint(saved(tmp_path / "pytorch_model.bin", STATE)).labels == ("x", "y")
+
+
+def test_a_config_beside_a_file_of_another_name_is_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"label_names": ["x", "y"]}', encoding="utf-8")
+    assert read_checkpoint(saved(tmp_path / "best.pt", STATE)).labels is None
 
 
 @pytest.mark.parametrize("text", [b"{", b"\xff\xfe"])
 def test_a_config_that_cannot_be_read_is_passed_over(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "config.json").write_bytes(text)
-    assert read_checkpoint(saved(tmp_path / "best.pt", STATE)).labels is None
+    assert read_checkpoint(saved(tmp_path / "pytorch_model.bin", STATE)).labels is None
 
 
 # the part that is the network's
@@ -501,6 +507,7 @@ def test_of_two_copies_the_averaged_one_is_taken(averaged: str) -> None:
     for state in (
         prefixed(averaged) | prefixed("model.", OTHER),
         prefixed("model.", OTHER) | prefixed(averaged),
+        OTHER | prefixed(averaged),
     ):
         assert_same(select(state, network()))
 

@@ -116,7 +116,7 @@ def test_before_a_known_grid_there_may_be_tokens_of_any_number_up_to_16() -> Non
         lies = spatial((2, 64 + prefix, 8), (64, 64), [(8, 8)], stride=2)
         assert lies == Spatial("tokens", (8, 8), 8, prefix)
     assert spatial((2, 64 + 17, 8), (64, 64), [(8, 8)], stride=2) is None
-    assert spatial((2, 4 + 4, 8), (64, 64), [(2, 2)], stride=2) is None
+    assert spatial((2, 4 + 4, 8), (64, 64), [(2, 2)], stride=2, prefixes=(0,)) is None
 
 
 def test_a_grid_is_guessed_where_a_known_one_pools_to_it() -> None:
