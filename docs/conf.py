@@ -64,6 +64,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"plot_",
+    "within_subsection_order": "FileNameSortKey",
     "image_scrapers": ("picture_scraper",),
     "capture_repr": ("_repr_html_", "__repr__"),
     "ignore_repr_types": r"PIL\.",

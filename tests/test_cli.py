@@ -487,6 +487,29 @@ def test_a_package_whose_models_are_left_out_is_named_unless_quiet(
     assert caught == []
 
 
+def test_a_registered_model_is_compared_and_changed_by_its_name(run: Callable[..., Done]) -> None:
+    effcam.register_model(
+        ModelSpec(
+            "own_net", constructor="test_resnet", pretrained=False, options={"num_classes": 4}
+        )
+    )
+    done = run("compare", "photos/0.png", "-m", "a=own_net", "-m", "b=own_net", "--layer",
+               "b=layer3", "--option", "b:num_classes=6", "--size", "64",
+               "-o", "a.csv")  # fmt: skip
+    assert done.code == 0, done.err
+    first, second = rows("a.csv")
+    assert (first["target_layer"], second["target_layer"]) == ("layer4", "layer3")
+    assert first["model"] == second["model"] == "own_net"
+    assert first["predicted_label"] in [f"class {index}" for index in range(4)]
+
+
+def test_without_weights_a_registered_checkpoint_is_left_out(run: Callable[..., Done]) -> None:
+    done = run("compare", "photos/0.png", "-m", "demo_resnet", "--weights", "none", "-o", "a.csv")
+    assert done.code == 0, done.err
+    (row,) = rows("a.csv")
+    assert row["weights"] != "demo_resnet.safetensors"
+
+
 def test_options_and_preprocessing_change_the_model(run: Callable[..., Done]) -> None:
     done = run("compare", "photos/0.png", "-m", "timm:test_resnet", "--weights", "none",
                "--option", "timm:test_resnet:num_classes=4", "--preprocess",

@@ -31,6 +31,7 @@ FLOORS = {
     "architectures": 1,
     "trace": 2,
     "stored": 2,
+    "arguments": 2,
     "zoo": 3,
     "sheet": 2,
     "reading": 3,
@@ -46,6 +47,7 @@ FLOORS = {
     "report": 8,
     "api": 9,
     "dataset": 10,
+    "tour": 10,
     "cli": 11,
 }
 """The floor of each module. `__init__` and `__main__` stand outside: they name, and start."""
@@ -59,8 +61,8 @@ DOORS = {
     "pytorch_grad_cam": {"cam"},
     "ray": {"dataset"},
     "safetensors": {"checkpoint"},
-    "timm": {"architectures", "zoo"},
-    "torchvision": {"architectures", "zoo"},
+    "timm": {"architectures", "demo", "zoo"},
+    "torchvision": {"architectures", "demo", "zoo"},
 }
 """The only modules that may import a third party."""
 

@@ -28,6 +28,12 @@ from effcam.registry import (
 )
 
 
+@pytest.fixture(autouse=True)
+def without_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the registry to the tests; tests/test_demo_models.py has what is in it otherwise."""
+    monkeypatch.setattr(registry, "OWN", ())
+
+
 def test_a_registered_spec_is_found_under_its_name() -> None:
     spec = ModelSpec("mine", constructor="resnet18")
     assert find_spec("mine") is None
@@ -326,7 +332,7 @@ def test_an_installed_package_makes_its_models_known(
     )
     assert (done.stdout, done.stderr) == ("('own_flowers',) False\n", "")
     done = subprocess.run(
-        [sys.executable, "-m", "effcam", "models", "*[sn]*", "--source", "registered"],
+        [sys.executable, "-m", "effcam", "models", "[or]*[sn]*", "--source", "registered"],
         capture_output=True, text=True, check=True, env=environment,
     )  # fmt: skip
     assert [line.split() for line in done.stdout.splitlines()[1:]] == [

@@ -1,31 +1,38 @@
-"""Makes the picture in the README: ``python tools/readme_picture.py WEIGHTS_FOLDER``.
+"""Makes the pictures in the README: ``python tools/readme_picture.py [WEIGHTS_FOLDER]``.
 
-The photos are installed with effcam: scikit-learn's temple (danielbuechele, CC BY 2.0) and dahlia
-(vultilion, CC BY 2.0), and matplotlib's Grace Hopper (public domain). The folder holds trained
-weights as safetensors files; without them the picture would mean nothing.
+The first shows what ``effcam demo`` writes, somewhat smaller. The second is made where a folder of
+trained weights is given, as safetensors files; without them it would mean nothing. Its photos are
+installed with effcam: scikit-learn's temple (danielbuechele, CC BY 2.0) and dahlia (vultilion,
+CC BY 2.0), and matplotlib's Grace Hopper (public domain).
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
 import matplotlib
 import sklearn.datasets
 
 import effcam
+from effcam.tour import tour
 
-PICTURE = Path(__file__).parents[1] / "docs" / "_static" / "compare.jpg"
+PICTURES = Path(__file__).parents[1] / "docs" / "_static"
 
 
 def main() -> None:
-    """Writes the picture and says where."""
+    """Writes the pictures and says where."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("weights", type=Path)
+    parser.add_argument("weights", type=Path, nargs="?")
     weights = parser.parse_args().weights
-    comparison = effcam.compare(_photos(), _models(weights))
-    PICTURE.parent.mkdir(exist_ok=True)
-    print(comparison.save(PICTURE, width=180))
+    PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        comparison = tour(folder).comparison
+        print(comparison.save(PICTURES / "demo.gif", width=128))
+    if weights is not None:
+        comparison = effcam.compare(_photos(), _models(weights))
+        print(comparison.save(PICTURES / "compare.jpg", width=180))
 
 
 def _photos() -> list[Path]:

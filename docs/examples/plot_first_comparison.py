@@ -2,93 +2,85 @@ r"""
 A first comparison
 ==================
 
-Two photos, two models, one picture: which part of each photo speaks for the class that each model
-chose, and how to read the answer.
+Four pictures, five models, one look: which part of each picture speaks for the class that each
+model chose, and how to read the answer.
 
-This page was run without a network, so its models are **untrained**: their weights are random,
-their predictions are guesses, and *their heat means nothing*. What the pictures consist of and
-how to work with them is the same as with trained models. For those, give names in place of the
-specs below: ``effcam.compare("photos/", ["resnet50", "efficientnet_b0"])``.
+Everything on this page works without a network. The pictures are *scenes*, drawn when they are
+asked for, and the models are the small ones that come with effcam: they know ten things and nothing
+else. With photos and models of ImageNet it is the same call:
+``effcam.compare("photos/", ["resnet50", "efficientnet_b0"])``.
 """
 
 # %%
 # Compare
 # -------
-# Images may be paths, folders, globs, PIL images, arrays or tensors. The two photos here come with
-# scikit-learn, which is installed with effcam: a Chinese temple by danielbuechele and a dahlia by
-# vultilion, both CC BY 2.0.
-#
-# Models are names or :class:`effcam.ModelSpec`\ s; a mapping gives each column its label.
-# ``pretrained=False`` asks for random weights.
-
-from pathlib import Path
-
-import sklearn.datasets
+# A scene is a picture of which everything is known: the thing in it that has a class, the box
+# around it, and its mask. The other things are distractors.
 
 import effcam
 
-photos = Path(sklearn.datasets.__file__).parent / "images"
-comparison = effcam.compare(
-    [photos / "china.jpg", photos / "flower.jpg"],
-    {
-        "ResNet-18": effcam.ModelSpec("resnet18", pretrained=False),
-        "EfficientNet-B0": effcam.ModelSpec("efficientnet_b0", pretrained=False),
-    },
-    progress=False,
-)
+scenes = effcam.demo.scenes(4, seed=3)
+print([scene.label for scene in scenes])
+
+# %%
+# Images may be paths, folders, globs, PIL images, arrays or tensors; ``scene.ref`` is the scene's
+# picture with a name. Models are names, :class:`effcam.ModelSpec`\ s, modules of your own; a
+# mapping gives each column its label, as ``effcam.demo.MODELS`` does.
+
+comparison = effcam.compare([scene.ref for scene in scenes], effcam.demo.MODELS, progress=False)
 picture = comparison.grid()
 
 # %%
 # How to read the picture
 # -----------------------
-# A row is an image, a column is a model; the photo itself comes first.
+# A row is an image, a column is a model; the image itself comes first.
 #
 # **Heat** covers what spoke for the class named below the cell. Where there is little evidence, the
-# heat is transparent and the photo stays visible. Each map is scaled to its own range, as the
+# heat is transparent and the image stays visible. Each map is scaled to its own range, as the
 # colour bar says: equally bright spots in two cells are *not* equally strong evidence.
 #
 # **The caption** is the class that was explained and the probability that the model gives it.
 # By default this is the model's own first choice, right or wrong, so the cells of a row may
-# explain different classes. ``target=`` explains one class in all of them.
+# explain different classes. ``target=`` explains one class in all of them:
+# :doc:`plot_mistakes` shows what that is good for.
 #
-# **The shaded margin** is what the model did not see: the transform published with its weights cuts
-# it off. See :doc:`/explanation/region`.
+# **The hatched margin** is what the model did not see: the transform that belongs to its weights
+# cuts it off. See :doc:`/explanation/region`.
 #
-# **A cell marked as flat** has no heat: nothing in the layer spoke for the class. That is common
-# with random weights, and an answer with trained ones.
+# **What stands above a column** is the layer that was looked at, and the resolution of its map. It
+# differs from model to model, but not in kind: see :doc:`/explanation/layer`.
 #
-# The layer that was looked at differs in name and in resolution from model to model, but not in
-# kind: see :doc:`/explanation/layer`.
-#
-# The look can be changed at any time without running a model again, since what was kept is the
-# heat and not the picture:
-
-picture = comparison.grid(alpha=0.7, colormap="viridis", width=160)
-
-# %%
 # One cell
 # --------
 # A comparison is indexed by image and by column, each by position or by name. A cell is an
 # :class:`effcam.Explanation`.
 
-cell = comparison[1, "EfficientNet-B0"]
-print(f"{cell.label}, with a probability of {cell.probability:.4f}")
+cell = comparison[0, "resnet"]
+print(f"{cell.label}, with a probability of {cell.probability:.2f}; truly: {scenes[0].label}")
 print(f"{cell.model} at {cell.target_layer}: {cell.state}")
 
 # %%
 # The heat is kept as the layer gave it, small and not scaled. The region is the part of the
-# photo that the model saw, in pixels of the photo.
+# image that the model saw, in pixels of the image.
 
 print(cell.heatmap.shape, cell.heatmap.dtype)
 print(cell.region)
 
 # %%
-# ``upsampled()`` brings the heat to the size of the photo and scales it to [0, 1]; outside the
-# region it is 0. ``overlay()`` draws it on the photo.
+# ``upsampled()`` brings the heat to the size of the image and scales it to [0, 1]; outside the
+# region it is 0. ``overlay()`` draws it on the image.
 
 heat = cell.upsampled()
 print(heat.shape, heat.min(), heat.max())
 picture = cell.overlay()
+
+# %%
+# Since a scene's truth is known, so is whether the heat means it. Does its strongest point lie in
+# the object's box, and how much of the heat lies on the object itself?
+
+print("a hit" if scenes[0].is_hit(heat) else "a miss")
+print(f"{heat[scenes[0].mask].sum() / heat.sum():.0%} of the heat", end=" ")
+print(f"on {scenes[0].mask.mean():.0%} of the picture")
 
 # %%
 # The table
@@ -109,6 +101,7 @@ for name, value in comparison.table()[0].items():
 # frame, the numbers, or the maps themselves.
 
 import tempfile
+from pathlib import Path
 
 folder = Path(tempfile.mkdtemp())
 for name in ("grid.png", "frames.gif", "table.csv", "maps.npz"):

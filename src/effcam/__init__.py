@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from effcam import errors, images
+    from effcam import demo, errors, images
     from effcam.api import compare
     from effcam.errors import EffcamError
     from effcam.explanation import Explanation
@@ -34,6 +34,7 @@ __all__ = [
     "Preprocess",
     "__version__",
     "compare",
+    "demo",
     "errors",
     "images",
     "list_models",
@@ -57,7 +58,7 @@ _HOMES = {
     "load_model": "model",
     "register_model": "registry",
 }
-_MODULES = ("errors", "images")
+_MODULES = ("demo", "errors", "images")
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""The command line: ``effcam compare``, ``effcam models``.
+"""The command line: ``effcam compare``, ``effcam models``, ``effcam demo``.
 
 Heavy modules are imported by the command that needs them, so that ``effcam --help`` is instant.
 """
@@ -6,39 +6,33 @@ Heavy modules are imported by the command that needs them, so that ``effcam --he
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from effcam import __version__
-from effcam.architectures import LIBRARIES, STORES
-from effcam.errors import (
-    ArgumentError,
-    EffcamError,
-    OutputError,
-    UnknownModelError,
-    did_you_mean,
-)
-from effcam.registry import DEFAULT_MODELS, ModelSpec
+from effcam.arguments import read_models
+from effcam.errors import ArgumentError, EffcamError, OutputError, UnknownModelError
+from effcam.registry import DEFAULT_MODELS
 from effcam.text import align
 
 if TYPE_CHECKING:
-    from effcam.preprocess import Preprocess
     from effcam.result import Comparison
+    from effcam.tour import Tour
 
 # What is said of a package whose models are left out, which may be why a name is unknown.
 OFFER = ".* offers to effcam "
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 DEFAULT_OUTPUT = "compare.gif"
+DEFAULT_FOLDER = "effcam-demo"
 EXAMPLES = """\
 examples:
+  effcam demo
   effcam compare photos/ -m resnet50 -m efficientnet_b0 -o compare.gif -o compare.png
   effcam compare cat.jpg dog.jpg --target "tabby" --method layercam
   effcam compare photos/ -m mine=resnet18 --checkpoint mine=best.pt --view whole
@@ -83,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_compare(commands)
     _add_models(commands)
+    _add_demo(commands)
     return parser
 
 
@@ -209,6 +204,25 @@ def _add_models(commands: Any) -> None:
     )
 
 
+def _add_demo(commands: Any) -> None:
+    parser = commands.add_parser(
+        "demo",
+        help="see what a comparison is: five small models that come with effcam, no download",
+        description="Draws a dozen scenes, compares what five small models that come with effcam "
+        "look at in them, and writes the pictures into a folder. Nothing is downloaded.",
+    )
+    parser.set_defaults(run=_demo)
+    parser.add_argument(
+        "-o",
+        "--output",
+        default=DEFAULT_FOLDER,
+        metavar="FOLDER",
+        help=f"where to write; default {DEFAULT_FOLDER}",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="other scenes; default 0")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+
+
 def _compare(options: argparse.Namespace) -> None:
     outputs = [Path(output) for output in options.outputs or [DEFAULT_OUTPUT]]
     with _path_as_found(), warnings.catch_warnings():
@@ -238,7 +252,7 @@ def _save(comparison: Comparison, outputs: Sequence[Path]) -> tuple[list[Path], 
 
 
 def _run(options: argparse.Namespace, outputs: Sequence[Path]) -> Comparison:
-    specs = _specs(options)
+    specs = read_models(options)
     from effcam.api import compare
     from effcam.result import check_output
 
@@ -330,125 +344,36 @@ def _list_layers(options: argparse.Namespace) -> None:
     _print(align(rows, right=[2, 3, 4]))
 
 
+def _demo(options: argparse.Namespace) -> None:
+    from effcam.tour import tour
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = tour(options.output, seed=options.seed, progress=False if options.quiet else None)
+    if not options.quiet:
+        _report_tour(made)
+
+
+def _report_tour(made: Tour) -> None:
+    from effcam.tour import RIGHT
+
+    scenes = made.written[-1]
+    _print(
+        f"{len(made.scenes)} scenes, each with one of ten things among distractors; "
+        f"{len(made.comparison.columns)} small models that know these ten\n"
+    )
+    _print(align(made.summary(), right=RIGHT))
+    _print("")
+    for path in made.written:
+        _print(f"wrote {path}")
+    _print(
+        "\nThe same by hand, and with models that were trained on ImageNet (downloaded once):\n"
+        f"  effcam compare {scenes} -m demo_resnet -m demo_alexnet -o mine.png\n"
+        "  effcam compare photos/ -m resnet50 -m efficientnet_b0 -o mine.gif"
+    )
+
+
 def _target(text: str | None) -> int | str | None:
     if text is None:
         return None
     return int(text) if re.fullmatch(r"[+-]?\d+", text) else text
-
-
-def _specs(options: argparse.Namespace) -> dict[str, ModelSpec]:
-    """Returns the models by label, with what the other options say of each."""
-    named = dict(DEFAULT_MODELS)
-    if options.models:
-        pairs = [_split_label(text) for text in options.models]
-        named = dict(pairs)
-        if len(named) < len(pairs):
-            raise ArgumentError("two models have the same label; name one with -m LABEL=NAME")
-    checkpoints = _one_each(options.checkpoint, "--checkpoint NAME=FILE", named)
-    layers = _one_each(options.layer, "--layer NAME=LAYER", named)
-    arguments = _settings(options.option, "--option", named)
-    preprocesses = _settings(options.preprocess, "--preprocess", named)
-    specs = {}
-    for label, name in named.items():
-        constructor = _import(name)
-        specs[label] = ModelSpec(
-            name if constructor is None else label,
-            constructor=constructor,
-            checkpoint=checkpoints.get(label),
-            target_layer=layers.get(label),
-            preprocess=_preprocess(preprocesses[label]),
-            pretrained=options.weights == "published",
-            options=arguments[label],
-        )
-    return specs
-
-
-def _preprocess(values: dict[str, Any]) -> Preprocess | None:
-    if not values:
-        return None
-    from effcam.preprocess import Preprocess
-
-    known = Preprocess.__dataclass_fields__
-    for key in values:
-        if key not in known:
-            raise ArgumentError(
-                f"--preprocess knows no {key!r}.{did_you_mean(key, known)} It knows "
-                f"{', '.join(known)}."
-            )
-    return Preprocess(**values)
-
-
-def _import(name: str) -> Callable[..., Any] | None:
-    """Returns the function that ``package.module:function`` names, ``None`` for other names."""
-    module, colon, attribute = name.partition(":")
-    parts = [*module.split("."), attribute]
-    if not colon or module in {*LIBRARIES, *STORES} or not all(map(str.isidentifier, parts)):
-        return None
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        return cast("Callable[..., Any]", getattr(import_module(module), attribute))
-    except Exception as error:  # the module is the user's, and may raise anything
-        reason = error if isinstance(error, ImportError | AttributeError) else repr(error)
-        hint = did_you_mean(module, LIBRARIES)
-        raise UnknownModelError(f"{name!r} cannot be imported: {reason}.{hint}") from error
-
-
-def _one_each(texts: Sequence[str], form: str, named: dict[str, str]) -> dict[str, str]:
-    """Returns what is said of models by label, at most once of each."""
-    found: dict[str, str] = {}
-    for text in texts:
-        label, value = _find_label(*_split(text, "=", form), named)
-        if label in found:
-            flag = form.partition(" ")[0]
-            raise ArgumentError(f"{label!r} has {flag} twice: {found[label]} and {value}")
-        found[label] = value
-    return found
-
-
-def _settings(texts: Sequence[str], flag: str, named: dict[str, str]) -> dict[str, dict[str, Any]]:
-    settings: dict[str, dict[str, Any]] = {label: {} for label in named}
-    form = f"{flag} NAME:KEY=VALUE"
-    for text in texts:
-        owner, setting = _split(text, ":", form, last=True)
-        label, setting = _find_label(owner, setting, named)
-        key, value = _split(setting, "=", form)
-        settings[label][key.replace("-", "_")] = _value(value)
-    return settings
-
-
-def _value(text: str) -> Any:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        return text
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _split_label(text: str) -> tuple[str, str]:
-    label, separator, name = text.partition("=")
-    return (label, name) if separator else (text, text)
-
-
-def _split(text: str, separator: str, form: str, *, last: bool = False) -> tuple[str, str]:
-    """Returns the two halves of ``text``; a name may hold the separator, as timm:resnet18 does."""
-    head, found, tail = text.partition(separator)
-    if last:
-        head, found, tail = text.partition("=")[0].rpartition(separator)
-        tail += text[len(head) + len(found) + len(tail) :]
-    if not (head and found and tail):
-        raise ArgumentError(f"{text!r} is not of the form {form}")
-    return head, tail
-
-
-def _find_label(owner: str, value: str, named: dict[str, str]) -> tuple[str, str]:
-    """Returns the label of the model that ``owner`` means by label or by name, with the value."""
-    if owner in named:
-        return owner, value
-    labels = [label for label, name in named.items() if owner == name]
-    if not labels:
-        raise ArgumentError(f"{owner!r} is none of the models to compare: {', '.join(named)}")
-    if len(labels) > 1:
-        raise ArgumentError(
-            f"{owner!r} is the model of several labels, {', '.join(labels)}: name one"
-        )
-    return labels[0], value

@@ -16,6 +16,7 @@ from effcam.architectures import (
 )
 from effcam.catalogue import JOINT, entries
 from effcam.errors import ArgumentError
+from effcam.preprocess import Preprocess
 from effcam.registry import find_spec, registered_names
 from effcam.zoo import find_architecture
 
@@ -120,7 +121,8 @@ def describe(name: str) -> Listed:
     """
     spec = find_spec(name)
     if spec is not None:
-        return Listed(name, REGISTERED, target_layer=_joined(spec.target_layer))
+        size = spec.preprocess.size if isinstance(spec.preprocess, Preprocess) else None
+        return Listed(name, REGISTERED, size=size, target_layer=_joined(spec.target_layer))
     architecture = find_architecture(name)
     entry = entries().get((architecture.library, architecture.name))
     if entry is None:

@@ -28,6 +28,9 @@ DEFAULT_MODELS: Mapping[str, str] = MappingProxyType(
 GROUP = "effcam.models"
 """The entry points by which installed packages make models of theirs known."""
 
+OWN = (EntryPoint("demo", "effcam.demo.specs:specs", GROUP),)
+"""effcam's own, which are there even where the sources are used without being installed."""
+
 _registered: dict[str, ModelSpec] = {}
 
 
@@ -131,6 +134,8 @@ def _read_entry_points() -> None:
             continue
         for spec in specs:
             if spec.name in _registered:
+                if entry in OWN:  # whoever took the name meant to
+                    continue
                 _warn(f"the model {spec.name!r} that {origin} is left out: its name is taken")
             else:
                 register_model(spec)
@@ -142,8 +147,8 @@ def _warn(message: str) -> None:
 
 @cache
 def _entry_points() -> list[EntryPoint]:
-    """Returns the entry points of installed packages that have not been read."""
-    found = {entry.value: entry for entry in entry_points(group=GROUP)}
+    """Returns the entry points, effcam's own and installed packages', that have not been read."""
+    found = {entry.value: entry for entry in (*OWN, *entry_points(group=GROUP))}
     return list(found.values())
 
 

@@ -1,0 +1,466 @@
+"""The comparison of 2019, run again: as it was done then, and like for like, side by side.
+
+    python benchmarks/notebook.py PHOTOS [--weights FOLDER] [--per-category 5]
+                                  [--output notebook.gif] [--models [LABEL=]NAME ...]
+    python benchmarks/notebook.py --layers [--models [LABEL=]NAME ...]
+
+PHOTOS holds a folder a category, named ``bear`` or, as in Caltech-256, ``009.bear``. Published
+weights are fetched where they are not on disk; ``--weights`` names a folder of checkpoints to use
+in their place, each named after a column's label (``EB0.safetensors``) or its model
+(``torchvision_mobilenet_v2.pth``). ``--layers`` needs neither photos nor weights: it prints which
+layer of each model the two ways look at.
+
+*As in 2019* squashes every photo to 224 x 224 px and looks at the last ``Conv2d`` that runs. *Like
+for like* is what `effcam.compare` does by itself: each model's own transform, and the features that
+enter its head. In both, each model explains its own most probable class.
+
+"Specific" is given a number, the effective area of the heat: the exponential of the entropy of the
+heat, which is scaled to a sum of 1 over the photo, as a share of the photo's pixels. Heat that is
+even over a share of the photo, and 0 elsewhere, has that share as its effective area.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from effcam import DEFAULT_MODELS, Comparison, EffcamError, Explanation, ModelSpec, compare
+from effcam.errors import LayerError, WeightsError
+from effcam.images import ImageRef, from_folders
+from effcam.model import check_weights, load_as_seen
+from effcam.preprocess import Preprocess
+from effcam.registry import find_spec
+from effcam.result import check_output
+from effcam.text import align
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CATEGORIES = ("bear", "chimp", "airplanes", "penguin", "snake", "butterfly", "ostrich")
+SIZE = 224
+WAYS = "as in 2019", "like for like"
+MEASURES = *WAYS, "of what it saw"
+DRAWS, SEED = 10_000, 0
+SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".safetensors", ".tar")
+
+LEGEND = f"""\
+as in 2019, like for like  effective area of the heat, as a share of the photo: median over photos;
+                           lower is more specific, and rank 1 the lowest
+of what it saw             the same, like for like, as a share of what the model saw of the photo
+seen                       how much of the photo it saw, like for like, median; in 2019 all of it
+same class                 photos for which it predicts the same class both ways
+correlation                Pearson's, of the two ways' heat over the pixels seen in both, median
+
+Intervals are paired bootstraps over the photos: {DRAWS:,} draws, seed {SEED}."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the comparison and returns the exit code: 0 done, 1 failed."""
+    options = _options(argv)
+    try:
+        specs = find_specs(options.models, options.weights)
+        if options.layers:
+            print(layer_table(looks(specs)))
+        else:
+            _compare(specs, options)
+    except EffcamError as error:
+        print(f"notebook.py: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("photos", nargs="?", metavar="PHOTOS", help="a folder of class folders")
+    parser.add_argument("--weights", type=Path, metavar="FOLDER", help="checkpoints by label")
+    parser.add_argument("--per-category", type=int, default=5, metavar="N")
+    parser.add_argument("--output", type=Path, default=Path("notebook.gif"), metavar="FILE")
+    parser.add_argument("--models", nargs="+", default=list(DEFAULT_MODELS), metavar="[LABEL=]NAME")
+    parser.add_argument("--layers", action="store_true", help="print the layers and stop")
+    options = parser.parse_args(argv)
+    if options.photos is None and not options.layers:
+        parser.error("give a folder of photos, or --layers")
+    return options
+
+
+def _compare(specs: Mapping[str, ModelSpec], options: argparse.Namespace) -> None:
+    """Runs both ways and prints what they find; what can fail early does so first."""
+    photos = find_photos(options.photos, options.per_category)
+    check_output(options.output)
+    check_weights(specs.values())
+    found = looks(specs)
+    versions = (f"{name} {version(name)}" for name in ("effcam", "torch", "torchvision", "timm"))
+    print(f"{', '.join(versions)}; {len(photos)} photos\n\n{layer_table(found)}\n", flush=True)
+    last = {label: replace(spec, target_layer=found[label].conv) for label, spec in specs.items()}
+    then, now = compare(photos, last, view="whole", size=SIZE), compare(photos, specs)
+    print(report(then, now))
+    print(f"\n{now.save(options.output)}")
+
+
+# what is compared
+
+
+def find_photos(root: str | Path, per_category: int) -> list[ImageRef]:
+    """Returns the first photos of each of the seven categories.
+
+    Args:
+        root: The folder of the class folders, be they called ``bear`` or ``009.bear``.
+        per_category: How many photos to take of each.
+
+    Raises:
+        ImageError: If the root or a category does not exist or holds no image.
+        ArgumentError: If ``per_category`` is no number from 1 on.
+    """
+    base = Path(root).expanduser()
+    names = sorted(each.name for each in base.iterdir()) if base.is_dir() else []
+    folders = {category_of(name): name for name in names} | {name: name for name in names}
+    chosen = [folders.get(category, category) for category in CATEGORIES]
+    return from_folders(root, categories=chosen, per_category=per_category)
+
+
+def category_of(folder: str) -> str:
+    """Returns what a folder of Caltech-256 holds, without its number.
+
+    >>> category_of("251.airplanes-101"), category_of("009.bear"), category_of("bear")
+    ('airplanes', 'bear', 'bear')
+    """
+    return re.sub(r"^\d+\.", "", folder).removesuffix("-101")
+
+
+def find_specs(models: Iterable[str], weights: Path | None) -> dict[str, ModelSpec]:
+    """Returns how each model is made, by its column's label.
+
+    Args:
+        models: ``"LABEL=NAME"``, a label of `DEFAULT_MODELS`, or another name that is its own
+            label.
+        weights: A folder of checkpoints to use in place of published weights.
+
+    Raises:
+        WeightsError: If the folder does not exist, or lacks one of the checkpoints.
+    """
+    specs = {}
+    for model in models:
+        label, _, given = model.partition("=")
+        name = given or DEFAULT_MODELS.get(label, label)
+        specs[label or name] = find_spec(name) or ModelSpec(name)
+    return specs if weights is None else _with_checkpoints(specs, weights)
+
+
+def _with_checkpoints(specs: Mapping[str, ModelSpec], folder: Path) -> dict[str, ModelSpec]:
+    if not folder.is_dir():
+        raise WeightsError(f"folder {str(folder)!r} does not exist")
+    files = {file.stem: file for file in sorted(folder.iterdir()) if file.suffix in SUFFIXES}
+    stems = {label: (label, spec.name.replace(":", "_")) for label, spec in specs.items()}
+    missing = [
+        " or ".join(dict.fromkeys(pair)) for pair in stems.values() if not files.keys() & pair
+    ]
+    if missing:
+        raise WeightsError(
+            f"folder {str(folder)!r} has no file called {', '.join(missing)}, "
+            f"which may end in {', '.join(SUFFIXES)}"
+        )
+    return {
+        label: replace(specs[label], checkpoint=files.get(own) or files[name])
+        for label, (own, name) in stems.items()
+    }
+
+
+# where the two ways look
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Which layers of a model the two ways look at.
+
+    Attributes:
+        conv: The last ``Conv2d`` executed, by its dotted name.
+        conv_map: Channels, rows and columns of its output at 224 px.
+        layer: The layer that effcam finds.
+        layer_map: Channels, rows and columns of its output at 224 px.
+        size: Height and width of the model's own input in px.
+        own_grid: Rows and columns of ``layer``'s output at that size.
+    """
+
+    conv: str
+    conv_map: tuple[int, ...]
+    layer: str
+    layer_map: tuple[int, ...]
+    size: tuple[int, int]
+    own_grid: tuple[int, int]
+
+
+def looks(specs: Mapping[str, ModelSpec]) -> dict[str, Look]:
+    """Returns where the two ways look in each model; needs no weights."""
+    return {label: _look(spec) for label, spec in specs.items()}
+
+
+def _look(spec: ModelSpec) -> Look:
+    spec = replace(spec, pretrained=False, checkpoint=None)
+    own = load_as_seen(spec, device="cpu", see=lambda preprocess: preprocess)
+    small = own
+    if own.preprocess.size != (SIZE, SIZE):
+        small = load_as_seen(spec, device="cpu", see=_as_in_2019)
+    conv, shape = last_conv(small.module, torch.zeros(1, small.preprocess.channels, SIZE, SIZE))
+    return Look(
+        conv,
+        shape,
+        small.target_layer,
+        (small.layer.channels, *small.layer.grid),
+        own.preprocess.size,
+        own.layer.grid,
+    )
+
+
+def _as_in_2019(preprocess: Preprocess) -> Preprocess:
+    return preprocess.with_size(SIZE).whole()
+
+
+def last_conv(module: nn.Module, images: Tensor) -> tuple[str, tuple[int, ...]]:
+    """Returns the name of the last ``Conv2d`` executed, and its output's shape without the batch.
+
+    This is how the notebook's Grad-CAM chose its layer.
+
+    Args:
+        module: The network.
+        images: (batch, channels, height, width) float32, its input.
+
+    Raises:
+        LayerError: If no ``Conv2d`` runs.
+    """
+    ran: list[tuple[str, tuple[int, ...]]] = []
+    with _on_convs(module, ran), torch.inference_mode():
+        module(images)
+    if not ran:
+        raise LayerError(f"{type(module).__name__} runs no Conv2d to look at as in 2019")
+    return ran[-1]
+
+
+@contextmanager
+def _on_convs(module: nn.Module, ran: list[tuple[str, tuple[int, ...]]]) -> Iterator[None]:
+    """Writes down each ``Conv2d`` that runs."""
+
+    def note(name: str, _module: nn.Module, _args: object, output: Tensor) -> None:
+        ran.append((name, tuple(output.shape[1:])))
+
+    hooks = [
+        each.register_forward_hook(partial(note, name))
+        for name, each in module.named_modules()
+        if isinstance(each, nn.Conv2d)
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def layer_table(found: Mapping[str, Look]) -> str:
+    """Returns a table of the layers that the two ways look at."""
+    small = f"at {SIZE} px"
+    head = "model", WAYS[0], small, WAYS[1], small, "at its own size"
+    rows = [
+        (
+            label,
+            look.conv,
+            _times(look.conv_map),
+            look.layer,
+            _times(look.layer_map),
+            f"{_times(look.size)} px: {_times(look.own_grid)}",
+        )
+        for label, look in found.items()
+    ]
+    return align([head, *rows])
+
+
+def _times(numbers: Iterable[int]) -> str:
+    return " x ".join(map(str, numbers))
+
+
+# what they find there
+
+
+def effective_area(heat: NDArray[np.floating]) -> float:
+    """Returns the share of an image that heat covers, in (0, 1]; NaN where there is no heat.
+
+    It is the exponential of the heat's entropy over the number of pixels: 1 for even heat, 1 / n
+    for heat in one of n pixels.
+
+    Args:
+        heat: (height, width), >= 0.
+    """
+    positive = heat[heat > 0].astype(np.float64)
+    if not positive.size:
+        return float("nan")
+    shares = positive / positive.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()) / heat.size)
+
+
+def correlation(cell: Explanation, other: Explanation) -> float:
+    """Returns Pearson's correlation of two cells' heat over the pixels that both saw.
+
+    It is NaN where one of them has no heat, or the same everywhere.
+    """
+    seen = _seen(cell) & _seen(other)
+    one, two = cell.upsampled()[seen], other.upsampled()[seen]
+    if not (one.size and np.ptp(one) and np.ptp(two)):
+        return float("nan")
+    return float(np.corrcoef(one, two)[0, 1])
+
+
+def _seen(cell: Explanation) -> NDArray[np.bool_]:
+    """Returns which pixels of the photo the model saw, (height, width)."""
+    _, inside = cell.region.spread(np.ones((1, 1), np.float32), *cell.size)
+    return inside
+
+
+def interval(
+    areas: NDArray[np.float64], others: NDArray[np.float64], *, draws: int = DRAWS, seed: int = SEED
+) -> tuple[float, float]:
+    """Returns the 95 % interval of how much larger the others' median is: a paired bootstrap.
+
+    Args:
+        areas: One number a photo, NaN where there is none; such photos are left out.
+        others: Likewise, of the same photos.
+        draws: How often the photos are drawn anew.
+        seed: Where the random numbers start.
+
+    Returns:
+        The 2.5th and 97.5th percentile; NaN if fewer than two photos are left.
+    """
+    pairs = np.stack([areas, others])
+    pairs = pairs[:, np.isfinite(pairs).all(axis=0)]
+    count = pairs.shape[1]
+    if count < 2:
+        return float("nan"), float("nan")
+    picked = np.random.default_rng(seed).integers(count, size=(draws, count))
+    medians = np.median(pairs[:, picked], axis=2)
+    low, high = np.percentile(medians[1] - medians[0], [2.5, 97.5])
+    return float(low), float(high)
+
+
+def report(then: Comparison, now: Comparison) -> str:
+    """Returns what the two ways find, as a table, and what follows from it, as text.
+
+    Args:
+        then: The comparison as in 2019.
+        now: The comparison like for like, of the same photos and columns.
+    """
+    seen = _by_cell(now, lambda cell: float(_seen(cell).mean()))
+    areas = [_by_cell(each, lambda cell: effective_area(cell.upsampled())) for each in (then, now)]
+    areas.append(areas[1] / seen)
+    pairs = list(zip(then, now, strict=True))
+    same = [one.predicted == two.predicted for one, two in pairs]
+    agree = [correlation(one, two) for one, two in pairs]
+    columns = [
+        now.columns,
+        *(text for each in areas for text in (_percents(_medians(each)), _ranks(each))),
+        _percents(_medians(seen)),
+        _percents(np.reshape(same, seen.shape).mean(axis=0)),
+        [f"{number:.2f}" for number in _medians(np.reshape(agree, seen.shape))],
+    ]
+    ranked = (head for measure in MEASURES for head in (measure, "rank"))
+    head = "model", *ranked, "seen", "same class", "correlation"
+    table = align([head, *zip(*columns, strict=True)], right=range(1, len(columns)))
+    legend = LEGEND + _without_heat(areas[:2], now.columns)
+    return "\n\n".join([table, legend, conclude(now.columns, areas)])
+
+
+def _by_cell(
+    comparison: Comparison, measure: Callable[[Explanation], float]
+) -> NDArray[np.float64]:
+    """Returns a number for every cell, (photos, columns)."""
+    return np.array([[measure(cell) for cell in row] for row in comparison.rows()])
+
+
+def _medians(values: NDArray[np.float64]) -> list[float]:
+    """Returns each column's median without its NaN; NaN if it has nothing else."""
+    kept = (column[np.isfinite(column)] for column in values.T)
+    return [float(np.median(column)) if column.size else float("nan") for column in kept]
+
+
+def _percents(shares: Iterable[float]) -> list[str]:
+    return [f"{100 * share:.1f} %" for share in shares]
+
+
+def _order(values: NDArray[np.float64]) -> list[int]:
+    """Returns the columns by their medians, the smallest first and those without one last."""
+    return [int(column) for column in np.argsort(_medians(values), kind="stable")]
+
+
+def _ranks(values: NDArray[np.float64]) -> list[str]:
+    order = _order(values)
+    return [str(order.index(column) + 1) for column in range(len(order))]
+
+
+def _without_heat(areas: Sequence[NDArray[np.float64]], columns: Sequence[str]) -> str:
+    """Returns which cells have no heat and are left out; empty if none is."""
+    counts = [
+        f"{label} {count} {way}"
+        for way, each in zip(WAYS, areas, strict=True)
+        for label, count in zip(columns, np.isnan(each).sum(axis=0), strict=True)
+        if count
+    ]
+    return f"\nPhotos left out since there is no heat: {', '.join(counts)}." if counts else ""
+
+
+# what follows
+
+
+def conclude(columns: Sequence[str], areas: Sequence[NDArray[np.float64]]) -> str:
+    """Returns what the effective areas say of which model is the most specific.
+
+    Args:
+        columns: The models' labels.
+        areas: By measure, the area in every cell, (photos, columns), NaN where it has no heat.
+    """
+    if len(columns) < 2:
+        return "One model alone is neither more nor less specific than another."
+    judged = [_judge(columns, each) for each in areas]
+    lines = [
+        f"{measure.capitalize()}: {text}"
+        for measure, (text, _) in zip(MEASURES, judged, strict=True)
+    ]
+    return "\n".join([*lines, _sum_up(columns, areas, [apart for _, apart in judged])])
+
+
+def _judge(columns: Sequence[str], areas: NDArray[np.float64]) -> tuple[str, bool]:
+    """Returns how the two most specific models compare, and whether they can be told apart."""
+    one, two, *_ = _order(areas)
+    medians = _medians(areas)
+    low, high = interval(areas[:, one], areas[:, two])
+    apart = low > 0 or high < 0  # never if they are not numbers
+    return (
+        f"{columns[one]} is first with {100 * medians[one]:.1f} %, {columns[two]} second with "
+        f"{100 * medians[two]:.1f} %; 95 % interval of the difference {100 * low:.1f} to "
+        f"{100 * high:.1f} points: they {'can' if apart else 'cannot'} be told apart."
+    ), apart
+
+
+def _sum_up(
+    columns: Sequence[str], areas: Sequence[NDArray[np.float64]], apart: Sequence[bool]
+) -> str:
+    first = [columns[_order(each)[0]] for each in areas]
+    if len(set(first)) == 1:
+        verdict = f"{first[0]} is first throughout"
+    else:
+        each = (f"{label} {measure}" for label, measure in zip(first, MEASURES, strict=True))
+        verdict = f"It depends on the way which model is first: {', '.join(each)}"
+    unsure = [measure for measure, sure in zip(MEASURES, apart, strict=True) if not sure]
+    rest = f", but not told apart from the second {' or '.join(unsure)}" if unsure else ""
+    return f"Conclusion: {verdict}{rest}."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

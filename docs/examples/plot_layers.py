@@ -1,0 +1,119 @@
+r"""
+Which layer?
+============
+
+A map belongs to one layer, and the layer decides what can be seen in it: how fine it is, and
+whether it says what the *answer* depended on or what some filter liked along the way.
+"""
+
+# %%
+# What there is
+# -------------
+# :meth:`effcam.Model.layers` lists every layer that can be looked at, in order of execution. The
+# one with an arrow is the default: the features that enter the head.
+
+import effcam
+
+model = effcam.load_model("demo_resnet")
+for layer in model.layers()[-8:]:
+    print(layer)
+
+# %%
+# From the first to the last
+# --------------------------
+# A layer is chosen when a model is loaded; the same model may stand in several columns.
+
+names = ["layer1", "layer2", "layer3", "layer4"]
+by_layer = {name: effcam.load_model("demo_resnet", target_layer=name) for name in names}
+scenes = effcam.demo.scenes(60, seed=31, size=192)
+refs = [scene.ref for scene in scenes]
+picture = effcam.compare(refs[:4], by_layer, progress=False).grid(width=170)
+
+# %%
+# Early layers are finer. But their channels are edges and colours, which speak for no class yet,
+# and all that comes after them can still turn an edge's meaning round. Grad-CAM gives each channel
+# *one* weight for the whole picture, which fits the last layer and not the first ones. Counted,
+# since the truth is known here:
+
+
+def hits(comparison: effcam.Comparison, column: str) -> int:
+    """Returns how many maps of a column point at the object."""
+    cells = [comparison[row, column] for row in range(len(scenes))]
+    return sum(scene.is_hit(cell.upsampled()) for scene, cell in zip(scenes, cells, strict=True))
+
+
+many = effcam.compare(refs, by_layer, progress=False)
+for name in names:
+    grid = "x".join(map(str, many[0, name].heatmap.shape))
+    print(f"gradcam at {name} ({grid}): {hits(many, name)} of {len(scenes)} point at the object")
+
+# %%
+# A method for early layers
+# -------------------------
+# LayerCAM (Jiang et al. 2021) weighs each cell by its own gradient, which is what an early layer
+# needs. Its maps stay fine and come to lie on things:
+
+layercam = effcam.compare(refs, by_layer, method="layercam", progress=False)
+for name in names:
+    print(f"layercam at {name}: {hits(layercam, name)} of {len(scenes)} point at the object")
+picture = effcam.compare(refs[:4], by_layer, method="layercam", progress=False).grid(width=170)
+
+# %%
+# Several at once
+# ---------------
+# A model may be looked at in several layers, whose maps are added: fine and coarse together.
+
+fused = effcam.load_model("demo_resnet", target_layer=["layer3", "layer4"])
+picture = effcam.compare(
+    refs[:2], {"layer4": "demo_resnet", "layer3 + layer4": fused}, progress=False
+).grid()
+
+# %%
+# The wrong layer
+# ---------------
+# "The last convolution" sounds like the same thing as the default, and for these two models it is
+# not: in DenseNet it makes a few of the many channels that enter the head.
+
+densenet = effcam.load_model("demo_densenet")
+last = [layer for layer in densenet.layers() if layer.name.endswith("conv2")][-1]
+print(f"last convolution: {last}")
+print(f"features entering the head: {densenet.layer}")
+columns = {
+    "entering the head": densenet,
+    "last convolution": effcam.load_model("demo_densenet", target_layer=last.name),
+}
+picture = effcam.compare(refs[:4], columns, progress=False).grid(width=200)
+many = effcam.compare(refs, columns, progress=False)
+for name in columns:
+    print(f"{name}: {hits(many, name)} of {len(scenes)} point at the object")
+
+# %%
+# Where its cells lie
+# -------------------
+# A map is laid over the picture as if its cells divided the input evenly, as Grad-CAM is drawn
+# everywhere. In most networks they do. AlexNet's convolutions and pools pad too little for that:
+# the cells of its 6 x 6 map are centred 16 px apart, from 17 px on, in an input of 128 px, where
+# even cells would lie 21 px apart. So its heat is drawn too far out, most at the lower right. The
+# heatmap is right, its place is not, and ``canvas`` is where a cell's map lies:
+
+from dataclasses import replace
+
+
+def in_place(cell: effcam.Explanation) -> effcam.Explanation:
+    """Returns the cell with its map where AlexNet's cells are: from 9 to 105 of 128 px."""
+    box = cell.canvas
+    pixel = box.width / 128
+    left, top = box.left + 9 * pixel, box.top + 9 * pixel
+    return replace(cell, canvas=effcam.Box(left, top, left + 96 * pixel, top + 96 * pixel))
+
+
+alexnet = effcam.compare(refs, "demo_alexnet", progress=False)
+drawn = sum(s.is_hit(cell.upsampled()) for s, cell in zip(scenes, alexnet, strict=True))
+moved = sum(s.is_hit(in_place(cell).upsampled()) for s, cell in zip(scenes, alexnet, strict=True))
+print(f"AlexNet: {drawn} of {len(scenes)} point at the object as drawn, {moved} in their place")
+picture = alexnet[4, 0].overlay()
+other_picture = in_place(alexnet[4, 0]).overlay()
+
+# %%
+# :doc:`/explanation/layer` says how the default is found for every architecture, and which layers
+# are refused because their map would mean nothing.

@@ -1,0 +1,99 @@
+r"""
+Choosing a method
+=================
+
+Ten ways to make a map out of the same layer of the same model. What they have in common is more
+than what sets them apart, and where they differ it is worth knowing why.
+"""
+
+# %%
+# Eight for the price of one
+# --------------------------
+# ``method`` takes several names. The ones that need no more than a layer's activations and its
+# gradient share one pass over the images; Score-CAM and Ablation-CAM run the head once for every
+# channel of the layer.
+
+import effcam
+
+scenes = effcam.demo.scenes(5, seed=12)
+images = [scene.ref for scene in scenes]
+shared = ["gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "gradcamelementwise"]
+comparison = effcam.compare(images, {"ResNet": "demo_resnet"}, method=shared, progress=False)
+picture = comparison.grid(width=150)
+
+# %%
+# In this network, global average pooling and one linear layer follow the layer looked at. There
+# the gradient is the same in every cell, and **Grad-CAM, HiResCAM and XGrad-CAM are the same map**
+# up to a factor: the class activation map of Zhou et al. This can be checked.
+
+import numpy as np
+
+
+def likeness(one: str, other: str, label: str, comparison: effcam.Comparison) -> float:
+    """Returns the mean correlation of two methods' maps over the images."""
+    pairs = [
+        (comparison[row, f"{label} {one}"].heatmap, comparison[row, f"{label} {other}"].heatmap)
+        for row in range(len(comparison.images))
+    ]
+    return float(np.mean([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in pairs]))
+
+
+for method in shared[1:]:
+    print(f"gradcam and {method:18} {likeness('gradcam', method, 'ResNet', comparison):.2f}")
+
+# %%
+# A head that knows places
+# ------------------------
+# AlexNet's fully connected head weighs every cell by itself. There the methods part ways: Grad-CAM
+# averages a channel's gradient over the map before it weighs, HiResCAM (Draelos and Carin,
+# arXiv 2011.08891) and LayerCAM weigh cell by cell.
+
+places = effcam.compare(images, {"AlexNet": "demo_alexnet"}, method=shared, progress=False)
+picture = places.grid(width=150)
+
+for method in shared[1:]:
+    print(f"gradcam and {method:18} {likeness('gradcam', method, 'AlexNet', places):.2f}")
+
+# %%
+# Without a class, without a gradient
+# -----------------------------------
+# Eigen-CAM shows what is strongest in a layer, whatever the class: what it shows is the same for
+# every target. Score-CAM and Ablation-CAM (arXiv 1910.01279, 2020) ask for no gradient and try
+# channel by channel what it does to the score. They cost accordingly.
+
+import time
+
+for method in ("gradcam", "eigencam", "scorecam", "ablationcam"):
+    start = time.perf_counter()
+    effcam.compare(images, "demo_resnet", method=method, progress=False)
+    print(f"{method:12} {1000 * (time.perf_counter() - start) / len(images):6.0f} ms an image")
+
+slow = effcam.compare(
+    images[:3],
+    {"ResNet": "demo_resnet"},
+    method=["gradcam", "eigencam", "scorecam", "ablationcam"],
+    progress=False,
+)
+picture = slow.grid(width=170)
+
+# %%
+# Which one?
+# ----------
+# - Start with ``gradcam``: it is what others report, and for most networks it is the exact
+#   decomposition of the score (those that end in pooling and one linear layer).
+# - If the head is more than that, as AlexNet's or VGG's, look at ``hirescam`` beside it.
+# - For layers far from the head take ``layercam``, which was made for them: :doc:`plot_layers`.
+# - ``scorecam`` and ``ablationcam`` are a check by other means, where time is no matter.
+#
+# All methods, with formulas and papers, are on :doc:`/methods`. Which of them points at the object
+# more often can be counted here, since the truth is known:
+
+scenes = effcam.demo.scenes(60, seed=13, size=192)
+for model in ("demo_resnet", "demo_efficientnet_b0"):
+    many = effcam.compare([scene.ref for scene in scenes], model, method=shared, progress=False)
+    for method in ("gradcam", "hirescam", "layercam"):
+        cells = [many[row, f"{model} {method}"] for row in range(len(scenes))]
+        hits = sum(
+            scene.is_hit(cell.upsampled()) for scene, cell in zip(scenes, cells, strict=True)
+        )
+        print(f"{model:20} {method:10} {hits} of {len(scenes)}")

@@ -1,0 +1,106 @@
+r"""
+Your own colour map and layout
+==============================
+
+What a comparison keeps is heat, not pictures. So any number of pictures can be made of it without
+running a model again: in other colours, sizes and arrangements, or drawn by your own code.
+"""
+
+# %%
+# Colours
+# -------
+# ``colormap`` takes the name of any matplotlib colour map, ``alpha`` is the opacity of the
+# strongest heat, ``width`` that of a cell in px. ``inferno`` and ``viridis`` keep their order when
+# printed in grey; ``turbo``, the default, tells more levels apart.
+
+import effcam
+
+scenes = effcam.demo.scenes(3, seed=41)
+comparison = effcam.compare(
+    [scene.ref for scene in scenes],
+    {"ResNet": "demo_resnet", "EB0": "demo_efficientnet_b0"},
+    progress=False,
+)
+picture = comparison.grid(colormap="inferno", alpha=0.75, width=180)
+
+# %%
+# Your own colour map works once it is registered with matplotlib. This one has a single hue, which
+# leaves the picture's own colours to the eye:
+
+import matplotlib
+from matplotlib.colors import LinearSegmentedColormap
+
+ember = LinearSegmentedColormap.from_list("ember", ["#1b0b02", "#c2410c", "#ffedd5"])
+matplotlib.colormaps.register(ember, force=True)
+picture = comparison.grid(colormap="ember", alpha=0.85, width=180)
+
+# %%
+# One cell, your own drawing
+# --------------------------
+# ``overlay()`` gives one cell as a PIL image of the photo's size, ready to be drawn on. Here with
+# the box of the object, and the point where the heat is strongest.
+
+import numpy as np
+from PIL import ImageDraw
+
+scene, cell = scenes[0], comparison[0, "ResNet"]
+overlay = cell.overlay(alpha=0.6)
+pen = ImageDraw.Draw(overlay)
+pen.rectangle(scene.box.as_tuple(), outline="white", width=2)
+heat = cell.upsampled()
+y, x = np.unravel_index(heat.argmax(), heat.shape)
+pen.ellipse((x - 4, y - 4, x + 4, y + 4), outline="black", fill="white")
+
+# %%
+# Other arrangements
+# ------------------
+# A comparison is a sequence of its cells, so a layout is a loop. A contact sheet of one model:
+
+from PIL import Image
+
+many = effcam.compare(
+    [scene.ref for scene in effcam.demo.scenes(12, seed=42)], "demo_resnet", progress=False
+)
+side, gap = 150, 6
+contact_sheet = Image.new("RGB", (6 * (side + gap) - gap, 2 * (side + gap) - gap), "white")
+for position, each in enumerate(many):
+    row, column = divmod(position, 6)
+    tile = each.overlay(colormap="viridis").resize((side, side))
+    contact_sheet.paste(tile, (column * (side + gap), row * (side + gap)))
+
+# %%
+# Contours
+# --------
+# ``upsampled()`` is an array in the photo's own geometry, which any plotting library takes. Contour
+# lines leave the photo as it is, and two models fit into one picture:
+
+import io
+
+import matplotlib.pyplot as plt
+
+figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.8), layout="constrained")
+for row, axis in enumerate(axes):
+    axis.imshow(scenes[row].image)
+    for column, colour in (("ResNet", "white"), ("EB0", "yellow")):
+        one = comparison[row, column].upsampled()
+        axis.contour(one, levels=[0.4, 0.7, 0.9], colors=colour, linewidths=1.2)
+    axis.set_title(f"{scenes[row].label}: ResNet white, EB0 yellow", fontsize=9)
+    axis.set_axis_off()
+stream = io.BytesIO()
+figure.savefig(stream, dpi=100)
+plt.close(figure)
+contours = Image.open(stream).convert("RGB")
+
+# %%
+# Pace and format
+# ---------------
+# Animations show one image a frame; ``seconds`` says for how long. WebP files are smaller than GIFs
+# of the same pictures and keep all colours.
+
+import tempfile
+from pathlib import Path
+
+folder = Path(tempfile.mkdtemp())
+for name in ("frames.gif", "frames.webp"):
+    file = comparison.save(folder / name, seconds=2, width=180, colormap="ember")
+    print(f"{file.name}: {file.stat().st_size / 1024:.0f} KiB")

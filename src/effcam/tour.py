@@ -1,0 +1,92 @@
+"""What ``effcam demo`` does: the five demo models on a dozen scenes, written into a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from effcam.api import compare
+from effcam.demo import MODELS, Scene, scenes
+from effcam.errors import OutputError
+from effcam.images import iter_images
+from effcam.result import Comparison
+from effcam.write import write_image
+
+SCENES = 12
+PICTURES = ("compare.png", "compare.gif")
+HEADER = ("model", "looked at", "grid", "right", "heat on the object")
+RIGHT = (3, 4)
+"""The columns of the summary that are aligned right."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tour:
+    """What a tour made.
+
+    Attributes:
+        scenes: The scenes, in the order of the comparison's rows.
+        comparison: What the five models looked at in them.
+        written: The pictures of it, and the folder of the scenes.
+    """
+
+    scenes: tuple[Scene, ...]
+    comparison: Comparison
+    written: tuple[Path, ...]
+
+    def summary(self) -> list[tuple[str, ...]]:
+        """Returns one row of text a model, a header first: how often it, and its heat, is right."""
+        columns = range(len(self.comparison.columns))
+        return [HEADER, *(self._row(column) for column in columns)]
+
+    def _row(self, column: int) -> tuple[str, ...]:
+        cells = [row[column] for row in self.comparison.rows()]
+        pairs = list(zip(cells, self.scenes, strict=True))
+        right = sum(cell.predicted == scene.target for cell, scene in pairs)
+        hits = sum(scene.is_hit(cell.upsampled()) for cell, scene in pairs)
+        rows, across = cells[0].heatmap.shape
+        return (
+            cells[0].column,
+            cells[0].target_layer,
+            f"{rows} x {across}",
+            f"{right} of {len(cells)}",
+            f"{hits} of {len(cells)}",
+        )
+
+
+def tour(folder: str | PathLike[str], *, seed: int = 0, progress: bool | None = None) -> Tour:
+    """Returns what the demo models looked at in a dozen scenes, after writing it into a folder.
+
+    The folder then holds the grid, the animation, and the scenes in a folder of their own. What
+    else was in it stays.
+
+    Args:
+        folder: Where to write; made if it is not there.
+        seed: Which scenes to make.
+        progress: As in `effcam.compare`.
+
+    Raises:
+        OutputError: If the folder cannot be made or written into.
+        ArgumentError: If the seed is negative.
+    """
+    made = scenes(SCENES, seed)
+    target = Path(folder).expanduser()
+    # Scenes of another seed have other names, and would lie among these.
+    folder_of_scenes = target / (f"scenes-{seed}" if seed else "scenes")
+    files = _write_scenes(made, folder_of_scenes)
+    comparison = compare(list(iter_images(files)), MODELS, progress=progress)
+    pictures = [comparison.save(target / name) for name in PICTURES]
+    return Tour(tuple(made), comparison, (*pictures, folder_of_scenes))
+
+
+def _write_scenes(made: Sequence[Scene], folder: Path) -> list[Path]:
+    """Returns the files that it wrote, named by position and class."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {str(folder)!r} cannot be made: {error}") from error
+    return [
+        write_image(scene.image, folder / f"{index:02}-{scene.label}.png")
+        for index, scene in enumerate(made, 1)
+    ]

@@ -1,0 +1,268 @@
+"""Trains the demo models: ``python tools/train_demo.py [NETWORK ...] [--scenes 12000]``.
+
+Makes scenes, trains each network on the classes alone (where the object lies is used to keep it in
+the picture, and for nothing else), and writes ``src/effcam/demo/weights/demo_*.safetensors`` in
+half precision. Everything is seeded; half an hour to an hour on 2 CPU cores for all five.
+
+What came out is added to ``tools/train_demo.csv``, measured through effcam itself as a user's
+comparison would: on held-out scenes, from the files as they were written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from multiprocessing import Pool, get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.lr_scheduler import OneCycleLR
+
+from effcam import compare
+from effcam.demo import Scene, networks, scenes
+from effcam.demo.scenes import scene
+from effcam.demo.specs import WEIGHTS, specs
+from effcam.preprocess import DEFAULT_CROP, Preprocess
+
+LOG = Path(__file__).with_suffix(".csv")
+SIDE = 160
+TRAIN_SEED, HELD_OUT_SEED = 1_000, 2_000
+HELD_OUT = 500
+BATCH = 64
+# Of a picture's side: the part that is seen at the start of training, when objects fill more of
+# it, and at the end. It is cut at random, so that no place and no border goes with a class.
+FIRST_CROP, LAST_CROP, CROP_RANGE = 0.42, 0.85, 0.15
+GROWN = 0.7
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: on how many pictures of which size in px, and how fast.
+
+    ``half`` computes in bfloat16, which some processors do faster; ``options`` go to what makes
+    the network.
+    """
+
+    samples: int
+    size: int
+    rate: float
+    half: bool = False
+    options: Mapping[str, int] = field(default_factory=dict)
+
+
+RECIPES = {
+    # The longest first, so that no core waits for it in the end.
+    "efficientnet_b3": Recipe(240_000, 128, 8e-3),
+    "densenet": Recipe(200_000, 112, 4e-3, half=True),
+    "alexnet": Recipe(400_000, 128, 1e-3, half=True),
+    "resnet": Recipe(180_000, 112, 4e-3, half=True, options={"output_stride": 16}),
+    "efficientnet_b0": Recipe(280_000, 112, 8e-3),
+}
+
+
+shared: list[Pictures] = []
+"""The scenes to train on, in a process that trains."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Scenes as arrays: (n, SIDE, SIDE, 3) uint8, their classes (n,), their boxes (n, 4) in px."""
+
+    images: Tensor
+    targets: Tensor
+    boxes: np.ndarray
+
+
+def main() -> None:
+    """Trains what is asked for, and says what came out."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("networks", nargs="*", help=f"of {', '.join(RECIPES)}; default all")
+    parser.add_argument("--scenes", type=int, default=12_000, help="to train on; default 12,000")
+    parser.add_argument("--pictures", type=Path, help="an .npz file that keeps them between runs")
+    parser.add_argument("--output", type=Path, default=WEIGHTS, help="where weights are written")
+    options = parser.parse_args()
+    names = options.networks or list(RECIPES)
+    if unknown := set(names) - set(RECIPES):
+        parser.error(f"no network is called {', '.join(sorted(unknown))}")
+    options.output.mkdir(exist_ok=True)
+    pictures = _kept_pictures(options.pictures, options.scenes)
+    held_out = scenes(HELD_OUT, HELD_OUT_SEED)
+    # A network a core is faster than all cores for one.
+    with get_context("fork").Pool(os.cpu_count(), _share, (pictures,)) as pool:
+        for name, path, seconds in pool.imap_unordered(
+            partial(_train_and_save, folder=options.output), names
+        ):
+            row = {"network": name, "parameters": _count(path), "bytes": path.stat().st_size}
+            row |= {"samples": RECIPES[name].samples, **measure(name, path, held_out)}
+            print(f"{row} in {seconds:.0f} s", flush=True)
+            add_to_log(row)
+
+
+def _share(pictures: Pictures) -> None:
+    """Keeps the scenes for what this process trains, and leaves it one core."""
+    torch.set_num_threads(1)
+    shared.append(pictures)
+
+
+def _train_and_save(name: str, folder: Path) -> tuple[str, Path, float]:
+    start = time.perf_counter()
+    network = train(name, shared[0])
+    path = save(network, folder / f"demo_{name}.safetensors")
+    return name, path, time.perf_counter() - start
+
+
+def _count(path: Path) -> int:
+    statistics = ("running_mean", "running_var")
+    return sum(
+        each.numel() for name, each in load_file(path).items() if not name.endswith(statistics)
+    )
+
+
+def _kept_pictures(file: Path | None, count: int) -> Pictures:
+    if file is None or not file.is_file():
+        start = time.perf_counter()
+        pictures = make_pictures(count, TRAIN_SEED)
+        print(f"{count} scenes made in {time.perf_counter() - start:.0f} s", flush=True)
+        if file is not None:
+            np.savez(file, pictures.images, pictures.targets, pictures.boxes)
+        return pictures
+    with np.load(file) as kept:
+        images, targets, boxes = kept.values()
+    return Pictures(torch.from_numpy(images), torch.from_numpy(targets), boxes)
+
+
+def make_pictures(count: int, seed: int) -> Pictures:
+    """Returns as many scenes, drawn by as many processes as there are cores."""
+    with Pool() as pool:
+        made = pool.starmap(_picture, [(seed, index) for index in range(count)], chunksize=50)
+    images, targets, boxes = zip(*made, strict=True)
+    return Pictures(
+        torch.from_numpy(np.stack(images)), torch.tensor(targets), np.array(boxes, dtype=int)
+    )
+
+
+def _picture(seed: int, index: int) -> tuple[np.ndarray, int, tuple[float, ...]]:
+    made = scene(seed, index, SIDE, SIDE)
+    return np.asarray(made.image), made.target, made.box.as_tuple()
+
+
+def train(name: str, pictures: Pictures) -> nn.Module:
+    """Returns a trained network, in evaluation mode."""
+    recipe = RECIPES[name]
+    torch.manual_seed(0)
+    random = np.random.default_rng(0)
+    network = getattr(networks, name)(**recipe.options).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(network.parameters(), recipe.rate, weight_decay=0.05)
+    steps = recipe.samples // BATCH
+    schedule = OneCycleLR(optimizer, recipe.rate, total_steps=steps, pct_start=0.15)
+    average, start = 0.0, time.perf_counter()
+    batches = _batches(len(pictures.targets), random)
+    for step, chosen in zip(range(steps), batches, strict=False):
+        images = _augment(pictures, chosen, step / steps, recipe.size, random)
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.half):
+            scores = network(images)
+        loss = functional.cross_entropy(
+            scores.float(), pictures.targets[chosen], label_smoothing=0.05
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        average += 0.01 * (loss.item() - average) if step else loss.item()
+        if step % 500 == 499:
+            spent = time.perf_counter() - start
+            print(
+                f"{name}: {step + 1} of {steps} steps, loss {average:.3f}, {spent:.0f} s",
+                flush=True,
+            )
+    return network.eval()
+
+
+def _batches(count: int, random: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yields batches of positions for ever, each scene once before any comes again."""
+    while True:
+        order = random.permutation(count)
+        yield from (order[at : at + BATCH] for at in range(0, count - BATCH + 1, BATCH))
+
+
+def _augment(
+    pictures: Pictures, chosen: np.ndarray, progress: float, size: int, random: np.random.Generator
+) -> Tensor:
+    """Returns a batch as a network's input: cut, turned, mirrored, and lit in another way.
+
+    The smaller the part of the picture, the smaller the input, so that things keep their size.
+    """
+    low = FIRST_CROP + (LAST_CROP - FIRST_CROP) * min(1.0, progress / GROWN)
+    share = random.uniform(low, low + CROP_RANGE)
+    side = round(share * SIDE)
+    pixels = min(size, max(round(size / DEFAULT_CROP * share / 16), 3) * 16)
+    cuts = [_cut(pictures, index, side, random) for index in chosen]
+    images = torch.stack(cuts).permute(0, 3, 1, 2).float() / 255
+    images = functional.interpolate(images, size=(pixels, pixels), mode="bilinear", antialias=True)
+    count = len(chosen)
+    images *= torch.empty(count, 1, 1, 1).uniform_(0.7, 1.3)
+    images *= torch.empty(count, 3, 1, 1).uniform_(0.85, 1.15)
+    usual = Preprocess()
+    mean, std = (torch.tensor(each)[:, None, None] for each in (usual.mean, usual.std))
+    normal = (images.clamp_(0, 1) - mean) / std
+    return normal.contiguous(memory_format=torch.channels_last)
+
+
+def _cut(pictures: Pictures, index: int, side: int, random: np.random.Generator) -> Tensor:
+    left, top, right, bottom = pictures.boxes[index]
+    x, y = (
+        random.integers(max(0, stop - side), min(SIDE - side, start) + 1)
+        for start, stop in ((left, right), (top, bottom))
+    )
+    cut = pictures.images[index, y : y + side, x : x + side]
+    cut = torch.rot90(cut, int(random.integers(4)))
+    return cut.flip(0) if random.random() < 0.5 else cut
+
+
+def save(network: nn.Module, path: Path) -> Path:
+    """Returns the file that it wrote: the weights in half precision, without step counters."""
+    state = {
+        name: tensor.half().contiguous()
+        for name, tensor in network.state_dict().items()
+        if tensor.is_floating_point()
+    }
+    save_file(state, path)
+    path.chmod(0o644)
+    return path
+
+
+def measure(name: str, path: Path, held_out: list[Scene]) -> dict[str, float]:
+    """Returns the accuracy on held-out scenes, and how often heat points at the object, in %."""
+    (spec,) = (each for each in specs() if each.name == f"demo_{name}")
+    spec = replace(spec, checkpoint=path)
+    comparison = compare([each.ref for each in held_out], spec, progress=False)
+    pairs = list(zip(comparison, held_out, strict=True))
+    right = np.mean([cell.predicted == each.target for cell, each in pairs])
+    hits = np.mean([each.is_hit(cell.upsampled()) for cell, each in pairs])
+    return {"accuracy": round(100 * float(right), 1), "pointing": round(100 * float(hits), 1)}
+
+
+def add_to_log(row: dict[str, object]) -> None:
+    """Puts a network's row into the log, in the place of an older one."""
+    rows: dict[str, dict[str, object]] = {}
+    if LOG.is_file():
+        with LOG.open(newline="", encoding="utf-8") as stream:
+            rows = {each["network"]: dict(each) for each in csv.DictReader(stream)}
+    rows[str(row["network"])] = row
+    with LOG.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, row, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows[name] for name in RECIPES if name in rows)
+
+
+if __name__ == "__main__":
+    main()
