@@ -71,8 +71,8 @@ picture = effcam.compare(
 # %%
 # The wrong layer
 # ---------------
-# "The last convolution" sounds like the same thing as the default, and for these two models it is
-# not: in DenseNet it makes a few of the many channels that enter the head.
+# "The last convolution" sounds like the same thing as the default and is not: in DenseNet it makes
+# a few of the many channels that enter the head.
 
 densenet = effcam.load_model("demo_densenet")
 last = [layer for layer in densenet.layers() if layer.name.endswith("conv2")][-1]

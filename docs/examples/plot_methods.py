@@ -44,7 +44,7 @@ for method in shared[1:]:
 # %%
 # A head that knows places
 # ------------------------
-# AlexNet's fully connected head weighs every cell by itself. There the methods part ways: Grad-CAM
+# AlexNet's fully connected head weighs every cell by itself. There the methods differ: Grad-CAM
 # averages a channel's gradient over the map before it weighs, HiResCAM (Draelos and Carin,
 # arXiv 2011.08891) and LayerCAM weigh cell by cell.
 
@@ -58,8 +58,9 @@ for method in shared[1:]:
 # Without a class, without a gradient
 # -----------------------------------
 # Eigen-CAM shows what is strongest in a layer, whatever the class: what it shows is the same for
-# every target. Score-CAM and Ablation-CAM (arXiv 1910.01279, 2020) ask for no gradient and try
-# channel by channel what it does to the score. They cost accordingly.
+# every target. Score-CAM (Wang et al. 2020, arXiv 1910.01279) and Ablation-CAM (Desai and Ramaswamy
+# 2020) ask for no gradient and try channel by channel what it does to the score. They cost
+# accordingly.
 
 import time
 

@@ -43,7 +43,8 @@ for (truth, answer), count in confusions.most_common(6):
 # Looked elsewhere, or misread?
 # -----------------------------
 # The heat of a wrong answer says what it was that spoke for it. If its strongest point lies on the
-# object, the model saw it and misread it; otherwise a distractor did the talking.
+# object, the model saw it and misread it; otherwise something else did the talking. (Some of
+# AlexNet's count as elsewhere since its heat is drawn too far out, as :doc:`plot_layers` shows.)
 
 for label in models:
     misread = elsewhere = 0

@@ -73,22 +73,31 @@ file = now.save(root / "compare.gif", seconds=1)
 print(f"{file.name}: {len(photos)} frames, {file.stat().st_size / 1e6:.1f} MB")
 
 # %%
-# The GIF shows one image a frame, as the notebook's did. Three of its frames:
+# The GIF shows one image a frame, as the notebook's did. Two of its frames:
 
 from itertools import islice
 
-first, second, third = islice(now.frames(width=150), 5, 30, 10)
+frames = list(islice(now.frames(width=150), 5, 30, 20))
+picture = frames[0]
+
+# %%
+
+picture = frames[1]
 
 # %%
 # What the choice of layer and view alone changes
 # -----------------------------------------------
-# The same networks with the same weights on the same image, first as in 2019, then like for like:
+# The same networks with the same weights on the same images, first as in 2019:
 
 example = [photos[7], photos[26]]
 picture = effcam.compare(example, as_in_2019, view="whole", size=128, progress=False).grid(
     width=150
 )
-other_picture = effcam.compare(example, effcam.demo.MODELS, progress=False).grid(width=150)
+
+# %%
+# And like for like:
+
+picture = effcam.compare(example, effcam.demo.MODELS, progress=False).grid(width=150)
 
 # %%
 # The notebook's finding was an impression: EfficientNet-B0's heat looked the most specific. Here

@@ -65,8 +65,8 @@ side, gap = 150, 6
 contact_sheet = Image.new("RGB", (6 * (side + gap) - gap, 2 * (side + gap) - gap), "white")
 for position, each in enumerate(many):
     row, column = divmod(position, 6)
-    tile = each.overlay(colormap="viridis").resize((side, side))
-    contact_sheet.paste(tile, (column * (side + gap), row * (side + gap)))
+    corner = column * (side + gap), row * (side + gap)
+    contact_sheet.paste(each.overlay(colormap="viridis").resize((side, side)), corner)
 
 # %%
 # Contours
