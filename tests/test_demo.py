@@ -18,6 +18,7 @@ from effcam.demo import LABELS, Scene, paint, scenes
 from effcam.demo.chance import Chance
 from effcam.demo.outlines import DISTRACTORS, THINGS, Outline, placed, signed_distance
 from effcam.errors import ArgumentError
+from effcam.images import iter_images
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -181,6 +182,11 @@ def test_a_map_hits_where_it_is_strongest_inside_the_box(made: list[Scene]) -> N
 def test_a_scene_goes_into_a_comparison_under_its_name(made: list[Scene]) -> None:
     assert [scene.ref.name for scene in made[:2]] == ["scene 1", "scene 2"]
     assert made[0].ref.open() == made[0].image
+    for given in (made[:2], [made[0], [made[1].ref]]):
+        names = [ref.name for ref in iter_images(given)]
+        assert names == ["scene 1", "scene 2"]
+    (alone,) = iter_images(made[4])
+    assert alone.open() == made[4].image
 
 
 @pytest.mark.parametrize(

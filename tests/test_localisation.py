@@ -42,7 +42,7 @@ def held_out() -> list[Scene]:
 
 @pytest.fixture(scope="module")
 def comparison(held_out: list[Scene]) -> Comparison:
-    return effcam.compare([scene.ref for scene in held_out], MODELS, progress=False)
+    return effcam.compare(held_out, MODELS, progress=False)
 
 
 def share_of_hits(cells: list[Explanation], held_out: list[Scene]) -> float:
@@ -124,7 +124,7 @@ def shuffled(label: str) -> effcam.Model:
 def test_with_its_weights_shuffled_a_model_falls_to_chance(held_out: list[Scene]) -> None:
     some = held_out[:200]
     models = {label: shuffled(label) for label in MODELS}
-    blind = effcam.compare([scene.ref for scene in some], models, progress=False)
+    blind = effcam.compare(some, models, progress=False)
     chance = float(np.mean([_evenly(scene) for scene in some]))
     for label in MODELS:
         cells = column(blind, label)

@@ -244,7 +244,7 @@ def measure(name: str, path: Path, held_out: list[Scene]) -> dict[str, float]:
     """Returns the accuracy on held-out scenes, and how often heat points at the object, in %."""
     (spec,) = (each for each in specs() if each.name == f"demo_{name}")
     spec = replace(spec, checkpoint=path)
-    comparison = compare([each.ref for each in held_out], spec, progress=False)
+    comparison = compare(held_out, spec, progress=False)
     pairs = list(zip(comparison, held_out, strict=True))
     right = np.mean([cell.predicted == each.target for cell, each in pairs])
     hits = np.mean([each.is_hit(cell.upsampled()) for cell, each in pairs])

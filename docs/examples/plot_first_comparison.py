@@ -23,11 +23,11 @@ scenes = effcam.demo.scenes(4, seed=3)
 print([scene.label for scene in scenes])
 
 # %%
-# Images may be paths, folders, globs, PIL images, arrays or tensors; ``scene.ref`` is the scene's
-# picture with a name. Models are names, :class:`effcam.ModelSpec`\ s, modules of your own; a
-# mapping gives each column its label, as ``effcam.demo.MODELS`` does.
+# Images may be paths, folders, globs, PIL images, arrays, tensors or such scenes. Models are names,
+# :class:`effcam.ModelSpec`\ s, modules of your own; a mapping gives each column its label, as
+# ``effcam.demo.MODELS`` does.
 
-comparison = effcam.compare([scene.ref for scene in scenes], effcam.demo.MODELS, progress=False)
+comparison = effcam.compare(scenes, effcam.demo.MODELS, progress=False)
 picture = comparison.grid()
 
 # %%

@@ -26,8 +26,7 @@ for layer in model.layers()[-8:]:
 names = ["layer1", "layer2", "layer3", "layer4"]
 by_layer = {name: effcam.load_model("demo_resnet", target_layer=name) for name in names}
 scenes = effcam.demo.scenes(60, seed=31, size=192)
-refs = [scene.ref for scene in scenes]
-picture = effcam.compare(refs[:4], by_layer, progress=False).grid(width=170)
+picture = effcam.compare(scenes[:4], by_layer, progress=False).grid(width=170)
 
 # %%
 # Early layers are finer. But their channels are edges and colours, which speak for no class yet,
@@ -42,7 +41,7 @@ def hits(comparison: effcam.Comparison, column: str) -> int:
     return sum(scene.is_hit(cell.upsampled()) for scene, cell in zip(scenes, cells, strict=True))
 
 
-many = effcam.compare(refs, by_layer, progress=False)
+many = effcam.compare(scenes, by_layer, progress=False)
 for name in names:
     grid = "x".join(map(str, many[0, name].heatmap.shape))
     print(f"gradcam at {name} ({grid}): {hits(many, name)} of {len(scenes)} point at the object")
@@ -53,10 +52,10 @@ for name in names:
 # LayerCAM (Jiang et al. 2021) weighs each cell by its own gradient, which is what an early layer
 # needs. Its maps stay fine and come to lie on things:
 
-layercam = effcam.compare(refs, by_layer, method="layercam", progress=False)
+layercam = effcam.compare(scenes, by_layer, method="layercam", progress=False)
 for name in names:
     print(f"layercam at {name}: {hits(layercam, name)} of {len(scenes)} point at the object")
-picture = effcam.compare(refs[:4], by_layer, method="layercam", progress=False).grid(width=170)
+picture = effcam.compare(scenes[:4], by_layer, method="layercam", progress=False).grid(width=170)
 
 # %%
 # Several at once
@@ -65,7 +64,7 @@ picture = effcam.compare(refs[:4], by_layer, method="layercam", progress=False).
 
 fused = effcam.load_model("demo_resnet", target_layer=["layer3", "layer4"])
 picture = effcam.compare(
-    refs[:2], {"layer4": "demo_resnet", "layer3 + layer4": fused}, progress=False
+    scenes[:2], {"layer4": "demo_resnet", "layer3 + layer4": fused}, progress=False
 ).grid()
 
 # %%
@@ -82,8 +81,8 @@ columns = {
     "entering the head": densenet,
     "last convolution": effcam.load_model("demo_densenet", target_layer=last.name),
 }
-picture = effcam.compare(refs[:4], columns, progress=False).grid(width=200)
-many = effcam.compare(refs, columns, progress=False)
+picture = effcam.compare(scenes[:4], columns, progress=False).grid(width=200)
+many = effcam.compare(scenes, columns, progress=False)
 for name in columns:
     print(f"{name}: {hits(many, name)} of {len(scenes)} point at the object")
 
@@ -107,7 +106,7 @@ def in_place(cell: effcam.Explanation) -> effcam.Explanation:
     return replace(cell, canvas=effcam.Box(left, top, left + 96 * pixel, top + 96 * pixel))
 
 
-alexnet = effcam.compare(refs, "demo_alexnet", progress=False)
+alexnet = effcam.compare(scenes, "demo_alexnet", progress=False)
 drawn = sum(s.is_hit(cell.upsampled()) for s, cell in zip(scenes, alexnet, strict=True))
 moved = sum(s.is_hit(in_place(cell).upsampled()) for s, cell in zip(scenes, alexnet, strict=True))
 print(f"AlexNet: {drawn} of {len(scenes)} point at the object as drawn, {moved} in their place")

@@ -16,9 +16,8 @@ than what sets them apart, and where they differ it is worth knowing why.
 import effcam
 
 scenes = effcam.demo.scenes(5, seed=12)
-images = [scene.ref for scene in scenes]
 shared = ["gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "gradcamelementwise"]
-comparison = effcam.compare(images, {"ResNet": "demo_resnet"}, method=shared, progress=False)
+comparison = effcam.compare(scenes, {"ResNet": "demo_resnet"}, method=shared, progress=False)
 picture = comparison.grid(width=150)
 
 # %%
@@ -48,7 +47,7 @@ for method in shared[1:]:
 # averages a channel's gradient over the map before it weighs, HiResCAM (Draelos and Carin,
 # arXiv 2011.08891) and LayerCAM weigh cell by cell.
 
-places = effcam.compare(images, {"AlexNet": "demo_alexnet"}, method=shared, progress=False)
+places = effcam.compare(scenes, {"AlexNet": "demo_alexnet"}, method=shared, progress=False)
 picture = places.grid(width=150)
 
 for method in shared[1:]:
@@ -66,11 +65,11 @@ import time
 
 for method in ("gradcam", "eigencam", "scorecam", "ablationcam"):
     start = time.perf_counter()
-    effcam.compare(images, "demo_resnet", method=method, progress=False)
-    print(f"{method:12} {1000 * (time.perf_counter() - start) / len(images):6.0f} ms an image")
+    effcam.compare(scenes, "demo_resnet", method=method, progress=False)
+    print(f"{method:12} {1000 * (time.perf_counter() - start) / len(scenes):6.0f} ms an image")
 
 slow = effcam.compare(
-    images[:3],
+    scenes[:3],
     {"ResNet": "demo_resnet"},
     method=["gradcam", "eigencam", "scorecam", "ablationcam"],
     progress=False,
@@ -91,7 +90,7 @@ picture = slow.grid(width=170)
 
 scenes = effcam.demo.scenes(60, seed=13, size=192)
 for model in ("demo_resnet", "demo_efficientnet_b0"):
-    many = effcam.compare([scene.ref for scene in scenes], model, method=shared, progress=False)
+    many = effcam.compare(scenes, model, method=shared, progress=False)
     for method in ("gradcam", "hirescam", "layercam"):
         cells = [many[row, f"{model} {method}"] for row in range(len(scenes))]
         hits = sum(

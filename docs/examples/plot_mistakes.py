@@ -14,9 +14,8 @@ wrong thing, or at the right thing and called it something else?
 import effcam
 
 scenes = effcam.demo.scenes(200, seed=21, size=192)
-refs = [scene.ref for scene in scenes]
 models = effcam.demo.MODELS
-comparison = effcam.compare(refs, models, progress=False)
+comparison = effcam.compare(scenes, models, progress=False)
 
 wrong = [
     [cell.column for cell in row if cell.predicted != scene.target]
@@ -59,7 +58,7 @@ for label in models:
 # The scenes on which most models fail, with the answer of each:
 
 hardest = sorted(range(len(scenes)), key=lambda at: -len(wrong[at]))[:3]
-picture = effcam.compare([refs[at] for at in hardest], models, progress=False).grid(width=150)
+picture = effcam.compare([scenes[at] for at in hardest], models, progress=False).grid(width=150)
 print([scenes[at].label for at in hardest])
 
 # %%
@@ -71,7 +70,7 @@ print([scenes[at].label for at in hardest])
 # what the model answered and what the heat is about.
 
 same = effcam.compare(
-    [refs[at] for at in hardest],
+    [scenes[at] for at in hardest],
     models,
     target=[scenes[at].label for at in hardest],
     progress=False,
@@ -94,7 +93,7 @@ case = next(
 )
 position, column = case
 pair = [
-    effcam.compare(refs[position], {column: models[column]}, target=label, progress=False)
+    effcam.compare(scenes[position], {column: models[column]}, target=label, progress=False)
     for label in (truth, answer)
 ]
 print(f"{column} took this {truth} for {answer}. First what speaks for {truth}, then for {answer}:")
@@ -107,5 +106,7 @@ other_picture = pair[1].grid(width=260)
 # Where there is no truth to ask for, ``target="consensus"`` takes the class with the highest mean
 # probability over the models.
 
-consensus = effcam.compare([refs[at] for at in hardest], models, target="consensus", progress=False)
+consensus = effcam.compare(
+    [scenes[at] for at in hardest], models, target="consensus", progress=False
+)
 print([consensus[row, 0].label for row in range(len(hardest))])

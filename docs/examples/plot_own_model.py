@@ -58,15 +58,14 @@ mine = effcam.load_model(network, name="made or lived", preprocess=base.preproce
 print(mine.target_layer, "-", mine.layer.reason)
 
 fresh = [scene for scene in effcam.demo.scenes(60, seed=52) if scene.label in MADE | LIVED]
-refs = [scene.ref for scene in fresh]
-comparison = effcam.compare(refs, {"mine": mine, "ten classes": "demo_resnet"}, progress=False)
+comparison = effcam.compare(fresh, {"mine": mine, "ten classes": "demo_resnet"}, progress=False)
 right = sum(
     comparison[row, "mine"].predicted_label == ("lived" if scene.label in LIVED else "made")
     for row, scene in enumerate(fresh)
 )
 print(f"right in {right} of {len(fresh)} new scenes")
 picture = effcam.compare(
-    refs[:5], {"mine": mine, "ten classes": "demo_resnet"}, progress=False
+    fresh[:5], {"mine": mine, "ten classes": "demo_resnet"}, progress=False
 ).grid(width=170)
 
 # %%
@@ -76,7 +75,7 @@ picture = effcam.compare(
 # For a model of two classes the evidence for the *other* answer is worth a look as well: what in
 # these pictures speaks for "made"?
 
-picture = effcam.compare(refs[:5], {"mine": mine}, target="made", progress=False).grid(width=170)
+picture = effcam.compare(fresh[:5], {"mine": mine}, target="made", progress=False).grid(width=170)
 
 # %%
 # A checkpoint as training scripts write it
@@ -124,7 +123,7 @@ print(loaded.labels, loaded.weights)
 # :doc:`/howto/own_model`).
 
 effcam.register_model(spec, replace=True)
-again = effcam.compare(refs[0], "made_or_lived", progress=False)
+again = effcam.compare(fresh[0], "made_or_lived", progress=False)
 print(again[0, 0].predicted_label, f"{again[0, 0].predicted_probability:.2f}")
 
 # %%

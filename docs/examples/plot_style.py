@@ -17,7 +17,7 @@ import effcam
 
 scenes = effcam.demo.scenes(3, seed=41)
 comparison = effcam.compare(
-    [scene.ref for scene in scenes],
+    scenes,
     {"ResNet": "demo_resnet", "EB0": "demo_efficientnet_b0"},
     progress=False,
 )
@@ -58,9 +58,7 @@ pen.ellipse((x - 4, y - 4, x + 4, y + 4), outline="black", fill="white")
 
 from PIL import Image
 
-many = effcam.compare(
-    [scene.ref for scene in effcam.demo.scenes(12, seed=42)], "demo_resnet", progress=False
-)
+many = effcam.compare(effcam.demo.scenes(12, seed=42), "demo_resnet", progress=False)
 side, gap = 150, 6
 contact_sheet = Image.new("RGB", (6 * (side + gap) - gap, 2 * (side + gap) - gap), "white")
 for position, each in enumerate(many):

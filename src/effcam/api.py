@@ -56,7 +56,7 @@ def compare(
     Args:
         images: A file, a folder, a glob, a PIL image, an array ((height, width), or with 1, 3 or
             4 channels first or last; uint8, or floats in [0, 1]), a tensor likewise, a batch of
-            these with four dimensions, or any iterable of all that.
+            these with four dimensions, a demo scene, or any iterable of all that.
         models: A name, a `ModelSpec`, an ``nn.Module`` or a `Model`; several of these; or a
             mapping of column labels to them.
         method: One or several of ``gradcam``, ``gradcam++``, ``hirescam``, ``xgradcam``,

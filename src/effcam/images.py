@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from io import IOBase
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -67,8 +67,16 @@ class ImageRef:
             raise ImageError(f"image {self.name!r}: {error}") from error.__cause__
 
 
+class HoldsImage(Protocol):
+    """What refers to an image among other things, as a demo scene does."""
+
+    @property
+    def ref(self) -> ImageRef:
+        """The image."""
+
+
 ImageLike: TypeAlias = Union[
-    str, "PathLike[str]", Image.Image, "NDArray[Any]", "torch.Tensor", ImageRef
+    str, "PathLike[str]", Image.Image, "NDArray[Any]", "torch.Tensor", ImageRef, HoldsImage
 ]
 
 
@@ -181,6 +189,8 @@ def _bytes(image: Image.Image) -> int:
 def _walk(images: object, missing_ok: bool) -> Iterator[ImageRef]:
     if isinstance(images, ImageRef):
         yield images
+    elif isinstance(ref := getattr(images, "ref", None), ImageRef):
+        yield ref
     elif isinstance(images, str | PathLike):
         yield from _from_path(images, missing_ok)
     elif isinstance(images, Image.Image):

@@ -16,6 +16,7 @@ from effcam.write import write_image
 
 SCENES = 12
 PICTURES = ("compare.png", "compare.gif")
+WIDTH = 176  # of a cell in px: six columns fit a screen
 HEADER = ("model", "looked at", "grid", "right", "heat on the object")
 RIGHT = (3, 4)
 """The columns of the summary that are aligned right."""
@@ -76,7 +77,7 @@ def tour(folder: str | PathLike[str], *, seed: int = 0, progress: bool | None = 
     folder_of_scenes = target / (f"scenes-{seed}" if seed else "scenes")
     files = _write_scenes(made, folder_of_scenes)
     comparison = compare(list(iter_images(files)), MODELS, progress=progress)
-    pictures = [comparison.save(target / name) for name in PICTURES]
+    pictures = [comparison.save(target / name, width=WIDTH) for name in PICTURES]
     return Tour(tuple(made), comparison, (*pictures, folder_of_scenes))
 
 

@@ -6,7 +6,7 @@ models know ten things and nothing else; on photos their answers mean nothing.
 
 >>> import effcam
 >>> scenes = effcam.demo.scenes(2, seed=7)
->>> comparison = effcam.compare([scene.ref for scene in scenes], ["demo_resnet", "demo_alexnet"])
+>>> comparison = effcam.compare(scenes, ["demo_resnet", "demo_alexnet"])
 >>> [cell.label for cell in comparison] == [scene.label for scene in scenes for _ in range(2)]
 True
 """

@@ -35,6 +35,8 @@ CRUMBS = (0.007, 0.022)
 class Scene:
     """A picture with one object of a class among distractors, and what is known of it.
 
+    `effcam.compare` takes scenes as it takes photos.
+
     Attributes:
         image: The picture, in RGB.
         label: The object's class, one of ten.
@@ -53,7 +55,7 @@ class Scene:
 
     @property
     def ref(self) -> ImageRef:
-        """The picture under its name, as `effcam.compare` takes it."""
+        """The picture under its name, as a comparison refers to it."""
         return ImageRef(self.name, self.image)
 
     def is_hit(self, heat: NDArray[np.float32]) -> bool:
