@@ -55,6 +55,10 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> Non
     assert "effcam/py.typed" in inside
 
 
+def test_wheel_is_a_small_download(wheel: zipfile.ZipFile) -> None:
+    assert Path(str(wheel.filename)).stat().st_size <= 3.5e6
+
+
 def test_wheel_holds_the_licence(wheel: zipfile.ZipFile, metadata: Message) -> None:
     (name,) = (name for name in wheel.namelist() if name.endswith("/LICENSE"))
     assert wheel.read(name) == (REPOSITORY / "LICENSE").read_bytes()
