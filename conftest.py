@@ -13,7 +13,7 @@ import random
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +99,12 @@ def doctests_write_elsewhere(
 
 
 @pytest.fixture(autouse=True)
-def registry_as_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def registry_as_found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Takes back what a test, an example or an installed package registers."""
     from effcam import registry
 
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    registry._entry_points.cache_clear()
+    yield
+    # Fixtures of a whole module run before this one: they too find what packages offer.
     registry._entry_points.cache_clear()

@@ -32,6 +32,7 @@ from effcam.registry import (
 def without_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves the registry to the tests; tests/test_demo_models.py has what is in it otherwise."""
     monkeypatch.setattr(registry, "OWN", ())
+    monkeypatch.setattr(registry, "_registered", {})
 
 
 def test_a_registered_spec_is_found_under_its_name() -> None:

@@ -81,7 +81,7 @@ def test_the_default_models_are_the_notebooks_five_with_the_weights_it_had() -> 
     [
         ("resnet5", r"no model is called 'resnet5'\. Did you mean 'resnet50'.*list_models\(\)"),
         ("ResNet50", r"Did you mean 'resnet50'"),
-        ("timm:alexnet", r"'timm:alexnet'\. Did you mean 'alexnet'\?"),
+        ("timm:alexnet", r"'timm:alexnet'\. Did you mean 'alexnet' or 'demo_alexnet'\?"),
         ("torchvision:efficientnet_b99", r"Did you mean 'efficientnet_b"),
         ("qqqqqqqq", r"^no model is called 'qqqqqqqq'\. effcam\.list_models\(\) lists all\.$"),
         ("", "no model is called ''"),
@@ -171,7 +171,7 @@ def test_other_modules_carry_none(module: nn.Module) -> None:
 
 
 def test_every_architecture_has_a_transform() -> None:
-    for name in list_models():
+    for name in [*list_models(source="timm"), *list_models(source="torchvision")]:
         preprocess = zoo.published_preprocess(find_architecture(name))
         assert isinstance(preprocess, Preprocess), name
         assert min(preprocess.size) >= 32, name
