@@ -12,7 +12,9 @@ from torch import nn
 from torchvision.models import AlexNet, DenseNet
 from torchvision.models.efficientnet import EfficientNet, MBConvConfig
 
-CLASSES = 10
+from effcam.demo.scenes import LABELS
+
+CLASSES = len(LABELS)
 B0_BLOCKS = (
     # expansion, kernel, stride, channels in and out, repeats: those of EfficientNet-B0, but for
     # fewer channels, expansions of 4 instead of 6, and strides that come earlier and end at 16

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from effcam.demo.outlines import THINGS
+from effcam.demo.scenes import LABELS
 from effcam.preprocess import Preprocess
 from effcam.registry import ModelSpec
 
@@ -46,7 +46,7 @@ def specs() -> list[ModelSpec]:
             constructor=partial(_build, network),
             checkpoint=WEIGHTS / f"demo_{network}.safetensors",
             preprocess=Preprocess(size=(size, size)),
-            labels=tuple(THINGS),
+            labels=LABELS,
         )
         for network, size in SIZES.items()
     ]
