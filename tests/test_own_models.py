@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 from effcam import Explanation, ModelSpec, Preprocess, compare, load_model
 from effcam.cam import compute_cams
 from effcam.errors import ModelError, WeightsError
-from effcam.preprocess import Box
+from effcam.geometry import Box
 
 SIZE = 32
 PREPROCESS = Preprocess(size=SIZE)

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from effcam import Preprocess, load_model
 from effcam.cam import METHODS, compute_cams
-from effcam.preprocess import Box
+from effcam.geometry import Box
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

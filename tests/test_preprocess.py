@@ -22,7 +22,8 @@ from torchvision.models import get_model_weights
 
 from effcam import listing, zoo
 from effcam.errors import ArgumentError
-from effcam.preprocess import INTERPOLATIONS, Box, Preprocess
+from effcam.geometry import Box
+from effcam.preprocess import INTERPOLATIONS, Preprocess
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

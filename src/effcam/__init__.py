@@ -11,15 +11,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from effcam import demo, errors, images
+    from effcam import demo, errors, images, metrics
     from effcam.api import compare
     from effcam.errors import EffcamError
     from effcam.explanation import Explanation
+    from effcam.geometry import Box
     from effcam.listing import list_models
     from effcam.model import Model, load_model
-    from effcam.preprocess import Box, Preprocess
+    from effcam.preprocess import Preprocess
     from effcam.registry import DEFAULT_MODELS, ModelSpec, register_model
     from effcam.result import Comparison
+    from effcam.summary import Summary
 
 __version__ = "0.1.0.dev0"
 
@@ -32,6 +34,7 @@ __all__ = [
     "Model",
     "ModelSpec",
     "Preprocess",
+    "Summary",
     "__version__",
     "compare",
     "demo",
@@ -39,6 +42,7 @@ __all__ = [
     "images",
     "list_models",
     "load_model",
+    "metrics",
     "register_model",
 ]
 
@@ -46,19 +50,20 @@ __all__ = [
 # milliseconds and not the seconds of torch.
 _HOMES = {
     "DEFAULT_MODELS": "registry",
-    "Box": "preprocess",
+    "Box": "geometry",
     "Comparison": "result",
     "EffcamError": "errors",
     "Explanation": "explanation",
     "Model": "model",
     "ModelSpec": "registry",
     "Preprocess": "preprocess",
+    "Summary": "summary",
     "compare": "api",
     "list_models": "listing",
     "load_model": "model",
     "register_model": "registry",
 }
-_MODULES = ("demo", "errors", "images")
+_MODULES = ("demo", "errors", "images", "metrics")
 
 
 def __getattr__(name: str) -> object:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import chain, count
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -15,20 +13,19 @@ import torch
 from tqdm.auto import tqdm
 
 from effcam.cam import Cams, check_methods, compute_cams, compute_probabilities
-from effcam.errors import ArgumentError, ImageError, LayerError, ModelError, TargetError
+from effcam.errors import ArgumentError, ImageError, TargetError
 from effcam.explanation import Explanation
-from effcam.images import ImageLike, ImageRef, cached_opener, iter_images
-from effcam.model import Model, ModelLike, check_weights, load_as_seen
-from effcam.preprocess import Box, Preprocess
-from effcam.registry import DEFAULT_MODELS, ModelSpec
+from effcam.facts import facts_of
+from effcam.images import ImageLike, iter_images
+from effcam.model import Model, check_weights
+from effcam.passes import Batch, Job, Models, column_of, name_columns, naming
+from effcam.registry import DEFAULT_MODELS
 from effcam.result import Comparison, Skipped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from PIL import Image
 
 Target: TypeAlias = int | str | Sequence[int | str] | None
-Models: TypeAlias = ModelLike | Sequence[ModelLike] | Mapping[str, ModelLike]
 
 Bar: TypeAlias = "tqdm[Any]"
 
@@ -91,9 +88,9 @@ def compare(
     >>> cell.heatmap.shape, cell.region.as_tuple()
     ((2, 2), (0.0, 0.0, 96.0, 64.0))
     """
-    job = _Job(
+    job = Job(
         refs=list(iter_images(images, missing_ok=on_error == "skip")),
-        columns=_name_columns(models),
+        columns=name_columns(models),
         methods=check_methods(method),
         view=view,
         size=None if size is None else _number("size", size),
@@ -115,70 +112,8 @@ def compare(
     return _assemble(job, cells, asked)
 
 
-@dataclass(slots=True, kw_only=True)
-class _Job:
-    """What the passes of one comparison share."""
-
-    refs: list[ImageRef]
-    columns: dict[str, ModelLike]
-    methods: tuple[str, ...]
-    view: str
-    size: int | None
-    batch_size: int
-    device: str | torch.device | None
-    skips: bool
-    skipped: dict[ImageRef, str] = field(default_factory=dict)
-    open: Callable[[ImageRef], Image.Image] = field(default_factory=cached_opener)
-
-    def load(self, label: str) -> Model:
-        """Returns the model of a column, seeing images as this comparison wants it."""
-        return load_as_seen(self.columns[label], device=self.device, see=self.see)
-
-    def see(self, preprocess: Preprocess) -> Preprocess:
-        """Returns a model's own transform, changed as this comparison wants it."""
-        if self.size is not None:
-            preprocess = preprocess.with_size(self.size)
-        return preprocess.whole() if self.view == "whole" else preprocess
-
-    def batches(self, model: Model) -> Iterator[_Batch]:
-        """Yields the readable images in batches, as the model's input."""
-        for start in range(0, len(self.refs), self.batch_size):
-            batch = _Batch()
-            for position in range(start, min(start + self.batch_size, len(self.refs))):
-                self._add(batch, position, model.preprocess)
-            if batch.positions:
-                yield batch
-
-    def _add(self, batch: _Batch, position: int, preprocess: Preprocess) -> None:
-        ref = self.refs[position]
-        if ref in self.skipped:
-            return
-        try:
-            image = self.open(ref)
-        except ImageError as error:
-            if not self.skips:
-                raise
-            self.skipped[ref] = str(error)
-            return
-        tensor, region = preprocess(image)
-        batch.positions.append(position)
-        batch.sizes.append(image.size)
-        batch.regions.append(region)
-        batch.tensors.append(tensor)
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Some images as a model's input, with their positions, sizes and regions."""
-
-    positions: list[int] = field(default_factory=list)
-    sizes: list[tuple[int, int]] = field(default_factory=list)
-    regions: list[Box] = field(default_factory=list)
-    tensors: list[torch.Tensor] = field(default_factory=list)
-
-
 def _explain(
-    job: _Job, label: str, targets: Sequence[int | str] | None, bar: Bar
+    job: Job, label: str, targets: Sequence[int | str] | None, bar: Bar
 ) -> Iterator[Explanation]:
     """Yields the cells of one model, method by method within each batch."""
     bar.set_description(f"loading {label}")
@@ -186,15 +121,20 @@ def _explain(
     # A label is looked up once, however many images ask for it.
     classes = {target: model.find_class(target) for target in dict.fromkeys(targets or ())}
     bar.set_description(label)
+    seconds: list[float] = []
     for batch in job.batches(model):
         picked = None if targets is None else [classes[targets[at]] for at in batch.positions]
-        with _naming(model):
-            cams = compute_cams(model, torch.stack(batch.tensors), job.methods, picked)
+        images = torch.stack(batch.tensors)
+        begin = time.perf_counter()
+        with naming(model):
+            cams = compute_cams(model, images, job.methods, picked)
+        seconds.append((time.perf_counter() - begin) / len(images))
         yield from _cells(job, label, model, batch, cams)
         bar.update(len(batch.positions))
+    job.facts[label] = facts_of(model, seconds)
 
 
-def _cells(job: _Job, label: str, model: Model, batch: _Batch, cams: Cams) -> Iterator[Explanation]:
+def _cells(job: Job, label: str, model: Model, batch: Batch, cams: Cams) -> Iterator[Explanation]:
     predicted = cams.probabilities.argmax(1)
     for row, position in enumerate(batch.positions):
         target, top = int(cams.targets[row]), int(predicted[row])
@@ -202,7 +142,7 @@ def _cells(job: _Job, label: str, model: Model, batch: _Batch, cams: Cams) -> It
         for method in job.methods:
             yield Explanation(
                 image=job.refs[position],
-                column=_column(label, method, job.methods),
+                column=column_of(label, method, job.methods),
                 model=model.name,
                 weights=model.weights,
                 method=method,
@@ -221,7 +161,7 @@ def _cells(job: _Job, label: str, model: Model, batch: _Batch, cams: Cams) -> It
             )
 
 
-def _find_consensus(job: _Job, bar: Bar) -> list[int]:
+def _find_consensus(job: Job, bar: Bar) -> list[int]:
     """Returns the class of the highest mean probability over the models, for each image."""
     classes: dict[str, tuple[str, ...]] = {}
     total: NDArray[np.float64] = np.zeros(())
@@ -234,7 +174,7 @@ def _find_consensus(job: _Job, bar: Bar) -> list[int]:
             total = np.zeros((len(job.refs), model.num_classes))
         bar.set_description(f"{label}: consensus")
         for batch in job.batches(model):
-            with _naming(model):
+            with naming(model):
                 total[batch.positions] += compute_probabilities(model, torch.stack(batch.tensors))
             bar.update(len(batch.positions))
         # Else it would stay until the next one is there to take its name.
@@ -255,7 +195,7 @@ def _check_same_classes(classes: Mapping[str, tuple[str, ...]]) -> None:
 
 
 def _assemble(
-    job: _Job, cells: list[Explanation], target: int | str | list[int | str] | None
+    job: Job, cells: list[Explanation], target: int | str | list[int | str] | None
 ) -> Comparison:
     """Returns the comparison of all cells, brought into row order."""
     refs = tuple(ref for ref in job.refs if ref not in job.skipped)
@@ -264,7 +204,7 @@ def _assemble(
         rest = f", and {len(skipped) - 1} more" if len(skipped) > 1 else ""
         raise ImageError(f"no image can be read: {skipped[0].reason}{rest}")
     columns = tuple(
-        _column(label, method, job.methods) for label in job.columns for method in job.methods
+        column_of(label, method, job.methods) for label in job.columns for method in job.methods
     )
     placed = {(cell.image, cell.column): cell for cell in cells}
     settings = {
@@ -274,53 +214,11 @@ def _assemble(
         "size": job.size,
     }
     ordered = tuple(placed[ref, column] for ref in refs for column in columns)
-    return Comparison(refs, columns, ordered, skipped, settings)
+    facts = tuple(job.facts[label] for label in job.columns for _ in job.methods)
+    return Comparison(refs, columns, ordered, skipped, settings, facts)
 
 
-@contextmanager
-def _naming(model: Model) -> Iterator[None]:
-    """Puts the model's name before what goes wrong while it runs."""
-    try:
-        yield
-    except LayerError as error:
-        raise LayerError(f"{model.name}: {error}") from error
-    except RuntimeError as error:  # a ModelError is one, and so is what torch raises
-        raise ModelError(f"{model.name}: {error}") from error
-
-
-def _column(label: str, method: str, methods: Sequence[str]) -> str:
-    return label if len(methods) == 1 else f"{label} {method}"
-
-
-def _name_columns(models: Models) -> dict[str, ModelLike]:
-    """Returns the models by unique column labels."""
-    if isinstance(models, Mapping):
-        named = [(str(label), model) for label, model in models.items()]
-    elif isinstance(models, ModelLike | Iterable):
-        several = [models] if isinstance(models, ModelLike) else list(models)
-        named = [(_own_label(model), model) for model in several]
-    else:
-        raise ArgumentError(
-            "models must be a name, a ModelSpec, an nn.Module or a Model, several of these, or a "
-            f"mapping of labels to them, not {type(models).__name__}"
-        )
-    if not named:
-        raise ArgumentError("there are no models to compare")
-    columns: dict[str, ModelLike] = {}
-    for label, model in named:
-        numbered = (f"{label} ({number})" for number in count(2))
-        free = next(each for each in chain([label], numbered) if each not in columns)
-        columns[free] = model
-    return columns
-
-
-def _own_label(model: ModelLike) -> str:
-    if isinstance(model, str):
-        return model
-    return model.name if isinstance(model, Model | ModelSpec) else type(model).__name__
-
-
-def _check_arguments(job: _Job, on_error: str) -> None:
+def _check_arguments(job: Job, on_error: str) -> None:
     if not job.refs:
         raise ImageError("there are no images to compare")
     if job.view not in ("model", "whole"):

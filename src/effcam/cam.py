@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from effcam.borrow import untouched
 from effcam.errors import ArgumentError, LayerError, ModelError, did_you_mean
-from effcam.explanation import State
+from effcam.health import State
 from effcam.layers import TargetLayer
 from effcam.methods import ACTIVATION_METHODS, GRADIENT_METHODS
 from effcam.model import Model
@@ -216,9 +216,24 @@ def compute_cams(
 
 def compute_probabilities(model: Model, images: Tensor) -> NDArray[np.float32]:
     """Returns the (B, classes) float32 probabilities of a batch, the module left as it was."""
+    with predicting(model) as predict:
+        return _to_numpy(predict(images))
+
+
+@contextmanager
+def predicting(model: Model) -> Iterator[Callable[[Tensor], Tensor]]:
+    """Gives a function that returns the (B, classes) float32 probabilities of a batch.
+
+    The module is as it was after the context.
+    """
     with untouched(model.module), torch.inference_mode(False), torch.no_grad():
-        output = model.module.eval()(images.to(model.device, model.dtype))
-    return _to_numpy(read_scores(output, len(images)).probabilities)
+        module = model.module.eval()
+
+        def predict(images: Tensor) -> Tensor:
+            output = module(images.to(model.device, model.dtype))
+            return read_scores(output, len(images)).probabilities
+
+        yield predict
 
 
 def check_methods(methods: str | Sequence[str]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ that it refines, so that both ``except effcam.EffcamError`` and ``except ValueEr
     ├── WeightsError         (OSError)       weights cannot be found, fetched, read or fitted
     ├── LayerError           (ValueError)    a target layer is missing or holds no map
     ├── TargetError          (ValueError)    a class is unknown, ambiguous or out of range
+    ├── AnnotationError      (ValueError)    boxes, masks or labels are broken, or do not fit
     ├── CellError            (LookupError)   a comparison has no such image or column
     └── OutputError          (OSError)       a result cannot be written
 """
@@ -60,6 +61,10 @@ class LayerError(EffcamError, ValueError):
 
 class TargetError(EffcamError, ValueError):
     """A class to explain is unknown, ambiguous, or out of range."""
+
+
+class AnnotationError(EffcamError, ValueError):
+    """Boxes, masks or labels of images are missing or broken, or do not fit the images."""
 
 
 class CellError(EffcamError, KeyError, IndexError):

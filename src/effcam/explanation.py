@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from effcam import draw
+from effcam import draw, health
+from effcam.geometry import Box
+from effcam.health import PADDING, SHORT, State
 from effcam.images import ImageRef
-from effcam.preprocess import Box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-State: TypeAlias = Literal["ok", "flat", "nan"]
-
 CLASSLESS = ("eigencam",)
-NOTES = {"flat": "no positive evidence", "nan": "not a number"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +64,29 @@ class Explanation:
     canvas: Box
     state: State
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What is odd about the map.
+
+        ``"flat"`` and ``"nan"`` as in `state`; ``"padding"`` if more than a tenth of the heat lies
+        where the transform padded; ``"border"`` if the hottest cell is at the border of the grid.
+        """
+        return health.flags(self.heatmap, self.state, self.canvas, self.size)
+
+    def evidence(self, width: int, height: int) -> NDArray[np.float32]:
+        """Returns the map over the image at another size, not scaled to its own range.
+
+        Args:
+            width: The width in px at which to lay it out.
+            height: The height in px.
+
+        Returns:
+            (height, width) float32, >= 0, 0 outside `region`; sampled as `upsampled` is.
+        """
+        across, down = width / self.size[0], height / self.size[1]
+        spread, _ = self.canvas.scale(across, down).spread(self.heatmap, width, height)
+        return spread
+
     def upsampled(self) -> NDArray[np.float32]:
         """Returns the map over the original image: (H, W) float32 in [0, 1], 0 outside `region`.
 
@@ -93,7 +114,7 @@ class Explanation:
         heat = self._heat(self.canvas.scale(across, down), *photo.size)
         picture = draw.overlay(photo, heat, alpha=alpha, colormap=colormap)
         if self.state != "ok":
-            picture = draw.badge(picture, NOTES[self.state])
+            picture = draw.badge(picture, SHORT[self.state])
         return draw.shade_outside(picture, self.region.scale(across, down).as_tuple())
 
     def caption(self) -> tuple[str, str]:
@@ -101,6 +122,8 @@ class Explanation:
         share = _percent(self.predicted_probability)
         if self.target != self.predicted and self.method not in CLASSLESS:
             share += f" · heat: {self.label} {_percent(self.probability)}"
+        if PADDING in self.flags:
+            share += f" · {SHORT[PADDING]}"
         return self.predicted_label, share
 
     def record(self) -> dict[str, object]:
@@ -121,6 +144,7 @@ class Explanation:
             "predicted_label": self.predicted_label,
             "predicted_probability": self.predicted_probability,
             "state": self.state,
+            "flags": " ".join(self.flags),
             "width": self.size[0],
             "height": self.size[1],
             **{f"region_{edge}": value for edge, value in asdict(self.region).items()},

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from effcam.errors import ArgumentError, ImageError, did_you_mean
+from effcam.truth import Truth
 
 if TYPE_CHECKING:
     import torch
@@ -39,10 +40,12 @@ class ImageRef:
     Attributes:
         name: What it is called in tables and pictures, unique in a comparison.
         source: A path, or the image itself: a PIL image, an array or a tensor.
+        truth: What is known of it: its class, boxes around its object, a mask.
     """
 
     name: str
     source: Any = field(repr=False)
+    truth: Truth | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         """Returns the name."""

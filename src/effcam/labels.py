@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from effcam.errors import TargetError, did_you_mean
+
 
 def read_labels(names: object) -> tuple[str, ...] | None:
     """Returns class names in the order of their indices, ``None`` for what are none.
@@ -21,6 +23,59 @@ def read_labels(names: object) -> tuple[str, ...] | None:
     # What Hugging Face puts where nobody named the classes.
     unnamed = tuple(f"LABEL_{index}" for index in range(len(labels)))
     return None if labels == unnamed else labels
+
+
+def numbered(classes: int) -> tuple[str, ...]:
+    """Returns what classes are called that have no names: "class 0", "class 1" and so on."""
+    return tuple(f"class {index}" for index in range(classes))
+
+
+def find_class(
+    target: int | str, labels: Sequence[str], synonyms: Sequence[Sequence[str]], *, owner: str
+) -> int:
+    """Returns the index of a class that is given by index or by any of its names.
+
+    Args:
+        target: An index from 0, or a name in any case.
+        labels: The name that is shown for each class, by index.
+        synonyms: All names of each class, by index.
+        owner: The name of the model whose classes these are.
+
+    Raises:
+        TargetError: If there is no such class, or the name stands for several.
+    """
+    if isinstance(target, str):
+        return _find_label(target, labels, synonyms, owner)
+    if not 0 <= target < len(labels):
+        raise TargetError(
+            f"class {target} is out of range: {owner} has the {len(labels)} classes "
+            f"0 to {len(labels) - 1}"
+        )
+    return int(target)
+
+
+def _find_label(
+    label: str, labels: Sequence[str], synonyms: Sequence[Sequence[str]], owner: str
+) -> int:
+    wanted = label.strip().casefold()
+    shown = [index for index, name in enumerate(labels) if name.casefold() == wanted]
+    found = shown or [
+        index
+        for index, names in enumerate(synonyms)
+        if any(name.casefold() == wanted for name in names)
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        several = ", ".join(f"{index} ({labels[index]})" for index in found)
+        raise TargetError(
+            f"label {label!r} stands for {len(found)} classes of {owner}: {several}; "
+            "give one of these indices"
+        )
+    hint = did_you_mean(label.strip(), (name for names in synonyms for name in names))
+    if not hint and tuple(labels) == numbered(len(labels)):
+        hint = " Its classes have no names: give an index, or load it with labels=."
+    raise TargetError(f"{owner} has no class called {label!r}.{hint}")
 
 
 def _in_order(names: Mapping[Any, Any]) -> list[object]:

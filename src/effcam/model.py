@@ -15,8 +15,9 @@ from effcam import construct, zoo
 from effcam.adopt import Layers, layer_names
 from effcam.catalogue import JOINT
 from effcam.construct import Made, See
-from effcam.errors import ArgumentError, LayerError, ModelError, TargetError, did_you_mean
+from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.kinds import is_known
+from effcam.labels import find_class, numbered
 from effcam.layers import (
     TargetLayer,
     check_target_layer,
@@ -105,35 +106,7 @@ class Model:
         Raises:
             TargetError: If there is no such class, or the name stands for several.
         """
-        if isinstance(target, str):
-            return self._find_label(target)
-        if not 0 <= target < self.num_classes:
-            raise TargetError(
-                f"class {target} is out of range: {self.name} has the {self.num_classes} classes "
-                f"0 to {self.num_classes - 1}"
-            )
-        return int(target)
-
-    def _find_label(self, label: str) -> int:
-        wanted = label.strip().casefold()
-        shown = [index for index, name in enumerate(self.labels) if name.casefold() == wanted]
-        found = shown or [
-            index
-            for index, names in enumerate(self.synonyms)
-            if any(name.casefold() == wanted for name in names)
-        ]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            several = ", ".join(f"{index} ({self.labels[index]})" for index in found)
-            raise TargetError(
-                f"label {label!r} stands for {len(found)} classes of {self.name}: {several}; "
-                "give one of these indices"
-            )
-        hint = did_you_mean(label.strip(), (name for names in self.synonyms for name in names))
-        if not hint and self.labels == _numbered(self.num_classes):
-            hint = " Its classes have no names: give an index, or load it with labels=."
-        raise TargetError(f"{self.name} has no class called {label!r}.{hint}")
+        return find_class(target, self.labels, self.synonyms, owner=self.name)
 
 
 ModelLike: TypeAlias = str | ModelSpec | Model | nn.Module
@@ -326,17 +299,13 @@ def _labels(
         shown = tuple(str(label) for label in labels)
     elif made.labels is not None:
         # Names of other classes say that these are not ImageNet's either.
-        shown = made.labels if len(made.labels) == classes else _numbered(classes)
+        shown = made.labels if len(made.labels) == classes else numbered(classes)
     else:
         known = zoo.imagenet_labels(classes) if zoo.knows_imagenet(made.module) else None
         if known is not None:
             return tuple(names[0] for names in known), known
-        shown = _numbered(classes)
+        shown = numbered(classes)
     return shown, tuple((label,) for label in shown)
-
-
-def _numbered(classes: int) -> tuple[str, ...]:
-    return tuple(f"class {index}" for index in range(classes))
 
 
 def _adopt(

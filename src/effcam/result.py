@@ -10,7 +10,7 @@ import json
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -21,8 +21,22 @@ from effcam import __version__, draw, write
 from effcam.catalogue import JOINT
 from effcam.errors import ArgumentError, CellError, OutputError, did_you_mean
 from effcam.explanation import Explanation
+from effcam.facts import ModelFacts
+from effcam.health import BORDER, SAME, SHORT, Finding, column_findings
 from effcam.images import ImageRef
+from effcam.matrix import draw_matrix
+from effcam.metrics.faithful import Faithfulness
+from effcam.metrics.pairs import (
+    AGREEMENT_TITLES,
+    Agreement,
+    agreement_matrix,
+    least_agreed,
+    pair_agreements,
+)
+from effcam.metrics.scoreboard import Board, summarize
+from effcam.metrics.truths import Boxes, Labels, Masks, find_truths
 from effcam.sheet import MIN_WIDTH, Heading, Panel, sheet
+from effcam.summary import Summary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,6 +67,7 @@ class Comparison:
         cells: The cells, row by row.
         skipped: The images that were left out because they could not be read.
         settings: How the comparison was made.
+        facts: What is known of each column's model; empty if that was not written down.
     """
 
     images: tuple[ImageRef, ...]
@@ -60,6 +75,7 @@ class Comparison:
     cells: tuple[Explanation, ...] = field(repr=False)
     skipped: tuple[Skipped, ...] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
+    facts: tuple[ModelFacts, ...] = ()
 
     def __len__(self) -> int:
         """Returns the number of cells."""
@@ -136,6 +152,93 @@ class Comparison:
         """Returns one flat dict a cell, row by row: ``pandas.DataFrame(comparison.table())``."""
         return [cell.record() for cell in self.cells]
 
+    def summary(
+        self,
+        *,
+        boxes: Boxes = None,
+        masks: Masks = None,
+        labels: Labels = None,
+        fair: bool | None = None,
+        faithfulness: Faithfulness | None = None,
+    ) -> Summary:
+        """Returns the scoreboard: one row a column, each figure with its 95 % interval.
+
+        Focus is always measured; accuracy where labels, localisation where boxes or masks are
+        known. Demo scenes know all of these. The documentation's page on metrics defines every
+        figure.
+
+        Args:
+            boxes: Boxes around the objects: a file (COCO, Pascal VOC, JSON or CSV), a mapping by
+                image name, or one entry an image. An entry is a `Box` or (left, top, right,
+                bottom) in px of the image, or several of these.
+            masks: (height, width) bool arrays, true on the object, likewise; or a folder of mask
+                files, or a COCO file.
+            labels: The class of each image, by index or by name, likewise.
+            fair: Whether figures of heat are of those images alone that every model gets right and
+                that are explained by one class; where no labels are known, of those on which all
+                models predict alike. ``None`` is whether labels are known.
+            faithfulness: What `effcam.metrics.faithfulness` measured for this comparison.
+
+        Raises:
+            AnnotationError: If boxes, masks or labels are broken or do not fit the images.
+            TargetError: If a label is no class of one of the models.
+            ArgumentError: If an argument is impossible.
+        """
+        truths = find_truths(self.images, boxes, masks, labels)
+        board = Board(self.columns, tuple(self.rows()), self.facts, tuple(truths))
+        return summarize(board, fair=fair, faithfulness=faithfulness)
+
+    def agreement(self, *, measure: Agreement = "spearman") -> NDArray[np.float64]:
+        """Returns how far the columns' maps agree: (columns, columns), the mean over images.
+
+        Maps are compared on the part of the image that both models saw. Images in which one of
+        two maps has no evidence do not count for these two; NaN where none is left.
+
+        Args:
+            measure: ``"spearman"``, the rank correlation in [-1, 1], or ``"iou"``, the
+                intersection over union of the hottest fifths, in [0, 1].
+
+        Raises:
+            ArgumentError: If there is no such measure.
+        """
+        return agreement_matrix(pair_agreements(tuple(self.rows()), measure), len(self.columns))
+
+    def agreement_picture(self, *, measure: Agreement = "spearman") -> Image.Image:
+        """Returns `agreement` as a picture: a matrix of coloured cells with their numbers.
+
+        Args:
+            measure: As in `agreement`.
+
+        Raises:
+            ArgumentError: If there is no such measure.
+        """
+        return draw_matrix(
+            self.agreement(measure=measure), self.columns, title=AGREEMENT_TITLES[measure]
+        )
+
+    def most_disagreed(self, n: int = 10) -> Comparison:
+        """Returns the comparison of the images on which the columns differ most, these first.
+
+        They are those of the lowest rank correlation, the mean over all pairs of columns.
+
+        Args:
+            n: How many images; all of them if there are fewer.
+
+        Raises:
+            ArgumentError: If ``n`` is no whole number from 1, or there is one column alone.
+        """
+        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+            raise ArgumentError(f"n must be a whole number from 1, not {n!r}")
+        if len(self.columns) < 2:
+            raise ArgumentError("one column alone does not disagree: compare two or more")
+        rows = tuple(self.rows())
+        order = least_agreed(pair_agreements(rows, "spearman"))[:n]
+        return replace(
+            self,
+            images=tuple(self.images[at] for at in order),
+            cells=tuple(cell for at in order for cell in rows[at]),
+        )
+
     def save(
         self,
         path: str | PathLike[str],
@@ -208,7 +311,11 @@ class Comparison:
     def _headings(self, original: str) -> list[Heading]:
         first = self.cells[: len(self.columns)]
         several = len({cell.method for cell in first}) > 1
-        return [Heading(original), *(_heading(cell, with_method=several) for cell in first)]
+        headings = [Heading(original)]
+        for column, cell in enumerate(first):
+            odd = column_findings(self.cells[column :: len(self.columns)])
+            headings.append(_heading(cell, odd, with_method=several))
+        return headings
 
     def _legend(self) -> list[str]:
         cells = self.cells
@@ -224,12 +331,14 @@ class Comparison:
         return legend
 
 
-def _heading(cell: Explanation, *, with_method: bool) -> Heading:
+def _heading(cell: Explanation, odd: Sequence[Finding], *, with_method: bool) -> Heading:
     """Returns what stands above a column; a method has a line of its own, where it is not cut."""
+    # What is odd about a single map stands below that map.
+    warnings = [SHORT[finding.flag] for finding in odd if finding.flag in (BORDER, SAME)]
     if not with_method:
-        return Heading(cell.column, " · ".join(_origin(cell)))
+        return Heading(cell.column, " · ".join([*warnings, *_origin(cell)]))
     title = cell.column.removesuffix(f" {cell.method}")
-    return Heading(title, " · ".join([cell.method, *_origin(cell)]))
+    return Heading(title, " · ".join([*warnings, cell.method, *_origin(cell)]))
 
 
 def _origin(cell: Explanation) -> list[str]:
@@ -315,6 +424,7 @@ def _save_json(comparison: Comparison, path: Path, _style: dict[str, object]) ->
         "settings": dict(comparison.settings),
         "images": [image.name for image in comparison.images],
         "columns": list(comparison.columns),
+        "models": [facts.record() for facts in comparison.facts],
         "skipped": [asdict(skipped) for skipped in comparison.skipped],
         "cells": [
             {name: _json_value(value) for name, value in cell.record().items()}

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from effcam.borrow import untouched
 from effcam.errors import ModelError
@@ -159,6 +160,29 @@ def trace(module: nn.Module, size: Grid, channels: int = 3, *, graph: bool = Fal
                 f"the model does not run on a batch of {size[0]} x {size[1]} px "
                 f"{CHANNELS.get(channels, channels)} images: {error}"
             ) from error
+
+
+def count_flops(module: nn.Module, size: Grid, channels: int = 3) -> int | None:
+    """Returns the floating-point operations of one image's forward pass, as torch counts them.
+
+    These are two for each multiply-add of a convolution, a matrix product or attention; others
+    are not counted. ``None`` is returned where torch cannot count them.
+
+    Args:
+        module: Any module that takes (batch, channels, height, width) images; left as it was.
+        size: Height and width of the input in px.
+        channels: The number of channels of the input.
+    """
+    for call in (_call_on_meta, _call_for_real):
+        counter = FlopCounterMode(display=False)
+        try:
+            with untouched(module), counter, torch.inference_mode(False), torch.no_grad():
+                images = torch.zeros(BATCH, channels, *size, device="meta", dtype=_dtype(module))
+                call(module.eval(), images)
+        except Exception:  # noqa: BLE001, S112  # what it stumbles over may be anything's
+            continue
+        return int(counter.get_total_flops()) // BATCH
+    return None
 
 
 def _first_volume(module: nn.Module) -> str:

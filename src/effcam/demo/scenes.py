@@ -14,8 +14,9 @@ from effcam.demo.chance import Chance
 from effcam.demo.outlines import DISTRACTORS, THINGS, pebble
 from effcam.demo.stage import Spot, Stage
 from effcam.errors import ArgumentError
+from effcam.geometry import Box
 from effcam.images import ImageRef
-from effcam.preprocess import Box
+from effcam.truth import Truth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,8 +56,9 @@ class Scene:
 
     @property
     def ref(self) -> ImageRef:
-        """The picture under its name, as a comparison refers to it."""
-        return ImageRef(self.name, self.image)
+        """The picture under its name and with its truth, as a comparison refers to it."""
+        truth = Truth(label=self.target, boxes=(self.box,), mask=self.mask)
+        return ImageRef(self.name, self.image, truth)
 
     def is_hit(self, heat: NDArray[np.float32]) -> bool:
         """Tells whether the strongest point of a map over the picture lies in the object's box.

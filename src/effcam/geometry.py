@@ -1,0 +1,113 @@
+"""Rectangles in pixels of an image, and heatmaps laid on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels of an image; pixel (0, 0) covers the square from (0, 0) to (1, 1).
+
+    Attributes:
+        left: The x of the left edge, px.
+        top: The y of the top edge, px.
+        right: The x of the right edge, px.
+        bottom: The y of the bottom edge, px.
+
+    >>> Box(-10, 0, 60, 40).clip(50, 40)
+    Box(left=0.0, top=0, right=50, bottom=40)
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        """The width in px."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        """The height in px."""
+        return self.bottom - self.top
+
+    def as_tuple(self) -> tuple[float, float, float, float]:
+        """Returns (left, top, right, bottom) in px."""
+        return self.left, self.top, self.right, self.bottom
+
+    def scale(self, x: float, y: float) -> Box:
+        """Returns the box in an image that is ``x`` times as wide and ``y`` times as tall."""
+        return Box(self.left * x, self.top * y, self.right * x, self.bottom * y)
+
+    def shift(self, x: float, y: float) -> Box:
+        """Returns the box, ``x`` px further right and ``y`` px further down."""
+        return Box(self.left + x, self.top + y, self.right + x, self.bottom + y)
+
+    def intersect(self, other: Box) -> Box | None:
+        """Returns what the box has in common with another one, ``None`` if that is nothing."""
+        left, top = max(self.left, other.left), max(self.top, other.top)
+        right, bottom = min(self.right, other.right), min(self.bottom, other.bottom)
+        return Box(left, top, right, bottom) if left < right and top < bottom else None
+
+    def clip(self, width: float, height: float) -> Box:
+        """Returns the part of the box that lies in an image of ``width`` by ``height`` px."""
+        return Box(
+            max(self.left, 0.0),
+            max(self.top, 0.0),
+            min(self.right, width),
+            min(self.bottom, height),
+        )
+
+    def spread(
+        self, heatmap: NDArray[np.float32], width: int, height: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Returns the heatmap that fills this box, sampled at the pixels of an image.
+
+        Sampling is bilinear with half-pixel centres and clamped edges, as OpenCV's and torch's
+        (``align_corners=False``) are.
+
+        Args:
+            heatmap: (h, w) float32; its cells divide the box evenly.
+            width: The image's width in px.
+            height: The image's height in px.
+
+        Returns:
+            The (height, width) float32 values, 0 outside the box, and the (height, width) bool
+            mask of the pixels whose centres lie in the box.
+        """
+        rows, in_rows = interpolation(self.top, self.bottom, heatmap.shape[0], height)
+        columns, in_columns = interpolation(self.left, self.right, heatmap.shape[1], width)
+        values = (rows @ heatmap @ columns.T).astype(np.float32, copy=False)
+        return values, in_rows[:, None] & in_columns
+
+
+@lru_cache(maxsize=256)
+def interpolation(
+    start: float, stop: float, cells: int, pixels: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Returns the (pixels, cells) float32 weights of linear interpolation, and who is inside."""
+    centres = (np.arange(pixels) + 0.5 - start) / (stop - start) * cells
+    inside = (centres >= 0) & (centres <= cells)
+    position = np.clip(centres - 0.5, 0, cells - 1)
+    lower = np.floor(position).astype(int)
+    upper = np.minimum(lower + 1, cells - 1)
+    fraction = position - lower
+    weights = np.zeros((pixels, cells))
+    pixel = np.arange(pixels)
+    np.add.at(weights, (pixel, lower), 1 - fraction)
+    np.add.at(weights, (pixel, upper), fraction)
+    weights[~inside] = 0
+    found = weights.astype(np.float32), inside
+    for each in found:  # they are shared
+        each.flags.writeable = False
+    return found

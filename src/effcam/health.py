@@ -1,0 +1,178 @@
+"""Whether a map can be trusted at all: what is odd about it, and what usually causes that.
+
+A flag of a cell is about one map; a flag of a column is about a model's maps together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+import numpy as np
+
+from effcam.geometry import Box
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+State: TypeAlias = Literal["ok", "flat", "nan"]
+
+FLAT, NAN, PADDING, BORDER, SAME = "flat", "nan", "padding", "border", "same"
+
+PADDED_SHARE = 0.1
+"""How much of the heat may lie on padding before a cell is flagged."""
+SMALLEST_SIDE = 5
+"""In grids with fewer rows or columns most cells are at the border: the flag says nothing there."""
+ALIKE = 0.9
+"""The mean correlation of different images' maps from which on a column is flagged."""
+FEWEST = 5
+"""Fewer maps than these say nothing of a column."""
+
+MEANING = {
+    FLAT: "has no positive evidence",
+    NAN: "is not a number",
+    PADDING: "has heat on padding, where there is no image",
+    BORDER: "peaks at the border",
+    SAME: "is nearly the same for every image",
+}
+"""What each flag says of a map."""
+SHORT = {
+    FLAT: "no positive evidence",
+    NAN: "not a number",
+    PADDING: "heat on padding",
+    BORDER: "peaks at the border",
+    SAME: "same map throughout",
+}
+"""The same where there is little room."""
+CAUSES = {
+    FLAT: "Usually the class is one that the model does not believe in, its score comes from a "
+    "bypass of this layer, or the weights are untrained.",
+    NAN: "Usually half precision overflows, or the weights hold NaN.",
+    PADDING: "Usually the model was trained without such padding and reacts to its edge.",
+    BORDER: "Usually the convolutions' own padding shines through, the crop cuts the object, or "
+    "another layer should be looked at.",
+    SAME: "Usually the map does not depend on the image: another normalisation than in training, "
+    "untrained weights, a layer after all evidence was mixed; or all objects lie in one place.",
+}
+"""What usually causes each flag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is odd about the maps of a column.
+
+    Attributes:
+        flag: Which of the flags.
+        count: How many maps have it.
+        total: Of how many.
+    """
+
+    flag: str
+    count: int
+    total: int
+
+    def __str__(self) -> str:
+        """Returns it in words, with what usually causes it."""
+        if self.flag == SAME:
+            return f"the map {MEANING[SAME]}. {CAUSES[SAME]}"
+        of = f"{self.count} of {self.total} maps" if self.total > 1 else "the map"
+        verb = MEANING[self.flag]
+        if self.total > 1 and self.count != 1:
+            verb = verb.replace("has ", "have ").replace("is ", "are ", 1).replace("peaks", "peak")
+        return f"{of} {verb}. {CAUSES[self.flag]}"
+
+
+def flags(
+    heatmap: NDArray[np.float32], state: State, canvas: Box, size: tuple[int, int]
+) -> tuple[str, ...]:
+    """Returns what is odd about one map: ``"flat"``, ``"nan"``, ``"padding"``, ``"border"``.
+
+    Args:
+        heatmap: (h, w), >= 0.
+        state: What the method itself found.
+        canvas: What the map covers, px of the image.
+        size: Width and height of the image in px.
+    """
+    if state != "ok":
+        return (state,)
+    found = []
+    if padded_share(heatmap, canvas, size) > PADDED_SHARE:
+        found.append(PADDING)
+    if min(heatmap.shape) >= SMALLEST_SIDE and heatmap[1:-1, 1:-1].max() < heatmap.max():
+        found.append(BORDER)
+    return tuple(found)
+
+
+def padded_share(heatmap: NDArray[np.float32], canvas: Box, size: tuple[int, int]) -> float:
+    """Returns the share of the heat that lies outside of the image, in [0, 1]."""
+    region = canvas.clip(*size)
+    if region == canvas:
+        return 0.0
+    rows = _covered(canvas.top, canvas.bottom, region.top, region.bottom, heatmap.shape[0])
+    columns = _covered(canvas.left, canvas.right, region.left, region.right, heatmap.shape[1])
+    total = float(heatmap.sum())
+    return 1 - float(rows @ heatmap @ columns) / total if total > 0 else 0.0
+
+
+class Flagged(Protocol):
+    """A map and its flags, as a cell of a comparison has them."""
+
+    @property
+    def heatmap(self) -> NDArray[np.float32]:
+        """(h, w), >= 0."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What is odd about it."""
+
+
+def column_findings(cells: Sequence[Flagged]) -> list[Finding]:
+    """Returns what is odd about the maps of a column, all of one grid.
+
+    Maps without evidence and those that are not numbers are always told. Heat on padding is told
+    of when it is in most maps, peaks at the border when they are in most and clearly more than
+    chance would put there.
+
+    Args:
+        cells: The maps of the column, each with its `flags`.
+    """
+    total = len(cells)
+    flagged = [cell.flags for cell in cells]
+    counts = {flag: sum(flag in own for own in flagged) for flag in MEANING}
+    found = [Finding(flag, counts[flag], total) for flag in (NAN, FLAT) if counts[flag]]
+    sound = [
+        cell.heatmap for cell, own in zip(cells, flagged, strict=True) if not {FLAT, NAN} & set(own)
+    ]
+    if len(sound) < FEWEST:
+        return found
+    if counts[PADDING] > total / 2:
+        found.append(Finding(PADDING, counts[PADDING], total))
+    if counts[BORDER] / len(sound) > (1 + border_share(sound[0].shape)) / 2:
+        found.append(Finding(BORDER, counts[BORDER], total))
+    if mean_correlation(np.stack(sound)) > ALIKE:
+        found.append(Finding(SAME, len(sound), total))
+    return found
+
+
+def border_share(grid: tuple[int, ...]) -> float:
+    """Returns the share of a grid's cells that are at its border."""
+    rows, columns = grid
+    return 1 - max(rows - 2, 0) * max(columns - 2, 0) / (rows * columns)
+
+
+def mean_correlation(heatmaps: NDArray[np.floating]) -> float:
+    """Returns the mean correlation of every two of (n, h, w) maps, none of them constant."""
+    flat = heatmaps.reshape(len(heatmaps), -1).astype(np.float64)
+    flat = flat - flat.mean(1, keepdims=True)
+    flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+    count = len(flat)
+    # The squared length of a sum of unit vectors is n, and twice every pair's product.
+    return float((np.square(flat.sum(0)).sum() - count) / (count * (count - 1)))
+
+
+def _covered(start: float, stop: float, low: float, high: float, cells: int) -> NDArray[np.float64]:
+    """Returns which share of each of the cells between ``start`` and ``stop`` lies in a range."""
+    edges = np.linspace(start, stop, cells + 1)
+    inside = np.clip(edges, low, high)
+    return np.asarray(np.diff(inside) / np.diff(edges))

@@ -1,0 +1,67 @@
+"""What maps measure: focus, agreement, localisation, faithfulness.
+
+The functions on arrays can be used by themselves. `effcam.Comparison.summary` applies them to a
+comparison, beside baselines and with intervals; `faithfulness` and `sanity_check` run models.
+
+>>> import effcam
+>>> heat = [[0, 0, 0], [0, 4, 2], [0, 2, 0]]
+>>> round(float(effcam.metrics.effective_area(heat)), 3)
+0.314
+>>> box = effcam.Box(1, 1, 3, 2)
+>>> float(effcam.metrics.energy_pointing_game(heat, boxes=[box]))
+0.75
+"""
+
+from __future__ import annotations
+
+from effcam.metrics.agreement import spearman, top_iou
+from effcam.metrics.faithful import Faithfulness
+from effcam.metrics.focus import effective_area, gini, half_mass_area
+from effcam.metrics.localisation import (
+    average_precision,
+    box_ious,
+    energy_pointing_game,
+    mass_area_ratio,
+    max_box_acc,
+    max_box_acc_v2,
+    pixel_average_precision,
+    pointing_game,
+)
+from effcam.metrics.mosaics import grid_pointing_game
+from effcam.metrics.removal import (
+    average_drop,
+    average_gain,
+    deletion,
+    increase_in_confidence,
+    insertion,
+    road,
+)
+from effcam.metrics.runs import faithfulness
+from effcam.metrics.sanity import SanityCheck, sanity_check
+
+__all__ = [
+    "Faithfulness",
+    "SanityCheck",
+    "average_drop",
+    "average_gain",
+    "average_precision",
+    "box_ious",
+    "deletion",
+    "effective_area",
+    "energy_pointing_game",
+    "faithfulness",
+    "gini",
+    "grid_pointing_game",
+    "half_mass_area",
+    "increase_in_confidence",
+    "insertion",
+    "mass_area_ratio",
+    "max_box_acc",
+    "max_box_acc_v2",
+    "pixel_average_precision",
+    "pointing_game",
+    "road",
+    "sanity_check",
+    "spearman",
+    "top_iou",
+]

@@ -1,0 +1,93 @@
+"""How far two maps of one image agree, on the same samples.
+
+Functions take two maps of one shape, ``(..., height, width)``, and return one number a pair, NaN
+where one of the maps is the same everywhere and so says nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import rankdata
+
+from effcam.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+TOP = 0.2
+
+
+def spearman(one: ArrayLike, other: ArrayLike) -> NDArray[np.float64]:
+    """Returns Spearman's rank correlation of two maps, in [-1, 1], equal values sharing their rank.
+
+    For maps of evidence: Adebayo et al. 2018, arXiv:1810.03292.
+
+    Args:
+        one: (..., height, width).
+        other: Likewise, of the same shape.
+
+    Raises:
+        ArgumentError: If the shapes differ or are no maps.
+
+    >>> float(spearman([[1, 2], [3, 4]], [[4, 3], [2, 1]]))
+    -1.0
+    """
+    first, second = _pair(one, other)
+    return correlation(rankdata(first, axis=-1), rankdata(second, axis=-1))
+
+
+def top_iou(one: ArrayLike, other: ArrayLike, *, share: float = TOP) -> NDArray[np.float64]:
+    """Returns how far the hottest areas of two maps overlap: intersection over union, in [0, 1].
+
+    An area is the ``share`` of the samples with the highest values; samples that tie for its last
+    places take an equal part in it.
+
+    Args:
+        one: (..., height, width).
+        other: Likewise, of the same shape.
+        share: Which share of the samples makes the area, in (0, 1).
+
+    Raises:
+        ArgumentError: If the shapes differ or are no maps, or the share is impossible.
+
+    >>> float(top_iou([[0, 0], [0, 1]], [[0, 0], [0, 1]], share=0.25))
+    1.0
+    """
+    first, second = _pair(one, other)
+    if not 0 < share < 1:
+        raise ArgumentError(f"share must lie between 0 and 1, not {share!r}")
+    count = max(1, math.floor(share * first.shape[-1] + 0.5))
+    areas = [_membership(values, count) for values in (first, second)]
+    common = np.minimum(*areas).sum(-1)
+    told = (np.ptp(first, axis=-1) > 0) & (np.ptp(second, axis=-1) > 0)
+    return np.asarray(np.where(told, common / (2 * count - common), np.nan))
+
+
+def correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns Pearson's correlation of (..., samples) values, NaN where some are all the same."""
+    one, two = (each - each.mean(-1, keepdims=True) for each in (first, second))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = (one * two).sum(-1) / np.sqrt((one**2).sum(-1) * (two**2).sum(-1))
+    return np.asarray(np.clip(found, -1, 1))
+
+
+def _membership(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Returns how far each sample belongs to the ``count`` highest: 1, 0, or a share of a tie."""
+    last = np.partition(values, values.shape[-1] - count, axis=-1)[..., -count, None]
+    above, tied = values > last, values == last
+    left = count - above.sum(-1, keepdims=True)
+    return np.asarray(above + tied * left / tied.sum(-1, keepdims=True))
+
+
+def _pair(one: ArrayLike, other: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    if first.shape != second.shape or first.ndim < 2 or not first.size:
+        raise ArgumentError(
+            "two maps to compare are of one shape, (..., height, width), not "
+            f"{first.shape} and {second.shape}"
+        )
+    shape = (*first.shape[:-2], -1)
+    return first.reshape(shape), second.reshape(shape)

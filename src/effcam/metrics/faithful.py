@@ -1,0 +1,37 @@
+"""What was measured by running the models of a comparison again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+GRID_FIGURE = "grid_pointing_game"
+"""The figure that is of mosaics, and not of the images one by one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Faithfulness:
+    """How much the models' answers depend on what their maps show.
+
+    Attributes:
+        images: The names of the images.
+        columns: The columns' labels.
+        samples: By figure, (images, columns) or, for mosaics, (mosaics, columns) float64; NaN where
+            there is no value.
+        random: The same figures for random maps in place of the models'.
+        known: By figure, what baselines reach that need not be measured.
+        notes: What a reader must know besides.
+    """
+
+    images: tuple[str, ...]
+    columns: tuple[str, ...]
+    samples: Mapping[str, NDArray[np.float64]] = field(repr=False)
+    random: Mapping[str, NDArray[np.float64]] = field(repr=False)
+    known: Mapping[str, Mapping[str, float]] = field(default_factory=dict, repr=False)
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,129 @@
+"""The sanity check of one model: how its maps change as its weights are lost from the top."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+
+from effcam.cam import check_methods, compute_cams
+from effcam.errors import ArgumentError, ImageError
+from effcam.images import ImageLike, iter_images
+from effcam.metrics.bootstrap import estimate
+from effcam.metrics.randomise import SEED, shuffle_from_top, similarity
+from effcam.model import ModelLike
+from effcam.passes import Job, name_columns, naming
+from effcam.text import align
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SHARES = (0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SanityCheck:
+    """How similar a model's maps stay as the weights of its layers are shuffled from the top.
+
+    Attributes:
+        model: The model's name.
+        method: The method that made the maps.
+        shares: Which share of the layers was shuffled in each stage.
+        layers: How many layers that is.
+        similarity: (images, stages) rank correlation with the model's own map, in [-1, 1].
+    """
+
+    model: str
+    method: str
+    shares: tuple[float, ...]
+    layers: tuple[int, ...]
+    similarity: NDArray[np.float64] = field(repr=False)
+
+    def __str__(self) -> str:
+        """Returns a table: each stage with the mean over images and its 95 % interval."""
+        found = estimate(self.similarity)
+        rows = [("layers shuffled", "similarity", "95 % interval")]
+        for stage, (share, count) in enumerate(zip(self.shares, self.layers, strict=True)):
+            ends = f"[{found.low[stage]:z.2f}, {found.high[stage]:z.2f}]"
+            value = f"{found.values[stage]:z.2f}"
+            rows.append((f"upper {100 * share:.0f} % ({count})", value, ends))
+        return f"{self.model}, {self.method}\n{align(rows, right=[1])}"
+
+
+def sanity_check(
+    images: ImageLike | Iterable[ImageLike],
+    model: ModelLike,
+    *,
+    method: str = "gradcam",
+    shares: Sequence[float] = SHARES,
+    view: Literal["model", "whole"] = "model",
+    size: int | None = None,
+    batch_size: int = 16,
+    device: str | torch.device | None = None,
+    seed: int = SEED,
+) -> SanityCheck:
+    """Returns how similar a model's maps stay as its weights are shuffled from the top.
+
+    A method whose maps survive this shows the image, not what the model has learnt. Every map is
+    of the class that the model, as it is, finds most probable; the numbers of each weight are
+    permuted. Source: Adebayo et al. 2018, arXiv:1810.03292. The model is left as it was.
+
+    Args:
+        images: As in `effcam.compare`.
+        model: As in `effcam.compare`, one of them.
+        method: The name of a method.
+        shares: Which shares of the layers with weights to shuffle, in (0, 1].
+        view: As in `effcam.compare`.
+        size: As in `effcam.compare`.
+        batch_size: How many images run at once.
+        device: Where to run a model that is built here; ``None`` takes a GPU if there is one.
+        seed: Where the random numbers start.
+
+    Raises:
+        ArgumentError: If an argument is impossible.
+        ImageError: If an image is bad, or there is none.
+        ModelError: If the model cannot be built or run.
+
+    >>> import effcam
+    >>> check = sanity_check(effcam.demo.scenes(4, size=112), "demo_densenet", shares=[1.0])
+    >>> bool(check.similarity.mean() < 0.5)
+    True
+    """
+    refs = list(iter_images(images))
+    if not refs:
+        raise ImageError("there are no images to check the model on")
+    job = Job(
+        refs=refs,
+        columns=name_columns([model]),
+        methods=check_methods((method,)),
+        view=view,
+        size=size,
+        batch_size=batch_size,
+        device=device,
+        skips=False,
+    )
+    if not shares:
+        raise ArgumentError("shares must be one or more")
+    loaded = job.load(next(iter(job.columns)))
+    stages = [shuffle_from_top(loaded, share, seed=seed) for share in shares]
+    found = np.zeros((len(refs), len(stages)))
+    for batch in job.batches(loaded):
+        inputs = torch.stack(batch.tensors)
+        with naming(loaded):
+            own = compute_cams(loaded, inputs, job.methods)
+            for stage, shuffled in enumerate(stages):
+                with shuffled.in_place():
+                    lost = compute_cams(loaded, inputs, job.methods, own.targets.tolist())
+                found[batch.positions, stage] = similarity(
+                    list(own.maps[method]), list(lost.maps[method])
+                )
+    return SanityCheck(
+        loaded.name,
+        method,
+        tuple(float(share) for share in shares),
+        tuple(len(stage.layers) for stage in stages),
+        found,
+    )

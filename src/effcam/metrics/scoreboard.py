@@ -1,0 +1,320 @@
+"""The summary of a comparison: one row a model, every figure with its interval and baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from effcam.catalogue import JOINT
+from effcam.errors import ArgumentError
+from effcam.explanation import Explanation
+from effcam.facts import ModelFacts
+from effcam.health import column_findings
+from effcam.metrics.bootstrap import Estimate, estimate, estimate_by
+from effcam.metrics.faithful import GRID_FIGURE, Faithfulness
+from effcam.metrics.figures import FIGURES
+from effcam.metrics.focus import effective_area, gini, half_mass_area
+from effcam.metrics.localisation import average_precision
+from effcam.metrics.localise import Localised, localise
+from effcam.metrics.placed import Object, focus_samples, place_object
+from effcam.summary import Fact, Measure, Summary
+from effcam.truth import Truth
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Samples: TypeAlias = "NDArray[np.float64]"
+"""(images, columns), NaN where there is no value."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Board:
+    """The cells of a comparison, and what is known of its images and columns.
+
+    Attributes:
+        columns: The columns' labels.
+        rows: The cells of each image.
+        facts: What is known of each column's model; empty if nothing is.
+        truths: What is known of each image.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Explanation, ...], ...]
+    facts: tuple[ModelFacts, ...]
+    truths: tuple[Truth, ...]
+
+    def take(self, used: NDArray[np.bool_]) -> Board:
+        """Returns the board of some of the images."""
+        picked = np.flatnonzero(used)
+        return Board(
+            self.columns,
+            tuple(self.rows[at] for at in picked),
+            self.facts,
+            tuple(self.truths[at] for at in picked),
+        )
+
+    def column(self, index: int) -> list[Explanation]:
+        """Returns the cells of a column."""
+        return [row[index] for row in self.rows]
+
+    def each(self, value: Callable[[Explanation], float]) -> Samples:
+        """Returns a value of every cell, (images, columns)."""
+        found = np.array([[value(cell) for cell in row] for row in self.rows], np.float64)
+        return found.reshape(len(self.rows), len(self.columns))
+
+
+def summarize(
+    board: Board,
+    *,
+    fair: bool | None = None,
+    faithfulness: Faithfulness | None = None,
+) -> Summary:
+    """Returns the summary of a comparison.
+
+    Args:
+        board: What was compared.
+        fair: Whether figures are of those images alone that every model gets right and explains by
+            one class; without labels, that all predict alike. ``None`` is where labels are known.
+        faithfulness: What was measured by running the models again.
+
+    Raises:
+        TargetError: If a label is no class of a model.
+        AnnotationError: If boxes or masks do not fit their image.
+    """
+    right = _right(board)
+    labelled = bool(np.isfinite(right).any())
+    chosen = labelled if fair is None else fair
+    used = _fair(board, right) if chosen else np.ones(len(board.rows), bool)
+    kept = board.take(used)
+    objects = [
+        place_object(truth, row[0].size, row[0].image.name)
+        for truth, row in zip(kept.truths, kept.rows, strict=True)
+    ]
+    measures = [
+        *_model_measures(board, kept, right),
+        *_focus(kept),
+        *_localisation(kept, objects),
+        *(_faithfulness(board, faithfulness, used) if faithfulness else []),
+    ]
+    return Summary(
+        columns=board.columns,
+        images=len(board.rows),
+        used=int(used.sum()),
+        facts=_facts(board),
+        measures=tuple(measures),
+        notes=(
+            *_notes(board, used, fair=chosen, labelled=labelled),
+            *(faithfulness.notes if faithfulness else ()),
+            *_health(board),
+        ),
+    )
+
+
+# which images count
+
+
+def _right(board: Board) -> Samples:
+    """Returns whether each model is right on each image, 1 or 0; NaN where no label is known."""
+    found = np.full((len(board.rows), len(board.columns)), np.nan)
+    indices: dict[tuple[int, int | str], int] = {}
+    for at, (row, truth) in enumerate(zip(board.rows, board.truths, strict=True)):
+        if truth.label is None:
+            continue
+        for column, cell in enumerate(row):
+            key = column, truth.label
+            if key not in indices:
+                indices[key] = _index(board, column, truth.label)
+            found[at, column] = cell.predicted == indices[key]
+    return found
+
+
+def _index(board: Board, column: int, label: int | str) -> int:
+    if board.facts:
+        return board.facts[column].find_class(label)
+    if isinstance(label, int):
+        return label
+    raise ArgumentError(
+        f"label {label!r} is a name, but this comparison does not know its models' classes: give "
+        "indices"
+    )
+
+
+def _fair(board: Board, right: Samples) -> NDArray[np.bool_]:
+    """Returns on which images all models are right, or agree, and are explained by one class."""
+    same = np.array([_alike(row, board.facts) for row in board.rows], bool)
+    if np.isfinite(right).any():
+        # What is NaN is not 1.
+        return np.asarray(same & (right == 1).all(1))
+    return same
+
+
+def _alike(row: Sequence[Explanation], facts: Sequence[ModelFacts]) -> bool:
+    """Tells whether all cells of an image predict one class, and explain one class."""
+    if len({len(each.labels) for each in facts}) <= 1:
+        return len({(cell.predicted, cell.target) for cell in row}) == 1
+    # Models of other sets of classes share names at best.
+    names = {(cell.predicted_label.casefold(), cell.label.casefold()) for cell in row}
+    return len(names) == 1
+
+
+# what is measured
+
+
+def _measure(key: str, found: Estimate, baselines: Mapping[str, float] | None = None) -> Measure:
+    return Measure(
+        figure=FIGURES[key],
+        values=found.values,
+        low=found.low,
+        high=found.high,
+        counts=found.counts,
+        baselines=baselines or {},
+        difference_low=found.difference_low,
+        difference_high=found.difference_high,
+    )
+
+
+def _model_measures(board: Board, kept: Board, right: Samples) -> list[Measure]:
+    measures = []
+    if np.isfinite(right).any():
+        measures.append(_measure("accuracy", estimate(right)))
+    confidence = kept.each(lambda cell: cell.predicted_probability)
+    measures.append(_measure("confidence", estimate(confidence)))
+    for key in ("parameters", "flops", "seconds"):
+        values = [getattr(facts, key) for facts in board.facts]
+        if any(value is not None for value in values):
+            known = np.array([np.nan if value is None else value for value in values], np.float64)
+            measures.append(Measure(figure=FIGURES[key], values=known))
+    return measures
+
+
+def _focus(board: Board) -> list[Measure]:
+    if not board.rows:
+        return []
+    coarsest = [_coarsest(row) for row in board.rows]
+    found = {
+        key: np.full((len(board.rows), len(board.columns)), np.nan)
+        for key in ("effective_area", "gini", "half_mass_area")
+    }
+    for column in range(len(board.columns)):
+        cells = board.column(column)
+        sound = [at for at, cell in enumerate(cells) if cell.state == "ok"]
+        if not sound:
+            continue
+        samples, areas = focus_samples([cells[at] for at in sound], [coarsest[at] for at in sound])
+        for key, figure in (
+            ("effective_area", effective_area),
+            ("gini", gini),
+            ("half_mass_area", half_mass_area),
+        ):
+            found[key][sound, column] = figure(samples, area=areas)
+    return [_measure(key, estimate(values)) for key, values in found.items()]
+
+
+def _coarsest(row: Sequence[Explanation]) -> tuple[float, float]:
+    """Returns height and width of the coarsest of the cells that an image's maps have, px."""
+    return (
+        max(cell.canvas.height / cell.heatmap.shape[0] for cell in row),
+        max(cell.canvas.width / cell.heatmap.shape[1] for cell in row),
+    )
+
+
+def _localisation(board: Board, objects: Sequence[Object | None]) -> list[Measure]:
+    if not any(objects):
+        return []
+    found: Localised = localise(board.rows, objects)
+    measures = [
+        _measure(key, estimate(values), found.baselines[key])
+        for key, values in found.samples.items()
+    ]
+    if len(found.levels):
+        measures.append(
+            _measure(
+                "pixel_average_precision",
+                estimate_by(found.levels.astype(np.float64), average_precision),
+                found.baselines["pixel_average_precision"],
+            )
+        )
+    return measures
+
+
+def _faithfulness(board: Board, found: Faithfulness, used: NDArray[np.bool_]) -> list[Measure]:
+    images = tuple(row[0].image.name for row in board.rows)
+    if (found.images, found.columns) != (images, board.columns):
+        raise ArgumentError(
+            "this faithfulness was measured for another comparison: of "
+            f"{len(found.images)} images and the columns {', '.join(found.columns)}"
+        )
+    measures = []
+    for key, values in found.samples.items():
+        # Mosaics are made of images that were chosen for them.
+        kept = used if key != GRID_FIGURE else slice(None)
+        random = found.random.get(key)
+        means = {"random map": _mean(random[kept])} if random is not None else {}
+        measures.append(
+            _measure(key, estimate(values[kept]), {**means, **found.known.get(key, {})})
+        )
+    return measures
+
+
+def _mean(values: Samples) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else float("nan")
+
+
+# what is told
+
+
+def _facts(board: Board) -> tuple[Fact, ...]:
+    if not board.facts:
+        return ()
+    texts = [
+        (
+            _short(facts.target_layer),
+            " x ".join(map(str, facts.grid)),
+            " x ".join(map(str, facts.input_size)) + " px",
+        )
+        for facts in board.facts
+    ]
+    titles = ("looked at", "grid", "input")
+    return tuple(
+        Fact(title, each) for title, each in zip(titles, zip(*texts, strict=True), strict=True)
+    )
+
+
+def _short(layers: str) -> str:
+    first, *others = layers.split(JOINT)
+    return f"{first} + {len(others)} more" if others else first
+
+
+def _notes(board: Board, used: NDArray[np.bool_], *, fair: bool, labelled: bool) -> list[str]:
+    notes = []
+    if fair:
+        which = "that every model gets right" if labelled else "on which all models predict alike"
+        notes.append(
+            f"Figures other than accuracy are of the {int(used.sum())} of {len(used)} images "
+            f"{which} and are explained by one class; fair=False takes all."
+        )
+    elif len(board.columns) > 1 and not _fair(board, _right(board)).all():
+        notes.append(
+            "Some models predict or explain different classes in an image, so their maps answer "
+            "different questions; fair=True takes the other images alone."
+        )
+    if any(facts.weights == "random" for facts in board.facts):
+        names = [
+            label
+            for label, facts in zip(board.columns, board.facts, strict=True)
+            if facts.weights == "random"
+        ]
+        notes.append(f"{', '.join(names)}: random weights, so the heat means nothing.")
+    return notes
+
+
+def _health(board: Board) -> list[str]:
+    return [
+        f"{label}: {finding}"
+        for column, label in enumerate(board.columns)
+        for finding in column_findings(board.column(column))
+    ]

@@ -1,0 +1,250 @@
+"""What a scoreboard is made of: figures, what was measured of them, facts, and differences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from effcam.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MODEL = "model"
+"""The group that comes first and holds the facts."""
+
+NONE = "-"
+
+ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
+
+Unit: TypeAlias = Literal["%", "", "ms", "M", "G"]
+
+
+class _Unit(NamedTuple):
+    """How a unit shows a value: times ``factor``; and what the value itself is."""
+
+    factor: float
+    raw: str
+
+
+UNITS: dict[Unit, _Unit] = {
+    "": _Unit(1, "as shown"),
+    "%": _Unit(100, "shares from 0 to 1"),
+    "ms": _Unit(1000, "seconds"),
+    "M": _Unit(1e-6, "units, not millions"),
+    "G": _Unit(1e-9, "units, not billions"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of a model: what it is called, and how a value of it is shown.
+
+    Attributes:
+        key: Its name in code and in files.
+        title: Its name in tables.
+        group: The table that it stands in.
+        better: Which values are the better ones, ``None`` where neither is.
+        unit: What it is shown in: ``%`` of a share in [0, 1], ``ms`` of seconds, ``M`` and ``G``
+            millions and billions of a number.
+        digits: How many decimals are shown.
+        explains: One sentence on what it is.
+
+    >>> area = Figure("effective_area", "effective area", "focus", "lower", "%")
+    >>> area.heading, area.show(0.3124, unit=True)
+    ('effective area, % ↓', '31.2 %')
+    """
+
+    key: str
+    title: str
+    group: str
+    better: Literal["higher", "lower"] | None = None
+    unit: Unit = ""
+    digits: int = 1
+    explains: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The title, the unit, and an arrow to where values are better."""
+        return self.title + (self.unit and f", {self.unit}") + ARROWS[self.better]
+
+    @property
+    def factor(self) -> float:
+        """What a value is multiplied by before it is shown in the unit."""
+        return UNITS[self.unit].factor
+
+    def show(self, value: float, *, unit: bool = False) -> str:
+        """Returns a value as text, with its unit if asked for; ``-`` for NaN."""
+        if math.isnan(value):
+            return NONE
+        number = f"{value * self.factor:z.{self.digits}f}"
+        return f"{number} {self.unit}" if unit and self.unit else number
+
+    def interval(self, low: float, high: float) -> str:
+        """Returns an interval as text, empty where an end is NaN."""
+        if math.isnan(low) or math.isnan(high):
+            return ""
+        return f"[{self.show(low)}, {self.show(high)}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Measure:
+    """A figure of every column, with how sure it is. Arrays are copied and read-only.
+
+    Attributes:
+        figure: What is measured.
+        values: (columns,) float64, NaN where there is none.
+        low: (columns,) float64 lower ends of the 95 % intervals, NaN where there is none.
+        high: (columns,) float64 upper ends, likewise.
+        counts: (columns,) int64, over how many images; 0 if over none, as with parameters.
+        baselines: What the figure is for something that looks at nothing, by its name.
+        difference_low: (columns, columns) float64 lower ends of the 95 % intervals of
+            ``values[i] - values[j]``, NaN where there is none. One triangle is enough.
+        difference_high: (columns, columns) float64 upper ends, likewise.
+
+    Raises:
+        ArgumentError: If an array has another shape.
+
+    >>> area = Figure("effective_area", "effective area", "focus", "lower", "%")
+    >>> measure = Measure(
+    ...     figure=area,
+    ...     values=np.array([0.31, 0.12, 0.13]),
+    ...     difference_low=np.array([[0, 0.15, 0.14], [-0.23, 0, -0.03], [-0.22, -0.01, 0]]),
+    ...     difference_high=np.array([[0, 0.23, 0.22], [-0.15, 0, 0.01], [-0.14, 0.03, 0]]),
+    ... )
+    >>> measure.best(), measure.among_best(), measure.tells_apart(0, 1)
+    (1, (1, 2), True)
+    """
+
+    figure: Figure
+    values: NDArray[np.float64]
+    low: NDArray[np.float64] = None  # type: ignore[assignment]  # an array from here on
+    high: NDArray[np.float64] = None  # type: ignore[assignment]
+    counts: NDArray[np.int64] = None  # type: ignore[assignment]
+    baselines: Mapping[str, float] = field(default_factory=dict)
+    difference_low: NDArray[np.float64] = None  # type: ignore[assignment]
+    difference_high: NDArray[np.float64] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        columns = len(self.values)
+        for name in ("values", "low", "high"):
+            self._settle(name, (columns,), np.nan)
+        self._settle("counts", (columns,), 0)
+        for name in ("difference_low", "difference_high"):
+            self._settle(name, (columns, columns), np.nan)
+        low, high = self.difference_low, self.difference_high
+        # The difference the other way round has the same interval, negated.
+        object.__setattr__(self, "difference_low", np.where(np.isnan(low), -high.T, low))
+        object.__setattr__(self, "difference_high", np.where(np.isnan(high), -low.T, high))
+        for name in ("values", "low", "high", "counts", "difference_low", "difference_high"):
+            getattr(self, name).setflags(write=False)
+
+    def _settle(self, name: str, shape: tuple[int, ...], default: float) -> None:
+        """Makes an attribute an array of its own, filled with ``default`` if it was not given."""
+        given = getattr(self, name)
+        kind = np.int64 if name == "counts" else np.float64
+        array = np.full(shape, default, kind) if given is None else np.array(given, kind)
+        if array.shape != shape:
+            raise ArgumentError(
+                f"{name} of {self.figure.key!r} must have the shape {shape}, not {array.shape}"
+            )
+        object.__setattr__(self, name, array)
+
+    def tells_apart(self, i: int, j: int) -> bool:
+        """Returns whether the interval of two columns' difference leaves out zero."""
+        return bool(self.difference_low[i, j] > 0 or self.difference_high[i, j] < 0)
+
+    def best(self) -> int | None:
+        """Returns the column of the best value, the first of equals; ``None`` if there is none."""
+        if self.figure.better is None or np.isnan(self.values).all():
+            return None
+        pick = np.nanargmax if self.figure.better == "higher" else np.nanargmin
+        return int(pick(self.values))
+
+    def among_best(self) -> tuple[int, ...]:
+        """Returns the best column and those not told apart from it.
+
+        Where the difference has no interval, only an equal value is not told apart.
+        """
+        best = self.best()
+        if best is None:
+            return ()
+        return tuple(
+            column
+            for column, value in enumerate(self.values)
+            if value == self.values[best]
+            or (self.compared(best, column) and not self.tells_apart(best, column))
+        )
+
+    def winners(self) -> tuple[int, ...]:
+        """Returns the columns that stand out: `among_best`, or none if that is all of them."""
+        among = self.among_best()
+        return among if len(among) < np.isfinite(self.values).sum() else ()
+
+    def compared(self, i: int, j: int) -> bool:
+        """Returns whether two columns have values, and their difference an interval."""
+        known = self.values[i], self.values[j], self.difference_low[i, j]
+        return not np.isnan(known).any()
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something known of every column, as text: its target layer, its grid, its input size.
+
+    Attributes:
+        title: What it is.
+        texts: One a column.
+    """
+
+    title: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A difference of two columns in a figure.
+
+    Attributes:
+        figure: What differs.
+        one: The label of the first column.
+        other: The label of the second.
+        value: The value of the first minus that of the second.
+        low: The lower end of its 95 % interval.
+        high: The upper end.
+
+    >>> area = Figure("effective_area", "effective area", "focus", "lower", "%")
+    >>> print(Difference(area, "alexnet", "EB0", 0.19, 0.15, 0.23))
+    effective area: alexnet is 19.0 percentage points higher than EB0, 95 % interval [15.0, 23.0]
+    """
+
+    figure: Figure
+    one: str
+    other: str
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        show, up = self.figure.show, self.value >= 0
+        ends = (self.low, self.high) if up else (-self.high, -self.low)
+        # A share of 40 % is 10 percentage points above one of 30 %, but 33 % larger.
+        points = " percentage points" if self.figure.unit == "%" else ""
+        amount = show(abs(self.value)) + points if points else show(abs(self.value), unit=True)
+        return (
+            f"{self.figure.title}: {self.one} is {amount} {'higher' if up else 'lower'} than "
+            f"{self.other}, 95 % interval {self.figure.interval(*ends)}"
+        )
+
+
+def baseline_names(measures: Sequence[Measure]) -> list[str]:
+    """Returns the names of the measures' baselines, each once."""
+    return list(dict.fromkeys(name for measure in measures for name in measure.baselines))
+
+
+def positions(chosen: NDArray[np.bool_]) -> list[int]:
+    """Returns the positions of what is true."""
+    return [int(column) for column in np.flatnonzero(chosen)]
