@@ -39,6 +39,7 @@ from torch import Tensor, nn
 from effcam import DEFAULT_MODELS, Comparison, EffcamError, Explanation, ModelSpec, compare
 from effcam.errors import LayerError, WeightsError
 from effcam.images import ImageRef, from_folders
+from effcam.metrics import effective_area
 from effcam.model import check_weights, load_as_seen
 from effcam.preprocess import Preprocess
 from effcam.registry import find_spec
@@ -106,6 +107,8 @@ def _compare(specs: Mapping[str, ModelSpec], options: argparse.Namespace) -> Non
     last = {label: replace(spec, target_layer=found[label].conv) for label, spec in specs.items()}
     then, now = compare(photos, last, view="whole", size=SIZE), compare(photos, specs)
     print(report(then, now))
+    for way, comparison in zip(WAYS, (then, now), strict=True):
+        print(f"\n{way.capitalize()}: {comparison.summary()}")
     print(f"\n{now.save(options.output)}")
 
 
@@ -289,22 +292,6 @@ def _times(numbers: Iterable[int]) -> str:
 
 
 # what they find there
-
-
-def effective_area(heat: NDArray[np.floating]) -> float:
-    """Returns the share of an image that heat covers, in (0, 1]; NaN where there is no heat.
-
-    It is the exponential of the heat's entropy over the number of pixels: 1 for even heat, 1 / n
-    for heat in one of n pixels.
-
-    Args:
-        heat: (height, width), >= 0.
-    """
-    positive = heat[heat > 0].astype(np.float64)
-    if not positive.size:
-        return float("nan")
-    shares = positive / positive.sum()
-    return float(np.exp(-(shares * np.log(shares)).sum()) / heat.size)
 
 
 def correlation(cell: Explanation, other: Explanation) -> float:

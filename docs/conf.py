@@ -45,6 +45,7 @@ napoleon_numpy_docstring = False
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+copybutton_line_continuation_character = "\\"
 
 # Where the standard library and third parties are documented is on the network, and the
 # documentation is built without one: their names stay plain text.
@@ -53,11 +54,16 @@ nitpick_ignore_regex = [
         r"py:.*",
         r"(collections|os|pathlib|types|typing|numpy|np|NDArray|PIL|Image|torch|nn)(\..*)?",
     ),
+    (r"py:class", r"ArrayLike|Tensor|matplotlib\..*"),
 ]
-# Aliases in signatures; the description of the argument says what they stand for.
+# Aliases and protocols in signatures; the description of the argument says what they stand for.
 nitpick_ignore = [
     ("py:class", name)
-    for name in ("Grid", "ImageLike", "Layers", "Layout", "Models", "State", "Target")
+    for name in (
+        *("Agreement", "Baseline", "Boxes", "Canvas", "Grid", "ImageLike", "Labels", "Layers"),
+        *("Layout", "Masks", "ModelLike", "Models", "Predict", "State", "Target", "Unit"),
+        "effcam.metrics.runs.Compared",
+    )
 ]
 
 sphinx_gallery_conf = {

@@ -159,6 +159,43 @@ def test_upsampled_is_0_without_evidence(state: State) -> None:
     assert (upsampled == 0).all()
 
 
+# evidence
+
+
+def test_evidence_is_the_map_over_the_image_in_its_own_numbers() -> None:
+    cell = explain(np.array([[0], [8]], np.float32), (1, 4))
+    np.testing.assert_allclose(cell.evidence(1, 4), [[0], [2], [6], [8]], atol=1e-6)
+    even = explain(np.full((3, 3), 7, np.float32), (30, 20))
+    found = even.evidence(15, 10)
+    assert (found.shape, found.dtype) == ((10, 15), np.float32)
+    np.testing.assert_allclose(found, 7, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("width", "height"), [(90, 50), (45, 25), (180, 100)])
+def test_evidence_at_any_size_is_what_upsampled_shows_but_for_its_range(
+    width: int, height: int
+) -> None:
+    canvas = Box(20, 10, 60, 40)
+    cell = explain(3 + heat(7, 7), (90, 50), canvas)
+    found = cell.evidence(width, height)
+    across, down = width / 90, height / 50
+    same = explain(3 + heat(7, 7), (width, height), canvas.scale(across, down))
+    inside = same.upsampled() > 0
+    scaled = (found - found[found > 0].min()) / np.ptp(found[found > 0])
+    np.testing.assert_allclose(scaled[inside], same.upsampled()[inside], atol=1e-5)
+    assert (found[: int(10 * down)] == 0).all()
+    assert (found[:, int(60 * across) :] == 0).all()
+
+
+def test_evidence_is_told_apart_from_padding() -> None:
+    # Half of the heat lies on padding, left of the photo: it is not squeezed into it.
+    cell = explain(np.array([[4, 4, 1, 1]], np.float32), (20, 10), Box(-20, 0, 20, 10))
+    found = cell.evidence(20, 10)
+    assert found.shape == (10, 20)
+    assert found[:, 5:].max() == 1
+    assert found.max() < 4
+
+
 # overlay
 
 
@@ -261,6 +298,36 @@ def test_caption_names_no_class_for_a_method_that_explains_none() -> None:
     assert cell.caption() == ("tabby", "50 %")
 
 
+def test_caption_says_that_heat_is_on_padding() -> None:
+    heatmap = np.array([[1], [0], [0], [0]], np.float32)
+    cell = explain(heatmap, (20, 10), Box(0, -5, 20, 15))
+    assert cell.caption() == ("tabby", "50 % · heat on padding")
+    other = replace(cell, target=282, label="tiger cat", probability=0.031)
+    assert other.caption()[1] == "50 % · heat: tiger cat 3.1 % · heat on padding"
+    # What is odd about many maps stands above their column.
+    peak = np.zeros((7, 7), np.float32)
+    peak[0, 3] = 1
+    assert explain(peak, (20, 10)).flags == ("border",)
+    assert explain(peak, (20, 10)).caption() == ("tabby", "50 %")
+
+
+def test_flags_say_what_is_odd_about_a_map() -> None:
+    peak = np.zeros((8, 8), np.float32)
+    peak[0, 3] = 1
+    padded = Box(0, -5, 20, 15)
+    assert explain(heat(2, 2), (20, 10)).flags == ()
+    assert explain(peak, (20, 10)).flags == ("border",)
+    assert explain(peak, (20, 10), padded).flags == ("padding", "border")
+    assert explain(peak, (20, 10), padded, state="flat").flags == ("flat",)
+    assert explain(peak, (20, 10), state="nan").flags == ("nan",)
+
+
+def test_the_record_has_the_flags_in_one_cell() -> None:
+    peak = np.zeros((8, 8), np.float32)
+    peak[0, 3] = 1
+    assert explain(peak, (20, 10), Box(0, -5, 20, 15)).record()["flags"] == "padding border"
+
+
 def test_record_is_flat_and_in_plain_types() -> None:
     record = explain(heat(3, 4), (90, 50), Box(-5, 10.5, 95, 40), target=282).record()
     assert record == {
@@ -278,6 +345,7 @@ def test_record_is_flat_and_in_plain_types() -> None:
         "predicted_label": "tabby",
         "predicted_probability": 0.5,
         "state": "ok",
+        "flags": "",
         "width": 90,
         "height": 50,
         "region_left": 0,

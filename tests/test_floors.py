@@ -56,6 +56,7 @@ FLOORS = {
     "api": 11,
     "dataset": 12,
     "tour": 12,
+    "scorecard": 12,
     "cli": 13,
 }
 """The floor of each module. `__init__` and `__main__` stand outside: they name, and start."""

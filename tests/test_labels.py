@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from effcam.labels import read_labels
+from effcam.errors import TargetError
+from effcam.labels import find_class, numbered, read_labels
 
 NAMES = ("ant", "bee", "cow")
 
@@ -74,3 +75,53 @@ def test_hugging_faces_placeholders_are_no_names() -> None:
     assert read_labels({0: "LABEL_0", 1: "LABEL_1"}) is None
     assert read_labels(["LABEL_0", "LABEL_1"]) is None
     assert read_labels(["LABEL_0", "cat"]) == ("LABEL_0", "cat")
+
+
+# found again
+
+
+SYNONYMS = (("ant", "emmet"), ("bee", "drone"), ("cow", "ant"))
+
+
+@pytest.mark.parametrize(
+    ("target", "index"),
+    [(0, 0), (2, 2), (np.int64(1), 1), ("bee", 1), (" BEE\n", 1), ("Emmet", 0), ("drone", 1)],
+)
+def test_a_class_is_found_by_index_and_by_every_name(target: int | str, index: int) -> None:
+    found = find_class(target, NAMES, SYNONYMS, owner="net")
+    assert found == index
+    assert type(found) is int
+
+
+def test_a_name_that_is_shown_goes_before_another_classs_synonym() -> None:
+    assert find_class("ant", NAMES, SYNONYMS, owner="net") == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (3, "^class 3 is out of range: net has the 3 classes 0 to 2$"),
+        (-1, "^class -1 is out of range"),
+        ("drones", r"^net has no class called 'drones'\. Did you mean 'drone'\?$"),
+        ("whale", r"^net has no class called 'whale'\.$"),
+        ("", r"^net has no class called ''\.$"),
+    ],
+)
+def test_a_class_that_is_not_there_is_an_error(target: int | str, message: str) -> None:
+    with pytest.raises(TargetError, match=message):
+        find_class(target, NAMES, SYNONYMS, owner="net")
+
+
+def test_a_synonym_of_two_classes_names_both() -> None:
+    shared = (("ant", "insect"), ("bee", "insect"), ("cow",))
+    message = r"'Insect' stands for 2 classes of net: 0 \(ant\), 1 \(bee\); give one of these ind"
+    with pytest.raises(TargetError, match=message):
+        find_class("Insect", NAMES, shared, owner="net")
+
+
+def test_where_classes_have_no_names_an_index_is_asked_for() -> None:
+    names = numbered(3)
+    assert names == ("class 0", "class 1", "class 2")
+    synonyms = tuple((name,) for name in names)
+    with pytest.raises(TargetError, match=r"Its classes have no names: give an index, or load it"):
+        find_class("ant", names, synonyms, owner="net")

@@ -18,8 +18,11 @@ from PIL import Image, ImageSequence
 
 import effcam
 from effcam import Box, Comparison, Explanation, result
-from effcam.errors import ArgumentError, CellError, ImageError, OutputError
+from effcam.errors import ArgumentError, CellError, ImageError, OutputError, TargetError
+from effcam.facts import ModelFacts
 from effcam.images import ImageRef
+from effcam.matrix import draw_matrix
+from effcam.metrics.pairs import AGREEMENT_TITLES
 from effcam.result import PREVIEW_ROWS, SAVERS, Skipped
 
 if TYPE_CHECKING:
@@ -77,6 +80,24 @@ def build(
     skipped = (Skipped("broken.jpg", "image 'broken.jpg': the file is empty"),)
     settings = {"method": ["gradcam"], "target": None, "view": "model", "size": None}
     return Comparison(images, tuple(columns), cells, skipped, settings)
+
+
+def facts(name: str, **changes: Any) -> ModelFacts:
+    """What is known of a model of a hundred classes."""
+    labels = tuple(f"class, {index}" for index in range(100))
+    known = ModelFacts(
+        name=name,
+        weights="IMAGENET1K_V1",
+        parameters=1_000_000,
+        flops=2_000_000,
+        input_size=(64, 64),
+        grid=(7, 7),
+        target_layer="features",
+        seconds=0.02,
+        labels=labels,
+        synonyms=tuple((label,) for label in labels),
+    )
+    return replace(known, **changes)
 
 
 def change(comparison: Comparison, **changes: Any) -> Comparison:
@@ -183,6 +204,7 @@ def test_table_has_a_plain_row_for_each_cell() -> None:
     assert len({tuple(row) for row in table}) == 1
     assert {type(value) for row in table for value in row.values()} == {str, int, float}
     assert table[3] == comparison.cells[3].record()
+    assert {row["flags"] for row in change(comparison, state="flat").table()} >= {"flat"}
 
 
 # Drawn
@@ -304,6 +326,180 @@ def test_a_heading_keeps_its_method_apart_where_there_are_several(
     assert second.detail.startswith("layercam · features")
 
 
+def headings_of(comparison: Comparison, drawn: list[dict[str, Any]]) -> list[str]:
+    """What stands below the titles of a comparison's columns."""
+    comparison.grid(width=64)
+    return [heading.detail for heading in drawn[-1]["headings"][1:]]
+
+
+def several(maps: Sequence[Sequence[Any]]) -> Comparison:
+    """A comparison of these maps, a row an image."""
+    comparison = build(sizes=[(64, 64)] * len(maps), columns=["A", "B"][: len(maps[0])])
+    every = [heatmap for row in maps for heatmap in row]
+    cells = tuple(
+        replace(cell, heatmap=np.asarray(heatmap, np.float32))
+        for cell, heatmap in zip(comparison, every, strict=True)
+    )
+    return replace(comparison, cells=cells)
+
+
+def noise(seed: int, shape: tuple[int, int] = (7, 7)) -> Any:
+    heatmap = np.random.default_rng(seed).random(shape, dtype=np.float32)
+    heatmap[3, 3] = 1.5
+    return heatmap
+
+
+def test_a_heading_warns_of_maps_that_are_all_alike(drawn: list[dict[str, Any]]) -> None:
+    same = noise(0)
+    comparison = several([[noise(at), same + 0.01 * noise(at)] for at in range(5)])
+    first, second = headings_of(comparison, drawn)
+    assert first == "features · 7\u00a0x\u00a07"
+    assert second == "same map throughout · features · 7\u00a0x\u00a07"
+    assert headings_of(comparison.take(range(4)), drawn) == [first, first]  # too few to tell
+
+
+def test_a_heading_warns_of_peaks_at_the_border(drawn: list[dict[str, Any]]) -> None:
+    maps = [[noise(at), noise(at)] for at in range(6)]
+    for at, row in enumerate(maps):
+        row[1][0, at] = 2
+    first, second = headings_of(several(maps), drawn)
+    assert "border" not in first
+    assert second.startswith("peaks at the border · features")
+
+
+def test_what_is_odd_about_one_map_stands_below_it_alone(drawn: list[dict[str, Any]]) -> None:
+    comparison = change(several([[noise(at), noise(9 - at)] for at in range(5)]), state="flat")
+    detail = "features · 7\u00a0x\u00a07"
+    assert headings_of(comparison, drawn) == [detail, detail]
+
+
+# Measured
+
+
+def test_summary_has_a_row_a_column_and_counts_the_images() -> None:
+    comparison = build()
+    summary = comparison.summary()
+    assert summary.columns == comparison.columns
+    assert (summary.images, summary.used) == (3, 3)
+    assert summary["first", "confidence"] == pytest.approx(0.25)
+    assert "first" in str(summary)
+
+
+def test_summary_takes_boxes_masks_and_labels_in_any_form(tmp_path: Path) -> None:
+    comparison = replace(build(), facts=(facts("first"), facts("second")))
+    sizes = [comparison[row, 0].size for row in range(3)]
+    boxes = [Box(0, 0, width / 2, height) for width, height in sizes]
+    labels = tmp_path / "labels.csv"
+    labels.write_text('image,label\n0.jpg,"class, 0"\n1.jpg,0\n2.jpg,1\n')
+    masks = {f"{row}.jpg": np.eye(tall, wide) > 0 for row, (wide, tall) in enumerate(sizes)}
+    summary = comparison.summary(boxes=boxes, masks=masks, labels=labels, fair=False)
+    # Its columns predict class 0 and class 1 throughout.
+    assert summary.measure("accuracy").values == pytest.approx([2 / 3, 1 / 3])
+    assert summary.measure("pointing_game").counts.tolist() == [3, 3]
+    assert summary.measure("pixel_average_precision").counts.tolist() == [3, 3]
+    assert comparison.summary(labels=str(labels)).used == 0
+    with pytest.raises(TargetError, match="first has no class called 'ant'"):
+        comparison.summary(labels=["ant", 0, 0])
+
+
+def test_agreement_is_the_mean_over_images() -> None:
+    one, other, third = noise(0), noise(1), 2 - noise(0)
+    comparison = several([[one, one], [one, third], [one, other]])
+    matrix = comparison.agreement()
+    assert matrix.shape == (2, 2)
+    assert np.diag(matrix).tolist() == [1, 1]
+    own = [float(comparison.take([row]).agreement()[0, 1]) for row in range(3)]
+    assert own[:2] == pytest.approx([1, -1], abs=1e-3)
+    assert matrix[0, 1] == matrix[1, 0] == pytest.approx(np.mean(own))
+    overlap = comparison.agreement(measure="iou")
+    assert overlap[0, 1] == pytest.approx(
+        np.mean([comparison.take([row]).agreement(measure="iou")[0, 1] for row in range(3)])
+    )
+    assert 0 < overlap[0, 1] < 1
+
+
+def test_agreement_leaves_out_maps_without_evidence() -> None:
+    comparison = change(several([[noise(0), 2 - noise(0)], [noise(0), noise(0)]]), state="flat")
+    assert comparison.agreement()[0, 1] == pytest.approx(1)
+    nothing = comparison.take([0]).agreement()
+    assert np.isnan(nothing[0]).all()
+    assert nothing[1, 1] == 1
+
+
+@pytest.mark.parametrize("measure", ["spearman", "iou"])
+def test_the_agreement_picture_is_the_matrix_under_its_name(measure: Any) -> None:
+    comparison = build()
+    picture = comparison.agreement_picture(measure=measure)
+    expected = draw_matrix(
+        comparison.agreement(measure=measure),
+        comparison.columns,
+        title=AGREEMENT_TITLES[measure],
+    )
+    assert picture.tobytes() == expected.tobytes()
+
+
+def test_an_unknown_measure_of_agreement_is_refused() -> None:
+    for method in (Comparison.agreement, Comparison.agreement_picture):
+        with pytest.raises(ArgumentError, match="measure must be one of spearman, iou, not 'r2'"):
+            method(build(), measure="r2")
+
+
+def test_the_most_disagreed_come_first() -> None:
+    one = noise(0)
+    comparison = several([[one, one], [one, 2 - one], [one, noise(1)], [one, one + noise(1)]])
+    assert [image.name for image in comparison.most_disagreed(2).images] == ["1.jpg", "2.jpg"]
+    every = comparison.most_disagreed()
+    assert [image.name for image in every.images] == ["1.jpg", "2.jpg", "3.jpg", "0.jpg"]
+    for row, image in enumerate(every.images):
+        for column in every.columns:
+            assert every[row, column] is comparison[image.name, column]
+    assert every.most_disagreed(4).cells == every.cells
+
+
+def test_what_else_a_comparison_holds_stays_with_the_most_disagreed() -> None:
+    comparison = replace(build(), facts=(facts("first"), facts("second")))
+    part = comparison.most_disagreed(1)
+    assert (part.columns, part.skipped) == (comparison.columns, comparison.skipped)
+    assert (part.settings, part.facts) == (comparison.settings, comparison.facts)
+    assert len(part) == 2
+
+
+@pytest.mark.parametrize("n", [0, -1, True, 2.0, "3", None])
+def test_a_number_of_images_that_is_none_is_refused(n: Any) -> None:
+    with pytest.raises(ArgumentError, match=rf"^n must be a whole number from 1, not {n!r}$"):
+        build().most_disagreed(n)
+
+
+def test_one_column_does_not_disagree() -> None:
+    with pytest.raises(ArgumentError, match="one column alone does not disagree"):
+        build(columns=["only"]).most_disagreed(1)
+
+
+def test_images_are_taken_by_position_and_by_name_in_the_order_given() -> None:
+    comparison = build()
+    part = comparison.take(["2.jpg", 0, -2])
+    assert [image.name for image in part.images] == ["2.jpg", "0.jpg", "1.jpg"]
+    assert [cell.image for cell in part] == [image for image in part.images for _ in range(2)]
+    assert part["2.jpg", "second"] is comparison["2.jpg", "second"]
+    assert part.settings == comparison.settings
+    assert len(comparison.take([])) == 0
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "message"),
+    [
+        ([3], CellError, "image 3 is out of range: there are 3"),
+        (["2.jgp"], CellError, r"no image is called '2\.jgp'\. Did you mean '2\.jpg'"),
+        ([1.0], ArgumentError, r"image must be a position or a name, not 1\.0"),
+    ],
+)
+def test_images_that_are_not_there_cannot_be_taken(
+    images: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        build().take(images)
+
+
 # Saved
 
 
@@ -361,6 +557,7 @@ def test_json_holds_everything(tmp_path: Path) -> None:
     assert content["settings"] == dict(comparison.settings)
     assert content["images"] == ["0.jpg", "1.jpg", "2.jpg"]
     assert content["columns"] == ["first", "second"]
+    assert content["models"] == []
     assert content["skipped"] == [
         {"image": "broken.jpg", "reason": "image 'broken.jpg': the file is empty"}
     ]
@@ -369,6 +566,14 @@ def test_json_holds_everything(tmp_path: Path) -> None:
         heatmap = np.array(saved.pop("heatmap"), np.float32)
         np.testing.assert_array_equal(heatmap, cell.heatmap)
         assert saved == cell.record()
+
+
+def test_json_holds_what_is_known_of_the_models(tmp_path: Path) -> None:
+    comparison = replace(build(), facts=(facts("first"), facts("second", seconds=None)))
+    content = json.loads(comparison.save(tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert content["models"] == [each.record() for each in comparison.facts]
+    assert [model["seconds"] for model in content["models"]] == [0.02, None]
+    assert "class, 1" not in json.dumps(content["models"])
 
 
 def test_json_has_null_where_there_is_no_number(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,11 @@ from effcam import __version__
 from effcam.arguments import read_models
 from effcam.errors import ArgumentError, EffcamError, OutputError, UnknownModelError
 from effcam.registry import DEFAULT_MODELS
+from effcam.scorecard import Scorecard, add_summary_options
 from effcam.text import align
 
 if TYPE_CHECKING:
+    from effcam.registry import ModelSpec
     from effcam.result import Comparison
     from effcam.tour import Tour
 
@@ -37,6 +39,7 @@ examples:
   effcam compare cat.jpg dog.jpg --target "tabby" --method layercam
   effcam compare photos/ -m mine=resnet18 --checkpoint mine=best.pt --view whole
   effcam compare photos/ -m vit_base_patch16_224 --layer vit_base_patch16_224=blocks.9
+  effcam compare photos/ -m resnet50 -m vit_small_patch16_224 --summary --boxes boxes.json
   effcam models 'efficientnet*'
   effcam models vit_base_patch16_224 --layers
 """
@@ -166,6 +169,7 @@ def _add_compare(commands: Any) -> None:
     parser.add_argument(
         "--skip-bad", action="store_true", help="carry on without unreadable images"
     )
+    add_summary_options(parser)
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     loudness.add_argument("-v", "--verbose", action="store_true", help="print a line for each cell")
@@ -224,19 +228,40 @@ def _add_demo(commands: Any) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    outputs = [Path(output) for output in options.outputs or [DEFAULT_OUTPUT]]
+    scorecard = Scorecard.read(options)
+    default = [] if scorecard else [DEFAULT_OUTPUT]
+    outputs = [Path(output) for output in options.outputs or default]
     with _path_as_found(), warnings.catch_warnings():
         if not options.verbose:
             # Libraries' remarks on their own future are not the reader's.
             warnings.simplefilter("ignore")
             if not options.quiet:
                 warnings.filterwarnings("default", OFFER)
-        comparison = _run(options, outputs)
-    saved, errors = _save(comparison, outputs)
-    if not options.quiet:
-        _report(comparison, saved, verbose=options.verbose)
+        specs = read_models(options)
+        comparison = _run(options, specs, outputs)
+        saved, errors = _save(comparison, outputs)
+        if not options.quiet:
+            _report(comparison, saved, verbose=options.verbose)
+        if scorecard:
+            _report_summary(options, scorecard, specs, comparison)
     if errors:
         raise OutputError("; ".join(errors))
+
+
+def _report_summary(
+    options: argparse.Namespace,
+    scorecard: Scorecard,
+    specs: Mapping[str, ModelSpec],
+    comparison: Comparison,
+) -> None:
+    progress = False if options.quiet else None
+    summary = scorecard.measure(comparison, specs, device=options.device, progress=progress)
+    if options.quiet:
+        return
+    if options.summary or scorecard.output is None:
+        _print(str(summary))
+    if scorecard.output is not None:
+        _print(f"wrote {scorecard.output} (summary)")
 
 
 def _save(comparison: Comparison, outputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
@@ -251,8 +276,9 @@ def _save(comparison: Comparison, outputs: Sequence[Path]) -> tuple[list[Path], 
     return saved, errors
 
 
-def _run(options: argparse.Namespace, outputs: Sequence[Path]) -> Comparison:
-    specs = read_models(options)
+def _run(
+    options: argparse.Namespace, specs: Mapping[str, ModelSpec], outputs: Sequence[Path]
+) -> Comparison:
     from effcam.api import compare
     from effcam.result import check_output
 

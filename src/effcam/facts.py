@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from typing import TYPE_CHECKING
 
 from effcam.labels import find_class
-from effcam.model import Model
 from effcam.spatial import Grid
-from effcam.trace import count_flops
+
+if TYPE_CHECKING:
+    from effcam.model import Model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,9 @@ def facts_of(model: Model, seconds: Sequence[float] = ()) -> ModelFacts:
         model: The model, with the input it was given in the comparison.
         seconds: How long an image took in each batch, in s.
     """
+    # It loads torch, which who only looks at a comparison does not need.
+    from effcam.trace import count_flops
+
     preprocess = model.preprocess
     return ModelFacts(
         name=model.name,

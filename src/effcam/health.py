@@ -37,6 +37,7 @@ MEANING = {
     SAME: "is nearly the same for every image",
 }
 """What each flag says of a map."""
+PLURALS = {"has": "have", "is": "are", "peaks": "peak"}
 SHORT = {
     FLAT: "no positive evidence",
     NAN: "not a number",
@@ -77,10 +78,10 @@ class Finding:
         if self.flag == SAME:
             return f"the map {MEANING[SAME]}. {CAUSES[SAME]}"
         of = f"{self.count} of {self.total} maps" if self.total > 1 else "the map"
-        verb = MEANING[self.flag]
+        verb, rest = MEANING[self.flag].split(maxsplit=1)
         if self.total > 1 and self.count != 1:
-            verb = verb.replace("has ", "have ").replace("is ", "are ", 1).replace("peaks", "peak")
-        return f"{of} {verb}. {CAUSES[self.flag]}"
+            verb = PLURALS[verb]
+        return f"{of} {verb} {rest}. {CAUSES[self.flag]}"
 
 
 def flags(

@@ -163,9 +163,10 @@ class Comparison:
     ) -> Summary:
         """Returns the scoreboard: one row a column, each figure with its 95 % interval.
 
-        Focus is always measured; accuracy where labels, localisation where boxes or masks are
-        known. Demo scenes know all of these. The documentation's page on metrics defines every
-        figure.
+        Focus is always measured, at the resolution of the coarsest of the columns' maps, so that
+        it depends on which columns there are; accuracy where labels, localisation where boxes or
+        masks are known. Demo scenes know all of these. The documentation's page on metrics
+        defines every figure.
 
         Args:
             boxes: Boxes around the objects: a file (COCO, Pascal VOC, JSON or CSV), a mapping by
@@ -231,8 +232,21 @@ class Comparison:
             raise ArgumentError(f"n must be a whole number from 1, not {n!r}")
         if len(self.columns) < 2:
             raise ArgumentError("one column alone does not disagree: compare two or more")
+        return self.take(least_agreed(pair_agreements(tuple(self.rows()), "spearman"))[:n])
+
+    def take(self, images: Sequence[int | str]) -> Comparison:
+        """Returns the comparison of some of the images, in the order given.
+
+        Args:
+            images: Their positions or names.
+
+        Raises:
+            CellError: If there is no such image.
+            ArgumentError: If an entry is neither a position nor a name.
+        """
+        names = [image.name for image in self.images]
+        order = [_position("image", key, names) for key in images]
         rows = tuple(self.rows())
-        order = least_agreed(pair_agreements(rows, "spearman"))[:n]
         return replace(
             self,
             images=tuple(self.images[at] for at in order),

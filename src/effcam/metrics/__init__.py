@@ -14,6 +14,9 @@ comparison, beside baselines and with intervals; `faithfulness` and `sanity_chec
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from effcam.metrics.agreement import spearman, top_iou
 from effcam.metrics.faithful import Faithfulness
 from effcam.metrics.focus import effective_area, gini, half_mass_area
@@ -27,17 +30,19 @@ from effcam.metrics.localisation import (
     pixel_average_precision,
     pointing_game,
 )
-from effcam.metrics.mosaics import grid_pointing_game
-from effcam.metrics.removal import (
-    average_drop,
-    average_gain,
-    deletion,
-    increase_in_confidence,
-    insertion,
-    road,
-)
-from effcam.metrics.runs import faithfulness
-from effcam.metrics.sanity import SanityCheck, sanity_check
+
+if TYPE_CHECKING:
+    from effcam.metrics.mosaics import grid_pointing_game
+    from effcam.metrics.removal import (
+        average_drop,
+        average_gain,
+        deletion,
+        increase_in_confidence,
+        insertion,
+        road,
+    )
+    from effcam.metrics.runs import faithfulness
+    from effcam.metrics.sanity import SanityCheck, sanity_check
 
 __all__ = [
     "Faithfulness",
@@ -65,3 +70,30 @@ __all__ = [
     "spearman",
     "top_iou",
 ]
+
+# What runs models needs torch; the rest does not wait for it.
+_HOMES = {
+    "SanityCheck": "sanity",
+    "average_drop": "removal",
+    "average_gain": "removal",
+    "deletion": "removal",
+    "faithfulness": "runs",
+    "grid_pointing_game": "mosaics",
+    "increase_in_confidence": "removal",
+    "insertion": "removal",
+    "road": "removal",
+    "sanity_check": "sanity",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Loads what needs torch when it is first asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'effcam.metrics' has no attribute {name!r}")
+    value = getattr(import_module(f"effcam.metrics.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -126,8 +126,8 @@ def _ends(
     """Returns the ends of each (draws, n) mean's interval, NaN where too few images count."""
     tail = 100 * (1 - CONFIDENCE) / 2
     ends = np.full((2, means.shape[1]), np.nan)
-    told = np.asarray(counts >= FEWEST)
-    if told.any() and len(means):
+    told = np.asarray(counts >= FEWEST) & np.isfinite(means).any(0)
+    if told.any():
         # A draw may hold none of the few images that have a value.
         ends[:, told] = np.nanpercentile(means[:, told], [tail, 100 - tail], axis=0)
     return ends[0], ends[1]

@@ -20,10 +20,12 @@ FIGURES = MappingProxyType(
                 1,
                 "The mean probability of the class that the model chose.",
             ),
-            Figure("parameters", "parameters", "model", "lower", "M", 1, "Trained numbers."),
+            Figure(
+                "parameters", "parameter count", "model", "lower", "M", 2, "Of all its weights."
+            ),
             Figure(
                 "flops",
-                "FLOPs",
+                "FLOP count",
                 "model",
                 "lower",
                 "G",
@@ -32,7 +34,7 @@ FIGURES = MappingProxyType(
             ),
             Figure(
                 "seconds",
-                "time an image",
+                "time per image",
                 "model",
                 "lower",
                 "ms",
@@ -181,11 +183,11 @@ FIGURES = MappingProxyType(
                 "randomisation",
                 "after shuffling",
                 "faithfulness",
-                "lower",
+                None,
                 "",
                 2,
                 "The rank correlation with the map of the same model after the weights of the "
-                "upper half of its layers were shuffled.",
+                "upper half of its layers were shuffled: near 0 if the map shows what was learnt.",
             ),
             Figure(
                 "grid_pointing_game",

@@ -10,6 +10,7 @@ maps of several grids out at one resolution, so that these figures compare.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 SAMPLES = 32
-"""Into how many samples a side `match` divides what a map covers, more where cells are small."""
+"""Into how many samples a side `match` divides what a map of up to 16 cells a side covers."""
+FINER = 4
+"""Each sample is the mean of so many places a side, so that no heat is lost between samples."""
 # Cell averages spread a point by a box of one cell, linear interpolation by a triangle: variances
 # of 1/12 and 1/6 of a squared cell.
 BLUR_OF_A_CELL = 1 / 12 + 1 / 6
@@ -100,10 +103,21 @@ def half_mass_area(heat: ArrayLike, *, area: ArrayLike | None = None) -> NDArray
     return np.asarray(samples[..., 0] / total)
 
 
+def count_samples(grid: Sequence[int]) -> int:
+    """Returns into how many samples a side `match` divides what maps of a grid cover.
+
+    They are 32, and twice as many as the grid has cells where that is more.
+    """
+    return max(SAMPLES, 2 * max(grid))
+
+
 def match(
-    heatmaps: NDArray[np.floating], cell: tuple[float, float] | None = None
+    heatmaps: NDArray[np.floating],
+    cell: tuple[float, float] | None = None,
+    *,
+    samples: int | None = None,
 ) -> NDArray[np.float64]:
-    """Returns maps on 64 x 64 samples, as blurred as the maps of a coarser grid are.
+    """Returns maps on evenly spaced samples, as blurred as the maps of a coarser grid are.
 
     A map is spread bilinearly over what it covers, and then smoothed by the Gaussian whose variance
     is what a cell of the coarser grid blurs more.
@@ -112,28 +126,33 @@ def match(
         heatmaps: (n, h, w), >= 0, all of one grid.
         cell: Height and width of the coarser grid's cells, as shares of what the maps cover; where
             these cells are the finer ones, and for ``None``, the maps are not smoothed.
+        samples: How many samples a side; ``None`` is 32, or twice the cells where that is more.
 
     Returns:
-        (n, 64, 64), >= 0. The sum over a map stays that of its cells times their area in samples.
+        (n, samples, samples), >= 0. The sum over a map stays that of its cells, each times its
+        area in samples.
     """
     tall, wide = cell or (0.0, 0.0)
-    down = _spread(heatmaps.shape[1], round(float(tall), 6))
-    across = _spread(heatmaps.shape[2], round(float(wide), 6))
+    count = samples or count_samples(heatmaps.shape[1:])
+    down = _spread(heatmaps.shape[1], round(float(tall), 6), count)
+    across = _spread(heatmaps.shape[2], round(float(wide), 6), count)
     return np.asarray(down @ heatmaps.astype(np.float64) @ across.T)
 
 
 @lru_cache(maxsize=256)
-def _spread(cells: int, cell: float) -> NDArray[np.float64]:
-    """Returns the (64, cells) weights with which a row of cells is laid out."""
-    weights, _ = interpolation(0.0, SAMPLES, cells, SAMPLES)
-    variance = BLUR_OF_A_CELL * max(cell**2 - 1 / cells**2, 0) * SAMPLES**2
-    # Edges are mirrors, so that no heat is lost there.
-    place = np.arange(SAMPLES) + 0.5
-    mirrors = np.concatenate([place, -place, 2 * SAMPLES - place])
+def _spread(cells: int, cell: float, samples: int) -> NDArray[np.float64]:
+    """Returns the (samples, cells) weights with which a row of cells is laid out."""
+    places = FINER * samples
+    dense, _ = interpolation(0.0, places, cells, places)
+    weights = dense.astype(np.float64).reshape(samples, FINER, cells).mean(1)
+    variance = BLUR_OF_A_CELL * max(cell**2 - 1 / cells**2, 0) * samples**2
     if variance == 0:
-        return weights.astype(np.float64)
+        return np.asarray(weights)
+    # Edges are mirrors, so that no heat is lost there.
+    place = np.arange(samples) + 0.5
+    mirrors = np.concatenate([place, -place, 2 * samples - place])
     gauss = np.exp(-((place[:, None] - mirrors) ** 2) / (2 * variance))
-    kernel = gauss.reshape(SAMPLES, 3, SAMPLES).sum(1)
+    kernel = gauss.reshape(samples, 3, samples).sum(1)
     return np.asarray(kernel / kernel.sum(0) @ weights)
 
 

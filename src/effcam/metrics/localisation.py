@@ -1,7 +1,6 @@
 """How far heat lies on the object, given boxes around it or a mask of it.
 
-A map is ``(height, width)`` over the image, >= 0; boxes are in px of the same image. A map that is
-the same everywhere points nowhere: it hits nothing.
+A map is ``(height, width)`` over the image, >= 0; boxes are in px of the same image.
 """
 
 from __future__ import annotations
@@ -32,11 +31,16 @@ CENTRE_SPREAD = 0.25
 
 def coverage(boxes: Sequence[Box], width: int, height: int) -> NDArray[np.float64]:
     """Returns which share of each pixel lies in one of the boxes: (height, width) in [0, 1]."""
-    uncovered = np.ones((height, width))
+    across = _cuts([edge for box in boxes for edge in (box.left, box.right)], width)
+    down = _cuts([edge for box in boxes for edge in (box.top, box.bottom)], height)
+    inside = np.zeros((len(down) - 1, len(across) - 1), bool)
     for box in boxes:
-        across = _covered(box.left, box.right, width)
-        uncovered *= 1 - np.outer(_covered(box.top, box.bottom, height), across)
-    return 1 - uncovered
+        rows = (box.top <= down[:-1]) & (down[1:] <= box.bottom)
+        inside |= np.outer(rows, (box.left <= across[:-1]) & (across[1:] <= box.right))
+    # Between two cuts all is in a box or all outside, so that boxes which overlap count once.
+    areas = inside * np.outer(np.diff(down), np.diff(across))
+    by_row = np.add.reduceat(areas, np.searchsorted(down, np.arange(height)), axis=0)
+    return np.add.reduceat(by_row, np.searchsorted(across, np.arange(width)), axis=1)
 
 
 def pointing_game(
@@ -48,14 +52,16 @@ def pointing_game(
 ) -> NDArray[np.bool_]:
     """Returns whether the hottest pixel lies on the object, or almost: Zhang et al. 2016.
 
-    Source: arXiv:1608.00507. Of several hottest pixels the first in reading order counts.
+    Source: arXiv:1608.00507. Of several hottest pixels the first in reading order counts; a map
+    that is the same everywhere points nowhere, and misses.
 
     Args:
         heat: (..., height, width).
         boxes: Boxes around the object, px.
         mask: (height, width), true on the object; instead of boxes.
-        tolerance: How far off the pixel's centre may lie, px; ``None`` is 15 px for an image whose
-            longer side has 500 px, as in the paper, and in proportion for others.
+        tolerance: How far the pixel's centre may lie from a box, or from the centre of a pixel of
+            the mask, px; ``None`` is 15 px for an image whose longer side has 500 px, as in the
+            paper, and in proportion for others.
 
     Raises:
         ArgumentError: If neither boxes nor a mask are given, or both, or the shapes do not fit.
@@ -344,9 +350,9 @@ def _beyond(start: float, stop: float, pixels: int) -> NDArray[np.float64]:
     return np.asarray(np.maximum(np.maximum(start - centres, centres - stop), 0))
 
 
-def _covered(start: float, stop: float, pixels: int) -> NDArray[np.float64]:
-    """Returns which share of each pixel of a line lies between two places."""
-    return np.asarray(np.diff(np.clip(np.arange(pixels + 1.0), start, max(start, stop))))
+def _cuts(edges: Sequence[float], pixels: int) -> NDArray[np.float64]:
+    """Returns the places at which pixels or boxes end on a line of pixels, in order."""
+    return np.unique(np.concatenate([np.arange(pixels + 1.0), np.clip(edges, 0, pixels)]))
 
 
 def _check(

@@ -1,6 +1,6 @@
 """The grid pointing game: whose part of a mosaic of images lights up for whose class.
 
-Source: Boehle et al. 2021 (B-cos / CoDA-Nets), arXiv:2104.00032. It needs no annotation: images
+Source: Boehle et al. 2021 (CoDA-Nets), arXiv:2104.00032. It needs no annotation: images
 that the models know well are put together, and the heat for each one's class must lie on it.
 """
 
@@ -47,8 +47,10 @@ def grid_pointing_game(heat: NDArray[np.floating], tile: int, *, side: int = SID
         tile: Which tile, from 0, in reading order.
         side: How many tiles the mosaic has in each direction.
 
-    >>> grid_pointing_game(np.array([[3.0, 1.0], [0.0, 0.0]]), 0)
-    0.6875
+    >>> corner = np.zeros((4, 4))
+    >>> corner[0, 0] = 1
+    >>> grid_pointing_game(corner, 0), grid_pointing_game(corner, 3)
+    (1.0, 0.0)
     """
     values, _ = Box(0, 0, SAMPLES * side, SAMPLES * side).spread(
         np.asarray(heat, np.float32), SAMPLES * side, SAMPLES * side
@@ -72,7 +74,8 @@ def point_in_mosaics(
     if not mosaics:
         return None, [NO_MOSAICS]
     found = np.full((len(mosaics), len(columns)), np.nan)
-    notes = []
+    count = "one mosaic" if len(mosaics) == 1 else f"{len(mosaics)} mosaics"
+    notes = [f"GridPG is of {count} of four images, of whose classes all models are sure."]
     for label in job.columns:
         try:
             model = load_as_seen(job.columns[label], device=job.device, see=_twice(job))

@@ -12,7 +12,7 @@ from PIL import Image
 from effcam.errors import AnnotationError
 from effcam.explanation import Explanation
 from effcam.geometry import Box
-from effcam.metrics.focus import SAMPLES, match
+from effcam.metrics.focus import count_samples, match
 from effcam.metrics.localisation import coverage
 from effcam.truth import Truth
 
@@ -120,10 +120,11 @@ def focus_samples(
             brought.
 
     Returns:
-        The (n, 64, 64) samples, 0 outside of the image; and the (n,) areas of the images in
+        The (n, samples, samples) heat, 0 outside of the image; and the (n,) areas of the images in
         samples.
     """
-    samples = np.zeros((len(cells), SAMPLES, SAMPLES))
+    count = max(count_samples(cell.heatmap.shape) for cell in cells)
+    samples = np.zeros((len(cells), count, count))
     groups: dict[tuple[object, ...], list[int]] = {}
     shares = [
         (round(tall / cell.canvas.height, 6), round(wide / cell.canvas.width, 6))
@@ -133,22 +134,22 @@ def focus_samples(
         groups.setdefault((cell.heatmap.shape, share), []).append(at)
     for members in groups.values():
         maps = np.stack([cells[at].heatmap for at in members])
-        samples[members] = match(maps, shares[members[0]])
+        samples[members] = match(maps, shares[members[0]], samples=count)
     for at, cell in enumerate(cells):
         if cell.region != cell.canvas:
-            samples[at] *= _on_image(cell)
+            samples[at] *= _on_image(cell, count)
     areas = [
-        cell.size[0] * cell.size[1] * SAMPLES**2 / (cell.canvas.width * cell.canvas.height)
+        cell.size[0] * cell.size[1] * count**2 / (cell.canvas.width * cell.canvas.height)
         for cell in cells
     ]
     return np.maximum(samples, 0), np.array(areas)
 
 
-def _on_image(cell: Explanation) -> NDArray[np.bool_]:
+def _on_image(cell: Explanation, samples: int) -> NDArray[np.bool_]:
     """Returns which of the samples of a canvas lie on the image."""
     canvas = cell.canvas
-    across = canvas.left + (np.arange(SAMPLES) + 0.5) / SAMPLES * canvas.width
-    down = canvas.top + (np.arange(SAMPLES) + 0.5) / SAMPLES * canvas.height
+    across = canvas.left + (np.arange(samples) + 0.5) / samples * canvas.width
+    down = canvas.top + (np.arange(samples) + 0.5) / samples * canvas.height
     wide = (across >= 0) & (across < cell.size[0])
     return ((down >= 0) & (down < cell.size[1]))[:, None] & wide
 

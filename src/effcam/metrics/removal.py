@@ -44,10 +44,10 @@ def average_drop(before: ArrayLike, after: ArrayLike) -> NDArray[np.float64]:
 
     Args:
         before: (n,) the probability of a class in each image.
-        after: (n,) its probability where the map alone shows the image, as `masked` does.
+        after: (n,) its probability in the image multiplied by the map, as ``masked`` does.
 
-    >>> average_drop([0.8, 0.5], [0.2, 0.9]).tolist()
-    [0.75, 0.0]
+    >>> average_drop([0.5, 0.5], [0.25, 0.9]).tolist()
+    [0.5, 0.0]
     """
     first, second = _pair(before, after)
     return np.asarray(np.maximum(first - second, 0) / np.maximum(first, np.finfo(float).tiny))
@@ -60,7 +60,7 @@ def increase_in_confidence(before: ArrayLike, after: ArrayLike) -> NDArray[np.fl
 
     Args:
         before: (n,) the probability of a class in each image.
-        after: (n,) its probability where the map alone shows the image, as `masked` does.
+        after: (n,) its probability in the image multiplied by the map, as ``masked`` does.
     """
     first, second = _pair(before, after)
     return (second > first).astype(np.float64)
@@ -73,7 +73,7 @@ def average_gain(before: ArrayLike, after: ArrayLike) -> NDArray[np.float64]:
 
     Args:
         before: (n,) the probability of a class in each image.
-        after: (n,) its probability where the map alone shows the image, as `masked` does.
+        after: (n,) its probability in the image multiplied by the map, as ``masked`` does.
 
     >>> average_gain([0.8, 0.5], [0.2, 0.75]).tolist()
     [0.0, 0.5]

@@ -26,6 +26,9 @@ from effcam.truth import Truth
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+UNEQUAL = 0.03
+"""How far the shares of the images that models saw may differ without a word."""
+
 Samples: TypeAlias = "NDArray[np.float64]"
 """(images, columns), NaN where there is no value."""
 
@@ -275,13 +278,22 @@ def _facts(board: Board) -> tuple[Fact, ...]:
             _short(facts.target_layer),
             " x ".join(map(str, facts.grid)),
             " x ".join(map(str, facts.input_size)) + " px",
+            f"{100 * seen:.0f} %",
         )
-        for facts in board.facts
+        for facts, seen in zip(board.facts, _seen(board), strict=True)
     ]
-    titles = ("looked at", "grid", "input")
+    titles = ("looked at", "grid", "input", "saw")
     return tuple(
         Fact(title, each) for title, each in zip(titles, zip(*texts, strict=True), strict=True)
     )
+
+
+def _seen(board: Board) -> list[float]:
+    """Returns the share of the images that each model saw, the mean over them."""
+    areas = board.each(
+        lambda cell: cell.region.width * cell.region.height / (cell.size[0] * cell.size[1])
+    )
+    return [float(share) for share in areas.mean(0)] if len(areas) else [0.0] * areas.shape[1]
 
 
 def _short(layers: str) -> str:
@@ -295,12 +307,18 @@ def _notes(board: Board, used: NDArray[np.bool_], *, fair: bool, labelled: bool)
         which = "that every model gets right" if labelled else "on which all models predict alike"
         notes.append(
             f"Figures other than accuracy are of the {int(used.sum())} of {len(used)} images "
-            f"{which} and are explained by one class; fair=False takes all."
+            f"{which} and are explained by one class; fair=False (--all-images) takes all."
         )
     elif len(board.columns) > 1 and not _fair(board, _right(board)).all():
         notes.append(
             "Some models predict or explain different classes in an image, so their maps answer "
             "different questions; fair=True takes the other images alone."
+        )
+    seen = _seen(board)
+    if max(seen) - min(seen) > UNEQUAL:
+        notes.append(
+            "The models saw different shares of the images. Areas are of the whole image, so that "
+            'who sees less of it has less heat in it; view="whole" shows all of it to all.'
         )
     if any(facts.weights == "random" for facts in board.facts):
         names = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
 from os import PathLike
@@ -25,7 +25,7 @@ Boxes: TypeAlias = Union[
     str,
     "PathLike[str]",
     "Mapping[str, BoxLike | Sequence[BoxLike]]",
-    "Sequence[BoxLike | Sequence[BoxLike]]",
+    "Sequence[BoxLike | Sequence[BoxLike] | None]",
     None,
 ]
 Masks: TypeAlias = Union[
@@ -80,11 +80,11 @@ def _one_each(
         index = ByName(known)
         entries = [index.get(image.name) for image in images]
         if all(entry is None for entry in entries):
-            where = f"{str(Path(given))!r}" if from_file else f"the {name}"
+            where = f" in {str(Path(given))!r}" if from_file else ""
             raise AnnotationError(
-                f"{where} has {name} of none of the {len(images)} images; it has "
-                f"{', '.join(map(repr, list(known)[:3]))}, the images are called "
-                f"{', '.join(repr(image.name) for image in images[:3])}"
+                f"there are no {name}{where} for any of the {len(images)} images: known are "
+                f"{_listed(known)}; the images are called "
+                f"{_listed([image.name for image in images])}"
             )
         return entries
     try:
@@ -102,34 +102,39 @@ def _one_each(
     return entries
 
 
+def _listed(names: Collection[str], most: int = 3) -> str:
+    first = ", ".join(repr(name) for name in list(names)[:most])
+    return f"{first}, ..." if len(names) > most else first or "none"
+
+
 def _settle_boxes(entry: Any, image: str) -> dict[str, Any]:
-    several = [entry] if _is_box(entry) else list(entry)
+    listed = list(entry) if isinstance(entry, Iterable) else [entry]
+    # Numbers are the edges of one box.
+    several = [listed] if listed and all(isinstance(each, Real) for each in listed) else listed
     return {"boxes": tuple(_to_box(each, image) for each in several)}
 
 
-def _is_box(entry: Any) -> bool:
-    return isinstance(entry, Box) or (
-        len(entry) > 0 and all(isinstance(number, Real) for number in entry)
-    )
-
-
 def _to_box(entry: Any, image: str) -> Box:
-    edges = entry.as_tuple() if isinstance(entry, Box) else tuple(entry)
     try:
+        edges = entry.as_tuple() if isinstance(entry, Box) else entry
         left, top, right, bottom = map(float, edges)
     except (TypeError, ValueError) as error:
         raise AnnotationError(
             f"image {image!r}: a box is (left, top, right, bottom) in px, not {entry!r}"
         ) from error
-    if not (np.isfinite(edges).all() and left < right and top < bottom):
-        raise AnnotationError(f"image {image!r}: the box {edges} holds nothing")
-    return Box(left, top, right, bottom)
+    box = Box(left, top, right, bottom)
+    if not (np.isfinite(box.as_tuple()).all() and left < right and top < bottom):
+        raise AnnotationError(f"image {image!r}: the box {box.as_tuple()} holds nothing")
+    return box
 
 
 def _settle_mask(entry: Any, image: str) -> dict[str, Any]:
     if isinstance(entry, Mask):
         return {"mask": entry.inside, "ignored": entry.ignored}
-    mask = np.asarray(entry)
+    try:
+        mask = np.asarray(entry)
+    except ValueError as error:  # rows of different lengths
+        raise AnnotationError(f"image {image!r}: a mask is (height, width): {error}") from error
     if mask.ndim != 2:
         raise AnnotationError(
             f"image {image!r}: a mask is (height, width), not of shape {mask.shape}"

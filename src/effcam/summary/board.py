@@ -163,12 +163,7 @@ class Summary:
         Raises:
             OutputError: If the suffix is unknown or the file cannot be written.
         """
-        target = Path(path).expanduser()
-        if target.suffix.lower() not in FORMATS:
-            raise OutputError(
-                f"cannot save {str(path)!r}: the format follows from the name: use one of "
-                f"{', '.join(FORMATS)}"
-            )
+        target = check_summary_output(path)
         content = FORMATS[target.suffix.lower()](self)
         with atomic(target) as partial, partial.open("wb") as stream:
             # In bytes: line ends stay what they are, and csv reads its own on every system.
@@ -229,6 +224,23 @@ def _position(key: int | str, names: Sequence[str]) -> int:
     if not -len(names) <= position < len(names):
         raise CellError(f"column {position} is out of range: there are {len(names)}")
     return position % len(names)
+
+
+def check_summary_output(path: str | PathLike[str]) -> Path:
+    """Returns the path, after making sure that a summary can be saved there.
+
+    Raises:
+        OutputError: If the suffix names no format, or the folder does not exist.
+    """
+    target = Path(path).expanduser()
+    if target.suffix.lower() not in FORMATS:
+        raise OutputError(
+            f"cannot save {str(path)!r}: the format follows from the name: use one of "
+            f"{', '.join(FORMATS)}"
+        )
+    if not target.parent.is_dir():
+        raise OutputError(f"cannot save {str(path)!r}: there is no folder {str(target.parent)!r}")
+    return target
 
 
 FORMATS: dict[str, Callable[[Summary], str]] = {

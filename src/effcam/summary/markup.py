@@ -59,7 +59,7 @@ def _html_cell(column: Column, cell: Cell) -> str:
 
 
 def _side(column: Column | None = None) -> str:
-    return f"text-align: {'right' if column and column.is_number else 'left'}"
+    return f"padding-right: 1em; text-align: {'right' if column and column.is_number else 'left'}"
 
 
 def _html(text: str) -> str:

@@ -1,0 +1,115 @@
+"""The summary on the command line: its options, and the scoreboard that they ask for."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from effcam.registry import ModelSpec
+    from effcam.result import Comparison
+    from effcam.summary import Summary
+
+
+def add_summary_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the summary to those of ``effcam compare``."""
+    group = parser.add_argument_group(
+        "summary", "any of these prints the scoreboard; without -o no picture is written then"
+    )
+    group.add_argument(
+        "--summary",
+        action="store_true",
+        help="measure what the maps show, with 95 %% intervals, and print it as a table",
+    )
+    group.add_argument(
+        "--labels", metavar="FILE", help="the class of each image: CSV, JSON or COCO, by image name"
+    )
+    group.add_argument(
+        "--boxes",
+        metavar="FILE",
+        help="boxes around the objects: COCO, Pascal VOC (a file or a folder), JSON or CSV",
+    )
+    group.add_argument(
+        "--masks", metavar="FOLDER", help="masks of the objects, named as the images; or COCO"
+    )
+    group.add_argument(
+        "--faithfulness",
+        action="store_true",
+        help="run the models again on images with parts taken away (some forty passes an image)",
+    )
+    group.add_argument(
+        "--all-images",
+        action="store_true",
+        help="measure on all images, not only on those that every model gets right",
+    )
+    group.add_argument(
+        "--save-summary",
+        metavar="FILE",
+        help="write the scoreboard too: .txt .md .tex .csv .json or .html",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Scorecard:
+    """What the options ask for.
+
+    Attributes:
+        known: What was read of the images, by argument of `Comparison.summary`.
+        fair: As there.
+        faithfulness: Whether to measure faithfulness.
+        output: Where to write the summary, ``None`` if nowhere.
+    """
+
+    known: Mapping[str, Any]
+    fair: bool | None
+    faithfulness: bool
+    output: Path | None
+
+    @classmethod
+    def read(cls, options: argparse.Namespace) -> Scorecard | None:
+        """Returns what the options ask for, ``None`` if for no summary; reads the files named.
+
+        Raises:
+            AnnotationError: If a file is missing or broken.
+            OutputError: If the summary cannot be written where it shall be.
+        """
+        files = {name: getattr(options, name) for name in ("labels", "boxes", "masks")}
+        output = None if options.save_summary is None else Path(options.save_summary)
+        flags = (options.summary, options.faithfulness, options.all_images)
+        if output is None and not any(flags) and not any(files.values()):
+            return None
+        from effcam.groundtruth import read_boxes, read_image_labels, read_masks
+        from effcam.summary.board import check_summary_output
+
+        if output is not None:
+            check_summary_output(output)
+        readers: dict[str, Callable[[str], Mapping[str, Any]]] = {
+            "labels": read_image_labels,
+            "boxes": read_boxes,
+            "masks": read_masks,
+        }
+        known = {name: readers[name](file) for name, file in files.items() if file is not None}
+        fair = False if options.all_images else None
+        return cls(known, fair, options.faithfulness, output)
+
+    def measure(
+        self,
+        comparison: Comparison,
+        specs: Mapping[str, ModelSpec],
+        *,
+        device: str | None,
+        progress: bool | None,
+    ) -> Summary:
+        """Returns the summary of a comparison, after writing it where it shall be."""
+        from effcam.metrics import faithfulness
+
+        found = None
+        if self.faithfulness:
+            found = faithfulness(comparison, specs, device=device, progress=progress)
+        summary = comparison.summary(**self.known, fair=self.fair, faithfulness=found)
+        if self.output is not None:
+            summary.save(self.output)
+        return summary
