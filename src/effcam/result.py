@@ -368,16 +368,7 @@ def check_output(path: str | PathLike[str]) -> Path:
     Raises:
         OutputError: If the suffix names no format, or the folder does not exist.
     """
-    target = Path(path).expanduser()
-    if target.suffix.lower() not in SAVERS:
-        unknown = f"has the unknown suffix {target.suffix!r}" if target.suffix else "has no suffix"
-        raise OutputError(
-            f"cannot save {str(path)!r}: its name {unknown}; the format follows from it: use one "
-            f"of {', '.join(SAVERS)}"
-        )
-    if not target.parent.is_dir():
-        raise OutputError(f"cannot save {str(path)!r}: there is no folder {str(target.parent)!r}")
-    return target
+    return write.check_path(path, SAVERS)
 
 
 def _check_width(width: int) -> None:

@@ -7,8 +7,9 @@ import math
 import os
 import secrets
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,24 @@ _ANIMATION_OPTIONS: dict[str, dict[str, int]] = {
 }
 _LONGEST_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383, ".gif": 65535}
 _LONGEST_SECONDS = 655.35
+
+
+def check_path(path: str | PathLike[str], suffixes: Collection[str]) -> Path:
+    """Returns the path, after making sure that a file of one of the formats can be written there.
+
+    Raises:
+        OutputError: If the suffix is none of those, or the folder does not exist.
+    """
+    target = Path(path).expanduser()
+    if target.suffix.lower() not in suffixes:
+        unknown = f"has the unknown suffix {target.suffix!r}" if target.suffix else "has no suffix"
+        raise OutputError(
+            f"cannot save {str(path)!r}: its name {unknown}; the format follows from it: use one "
+            f"of {', '.join(suffixes)}"
+        )
+    if not target.parent.is_dir():
+        raise OutputError(f"cannot save {str(path)!r}: there is no folder {str(target.parent)!r}")
+    return target
 
 
 @contextlib.contextmanager

@@ -31,16 +31,15 @@ CENTRE_SPREAD = 0.25
 
 def coverage(boxes: Sequence[Box], width: int, height: int) -> NDArray[np.float64]:
     """Returns which share of each pixel lies in one of the boxes: (height, width) in [0, 1]."""
-    across = _cuts([edge for box in boxes for edge in (box.left, box.right)], width)
-    down = _cuts([edge for box in boxes for edge in (box.top, box.bottom)], height)
-    inside = np.zeros((len(down) - 1, len(across) - 1), bool)
+    across = np.unique([edge for box in boxes for edge in (box.left, box.right)])
+    down = np.unique([edge for box in boxes for edge in (box.top, box.bottom)])
+    # Between two edges all is in a box or all outside, so that boxes which overlap count once.
+    inside = np.zeros((max(len(down) - 1, 0), max(len(across) - 1, 0)))
     for box in boxes:
         rows = (box.top <= down[:-1]) & (down[1:] <= box.bottom)
-        inside |= np.outer(rows, (box.left <= across[:-1]) & (across[1:] <= box.right))
-    # Between two cuts all is in a box or all outside, so that boxes which overlap count once.
-    areas = inside * np.outer(np.diff(down), np.diff(across))
-    by_row = np.add.reduceat(areas, np.searchsorted(down, np.arange(height)), axis=0)
-    return np.add.reduceat(by_row, np.searchsorted(across, np.arange(width)), axis=1)
+        columns = (box.left <= across[:-1]) & (across[1:] <= box.right)
+        inside[np.ix_(rows, columns)] = 1
+    return np.asarray(_overlap(down, height) @ inside @ _overlap(across, width).T)
 
 
 def pointing_game(
@@ -280,8 +279,10 @@ def pixel_levels(
     """
     values, inside = _check(heat, (), mask)
     maps = values.reshape(-1, *values.shape[-2:])
-    level = np.minimum(scale(maps, LEVELS).astype(np.int32), LEVELS - 1)
-    level += LEVELS * (inside > 0) + 2 * LEVELS * np.arange(len(maps))[:, None, None]
+    level = scale(maps, LEVELS).astype(np.intp)
+    np.minimum(level, LEVELS - 1, out=level)
+    level += LEVELS * (inside > 0)
+    level += 2 * LEVELS * np.arange(len(maps))[:, None, None]
     counted = level.ravel() if ignored is None else level[:, ~np.asarray(ignored, bool)].ravel()
     counts = np.bincount(counted, minlength=2 * LEVELS * len(maps))
     return counts.reshape(*values.shape[:-2], 2, LEVELS)
@@ -350,9 +351,11 @@ def _beyond(start: float, stop: float, pixels: int) -> NDArray[np.float64]:
     return np.asarray(np.maximum(np.maximum(start - centres, centres - stop), 0))
 
 
-def _cuts(edges: Sequence[float], pixels: int) -> NDArray[np.float64]:
-    """Returns the places at which pixels or boxes end on a line of pixels, in order."""
-    return np.unique(np.concatenate([np.arange(pixels + 1.0), np.clip(edges, 0, pixels)]))
+def _overlap(edges: NDArray[np.float64], pixels: int) -> NDArray[np.float64]:
+    """Returns how much of each pixel of a line lies between two edges: (pixels, edges - 1)."""
+    start = np.arange(pixels)[:, None]
+    between = np.minimum(edges[1:], start + 1) - np.maximum(edges[:-1], start)
+    return np.asarray(np.clip(between, 0, None))
 
 
 def _check(

@@ -12,12 +12,12 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from effcam.errors import ArgumentError, CellError, OutputError, did_you_mean
+from effcam.errors import ArgumentError, CellError, did_you_mean
 from effcam.summary import markup, numbers, sentences
 from effcam.summary.chart import chart
 from effcam.summary.records import Difference, Fact, Measure
 from effcam.summary.tables import Contents, plain, tables
-from effcam.write import atomic
+from effcam.write import atomic, check_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -232,15 +232,7 @@ def check_summary_output(path: str | PathLike[str]) -> Path:
     Raises:
         OutputError: If the suffix names no format, or the folder does not exist.
     """
-    target = Path(path).expanduser()
-    if target.suffix.lower() not in FORMATS:
-        raise OutputError(
-            f"cannot save {str(path)!r}: the format follows from the name: use one of "
-            f"{', '.join(FORMATS)}"
-        )
-    if not target.parent.is_dir():
-        raise OutputError(f"cannot save {str(path)!r}: there is no folder {str(target.parent)!r}")
-    return target
+    return check_path(path, FORMATS)
 
 
 FORMATS: dict[str, Callable[[Summary], str]] = {
