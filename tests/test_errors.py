@@ -20,6 +20,7 @@ BUILTINS = {
     "WeightsError": OSError,
     "LayerError": ValueError,
     "TargetError": ValueError,
+    "AnnotationError": ValueError,
     "CellError": LookupError,
     "OutputError": OSError,
 }

@@ -13,7 +13,7 @@ from effcam.errors import AnnotationError
 from effcam.explanation import Explanation
 from effcam.geometry import Box
 from effcam.images import ImageRef
-from effcam.metrics.focus import SAMPLES, match
+from effcam.metrics.focus import SAMPLES, effective_area, gini, half_mass_area, match
 from effcam.metrics.placed import (
     COMMON,
     LONGEST,
@@ -190,14 +190,26 @@ def test_of_a_crop_the_image_is_larger_than_its_samples() -> None:
     np.testing.assert_allclose(areas, [2 * SAMPLES**2])
 
 
-def test_samples_on_padding_hold_no_heat() -> None:
-    cell = explain(np.ones((8, 8)), (200, 100), Box(0, -50, 200, 150))
+def test_samples_lie_on_the_image_and_not_on_padding() -> None:
+    heat = np.zeros((8, 8))
+    heat[:2] = 1  # above the image
+    cell = explain(heat, (200, 100), Box(0, -50, 200, 150))
     samples, areas = focus_samples([cell], [FINE])
-    quarter = SAMPLES // 4
-    assert (samples[0, quarter:-quarter] > 0).all()
-    assert (samples[0, :quarter] == 0).all()
-    assert (samples[0, -quarter:] == 0).all()
-    np.testing.assert_allclose(areas, [SAMPLES**2 / 2])
+    # The map falls to 0 between the centres of the second row and the third.
+    assert samples[0, 0].max() < 0.5
+    assert (samples[0, SAMPLES // 4 :] == 0).all()
+    np.testing.assert_allclose(areas, [SAMPLES**2])
+
+
+@pytest.mark.parametrize("height", [120, 30, 7])
+def test_even_heat_on_a_padded_panorama_covers_the_image_and_no_more(height: int) -> None:
+    side = 1000
+    top = -(side - height) / 2
+    cell = explain(np.ones((7, 7)), (side, height), Box(0, top, side, top + side))
+    samples, areas = focus_samples([cell], [FINE])
+    assert effective_area(samples, area=areas) == pytest.approx(1)
+    assert half_mass_area(samples, area=areas) == pytest.approx(0.5)
+    assert gini(samples, area=areas) == pytest.approx(0, abs=1e-9)
 
 
 def test_a_map_is_brought_to_the_coarsest_grids_cells() -> None:

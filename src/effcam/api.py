@@ -81,6 +81,7 @@ def compare(
         ArgumentError: If an argument has an impossible value.
 
     >>> import numpy as np
+    >>> from effcam import ModelSpec
     >>> photo = np.random.default_rng(0).random((64, 96, 3))
     >>> spec = ModelSpec("resnet18", pretrained=False)
     >>> comparison = compare(photo, spec, view="whole", size=64, progress=False)

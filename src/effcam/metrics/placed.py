@@ -120,8 +120,8 @@ def focus_samples(
             brought.
 
     Returns:
-        The (n, samples, samples) heat, 0 outside of the image; and the (n,) areas of the images in
-        samples.
+        The (n, samples, samples) heat on the part of each image that was seen; and the (n,) areas
+        of the images in samples.
     """
     count = max(count_samples(cell.heatmap.shape) for cell in cells)
     samples = np.zeros((len(cells), count, count))
@@ -137,21 +137,12 @@ def focus_samples(
         samples[members] = match(maps, shares[members[0]], samples=count)
     for at, cell in enumerate(cells):
         if cell.region != cell.canvas:
-            samples[at] *= _on_image(cell, count)
+            samples[at] = _sample(samples[at], cell.canvas, cell.region, count)
     areas = [
-        cell.size[0] * cell.size[1] * count**2 / (cell.canvas.width * cell.canvas.height)
+        cell.size[0] * cell.size[1] * count**2 / (cell.region.width * cell.region.height)
         for cell in cells
     ]
     return np.maximum(samples, 0), np.array(areas)
-
-
-def _on_image(cell: Explanation, samples: int) -> NDArray[np.bool_]:
-    """Returns which of the samples of a canvas lie on the image."""
-    canvas = cell.canvas
-    across = canvas.left + (np.arange(samples) + 0.5) / samples * canvas.width
-    down = canvas.top + (np.arange(samples) + 0.5) / samples * canvas.height
-    wide = (across >= 0) & (across < cell.size[0])
-    return ((down >= 0) & (down < cell.size[1]))[:, None] & wide
 
 
 def on_common_region(
@@ -172,13 +163,15 @@ def on_common_region(
                 continue
             for at, cell in ((i, one), (j, other)):
                 if (at, region) not in known:
-                    known[at, region] = _sample(cell, region)
+                    known[at, region] = _sample(cell.heatmap, cell.canvas, region, COMMON)
             found[i, j] = known[i, region], known[j, region]
     return found
 
 
-def _sample(cell: Explanation, region: Box) -> NDArray[np.float32]:
-    canvas = cell.canvas.shift(-region.left, -region.top).scale(
-        COMMON / region.width, COMMON / region.height
-    )
-    return canvas.spread(cell.heatmap, COMMON, COMMON)[0]
+def _sample(
+    heatmap: NDArray[np.floating], canvas: Box, region: Box, samples: int
+) -> NDArray[np.float32]:
+    """Returns (samples, samples) of a map that covers a canvas, evenly spaced over a region."""
+    placed = canvas.shift(-region.left, -region.top)
+    placed = placed.scale(samples / region.width, samples / region.height)
+    return placed.spread(heatmap.astype(np.float32, copy=False), samples, samples)[0]
