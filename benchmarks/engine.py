@@ -1,117 +1,233 @@
-"""What a class activation map costs over a plain forward pass: effcam beside grad-cam.
+"""What a class activation map costs over a plain forward pass: effcam beside its peers.
 
-    python benchmarks/engine.py [--rounds 9] [--models alexnet EB0] [--batches 1 8]
+    python benchmarks/engine.py [--rounds 9] [--models alexnet EB0] [--batches 1 8] [--json FILE]
 
-For each model and batch size, every round times, one after the other: the plain forward pass in
-``inference_mode``, effcam's pass, and grad-cam's own. Each works on a copy of the model of its
-own. The figures are medians over the rounds; the ratios are medians of each round's ratio, which
-holds when the machine's speed drifts. Weights are random, which changes no figure.
+The plain pass is what users write: ``inference_mode``, weights and images as torch lays them out.
+effcam may choose another memory format, so the plain forward pass in that one is timed as well.
+Every way has a copy of the model of its own, the same target layer and the same class.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import gc
-import os
-import platform
-import statistics
-import time
-from collections.abc import Callable
-from importlib.metadata import version
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from importlib.util import find_spec
 
+import measure
 import pytorch_grad_cam
 import torch
+from measure import goal, median_ms, paired, ratio, tell
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
-from effcam import DEFAULT_MODELS, Model, Preprocess, load_model
-from effcam.cam import compute_cams
+from effcam import Model, Preprocess, load_model
+from effcam.cam import explaining
 
+Way = Callable[[], object]
+Seconds = Mapping[str, Sequence[float]]
+
+MODELS = {
+    "alexnet": "torchvision:alexnet",
+    "densenet121": "torchvision:densenet121",
+    "resnet152": "torchvision:resnet152",
+    "EB0": "timm:tf_efficientnet_b0",
+    "EB3": "timm:tf_efficientnet_b3",
+    "vit_small": "timm:vit_small_patch16_224",
+    "swin_tiny": "timm:swin_tiny_patch4_window7_224",
+    "convnext_tiny": "timm:convnext_tiny",
+}
 SIZE = 224
 TARGET = 207
+SEED = 2019
+
+PLAIN, SAME, OURS = "plain", "plain, same format", "effcam"
+# What a package is called where it is imported, by what it is called here.
+PEERS = {"torch-cam": "torchcam", "captum": "captum", "grad-cam": "pytorch_grad_cam"}
+LIMITS = {
+    **dict.fromkeys(("densenet121", "resnet152", "EB0", "EB3"), 1.00),
+    "alexnet": 1.30,
+    "vit_small": 1.10,
+    **dict.fromkeys(("swin_tiny", "convnext_tiny"), 1.05),
+}
+IN_FORMAT, MOST_IN_FORMAT = ("densenet121", "resnet152", "EB0", "EB3"), 1.10
 
 
-def main() -> None:
-    """Prints one line for each model and batch size."""
-    options = _options()
-    torch.manual_seed(0)
-    print(
-        f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}, "
-        + ", ".join(f"{name} {version(name)}" for name in ("torch", "timm", "grad-cam", "effcam"))
-    )
-    print(
-        f"{SIZE} x {SIZE} px, {options.rounds} rounds, medians; ratios to the plain forward pass\n"
-    )
-    print(
-        f"{'model':<12} {'batch':>5} {'plain':>9} {'effcam':>9} {'grad-cam':>9}"
-        f" {'effcam/plain':>13} {'grad-cam/plain':>15}"
-    )
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code."""
+    options = _options(argv)
+    torch.manual_seed(SEED)
+    found: dict[tuple[str, int], Seconds] = {}
     for label in options.models:
-        model = load_model(
-            DEFAULT_MODELS[label],
-            pretrained=False,
-            preprocess=Preprocess(size=SIZE),
-            device=options.device,
-        )
+        model = load(label, options.device)
         for batch in options.batches:
-            print(_line(label, batch, _measure(model, batch, options.rounds)), flush=True)
+            tell(f"{label}, batch {batch}")
+            found[label, batch] = _measure(model, batch, options.rounds)
+    measure.report(
+        measure.Result(
+            script="engine",
+            title="Maps over a plain forward pass",
+            question=(
+                "How long a batch takes with Grad-CAM maps, over a plain contiguous "
+                "`inference_mode` forward pass of the same model on the same images, for effcam "
+                "and for the packages that one would use instead. Same format is the plain forward "
+                "pass in the memory format in which effcam runs the model. All explain the same "
+                "given class; for the most probable one, captum needs another forward pass."
+            ),
+            columns=[
+                *("model", "batch", "plain, ms", "effcam", "plain, same format"),
+                *("effcam / same format", *PEERS),
+            ],
+            rows=[_row(label, batch, seconds) for (label, batch), seconds in found.items()],
+            notes=_notes(found),
+            settings={
+                "rounds": options.rounds,
+                "image": f"{SIZE} x {SIZE} px",
+                "threads": torch.get_num_threads(),
+                "device": options.device,
+            },
+        ),
+        options.json,
+    )
+    return 0
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--models", nargs="+", default=list(DEFAULT_MODELS), choices=DEFAULT_MODELS)
-    parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
-    parser.add_argument("--device", default="cpu")
-    return parser.parse_args()
+def load(label: str, device: str = "cpu") -> Model:
+    """Returns one of the models with random weights, which changes no figure."""
+    preprocess = Preprocess(size=SIZE)
+    return load_model(MODELS[label], pretrained=False, preprocess=preprocess, device=device)
 
 
-def _measure(model: Model, batch: int, rounds: int) -> list[list[float]]:
-    """Returns the seconds of every way in every round, after one round that is not counted."""
-    images = torch.randn(batch, 3, SIZE, SIZE, device=model.device)
-    ways = _plain(model, images), _effcam(model, images), _grad_cam(model, images)
-    return [[_seconds(way) for way in ways] for _ in range(rounds + 1)][1:]
-
-
-def _plain(model: Model, images: Tensor) -> Callable[[], object]:
-    module = copy.deepcopy(model.module)
+def plain(model: Model, images: Tensor, memory_format: torch.memory_format) -> Way:
+    """Returns a forward pass of a copy of a model, weights and images in a memory format."""
+    module = copy.deepcopy(model.module).to(memory_format=memory_format)
+    laid = images.contiguous(memory_format=memory_format)
 
     def forward() -> object:
         with torch.inference_mode():
-            return module(images)
+            return module(laid)
 
     return forward
 
 
-def _effcam(model: Model, images: Tensor) -> Callable[[], object]:
-    return lambda: compute_cams(model, images, ["gradcam"], [TARGET] * len(images))
+def format_of(model: Model) -> torch.memory_format:
+    """Returns the memory format in which effcam runs a model."""
+    return torch.channels_last if model.channels_last else torch.contiguous_format
 
 
-def _grad_cam(model: Model, images: Tensor) -> Callable[[], object]:
-    module: nn.Module = copy.deepcopy(model.module).requires_grad_(True)
-    cam = pytorch_grad_cam.GradCAM(module, [module.get_submodule(model.target_layer)])
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
+    parser.add_argument("--batches", nargs="+", type=int, default=[8])
+    parser.add_argument("--device", default="cpu")
+    measure.add_json_option(parser)
+    return parser.parse_args(argv)
+
+
+def _measure(model: Model, batch: int, rounds: int) -> Seconds:
+    """Returns the seconds of every way that runs, in every round."""
+    images = torch.randn(batch, 3, SIZE, SIZE, device=model.device)
+    peers = {"torch-cam": _torch_cam, "captum": _captum, "grad-cam": _grad_cam}
+    with ExitStack() as stack:
+        explain = stack.enter_context(explaining(model))
+        ways: dict[str, Way] = {
+            PLAIN: plain(model, images, torch.contiguous_format),
+            SAME: plain(model, images, format_of(model)),
+            OURS: lambda: explain(images, ["gradcam"], [TARGET] * batch),
+        }
+        for name in _installed():
+            way = peers[name](model, images)
+            if _runs(name, way):
+                ways[name] = way
+        return paired(ways, rounds)
+
+
+def _installed() -> list[str]:
+    return [name for name, package in PEERS.items() if find_spec(package) is not None]
+
+
+def _runs(name: str, way: Way) -> bool:
+    try:
+        way()
+    except Exception as error:  # noqa: BLE001  # a peer may fail in any way
+        tell(f"  {name} is left out: {error!r}")
+        return False
+    return True
+
+
+def _own(model: Model) -> tuple[nn.Module, nn.Module]:
+    """Returns a copy as users have it, its parameters to be trained, and its target layer."""
+    module = copy.deepcopy(model.module).to(memory_format=torch.contiguous_format)
+    return module.requires_grad_(True), module.get_submodule(model.target_layer)
+
+
+def _grad_cam(model: Model, images: Tensor) -> Way:
+    module, layer = _own(model)
+    cam = pytorch_grad_cam.GradCAM(module, [layer], reshape_transform=model.layer.to_map)
     targets = [ClassifierOutputTarget(TARGET) for _ in images]
     return lambda: cam(images, targets)
 
 
-def _seconds(way: Callable[[], object]) -> float:
-    gc.collect()
-    start = time.perf_counter()
-    way()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+def _captum(model: Model, images: Tensor) -> Way:
+    from captum.attr import LayerGradCam
+
+    cam = LayerGradCam(*_own(model))
+    targets = [TARGET] * len(images)
+    # It averages over whatever comes after the second dimension: of tokens over the channels.
+    # That map is wrong, and costs what a right one would.
+    return lambda: cam.attribute(images, target=targets, relu_attributions=True)
 
 
-def _line(label: str, batch: int, rounds: list[list[float]]) -> str:
-    plain, ours, theirs = (1000 * statistics.median(way) for way in zip(*rounds, strict=True))
-    over = [statistics.median(each[way] / each[0] for each in rounds) for way in (1, 2)]
-    return (
-        f"{label:<12} {batch:>5} {plain:>6.0f} ms {ours:>6.0f} ms {theirs:>6.0f} ms"
-        f" {over[0]:>11.2f} x {over[1]:>13.2f} x"
-    )
+def _torch_cam(model: Model, images: Tensor) -> Way:
+    from torchcam.methods import GradCAM
+
+    module, layer = _own(model)
+    cam = GradCAM(module, layer, reshape_transform=model.layer.to_map)
+    targets = [TARGET] * len(images)
+    return lambda: cam(targets, module(images))
+
+
+def _row(label: str, batch: int, seconds: Seconds) -> list[object]:
+    over = [ratio(seconds, way, PLAIN) if way in seconds else None for way in (OURS, SAME, *PEERS)]
+    same = ratio(seconds, OURS, SAME)
+    return [label, batch, median_ms(seconds, PLAIN), *over[:2], same, *over[2:]]
+
+
+def _notes(found: Mapping[tuple[str, int], Seconds]) -> list[str]:
+    notes = [
+        f"{name} is not installed, and left out." for name in PEERS if name not in _installed()
+    ]
+    for batch in dict.fromkeys(batch for _, batch in found):
+        here = {label: seconds for (label, size), seconds in found.items() if size == batch}
+        notes += [f"Batch {batch}. {note}" for note in _goals(here)]
+    return notes
+
+
+def _goals(found: Mapping[str, Seconds]) -> list[str]:
+    """Returns which goals are reached and which are missed at one batch size."""
+    over = {label: ratio(seconds, OURS, PLAIN) for label, seconds in found.items()}
+    notes = []
+    for limit in dict.fromkeys(LIMITS.values()):
+        these = {label: value for label, value in over.items() if LIMITS[label] == limit}
+        if these:
+            what = f"at most {limit:.2f} of the plain forward pass"
+            notes.append(goal(what, these, lambda value, most=limit: value <= most))
+    same = {name: ratio(found[name], OURS, SAME) for name in IN_FORMAT if name in found}
+    if same:
+        what = f"at most {MOST_IN_FORMAT:.2f} of the plain forward pass in the same format"
+        notes.append(goal(what, same, lambda value: value <= MOST_IN_FORMAT))
+    for peer in ("torch-cam", "captum"):
+        beside = {
+            label: ratio(seconds, OURS, peer) for label, seconds in found.items() if peer in seconds
+        }
+        if beside:
+            what = f"faster than {peer} (effcam's time over {peer}'s)"
+            notes.append(goal(what, beside, lambda value: value < 1))
+    return notes
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

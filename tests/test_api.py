@@ -17,7 +17,17 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from effcam import Comparison, Explanation, Model, ModelSpec, Preprocess, api, compare, load_model
+from effcam import (
+    Comparison,
+    Explanation,
+    Model,
+    ModelSpec,
+    Preprocess,
+    api,
+    compare,
+    decoding,
+    load_model,
+)
 from effcam import images as images_module
 from effcam.errors import (
     ArgumentError,
@@ -278,15 +288,15 @@ def test_each_image_is_read_once_for_all_models(
         photo.save(tmp_path / f"{position}.png")
     (tmp_path / "1.png").write_bytes(b"")
     read: list[str] = []
-    original = images_module._read
+    original = decoding.read
 
-    def counted(source: Any) -> Image.Image:
+    def counted(source: Any, needed: Any = None) -> Any:
         read.append(Path(source).name)
-        return original(source)
+        return original(source, needed)
 
-    monkeypatch.setattr(images_module, "_read", counted)
+    monkeypatch.setattr(images_module, "read", counted)
     run(tmp_path, [model(), model()], target=target, batch_size=2, on_error="skip")
-    assert read == ["0.png", "1.png", "2.png"]
+    assert sorted(read) == ["0.png", "1.png", "2.png"]
 
 
 # Methods
@@ -912,6 +922,8 @@ def test_settings_say_how_it_was_made() -> None:
         "target": [0, "class 1"],
         "view": "model",
         "size": 32,
+        "precision": "fp32",
+        "decoding": "exact",
     }
 
 

@@ -20,7 +20,7 @@ from effcam.cam import (
     HeadCAM,
     check_methods,
     compute_cams,
-    compute_probabilities,
+    predicting,
 )
 from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.methods import ACTIVATION_METHODS, GRADIENT_METHODS
@@ -84,7 +84,8 @@ def test_probabilities_and_top_1_are_the_plain_forward_passes() -> None:
     with torch.no_grad():
         expected = module.eval()(batch).softmax(1).numpy()
     assert_close(cams.probabilities, expected)
-    assert_close(compute_probabilities(model_of(module), batch), expected)
+    with predicting(model_of(module)) as predict:
+        assert_close(predict(batch).numpy(), expected)
     assert cams.targets.tolist() == expected.argmax(1).tolist()
 
 
@@ -194,7 +195,8 @@ def test_a_callers_no_grad_makes_no_difference(context: Callable[[], object]) ->
     with context():  # type: ignore[attr-defined]  # both are context managers
         batch = images()
         found = compute_cams(model, batch, METHODS).maps
-        assert_close(compute_probabilities(model, batch).sum(1), 1)
+        with predicting(model) as predict:
+            assert_close(predict(batch).numpy().sum(1), 1)
     for method in METHODS:
         assert_close(found[method], expected[method])
 

@@ -6,12 +6,14 @@ import base64
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
@@ -28,8 +30,9 @@ from effcam.result import PREVIEW_ROWS, SAVERS, Skipped
 if TYPE_CHECKING:
     from effcam.sheet import Heading, Panel
 
-PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
-ANIMATIONS = (".gif", ".webp")
+PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4")
+LOOPS = (".gif", ".webp")
+ANIMATIONS = (*LOOPS, ".mp4")
 TABLES = (".csv", ".json", ".npz")
 
 
@@ -518,7 +521,7 @@ def test_jpg_holds_the_grid(tmp_path: Path, suffix: str) -> None:
     assert psnr(picture, comparison.grid()) > 30
 
 
-@pytest.mark.parametrize("suffix", ANIMATIONS)
+@pytest.mark.parametrize("suffix", LOOPS)
 @pytest.mark.parametrize(("seconds", "milliseconds"), [(None, 1000), (0.25, 250)])
 def test_animations_hold_the_frames(
     tmp_path: Path, suffix: str, seconds: float | None, milliseconds: int
@@ -536,6 +539,26 @@ def test_animations_hold_the_frames(
             file.seek(position)
             file.load()
             assert file.info["duration"] == milliseconds
+
+
+@pytest.mark.parametrize(("seconds", "each"), [(None, 1.0), (0.25, 0.25)])
+def test_a_video_holds_the_frames(tmp_path: Path, seconds: float | None, each: float) -> None:
+    comparison = build()
+    path = comparison.save(tmp_path / "a.mp4", seconds=seconds, width=96)
+    frames = list(comparison.frames(width=96))
+    with av.open(str(path)) as file:
+        found = [frame for frame in file.decode(video=0) if frame.key_frame]
+    assert [frame.time for frame in found] == pytest.approx([0, each, 2 * each], abs=1e-3)
+    for saved, frame in zip(found, frames, strict=True):
+        assert psnr(saved.to_image().crop((0, 0, *frame.size)), frame) > 25
+
+
+def test_without_pyav_a_video_is_refused_before_any_model_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(OutputError, match=r"pip install 'effcam\[video\]'"):
+        result.check_output(tmp_path / "a.mp4")
 
 
 def test_csv_holds_the_table(tmp_path: Path) -> None:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import av
 import numpy as np
 import pytest
+from av.video.reformatter import ColorRange, VideoReformatter
 from PIL import Image, ImageSequence
 
 from effcam.errors import ArgumentError, ImageError, OutputError
-from effcam.write import ANIMATION_SUFFIXES, IMAGE_SUFFIXES, atomic, write_animation, write_image
+from effcam.write import (
+    ANIMATION_SUFFIXES,
+    IMAGE_SUFFIXES,
+    atomic,
+    check_path,
+    write_animation,
+    write_image,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+LOOPS = (".gif", ".webp")
 
 
 def picture(seed: int = 0, width: int = 120, height: int = 80) -> Image.Image:
@@ -52,6 +65,27 @@ def read_back(path: Path) -> tuple[list[Image.Image], list[int], int]:
             frames.append(frame.convert("RGB"))
             durations.append(frame.info["duration"])
         return frames, durations, file.info["loop"]
+
+
+def watch(path: Path) -> tuple[list[tuple[float, Image.Image]], float, list[float]]:
+    """Returns what a player shows of a video.
+
+    Returns:
+        The frames with the second at which each is shown, the seconds that the video lasts, and
+        the seconds to which a player can jump.
+    """
+    converter = VideoReformatter()
+    with av.open(str(path)) as file:
+        stream = file.streams.video[0]
+        assert stream.duration is not None
+        assert stream.time_base is not None
+        shown, keys = [], []
+        for frame in file.decode(video=0):
+            # The frame itself says how its colours are meant.
+            pixels = converter.reformat(frame, format="rgb24", dst_color_range=ColorRange.JPEG)
+            shown.append((frame.time, Image.fromarray(pixels.to_ndarray())))
+            keys += [frame.time] if frame.key_frame else []
+        return shown, float(stream.duration * stream.time_base), keys
 
 
 def names(folder: Path) -> list[str]:
@@ -208,7 +242,7 @@ def test_write_image_says_what_a_format_cannot_hold(tmp_path: Path) -> None:
 # write_animation
 
 
-@pytest.mark.parametrize("suffix", [*ANIMATION_SUFFIXES, ".GIF"])
+@pytest.mark.parametrize("suffix", [*LOOPS, ".GIF"])
 def test_write_animation_round_trip(tmp_path: Path, suffix: str) -> None:
     frames = [picture(seed) for seed in range(5)]
     path = tmp_path / f"frames{suffix}"
@@ -241,7 +275,7 @@ def test_gif_of_few_colours_is_exact(tmp_path: Path) -> None:
     assert all(psnr(left, right) > 48 for left, right in zip(back, frames, strict=True))
 
 
-@pytest.mark.parametrize("suffix", ANIMATION_SUFFIXES)
+@pytest.mark.parametrize("suffix", LOOPS)
 @pytest.mark.parametrize(("seconds", "milliseconds"), [(0.001, 20), (0.255, 260), (2, 2000)])
 def test_write_animation_rounds_durations(
     tmp_path: Path, suffix: str, seconds: float, milliseconds: int
@@ -250,7 +284,7 @@ def test_write_animation_rounds_durations(
     assert read_back(path)[1] == [milliseconds] * 2
 
 
-@pytest.mark.parametrize("suffix", ANIMATION_SUFFIXES)
+@pytest.mark.parametrize("suffix", LOOPS)
 def test_equal_frames_last_as_long_together(tmp_path: Path, suffix: str) -> None:
     frames = [picture(0), picture(0), picture(1), picture(2), picture(2), picture(2)]
     back, durations, _ = read_back(write_animation(frames, tmp_path / f"a{suffix}", seconds=0.5))
@@ -260,15 +294,16 @@ def test_equal_frames_last_as_long_together(tmp_path: Path, suffix: str) -> None
         assert psnr(frame, frames[start // 500]) > 33
 
 
-@pytest.mark.parametrize("suffix", ANIMATION_SUFFIXES)
+@pytest.mark.parametrize("suffix", LOOPS)
 def test_write_animation_of_one_frame(tmp_path: Path, suffix: str) -> None:
     with Image.open(write_animation([picture()], tmp_path / f"a{suffix}")) as back:
         assert getattr(back, "n_frames", 1) == 1
         assert psnr(back, picture()) > 33
 
 
-def test_write_animation_takes_frames_one_by_one(tmp_path: Path) -> None:
-    path, seen = tmp_path / "a.gif", []
+@pytest.mark.parametrize("suffix", ANIMATION_SUFFIXES)
+def test_write_animation_takes_frames_one_by_one(tmp_path: Path, suffix: str) -> None:
+    path, seen = tmp_path / f"a{suffix}", []
 
     def frames() -> Iterator[Image.Image]:
         for seed in range(3):
@@ -324,15 +359,18 @@ def test_gif_tells_when_equal_frames_last_too_long(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.png", "a"])
+@pytest.mark.parametrize("name", ["a.mov", "a.png", "a"])
 def test_write_animation_lists_the_formats(tmp_path: Path, name: str) -> None:
-    with pytest.raises(OutputError, match=r"animations are written as \.gif, \.webp, not as"):
+    with pytest.raises(OutputError, match=r"written as \.gif, \.webp, \.mp4, not as"):
         write_animation([picture()], tmp_path / name)
 
 
-def test_write_animation_says_what_a_format_cannot_hold(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"\.webp holds at most 16383 px a side"):
-        write_animation([Image.new("RGB", (16400, 1))], tmp_path / "a.webp")
+@pytest.mark.parametrize(("suffix", "most"), [(".webp", 16383), (".mp4", 16384)])
+def test_write_animation_says_what_a_format_cannot_hold(
+    tmp_path: Path, suffix: str, most: int
+) -> None:
+    with pytest.raises(OutputError, match=rf"\{suffix} holds at most {most} px a side"):
+        write_animation([Image.new("RGB", (16400, 1))], tmp_path / f"a{suffix}")
 
 
 @pytest.mark.parametrize("name", ["gone/a.png", "gone/a.gif"])
@@ -345,3 +383,126 @@ def test_writers_name_the_missing_folder(tmp_path: Path, name: str) -> None:
     )
     with pytest.raises(OutputError, match="there is no folder"):
         writer()
+
+
+# video
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".MP4"])
+@pytest.mark.parametrize("seconds", [0.02, 0.255, 1, 2.5, 30])
+def test_a_video_shows_each_frame_for_its_seconds(
+    tmp_path: Path, suffix: str, seconds: float
+) -> None:
+    frames = [picture(seed) for seed in range(3)]
+    path = write_animation(iter(frames), tmp_path / f"a{suffix}", seconds=seconds)
+    assert names(tmp_path) == [path.name]
+    shown, lasts, keys = watch(path)
+    each = 0.26 if seconds == 0.255 else seconds
+    assert lasts == pytest.approx(3 * each, abs=1e-3)
+    # A player may jump to each frame, and to nothing between them.
+    assert keys == pytest.approx([0, each, 2 * each], abs=1e-3)
+    for time, frame in shown:
+        assert frame.size == (120, 80)
+        assert psnr(frame, frames[math.floor(time / each + 1e-3)]) > 33
+
+
+@pytest.mark.parametrize(("seconds", "rate"), [(0.02, 50), (0.5, 10), (2, 10), (100, 1)])
+def test_a_video_has_a_rate_that_players_take(tmp_path: Path, seconds: float, rate: int) -> None:
+    path = write_animation([picture(0), picture(1)], tmp_path / "a.mp4", seconds=seconds)
+    shown, _, _ = watch(path)
+    assert len(shown) == 2 * rate * seconds
+    assert shown[1][0] == pytest.approx(1 / rate, abs=1e-3)
+
+
+def test_repeated_frames_of_a_video_take_next_to_no_bytes(tmp_path: Path) -> None:
+    frames = [colourful(0), colourful(1)]
+    short = write_animation(frames, tmp_path / "short.mp4", seconds=0.1).stat().st_size
+    long = write_animation(frames, tmp_path / "long.mp4", seconds=10).stat().st_size
+    assert long < 3 * short
+
+
+def test_a_video_is_what_browsers_play(tmp_path: Path) -> None:
+    path = write_animation([picture()], tmp_path / "a.mp4")
+    content = path.read_bytes()
+    assert 0 < content.index(b"moov") < content.index(b"mdat")
+    with av.open(str(path)) as file:
+        assert len(file.streams) == 1
+        stream = file.streams.video[0]
+        context = stream.codec_context
+        assert (context.name, context.pix_fmt, stream.start_time) == ("h264", "yuv420p", 0)
+        # BT.709 in limited range, with sRGB's curve.
+        assert (context.colorspace, context.color_primaries) == (1, 1)
+        assert (context.color_range, context.color_trc) == (1, 13)
+
+
+@pytest.mark.parametrize("colour", ["black", "white", "red", "lime", "blue", "#808080", "#30123b"])
+def test_a_video_keeps_colours(tmp_path: Path, colour: str) -> None:
+    source = Image.new("RGB", (64, 48), colour)
+    shown, _, _ = watch(write_animation([source], tmp_path / "a.mp4"))
+    difference = np.asarray(shown[0][1], np.int16) - np.asarray(source, np.int16)
+    assert np.abs(difference).max() <= 3
+
+
+@pytest.mark.parametrize("size", [(1, 1), (121, 80), (120, 81), (121, 81), (2, 300)])
+def test_a_video_has_even_sides(tmp_path: Path, size: tuple[int, int]) -> None:
+    source = picture(0, *size)
+    shown, _, _ = watch(write_animation([source], tmp_path / "a.mp4"))
+    frame = shown[0][1]
+    width, height = (side + side % 2 for side in size)
+    assert frame.size == (width, height)
+    assert psnr(frame.crop((0, 0, *size)), source) > 30
+    edges = np.pad(
+        np.asarray(source), ((0, height - size[1]), (0, width - size[0]), (0, 0)), mode="edge"
+    )
+    assert psnr(frame, Image.fromarray(edges)) > 30
+
+
+def test_a_video_of_equal_frames_is_as_long_as_they_are_together(tmp_path: Path) -> None:
+    path = write_animation([picture()] * 4, tmp_path / "a.mp4", seconds=600)
+    assert watch(path)[1] == pytest.approx(2400, abs=1e-3)
+
+
+@pytest.mark.parametrize("write", [check_path, write_animation])
+def test_without_pyav_there_is_no_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[..., Path]
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    path = tmp_path / "a.mp4"
+
+    def frames() -> Iterator[Image.Image]:
+        pytest.fail("no frame must be made")
+        yield picture()
+
+    given = (path, ANIMATION_SUFFIXES) if write is check_path else (frames(), path)
+    with pytest.raises(OutputError, match=r"PyAV.*pip install 'effcam\[video\]'") as caught:
+        write(*given)
+    assert isinstance(caught.value.__cause__, ImportError)
+    assert names(tmp_path) == []
+    assert check_path(tmp_path / "a.gif", ANIMATION_SUFFIXES) == tmp_path / "a.gif"
+
+
+def test_a_pyav_without_the_encoder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(av, "codecs_available", {"h264"})
+    with pytest.raises(OutputError, match=r"no encoder for H\.264 \(libx264\)"):
+        check_path(tmp_path / "a.mp4", ANIMATION_SUFFIXES)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (av.error.ExternalError(1, "encoder broke"), r"cannot encode the video: .*encoder broke"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_what_fails_in_pyav_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    def broken(*_: object, **__: object) -> object:
+        raise error
+
+    monkeypatch.setattr(av, "open", broken)
+    with pytest.raises(OutputError, match=message):
+        write_animation([picture()], tmp_path / "a.mp4")
+    assert names(tmp_path) == []

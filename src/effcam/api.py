@@ -12,13 +12,16 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from effcam.cam import Cams, check_methods, compute_cams, compute_probabilities
+from effcam.cam import Cams, Explain, Predict, check_methods, explaining, predicting
 from effcam.errors import ArgumentError, ImageError, TargetError
 from effcam.explanation import Explanation
 from effcam.facts import facts_of
 from effcam.images import ImageLike, iter_images
+from effcam.loader import Batch
 from effcam.model import Model, check_weights
-from effcam.passes import Batch, Job, Models, column_of, name_columns, naming
+from effcam.passes import Job, Models, column_of, name_columns, naming
+from effcam.portions import Portions
+from effcam.precision import Precision, check_precision
 from effcam.registry import DEFAULT_MODELS
 from effcam.result import Comparison, Skipped
 
@@ -42,6 +45,8 @@ def compare(
     size: int | None = None,
     batch_size: int = 16,
     device: str | torch.device | None = None,
+    precision: Precision = "fp32",
+    decoding: Literal["exact", "reduced"] = "exact",
     on_error: Literal["raise", "skip"] = "raise",
     progress: bool | None = None,
 ) -> Comparison:
@@ -65,8 +70,14 @@ def compare(
         view: ``"model"`` shows each model what its weights were made for, crop and all;
             ``"whole"`` squashes the whole image to the model's input.
         size: The input size in px, instead of each model's own.
-        batch_size: How many images run at once.
+        batch_size: How many images run at once; fewer, with a warning, if memory runs out.
         device: Where to run models that are built here; ``None`` takes a GPU if there is one.
+        precision: ``"fp32"`` computes as the weights are; ``"bf16"`` and ``"fp16"`` under torch's
+            autocast, which is faster where the hardware has it. Maps are float32 whatever it is.
+        decoding: ``"exact"`` gives models the very pixels of their published transform;
+            ``"reduced"`` lets JPEG files far larger than the model's input be decoded at a half,
+            a quarter or an eighth of their size, which is faster and changes pixels by less than
+            1/255 on average.
         on_error: What a bad image does: ``"raise"``, or ``"skip"`` it and list it in
             `Comparison.skipped`.
         progress: Whether to show a progress bar; ``None`` shows it on a terminal.
@@ -89,6 +100,7 @@ def compare(
     >>> cell.heatmap.shape, cell.region.as_tuple()
     ((2, 2), (0.0, 0.0, 96.0, 64.0))
     """
+    asked = _plain(target)
     job = Job(
         refs=list(iter_images(images, missing_ok=on_error == "skip")),
         columns=name_columns(models),
@@ -96,16 +108,17 @@ def compare(
         view=view,
         size=None if size is None else _number("size", size),
         batch_size=_number("batch_size", batch_size),
+        precision=check_precision(precision),
         device=device,
         skips=on_error == "skip",
+        passes=2 if asked == CONSENSUS else 1,
+        reduced=_choice("decoding", decoding, ("exact", "reduced")) == "reduced",
     )
     _check_arguments(job, on_error)
-    asked = _plain(target)
     targets: Sequence[int | str] | None = _one_each(asked, len(job.refs))
     check_weights(job.columns.values())
     shown = sys.stderr.isatty() if progress is None else progress
-    passes = 2 if asked == CONSENSUS else 1
-    total = passes * len(job.columns) * len(job.refs)
+    total = job.passes * len(job.columns) * len(job.refs)
     with tqdm(total=total, unit="image", disable=not shown, leave=False) as bar:
         if asked == CONSENSUS:
             targets = _find_consensus(job, bar)
@@ -123,16 +136,31 @@ def _explain(
     classes = {target: model.find_class(target) for target in dict.fromkeys(targets or ())}
     bar.set_description(label)
     seconds: list[float] = []
-    for batch in job.batches(model):
-        picked = None if targets is None else [classes[targets[at]] for at in batch.positions]
-        images = torch.stack(batch.tensors)
-        begin = time.perf_counter()
-        with naming(model):
-            cams = compute_cams(model, images, job.methods, picked)
-        seconds.append((time.perf_counter() - begin) / len(images))
-        yield from _cells(job, label, model, batch, cams)
-        bar.update(len(batch.positions))
+    with explaining(model, precision=job.precision) as explain:
+        portions = Portions(label, job.batch_size)
+        for batch in job.batches(model):
+            picked = None if targets is None else [classes[targets[at]] for at in batch.positions]
+            images = batch.images(model.device)
+            begin = time.perf_counter()
+            with naming(model):
+                cams = _explain_batch(portions, explain, images, job.methods, picked)
+            seconds.append((time.perf_counter() - begin) / len(images))
+            yield from _cells(job, label, model, batch, cams)
+            bar.update(len(images))
     job.facts[label] = facts_of(model, seconds)
+
+
+def _explain_batch(
+    portions: Portions,
+    explain: Explain,
+    images: torch.Tensor,
+    methods: Sequence[str],
+    targets: Sequence[int] | None,
+) -> Cams:
+    def compute(part: slice) -> Cams:
+        return explain(images[part], methods, targets and targets[part])
+
+    return Cams.join(portions.run(len(images), compute))
 
 
 def _cells(job: Job, label: str, model: Model, batch: Batch, cams: Cams) -> Iterator[Explanation]:
@@ -174,13 +202,25 @@ def _find_consensus(job: Job, bar: Bar) -> list[int]:
         if total.ndim == 0:
             total = np.zeros((len(job.refs), model.num_classes))
         bar.set_description(f"{label}: consensus")
-        for batch in job.batches(model):
-            with naming(model):
-                total[batch.positions] += compute_probabilities(model, torch.stack(batch.tensors))
-            bar.update(len(batch.positions))
+        with predicting(model, precision=job.precision) as predict:
+            portions = Portions(label, job.batch_size)
+            for batch in job.batches(model):
+                images = batch.images(model.device)
+                with naming(model):
+                    total[batch.positions] += _predict_batch(portions, predict, images)
+                bar.update(len(images))
         # Else it would stay until the next one is there to take its name.
         del model
     return [int(each) for each in total.argmax(1)]
+
+
+def _predict_batch(
+    portions: Portions, predict: Predict, images: torch.Tensor
+) -> NDArray[np.float32]:
+    def compute(part: slice) -> NDArray[np.float32]:
+        return np.asarray(predict(images[part]).cpu().numpy())
+
+    return np.concatenate(portions.run(len(images), compute))
 
 
 def _check_same_classes(classes: Mapping[str, tuple[str, ...]]) -> None:
@@ -213,6 +253,8 @@ def _assemble(
         "target": target,
         "view": job.view,
         "size": job.size,
+        "precision": job.precision,
+        "decoding": "reduced" if job.reduced else "exact",
     }
     ordered = tuple(placed[ref, column] for ref in refs for column in columns)
     facts = tuple(job.facts[label] for label in job.columns for _ in job.methods)
@@ -222,10 +264,14 @@ def _assemble(
 def _check_arguments(job: Job, on_error: str) -> None:
     if not job.refs:
         raise ImageError("there are no images to compare")
-    if job.view not in ("model", "whole"):
-        raise ArgumentError(f"view must be 'model' or 'whole', not {job.view!r}")
-    if on_error not in ("raise", "skip"):
-        raise ArgumentError(f"on_error must be 'raise' or 'skip', not {on_error!r}")
+    _choice("view", job.view, ("model", "whole"))
+    _choice("on_error", on_error, ("raise", "skip"))
+
+
+def _choice(name: str, value: str, known: Sequence[str]) -> str:
+    if value not in known:
+        raise ArgumentError(f"{name} must be {' or '.join(map(repr, known))}, not {value!r}")
+    return value
 
 
 def _number(name: str, value: int) -> int:

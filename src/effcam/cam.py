@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+import numpy as np
 import torch
 from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
@@ -23,12 +25,15 @@ from effcam.health import State
 from effcam.layers import TargetLayer
 from effcam.methods import ACTIVATION_METHODS, GRADIENT_METHODS
 from effcam.model import Model
+from effcam.portions import is_out_of_memory
+from effcam.precision import Precision, computing
 from effcam.scores import Scores, describe, read_scores
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
+GRADIENT_SCALES = {"fp16": 1024}
+"""By how much gradients are enlarged on their way: those below 6e-8 would be lost in float16."""
 PERTURBED_AT_ONCE = 64
 FLAT = 1e-6
 
@@ -51,12 +56,38 @@ class Cams:
     maps: dict[str, NDArray[np.float32]]
     states: dict[str, list[State]]
 
+    @classmethod
+    def join(cls, parts: Sequence[Cams]) -> Cams:
+        """Returns what several parts of one batch gave, as one; there is at least one part."""
+        first, *others = parts
+        if not others:
+            return first
+        return cls(
+            np.concatenate([each.probabilities for each in parts]),
+            np.concatenate([each.targets for each in parts]),
+            {name: np.concatenate([each.maps[name] for each in parts]) for name in first.maps},
+            {name: list(chain(*(each.states[name] for each in parts))) for name in first.states},
+        )
+
+
+class Explain(Protocol):
+    """What `compute_cams` does for a model that is known."""
+
+    def __call__(
+        self, images: Tensor, methods: Sequence[str], targets: Sequence[int] | None = None
+    ) -> Cams:
+        """Returns the maps of a batch."""
+
+
+Predict: TypeAlias = Callable[[Tensor], Tensor]
+
 
 class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
     """GradCAM whose graph begins at the target layers, and whose maps keep their resolution."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, precision: Precision = "fp32") -> None:
         """Hooks the target layers; `release` unhooks them."""
+        self.precision = precision
         self.layers = model.target_layers
         found = [model.module.get_submodule(layer.name) for layer in self.layers]
         super().__init__(model.module, found)
@@ -74,7 +105,8 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
     def run(self, images: Tensor, batch: int | None = None) -> Scores:
         """Returns the scores of a batch, or of the ``batch`` outputs put in a layer's place."""
         self._turns = [0] * len(self.layers)
-        return read_scores(self.model(images), batch or len(images))
+        with computing(images.device, self.precision):
+            return read_scores(self.model(images), batch or len(images))
 
     def _cut(self, index: int, _module: nn.Module, _args: object, output: Tensor) -> Tensor:
         """Replaces a layer's output by a leaf of a new graph, or by a substitute for it."""
@@ -107,6 +139,8 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         except ModelError:
             raise
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
             raise ModelError(
                 f"the model failed on a batch of shape {tuple(images.shape)}: {error}"
             ) from error
@@ -147,7 +181,11 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         leaves = [leaf for leaf in self.leaves if leaf is not None]
         found: Sequence[Tensor | None] = [None] * len(leaves)
         if scores.requires_grad:
-            found = torch.autograd.grad(scores.sum(), leaves, allow_unused=True, retain_graph=True)
+            scale = GRADIENT_SCALES.get(self.precision, 1)
+            total = scores.sum(dtype=torch.promote_types(scores.dtype, torch.float32)) * scale
+            found = torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
+            if scale != 1:
+                found = [each if each is None else each.float() / scale for each in found]
         for layer, gradient in zip(self.layers, found, strict=True):
             if gradient is None:
                 raise LayerError(
@@ -205,35 +243,74 @@ def compute_cams(
         LayerError: If the scores do not depend on the target layer.
         ModelError: If the model does not return (B, classes) scores.
     """
+    with explaining(model) as explain:
+        return explain(images, methods, targets)
+
+
+@contextmanager
+def explaining(model: Model, *, precision: Precision = "fp32") -> Iterator[Explain]:
+    """Gives a function that does what `compute_cams` does, batch after batch.
+
+    The module is as it was after the context: what that takes is done once, and not for every
+    batch. Other code should not use the module within it.
+
+    Args:
+        model: The model.
+        precision: ``"bf16"`` and ``"fp16"`` run the network under torch's autocast. Maps are
+            float32 whatever it is.
+    """
+    place = _placing(model)
     with untouched(model.module), _differentiable():
-        cam = HeadCAM(model)
+        cam = HeadCAM(model, precision)
+
+        def explain(
+            images: Tensor, methods: Sequence[str], targets: Sequence[int] | None = None
+        ) -> Cams:
+            try:
+                return _explain(cam, place(images), methods, targets)
+            finally:
+                cam.leaves = []  # and the graph with them
+
         try:
-            inputs = images.to(model.device, model.dtype, copy=images.is_inference())
-            return _explain(cam, inputs, methods, targets)
+            yield explain
         finally:
             cam.release()
 
 
-def compute_probabilities(model: Model, images: Tensor) -> NDArray[np.float32]:
-    """Returns the (B, classes) float32 probabilities of a batch, the module left as it was."""
-    with predicting(model) as predict:
-        return _to_numpy(predict(images))
-
-
 @contextmanager
-def predicting(model: Model) -> Iterator[Callable[[Tensor], Tensor]]:
+def predicting(model: Model, *, precision: Precision = "fp32") -> Iterator[Predict]:
     """Gives a function that returns the (B, classes) float32 probabilities of a batch.
 
     The module is as it was after the context.
+
+    Args:
+        model: The model.
+        precision: As in `explaining`.
     """
+    place = _placing(model)
     with untouched(model.module), torch.inference_mode(False), torch.no_grad():
         module = model.module.eval()
 
         def predict(images: Tensor) -> Tensor:
-            output = module(images.to(model.device, model.dtype))
+            inputs = place(images)
+            with computing(inputs.device, precision):
+                output = module(inputs)
             return read_scores(output, len(images)).probabilities
 
         yield predict
+
+
+def _placing(model: Model) -> Callable[[Tensor], Tensor]:
+    """Returns a function that brings images to where, and to how, a model's weights lie."""
+    device, dtype = model.device, model.dtype
+    layout = torch.channels_last if model.channels_last else torch.contiguous_format
+
+    def place(images: Tensor) -> Tensor:
+        # What was made in inference mode cannot be differentiated through.
+        placed = images.to(device, dtype, copy=images.is_inference())
+        return placed.contiguous(memory_format=layout)
+
+    return place
 
 
 def check_methods(methods: str | Sequence[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import json
 import pickle
 import re
 import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from os import PathLike
@@ -232,7 +233,9 @@ def _load(file: Path, others: Iterable[str]) -> object:
     allowed: list[Any] = [argparse.Namespace, *((_Left, name) for name in others)]
     # What torch warns of, it refuses a moment later, or it concerns who wrote the file.
     with warnings.catch_warnings(action="ignore"), safe_globals(allowed):
-        return torch.load(file, map_location="cpu", weights_only=True)
+        # Mapped into memory, a file is read once, as its tensors are copied into the module.
+        mapped = zipfile.is_zipfile(file)
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
 
 
 def _find_labels(content: object) -> tuple[str, ...] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import nn
 from effcam import weights, zoo
 from effcam.adopt import check_module, own_labels, own_size, unwrap
 from effcam.architectures import Architecture
+from effcam.blank import without_draws
 from effcam.catalogue import Entry, entries, is_current
 from effcam.checkpoint import (
     Checkpoint,
@@ -47,6 +49,7 @@ class Made:
         preprocess: How a photo becomes its input.
         labels: The classes' names that came with the module or its weights.
         entry: What is known of it beforehand, if a library built it in its usual structure.
+        built: Whether it was built here, and is nobody else's.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Made:
     preprocess: Preprocess
     labels: tuple[str, ...] | None = None
     entry: Entry | None = None
+    built: bool = False
 
 
 def make(spec: ModelSpec, *, device: str | torch.device | None, see: See) -> Made:
@@ -75,7 +79,8 @@ def make(spec: ModelSpec, *, device: str | torch.device | None, see: See) -> Mad
     architecture = zoo.find_architecture(constructor) if isinstance(constructor, str) else None
     trained = spec.pretrained and spec.checkpoint is None and architecture is not None
     checkpoint: Checkpoint | None = None
-    with torch.inference_mode(False):
+    fills = spec.checkpoint is not None or _has_weights(architecture, trained)
+    with torch.inference_mode(False), without_draws() if fills else nullcontext():
         module = _build_for(_options(spec, architecture, see, trained), spec, architecture, trained)
         if spec.checkpoint is not None:
             checkpoint = read_checkpoint(spec.checkpoint)
@@ -91,6 +96,7 @@ def make(spec: ModelSpec, *, device: str | torch.device | None, see: See) -> Mad
         see(_given_preprocess(spec) or _preprocess(module, architecture)),
         (checkpoint.labels if checkpoint else None) or own_labels(module),
         _entry(spec, architecture),
+        built=True,
     )
 
 
@@ -135,10 +141,38 @@ def check_weights(specs: Iterable[ModelSpec]) -> None:
     weights.require(wanted)
 
 
+def expected_preprocess(source: ModelSpec | nn.Module) -> Preprocess | None:
+    """Returns a model's own transform before it is built, ``None`` where that is not known."""
+    if isinstance(source, nn.Module):
+        return _preprocess(unwrap(source), None)
+    given = _given_preprocess(source)
+    constructor = _constructor(source)
+    if given is None and isinstance(constructor, str):
+        return zoo.published_preprocess(zoo.find_architecture(constructor))
+    return given
+
+
+def weights_file(spec: ModelSpec) -> Path | None:
+    """Returns the file that a spec's weights will be read from, if it is on disk already."""
+    constructor = _constructor(spec)
+    if spec.checkpoint is not None:
+        return check_checkpoint(spec.checkpoint)
+    if not spec.pretrained or not isinstance(constructor, str):
+        return None
+    architecture = zoo.find_architecture(constructor)
+    published = zoo.published_weights(architecture)
+    return published.find() if published is not None else None
+
+
 def _constructor(spec: ModelSpec) -> object:
     """Returns what builds the spec's model: a callable, or a name that a library knows."""
     constructor: object = spec.name if spec.constructor is None else spec.constructor
     return constructor
+
+
+def _has_weights(architecture: Architecture | None, trained: bool) -> bool:
+    """Tells whether published weights will be loaded; not every architecture has some."""
+    return architecture is not None and trained and bool(zoo.weights_label(architecture))
 
 
 def _given_preprocess(spec: ModelSpec) -> Preprocess | None:

@@ -70,14 +70,14 @@ def facts_of(model: Model, seconds: Sequence[float] = ()) -> ModelFacts:
         seconds: How long an image took in each batch, in s.
     """
     # It loads torch, which who only looks at a comparison does not need.
-    from effcam.trace import count_flops
+    from effcam.trace import find_cost
 
     preprocess = model.preprocess
     return ModelFacts(
         name=model.name,
         weights=model.weights,
         parameters=sum(each.numel() for each in model.module.parameters()),
-        flops=count_flops(model.module, preprocess.size, preprocess.channels),
+        flops=find_cost(model.module, preprocess.size, preprocess.channels).flops,
         input_size=preprocess.size,
         grid=model.layer.grid,
         target_layer=model.target_layer,

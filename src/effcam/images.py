@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from effcam.decoding import Needed, Photo, read
 from effcam.errors import ArgumentError, ImageError, did_you_mean
 from effcam.truth import Truth
 
@@ -27,8 +28,6 @@ SUFFIXES = frozenset(
     {".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"}
     | {".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
 )
-CHANNELS = (1, 3, 4)
-WHITE = (255, 255, 255)
 CACHE_BYTES = 512 * 2**20
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
@@ -64,8 +63,21 @@ class ImageRef:
         Raises:
             ImageError: If it is missing, empty, truncated, no image, too large or ambiguous.
         """
+        return self.photo().picture
+
+    def photo(self, needed: Needed | None = None) -> Photo:
+        """Returns what `open` does, with its size; perhaps a reduced copy.
+
+        Args:
+            needed: Returns the width and height in px to which an image of a width and a height
+                will be resized. A JPEG file is then decoded at a half, a quarter or an eighth of
+                its size, if that divides its sides and leaves three times as much.
+
+        Raises:
+            ImageError: As `open` does.
+        """
         try:
-            return _read(self.source)
+            return read(self.source, needed)
         except ImageError as error:
             raise ImageError(f"image {self.name!r}: {error}") from error.__cause__
 
@@ -280,147 +292,3 @@ def _from_array(array: Any, missing_ok: bool) -> Iterator[ImageRef]:
         yield from (ImageRef("image", each) for each in array)
     else:
         yield ImageRef("image", array)
-
-
-def _read(source: object) -> Image.Image:
-    if isinstance(source, Path):
-        return _read_file(source)
-    if isinstance(source, Image.Image):
-        return _decode(source)
-    array = source if isinstance(source, np.ndarray) else _to_numpy(source)
-    return Image.fromarray(_to_pixels(array))
-
-
-def _read_file(path: Path) -> Image.Image:
-    try:
-        if path.stat().st_size == 0:
-            raise ImageError("the file is empty")
-        with Image.open(path) as image:
-            return _decode(image)
-    except FileNotFoundError as error:
-        raise ImageError("the file does not exist") from error
-    except UnidentifiedImageError as error:
-        raise ImageError("the file is not an image that can be read") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"the image is too large: {error}") from error
-    except OSError as error:
-        raise ImageError(f"the file cannot be read: {error}") from error
-    except ImageError:
-        raise
-    except Exception as error:  # a broken header can make a plugin raise anything
-        raise ImageError(f"the file cannot be read as an image: {error}") from error
-
-
-def _decode(image: Image.Image) -> Image.Image:
-    """Returns a PIL image upright and in RGB; the image itself stays as it was."""
-    if 0 in image.size:
-        raise ImageError(f"the image has no pixels, its size is {image.width} x {image.height}")
-    try:
-        return _to_rgb(ImageOps.exif_transpose(image))
-    except ImageError:
-        raise
-    except Exception as error:  # a broken file can make a decoder raise anything
-        raise ImageError(f"the image cannot be decoded: {error}") from error
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and not image.has_transparency_data:
-        return image
-    if image.mode.startswith("I") or image.mode == "F":
-        return _scale(np.asarray(image)).convert("RGB")
-    if image.mode in ("RGBa", "La"):
-        image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, (*WHITE, 255))
-        return Image.alpha_composite(ground, image).convert("RGB")
-    if image.mode == "LAB":
-        return _from_lab(image)
-    return image.convert("RGB")
-
-
-def _from_lab(image: Image.Image) -> Image.Image:
-    from PIL import ImageCms
-
-    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-    converted = ImageCms.applyTransform(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB"))
-    if converted is None:
-        raise ImageError("the image's CIELAB colours could not be converted")
-    return converted
-
-
-def _scale(values: NDArray[Any]) -> Image.Image:
-    """Returns 16-bit, 32-bit and floating-point pixels as 8-bit ones, scaled and not clipped.
-
-    The range is what the numbers were meant for: [0, 1], [0, 255] or [0, 65535], whichever is the
-    smallest that holds them; else their own. Integers start at [0, 65535].
-    """
-    pixels = values.astype(np.float64)
-    if not np.isfinite(pixels).all():
-        raise ImageError("the image holds pixels that are not finite numbers")
-    low, high = pixels.min(), pixels.max()
-    tops = (1, 255, 65535) if values.dtype.kind == "f" else (65535,)
-    if low >= 0 and high <= tops[-1]:
-        low, high = 0.0, next(top for top in tops if high <= top)
-    scaled = (pixels - low) / max(high - low, 1e-300) * 255
-    return Image.fromarray(scaled.round().astype(np.uint8))
-
-
-def _to_numpy(tensor: Any) -> NDArray[Any]:
-    try:
-        values = tensor.detach().cpu()
-        if values.is_floating_point():
-            values = values.float()
-        array: NDArray[Any] = values.numpy()
-    except (RuntimeError, TypeError) as error:  # sparse, quantised, or on the meta device
-        raise ImageError(f"the tensor's values cannot be read: {error}") from error
-    return array
-
-
-def _to_pixels(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Returns (height, width, 3) uint8 pixels from an array in any layout that is unambiguous."""
-    shape = " x ".join(map(str, array.shape)) or "()"
-    if array.size == 0:
-        raise ImageError(f"the array has no pixels, its shape is {shape}")
-    pixels = _to_uint8(_channels_last(array, shape))
-    if pixels.shape[2] == 1:
-        return np.repeat(pixels, 3, axis=2)
-    if pixels.shape[2] == 4:
-        return np.asarray(_to_rgb(Image.fromarray(pixels)))
-    return np.ascontiguousarray(pixels)
-
-
-def _channels_last(array: NDArray[Any], shape: str) -> NDArray[Any]:
-    if array.ndim == 2:
-        return array[:, :, None]
-    if array.ndim != 3:
-        raise ImageError(f"the array's shape is {shape}: expected height x width, or with channels")
-    first, last = array.shape[0] in CHANNELS, array.shape[2] in CHANNELS
-    if first and last:
-        raise ImageError(
-            f"the array's shape is {shape}, so its channels may come first or last: "
-            "pass a PIL image instead"
-        )
-    if not first and not last:
-        raise ImageError(
-            f"the array's shape is {shape}: expected 1, 3 or 4 channels, first or last"
-        )
-    return array.transpose(1, 2, 0) if first else array
-
-
-def _to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype == np.bool_:
-        return array.astype(np.uint8) * np.uint8(255)
-    if array.dtype.kind != "f":
-        raise ImageError(f"the array holds {array.dtype}: expected uint8, or floats in [0, 1]")
-    if not np.isfinite(array).all():
-        raise ImageError("the array holds NaN or infinite values")
-    low, high = float(array.min()), float(array.max())
-    if low < 0 or high > 1:
-        raise ImageError(
-            f"the array holds floats from {low:g} to {high:g}: expected [0, 1]; undo a model's "
-            "normalisation, or divide by 255, first"
-        )
-    return (array * 255).round().astype(np.uint8)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
+from pathlib import Path
 from typing import TypeAlias, cast
 
 import torch
@@ -16,6 +17,7 @@ from effcam.adopt import Layers, layer_names
 from effcam.catalogue import JOINT
 from effcam.construct import Made, See
 from effcam.errors import ArgumentError, LayerError, ModelError
+from effcam.fingerprint import Remembered
 from effcam.kinds import is_known
 from effcam.labels import find_class, numbered
 from effcam.layers import (
@@ -28,7 +30,7 @@ from effcam.layers import (
 from effcam.preprocess import Preprocess
 from effcam.reading import check_logits
 from effcam.registry import ModelSpec, find_spec
-from effcam.trace import Trace, trace
+from effcam.trace import Trace, find_cost, trace
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +84,18 @@ class Model:
         return tuple(chosen.get(layer.name, layer) for layer in usable_layers(record))
 
     @property
+    def channels_last(self) -> bool:
+        """Whether its convolutions' weights lie in memory with the channels innermost.
+
+        Images are then given to it in the same way, which makes convolutions faster.
+        """
+        weights = (each.weight for each in self.module.modules() if isinstance(each, nn.Conv2d))
+        return any(
+            each.is_contiguous(memory_format=torch.channels_last) and not each.is_contiguous()
+            for each in weights
+        )
+
+    @property
     def num_classes(self) -> int:
         """The number of classes."""
         return len(self.labels)
@@ -108,6 +122,10 @@ class Model:
         """
         return find_class(target, self.labels, self.synonyms, owner=self.name)
 
+
+Look: TypeAlias = tuple[Preprocess, tuple[TargetLayer, ...], int]
+LOOKS: Remembered[Look] = Remembered()
+"""What is known of modules that were looked into in this process."""
 
 ModelLike: TypeAlias = str | ModelSpec | Model | nn.Module
 
@@ -231,6 +249,26 @@ def check_weights(sources: Iterable[ModelLike]) -> None:
     )
 
 
+def expected_preprocess(source: ModelLike, *, see: See) -> Preprocess | None:
+    """Returns the transform that a model will have, before it is built, where that is known.
+
+    Args:
+        source: As in `load_model`.
+        see: As in `load_as_seen`.
+    """
+    if isinstance(source, Model):
+        return see(source.preprocess)
+    own = construct.expected_preprocess(source if isinstance(source, nn.Module) else _spec(source))
+    return None if own is None else see(own)
+
+
+def weights_file(source: ModelLike) -> Path | None:
+    """Returns the file that a model's weights will be read from, if it is on disk already."""
+    if isinstance(source, Model | nn.Module):
+        return None
+    return construct.weights_file(_spec(source))
+
+
 def _check_preprocess(preprocess: object) -> Preprocess:
     if not isinstance(preprocess, Preprocess):
         raise ArgumentError(
@@ -246,11 +284,17 @@ def _finish(
     known: Model | None = None,
 ) -> Model:
     try:
-        preprocess, record = _look(made)
-        if not is_known(made.module):
-            check_logits(record)
-        layers = _layers(made, record, target_layer, known)
-        classes = record.classes
+        names = layer_names(made.module, target_layer)
+        recorded = made.entry and (made.entry.layers, made.entry.layout, made.entry.rule)
+        asked = made.preprocess, recorded, tuple(names), known and known.target_layers
+        preprocess, layers, classes = LOOKS.get(
+            made.module, asked, lambda: _look_into(made, names, known)
+        )
+        if (
+            made.built
+            and find_cost(made.module, preprocess.size, preprocess.channels).channels_last
+        ):
+            made.module.to(memory_format=torch.channels_last)
     except (ModelError, LayerError) as error:
         raise type(error)(f"{made.name}: {error}") from error
     if labels is None and known is not None:
@@ -258,6 +302,14 @@ def _finish(
     else:
         shown, synonyms = _labels(labels, classes, made)
     return Model(made.name, made.module, layers, preprocess, shown, synonyms, made.weights)
+
+
+def _look_into(made: Made, names: Sequence[str], known: Model | None) -> Look:
+    """Returns what a trace of a module tells: its transform, layers, and number of classes."""
+    preprocess, record = _look(made)
+    if not is_known(made.module):
+        check_logits(record)
+    return preprocess, _layers(made, record, names, known), record.classes
 
 
 def _look(made: Made) -> tuple[Preprocess, Trace]:
@@ -273,9 +325,8 @@ def _look(made: Made) -> tuple[Preprocess, Trace]:
 
 
 def _layers(
-    made: Made, record: Trace, chosen: Layers, known: Model | None
+    made: Made, record: Trace, names: Sequence[str], known: Model | None
 ) -> tuple[TargetLayer, ...]:
-    names = layer_names(made.module, chosen)
     if names:
         return tuple(check_target_layer(record, name) for name in names)
     if known is not None:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from itertools import chain, count
 from typing import TYPE_CHECKING, TypeAlias
 
-from effcam.errors import ArgumentError, ImageError, LayerError, ModelError
+from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.facts import ModelFacts
-from effcam.geometry import Box
 from effcam.images import ImageRef, cached_opener
-from effcam.model import Model, ModelLike, load_as_seen
+from effcam.loader import Batch, Loader
+from effcam.model import Model, ModelLike, expected_preprocess, load_as_seen, weights_file
+from effcam.precision import Precision
 from effcam.preprocess import Preprocess
 from effcam.registry import ModelSpec
+from effcam.weights import read_ahead
 
 if TYPE_CHECKING:
     import torch
@@ -33,15 +35,29 @@ class Job:
     view: str
     size: int | None
     batch_size: int
+    precision: Precision = "fp32"
     device: str | torch.device | None
     skips: bool
+    passes: int = 1
+    reduced: bool = False
     skipped: dict[ImageRef, str] = field(default_factory=dict)
     facts: dict[str, ModelFacts] = field(default_factory=dict)
+    loader: Loader | None = None
     open: Callable[[ImageRef], Image.Image] = field(default_factory=cached_opener)
 
     def load(self, label: str) -> Model:
         """Returns the model of a column, seeing images as this comparison wants it."""
-        return load_as_seen(self.columns[label], device=self.device, see=self.see)
+        model = load_as_seen(self.columns[label], device=self.device, see=self.see)
+        self._read_ahead(label)
+        return model
+
+    def _read_ahead(self, label: str) -> None:
+        """Has the system read the weights of the model after this one while this one runs."""
+        labels = list(self.columns)
+        after = labels[labels.index(label) + 1 :]
+        file = weights_file(self.columns[after[0]]) if after else None
+        if file is not None:
+            read_ahead(file)
 
     def see(self, preprocess: Preprocess) -> Preprocess:
         """Returns a model's own transform, changed as this comparison wants it."""
@@ -50,40 +66,17 @@ class Job:
         return preprocess.whole() if self.view == "whole" else preprocess
 
     def batches(self, model: Model) -> Iterator[Batch]:
-        """Yields the readable images in batches, as the model's input."""
-        for start in range(0, len(self.refs), self.batch_size):
-            batch = Batch()
-            for position in range(start, min(start + self.batch_size, len(self.refs))):
-                self._add(batch, position, model.preprocess)
-            if batch.positions:
-                yield batch
-
-    def _add(self, batch: Batch, position: int, preprocess: Preprocess) -> None:
-        ref = self.refs[position]
-        if ref in self.skipped:
-            return
-        try:
-            image = self.open(ref)
-        except ImageError as error:
-            if not self.skips:
-                raise
-            self.skipped[ref] = str(error)
-            return
-        tensor, region = preprocess(image)
-        batch.positions.append(position)
-        batch.sizes.append(image.size)
-        batch.regions.append(region)
-        batch.tensors.append(tensor)
-
-
-@dataclass(slots=True)
-class Batch:
-    """Some images as a model's input, with their positions, sizes and regions."""
-
-    positions: list[int] = field(default_factory=list)
-    sizes: list[tuple[int, int]] = field(default_factory=list)
-    regions: list[Box] = field(default_factory=list)
-    tensors: list[torch.Tensor] = field(default_factory=list)
+        """Yields the readable images in batches, as the model's input: one of the `passes`."""
+        if self.loader is None:
+            expected = [expected_preprocess(each, see=self.see) for each in self.columns.values()]
+            planned = [each for each in expected * self.passes if each is not None]
+            self.loader = Loader(self.refs, planned, reduced=self.reduced)
+        return self.loader.batches(
+            model.preprocess,
+            self.batch_size,
+            skipped=self.skipped if self.skips else None,
+            on_gpu=model.device.type == "cuda",
+        )
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from effcam.geometry import Box
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
 
 CropMode: TypeAlias = Literal["crop", "squash", "border"]
 
@@ -100,15 +101,59 @@ class Preprocess:
         Raises:
             ArgumentError: If the image is not in RGB.
         """
+        import torch
+
+        pixels = torch.from_numpy(self.pixels(image))
+        return self.normalise(pixels[None])[0].contiguous(), self.region(*image.size)
+
+    def pixels(self, image: Image.Image, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """Returns the model's input before it is normalised: (height, width, channels) uint8.
+
+        Args:
+            image: An RGB image.
+            size: Its width and height in px, if it is a reduced copy of an image of that size.
+
+        Raises:
+            ArgumentError: If the image is not in RGB.
+        """
         if image.mode != "RGB":
             raise ArgumentError(
                 f"the image's mode is {image.mode}, expected RGB: image.convert('RGB')"
             )
-        resized, offset = self._layout(*image.size)
+        resized, offset = self._layout(*(size or image.size))
         picture = image if self.channels == 3 else image.convert("L")
         if image.size != (resized[1], resized[0]):
             picture = picture.resize((resized[1], resized[0]), INTERPOLATIONS[self.interpolation])
-        return self._normalise(self._cut(picture, offset)), self.region(*image.size)
+        return np.array(self._cut(picture, offset)).reshape(*self.size, self.channels)
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Returns the model's input for a batch of `pixels`, on the device where they are.
+
+        Args:
+            pixels: (batch, height, width, channels) uint8.
+
+        Returns:
+            (batch, channels, height, width) float32, in memory with the channels innermost.
+        """
+        import torch
+
+        full, mean, std = (
+            torch.tensor(values, device=pixels.device)[:, None, None]
+            for values in ((255.0,), self.mean, self.std)
+        )
+        # Divided by a tensor: on a GPU, torch multiplies by the reciprocal of a mere number.
+        return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(full).sub_(mean).div_(std)
+
+    def resized(self, width: int, height: int) -> tuple[int, int]:
+        """Returns the (width, height) in px to which an image of such a size is resized."""
+        (tall, wide), _ = self._layout(width, height)
+        return wide, tall
+
+    @property
+    def recipe(self) -> tuple[object, ...]:
+        """What `pixels` depends on: transforms of equal recipes differ in normalisation alone."""
+        padding = self.mean if self.mode == "border" else ()
+        return self.size, self.resize, self.mode, self.interpolation, self.channels, padding
 
     def canvas(self, width: int, height: int) -> Box:
         """Returns where the model's whole input lies on an image, in px of that image.
@@ -186,15 +231,6 @@ class Preprocess:
         padded = Image.new(picture.mode, (width, height), colour)
         padded.paste(picture, (-left, -top))
         return padded
-
-    def _normalise(self, picture: Image.Image) -> torch.Tensor:
-        import torch
-
-        values = np.array(picture, copy=True).reshape(*self.size, self.channels)
-        pixels = torch.from_numpy(values).permute(2, 0, 1).contiguous()
-        mean = torch.tensor(self.mean)[:, None, None]
-        std = torch.tensor(self.std)[:, None, None]
-        return pixels.to(torch.float32).div_(255).sub_(mean).div_(std)
 
 
 def _offset(have: int, want: int) -> int:

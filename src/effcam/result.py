@@ -265,9 +265,10 @@ class Comparison:
         """Returns the path of a file it wrote, in the format that its suffix names.
 
         ``.png`` and ``.jpg`` hold the `grid`; ``.gif`` and ``.webp`` the `frames`, one after
-        another, for ever; ``.csv`` the `table`; ``.json`` the table, the settings and the
-        heatmaps; ``.npz`` the heatmaps and the table as arrays. The file appears when it is
-        complete: an interrupted write leaves what was there before.
+        another, for ever; ``.mp4`` the same once, as a video, for which PyAV has to be there
+        (``pip install 'effcam[video]'``); ``.csv`` the `table`; ``.json`` the table, the settings
+        and the heatmaps; ``.npz`` the heatmaps and the table as arrays. The file appears when it
+        is complete: an interrupted write leaves what was there before.
 
         Args:
             path: Where to write.
@@ -277,7 +278,7 @@ class Comparison:
             seconds: How long each frame shows, in s; animations only, 1 if not given.
 
         Raises:
-            OutputError: If the suffix is unknown or the file cannot be written.
+            OutputError: If the suffix is unknown, PyAV is not there or the file cannot be written.
             ArgumentError: If an argument is impossible or does not go with the format.
         """
         target = check_output(path)
@@ -473,6 +474,7 @@ SAVERS: dict[str, tuple[Saver, tuple[str, ...]]] = {
     ".jpeg": (_save_grid, PICTURE_STYLE),
     ".gif": (_save_frames, (*PICTURE_STYLE, "seconds")),
     ".webp": (_save_frames, (*PICTURE_STYLE, "seconds")),
+    ".mp4": (_save_frames, (*PICTURE_STYLE, "seconds")),
     ".csv": (_save_csv, ()),
     ".json": (_save_json, ()),
     ".npz": (_save_npz, ()),

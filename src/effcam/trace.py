@@ -6,6 +6,7 @@ whatever the size of the network.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from effcam.borrow import untouched
 from effcam.errors import ModelError
+from effcam.fingerprint import Remembered
 from effcam.scores import Scores, read_scores, tensors
 from effcam.spatial import PREFIX_TOKENS, Grid, Spatial, spatial
 
@@ -162,27 +164,49 @@ def trace(module: nn.Module, size: Grid, channels: int = 3, *, graph: bool = Fal
             ) from error
 
 
-def count_flops(module: nn.Module, size: Grid, channels: int = 3) -> int | None:
-    """Returns the floating-point operations of one image's forward pass, as torch counts them.
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a pass costs, and whether it can be had for less.
 
-    These are two for each multiply-add of a convolution, a matrix product or attention; others
-    are not counted. ``None`` is returned where torch cannot count them.
+    Attributes:
+        flops: The floating-point operations of one image's pass as torch counts them, two for
+            each multiply-add of a convolution, a matrix product or attention; others are not
+            counted. ``None`` where torch cannot count them.
+        channels_last: Whether the module runs on images whose channels lie innermost in memory,
+            as they must for fast convolutions; one that flattens maps by ``view`` does not.
+    """
+
+    flops: int | None
+    channels_last: bool
+
+
+def find_cost(module: nn.Module, size: Grid, channels: int = 3) -> Cost:
+    """Returns what a module's pass costs; found once for modules of one `fingerprint`.
 
     Args:
         module: Any module that takes (batch, channels, height, width) images; left as it was.
         size: Height and width of the input in px.
         channels: The number of channels of the input.
     """
-    for call in (_call_on_meta, _call_for_real):
+    return COSTS.get(module, (size, channels), lambda: _find_cost(module, size, channels))
+
+
+COSTS: Remembered[Cost] = Remembered()
+
+
+def _find_cost(module: nn.Module, size: Grid, channels: int) -> Cost:
+    formats = (torch.channels_last, torch.contiguous_format)
+    for call, memory_format in itertools.product((_call_on_meta, _call_for_real), formats):
         counter = FlopCounterMode(display=False)
         try:
             with untouched(module), counter, torch.inference_mode(False), torch.no_grad():
                 images = torch.zeros(BATCH, channels, *size, device="meta", dtype=_dtype(module))
-                call(module.eval(), images)
+                call(module.eval(), images.to(memory_format=memory_format))
         except Exception:  # noqa: BLE001, S112  # what it stumbles over may be anything's
             continue
-        return int(counter.get_total_flops()) // BATCH
-    return None
+        flops = int(counter.get_total_flops()) // BATCH
+        return Cost(flops, memory_format == torch.channels_last)
+    return Cost(None, False)
 
 
 def _first_volume(module: nn.Module) -> str:

@@ -1,4 +1,4 @@
-"""Pixels to files: pictures and animations, written whole or not at all, through imageio."""
+"""Pixels to files: pictures, animations and videos, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import secrets
 import struct
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from fractions import Fraction
 from itertools import chain
 from os import PathLike
 from pathlib import Path
@@ -18,11 +19,12 @@ import numpy as np
 from effcam.errors import ArgumentError, EffcamError, OutputError
 
 if TYPE_CHECKING:
+    from av import VideoFrame
     from numpy.typing import NDArray
     from PIL import Image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-ANIMATION_SUFFIXES = (".gif", ".webp")
+ANIMATION_SUFFIXES = (".gif", ".webp", ".mp4")
 
 # Colour is not subsampled in JPEG: small coloured text would blur.
 _IMAGE_OPTIONS: dict[str, dict[str, int]] = {
@@ -38,7 +40,15 @@ _ANIMATION_OPTIONS: dict[str, dict[str, int]] = {
     ".gif": {"bits": 8},
     ".webp": {"quality": 90, "method": 2},
 }
-_LONGEST_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383, ".gif": 65535}
+# "veryfast" takes half as long as "medium" and, for stills that are repeated, is as true and small.
+_VIDEO_OPTIONS = {"preset": "veryfast", "crf": "20"}
+# Players stutter at less than about ten frames a second, so that a still is several frames, which
+# take next to no bytes; no more than so many, as they do take time.
+_LEAST_RATE, _MOST_REPEATS = 10, 100
+# BT.709 in limited range, with sRGB's curve, by the numbers of ITU-T H.273. Said outright, else
+# players go by the height of a video.
+_COLOURS = {"color_range": 1, "colorspace": 1, "color_primaries": 1, "color_trc": 13}
+_LONGEST_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383, ".gif": 65535, ".mp4": 16384}
 _LONGEST_SECONDS = 655.35
 
 
@@ -46,7 +56,8 @@ def check_path(path: str | PathLike[str], suffixes: Collection[str]) -> Path:
     """Returns the path, after making sure that a file of one of the formats can be written there.
 
     Raises:
-        OutputError: If the suffix is none of those, or the folder does not exist.
+        OutputError: If the suffix is none of those, the folder does not exist, or the suffix is
+            ``.mp4`` and what writes it is not installed.
     """
     target = Path(path).expanduser()
     if target.suffix.lower() not in suffixes:
@@ -57,6 +68,8 @@ def check_path(path: str | PathLike[str], suffixes: Collection[str]) -> Path:
         )
     if not target.parent.is_dir():
         raise OutputError(f"cannot save {str(path)!r}: there is no folder {str(target.parent)!r}")
+    if target.suffix.lower() == ".mp4":
+        _check_video(target)
     return target
 
 
@@ -119,11 +132,13 @@ def write_image(picture: Image.Image, path: Path) -> Path:
 
 
 def write_animation(frames: Iterable[Image.Image], path: Path, *, seconds: float = 1.0) -> Path:
-    """Returns `path`, to which the frames were written as an animation that loops for ever.
+    """Returns `path`, to which the frames were written as an animation.
 
-    Frames are taken one by one; those of a GIF are held with one byte a pixel until the end.
-    Each has its own palette of 256 colours, by Pillow's fast octree. Consecutive frames that
-    are equal are stored once, for as long as they last together.
+    Frames are taken one by one. GIF and WebP loop for ever, and consecutive frames that are equal
+    are stored once, for as long as they last together. Frames of a GIF are held with one byte a
+    pixel until the end; each has its own palette of 256 colours, by Pillow's fast octree. MP4 is
+    H.264 video, which browsers play while it loads; each frame is one that can be sought, and odd
+    sides grow by a px that repeats the edge.
 
     Args:
         frames: At least one frame, all of one size.
@@ -134,10 +149,12 @@ def write_animation(frames: Iterable[Image.Image], path: Path, *, seconds: float
     Raises:
         ArgumentError: If there is no frame, sizes differ, or `seconds` is out of range.
         OutputError: If the suffix is none of `ANIMATION_SUFFIXES`, the format cannot hold so large
-            a frame, or the file cannot be written.
+            a frame, the file cannot be written, or PyAV, which writes MP4, is not installed.
     """
     path = Path(path)
     suffix = _known_suffix(path, ANIMATION_SUFFIXES, "animations")
+    if suffix == ".mp4":
+        _check_video(path)
     if not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST_SECONDS:
         raise ArgumentError(
             f"a frame shows for more than 0 and at most {_LONGEST_SECONDS} seconds, "
@@ -149,14 +166,17 @@ def write_animation(frames: Iterable[Image.Image], path: Path, *, seconds: float
         raise ArgumentError(f"there is no frame to write to {path}.")
     _check_size(first.size, path)
     milliseconds = 10 * max(2, math.floor(100 * seconds + 0.5))
-    options = {"duration": milliseconds, "loop": 0, **_ANIMATION_OPTIONS[suffix]}
     # Pillow has its fast octree for RGBA only: of RGB it would make a slow median cut.
     mode = "RGBA" if suffix == ".gif" else "RGB"
     pixels = (
         np.asarray(_of_size(first.size, frame).convert(mode)) for frame in chain([first], iterator)
     )
     with atomic(path) as temporary:
-        _encode(pixels, temporary, options)
+        if suffix == ".mp4":
+            _encode_video(pixels, temporary, Fraction(milliseconds, 1000))
+        else:
+            options = {"duration": milliseconds, "loop": 0, **_ANIMATION_OPTIONS[suffix]}
+            _encode(pixels, temporary, options)
     return path
 
 
@@ -179,6 +199,69 @@ def _encode(frames: Iterable[NDArray[np.uint8]], path: Path, options: Mapping[st
                 f"{_LONGEST_SECONDS} seconds together."
             ) from error
         raise
+
+
+def _check_video(path: Path) -> None:
+    """Makes sure, before any frame is made, that there is something to write video with."""
+    try:
+        import av
+    except ImportError as error:
+        raise OutputError(
+            f"cannot write {path}: video is written through PyAV, which is not there: "
+            "pip install 'effcam[video]'"
+        ) from error
+    if "libx264" not in av.codecs_available:
+        raise OutputError(
+            f"cannot write {path}: the PyAV that is installed has no encoder for H.264 (libx264); "
+            "the one of pip install 'effcam[video]' has"
+        )
+
+
+def _encode_video(frames: Iterable[NDArray[np.uint8]], path: Path, seconds: Fraction) -> None:
+    """Writes frames, each (H, W, 3) uint8, as H.264 in MP4, each for so many seconds."""
+    import av
+
+    repeats = min(math.ceil(_LEAST_RATE * seconds), _MOST_REPEATS)
+    rate = repeats / seconds
+    try:
+        # What a browser reads first stands first ("faststart").
+        with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as file:
+            stream = file.add_stream("libx264", rate=rate, options=_VIDEO_OPTIONS)
+            context = stream.codec_context
+            # A key frame for each image and no other; without B-frames time starts at 0.
+            context.gop_size, context.max_b_frames, context.pix_fmt = repeats, 0, "yuv420p"
+            for name, value in _COLOURS.items():
+                setattr(context, name, value)
+            for position, frame in enumerate(_video_frames(frames)):
+                if position == 0:
+                    context.width, context.height = frame.width, frame.height
+                frame.time_base = 1 / rate
+                for repeat in range(repeats):
+                    frame.pts = position * repeats + repeat
+                    file.mux(stream.encode(frame))
+            file.mux(stream.encode(None))
+    except av.FFmpegError as error:
+        if isinstance(error, OSError):
+            raise
+        raise OutputError(f"cannot encode the video: {error}") from error
+
+
+def _video_frames(frames: Iterable[NDArray[np.uint8]]) -> Iterator[VideoFrame]:
+    """Yields frames, each (H, W, 3) uint8, as the encoder takes them, with even sides."""
+    import av
+    from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+    # One of its own: PyAV's would keep threads alive for as long as this one lives.
+    converter = VideoReformatter()
+    for pixels in frames:
+        height, width = pixels.shape[:2]
+        padding = (0, height % 2), (0, width % 2), (0, 0)
+        yield converter.reformat(
+            av.VideoFrame.from_ndarray(np.pad(pixels, padding, mode="edge"), format="rgb24"),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+        )
 
 
 def _of_size(size: tuple[int, int], frame: Image.Image) -> Image.Image:

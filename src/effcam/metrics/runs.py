@@ -17,6 +17,7 @@ from effcam.cam import compute_cams, predicting
 from effcam.errors import ArgumentError
 from effcam.explanation import Explanation
 from effcam.images import ImageRef
+from effcam.loader import Batch
 from effcam.metrics.faithful import GRID_FIGURE, Faithfulness
 from effcam.metrics.mosaics import point_in_mosaics
 from effcam.metrics.randomise import Shuffled, shuffle_from_top, similarity
@@ -34,7 +35,7 @@ from effcam.metrics.removal import (
     target_probabilities,
 )
 from effcam.model import Model, check_weights
-from effcam.passes import Batch, Job, Models, column_of, name_columns, naming
+from effcam.passes import Job, Models, column_of, name_columns, naming
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -271,7 +272,7 @@ def _pick(
     """Returns what is measured of a batch: a map without heat shows nothing to take away."""
     found = [
         (tensor, at, rows[at][column])
-        for tensor, at in zip(batch.tensors, batch.positions, strict=True)
+        for tensor, at in zip(batch.images(), batch.positions, strict=True)
         if rows[at][column].state == "ok"
     ]
     if not found:

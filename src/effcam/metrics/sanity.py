@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 
 from effcam.cam import check_methods, compute_cams
 from effcam.errors import ArgumentError, ImageError
@@ -19,6 +18,7 @@ from effcam.passes import Job, name_columns, naming
 from effcam.text import align
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
@@ -111,7 +111,7 @@ def sanity_check(
     stages = [shuffle_from_top(loaded, share, seed=seed) for share in shares]
     found = np.zeros((len(refs), len(stages)))
     for batch in job.batches(loaded):
-        inputs = torch.stack(batch.tensors)
+        inputs = batch.images()
         with naming(loaded):
             own = compute_cams(loaded, inputs, job.methods)
             for stage, shuffled in enumerate(stages):

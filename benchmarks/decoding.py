@@ -1,0 +1,258 @@
+"""What it saves to decode a JPEG at a part of its size, and how far the model's input then is off.
+
+    python benchmarks/decoding.py [PHOTOS] [--count 8] [--rounds 5] [--margins 1 2 3 4]
+                                  [--size 224] [--interpolation bilinear] [--json FILE]
+
+JPEG can be decoded at a half, a quarter or an eighth of its size for a part of the time. Then the
+published transform is made of the reduced picture. A *margin* is how many times larger than what
+the photo is resized to the reduced picture is at least: 1 takes the smallest that is not too
+small. Without PHOTOS, a folder or a file, large ones of 3000 x 2000 px and small ones of
+500 x 375 px are drawn.
+
+It also counts how often effcam opens each file when it compares five models.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from material import draw_large, draw_photos, given_or_drawn
+from measure import Result, add_json_option, goal, median_ms, paired, ratio, report, tell
+from PIL import Image
+
+from effcam import Preprocess, compare
+from effcam.demo import MODELS
+from effcam.preprocess import INTERPOLATIONS
+
+FULL = "full"
+PERCENTILE = 99.9
+COMPARING, SAVING = "while comparing", "with saving a GIF"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code."""
+    options = _options(argv)
+    preprocess = Preprocess(size=options.size, interpolation=options.interpolation)
+    rows: list[list[object]] = []
+    with TemporaryDirectory() as folder:
+        for name, photos in _sources(options, Path(folder)).items():
+            tell(name)
+            rows += measure(name, photos, preprocess, options.margins, options.rounds)
+    tell("counting")
+    report(
+        Result(
+            script="decoding",
+            title="Decoding JPEG at a part of its size",
+            question=(
+                f"Milliseconds a photo, from the file to the {options.size} x {options.size} "
+                "pixels that a model is given, and how far these are from the exact ones, in "
+                "units of 1/255, over all photos. A margin is how many times larger than what "
+                "the photo is resized to a reduced picture is at least. The ratio is the median "
+                "over the rounds."
+            ),
+            columns=[
+                *("photos", "margin", "decoded at", "ms", f"over {FULL}"),
+                *("mean error", f"{PERCENTILE} % within", "largest"),
+            ],
+            rows=rows,
+            notes=count_openings(options.photos),
+            settings={
+                "photos": "drawn" if options.photos is None else "given",
+                "count": options.count,
+                "rounds": options.rounds,
+                "resize": min(preprocess.resize or preprocess.size),
+                "interpolation": options.interpolation,
+                "threads": torch.get_num_threads(),
+            },
+        ),
+        options.json,
+    )
+    return 0
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("photos", nargs="?", type=Path, metavar="PHOTOS")
+    parser.add_argument("--count", type=int, default=8, help="how many photos; default 8")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--margins", type=float, nargs="+", default=[1, 2, 3, 4])
+    parser.add_argument("--size", type=int, default=224, help="of the model's input, in px")
+    parser.add_argument("--interpolation", default="bilinear", choices=INTERPOLATIONS)
+    add_json_option(parser)
+    return parser.parse_args(argv)
+
+
+def _sources(options: argparse.Namespace, folder: Path) -> dict[str, list[Path]]:
+    if options.photos is None:
+        large, small = draw_large(folder, options.count), draw_photos(folder, options.count)
+        return {_described(photos): photos for photos in (large, small)}
+    with given_or_drawn(options.photos, options.count) as photos:
+        kept = [photo for photo in photos if _is_jpeg(photo)]
+    if not kept:
+        sys.exit(f"{options.photos} holds no JPEG files")
+    return {_described(kept): kept}
+
+
+def _is_jpeg(photo: Path) -> bool:
+    with Image.open(photo) as file:
+        return file.format == "JPEG" and file.mode == "RGB"
+
+
+def _described(photos: Sequence[Path]) -> str:
+    sides = np.array([_size(photo) for photo in photos])
+    return " x ".join(str(round(side)) for side in np.median(sides, axis=0)) + " px"
+
+
+def _size(photo: Path) -> tuple[int, int]:
+    with Image.open(photo) as file:
+        return file.size
+
+
+def measure(
+    name: str, photos: Sequence[Path], preprocess: Preprocess, margins: Sequence[float], rounds: int
+) -> list[list[object]]:
+    """Returns the rows of the table for some photos."""
+    ways: dict[str, Callable[[], object]] = {FULL: partial(_see_all, photos, preprocess, None)}
+    ways |= {f"{margin:g}": partial(_see_all, photos, preprocess, margin) for margin in margins}
+    seconds = paired(ways, rounds)
+    exact = _see_all(photos, preprocess, None)
+    _check(photos[0], preprocess, exact[0])
+    rows: list[list[object]] = []
+    for way, margin in zip(ways, [None, *margins], strict=True):
+        off = np.abs(_see_all(photos, preprocess, margin).astype(np.int16) - exact)
+        each = median_ms(seconds, way) / len(photos)
+        parts = _parts(photos, preprocess, margin)
+        errors = [float(off.mean()), float(np.percentile(off, PERCENTILE)), int(off.max())]
+        rows.append([name, way, parts, each, ratio(seconds, way, FULL), *errors])
+    return rows
+
+
+def _see_all(
+    photos: Sequence[Path], preprocess: Preprocess, margin: float | None
+) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.stack([see(photo, preprocess, margin) for photo in photos])
+
+
+def see(
+    photo: Path, preprocess: Preprocess, margin: float | None
+) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Returns what a model is given of a photo before it is normalised, (height, width, 3) uint8.
+
+    Args:
+        photo: A JPEG file.
+        preprocess: The transform: a resize that keeps the aspect ratio, and a central crop.
+        margin: How many times larger than what it is resized to the decoded picture is at least;
+            ``None`` decodes it at its size.
+    """
+    with Image.open(photo) as file:
+        target, crop = _layout(preprocess, *file.size)
+        box = _reduce(file, target, margin)
+        picture = file.convert("RGB")
+    resized = picture.resize(target, INTERPOLATIONS[preprocess.interpolation], box=box)
+    return np.asarray(resized.crop(crop))
+
+
+def _reduce(
+    file: Image.Image, target: tuple[int, int], margin: float | None
+) -> tuple[float, float, float, float] | None:
+    """Has a JPEG decoded at a part of its size; returns where the photo then lies, if known."""
+    if margin is None:
+        return None
+    least = tuple(int(np.ceil(margin * side)) for side in target)
+    reduced = file.draft("RGB", (least[0], least[1]))
+    if reduced is None:
+        return None
+    left, top, right, bottom = reduced[1]
+    # Where the sides cannot be divided, the last row and column are of a part of the photo alone.
+    return left, top, min(right, file.width), min(bottom, file.height)
+
+
+def _layout(
+    preprocess: Preprocess, width: int, height: int
+) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+    """Returns the (width, height) that a photo is resized to, and what is then cut out, in px."""
+    canvas = preprocess.canvas(width, height)
+    tall, wide = preprocess.size
+    target = round(wide * width / canvas.width), round(tall * height / canvas.height)
+    left = round(canvas.left * target[0] / width)
+    top = round(canvas.top * target[1] / height)
+    return target, (left, top, left + wide, top + tall)
+
+
+def _check(photo: Path, preprocess: Preprocess, seen: np.ndarray[Any, Any]) -> None:
+    """Makes sure that at full size this is the published transform, which effcam's equals."""
+    with Image.open(photo) as file:
+        tensor, _ = preprocess(file.convert("RGB"))
+    mean, std = (torch.tensor(each)[:, None, None] for each in (preprocess.mean, preprocess.std))
+    pixels = (tensor * std + mean).mul(255).round().permute(1, 2, 0).numpy()
+    assert np.array_equal(pixels, seen)
+
+
+def _parts(photos: Sequence[Path], preprocess: Preprocess, margin: float | None) -> str:
+    """Returns at which parts of their size the photos are decoded."""
+    parts: Counter[int] = Counter()
+    for photo in photos:
+        with Image.open(photo) as file:
+            full = file.width
+            _reduce(file, _layout(preprocess, *file.size)[0], margin)
+            parts[round(full / file.width)] += 1
+    named = {part: f"1/{part}" if part > 1 else "1" for part in sorted(parts)}
+    if len(parts) == 1:
+        return "".join(named.values())
+    return ", ".join(f"{named[part]} ({parts[part]})" for part in sorted(parts))
+
+
+# how often files are opened
+
+
+def count_openings(given: Path | None) -> list[str]:
+    """Returns how often effcam opens each of some files in a comparison of five models."""
+    with given_or_drawn(given, 6) as photos, TemporaryDirectory() as folder:
+        with _counting(photos) as opened:
+            comparison = compare(photos, MODELS, progress=False)
+            most = {COMPARING: float(max(opened.values()))}
+            comparison.save(Path(folder) / "compare.gif")
+            most[SAVING] = float(max(opened.values()))
+    return [
+        goal(
+            f"a comparison of {len(MODELS)} models opens each file once",
+            {COMPARING: most[COMPARING]},
+            lambda times: times == 1,
+            ".0f",
+        ),
+        f"To draw it afterwards as a GIF, each file has been opened {most[SAVING]:.0f} times "
+        "in all.",
+    ]
+
+
+@contextmanager
+def _counting(photos: Sequence[Path]) -> Iterator[Counter[Path]]:
+    """Counts how often Pillow is asked to open each of the files."""
+    known, opened, opens = set(photos), Counter[Path](), Image.open
+
+    def counted(file: Any, *arguments: Any, **named: Any) -> Image.Image:
+        name = getattr(file, "name", file)
+        if isinstance(name, str | Path) and Path(name) in known:
+            opened[Path(name)] += 1
+        return opens(file, *arguments, **named)
+
+    Image.open = counted
+    try:
+        yield opened
+    finally:
+        Image.open = opens
+    assert set(opened) == known
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,237 @@
+"""What all benchmarks share: paired rounds, their medians, and one form for what was found.
+
+Every way runs once a round and ratios are taken within a round, so that a machine whose speed
+drifts slows both sides of a ratio alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from effcam.text import align
+
+PACKAGES = (
+    *("effcam", "torch", "torchvision", "timm", "grad-cam", "torchcam", "captum"),
+    *("pillow", "imageio", "av", "matplotlib"),
+)
+GIB = 2**30
+
+
+def machine() -> dict[str, str]:
+    """Returns what the figures were measured on; nothing in it says whose machine it is."""
+    return {
+        "processor": _processor(),
+        "cores": str(_cores()),
+        "memory": _memory(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "accelerator": _accelerator(),
+    }
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Returns the versions of those of the packages that are installed, by name."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def paired(
+    ways: Mapping[str, Callable[[], object]], rounds: int, *, warmup: int = 1
+) -> dict[str, list[float]]:
+    """Returns the seconds that each way took in each round.
+
+    Every way runs once a round; each round begins with another one, so that none is always first.
+
+    Args:
+        ways: What to time, by name.
+        rounds: How many rounds count.
+        warmup: How many rounds run before these and do not count.
+    """
+    names = list(ways)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for at in range(-warmup, rounds):
+        turn = at % len(names)
+        for name in names[turn:] + names[:turn]:
+            took = timed(ways[name])
+            if at >= 0:
+                seconds[name].append(took)
+    return seconds
+
+
+def timed(way: Callable[[], object]) -> float:
+    """Returns the seconds that a call took, what it queued on a GPU included."""
+    gc.collect()
+    _synchronize()
+    start = time.perf_counter()
+    # Freeing what it returns is a part of what it costs.
+    way()
+    _synchronize()
+    return time.perf_counter() - start
+
+
+def ratio(seconds: Mapping[str, Sequence[float]], way: str, base: str) -> float:
+    """Returns the median over the rounds of one way's time over another's in the same round."""
+    pairs = zip(seconds[way], seconds[base], strict=True)
+    return statistics.median(one / other for one, other in pairs)
+
+
+def median_ms(seconds: Mapping[str, Sequence[float]], way: str) -> float:
+    """Returns the median time of a way over the rounds, in milliseconds."""
+    return 1000 * statistics.median(seconds[way])
+
+
+@dataclass(kw_only=True)
+class Result:
+    """What one benchmark found.
+
+    Attributes:
+        script: The script's name, without ``.py``.
+        title: What was measured.
+        question: The method, in a sentence or two.
+        columns: The headings of the table.
+        rows: Its rows: text, whole numbers, floats, which are shown with two decimals, and
+            ``None`` for what could not be measured.
+        notes: Which targets were reached and which were missed, in words.
+        settings: The options that the figures hang on.
+    """
+
+    script: str
+    title: str
+    question: str
+    columns: list[str]
+    rows: list[list[object]]
+    notes: list[str] = field(default_factory=list)
+    settings: dict[str, object] = field(default_factory=dict)
+
+    def print(self) -> None:
+        """Prints the table with what it was measured on, and the notes."""
+        print(f"{self.title}\n{self.question}\n")
+        print(describe(machine(), versions(*PACKAGES)))
+        print(", ".join(f"{name} {value}" for name, value in self.settings.items()), "\n")
+        shown = [[show(cell) for cell in row] for row in self.rows]
+        print(align([self.columns, *shown], right=numeric(self.rows)))
+        print("".join(f"\n- {note}" for note in self.notes), flush=True)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes all of it as JSON, with the machine, the versions and the day (UTC)."""
+        found = asdict(self) | {
+            "machine": machine(),
+            "versions": versions(*PACKAGES),
+            "date": datetime.now(UTC).date().isoformat(),
+        }
+        Path(path).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--json FILE``, for `Result.save`."""
+    parser.add_argument("--json", metavar="FILE", help="also write what was found to this file")
+
+
+def report(result: Result, file: str | None) -> None:
+    """Prints what was found, and saves it if a file was asked for."""
+    result.print()
+    if file is not None:
+        result.save(file)
+
+
+def goal(
+    what: str, found: Mapping[str, float], reached: Callable[[float], bool], form: str = ".3f"
+) -> str:
+    """Returns a note on where a goal is reached and where it is missed.
+
+    Args:
+        what: The goal, in words.
+        found: The figure of each model or thing that the goal is set for.
+        reached: Tells whether a figure reaches it.
+        form: How to write a figure.
+    """
+    parts = []
+    for word, holds in (("Reached", True), ("Missed", False)):
+        named = [
+            f"{key} ({value:{form}})" for key, value in found.items() if reached(value) is holds
+        ]
+        if named:
+            parts.append(f"{word}: {', '.join(named)}")
+    return f"Goal: {what}. {'. '.join(parts) or 'Not measured'}."
+
+
+def tell(text: str) -> None:
+    """Prints what is being measured, apart from what is found."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def describe(machine: Mapping[str, str], versions: Mapping[str, str]) -> str:
+    """Returns a machine and versions as a sentence each."""
+    of = [machine["processor"], f"{machine['cores']} cores", f"{machine['memory']} of memory"]
+    of += [machine["accelerator"], machine["system"], f"Python {machine['python']}"]
+    named = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return f"{', '.join(filter(None, of))}.\n{named}."
+
+
+def show(cell: object) -> str:
+    """Returns a cell of a table as text."""
+    if cell is None:
+        return "-"
+    return f"{cell:.2f}" if isinstance(cell, float) else str(cell)
+
+
+def numeric(rows: Sequence[Sequence[object]]) -> list[int]:
+    """Returns which columns hold numbers alone, from 0."""
+    return [
+        at
+        for at, column in enumerate(zip(*rows, strict=True))
+        if all(cell is None or isinstance(cell, int | float) for cell in column)
+    ]
+
+
+def _processor() -> str:
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text("utf-8").splitlines() if listed.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _memory() -> str:
+    if not hasattr(os, "sysconf"):
+        return "an unknown amount"
+    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / GIB:.0f} GiB"
+
+
+def _accelerator() -> str:
+    import torch
+
+    return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else ""
+
+
+def _synchronize() -> None:
+    """Waits for a GPU, if this process has used one."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    sys.exit("this module is what the other scripts here share; run one of them")

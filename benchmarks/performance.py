@@ -1,0 +1,159 @@
+"""Writes docs/performance.md from what the other scripts found.
+
+    python benchmarks/performance.py results/*.json
+    python benchmarks/performance.py --run [--keep FOLDER]
+
+Nothing on the page is written by hand: the tables, notes and settings are the results', the rest is
+below. ``--run`` runs the scripts first, one after the other, on a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from measure import describe, numeric, show
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "performance.md"
+# What stands in for a result that is not there.
+MISSING = {
+    "engine": ("Maps over a plain forward pass", ""),
+    "methods": ("Several methods at once", ""),
+    "end_to_end": ("End to end", ""),
+    "animation": ("Animations", ""),
+    "decoding": ("Decoding", ""),
+    "memory": ("Memory", ""),
+    "startup": ("Start-up", ""),
+    "compiled": ("Compiling the forward pass", ""),
+    "gpu": ("On a GPU", ", which needs a GPU"),
+}
+HEAD = """\
+% Written by benchmarks/performance.py from the results of the other scripts there: do not edit.
+
+# Performance
+
+effcam is measured beside what one would use instead, and against a limit: a plain forward pass of
+the same models on the same images. Each section states what was compared, and which goals were
+reached and which were missed.
+
+All ways run within each round, in an order that changes from round to round. A ratio is taken
+within a round, and the median over the rounds is shown, which holds when the machine's speed
+drifts. Times are medians too; they are those of one machine and differ on others, ratios less so.
+Weights are random where nothing else is said, which changes no time. How to run the scripts is in
+{download}`benchmarks/README.md <../benchmarks/README.md>`; this page is made by
+`python benchmarks/performance.py --run`.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 1 if a script that was to run failed."""
+    options = _options(argv)
+    if not options.run:
+        _write([Path(each) for each in options.results], options.output)
+        return 0
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(options.keep or temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        failed = [name for name in MISSING if not _run(name, folder / f"{name}.json")]
+        files = [folder / f"{name}.json" for name in MISSING if name not in failed]
+        _write([file for file in files if file.exists()], options.output)
+    for name in failed:
+        print(f"{name}.py failed", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("results", nargs="*", metavar="RESULT.json")
+    parser.add_argument("--run", action="store_true", help="run all scripts first")
+    parser.add_argument("--keep", metavar="FOLDER", help="with --run: keep the results here")
+    parser.add_argument("--output", type=Path, default=PAGE)
+    options = parser.parse_args(argv)
+    if options.run == bool(options.results):
+        parser.error("give results, or --run")
+    if options.keep and not options.run:
+        parser.error("--keep goes with --run")
+    return options
+
+
+def _run(name: str, file: Path) -> bool:
+    """Runs a script; tells whether it succeeded."""
+    file.unlink(missing_ok=True)
+    command = [sys.executable, str(HERE / f"{name}.py"), "--json", str(file)]
+    return subprocess.run(command, check=False).returncode == 0
+
+
+def _write(files: Sequence[Path], output: Path) -> None:
+    found: dict[str, dict[str, Any]] = {}
+    for file in files:
+        result = json.loads(file.read_text("utf-8"))
+        name = result["script"]
+        if name in found:
+            sys.exit(f"{file}: there is another result of {name}.py")
+        if name not in MISSING:
+            sys.exit(f"{file}: no section is for {name}.py")
+        found[name] = result
+    output.write_text(page(found), "utf-8")
+    print(f"wrote {output.name}: {len(found)} of {len(MISSING)} results")
+
+
+def page(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Returns the page.
+
+    Args:
+        found: What `measure.Result.save` wrote, by script.
+    """
+    places = Counter(_place(result) for result in found.values())
+    usual = places.most_common(1)[0][0] if places else ""
+    parts = [HEAD]
+    for name, (title, why) in MISSING.items():
+        if name in found:
+            parts.append(_section(found[name], placed=_place(found[name]) != usual))
+        else:
+            parts.append(f"## {title}\n\nNot measured: no result of `benchmarks/{name}.py`{why}.\n")
+    if usual:
+        elsewhere = "Where a section does not say otherwise:\n\n" if len(places) > 1 else ""
+        parts.append(f"## Machine and versions\n\n{elsewhere}{usual}\n")
+    return "\n".join(parts)
+
+
+def _place(result: Mapping[str, Any]) -> str:
+    """Returns on what and when something was measured."""
+    where = describe(result["machine"], result["versions"]).replace("\n", "\n\n")
+    return f"{where}\n\nMeasured on {result['date']}."
+
+
+def _section(result: Mapping[str, Any], *, placed: bool) -> str:
+    settings = ", ".join(f"{name} {value}" for name, value in result["settings"].items())
+    parts = [f"## {result['title']}", result["question"], _table(result)]
+    if result["notes"]:
+        parts.append("\n".join(f"- {note}" for note in result["notes"]))
+    made = f"`python benchmarks/{result['script']}.py`"
+    parts.append(f"{made}: {settings}." if settings else f"{made}.")
+    if placed:
+        parts.append(_place(result))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(result: Mapping[str, Any]) -> str:
+    right = numeric(result["rows"])
+    rule = ["---:" if at in right else "---" for at in range(len(result["columns"]))]
+    rows = [result["columns"], rule, *([show(cell) for cell in row] for row in result["rows"])]
+    return "\n".join(f"| {' | '.join(map(_escape, row))} |" for row in rows)
+
+
+def _escape(cell: str) -> str:
+    """Returns a cell whose text Markdown leaves as it is."""
+    return cell.replace("|", "\\|").replace("*", "\\*")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""How long it takes until something happens: importing, the command line, tracing a network.
+
+    python benchmarks/startup.py [--rounds 9] [--architectures 25] [--json FILE]
+
+Processes are fresh, their files read before. The traces are of networks spread over timm's names,
+built on meta tensors, each traced once and loaded twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import measure
+import numpy as np
+import timm
+import torch
+from engine import SEED
+from measure import goal, paired, tell
+from torch import nn
+
+from effcam import load_model
+from effcam.errors import EffcamError
+from effcam.trace import trace
+
+BARE = "python -c pass"
+IMPORT = "import effcam"
+HELP = "effcam --help"
+LIST = "effcam models 'eff*'"
+TRACE = "trace of a network"
+COMMANDS = {
+    BARE: ("-c", "pass"),
+    IMPORT: ("-c", "import effcam"),
+    HELP: ("-m", "effcam", "--help"),
+    LIST: ("-m", "effcam", "models", "eff*"),
+}
+MOST_IMPORT, MOST_HELP, MOST_LIST, MOST_TRACE = 100, 300, 3000, 1000
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code."""
+    options = _options(argv)
+    tell("processes")
+    commands = {name: partial(_process, command) for name, command in COMMANDS.items()}
+    processes = _processes(paired(commands, options.rounds))
+    networks = _networks(options.architectures)
+    table = processes | networks
+    medians = {name: 1000 * statistics.median(seconds) for name, seconds in table.items()}
+    measure.report(
+        measure.Result(
+            script="startup",
+            title="Start-up",
+            question=(
+                "How long fresh processes take, and how long effcam takes to look through a "
+                "network that it does not know: one pass on meta tensors, which gives the layers "
+                "and their shapes."
+            ),
+            columns=["what", "median, ms", "9 of 10 within, ms", "times"],
+            rows=[_row(name, seconds) for name, seconds in table.items()],
+            notes=_goals(medians),
+            settings={
+                "rounds": options.rounds,
+                "architectures": options.architectures,
+                "seed": SEED,
+                "threads": torch.get_num_threads(),
+            },
+        ),
+        options.json,
+    )
+    return 0
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--architectures", type=int, default=25)
+    measure.add_json_option(parser)
+    return parser.parse_args(argv)
+
+
+def _process(command: Sequence[str]) -> None:
+    subprocess.run(
+        [sys.executable, *command], check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+    )
+
+
+def _processes(seconds: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Returns the seconds by process, importing less what Python itself takes in its round."""
+    pairs = zip(seconds[IMPORT], seconds[BARE], strict=True)
+    extra = {f"{IMPORT}, over {BARE}": [one - other for one, other in pairs]}
+    return {BARE: seconds[BARE], **extra, HELP: seconds[HELP], LIST: seconds[LIST]}
+
+
+def _networks(count: int) -> dict[str, list[float]]:
+    """Returns the seconds that it took to trace and to load networks."""
+    first = _seconds(partial(trace, _build("resnet18"), (224, 224)))
+    found: dict[str, list[float]] = {"trace": [], "load": [], "again": []}
+    for name in _sample(count):
+        tell(name)
+        try:
+            one, other = _build(name), _build(name)
+            size = one.pretrained_cfg["input_size"][1:]
+            traced = _seconds(partial(trace, one, size))
+            loads = [_seconds(partial(load_model, other)) for _ in range(2)]
+        except (EffcamError, RuntimeError) as error:
+            # It is no classifier, or cannot be built without numbers.
+            tell(f"  is left out: {error}"[:100])
+            continue
+        for key, value in zip(found, (traced, *loads), strict=True):
+            found[key].append(value)
+    return {
+        f"{TRACE}, the first of a process": [first],
+        TRACE: found["trace"],
+        "load_model(module)": found["load"],
+        "load_model(module), again": found["again"],
+    }
+
+
+def _build(name: str) -> Any:
+    with warnings.catch_warnings(), torch.device("meta"):
+        warnings.simplefilter("ignore")
+        module: nn.Module = timm.create_model(name, pretrained=False)
+    return module.eval()
+
+
+def _sample(count: int) -> list[str]:
+    """Returns names spread over all of timm's, one at random from each stretch of the list."""
+    names, chance = timm.list_models(), np.random.default_rng(SEED)
+    bounds = [round(at * len(names) / count) for at in range(count + 1)]
+    return [names[chance.integers(start, stop)] for start, stop in pairwise(bounds)]
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _row(name: str, seconds: Sequence[float]) -> list[object]:
+    ordered = sorted(seconds)
+    most = ordered[math.ceil(0.9 * len(ordered)) - 1]
+    return [name, 1000 * statistics.median(seconds), 1000 * most, len(seconds)]
+
+
+def _goals(medians: dict[str, float]) -> list[str]:
+    imports = next(name for name in medians if name.startswith(IMPORT))
+    limits = {imports: MOST_IMPORT, HELP: MOST_HELP, LIST: MOST_LIST, TRACE: MOST_TRACE}
+    return [
+        goal(
+            f"at most {most} ms",
+            {name: medians[name]},
+            lambda value, most=most: value <= most,
+            ".0f",
+        )
+        for name, most in limits.items()
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""In which numbers networks compute."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+
+from effcam.errors import ArgumentError
+
+if TYPE_CHECKING:
+    import torch
+
+Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
+
+HALVES = {"bf16": "bfloat16", "fp16": "float16"}
+"""What torch calls the types that autocast computes in."""
+
+
+def check_precision(precision: object) -> Precision:
+    """Returns the precision.
+
+    Raises:
+        ArgumentError: If there is none of that name.
+    """
+    if precision != "fp32" and precision not in HALVES:
+        raise ArgumentError(
+            f"precision must be one of fp32, {', '.join(HALVES)}, not {precision!r}"
+        )
+    return cast("Precision", precision)
+
+
+def computing(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """Returns a context in which networks on a device compute in that precision."""
+    import torch
+
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, getattr(torch, HALVES[precision]))
