@@ -202,16 +202,24 @@ def _find_consensus(job: Job, bar: Bar) -> list[int]:
         if total.ndim == 0:
             total = np.zeros((len(job.refs), model.num_classes))
         bar.set_description(f"{label}: consensus")
-        with predicting(model, precision=job.precision) as predict:
-            portions = Portions(label, job.batch_size)
-            for batch in job.batches(model):
-                images = batch.images(model.device)
-                with naming(model):
-                    total[batch.positions] += _predict_batch(portions, predict, images)
-                bar.update(len(images))
+        for positions, probabilities in _predict(job, label, model, bar):
+            total[positions] += probabilities
         # Else it would stay until the next one is there to take its name.
         del model
     return [int(each) for each in total.argmax(1)]
+
+
+def _predict(
+    job: Job, label: str, model: Model, bar: Bar
+) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+    """Yields the positions of the images of each batch, and their probabilities."""
+    with predicting(model, precision=job.precision) as predict:
+        portions = Portions(label, job.batch_size)
+        for batch in job.batches(model):
+            images = batch.images(model.device)
+            with naming(model):
+                yield batch.positions, _predict_batch(portions, predict, images)
+            bar.update(len(images))
 
 
 def _predict_batch(
