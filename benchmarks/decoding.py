@@ -217,12 +217,15 @@ def _parts(photos: Sequence[Path], preprocess: Preprocess, margin: float | None)
 
 def count_openings(given: Path | None) -> list[str]:
     """Returns how often effcam opens each of some files in a comparison of five models."""
-    with given_or_drawn(given, 6) as photos, TemporaryDirectory() as folder:
-        with _counting(photos) as opened:
-            comparison = compare(photos, MODELS, progress=False)
-            most = {COMPARING: float(max(opened.values()))}
-            comparison.save(Path(folder) / "compare.gif")
-            most[SAVING] = float(max(opened.values()))
+    with (
+        given_or_drawn(given, 6) as photos,
+        TemporaryDirectory() as folder,
+        _counting(photos) as opened,
+    ):
+        comparison = compare(photos, MODELS, progress=False)
+        most = {COMPARING: float(max(opened.values()))}
+        comparison.save(Path(folder) / "compare.gif")
+        most[SAVING] = float(max(opened.values()))
     return [
         goal(
             f"a comparison of {len(MODELS)} models opens each file once",
@@ -230,8 +233,7 @@ def count_openings(given: Path | None) -> list[str]:
             lambda times: times == 1,
             ".0f",
         ),
-        f"To draw it afterwards as a GIF, each file has been opened {most[SAVING]:.0f} times "
-        "in all.",
+        f"With the GIF drawn afterwards, each was opened {most[SAVING]:.0f} times in all.",
     ]
 
 

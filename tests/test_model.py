@@ -153,9 +153,7 @@ def test_a_checkpoint_decides_the_number_of_classes(tmp_path: Path) -> None:
         for parameter in donor.module.parameters():
             parameter.normal_()
     file = tmp_path / "best.safetensors"
-    save_file(
-        {name: each.contiguous() for name, each in donor.module.state_dict().items()}, file
-    )
+    save_file({name: each.contiguous() for name, each in donor.module.state_dict().items()}, file)
     model = load_model("test_resnet", checkpoint=file)
     assert (model.num_classes, model.weights) == (9, "best.safetensors")
     for name, tensor in donor.module.state_dict().items():

@@ -113,7 +113,9 @@ def reference(
     **options: object,
 ) -> NDArray[np.float32]:
     """Returns what grad-cam's own class gives for a copy of the module, differentiated in full."""
-    module = copy.deepcopy(model.module).requires_grad_(True)
+    # With channels last, the gradient of a strided 1 x 1 convolution's weights can crash in torch.
+    module = copy.deepcopy(model.module).to(memory_format=torch.contiguous_format)
+    module.requires_grad_(True)
     layer = module.get_submodule(model.target_layer)
     cam = method(module, [layer], reshape_transform=partial(reshape, model), **options)
     try:

@@ -165,13 +165,14 @@ def _explain_batch(
 
 def _cells(job: Job, label: str, model: Model, batch: Batch, cams: Cams) -> Iterator[Explanation]:
     predicted = cams.probabilities.argmax(1)
+    columns = {method: column_of(label, method, job.methods) for method in job.methods}
     for row, position in enumerate(batch.positions):
         target, top = int(cams.targets[row]), int(predicted[row])
         size = batch.sizes[row]
         for method in job.methods:
             yield Explanation(
                 image=job.refs[position],
-                column=column_of(label, method, job.methods),
+                column=columns[method],
                 model=model.name,
                 weights=model.weights,
                 method=method,

@@ -455,7 +455,7 @@ def _head(cam: HeadCAM, index: int, image: Tensor, outputs: Tensor) -> Tensor:
     alone = len(cam.layers) == 1 and cam.layers[0].layout == "NCHW"
     images = image[None] if alone else image.repeat(len(outputs), 1, 1, 1)
     # The layer after may work in place.
-    cam.substitute = index, outputs.clone().to(image.dtype)
+    cam.substitute = index, outputs.clone()
     try:
         return cam.run(images, len(outputs)).values.float()
     finally:

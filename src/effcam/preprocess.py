@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -160,19 +161,11 @@ class Preprocess:
 
         The box reaches past the image's edges where the transform pads.
         """
-        (resized_height, resized_width), (top, left) = self._layout(width, height)
-        bottom, right = top + self.size[0], left + self.size[1]
-        # Multiplied before it is divided, so that the whole image ends exactly at its edges.
-        return Box(
-            left * width / resized_width,
-            top * height / resized_height,
-            right * width / resized_width,
-            bottom * height / resized_height,
-        )
+        return _places(self, width, height)[0]
 
     def region(self, width: int, height: int) -> Box:
         """Returns the part of an image of ``width`` by ``height`` px that the model sees, in px."""
-        return self.canvas(width, height).clip(width, height)
+        return _places(self, width, height)[1]
 
     def whole(self) -> Preprocess:
         """Returns the same with the whole image squashed to the input: nothing is cut off."""
@@ -231,6 +224,23 @@ class Preprocess:
         padded = Image.new(picture.mode, (width, height), colour)
         padded.paste(picture, (-left, -top))
         return padded
+
+
+# Images of one size lie alike, and what is kept of a thousand of them holds one box.
+@lru_cache(maxsize=1024)
+def _places(preprocess: Preprocess, width: int, height: int) -> tuple[Box, Box]:
+    """Returns the `Preprocess.canvas` and the `Preprocess.region` of images of one size."""
+    (resized_height, resized_width), (top, left) = preprocess._layout(width, height)
+    bottom, right = top + preprocess.size[0], left + preprocess.size[1]
+    # Multiplied before it is divided, so that the whole image ends exactly at its edges.
+    canvas = Box(
+        left * width / resized_width,
+        top * height / resized_height,
+        right * width / resized_width,
+        bottom * height / resized_height,
+    )
+    region = canvas.clip(width, height)
+    return canvas, canvas if region == canvas else region
 
 
 def _offset(have: int, want: int) -> int:

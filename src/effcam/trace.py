@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from effcam.borrow import untouched
@@ -195,18 +196,43 @@ COSTS: Remembered[Cost] = Remembered()
 
 
 def _find_cost(module: nn.Module, size: Grid, channels: int) -> Cost:
-    formats = (torch.channels_last, torch.contiguous_format)
-    for call, memory_format in itertools.product((_call_on_meta, _call_for_real), formats):
+    for call, last in itertools.product((_call_on_meta, _call_for_real), (True, False)):
         counter = FlopCounterMode(display=False)
+        layout = _ChannelsLast() if last else nullcontext()  # type: ignore[no-untyped-call]
         try:
-            with untouched(module), counter, torch.inference_mode(False), torch.no_grad():
+            with (
+                untouched(module),
+                torch.inference_mode(False),
+                torch.no_grad(),
+                layout,
+                counter,
+            ):
                 images = torch.zeros(BATCH, channels, *size, device="meta", dtype=_dtype(module))
-                call(module.eval(), images.to(memory_format=memory_format))
+                call(module.eval(), images)
         except Exception:  # noqa: BLE001, S112  # what it stumbles over may be anything's
             continue
-        flops = int(counter.get_total_flops()) // BATCH
-        return Cost(flops, memory_format == torch.channels_last)
-    return Cost(None, False)
+        return Cost(int(counter.get_total_flops()) // BATCH, last)
+    return Cost(None, channels_last=False)
+
+
+class _ChannelsLast(TorchDispatchMode):
+    """Has convolutions return maps whose channels lie innermost, as they do on such images.
+
+    On meta tensors they would not, and what works on contiguous maps alone would not be seen.
+    """
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., object],
+        _types: object,
+        args: Sequence[object] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        output = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.convolution.default and isinstance(output, Tensor):
+            is_map = output.ndim == 4
+            return output.contiguous(memory_format=torch.channels_last) if is_map else output
+        return output
 
 
 def _first_volume(module: nn.Module) -> str:
