@@ -243,7 +243,7 @@ def _counting(photos: Sequence[Path]) -> Iterator[Counter[Path]]:
     known, opened, opens = set(photos), Counter[Path](), Image.open
 
     def counted(file: Any, *arguments: Any, **named: Any) -> Image.Image:
-        name = getattr(file, "name", file)
+        name = file if isinstance(file, str | Path) else getattr(file, "name", None)
         if isinstance(name, str | Path) and Path(name) in known:
             opened[Path(name)] += 1
         return opens(file, *arguments, **named)

@@ -147,7 +147,7 @@ def is_channels_last(module: nn.Module) -> bool:
     )
 
 
-@pytest.mark.parametrize("name", ["timm:test_resnet", "timm:test_efficientnet", "timm:test_vit"])
+@pytest.mark.parametrize("name", ["timm:test_resnet", "timm:test_efficientnet"])
 def test_what_is_built_here_has_its_channels_last_and_the_same_maps(name: str) -> None:
     model = load_model(name, pretrained=False, device="cpu")
     assert model.channels_last
@@ -163,6 +163,10 @@ def test_what_is_built_here_has_its_channels_last_and_the_same_maps(name: str) -
     np.testing.assert_allclose(
         ours.maps["gradcam"], theirs.maps["gradcam"], atol=1e-3 * most + 1e-12
     )
+
+
+def test_a_transformers_patch_embedding_is_not_worth_it() -> None:
+    assert not load_model("timm:vit_tiny_patch16_224", pretrained=False, device="cpu").channels_last
 
 
 def test_a_module_of_ones_own_stays_as_it_lies_and_is_fed_likewise() -> None:

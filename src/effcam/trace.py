@@ -25,6 +25,9 @@ from effcam.scores import Scores, read_scores, tensors
 from effcam.spatial import PREFIX_TOKENS, Grid, Spatial, spatial
 
 BATCH = 2
+CONVOLUTION = torch.ops.aten.convolution
+CONVOLUTIONS = 0.05
+"""The share of a pass from which on its convolutions are worth laying out memory for."""
 STRIDE = 2
 CHANNELS = {1: "greyscale", 3: "RGB"}
 VOLUMES = (nn.Conv3d, nn.ConvTranspose3d, nn.MaxPool3d, nn.AvgPool3d, nn.BatchNorm3d)
@@ -173,8 +176,9 @@ class Cost:
         flops: The floating-point operations of one image's pass as torch counts them, two for
             each multiply-add of a convolution, a matrix product or attention; others are not
             counted. ``None`` where torch cannot count them.
-        channels_last: Whether the module runs on images whose channels lie innermost in memory,
-            as they must for fast convolutions; one that flattens maps by ``view`` does not.
+        channels_last: Whether the module gains by images whose channels lie innermost in memory:
+            it runs on them, as one that flattens maps by ``view`` does not, and has more
+            convolutions than a transformer's patch embedding.
     """
 
     flops: int | None
@@ -211,7 +215,9 @@ def _find_cost(module: nn.Module, size: Grid, channels: int) -> Cost:
                 call(module.eval(), images)
         except Exception:  # noqa: BLE001, S112  # what it stumbles over may be anything's
             continue
-        return Cost(int(counter.get_total_flops()) // BATCH, last)
+        total = counter.get_total_flops()
+        convolutions = counter.get_flop_counts()["Global"].get(CONVOLUTION, 0)
+        return Cost(total // BATCH, last and convolutions >= CONVOLUTIONS * total)
     return Cost(None, channels_last=False)
 
 
@@ -229,7 +235,7 @@ class _ChannelsLast(TorchDispatchMode):
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
         output = func(*args, **(kwargs or {}))
-        if func is torch.ops.aten.convolution.default and isinstance(output, Tensor):
+        if func is CONVOLUTION.default and isinstance(output, Tensor):
             is_map = output.ndim == 4
             return output.contiguous(memory_format=torch.channels_last) if is_map else output
         return output
