@@ -25,7 +25,7 @@ from PIL import Image
 from timm.models import save_for_hf
 
 import effcam
-from effcam import DEFAULT_MODELS, ModelSpec, Preprocess, api, registry, result, weights
+from effcam import DEFAULT_MODELS, ModelSpec, Preprocess, api, cam, registry, result, weights
 from effcam.catalogue import is_current
 from effcam.cli import main
 from effcam.demo import LABELS, Scene, scenes
@@ -425,6 +425,35 @@ def test_the_whole_view_and_the_size(run: Callable[..., Done], photos: Path) -> 
     edges = ("left", "top", "right", "bottom")
     assert [float(whole[f"region_{edge}"]) for edge in edges] == [0, 0, 96, 64]
     assert float(crop["region_left"]) > 0
+
+
+def test_precision_and_decoding_reach_the_comparison(
+    run: Callable[..., Done], photos: Path
+) -> None:
+    argv = ["compare", photos / "0.png", *UNTRAINED, "-o", "a.json"]
+    assert run(*argv, "--precision", "bf16", "--decoding", "reduced").code == 0
+    settings = json.loads(Path("a.json").read_text("utf-8"))["settings"]
+    assert (settings["precision"], settings["decoding"]) == ("bf16", "reduced")
+    assert run(*argv, "--precision", "fp64").code == 2
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_too_little_memory_is_said_and_costs_nothing(
+    run: Callable[..., Done], photos: Path, monkeypatch: pytest.MonkeyPatch, quiet: bool
+) -> None:
+    original = cam.HeadCAM.scores
+
+    def scores(self: cam.HeadCAM, images: torch.Tensor) -> Any:
+        if len(images) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return original(self, images)
+
+    monkeypatch.setattr(cam.HeadCAM, "scores", scores)
+    done = run("compare", photos, *UNTRAINED, "-o", "a.csv", *(["--quiet"] if quiet else []))
+    assert done.code == 0
+    assert len(rows("a.csv")) == 3
+    said = "test_resnet: not enough memory for 3 images at once, so it goes on with 1" in done.err
+    assert said is not quiet
 
 
 def test_bad_images_are_skipped_and_named(run: Callable[..., Done], photos: Path) -> None:

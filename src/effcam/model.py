@@ -144,7 +144,10 @@ def load_model(
 ) -> Model:
     """Returns a model that is ready to run: built, its weights loaded, its target layer found.
 
-    A module of the caller's own is used as it is, neither copied nor moved nor changed.
+    A module of the caller's own is used as it is, neither copied nor moved nor changed. What is
+    built here is frozen, in evaluation mode and, where its convolutions gain by it, laid out with
+    its channels last (`Model.channels_last`): ``.to(memory_format=torch.contiguous_format)``
+    undoes that, as safetensors wants it.
 
     Args:
         source: A name (``"resnet50"``, ``"resnet50.a1_in1k"``,
