@@ -1,10 +1,13 @@
 """Writes docs/performance.md from what the other scripts found.
 
     python benchmarks/performance.py results/*.json
+    python benchmarks/performance.py --update results/gpu.json
     python benchmarks/performance.py --run [--keep FOLDER]
 
 Nothing on the page is written by hand: the tables, notes and settings are the results', the rest is
 below. ``--run`` runs the scripts first, one after the other, on a machine that does nothing else.
+``--update`` replaces the sections of the results given, and says there on which machine and when
+they were measured, if not as the others; the other sections stay as the page has them.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from measure import describe, numeric, show
@@ -35,6 +39,9 @@ MISSING = {
     "compiled": ("Compiling the forward pass", ""),
     "gpu": ("On a GPU", ", which needs a GPU"),
 }
+NOT_MEASURED = "Not measured:"
+PLACE = "Machine and versions"
+ELSEWHERE = "Where a section does not say otherwise:"
 HEAD = """\
 % Written by benchmarks/performance.py from the results of the other scripts there: do not edit.
 
@@ -57,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code: 1 if a script that was to run failed."""
     options = _options(argv)
     if not options.run:
-        _write([Path(each) for each in options.results], options.output)
+        _write([Path(each) for each in options.results], options.output, update=options.update)
         return 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(options.keep or temporary)
@@ -74,6 +81,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("results", nargs="*", metavar="RESULT.json")
     parser.add_argument("--run", action="store_true", help="run all scripts first")
+    parser.add_argument("--update", action="store_true", help="keep the page's other sections")
     parser.add_argument("--keep", metavar="FOLDER", help="with --run: keep the results here")
     parser.add_argument("--output", type=Path, default=PAGE)
     options = parser.parse_args(argv)
@@ -81,6 +89,8 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("give results, or --run")
     if options.keep and not options.run:
         parser.error("--keep goes with --run")
+    if options.update and options.run:
+        parser.error("--update goes with results")
     return options
 
 
@@ -91,7 +101,7 @@ def _run(name: str, file: Path) -> bool:
     return subprocess.run(command, check=False).returncode == 0
 
 
-def _write(files: Sequence[Path], output: Path) -> None:
+def _write(files: Sequence[Path], output: Path, *, update: bool = False) -> None:
     found: dict[str, dict[str, Any]] = {}
     for file in files:
         result = json.loads(file.read_text("utf-8"))
@@ -101,27 +111,49 @@ def _write(files: Sequence[Path], output: Path) -> None:
         if name not in MISSING:
             sys.exit(f"{file}: no section is for {name}.py")
         found[name] = result
-    output.write_text(page(found), "utf-8")
-    print(f"wrote {output.name}: {len(found)} of {len(MISSING)} results")
+    kept, usual = _kept(output.read_text("utf-8")) if update else ({}, "")
+    text = page(found, kept, usual)
+    output.write_text(text, "utf-8")
+    print(f"wrote {output.name}, {text.count(NOT_MEASURED)} of {len(MISSING)} not measured")
 
 
-def page(found: Mapping[str, Mapping[str, Any]]) -> str:
+def _kept(text: str) -> tuple[dict[str, str], str]:
+    """Returns a page's sections by script, and where and when they were measured."""
+    _, *sections, last = text.split("\n## ")
+    if not last.startswith(PLACE):
+        sys.exit(f"the page does not end with '{PLACE}'")
+    by_script = {}
+    for section in sections:
+        (name,) = {name for name in MISSING if f"benchmarks/{name}.py" in section}
+        by_script[name] = f"## {section.strip()}\n"
+    return by_script, last.removeprefix(PLACE).strip().removeprefix(ELSEWHERE).strip()
+
+
+def page(
+    found: Mapping[str, Mapping[str, Any]],
+    kept: Mapping[str, str] = MappingProxyType({}),
+    usual: str = "",
+) -> str:
     """Returns the page.
 
     Args:
         found: What `measure.Result.save` wrote, by script.
+        kept: Sections as they were, by script, for those that are not found.
+        usual: Where and when those were measured that do not say otherwise; it is what most of the
+            results say if none is given.
     """
     places = Counter(_place(result) for result in found.values())
-    usual = places.most_common(1)[0][0] if places else ""
+    usual = usual or (places.most_common(1)[0][0] if places else "")
     parts = [HEAD]
     for name, (title, why) in MISSING.items():
         if name in found:
             parts.append(_section(found[name], placed=_place(found[name]) != usual))
         else:
-            parts.append(f"## {title}\n\nNot measured: no result of `benchmarks/{name}.py`{why}.\n")
+            empty = f"## {title}\n\n{NOT_MEASURED} no result of `benchmarks/{name}.py`{why}.\n"
+            parts.append(kept.get(name, empty))
     if usual:
-        elsewhere = "Where a section does not say otherwise:\n\n" if len(places) > 1 else ""
-        parts.append(f"## Machine and versions\n\n{elsewhere}{usual}\n")
+        elsewhere = f"{ELSEWHERE}\n\n" if any("Measured on" in part for part in parts) else ""
+        parts.append(f"## {PLACE}\n\n{elsewhere}{usual}\n")
     return "\n".join(parts)
 
 
