@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from effcam import demo, errors, images, metrics
     from effcam.api import compare
+    from effcam.dataset import DatasetRun, compare_dataset, open_run
     from effcam.errors import EffcamError
     from effcam.explanation import Explanation
     from effcam.geometry import Box
@@ -29,6 +30,7 @@ __all__ = [
     "DEFAULT_MODELS",
     "Box",
     "Comparison",
+    "DatasetRun",
     "EffcamError",
     "Explanation",
     "Model",
@@ -37,12 +39,14 @@ __all__ = [
     "Summary",
     "__version__",
     "compare",
+    "compare_dataset",
     "demo",
     "errors",
     "images",
     "list_models",
     "load_model",
     "metrics",
+    "open_run",
     "register_model",
 ]
 
@@ -52,6 +56,7 @@ _HOMES = {
     "DEFAULT_MODELS": "registry",
     "Box": "geometry",
     "Comparison": "result",
+    "DatasetRun": "dataset",
     "EffcamError": "errors",
     "Explanation": "explanation",
     "Model": "model",
@@ -59,6 +64,8 @@ _HOMES = {
     "Preprocess": "preprocess",
     "Summary": "summary",
     "compare": "api",
+    "compare_dataset": "dataset",
+    "open_run": "dataset",
     "list_models": "listing",
     "load_model": "model",
     "register_model": "registry",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -12,15 +11,14 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from effcam.cam import Cams, Explain, Predict, check_methods, explaining, predicting
+from effcam.cam import check_methods
+from effcam.columns import explain_images, predict_images
 from effcam.errors import ArgumentError, ImageError, TargetError
 from effcam.explanation import Explanation
 from effcam.facts import facts_of
 from effcam.images import ImageLike, iter_images
-from effcam.loader import Batch
-from effcam.model import Model, check_weights
-from effcam.passes import Job, Models, column_of, name_columns, naming
-from effcam.portions import Portions
+from effcam.model import check_weights
+from effcam.passes import Job, Models, column_of, name_columns
 from effcam.precision import Precision, check_precision
 from effcam.registry import DEFAULT_MODELS
 from effcam.result import Comparison, Skipped
@@ -100,19 +98,19 @@ def compare(
     >>> cell.heatmap.shape, cell.region.as_tuple()
     ((2, 2), (0.0, 0.0, 96.0, 64.0))
     """
-    asked = _plain(target)
+    asked = plain_target(target)
     job = Job(
         refs=list(iter_images(images, missing_ok=on_error == "skip")),
         columns=name_columns(models),
         methods=check_methods(method),
         view=view,
-        size=None if size is None else _number("size", size),
-        batch_size=_number("batch_size", batch_size),
+        size=None if size is None else check_number("size", size),
+        batch_size=check_number("batch_size", batch_size),
         precision=check_precision(precision),
         device=device,
         skips=on_error == "skip",
         passes=2 if asked == CONSENSUS else 1,
-        reduced=_choice("decoding", decoding, ("exact", "reduced")) == "reduced",
+        reduced=check_choice("decoding", decoding, ("exact", "reduced")) == "reduced",
     )
     _check_arguments(job, on_error)
     targets: Sequence[int | str] | None = _one_each(asked, len(job.refs))
@@ -132,63 +130,10 @@ def _explain(
     """Yields the cells of one model, method by method within each batch."""
     bar.set_description(f"loading {label}")
     model = job.load(label)
-    # A label is looked up once, however many images ask for it.
-    classes = {target: model.find_class(target) for target in dict.fromkeys(targets or ())}
     bar.set_description(label)
     seconds: list[float] = []
-    with explaining(model, precision=job.precision) as explain:
-        portions = Portions(label, job.batch_size)
-        for batch in job.batches(model):
-            picked = None if targets is None else [classes[targets[at]] for at in batch.positions]
-            images = batch.images(model.device)
-            begin = time.perf_counter()
-            with naming(model):
-                cams = _explain_batch(portions, explain, images, job.methods, picked)
-            seconds.append((time.perf_counter() - begin) / len(images))
-            yield from _cells(job, label, model, batch, cams)
-            bar.update(len(images))
+    yield from explain_images(job, label, model, targets, done=bar.update, seconds=seconds)
     job.facts[label] = facts_of(model, seconds)
-
-
-def _explain_batch(
-    portions: Portions,
-    explain: Explain,
-    images: torch.Tensor,
-    methods: Sequence[str],
-    targets: Sequence[int] | None,
-) -> Cams:
-    def compute(part: slice) -> Cams:
-        return explain(images[part], methods, targets and targets[part])
-
-    return Cams.join(portions.run(len(images), compute))
-
-
-def _cells(job: Job, label: str, model: Model, batch: Batch, cams: Cams) -> Iterator[Explanation]:
-    predicted = cams.probabilities.argmax(1)
-    columns = {method: column_of(label, method, job.methods) for method in job.methods}
-    for row, position in enumerate(batch.positions):
-        target, top = int(cams.targets[row]), int(predicted[row])
-        size = batch.sizes[row]
-        for method in job.methods:
-            yield Explanation(
-                image=job.refs[position],
-                column=columns[method],
-                model=model.name,
-                weights=model.weights,
-                method=method,
-                target_layer=model.target_layer,
-                target=target,
-                label=model.labels[target],
-                probability=float(cams.probabilities[row, target]),
-                predicted=top,
-                predicted_label=model.labels[top],
-                predicted_probability=float(cams.probabilities[row, top]),
-                heatmap=cams.maps[method][row],
-                size=size,
-                region=batch.regions[row],
-                canvas=model.preprocess.canvas(*size),
-                state=cams.states[method][row],
-            )
 
 
 def _find_consensus(job: Job, bar: Bar) -> list[int]:
@@ -203,33 +148,11 @@ def _find_consensus(job: Job, bar: Bar) -> list[int]:
         if total.ndim == 0:
             total = np.zeros((len(job.refs), model.num_classes))
         bar.set_description(f"{label}: consensus")
-        for positions, probabilities in _predict(job, label, model, bar):
+        for positions, probabilities in predict_images(job, label, model, done=bar.update):
             total[positions] += probabilities
         # Else it would stay until the next one is there to take its name.
         del model
     return [int(each) for each in total.argmax(1)]
-
-
-def _predict(
-    job: Job, label: str, model: Model, bar: Bar
-) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
-    """Yields the positions of the images of each batch, and their probabilities."""
-    with predicting(model, precision=job.precision) as predict:
-        portions = Portions(label, job.batch_size)
-        for batch in job.batches(model):
-            images = batch.images(model.device)
-            with naming(model):
-                yield batch.positions, _predict_batch(portions, predict, images)
-            bar.update(len(images))
-
-
-def _predict_batch(
-    portions: Portions, predict: Predict, images: torch.Tensor
-) -> NDArray[np.float32]:
-    def compute(part: slice) -> NDArray[np.float32]:
-        return np.asarray(predict(images[part]).cpu().numpy())
-
-    return np.concatenate(portions.run(len(images), compute))
 
 
 def _check_same_classes(classes: Mapping[str, tuple[str, ...]]) -> None:
@@ -273,25 +196,39 @@ def _assemble(
 def _check_arguments(job: Job, on_error: str) -> None:
     if not job.refs:
         raise ImageError("there are no images to compare")
-    _choice("view", job.view, ("model", "whole"))
-    _choice("on_error", on_error, ("raise", "skip"))
+    check_choice("view", job.view, ("model", "whole"))
+    check_choice("on_error", on_error, ("raise", "skip"))
 
 
-def _choice(name: str, value: str, known: Sequence[str]) -> str:
+def check_choice(name: str, value: str, known: Sequence[str]) -> str:
+    """Returns a value that is one of those known.
+
+    Raises:
+        ArgumentError: If it is not.
+    """
     if value not in known:
         raise ArgumentError(f"{name} must be {' or '.join(map(repr, known))}, not {value!r}")
     return value
 
 
-def _number(name: str, value: int) -> int:
+def check_number(name: str, value: int, *, least: int = 1) -> int:
+    """Returns a whole number of any type as an int.
+
+    Raises:
+        ArgumentError: If it is none, or too small.
+    """
     number = _index(value)
-    if number is None or number < 1:
-        raise ArgumentError(f"{name} must be a whole number from 1, not {value!r}")
+    if number is None or number < least:
+        raise ArgumentError(f"{name} must be a whole number from {least}, not {value!r}")
     return number
 
 
-def _plain(target: object) -> int | str | list[int | str] | None:
-    """Returns a target in Python's own types, whatever array or tensor it came in."""
+def plain_target(target: object) -> int | str | list[int | str] | None:
+    """Returns a target in Python's own types, whatever array or tensor it came in.
+
+    Raises:
+        TargetError: If it is none.
+    """
     if target is None or isinstance(target, str):
         return target
     listed = target.tolist() if isinstance(target, np.ndarray | torch.Tensor) else target

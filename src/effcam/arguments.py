@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +19,113 @@ from effcam.registry import DEFAULT_MODELS, ModelSpec, find_spec
 
 if TYPE_CHECKING:
     from effcam.preprocess import Preprocess
+
+_VIEW_HELP = (
+    "'model' (default) shows each model what its weights were made for, crop and all; 'whole' "
+    "squashes the whole image to the model's input"
+)
+
+
+def add_comparison_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say what is compared: images, models, and how."""
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="an image, a folder or a glob")
+    parser.add_argument(
+        "-m",
+        "--model",
+        action="append",
+        default=[],
+        dest="models",
+        metavar="[LABEL=]NAME",
+        help="a model by name (see 'effcam models'), or your own as package.module:function, which "
+        f"returns it; repeatable; without any: {', '.join(DEFAULT_MODELS)}",
+    )
+    parser.add_argument(
+        "--target", help="the class to explain: an index, a label or 'consensus'; default: top-1"
+    )
+    parser.add_argument(
+        "--method",
+        action="append",
+        default=[],
+        dest="methods",
+        metavar="METHOD",
+        help="gradcam (default), gradcam++, hirescam, xgradcam, layercam, gradcamelementwise, "
+        "eigencam, eigengradcam, scorecam or ablationcam; repeatable",
+    )
+    parser.add_argument("--view", choices=("model", "whole"), default="model", help=_VIEW_HELP)
+    parser.add_argument("--size", type=int, help="one input size in px for all models")
+    parser.add_argument(
+        "--device", help="where to run: cpu, cuda, cuda:1, mps; default: a GPU if any"
+    )
+    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="default 16")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp16"),
+        default="fp32",
+        help="what networks compute in; the latter two are faster where the hardware has them",
+    )
+    parser.add_argument(
+        "--decoding",
+        choices=("exact", "reduced"),
+        default="exact",
+        help="'reduced' decodes large JPEG files at a part of their size: faster, and off by less "
+        "than 1/255 on average",
+    )
+    parser.add_argument(
+        "--weights",
+        choices=("published", "none"),
+        default="published",
+        help="'none' compares untrained models, whose heat means nothing",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="local weights for the model of that label or name; repeatable",
+    )
+    parser.add_argument(
+        "--layer",
+        action="append",
+        default=[],
+        metavar="NAME=LAYER",
+        help="the layer to look at in the model of that label or name (see 'effcam models NAME "
+        "--layers'); repeatable",
+    )
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME:KEY=VALUE",
+        help="an argument for a model's constructor, as mine:num_classes=5; repeatable",
+    )
+    parser.add_argument(
+        "--preprocess",
+        action="append",
+        default=[],
+        metavar="NAME:KEY=VALUE",
+        help="a model's own size, resize, mode, interpolation, mean or std, as mine:mean=0.5; "
+        "repeatable",
+    )
+
+
+def comparison_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """Returns what these options say beside images and models, by argument of `compare`."""
+    names = ("view", "size", "batch_size", "precision", "decoding", "device")
+    return {
+        "method": options.methods or "gradcam",
+        "target": _target(options.target),
+        **{name: getattr(options, name) for name in names},
+    }
+
+
+@contextmanager
+def path_as_found() -> Iterator[None]:
+    """Takes back what `_import` adds, late: functions may import only when they are called."""
+    before = sys.path.copy()
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def read_models(options: argparse.Namespace) -> dict[str, ModelSpec]:
@@ -53,6 +162,12 @@ def read_models(options: argparse.Namespace) -> dict[str, ModelSpec]:
             changes = {"checkpoint": None, **changes, "pretrained": False}
         specs[label] = replace(spec, **changes, options={**spec.options, **arguments[label]})
     return specs
+
+
+def _target(text: str | None) -> int | str | None:
+    if text is None:
+        return None
+    return int(text) if re.fullmatch(r"[+-]?\d+", text) else text
 
 
 def _spec(name: str, label: str) -> ModelSpec:

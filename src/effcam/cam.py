@@ -19,6 +19,7 @@ import torch
 from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
+from effcam.blank import OwnDraws
 from effcam.borrow import untouched
 from effcam.errors import ArgumentError, LayerError, ModelError, did_you_mean
 from effcam.health import State
@@ -101,11 +102,12 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         self._cuts = False
         self.leaves: list[Tensor | None] = [None] * len(found)
         self.substitute: tuple[int, Tensor] | None = None
+        self._draws = OwnDraws()
 
     def run(self, images: Tensor, batch: int | None = None) -> Scores:
         """Returns the scores of a batch, or of the ``batch`` outputs put in a layer's place."""
         self._turns = [0] * len(self.layers)
-        with computing(images.device, self.precision):
+        with self._draws.if_needed(), computing(images.device, self.precision):
             return read_scores(self.model(images), batch or len(images))
 
     def _cut(self, index: int, _module: nn.Module, _args: object, output: Tensor) -> Tensor:
@@ -230,8 +232,8 @@ def compute_cams(
 ) -> Cams:
     """Returns the maps of a batch by every method; those of one pass share it.
 
-    The module comes back as it was: modes, ``requires_grad``, ``.grad``, hooks, buffers, and
-    torch's random state.
+    The module comes back as it was: modes, ``requires_grad``, ``.grad``, hooks and buffers. It
+    draws no random numbers but its own (`effcam.blank.OwnDraws`).
 
     Args:
         model: The model.
@@ -252,15 +254,16 @@ def explaining(model: Model, *, precision: Precision = "fp32") -> Iterator[Expla
     """Gives a function that does what `compute_cams` does, batch after batch.
 
     The module is as it was after the context: what that takes is done once, and not for every
-    batch. Other code should not use the module within it.
+    batch. Other code should not use the module within it; another thread that asks for its maps
+    waits until it is over.
 
     Args:
         model: The model.
         precision: ``"bf16"`` and ``"fp16"`` run the network under torch's autocast. Maps are
             float32 whatever it is.
     """
-    place = _placing(model)
     with untouched(model.module), _differentiable():
+        place = _placing(model)
         cam = HeadCAM(model, precision)
 
         def explain(
@@ -287,13 +290,14 @@ def predicting(model: Model, *, precision: Precision = "fp32") -> Iterator[Predi
         model: The model.
         precision: As in `explaining`.
     """
-    place = _placing(model)
     with untouched(model.module), torch.inference_mode(False), torch.no_grad():
+        place = _placing(model)
         module = model.module.eval()
+        draws = OwnDraws()
 
         def predict(images: Tensor) -> Tensor:
             inputs = place(images)
-            with computing(inputs.device, precision):
+            with draws.if_needed(), computing(inputs.device, precision):
                 output = module(inputs)
             return read_scores(output, len(images)).probabilities
 

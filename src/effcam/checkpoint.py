@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import pickle
+import pickletools
 import re
+import reprlib
 import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from effcam.errors import WeightsError
 from effcam.labels import read_labels
@@ -65,10 +69,23 @@ SETTINGS = (
     "pretrained_cfg",
 )
 # How torch.load names what it will not make: "GLOBAL posix.system", "TorchScript archives".
-CODE = re.compile(r"GLOBAL (\w[\w.]*)|with (TorchScript) archives")
+CODE = re.compile(r"GLOBAL (\w[\w.]*)|with (TorchScript|tar) archives")
+# What torch takes for harmless, and what makes gigabytes of a number or runs for hours.
+SWELLING = re.compile(
+    r"(__builtin__|builtins)\.bytearray|torch\._utils\._rebuild_(device_tensor|sparse)|torch\.sparse"
+)
+# How much of a pickle, over what it holds, is too much for the values that it shares; see _Scales.
+SHARED = 4
+SPARE = 2**20
+# A legacy file is five pickles before its numbers.
+LEGACY_PICKLES = 5
+# Nobody wraps a state dict as often as that.
+DEPTH = 32
 OLD_NAME = re.compile(r"\.(norm|relu|conv)\.([12])\.")
 COUNTER = "num_batches_tracked"
 SHOWN = 3
+LONGEST = 200
+CONFIG_BYTES = 2**24
 # What timm and Hugging Face call the weights that a config.json beside them describes.
 CONFIGURED = ("model.safetensors", "pytorch_model.bin")
 
@@ -96,35 +113,39 @@ def read_checkpoint(path: str | PathLike[str]) -> Checkpoint:
         path: The file.
 
     Raises:
-        WeightsError: If the file is missing, damaged, holds code, or holds no state dict.
+        WeightsError: If the file is missing, damaged, holds code, or holds no state dict; or if
+            it is made to take much more memory or time than its size tells.
     """
     file = check_checkpoint(path)
     content = _read(file)
-    state = _unwrap(content)
+    state = _unwrap(content, set())
     if not state:
         raise WeightsError(
             f"checkpoint {str(path)!r} holds no state dict: expected tensors by name, as "
             "torch.save(model.state_dict(), path) writes them, plain or under one of "
             f"{', '.join(WRAPPERS)}; it holds {_describe(content)}"
         )
-    return Checkpoint(_strip(state), _find_labels(content) or _labels_beside(file))
+    plain = _plain(_strip(state), file)
+    return Checkpoint(plain, _find_labels(content, set()) or _labels_beside(file))
 
 
 def check_checkpoint(path: str | PathLike[str]) -> Path:
     """Returns the file's path.
 
     Raises:
-        WeightsError: If it does not exist, cannot be reached, or is a folder.
+        WeightsError: If it does not exist, cannot be reached, or is a folder, a pipe or a device.
     """
-    file = Path(path).expanduser()
     try:
-        exists, is_folder = file.exists(), file.is_dir()
-    except OSError as error:
+        file = Path(path).expanduser()
+        exists, is_folder, is_file = file.exists(), file.is_dir(), file.is_file()
+    except (OSError, RuntimeError) as error:  # no permission, a name too long, no such home
         raise WeightsError(f"checkpoint {str(path)!r} cannot be read: {error}") from error
     if is_folder:
         raise WeightsError(f"checkpoint {str(path)!r} is a folder: expected a file")
     if not exists:
         raise WeightsError(f"checkpoint {str(file)!r} does not exist")
+    if not is_file:  # reading a pipe may wait for ever, and a device may never end
+        raise WeightsError(f"checkpoint {str(path)!r} is a pipe or a device: expected a file")
     return file
 
 
@@ -155,10 +176,11 @@ def select(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, to
         WeightsError: If several parts fit as well.
     """
     own = set(module.state_dict())
+    longest = max((name.count(".") for name in own), default=0) + 1
     counts: Counter[str] = Counter()
     for name in state:
         parts = name.split(".")
-        for start in range(len(parts)):
+        for start in range(max(0, len(parts) - longest), len(parts)):
             if ".".join(parts[start:]) in own:
                 counts[".".join(parts[:start])] += 1
     most = max(counts.values(), default=0)
@@ -169,8 +191,8 @@ def select(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, to
     if len(averaged or best) > 1:
         raise WeightsError(
             f"the checkpoint holds the model's weights {len(best)} times, under "
-            f"{', '.join(repr(prefix) for prefix in best)}: save those that you mean alone, as "
-            f"torch.save(trained.{best[0]}.state_dict(), path)"
+            f"{', '.join(_quote(prefix) for prefix in best[:SHOWN])}: save those that you mean "
+            f"alone, as torch.save(trained.{_line(best[0])}.state_dict(), path)"
         )
     part = f"{(averaged or best)[0]}."
     return {
@@ -192,26 +214,134 @@ class _Left(dict[object, object]):
             self.update(state)
 
 
+class _SwollenError(pickle.UnpicklingError):
+    """A file is made to take much more memory or time than its size tells."""
+
+
+class _Scales:
+    """Weighs what a pickle makes, without making it, in bytes of the pickle if nothing is shared.
+
+    Values that hold others twice, in a chain, grow as powers of two: a kilobyte of tuples takes
+    an age to hash, and a kilobyte of calls that encode strings anew takes all memory.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.stack: list[int] = []
+        self.marks: list[int] = []
+        self.kept: dict[object, int] = {}
+
+    def take(self, opcode: pickletools.OpcodeInfo, given: Any) -> None:
+        """Follows one instruction of the pickle."""
+        name = opcode.name
+        if name == "MARK":
+            self.marks.append(len(self.stack))
+        elif "PUT" in name:
+            self.kept[given] = self.stack[-1]
+        elif "BINGET" in name:
+            self.stack.append(self.kept[given])
+        else:
+            held = self._pop(opcode)
+            if opcode.stack_after:
+                self._push(name, held, given)
+
+    def _pop(self, opcode: pickletools.OpcodeInfo) -> list[int]:
+        before = opcode.stack_before
+        count = len(before)
+        if pickletools.markobject in before:
+            # Those before the mark, as the list that is appended to, and all after it.
+            count = before.index(pickletools.markobject) + len(self.stack) - self.marks.pop()
+        held = self.stack[len(self.stack) - count :] if count else []
+        del self.stack[len(self.stack) - count :]
+        return held
+
+    def _push(self, name: str, held: list[int], given: Any) -> None:
+        if name.startswith("TUPLE") or name in ("REDUCE", "NEWOBJ"):
+            # A string may be encoded in twice as many bytes.
+            weight = 1 + sum(held) * (2 if name == "REDUCE" else 1)
+        else:  # dicts and lists are not hashed
+            weight = len(given) if isinstance(given, str | bytes) else 1
+        if weight > self.most:
+            raise _SwollenError("it would take far more memory or time than a file of its size")
+        self.stack.append(weight)
+
+
 def _read(file: Path) -> object:
     from safetensors.torch import load_file
 
     try:
-        return load_file(file) if file.suffix == ".safetensors" else _load(file, ())
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        _check_pickles(file)
+        return _load(file, ())
     except Exception as error:  # a damaged file can make its reader raise anything
         code = CODE.search(str(error))
         if code is None:
-            reason = str(error).strip().split("\n")[0] or type(error).__name__
-            if isinstance(error, pickle.UnpicklingError):
-                reason = "it is damaged, or was not written by torch.save"
+            reason = _reason(error)
             raise WeightsError(f"checkpoint {str(file)!r} cannot be read: {reason}") from error
-        content = _read_around(file)
-        if not _unwrap(content):
+        content = _read_around(file) if code[1] else None
+        if not _unwrap(content, set()):
             raise WeightsError(
                 f"checkpoint {str(file)!r} holds more than tensors ({code[1] or code[2]}) and was "
                 "not opened, because such a file can run code. Save the weights alone: "
                 "torch.save(model.state_dict(), path), or safetensors.torch.save_file"
             ) from error
         return content
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, _SwollenError):
+        return str(error)
+    if isinstance(error, pickle.UnpicklingError):
+        return "it is damaged, or was not written by torch.save"
+    return _line(str(error).strip().split("\n")[0]) or type(error).__name__
+
+
+def _check_pickles(file: Path) -> None:
+    """Refuses a file whose pickles would take more memory or time than its size tells.
+
+    torch.load takes a zip archive by its first bytes, and inflates what is deflated in it.
+
+    Raises:
+        UnpicklingError: If it is made so, or is damaged.
+        RuntimeError: If it is a TorchScript or tar archive, which hold code.
+    """
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        start = stream.read(512)
+        if start[257:262] == b"ustar":  # as torch wrote them until 2017
+            raise RuntimeError("with tar archives")
+        if not start.startswith(b"PK\x03\x04"):
+            stream.seek(0)
+            for _ in range(LEGACY_PICKLES):
+                _weigh(stream, size)
+            return
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        if any(entry.filename.casefold().endswith("/constants.pkl") for entry in entries):
+            raise RuntimeError("with TorchScript archives")
+        # Weights are mapped into memory as they lie in the file, so they cannot be compressed.
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise _SwollenError("it is a compressed archive, which torch.save does not write")
+        # Archives that begin elsewhere, or overlap, are read by no two readers alike.
+        first = min((entry.header_offset for entry in entries), default=0)
+        if first or sum(entry.file_size for entry in entries) > size:
+            raise _SwollenError("its records are not where torch.save puts them")
+        for entry in entries:
+            if entry.filename.casefold().endswith(".pkl"):
+                _weigh(io.BytesIO(archive.read(entry)), size)
+
+
+def _weigh(stream: IO[bytes], size: int) -> None:
+    scales = _Scales(SHARED * size + SPARE)
+    try:
+        for opcode, given, _ in pickletools.genops(stream):
+            name = str(given).replace(" ", ".") if opcode.name == "GLOBAL" else ""
+            if SWELLING.match(name):
+                raise _SwollenError(f"it holds what may take any amount of memory ({_line(name)})")
+            scales.take(opcode, given)
+    except (ValueError, IndexError, KeyError) as error:
+        raise pickle.UnpicklingError(str(error)) from error
 
 
 def _read_around(file: Path) -> object:
@@ -238,55 +368,114 @@ def _load(file: Path, others: Iterable[str]) -> object:
         return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
 
 
-def _find_labels(content: object) -> tuple[str, ...] | None:
+def _find_labels(content: object, seen: set[int]) -> tuple[str, ...] | None:
     settings = vars(content) if isinstance(content, argparse.Namespace) else content
-    if not isinstance(settings, Mapping):
+    # Settings may hold each other, or themselves.
+    if not isinstance(settings, dict) or id(settings) in seen or len(seen) >= DEPTH:
         return None
-    found = (read_labels(settings.get(key)) for key in LABELS)
-    inner = (_find_labels(settings.get(key)) for key in SETTINGS)
-    return next((labels for labels in (*found, *inner) if labels), None)
+    seen.add(id(settings))
+    found = (_read_labels(dict.get(settings, key)) for key in LABELS)
+    inner = (_find_labels(dict.get(settings, key), seen) for key in SETTINGS)
+    return next(filter(None, chain(found, inner)), None)
+
+
+def _read_labels(names: object) -> tuple[str, ...] | None:
+    """Returns the labels as text that can be written, where there are some."""
+    try:
+        labels = read_labels(names)
+    except OverflowError:  # an infinite index
+        return None
+    # Halves of a character, which JSON and pickles can hold, can be written nowhere.
+    return labels and tuple(label.encode("utf-8", "replace").decode() for label in labels)
 
 
 def _labels_beside(file: Path) -> tuple[str, ...] | None:
     """Returns the labels in the ``config.json`` that timm and Hugging Face put beside weights."""
     if file.name not in CONFIGURED:
         return None  # of a file by any other name, nothing says that they belong together
+    config = file.parent / "config.json"
     try:
-        return _find_labels(json.loads((file.parent / "config.json").read_text("utf-8")))
-    except (OSError, ValueError):
+        if not config.is_file() or config.stat().st_size > CONFIG_BYTES:
+            return None
+        return _find_labels(json.loads(config.read_text("utf-8")), set())
+    except (OSError, ValueError, RecursionError):
         return None
 
 
-def _unwrap(content: object) -> dict[str, torch.Tensor]:
+def _unwrap(content: object, seen: set[int]) -> dict[str, torch.Tensor]:
+    """Returns the tensors in what a file holds, none for what was ``seen``."""
     import torch
 
-    if not isinstance(content, Mapping) or isinstance(content, _Left):
+    if not isinstance(content, dict) or isinstance(content, _Left):
         return {}
+    # Dicts may hold each other, or themselves; and a pickle may give one a `get` of its own.
+    if id(content) in seen or len(seen) >= DEPTH:
+        return {}
+    seen.add(id(content))
     for wrapper in WRAPPERS:
-        inner = content.get(wrapper)
+        inner = _unwrap(dict.get(content, wrapper), seen)
         # An average keeps its decay as a number beside nothing else.
-        if isinstance(inner, Mapping) and any(each.ndim for each in _unwrap(inner).values()):
-            return _unwrap(inner)
+        if any(each.ndim for each in inner.values()):
+            return inner
     # Others' files keep counters and settings beside the tensors.
     return {
         name: value
-        for name, value in content.items()
+        for name, value in dict.items(content)
         if isinstance(name, str) and isinstance(value, torch.Tensor)
     }
 
 
+def _plain(state: dict[str, torch.Tensor], file: Path) -> dict[str, torch.Tensor]:
+    """Returns the tensors without what a file may have hung on them.
+
+    Raises:
+        WeightsError: If one has no numbers, or more than the file can hold: by strides of 0, or
+            by a size that makes torch lay out memory that nothing fills.
+    """
+    import torch
+
+    size = file.stat().st_size
+    plain = {}
+    for name, value in state.items():
+        # A file may also give a tensor a `detach` of its own.
+        tensor = plain[name] = torch.Tensor.detach(value)
+        shown = f"checkpoint {str(file)!r}: {_quote(name)}, of shape {reprlib.repr(tensor.shape)},"
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+            raise WeightsError(f"{shown} is no plain tensor: sparse, quantised or without numbers")
+        held = max(tensor.untyped_storage().nbytes(), tensor.numel() * tensor.element_size())
+        if held > size:
+            raise WeightsError(f"{shown} is said to hold {held} bytes, but the file has {size}")
+    return plain
+
+
 def _describe(content: object) -> str:
-    if isinstance(content, Mapping) and content:
-        return ", ".join(repr(key) for key in list(content)[:SHOWN])
+    if isinstance(content, dict) and content:
+        return ", ".join(map(_quote, islice(dict.keys(content), SHOWN)))
     return f"a {type(content).__name__}"
 
 
+def _quote(value: object) -> str:
+    """Returns a value for a message, cut off where it is long."""
+    text = repr(value) if isinstance(value, str) else reprlib.repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def _line(text: str) -> str:
+    """Returns a text for a message on one line, cut off where it is long."""
+    printable = "".join(
+        each if each.isprintable() else ascii(each)[1:-1] for each in text[:LONGEST]
+    )
+    return printable if len(text) <= LONGEST else f"{printable}..."
+
+
 def _strip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    averaged = {name: value for name, value in state.items() if name != "n_averaged"}
-    for prefix in PREFIXES:
-        if averaged and all(name.startswith(prefix) for name in averaged):
-            return _strip({name.removeprefix(prefix): each for name, each in averaged.items()})
-    return averaged if len(averaged) < len(state) else state
+    for _ in range(DEPTH):
+        state = {name: value for name, value in state.items() if name != "n_averaged"}
+        shared = [each for each in PREFIXES if all(name.startswith(each) for name in state)]
+        if not state or not shared:
+            break
+        state = {name.removeprefix(shared[0]): value for name, value in state.items()}
+    return state
 
 
 def count_classes(state: Mapping[str, torch.Tensor], module: nn.Module, classes: int) -> int:
@@ -336,7 +525,7 @@ def fit(state: Mapping[str, torch.Tensor], module: nn.Module, *, file: str, mode
     retyped = [
         f"{name} {state[name].dtype} for {own[name].dtype}"
         for name in own
-        if name in state and own[name].is_floating_point() and not state[name].is_floating_point()
+        if name in state and not _converts(state[name], own[name])
     ]
     faults = [
         _fault("missing", missing),
@@ -350,11 +539,23 @@ def fit(state: Mapping[str, torch.Tensor], module: nn.Module, *, file: str, mode
         )
     # Its own state dict carries the version that some modules (MNASNet) ask for.
     own.update(state)
-    module.load_state_dict(own, strict=True)
+    try:
+        module.load_state_dict(own, strict=True)
+    except Exception as error:  # modules may look into what they are given
+        raise WeightsError(
+            f"checkpoint {file!r} cannot be loaded into {model}: {_reason(error)}"
+        ) from error
+
+
+def _converts(given: torch.Tensor, own: torch.Tensor) -> bool:
+    """Tells whether numbers of one type stay what they are in the other."""
+    if own.is_floating_point():
+        return given.is_floating_point()
+    return own.is_complex() or not given.is_complex()
 
 
 def _fault(kind: str, names: list[str]) -> str:
     if not names:
         return ""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{len(names)} {kind}: {', '.join(names[:SHOWN])}{more}"
+    return f"{len(names)} {kind}: {', '.join(map(_line, names[:SHOWN]))}{more}"

@@ -1,4 +1,4 @@
-"""The command line: ``effcam compare``, ``effcam models``, ``effcam demo``.
+"""The command line: ``effcam compare``, ``effcam dataset``, ``effcam models``, ``effcam demo``.
 
 Heavy modules are imported by the command that needs them, so that ``effcam --help`` is instant.
 """
@@ -10,17 +10,21 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effcam import __version__
-from effcam.arguments import read_models
+from effcam.arguments import (
+    add_comparison_options,
+    comparison_arguments,
+    path_as_found,
+    read_models,
+)
+from effcam.bulk import add_dataset
 from effcam.errors import ArgumentError, EffcamError, OutputError, UnknownModelError
-from effcam.registry import DEFAULT_MODELS
 from effcam.scorecard import Scorecard, add_summary_options
-from effcam.text import align
+from effcam.text import align, printable
 
 if TYPE_CHECKING:
     from effcam.registry import ModelSpec
@@ -42,6 +46,7 @@ examples:
   effcam compare photos/ -m mine=resnet18 --checkpoint mine=best.pt --view whole
   effcam compare photos/ -m vit_base_patch16_224 --layer vit_base_patch16_224=blocks.9
   effcam compare photos/ -m resnet50 -m vit_small_patch16_224 --summary --boxes boxes.json
+  effcam dataset imagenet/val -m resnet50 -m efficientnet_b0 -o run --summary
   effcam models 'efficientnet*'
   effcam models vit_base_patch16_224 --layers
 """
@@ -61,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         print("effcam: error: out of memory: try a smaller --size or --batch-size", file=sys.stderr)
         return FAILED
-    except KeyboardInterrupt:
-        print("effcam: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"effcam: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has gone; what is left of it has nowhere to go.
@@ -81,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"effcam {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_compare(commands)
+    add_dataset(commands)
     _add_models(commands)
     _add_demo(commands)
     return parser
@@ -93,17 +99,7 @@ def _add_compare(commands: Any) -> None:
         description="Compares what models look at in images, and writes pictures and tables.",
     )
     parser.set_defaults(run=_compare)
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="an image, a folder or a glob")
-    parser.add_argument(
-        "-m",
-        "--model",
-        action="append",
-        default=[],
-        dest="models",
-        metavar="[LABEL=]NAME",
-        help="a model by name (see 'effcam models'), or your own as package.module:function, which "
-        f"returns it; repeatable; without any: {', '.join(DEFAULT_MODELS)}",
-    )
+    add_comparison_options(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -112,74 +108,7 @@ def _add_compare(commands: Any) -> None:
         dest="outputs",
         metavar="FILE",
         help="a file to write, in the format its suffix names: .gif .webp .mp4 (a frame an image), "
-        f".png .jpg (one grid), .csv .json .npz; repeatable; default {DEFAULT_OUTPUT}",
-    )
-    parser.add_argument(
-        "--target", help="the class to explain: an index, a label or 'consensus'; default: top-1"
-    )
-    parser.add_argument(
-        "--method",
-        action="append",
-        default=[],
-        dest="methods",
-        metavar="METHOD",
-        help="gradcam (default), gradcam++, hirescam, xgradcam, layercam, gradcamelementwise, "
-        "eigencam, eigengradcam, scorecam or ablationcam; repeatable",
-    )
-    parser.add_argument("--view", choices=("model", "whole"), default="model", help=_VIEW_HELP)
-    parser.add_argument("--size", type=int, help="one input size in px for all models")
-    parser.add_argument(
-        "--device", help="where to run: cpu, cuda, cuda:1, mps; default: a GPU if any"
-    )
-    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="default 16")
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "bf16", "fp16"),
-        default="fp32",
-        help="what networks compute in; the latter two are faster where the hardware has them",
-    )
-    parser.add_argument(
-        "--decoding",
-        choices=("exact", "reduced"),
-        default="exact",
-        help="'reduced' decodes large JPEG files at a part of their size: faster, and off by less "
-        "than 1/255 on average",
-    )
-    parser.add_argument(
-        "--weights",
-        choices=("published", "none"),
-        default="published",
-        help="'none' compares untrained models, whose heat means nothing",
-    )
-    parser.add_argument(
-        "--checkpoint",
-        action="append",
-        default=[],
-        metavar="NAME=FILE",
-        help="local weights for the model of that label or name; repeatable",
-    )
-    parser.add_argument(
-        "--layer",
-        action="append",
-        default=[],
-        metavar="NAME=LAYER",
-        help="the layer to look at in the model of that label or name (see 'effcam models NAME "
-        "--layers'); repeatable",
-    )
-    parser.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="NAME:KEY=VALUE",
-        help="an argument for a model's constructor, as mine:num_classes=5; repeatable",
-    )
-    parser.add_argument(
-        "--preprocess",
-        action="append",
-        default=[],
-        metavar="NAME:KEY=VALUE",
-        help="a model's own size, resize, mode, interpolation, mean or std, as mine:mean=0.5; "
-        "repeatable",
+        f".png .jpg (one grid), .csv .json .npz .parquet; repeatable; default {DEFAULT_OUTPUT}",
     )
     parser.add_argument(
         "--skip-bad", action="store_true", help="carry on without unreadable images"
@@ -188,12 +117,6 @@ def _add_compare(commands: Any) -> None:
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     loudness.add_argument("-v", "--verbose", action="store_true", help="print a line for each cell")
-
-
-_VIEW_HELP = (
-    "'model' (default) shows each model what its weights were made for, crop and all; 'whole' "
-    "squashes the whole image to the model's input"
-)
 
 
 def _add_models(commands: Any) -> None:
@@ -246,7 +169,7 @@ def _compare(options: argparse.Namespace) -> None:
     scorecard = Scorecard.read(options)
     default = [] if scorecard else [DEFAULT_OUTPUT]
     outputs = [Path(output) for output in options.outputs or default]
-    with _path_as_found(), warnings.catch_warnings():
+    with path_as_found(), warnings.catch_warnings():
         if not options.verbose:
             # Libraries' remarks on their own future are not the reader's.
             warnings.simplefilter("ignore")
@@ -303,27 +226,10 @@ def _run(
     return compare(
         options.paths,
         specs,
-        method=options.methods or "gradcam",
-        target=_target(options.target),
-        view=options.view,
-        size=options.size,
-        batch_size=options.batch_size,
-        precision=options.precision,
-        decoding=options.decoding,
-        device=options.device,
+        **comparison_arguments(options),
         on_error="skip" if options.skip_bad else "raise",
         progress=False if options.quiet else None,
     )
-
-
-@contextmanager
-def _path_as_found() -> Iterator[None]:
-    """Takes back what `_import` adds, late: functions may import only when they are called."""
-    before = sys.path.copy()
-    try:
-        yield
-    finally:
-        sys.path[:] = before
 
 
 def _report(comparison: Comparison, saved: Sequence[Path], *, verbose: bool) -> None:
@@ -347,9 +253,7 @@ def _report(comparison: Comparison, saved: Sequence[Path], *, verbose: bool) -> 
 
 
 def _print(text: str) -> None:
-    """Prints a text, whatever the names in it: a terminal may not know all of their characters."""
-    encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding))
+    print(printable(text))
 
 
 def _count(things: Sequence[object], name: str) -> str:
@@ -415,9 +319,3 @@ def _report_tour(made: Tour) -> None:
         f"  effcam compare {scenes} -m demo_resnet -m demo_alexnet -o mine.png\n"
         "  effcam compare photos/ -m resnet50 -m efficientnet_b0 -o mine.gif"
     )
-
-
-def _target(text: str | None) -> int | str | None:
-    if text is None:
-        return None
-    return int(text) if re.fullmatch(r"[+-]?\d+", text) else text

@@ -16,7 +16,8 @@ from torch import nn
 from effcam import weights, zoo
 from effcam.adopt import check_module, own_labels, own_size, unwrap
 from effcam.architectures import Architecture
-from effcam.blank import without_draws
+from effcam.blank import OwnDraws, without_draws
+from effcam.borrow import in_turn
 from effcam.catalogue import Entry, entries, is_current
 from effcam.checkpoint import (
     Checkpoint,
@@ -80,7 +81,13 @@ def make(spec: ModelSpec, *, device: str | torch.device | None, see: See) -> Mad
     trained = spec.pretrained and spec.checkpoint is None and architecture is not None
     checkpoint: Checkpoint | None = None
     fills = spec.checkpoint is not None or _has_weights(architecture, trained)
-    with torch.inference_mode(False), without_draws() if fills else nullcontext():
+    with (
+        # While they build and read weights, both libraries have what is the whole process's:
+        # filters of warnings, variables of the environment.
+        in_turn([zoo]),
+        torch.inference_mode(False),
+        without_draws() if fills else nullcontext(),
+    ):
         module = _build_for(_options(spec, architecture, see, trained), spec, architecture, trained)
         if spec.checkpoint is not None:
             checkpoint = read_checkpoint(spec.checkpoint)
@@ -107,7 +114,8 @@ def adopt(module: nn.Module, *, name: str, device: str | torch.device | None) ->
         ArgumentError: If it is not on the device that was asked for.
         ModelError: If it cannot be looked into.
     """
-    tensors = [*module.parameters(), *module.buffers()]
+    with in_turn(module.modules()):  # another thread's trace has it on meta tensors meanwhile
+        tensors = [*module.parameters(), *module.buffers()]
     placed = tensors[0].device if tensors else torch.device("cpu")
     if device is not None and torch.device(device) != placed:
         raise ArgumentError(
@@ -232,18 +240,16 @@ def _build(
     options: Mapping[str, object],
     trained: bool,
 ) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        if architecture is not None:
+    if architecture is not None:
+        with OwnDraws():
             return zoo.build(architecture, pretrained=trained, options=options)
-        constructor = cast("type[nn.Module]", spec.constructor)
-        try:
+    constructor = cast("type[nn.Module]", spec.constructor)
+    try:
+        with OwnDraws():
             module = constructor(**options)
-        except Exception as error:  # the constructor is the caller's, and may raise anything
-            chosen = f" with {dict(options)}" if options else ""
-            raise ModelError(
-                f"the constructor of {spec.name!r} failed{chosen}: {error!r}"
-            ) from error
+    except Exception as error:  # the constructor is the caller's, and may raise anything
+        chosen = f" with {dict(options)}" if options else ""
+        raise ModelError(f"the constructor of {spec.name!r} failed{chosen}: {error!r}") from error
     if not isinstance(module, nn.Module):
         raise ModelError(
             f"the constructor of {spec.name!r} returned a {type(module).__name__}, not an nn.Module"

@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from effcam.errors import ImageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+FORMATS = (
+    *("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF"),
+    *("HEIF", "JXL", "TGA"),
+)
+"""What files are read as, whatever their names; HEIF and JXL where plugins add them to Pillow.
+
+Nothing else that Pillow knows: for some formats it starts other programs (EPS, Ghostscript), and
+rare ones have bounds that are tested least.
+"""
 CHANNELS = (1, 3, 4)
 WHITE = (255, 255, 255)
 REDUCED_MARGIN = 3
 """How many times as large as what it is resized to a reduced copy is at least."""
 LYING = (5, 6, 7, 8)
 """The orientations in Exif whose rows are the picture's columns."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a picture of each orientation in Exif upright."""
+STRIP_PIXELS = 2**20
+"""How many pixels are converted at once: what that takes comes on top of the image itself."""
 
 
 class Photo(NamedTuple):
@@ -59,9 +81,8 @@ def read(source: object, needed: Needed | None = None) -> Photo:
 
 def _read_file(path: Path, needed: Needed | None) -> Photo:
     try:
-        if path.stat().st_size == 0:
-            raise ImageError("the file is empty")
-        with Image.open(path) as image:
+        _check_file(path)
+        with Image.open(path, formats=_formats()) as image:
             scale = 1 if needed is None else _reduce(image, needed)
             picture = _decode(image)
             return Photo(picture, (scale * picture.width, scale * picture.height))
@@ -69,14 +90,37 @@ def _read_file(path: Path, needed: Needed | None) -> Photo:
         raise ImageError("the file does not exist") from error
     except UnidentifiedImageError as error:
         raise ImageError("the file is not an image that can be read") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"the image is too large: {error}") from error
+    # The warning is an error only where the caller's filters make it one.
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"the image is too large: {_told(error)}") from error
     except OSError as error:
-        raise ImageError(f"the file cannot be read: {error}") from error
+        raise ImageError(f"the file cannot be read: {_told(error)}") from error
     except ImageError:
         raise
     except Exception as error:  # a broken header can make a plugin raise anything
-        raise ImageError(f"the file cannot be read as an image: {error}") from error
+        raise ImageError(f"the file cannot be read as an image: {_told(error)}") from error
+
+
+def _check_file(path: Path) -> None:
+    """Refuses what has no content to read; to open a pipe might wait for ever."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError("it is not a regular file, but a folder, a pipe, a socket or a device")
+    if status.st_size == 0:
+        raise ImageError("the file is empty")
+
+
+def _formats() -> list[str]:
+    Image.init()
+    return [each for each in FORMATS if each in Image.OPEN]
+
+
+def _told(error: Exception) -> str:
+    """Returns what an error says, in one printable line: Pillow's may quote a file's bytes."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory"
+    said = " ".join(str(error).split()) or type(error).__name__
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in said)
 
 
 def _reduce(image: Image.Image, needed: Needed) -> int:
@@ -84,7 +128,7 @@ def _reduce(image: Image.Image, needed: Needed) -> int:
     if image.format != "JPEG":
         return 1
     width, height = image.size
-    lies = image.getexif().get(ExifTags.Base.Orientation, 1) in LYING
+    lies = _orientation(image) in LYING
     wide, tall = needed(height, width)[::-1] if lies else needed(width, height)
     for scale in (8, 4, 2):
         fits = width % scale == height % scale == 0
@@ -99,18 +143,53 @@ def _decode(image: Image.Image) -> Image.Image:
     if 0 in image.size:
         raise ImageError(f"the image has no pixels, its size is {image.width} x {image.height}")
     try:
-        return _to_rgb(ImageOps.exif_transpose(image))
+        image.load()
+        turn = TURNS.get(_orientation(image))
+        return _to_rgb(image if turn is None else image.transpose(turn))
     except ImageError:
         raise
     except Exception as error:  # a broken file can make a decoder raise anything
-        raise ImageError(f"the image cannot be decoded: {error}") from error
+        raise ImageError(f"the image cannot be decoded: {_told(error)}") from error
+
+
+def _orientation(image: Image.Image) -> int:
+    """Returns how an image lies by its Exif: 1, upright, where that says nothing that is known.
+
+    Not by `PIL.ImageOps.exif_transpose`, which rewrites all metadata and fails where it cannot.
+    """
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # noqa: BLE001 - damaged metadata can raise anything, and the picture is whole
+        return 1
+    return found if isinstance(found, int) and found in TURNS else 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    """Returns a copy in RGB, without metadata; what is in between takes little memory."""
     if image.mode == "RGB" and not image.has_transparency_data:
-        return image
-    if image.mode.startswith("I") or image.mode == "F":
-        return _scale(np.asarray(image)).convert("RGB")
+        copy = image.copy()
+        copy.info = {}
+        return copy
+    numbers = image.mode.startswith("I") or image.mode == "F"
+    convert = _scaling(image) if numbers else _strip_to_rgb
+    rgb = Image.new("RGB", image.size)
+    for top, strip in _strips(image):
+        rgb.paste(convert(strip), (0, top))
+    return rgb
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Yields an image from top to bottom in parts, each with its first row."""
+    width, height = image.size
+    rows = max(STRIP_PIXELS // width, 1)
+    if rows >= height:
+        yield 0, image
+        return
+    for top in range(0, height, rows):
+        yield top, image.crop((0, top, width, min(top + rows, height)))
+
+
+def _strip_to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("RGBa", "La"):
         image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
     if image.has_transparency_data:
@@ -132,21 +211,31 @@ def _from_lab(image: Image.Image) -> Image.Image:
     return converted
 
 
-def _scale(values: NDArray[Any]) -> Image.Image:
-    """Returns 16-bit, 32-bit and floating-point pixels as 8-bit ones, scaled and not clipped.
+def _scaling(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """Returns what makes 8-bit pixels of 16-bit, 32-bit and floating-point ones, none clipped.
 
     The range is what the numbers were meant for: [0, 1], [0, 255] or [0, 65535], whichever is the
     smallest that holds them; else their own. Integers start at [0, 65535].
     """
-    pixels = values.astype(np.float64)
-    if not np.isfinite(pixels).all():
-        raise ImageError("the image holds pixels that are not finite numbers")
-    low, high = pixels.min(), pixels.max()
-    tops = (1, 255, 65535) if values.dtype.kind == "f" else (65535,)
+    lows, highs = zip(*(_extent(np.asarray(strip)) for _, strip in _strips(image)), strict=True)
+    low, high = min(lows), max(highs)
+    tops = (1, 255, 65535) if image.mode == "F" else (65535,)
     if low >= 0 and high <= tops[-1]:
         low, high = 0.0, next(top for top in tops if high <= top)
-    scaled = (pixels - low) / max(high - low, 1e-300) * 255
-    return Image.fromarray(scaled.round().astype(np.uint8))
+
+    def scale(strip: Image.Image) -> Image.Image:
+        pixels = np.asarray(strip).astype(np.float64)
+        scaled = (pixels - low) / max(high - low, 1e-300) * 255
+        return Image.fromarray(scaled.round().astype(np.uint8))
+
+    return scale
+
+
+def _extent(values: NDArray[Any]) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite((low, high)).all():  # NaN is both
+        raise ImageError("the image holds pixels that are not finite numbers")
+    return low, high
 
 
 def _to_numpy(tensor: Any) -> NDArray[Any]:
@@ -156,7 +245,7 @@ def _to_numpy(tensor: Any) -> NDArray[Any]:
             values = values.float()
         array: NDArray[Any] = values.numpy()
     except (RuntimeError, TypeError) as error:  # sparse, quantised, or on the meta device
-        raise ImageError(f"the tensor's values cannot be read: {error}") from error
+        raise ImageError(f"the tensor's values cannot be read: {_told(error)}") from error
     return array
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from types import BuiltinFunctionType, FunctionType
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +57,7 @@ class Remembered(Generic[Value]):
     def __init__(self, most: int = 256) -> None:
         """Remembers nothing yet, and at most so many findings."""
         self._most = most
-        self._found: OrderedDict[Hashable, Value] = OrderedDict()
+        self._found: dict[Hashable, Value] = {}
 
     def get(self, module: nn.Module, asked: Hashable, find: Callable[[], Value]) -> Value:
         """Returns what is known of a module, or finds it out.
@@ -72,18 +71,21 @@ class Remembered(Generic[Value]):
         if seen is None:
             return find()
         key = (seen, asked)
-        if key not in self._found:
-            found = find()
-            self._found[key] = found
-            while len(self._found) > self._most:
-                self._found.popitem(last=False)
-        return self._found[key]
+        known = self._found.get(key, self)
+        if known is not self:
+            return cast("Value", known)
+        # Each step is whole by itself: two threads may both find it out, and neither stumbles
+        # over what the other one forgets.
+        found = self._found[key] = find()
+        for oldest in list(self._found)[: -self._most]:
+            self._found.pop(oldest, None)
+        return found
 
 
 def _state(module: nn.Module) -> dict[str, object]:
     """Returns a module's tensors and attributes, of its submodules the names alone."""
     # Whether it trains changes nothing: it is brought to evaluation.
-    own = {name: each for name, each in vars(module).items() if name != "training"}
+    own = {name: each for name, each in dict(vars(module)).items() if name != "training"}
     return own | {"_modules": list(own["_modules"])}
 
 
@@ -99,7 +101,8 @@ def _freeze(value: Any) -> Hashable:
         case Tensor():
             return Tensor, tuple(value.shape), value.dtype, value.layout
         case Mapping() | Sequence():
-            parts = value.items() if isinstance(value, Mapping) else value
+            # A copy: another thread that has the module may just be hooking it.
+            parts = list(value.items() if isinstance(value, Mapping) else value)
             return type(value), tuple(map(_freeze, parts))
         case Set():
             return type(value), frozenset(map(_freeze, value))

@@ -138,22 +138,50 @@ def column_findings(cells: Sequence[Flagged]) -> list[Finding]:
     Args:
         cells: The maps of the column, each with its `flags`.
     """
-    total = len(cells)
-    flagged = [cell.flags for cell in cells]
-    counts = {flag: sum(flag in own for own in flagged) for flag in MEANING}
-    found = [Finding(flag, counts[flag], total) for flag in (NAN, FLAT) if counts[flag]]
-    sound = [
-        cell.heatmap for cell, own in zip(cells, flagged, strict=True) if not {FLAT, NAN} & set(own)
-    ]
-    if len(sound) < FEWEST:
+    tally = Tally()
+    tally.add(cells)
+    return tally.findings()
+
+
+class Tally:
+    """Counts what is odd about the maps of a column, all of one grid, some maps at a time."""
+
+    def __init__(self) -> None:
+        """Knows no map yet."""
+        self._counts = dict.fromkeys(MEANING, 0)
+        self._total = self._sound = 0
+        self._grid: tuple[int, ...] = (1, 1)
+        self._sum: NDArray[np.float64] = np.zeros(1)
+
+    def add(self, cells: Sequence[Flagged]) -> None:
+        """Takes maps in, each with its `flags`."""
+        flagged = [cell.flags for cell in cells]
+        self._total += len(cells)
+        for flag in MEANING:
+            self._counts[flag] += sum(flag in own for own in flagged)
+        sound = [
+            cell.heatmap
+            for cell, own in zip(cells, flagged, strict=True)
+            if not {FLAT, NAN} & set(own)
+        ]
+        if sound:
+            self._sound += len(sound)
+            self._grid = sound[0].shape
+            self._sum = self._sum + _unit_vectors(np.stack(sound)).sum(0)
+
+    def findings(self) -> list[Finding]:
+        """Returns what `column_findings` does of all maps that were taken in."""
+        counts, total, sound = self._counts, self._total, self._sound
+        found = [Finding(flag, counts[flag], total) for flag in (NAN, FLAT) if counts[flag]]
+        if sound < FEWEST:
+            return found
+        if counts[PADDING] > total / 2:
+            found.append(Finding(PADDING, counts[PADDING], total))
+        if counts[BORDER] / sound > (1 + border_share(self._grid)) / 2:
+            found.append(Finding(BORDER, counts[BORDER], total))
+        if _mean_product(self._sum, sound) > ALIKE:
+            found.append(Finding(SAME, sound, total))
         return found
-    if counts[PADDING] > total / 2:
-        found.append(Finding(PADDING, counts[PADDING], total))
-    if counts[BORDER] / len(sound) > (1 + border_share(sound[0].shape)) / 2:
-        found.append(Finding(BORDER, counts[BORDER], total))
-    if mean_correlation(np.stack(sound)) > ALIKE:
-        found.append(Finding(SAME, len(sound), total))
-    return found
 
 
 def border_share(grid: tuple[int, ...]) -> float:
@@ -164,12 +192,20 @@ def border_share(grid: tuple[int, ...]) -> float:
 
 def mean_correlation(heatmaps: NDArray[np.floating]) -> float:
     """Returns the mean correlation of every two of (n, h, w) maps, none of them constant."""
+    return _mean_product(_unit_vectors(heatmaps).sum(0), len(heatmaps))
+
+
+def _unit_vectors(heatmaps: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Returns (n, h * w) maps whose products are their correlations."""
     flat = heatmaps.reshape(len(heatmaps), -1).astype(np.float64)
     flat = flat - flat.mean(1, keepdims=True)
-    flat /= np.linalg.norm(flat, axis=1, keepdims=True)
-    count = len(flat)
+    return np.asarray(flat / np.linalg.norm(flat, axis=1, keepdims=True))
+
+
+def _mean_product(total: NDArray[np.float64], count: int) -> float:
+    """Returns the mean product of every two of ``count`` unit vectors, given their sum."""
     # The squared length of a sum of unit vectors is n, and twice every pair's product.
-    return float((np.square(flat.sum(0)).sum() - count) / (count * (count - 1)))
+    return float((np.square(total).sum() - count) / (count * (count - 1)))
 
 
 def _covered(start: float, stop: float, low: float, high: float, cells: int) -> NDArray[np.float64]:

@@ -59,6 +59,13 @@ class ImageRef:
         """Returns the image in RGB and upright, the first frame if it is animated.
 
         Transparent parts lie on white; 16-bit and floating-point pixels are scaled to 8 bits.
+        Metadata other than the orientation are left out, and no harm is done if they are damaged.
+
+        Files are read as the raster formats of `effcam.decoding.FORMATS`, whatever their names. How
+        large an image may be is Pillow's ``PIL.Image.MAX_IMAGE_PIXELS``, 89 million unless it is
+        set: a file that declares more is read with Pillow's ``DecompressionBombWarning``, one that
+        declares more than twice as many is refused before it is decoded, and so is the former
+        where that warning is an error. While it is read, an image takes up to 13 bytes a pixel.
 
         Raises:
             ImageError: If it is missing, empty, truncated, no image, too large or ambiguous.
@@ -103,9 +110,10 @@ def iter_images(
     Args:
         images: A file, a folder (searched through, in natural order), a glob, a PIL image, an
             array or a tensor of one image or, with four dimensions, of a batch, or any iterable
-            of these.
-
-        missing_ok: Whether a file that does not exist is yielded too, to fail when it is opened.
+            of these. What is named as an image in a folder, and is none or a link to nothing,
+            fails when it is opened; links to folders are not followed.
+        missing_ok: Whether a path that does not exist or cannot be reached is yielded too, to
+            fail when it is opened.
 
     Raises:
         ImageError: If a path does not exist, or a folder or glob holds no image.
@@ -150,13 +158,16 @@ def from_folders(
     effcam.errors.ImageError: folder 'photos' does not exist
     """
     base = Path(root).expanduser()
-    if not base.is_dir():
+    if not _is_folder(base):
         raise ImageError(f"folder {str(root)!r} does not exist")
     if per_category is not None and (not isinstance(per_category, int) or per_category < 1):
         raise ArgumentError(f"per_category must be 1 or more images, not {per_category!r}")
     if isinstance(categories, str):
         categories = [categories]
-    known = [each.name for each in sorted(base.iterdir(), key=_natural) if each.is_dir()]
+    try:
+        known = [each.name for each in sorted(base.iterdir(), key=_natural) if _is_folder(each)]
+    except OSError as error:
+        raise ImageError(f"folder {str(root)!r} cannot be read: {error}") from error
     names = [name for name in known if not name.startswith(".")]
     if not names:
         raise ImageError(f"folder {str(root)!r} holds no class folders")
@@ -226,17 +237,22 @@ def _from_path(given: str | PathLike[str], missing_ok: bool) -> Iterator[ImageRe
     text = os.fspath(given)
     if ADDRESS.match(text):
         raise ImageError(f"{text!r} is an address; effcam reads local files: download it first")
+    path = _path(text)
+    matches: list[Path] = []
     try:
-        path = Path(text).expanduser()
         exists, is_folder = path.exists(), path.is_dir()
-    except (OSError, RuntimeError, ValueError) as error:  # no permission, no such home, too long
-        raise ImageError(f"image {text!r} cannot be reached: {error}") from error
+        if glob.has_magic(text) and not exists:
+            matches = _matches(str(path))
+    except (OSError, ValueError) as error:  # no permission, too long, impossible characters
+        if not missing_ok:
+            raise ImageError(f"image {text!r} cannot be reached: {error}") from error
+        exists = is_folder = False
     if is_folder:
         files = _files(path)
         yield from (ImageRef(file.relative_to(path).as_posix(), file) for file in files)
     elif exists:
         yield ImageRef(path.name, path)
-    elif glob.has_magic(text) and (matches := _matches(str(path))):
+    elif matches:
         yield from (ImageRef(file.name, file) for file in matches)
     elif missing_ok:
         yield ImageRef(path.name, path)
@@ -246,15 +262,20 @@ def _from_path(given: str | PathLike[str], missing_ok: bool) -> Iterator[ImageRe
         raise ImageError(f"image {text!r} does not exist")
 
 
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # a file's name that begins with ~, as a home's does
+        return Path(text)
+
+
 def _files(folder: Path) -> list[Path]:
-    """Returns the image files below a folder in natural order, without hidden ones."""
-    files = [
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    ]
+    """Returns what is named as an image below a folder in natural order, without hidden ones."""
+    failed: list[OSError] = []
+    found = (each for _, names in _folders(folder, failed) for each in names)
+    files = [path for path in map(Path, found) if path.suffix.lower() in SUFFIXES]
+    if not files and failed:
+        raise ImageError(f"folder {str(folder)!r} cannot be read: {failed[0]}") from failed[0]
     if not files:
         raise ImageError(
             f"folder {str(folder)!r} holds no images, which end in {', '.join(sorted(SUFFIXES))}"
@@ -262,11 +283,60 @@ def _files(folder: Path) -> list[Path]:
     return sorted(files, key=_natural)
 
 
+def _folders(top: Path, failed: list[OSError]) -> Iterator[tuple[str, list[str]]]:
+    """Yields a folder and those below it, each with what it holds beside folders.
+
+    Hidden ones are left out, and links to folders, which may lead back. `os.walk` would fail for
+    a thousand folders in one another in Python 3.11.
+
+    Args:
+        top: The folder.
+        failed: To it is added what was raised by folders that cannot be read.
+    """
+    waiting = [str(top)]
+    while waiting:
+        folder = waiting.pop()
+        files = []
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    elif not entry.is_symlink() or not _is_folder(entry.path):
+                        files.append(entry.path)
+        except OSError as error:
+            failed.append(error)
+        yield folder, files
+
+
+def _is_folder(path: str | Path) -> bool:
+    # Path.is_dir raises where a folder on the way may not be entered.
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def _matches(pattern: str) -> list[Path]:
-    # Path.glob takes no absolute patterns.
-    found = [Path(each) for each in glob.glob(pattern, recursive=True)]  # noqa: PTH207
-    files = [path for path in found if path.is_file() and path.suffix.lower() in SUFFIXES]
+    found = dict.fromkeys(map(Path, _expand(Path(pattern).parts)))
+    files = [path for path in found if path.suffix.lower() in SUFFIXES and not _is_folder(path)]
     return sorted(files, key=_natural)
+
+
+def _expand(parts: tuple[str, ...]) -> Iterator[str]:
+    """Yields what matches a pattern, whose ``**`` is any number of folders.
+
+    `glob` itself would follow links to folders there, and two that lead back take it for ever.
+    """
+    before = parts[: parts.index("**")] if "**" in parts else parts
+    # Path.glob takes no absolute patterns.
+    found = glob.iglob(str(Path(*before)))  # noqa: PTH207
+    if before == parts:
+        yield from found
+        return
+    rest = parts[len(before) + 1 :] or ("*",)
+    for top in found:
+        for folder, _ in _folders(Path(top), []):
+            yield from _expand((glob.escape(folder), *rest))
 
 
 def _natural(path: Path) -> list[list[tuple[int, str]]]:

@@ -272,6 +272,17 @@ def weights_file(source: ModelLike) -> Path | None:
     return construct.weights_file(_spec(source))
 
 
+def to_source(model: ModelLike) -> ModelSpec | Model | nn.Module:
+    """Returns what a name stands for, and anything else as it is.
+
+    A process that knows other registered names then makes the same model of it.
+
+    Raises:
+        ArgumentError: If it is nothing that a model can be made of.
+    """
+    return model if isinstance(model, Model | nn.Module) else _spec(model)
+
+
 def _check_preprocess(preprocess: object) -> Preprocess:
     if not isinstance(preprocess, Preprocess):
         raise ArgumentError(

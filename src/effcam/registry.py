@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -73,6 +73,15 @@ class ModelSpec:
         if not isinstance(self.name, str) or not self.name.strip():
             raise ArgumentError(f"a model's name must be a non-empty string, not {self.name!r}")
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+
+    def __reduce__(self) -> tuple[Callable[..., ModelSpec], tuple[object, ...]]:
+        """Says how it is pickled, which a read-only mapping is not."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return _spec_of, (values | {"options": dict(self.options)},)
+
+
+def _spec_of(values: dict[str, Any]) -> ModelSpec:
+    return ModelSpec(**values)
 
 
 def register_model(spec: ModelSpec, *, replace: bool = False) -> ModelSpec:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from effcam import __version__, draw, write
+from effcam import __version__, draw, parquet, write
 from effcam.catalogue import JOINT
 from effcam.errors import ArgumentError, CellError, OutputError, did_you_mean
 from effcam.explanation import Explanation
@@ -267,8 +267,10 @@ class Comparison:
         ``.png`` and ``.jpg`` hold the `grid`; ``.gif`` and ``.webp`` the `frames`, one after
         another, for ever; ``.mp4`` the same once, as a video, for which PyAV has to be there
         (``pip install 'effcam[video]'``); ``.csv`` the `table`; ``.json`` the table, the settings
-        and the heatmaps; ``.npz`` the heatmaps and the table as arrays. The file appears when it
-        is complete: an interrupted write leaves what was there before.
+        and the heatmaps; ``.npz`` the heatmaps and the table as arrays; ``.parquet`` the rows of a
+        `compare_dataset` run, for which pyarrow has to be there
+        (``pip install 'effcam[dataset]'``). The file appears when it is complete: an interrupted
+        write leaves what was there before.
 
         Args:
             path: Where to write.
@@ -278,7 +280,8 @@ class Comparison:
             seconds: How long each frame shows, in s; animations only, 1 if not given.
 
         Raises:
-            OutputError: If the suffix is unknown, PyAV is not there or the file cannot be written.
+            OutputError: If the suffix is unknown, PyAV or pyarrow is not there, or the file cannot
+                be written.
             ArgumentError: If an argument is impossible or does not go with the format.
         """
         target = check_output(path)
@@ -367,9 +370,13 @@ def check_output(path: str | PathLike[str]) -> Path:
     """Returns the path, after making sure that a comparison can be saved there.
 
     Raises:
-        OutputError: If the suffix names no format, or the folder does not exist.
+        OutputError: If the suffix names no format, what writes it is not installed, or the folder
+            does not exist.
     """
-    return write.check_path(path, SAVERS)
+    target = write.check_path(path, SAVERS)
+    if target.suffix.lower() == ".parquet":
+        parquet.require_pyarrow()
+    return target
 
 
 def _check_width(width: int) -> None:
@@ -465,6 +472,18 @@ def _save_npz(comparison: Comparison, path: Path, _style: dict[str, object]) -> 
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # not its flag
 
 
+def _save_parquet(comparison: Comparison, path: Path, _style: dict[str, object]) -> None:
+    first = comparison.cells[: len(comparison.columns)]
+    unread = [
+        parquet.Unread(skipped.image, cell.column, cell.model, cell.method, skipped.reason)
+        for skipped in comparison.skipped
+        for cell in first
+    ]
+    table = parquet.to_table([*comparison.cells, *unread], {"settings": dict(comparison.settings)})
+    with write.atomic(path) as partial:
+        partial.write_bytes(parquet.encode(table))
+
+
 Saver: TypeAlias = Callable[[Comparison, Path, dict[str, object]], None]
 
 PICTURE_STYLE = ("alpha", "colormap", "width")
@@ -478,5 +497,6 @@ SAVERS: dict[str, tuple[Saver, tuple[str, ...]]] = {
     ".csv": (_save_csv, ()),
     ".json": (_save_json, ()),
     ".npz": (_save_npz, ()),
+    ".parquet": (_save_parquet, ()),
 }
 """How each format is written, and which parts of a style it understands."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,61 @@ CONFIG_WAYS_ON = (
 )
 CLASSES = 1000
 """How many classes timm takes where a configuration does not say."""
+CONFIG_BYTES = 2**24
+MOST_CLASSES = 10**6
+MOST_PIXELS = 2**14
+"""What a configuration may ask for at most: more is a mistake, or meant to fill the memory."""
+LOADING = {
+    *("pretrained", "pretrained_cfg", "pretrained_cfg_overlay"),
+    *("checkpoint_path", "pretrained_strict", "cache_dir"),
+}
+"""Arguments of timm's that would have it read other weights, from disk or from an address."""
+SHOWN = 3
+LONGEST = 200
 
-KINDS = {
-    "pretrained_cfg": (dict, "an object"),
-    "model_args": (dict, "an object"),
-    "num_classes": (int, "a number"),
-    "input_size": (list, "[channels, height, width]"),
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_CLASSES
+
+
+def _is_size(value: object) -> bool:
+    if not isinstance(value, list) or len(value) != 3:
+        return False
+    return all(isinstance(each, int) and 1 <= each <= MOST_PIXELS for each in value)
+
+
+def _is_side(value: object) -> bool:
+    sides = value if isinstance(value, list) and len(value) == 2 else [value, value]
+    return _is_size([3, *sides])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and 0.01 <= value <= 100
+
+
+def _are_numbers(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, int | float) for each in value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "pretrained_cfg": (_is_object, "an object"),
+    "model_args": (_is_object, "an object"),
+    "num_classes": (_is_count, "a number"),
+    "input_size": (_is_size, "[channels, height, width]"),
+    "img_size": (_is_side, "a size in px, or two"),
+    "crop_pct": (_is_number, "a share of the image"),
+    "mean": (_are_numbers, "a list of numbers"),
+    "std": (_are_numbers, "a list of numbers"),
+    "interpolation": (_is_text, "a name"),
+    "crop_mode": (_is_text, "a name"),
 }
 
 
@@ -75,22 +126,31 @@ def read_stored(architecture: Architecture) -> Stored:
         ModelError: If it is not that of a timm model.
     """
     file = _config_file(architecture)
-    try:
-        content = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{str(file)!r} cannot be read as JSON: {error}") from error
+    content = _read_json(file)
     if not isinstance(content, dict):
         content = {}
     name = content.get("architecture")
     if not isinstance(name, str) or not has_architecture("timm", name):
         others = content.get("architectures", name)
-        named = ", ".join(map(repr, others if isinstance(others, list) else filter(None, [others])))
+        several = others if isinstance(others, list) else filter(None, [others])
+        named = ", ".join(map(_quote, islice(several, SHOWN)))
         raise ModelError(
             f"{architecture} is no timm model: its {CONFIG} names {named or 'no architecture'}"
             f"{', which timm does not have' if named else ''}. Load it with the library that it "
             "was made for, and give effcam the module"
         )
     return _parse(content, str(file))
+
+
+def _read_json(file: Path) -> object:
+    try:
+        if file.stat().st_size > CONFIG_BYTES:
+            raise WeightsError(f"{str(file)!r} is larger than {CONFIG_BYTES} bytes")
+        return json.loads(file.read_text("utf-8"))
+    except WeightsError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{str(file)!r} cannot be read as JSON: {error}") from error
 
 
 def _parse(content: dict[str, Any], file: str) -> Stored:
@@ -102,10 +162,17 @@ def _parse(content: dict[str, Any], file: str) -> Stored:
         for key in ("num_classes", "label_names", "label_descriptions")
         if key in content
     }
+    config.pop("state_dict", None)  # timm would take it before the file's weights
     if "labels" in config:
         config["label_names"] = config.pop("labels")
     # What the saved module was made with; older releases left the record as it was published.
     arguments = _checked(content.get("model_args", {}), file)
+    wrong = [key for key in arguments if key in LOADING or not key.isidentifier()]
+    if wrong:
+        raise ModelError(
+            f"model_args in {file!r} must be arguments of the architecture, not "
+            f"{', '.join(map(_quote, wrong[:SHOWN]))}"
+        )
     config["num_classes"] = arguments.get("num_classes", config.get("num_classes", CLASSES))
     if "img_size" in arguments and config.get("fixed_input_size"):
         size = arguments["img_size"]
@@ -118,14 +185,16 @@ def _checked(settings: Mapping[str, Any], file: str) -> dict[str, Any]:
     """Returns settings without those that are null, which timm takes for missing ones."""
     found = {key: value for key, value in settings.items() if value is not None}
     for key in KINDS.keys() & found.keys():
-        kind, words = KINDS[key]
-        if not isinstance(found[key], kind) or (kind is list and not _is_size(found[key])):
-            raise ModelError(f"{key} in {file!r} must be {words}, not {found[key]!r}")
+        is_right, words = KINDS[key]
+        if not is_right(found[key]):
+            raise ModelError(f"{key} in {file!r} must be {words}, not {_quote(found[key])}")
     return found
 
 
-def _is_size(values: list[object]) -> bool:
-    return len(values) == 3 and all(isinstance(value, int) for value in values)
+def _quote(value: object) -> str:
+    """Returns a value for a message, cut off where it is long."""
+    text = repr(value) if isinstance(value, str) else reprlib.repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _config_file(architecture: Architecture) -> Path:
@@ -138,9 +207,13 @@ def _config_file(architecture: Architecture) -> Path:
 
 
 def _folder(architecture: Architecture) -> Path:
-    folder = Path(architecture.name).expanduser()
-    if not (folder / CONFIG).is_file():
-        missing = f"holds no {CONFIG}" if folder.is_dir() else "does not exist"
+    try:
+        folder = Path(architecture.name).expanduser()
+        has_config, is_folder = (folder / CONFIG).is_file(), folder.is_dir()
+    except (OSError, RuntimeError) as error:  # no permission, a name too long, no such home
+        raise WeightsError(f"folder {architecture.name!r} cannot be read: {error}") from error
+    if not has_config:
+        missing = f"holds no {CONFIG}" if is_folder else "does not exist"
         raise WeightsError(
             f"folder {str(folder)!r} {missing}: expected a folder as timm saves models, with "
             f"{CONFIG} and {WEIGHTS[0]}"

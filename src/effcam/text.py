@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 GAP = "  "
@@ -27,3 +28,9 @@ def align(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
         ).rstrip()
         for row in rows
     )
+
+
+def printable(text: str) -> str:
+    """Returns a text as standard output takes it, which may not know all characters of a name."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -9,16 +9,17 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
-from effcam.borrow import untouched
+from effcam.blank import OwnDraws
+from effcam.borrow import in_turn, untouched
 from effcam.errors import ModelError
 from effcam.fingerprint import Remembered
 from effcam.scores import Scores, read_scores, tensors
@@ -201,43 +202,64 @@ COSTS: Remembered[Cost] = Remembered()
 
 def _find_cost(module: nn.Module, size: Grid, channels: int) -> Cost:
     for call, last in itertools.product((_call_on_meta, _call_for_real), (True, False)):
-        counter = FlopCounterMode(display=False)
-        layout = _ChannelsLast() if last else nullcontext()  # type: ignore[no-untyped-call]
+        counter = _Counter(channels_last=last)
         try:
             with (
                 untouched(module),
+                # Whether any thread has such a mode is a flag of the process's, which torch puts
+                # back as if there were one thread.
+                in_turn([TorchDispatchMode]),
                 torch.inference_mode(False),
                 torch.no_grad(),
-                layout,
+                OwnDraws(),
                 counter,
             ):
                 images = torch.zeros(BATCH, channels, *size, device="meta", dtype=_dtype(module))
                 call(module.eval(), images)
         except Exception:  # noqa: BLE001, S112  # what it stumbles over may be anything's
             continue
-        total = counter.get_total_flops()
-        convolutions = counter.get_flop_counts()["Global"].get(CONVOLUTION, 0)
-        return Cost(total // BATCH, last and convolutions >= CONVOLUTIONS * total)
+        worth = counter.of_convolutions >= CONVOLUTIONS * counter.total
+        return Cost(counter.total // BATCH, last and worth)
     return Cost(None, channels_last=False)
 
 
-class _ChannelsLast(TorchDispatchMode):
-    """Has convolutions return maps whose channels lie innermost, as they do on such images.
+class _Counter(TorchDispatchMode):
+    """Counts floating-point operations, by the formulas of torch's ``FlopCounterMode``.
 
-    On meta tensors they would not, and what works on contiguous maps alone would not be seen.
+    That one hooks every module of the process, those that other threads train among them.
+
+    Convolutions may be made to return maps whose channels lie innermost, as they do on such
+    images: on meta tensors they would not, and what works on contiguous maps alone would not be
+    seen.
     """
+
+    def __init__(self, *, channels_last: bool) -> None:
+        """Starts from zero."""
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total = 0
+        self.of_convolutions = 0
+        self._channels_last = channels_last
 
     def __torch_dispatch__(
         self,
-        func: Callable[..., object],
+        func: Any,
         _types: object,
         args: Sequence[object] = (),
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
-        output = func(*args, **(kwargs or {}))
-        if func is CONVOLUTION.default and isinstance(output, Tensor):
-            is_map = output.ndim == 4
-            return output.contiguous(memory_format=torch.channels_last) if is_map else output
+        arguments = kwargs or {}
+        operator = func.overloadpacket
+        if operator not in flop_registry:
+            with self:
+                parts = func.decompose(*args, **arguments)
+            return func(*args, **arguments) if parts is NotImplemented else parts
+        output = func(*args, **arguments)
+        count = flop_registry[operator](*args, **arguments, out_val=output)
+        self.total += count
+        if operator is CONVOLUTION:
+            self.of_convolutions += count
+            if self._channels_last and output.ndim == 4:
+                return output.contiguous(memory_format=torch.channels_last)
         return output
 
 
@@ -255,6 +277,7 @@ def _run(module: nn.Module, size: Grid, channels: int, call: Runner, graph: bool
         _recording(module, record),
         torch.inference_mode(False),
         torch.set_grad_enabled(graph),
+        OwnDraws(),
     ):
         module.eval()
         images = torch.zeros(BATCH, channels, *size, device="meta", dtype=_dtype(module))

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+TEMPORARY = ".effcam-"
+"""How the names of files begin that are not complete."""
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 ANIMATION_SUFFIXES = (".gif", ".webp", ".mp4")
 
@@ -74,11 +76,15 @@ def check_path(path: str | PathLike[str], suffixes: Collection[str]) -> Path:
 
 
 @contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Yields a temporary path, of the same folder and suffix, that becomes `path` on success.
+def atomic(path: Path, *, suffix: str | None = None) -> Iterator[Path]:
+    """Yields a temporary path, of the same folder, that becomes `path` on success.
 
     Whatever ends the block early, an interrupt too, leaves the previous file as it was and no
     temporary one behind.
+
+    Args:
+        path: The file to write.
+        suffix: That of the temporary path; ``None`` is that of the file.
 
     Raises:
         OutputError: If the folder does not exist or cannot be written, `path` is a folder, or
@@ -91,7 +97,7 @@ def atomic(path: Path) -> Iterator[Path]:
         )
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder. Add a file name to it.")
-    temporary = path.with_name(f".effcam-{secrets.token_hex(8)}{path.suffix}")
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}{suffix or path.suffix}")
     try:
         # Made this way, and not by tempfile, the file has the permissions the umask asks for.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))

@@ -67,9 +67,14 @@ def least_agreed(pairs: NDArray[np.float64]) -> list[int]:
 
     Images in which no two columns can be compared come last.
     """
+    return [int(at) for at in np.argsort(mean_agreements(pairs), kind="stable")]
+
+
+def mean_agreements(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns each image's mean over every two columns, infinite where no two can be compared."""
     first, second = np.triu_indices(pairs.shape[1], 1)
     own = pairs[:, first, second]
     valid = np.isfinite(own)
     means = np.full(len(own), np.inf)
     np.divide(np.where(valid, own, 0).sum(1), valid.sum(1), out=means, where=valid.any(1))
-    return [int(at) for at in np.argsort(means, kind="stable")]
+    return means

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from effcam.catalogue import JOINT
 from effcam.errors import ArgumentError
 from effcam.explanation import Explanation
 from effcam.facts import ModelFacts
@@ -20,14 +19,12 @@ from effcam.metrics.focus import effective_area, gini, half_mass_area
 from effcam.metrics.localisation import average_precision
 from effcam.metrics.localise import Localised, localise
 from effcam.metrics.placed import Object, focus_samples, place_object
-from effcam.summary import Fact, Measure, Summary
+from effcam.metrics.told import Counted, facts_of_columns, health_notes, notes
+from effcam.summary import Measure, Summary
 from effcam.truth import Truth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-UNEQUAL = 0.03
-"""How far the shares of the images that models saw may differ without a word."""
 
 Samples: TypeAlias = "NDArray[np.float64]"
 """(images, columns), NaN where there is no value."""
@@ -87,10 +84,11 @@ def summarize(
         TargetError: If a label is no class of a model.
         AnnotationError: If boxes or masks do not fit their image.
     """
-    right = _right(board)
+    right = are_right(board)
     labelled = bool(np.isfinite(right).any())
     chosen = labelled if fair is None else fair
-    used = _fair(board, right) if chosen else np.ones(len(board.rows), bool)
+    comparable = find_comparable(board, right)
+    used = comparable if chosen else np.ones(len(board.rows), bool)
     kept = board.take(used)
     objects = [
         place_object(truth, row[0].size, row[0].image.name)
@@ -106,12 +104,22 @@ def summarize(
         columns=board.columns,
         images=len(board.rows),
         used=int(used.sum()),
-        facts=_facts(board),
+        facts=facts_of_columns(board.facts, _seen(board)),
         measures=tuple(measures),
         notes=(
-            *_notes(board, used, fair=chosen, labelled=labelled),
+            *notes(
+                board.columns,
+                board.facts,
+                Counted(len(board.rows), int(used.sum()), bool(comparable.all()), _seen(board)),
+                fair=chosen,
+                labelled=labelled,
+            ),
             *(faithfulness.notes if faithfulness else ()),
-            *_health(board),
+            *(
+                note
+                for column, label in enumerate(board.columns)
+                for note in health_notes(label, column_findings(board.column(column)))
+            ),
         ),
     )
 
@@ -119,7 +127,7 @@ def summarize(
 # which images count
 
 
-def _right(board: Board) -> Samples:
+def are_right(board: Board) -> Samples:
     """Returns whether each model is right on each image, 1 or 0; NaN where no label is known."""
     found = np.full((len(board.rows), len(board.columns)), np.nan)
     indices: dict[tuple[int, int | str], int] = {}
@@ -145,7 +153,7 @@ def _index(board: Board, column: int, label: int | str) -> int:
     )
 
 
-def _fair(board: Board, right: Samples) -> NDArray[np.bool_]:
+def find_comparable(board: Board, right: Samples) -> NDArray[np.bool_]:
     """Returns on which images all models are right, or agree, and are explained by one class."""
     same = np.array([_alike(row, board.facts) for row in board.rows], bool)
     if np.isfinite(right).any():
@@ -166,7 +174,14 @@ def _alike(row: Sequence[Explanation], facts: Sequence[ModelFacts]) -> bool:
 # what is measured
 
 
-def _measure(key: str, found: Estimate, baselines: Mapping[str, float] | None = None) -> Measure:
+def measure(key: str, found: Estimate, baselines: Mapping[str, float] | None = None) -> Measure:
+    """Returns a figure with its intervals.
+
+    Args:
+        key: Which of `FIGURES`.
+        found: Its values and how sure they are.
+        baselines: What it is for something that looks at nothing.
+    """
     return Measure(
         figure=FIGURES[key],
         values=found.values,
@@ -182,11 +197,21 @@ def _measure(key: str, found: Estimate, baselines: Mapping[str, float] | None = 
 def _model_measures(board: Board, kept: Board, right: Samples) -> list[Measure]:
     measures = []
     if np.isfinite(right).any():
-        measures.append(_measure("accuracy", estimate(right)))
-    confidence = kept.each(lambda cell: cell.predicted_probability)
-    measures.append(_measure("confidence", estimate(confidence)))
+        measures.append(measure("accuracy", estimate(right)))
+    measures.append(measure("confidence", estimate(confidences(kept))))
+    return measures + costs(board.facts)
+
+
+def confidences(board: Board) -> Samples:
+    """Returns how probable each model holds what it predicts."""
+    return board.each(lambda cell: cell.predicted_probability)
+
+
+def costs(facts: Sequence[ModelFacts]) -> list[Measure]:
+    """Returns what is known of how large and how slow each column's model is."""
+    measures = []
     for key in ("parameters", "flops", "seconds"):
-        values = [getattr(facts, key) for facts in board.facts]
+        values = [getattr(each, key) for each in facts]
         if any(value is not None for value in values):
             known = np.array([np.nan if value is None else value for value in values], np.float64)
             measures.append(Measure(figure=FIGURES[key], values=known))
@@ -196,6 +221,11 @@ def _model_measures(board: Board, kept: Board, right: Samples) -> list[Measure]:
 def _focus(board: Board) -> list[Measure]:
     if not board.rows:
         return []
+    return [measure(key, estimate(values)) for key, values in focus_figures(board).items()]
+
+
+def focus_figures(board: Board) -> dict[str, Samples]:
+    """Returns how concentrated each map is, at the resolution of the coarsest of its image."""
     coarsest = [_coarsest(row) for row in board.rows]
     found = {
         key: np.full((len(board.rows), len(board.columns)), np.nan)
@@ -213,7 +243,7 @@ def _focus(board: Board) -> list[Measure]:
             ("half_mass_area", half_mass_area),
         ):
             found[key][sound, column] = figure(samples, area=areas)
-    return [_measure(key, estimate(values)) for key, values in found.items()]
+    return found
 
 
 def _coarsest(row: Sequence[Explanation]) -> tuple[float, float]:
@@ -229,12 +259,12 @@ def _localisation(board: Board, objects: Sequence[Object | None]) -> list[Measur
         return []
     found: Localised = localise(board.rows, objects)
     measures = [
-        _measure(key, estimate(values), found.baselines[key])
+        measure(key, estimate(values), found.baselines[key])
         for key, values in found.samples.items()
     ]
     if len(found.levels):
         measures.append(
-            _measure(
+            measure(
                 "pixel_average_precision",
                 estimate_by(found.levels.astype(np.float64), average_precision),
                 found.baselines["pixel_average_precision"],
@@ -256,9 +286,7 @@ def _faithfulness(board: Board, found: Faithfulness, used: NDArray[np.bool_]) ->
         kept = used if key != GRID_FIGURE else slice(None)
         random = found.random.get(key)
         means = {"random map": _mean(random[kept])} if random is not None else {}
-        measures.append(
-            _measure(key, estimate(values[kept]), {**means, **found.known.get(key, {})})
-        )
+        measures.append(measure(key, estimate(values[kept]), {**means, **found.known.get(key, {})}))
     return measures
 
 
@@ -270,69 +298,13 @@ def _mean(values: Samples) -> float:
 # what is told
 
 
-def _facts(board: Board) -> tuple[Fact, ...]:
-    if not board.facts:
-        return ()
-    texts = [
-        (
-            _short(facts.target_layer),
-            " x ".join(map(str, facts.grid)),
-            " x ".join(map(str, facts.input_size)) + " px",
-            f"{100 * seen:.0f} %",
-        )
-        for facts, seen in zip(board.facts, _seen(board), strict=True)
-    ]
-    titles = ("looked at", "grid", "input", "saw")
-    return tuple(
-        Fact(title, each) for title, each in zip(titles, zip(*texts, strict=True), strict=True)
+def seen_shares(board: Board) -> Samples:
+    """Returns the share of each image that each model saw."""
+    return board.each(
+        lambda cell: cell.region.width * cell.region.height / (cell.size[0] * cell.size[1])
     )
 
 
 def _seen(board: Board) -> list[float]:
-    """Returns the share of the images that each model saw, the mean over them."""
-    areas = board.each(
-        lambda cell: cell.region.width * cell.region.height / (cell.size[0] * cell.size[1])
-    )
-    return [float(share) for share in areas.mean(0)] if len(areas) else [0.0] * areas.shape[1]
-
-
-def _short(layers: str) -> str:
-    first, *others = layers.split(JOINT)
-    return f"{first} + {len(others)} more" if others else first
-
-
-def _notes(board: Board, used: NDArray[np.bool_], *, fair: bool, labelled: bool) -> list[str]:
-    notes = []
-    if fair:
-        which = "that every model gets right" if labelled else "on which all models predict alike"
-        notes.append(
-            f"Figures other than accuracy are of the {int(used.sum())} of {len(used)} images "
-            f"{which} and are explained by one class; fair=False (--all-images) takes all."
-        )
-    elif len(board.columns) > 1 and not _fair(board, _right(board)).all():
-        notes.append(
-            "Some models predict or explain different classes in an image, so their maps answer "
-            "different questions; fair=True takes the other images alone."
-        )
-    seen = _seen(board)
-    if max(seen) - min(seen) > UNEQUAL:
-        notes.append(
-            "The models saw different shares of the images. Areas are of the whole image, so that "
-            'who sees less of it has less heat in it; view="whole" shows all of it to all.'
-        )
-    if any(facts.weights == "random" for facts in board.facts):
-        names = [
-            label
-            for label, facts in zip(board.columns, board.facts, strict=True)
-            if facts.weights == "random"
-        ]
-        notes.append(f"{', '.join(names)}: random weights, so the heat means nothing.")
-    return notes
-
-
-def _health(board: Board) -> list[str]:
-    return [
-        f"{label}: {finding}"
-        for column, label in enumerate(board.columns)
-        for finding in column_findings(board.column(column))
-    ]
+    shares = seen_shares(board)
+    return [float(share) for share in shares.mean(0)] if len(shares) else [0.0] * shares.shape[1]

@@ -1,0 +1,294 @@
+"""One call: images and models in, a run on disk out, which goes on where it was left."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING, Literal
+
+from effcam.api import CONSENSUS, Target, check_choice, check_number, plain_target
+from effcam.cam import check_methods
+from effcam.dataset.inventory import FILE, differences, list_images, write_inventory
+from effcam.dataset.local import run_here
+from effcam.dataset.manifest import Manifest, Settings, current_versions, describe
+from effcam.dataset.pace import Pace, finishing
+from effcam.dataset.run import DatasetRun
+from effcam.dataset.shards import FOLDER, MODELS, Outcome, Plan, finished, folder_of, name_of
+from effcam.dataset.storage import Store
+from effcam.errors import ArgumentError, ImageError, OutputError, TargetError
+from effcam.images import ImageLike
+from effcam.model import check_weights, to_source
+from effcam.parquet import require_pyarrow
+from effcam.passes import Models, name_columns
+from effcam.precision import Precision, check_precision
+
+if TYPE_CHECKING:
+    import torch
+
+SHARD_SIZE = 4096
+READERS = 16
+"""How many footers are read at once, which at an address takes long and little work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """How many workers of what kind run where.
+
+    Attributes:
+        workers: How many; ``None`` is one a GPU, else one a node.
+        num_gpus: How many GPUs each has, 0.5 for two that share one; ``None`` is 1 if there are
+            GPUs.
+        address: The cluster's address; ``None`` takes the one that is known, else starts one here.
+    """
+
+    workers: int | None = None
+    num_gpus: float | None = None
+    address: str | None = None
+
+
+def compare_dataset(
+    images: ImageLike | Iterable[ImageLike],
+    models: Models,
+    out: str | PathLike[str],
+    *,
+    method: str | Sequence[str] = "gradcam",
+    target: Target = None,
+    view: Literal["model", "whole"] = "model",
+    size: int | None = None,
+    batch_size: int = 16,
+    device: str | torch.device | None = None,
+    precision: Precision = "fp32",
+    decoding: Literal["exact", "reduced"] = "exact",
+    shard_size: int = SHARD_SIZE,
+    max_errors: int | None = None,
+    overwrite: bool = False,
+    backend: Literal["local", "ray"] = "local",
+    workers: int | None = None,
+    num_gpus: float | None = None,
+    address: str | None = None,
+    progress: bool | None = None,
+) -> DatasetRun:
+    """Returns a run: what each model looked at in each of many images, in Parquet files.
+
+    What `compare` keeps in memory is written as it is found, in shards of one model and a slice
+    of the images. Whatever ends it, the same call goes on after the last whole shard, and comes to
+    the same rows; of a finished run it does nothing. An image that cannot be read is a row too,
+    with the reason. pyarrow has to be there: ``pip install 'effcam[dataset]'``.
+
+    Args:
+        images: As in `compare`, but files: paths, folders, globs, an iterable of these.
+        models: As in `compare`.
+        out: The folder of the run, made if it is not there, or an address that fsspec knows
+            (``s3://bucket/run``).
+        method: As in `compare`.
+        target: As in `compare`, but not ``"consensus"``.
+        view: As in `compare`.
+        size: As in `compare`.
+        batch_size: As in `compare`; it may change when a run goes on.
+        device: As in `compare`; it may change when a run goes on.
+        precision: As in `compare`.
+        decoding: As in `compare`.
+        shard_size: How many images a shard holds: what is lost at most when a run is killed.
+        max_errors: How many images may be unreadable; ``None`` is any number.
+        overwrite: Whether a run of other settings, models or images gives way.
+        backend: ``"local"`` runs here, one model after another; ``"ray"`` on a Ray cluster
+            (``pip install 'effcam[ray]'``), whose nodes all see the images and ``out``.
+        workers: With Ray, how many processes run models; ``None`` is one a GPU, else one a node.
+        num_gpus: With Ray, the GPUs of a worker, 0.5 for two that share one; ``None`` is 1 where
+            the cluster has GPUs, else 0.
+        address: With Ray, the cluster's address; ``None`` takes the one that is known here, else
+            starts one of this machine.
+        progress: Whether to tell how far it is, on a terminal in one line, elsewhere in a line
+            every 30 s; ``None`` does.
+
+    Raises:
+        ImageError: If there are no images, or more than ``max_errors`` cannot be read.
+        OutputError: If ``out`` cannot be written, holds a run of something else, or another
+            process is at work there; or if pyarrow or Ray is not installed.
+        UnknownModelError: If no model has that name.
+        WeightsError: If weights are neither on disk nor can be fetched; names all of them.
+        TargetError: If a class is unknown, ambiguous or out of range.
+        LayerError: If a model has no layer that gives a map.
+        ModelError: If a model cannot be built or run.
+        ArgumentError: If an argument has an impossible value.
+        KeyboardInterrupt: After Ctrl-C, once the shard in hand is written.
+
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> from effcam import ModelSpec
+    >>> photos, out = getfixture("tmp_path") / "photos", getfixture("tmp_path") / "run"
+    >>> photos.mkdir()
+    >>> for seed in range(3):
+    ...     pixels = np.random.default_rng(seed).integers(0, 256, (48, 64, 3), np.uint8)
+    ...     Image.fromarray(pixels).save(photos / f"{seed}.png")
+    >>> spec = ModelSpec("resnet18", pretrained=False)
+    >>> run = compare_dataset(photos, spec, out, size=64, progress=False)
+    >>> len(run), run.columns, run.complete
+    (3, ('resnet18',), True)
+    """
+    require_pyarrow()
+    asked = plain_target(target)
+    if asked == CONSENSUS:
+        raise TargetError(
+            "a dataset has no consensus, which takes a pass of all models before the first map: "
+            "run it once with target=None, and give one target an image"
+        )
+    cluster = _check_backend(backend, workers, num_gpus, address)
+    settings = Settings(
+        method=check_methods(method),
+        target=None if isinstance(asked, list) else asked,
+        view=check_choice("view", view, ("model", "whole")),
+        size=None if size is None else check_number("size", size),
+        precision=check_precision(precision),
+        decoding=check_choice("decoding", decoding, ("exact", "reduced")),
+        shard_size=check_number("shard_size", shard_size),
+    )
+    if max_errors is not None:
+        check_number("max_errors", max_errors, least=0)
+    batch_size = check_number("batch_size", batch_size)
+    columns = {label: to_source(each) for label, each in name_columns(models).items()}
+    check_weights(columns.values())
+    store = Store.at(out)
+    with store.locked():
+        batches = list_images(
+            images, asked if isinstance(asked, list) else None, at_once=settings.shard_size
+        )
+        described = {label: describe(each) for label, each in columns.items()}
+        wanted = Manifest(settings, described, 0, current_versions())
+        manifest = _settle(store, wanted, batches, overwrite=overwrite)
+        plan = Plan(store, manifest, columns, batch_size, device)
+        store.tidy(["", MODELS, *(folder_of(manifest, model) for model in range(len(columns)))])
+        _make(plan, cluster, max_errors, progress)
+    return DatasetRun(store, manifest)
+
+
+def _check_backend(
+    backend: str, workers: int | None, num_gpus: float | None, address: str | None
+) -> Cluster | None:
+    """Returns what of a cluster is wanted, ``None`` for this process."""
+    check_choice("backend", backend, ("local", "ray"))
+    if backend == "local":
+        for name, value in (("workers", workers), ("num_gpus", num_gpus), ("address", address)):
+            if value is not None:
+                raise ArgumentError(f"{name} has no meaning without backend='ray'")
+        return None
+    if workers is not None:
+        check_number("workers", workers)
+    if num_gpus is not None and not (isinstance(num_gpus, int | float) and num_gpus >= 0):
+        raise ArgumentError(f"num_gpus must be a number from 0, not {num_gpus!r}")
+    return Cluster(workers=workers, num_gpus=num_gpus, address=address)
+
+
+def _settle(
+    store: Store, wanted: Manifest, batches: Iterator[object], *, overwrite: bool
+) -> Manifest:
+    """Returns the manifest of the run that is there, if it is the same, else of a new one."""
+    known = None if overwrite else Manifest.read(store)
+    if known is not None:
+        wanted = _with_images(wanted, known.images)
+        found = known.differences(wanted) or differences(store, batches)
+        if found:
+            raise OutputError(
+                f"{store.address!r} holds a run of something else: {'; '.join(found)}. Give "
+                "another folder, or overwrite=True (--overwrite)"
+            )
+        if other := known.other_versions(wanted):
+            warnings.warn(
+                f"the run in {store.address!r} goes on with other versions, which may change "
+                f"numbers a little: {'; '.join(other)}",
+                stacklevel=3,
+            )
+        return known
+    for name in ("manifest.json", FILE):
+        store.remove(name)
+    for folder in (FOLDER, MODELS):
+        store.remove(folder, recursive=True)
+    manifest = _with_images(wanted, write_inventory(store, batches))
+    manifest.write(store)
+    return manifest
+
+
+def _with_images(manifest: Manifest, images: int) -> Manifest:
+    return Manifest(manifest.settings, manifest.models, images, manifest.versions)
+
+
+def _make(
+    plan: Plan, cluster: Cluster | None, max_errors: int | None, progress: bool | None
+) -> None:
+    """Makes the shards that are missing."""
+    there = _finished(plan)
+    bad = {at: reason for outcome in there for at, reason in outcome.bad.items()}
+    _check_errors(plan, bad, max_errors)
+    done = {(outcome.model, outcome.number) for outcome in there}
+    shards = range(plan.inventory.shards)
+    missing = {
+        model: numbers
+        for model in range(len(plan.columns))
+        if (numbers := [number for number in shards if (model, number) not in done])
+    }
+    total = sum(plan.inventory.size(at) for numbers in missing.values() for at in numbers)
+    if not total:
+        return
+    with Pace(total, shown=progress) as pace, finishing(pace.say) as stopped:
+        pace.bad(len(bad))
+        for outcome in _outcomes(plan, missing, cluster, pace, stopped):
+            done.add((outcome.model, outcome.number))
+            bad |= outcome.bad
+            pace.bad(len(bad))
+            _check_errors(plan, bad, max_errors)
+        if stopped():
+            of = len(plan.columns) * len(shards)
+            raise KeyboardInterrupt(
+                f"interrupted: {len(done)} of {of} shards are written in {plan.store.address!r}; "
+                "the same command goes on from here"
+            )
+
+
+def _outcomes(
+    plan: Plan,
+    missing: Mapping[int, Sequence[int]],
+    cluster: Cluster | None,
+    pace: Pace,
+    stopped: Callable[[], bool],
+) -> Iterator[Outcome]:
+    if cluster is None:
+        return run_here(plan, missing, pace, stopped)
+    from effcam.dataset.cluster import run_on_ray
+
+    return run_on_ray(
+        plan,
+        missing,
+        pace,
+        stopped,
+        workers=cluster.workers,
+        num_gpus=cluster.num_gpus,
+        address=cluster.address,
+    )
+
+
+def _finished(plan: Plan) -> list[Outcome]:
+    """Returns what came of the shards that are there and whole."""
+    wanted = []
+    for model in range(len(plan.columns)):
+        folder = folder_of(plan.manifest, model)
+        there = {f"{folder}/{name}" for name in plan.store.names(folder)}
+        wanted += [
+            (model, number)
+            for number in range(plan.inventory.shards)
+            if name_of(plan.manifest, model, number) in there
+        ]
+    with ThreadPoolExecutor(READERS) as pool:
+        found = pool.map(lambda each: finished(plan, *each), wanted)
+        return [outcome for outcome in found if outcome is not None]
+
+
+def _check_errors(plan: Plan, bad: Mapping[int, str], most: int | None) -> None:
+    if most is not None and len(bad) > most:
+        raise ImageError(
+            f"{len(bad)} images cannot be read, more than max_errors={most} (--max-errors): "
+            f"{next(iter(bad.values()))}, ... What is done is kept in {plan.store.address!r}; the "
+            "same command with a larger number goes on from there"
+        )

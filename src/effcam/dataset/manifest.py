@@ -1,0 +1,227 @@
+"""What a run is: its settings, models, weights and versions; and how two of these differ."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from effcam import __version__
+from effcam.dataset.storage import Store
+from effcam.errors import OutputError
+from effcam.model import Model, ModelLike, load_model, to_source, weights_file
+from effcam.passes import column_of
+from effcam.precision import Precision
+from effcam.registry import ModelSpec
+
+FILE = "manifest.json"
+FORMAT = 1
+PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "numpy", "pillow")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What decides the numbers of a run, beside its images and models.
+
+    Attributes:
+        method: The methods.
+        target: The class to explain in all images; ``None`` for each model's own top-1, and where
+            the inventory has one an image.
+        view: As in `effcam.compare`.
+        size: As in `effcam.compare`.
+        precision: As in `effcam.compare`.
+        decoding: As in `effcam.compare`.
+        shard_size: How many images a shard holds.
+    """
+
+    method: tuple[str, ...]
+    target: int | str | None
+    view: str
+    size: int | None
+    precision: Precision
+    decoding: str
+    shard_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a run is.
+
+    Attributes:
+        settings: What decides its numbers.
+        models: What is known of each model before it runs, by its label.
+        images: How many images there are.
+        versions: The versions of effcam and what it stands on.
+    """
+
+    settings: Settings
+    models: Mapping[str, Mapping[str, object]]
+    images: int
+    versions: Mapping[str, str]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The labels of the columns, method by method within each model."""
+        methods = self.settings.method
+        return tuple(column_of(label, each, methods) for label in self.models for each in methods)
+
+    @property
+    def identity(self) -> str:
+        """A digest of the settings and models: shards of one identity belong together."""
+        known = {"settings": asdict(self.settings), "models": self.models, "images": self.images}
+        text = json.dumps(known, sort_keys=True)
+        return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+    def write(self, store: Store) -> None:
+        """Writes it: from now on there is a run.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        text = json.dumps({"format": FORMAT, **asdict(self)}, indent=1)
+        store.write(FILE, text.encode("utf-8", "backslashreplace"))
+
+    @classmethod
+    def read(cls, store: Store) -> Manifest | None:
+        """Returns the manifest of a run, ``None`` if there is none.
+
+        Raises:
+            OutputError: If it cannot be read, or is of another release's format.
+        """
+        if not store.exists(FILE):
+            return None
+        content = store.read(FILE)
+        try:
+            found: dict[str, Any] = json.loads(content)
+            if found.pop("format") != FORMAT:
+                raise OutputError(
+                    f"the run {store.address!r} was written by effcam "
+                    f"{found['versions']['effcam']}, whose format {__version__} does not know"
+                )
+            settings = found.pop("settings")
+            return cls(Settings(**settings | {"method": tuple(settings["method"])}), **found)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise OutputError(f"{store.path(FILE)!r} is no manifest of a run: {error}") from error
+
+    def differences(self, other: Manifest) -> list[str]:
+        """Returns how another run's settings and models differ from these, in words."""
+        found = _differences("", asdict(self.settings), asdict(other.settings))
+        if list(self.models) != list(other.models):
+            found.append(f"models were {', '.join(self.models)}, are {', '.join(other.models)}")
+            return found
+        for label, before in self.models.items():
+            found += _differences(f"{label}: ", before, other.models[label])
+        return found
+
+    def other_versions(self, other: Manifest) -> list[str]:
+        """Returns which packages are of another version, in words."""
+        return _differences("", self.versions, other.versions)
+
+
+def current_versions() -> dict[str, str]:
+    """Returns the versions of effcam and of the packages that its numbers depend on."""
+    return {"effcam": __version__} | {package: version(package) for package in PACKAGES}
+
+
+def describe(model: ModelLike) -> dict[str, object]:
+    """Returns what decides a model's numbers, its weights as a digest.
+
+    Raises:
+        UnknownModelError: If nothing has that name.
+        WeightsError: If weights cannot be found or read.
+        ModelError: If the weights are known only by building it, and that fails.
+    """
+    source = to_source(model)
+    if isinstance(source, nn.Module):
+        source = load_model(source)
+    if isinstance(source, Model):
+        return {
+            "name": source.name,
+            "target_layer": source.target_layer,
+            "preprocess": repr(source.preprocess),
+            "labels": _digest([json.dumps(source.labels).encode()]),
+            "weights": _of_module(source.module),
+        }
+    constructor: object = source.constructor
+    return {
+        "name": source.name,
+        "constructor": _qualified(constructor) if callable(constructor) else constructor,
+        "target_layer": _listed(source.target_layer),
+        "preprocess": None if source.preprocess is None else repr(source.preprocess),
+        "labels": source.labels and _digest([json.dumps(list(source.labels)).encode()]),
+        "options": {key: repr(value) for key, value in sorted(source.options.items())},
+        "weights": _of_spec(source),
+    }
+
+
+def _of_spec(spec: ModelSpec) -> str:
+    """Returns a digest of a spec's weights, which are fetched if they are not on disk."""
+    file = weights_file(spec)
+    if file is None and not spec.pretrained and not callable(spec.constructor):
+        return "random"
+    if file is None:
+        model = load_model(spec, device="cpu")
+        if model.weights == "random":
+            return "random"
+        # What was fetched lies on disk from now on.
+        file = weights_file(spec)
+        if file is None:
+            return _of_module(model.module)
+    return _of_file(file)
+
+
+def _of_file(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+
+
+def _of_module(module: nn.Module) -> str:
+    return _digest(_content(module))
+
+
+def _content(module: nn.Module) -> Iterator[bytes]:
+    import torch
+
+    for name, tensor in module.state_dict().items():
+        yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        yield flat.view(torch.uint8).numpy().tobytes()
+
+
+def _digest(parts: Iterator[bytes] | Sequence[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()[:16]
+
+
+def _qualified(constructor: object) -> str:
+    module = getattr(constructor, "__module__", "")
+    return f"{module}.{getattr(constructor, '__qualname__', type(constructor).__qualname__)}"
+
+
+def _listed(layers: str | Sequence[str] | None) -> object:
+    return layers if layers is None or isinstance(layers, str) else list(layers)
+
+
+def _differences(prefix: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{prefix}{key} was {_shown(before.get(key))}, is {_shown(now.get(key))}"
+        for key in dict.fromkeys([*before, *now])
+        if _plain(before.get(key)) != _plain(now.get(key))
+    ]
+
+
+def _plain(value: object) -> object:
+    """Returns a value as JSON gives it back."""
+    return json.loads(json.dumps(value))
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,212 @@
+"""One shard: a slice of the images run through one model, and written. All backends share it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from effcam.columns import explain_images
+from effcam.dataset.inventory import Inventory
+from effcam.dataset.manifest import Manifest
+from effcam.dataset.storage import Store
+from effcam.errors import OutputError
+from effcam.explanation import Explanation
+from effcam.facts import ModelFacts, facts_of
+from effcam.images import ImageRef
+from effcam.loader import Loader
+from effcam.model import ModelLike
+from effcam.parquet import Unread, encode, notes_of, to_table
+from effcam.passes import Job, column_of
+
+if TYPE_CHECKING:
+    import torch
+
+FOLDER, MODELS = "shards", "models"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a worker has to know, wherever it works.
+
+    Attributes:
+        store: Where the run lies.
+        manifest: What the run is.
+        columns: The models by label.
+        batch_size: How many images run at once.
+        device: Where models run; ``None`` takes a GPU if there is one.
+    """
+
+    store: Store
+    manifest: Manifest
+    columns: Mapping[str, ModelLike] = field(repr=False)
+    batch_size: int
+    device: str | torch.device | None
+
+    @property
+    def inventory(self) -> Inventory:
+        """The images."""
+        return inventory_of(self.store, self.manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a shard.
+
+    Attributes:
+        model: The position of its model.
+        number: Which slice of the images it holds.
+        images: How many these are.
+        bad: Which of all images could not be read, by position, and why.
+    """
+
+    model: int
+    number: int
+    images: int
+    bad: Mapping[int, str]
+
+
+def inventory_of(store: Store, manifest: Manifest) -> Inventory:
+    """Returns the images of a run."""
+    return Inventory(store, manifest.images, manifest.settings.shard_size)
+
+
+def folder_of(manifest: Manifest, model: int) -> str:
+    """Returns the folder of a model's shards."""
+    label = list(manifest.models)[model]
+    return f"{FOLDER}/{model:02d}-{re.sub(r'[^A-Za-z0-9._-]+', '_', label)[:60]}"
+
+
+def name_of(manifest: Manifest, model: int, number: int) -> str:
+    """Returns the name of a shard's file."""
+    return f"{folder_of(manifest, model)}/{number:08d}.parquet"
+
+
+def read_notes(plan: Plan, model: int, number: int) -> dict[str, Any] | None:
+    """Returns what a shard says of itself; ``None`` if it is torn or of another run.
+
+    What was cut off somewhere has no footer, and one that has it was written to the end.
+    """
+    with plan.store.open(name_of(plan.manifest, model, number)) as stream:
+        try:
+            found = notes_of(pq.read_metadata(stream).metadata)
+        except (pa.ArrowException, OSError, ValueError):
+            return None
+    return found if found.get("run") == plan.manifest.identity else None
+
+
+def finished(plan: Plan, model: int, number: int) -> Outcome | None:
+    """Returns what came of a shard that is there already, ``None`` if it has to be made."""
+    notes = read_notes(plan, model, number)
+    if notes is None:
+        return None
+    bad = {int(at): reason for at, reason in notes["bad"].items()}
+    return Outcome(model, number, plan.inventory.size(number), bad)
+
+
+class Worker:
+    """A model that is loaded once, and writes one shard after another."""
+
+    def __init__(self, plan: Plan, model: int) -> None:
+        """Loads the model, and writes down what is known of it.
+
+        Args:
+            plan: What to do.
+            model: The position of the model.
+
+        Raises:
+            WeightsError: If its weights cannot be found, fetched, read or fitted.
+            ModelError: If it cannot be built.
+            LayerError: If it has no layer that gives a map.
+            OutputError: If the run cannot be written.
+        """
+        self._plan, self._position = plan, model
+        self._label = list(plan.manifest.models)[model]
+        self._model = self._job([]).load(self._label)
+        target = plan.manifest.settings.target
+        if target is not None:
+            self._model.find_class(target)  # before any image is read
+        facts = json.dumps(asdict(facts_of(self._model)), indent=1)
+        plan.store.write(f"{MODELS}/{model:02d}.json", facts.encode("utf-8", "backslashreplace"))
+
+    def run(self, number: int, done: Callable[[int], object]) -> Outcome:
+        """Returns what came of a shard, after writing it.
+
+        Args:
+            number: Which slice of the images.
+            done: Is told after each batch how many images it held.
+
+        Raises:
+            TargetError: If an image's target is no class of the model.
+            LayerError: If the scores do not depend on the target layer.
+            ModelError: If the model cannot be run.
+            OutputError: If the shard cannot be written.
+        """
+        plan, settings = self._plan, self._plan.manifest.settings
+        refs, own = plan.inventory.read(number)
+        targets = own
+        if own is None and settings.target is not None:
+            targets = [settings.target] * len(refs)
+        job = self._job(refs)
+        cells: dict[tuple[ImageRef, str], Explanation] = {
+            (cell.image, cell.method): cell
+            for cell in explain_images(job, self._label, self._model, targets, done=done)
+        }
+        done(len(job.skipped))
+        rows = [
+            cells.get((ref, method)) or self._unread(ref, method, job.skipped[ref])
+            for ref in refs
+            for method in settings.method
+        ]
+        start = number * settings.shard_size
+        bad = {start + at: job.skipped[ref] for at, ref in enumerate(refs) if ref in job.skipped}
+        notes = {"run": plan.manifest.identity, "shard": number, "bad": bad}
+        name = name_of(plan.manifest, self._position, number)
+        plan.store.write(name, encode(to_table(rows, notes)))
+        return Outcome(self._position, number, len(refs), bad)
+
+    def _job(self, refs: list[ImageRef]) -> Job:
+        plan, settings = self._plan, self._plan.manifest.settings
+        reduced = settings.decoding == "reduced"
+        return Job(
+            refs=refs,
+            columns=dict(plan.columns),
+            methods=settings.method,
+            view=settings.view,
+            size=settings.size,
+            batch_size=plan.batch_size,
+            precision=settings.precision,
+            device=plan.device,
+            skips=True,
+            reduced=reduced,
+            # One pass over the images, and no other is to come.
+            loader=Loader(refs, reduced=reduced),
+        )
+
+    def _unread(self, ref: ImageRef, method: str, reason: str) -> Unread:
+        column = column_of(self._label, method, self._plan.manifest.settings.method)
+        return Unread(ref.name, column, self._model.name, method, reason)
+
+
+def read_facts(store: Store, model: int) -> ModelFacts | None:
+    """Returns what is known of a model that has run, ``None`` if it has not.
+
+    Raises:
+        OutputError: If it cannot be read.
+    """
+    name = f"{MODELS}/{model:02d}.json"
+    if not store.exists(name):
+        return None
+    try:
+        found = json.loads(store.read(name))
+        for key in ("input_size", "grid", "labels"):
+            found[key] = tuple(found[key])
+        found["synonyms"] = tuple(map(tuple, found["synonyms"]))
+        return ModelFacts(**found)
+    except (KeyError, TypeError, ValueError) as error:
+        raise OutputError(f"{store.path(name)!r} is broken: {error}") from error

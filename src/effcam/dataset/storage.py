@@ -1,0 +1,194 @@
+"""Where a run lies: a folder of this machine, or any address that fsspec knows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+from filelock import FileLock, Timeout
+from fsspec.implementations.local import LocalFileSystem
+
+from effcam import write
+from effcam.errors import OutputError
+from effcam.images import ADDRESS
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+LOCK = ".lock"
+# Who reads all shards by their suffix, while others are still being written, does not meet these.
+PARTIAL = ".partial"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Reads and writes the files of a run, each whole or not at all.
+
+    On this machine's disks a file is written under another name, brought to the disk and renamed.
+    At an address it is handed over in one piece, which object stores show when it is complete.
+
+    Attributes:
+        address: Where it is, as the caller named it.
+    """
+
+    address: str
+
+    @classmethod
+    def at(cls, place: str | PathLike[str]) -> Store:
+        """Returns the store at a path or an address.
+
+        Raises:
+            OutputError: If nothing here knows that kind of address.
+        """
+        text = os.fspath(place)
+        if not ADDRESS.match(text):
+            return cls(str(Path(text).expanduser().absolute()))
+        store = cls(text)
+        try:
+            store._split()
+        except (ImportError, ValueError) as error:
+            raise OutputError(f"{text!r} cannot be reached: {error}") from error
+        return store
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of this machine; ``None`` for what is elsewhere."""
+        system, root = self._split()
+        return Path(root) if isinstance(system, LocalFileSystem) else None
+
+    def path(self, name: str = "") -> str:
+        """Returns the path of a file within its file system."""
+        _, root = self._split()
+        return f"{root.rstrip('/')}/{name}" if name else root
+
+    def exists(self, name: str = "") -> bool:
+        """Tells whether there is such a file, or the folder itself."""
+        with self._naming("read", name):
+            return bool(self._split()[0].exists(self.path(name)))
+
+    def names(self, folder: str = "") -> list[str]:
+        """Returns the names in a folder, in order; none if it does not exist."""
+        system, _ = self._split()
+        with self._naming("read", folder):
+            try:
+                found = system.ls(self.path(folder), detail=False, refresh=True)
+            except FileNotFoundError:
+                return []
+        return sorted(str(each).rstrip("/").rpartition("/")[2] for each in found)
+
+    def read(self, name: str) -> bytes:
+        """Returns the content of a file.
+
+        Raises:
+            OutputError: If it cannot be read.
+        """
+        with self._naming("read", name):
+            content: bytes = self._split()[0].cat_file(self.path(name))
+            return content
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[Any]:
+        """Gives a file to read parts of."""
+        with self._naming("read", name), self._split()[0].open(self.path(name), "rb") as stream:
+            yield stream
+
+    def write(self, name: str, content: bytes) -> None:
+        """Writes a file, which is there whole or, whatever happens, as it was before.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        folder = self.folder
+        if folder is None:
+            with self._naming("write", name):
+                self._split()[0].pipe_file(self.path(name), content)
+            return
+        target = folder / name
+        with self._naming("write", name):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        with write.atomic(target, suffix=PARTIAL) as partial:
+            partial.write_bytes(content)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Any]:
+        """Gives a file to write piece by piece, which is there when it is complete.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        folder = self.folder
+        if folder is None:
+            with (
+                self._naming("write", name),
+                self._split()[0].open(self.path(name), "wb") as stream,
+            ):
+                yield stream
+            return
+        with write.atomic(folder / name, suffix=PARTIAL) as partial, partial.open("wb") as stream:
+            yield stream
+
+    def remove(self, name: str, *, recursive: bool = False) -> None:
+        """Removes a file or, with all that is in it, a folder; nothing if there is none."""
+        system, _ = self._split()
+        with self._naming("remove", name):
+            if system.exists(self.path(name)):
+                system.rm(self.path(name), recursive=recursive)
+
+    def tidy(self, folders: Iterable[str]) -> None:
+        """Removes what a process that was killed had begun to write in some folders."""
+        for folder in folders:
+            for name in self.names(folder):
+                if name.startswith(write.TEMPORARY):
+                    self.remove(f"{folder}/{name}".lstrip("/"))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes out of a folder of this machine; an address cannot be locked.
+
+        The system lets go of the lock when the process ends, however it ends.
+
+        Raises:
+            OutputError: If another process has it, or the folder cannot be written.
+        """
+        folder = self.folder
+        if folder is None:
+            yield
+            return
+        with self._naming("write", ""):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / LOCK, timeout=0)
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise OutputError(
+                    f"another process is at work in {str(folder)!r}: wait for it, or give another "
+                    "folder"
+                ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _split(self) -> tuple[Any, str]:
+        """Returns the file system, which fsspec keeps, and the path in it."""
+        if not ADDRESS.match(self.address):
+            return LocalFileSystem(), self.address
+        system, root = fsspec.core.url_to_fs(self.address)
+        return system, root
+
+    @contextmanager
+    def _naming(self, what: str, name: str) -> Iterator[None]:
+        """Says of which file of the run an error of the system is."""
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, OutputError):
+                raise
+            where = f"{self.address.rstrip('/')}/{name}" if name else self.address
+            reason = error.strerror or str(error) or type(error).__name__
+            raise OutputError(f"cannot {what} {where!r}: {reason}") from error
