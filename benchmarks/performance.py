@@ -35,6 +35,7 @@ MISSING = {
     "animation": ("Animations", ""),
     "decoding": ("Decoding", ""),
     "memory": ("Memory", ""),
+    "dataset": ("Many images, on disk", ""),
     "startup": ("Start-up", ""),
     "compiled": ("Compiling the forward pass", ""),
     "gpu": ("On a GPU", ", which needs a GPU"),

@@ -475,7 +475,7 @@ def test_absurd_shapes(
 ) -> None:
     content = mapping(string("w"), view(zipped, **SHAPES[kind]))
     message = refusal(worker, put("a.pt", file_of(content, zipped)))
-    assert re.match(r"checkpoint '.*a\.pt'(: 'w', of shape .*|.* cannot be read: .)", message)
+    assert re.match(r"checkpoint '.*a\.pt' cannot be (used: 'w' of shape .|read: .)", message)
 
 
 @both
@@ -581,13 +581,14 @@ def test_dicts_that_hold_themselves(tmp_path: Path) -> None:
     assert list(read_checkpoint(tmp_path / "a.pt").state) == ["w"]
 
 
-def test_a_million_names(worker: Any, put: Callable[[str, bytes], Path]) -> None:
+def test_a_hundred_thousand_names(worker: Any, put: Callable[[str, bytes], Path]) -> None:
     shared = b"".join((view(True), b"q\0"))
-    names = b"".join(string(f"n{index}") + b"h\0" for index in range(10**6))
+    names = b"".join(string(f"n{index}") + b"h\0" for index in range(10**5))
     content = mapping(string("first"), shared, names)
-    found = refusal(worker, put("a.pt", file_of(content, True)), most=1024 * MEBIBYTE)
+    found = refusal(worker, put("a.pt", file_of(content, True)), most=512 * MEBIBYTE)
+    # Their number costs time and memory in proportion, and no more.
     assert "does not fit tiny: 8 missing" in found
-    assert "1000001 unexpected: first, n0, n1 and 999998 more" in found
+    assert "100001 unexpected: first, n0, n1 and 99998 more" in found
 
 
 NAMES = ["a\nb", "\x1b[31mred", "\ud800", "<script>alert(1)</script>", "", "x" * 10**6, "\u202e"]

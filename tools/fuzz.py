@@ -17,6 +17,7 @@ import os
 import pickle
 import pickletools
 import random
+import re
 import resource
 import selectors
 import struct
@@ -25,6 +26,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -291,12 +293,23 @@ def _written(mode: str, kind: str, **options: Any) -> bytes | None:
 
     file = io.BytesIO()
     try:
-        _picture(mode).save(file, kind, **options)
-        with Image.open(file) as image:
-            image.load()
+        # What warns is a seed too, whether or not warnings are errors here.
+        with warnings.catch_warnings(action="ignore"):
+            _picture(mode).save(file, kind, **options)
+            with Image.open(file) as image:
+                image.load()
     except Exception:  # noqa: BLE001  # plugins say in many ways what they cannot write
         return None
-    return file.getvalue() if len(file.getvalue()) <= LARGE_SEED else None
+    data = _timeless(file.getvalue())
+    return data if len(data) <= LARGE_SEED else None
+
+
+def _timeless(data: bytes) -> bytes:
+    """Returns a file without the time at which it was written, as AVIF's animations have it."""
+    for box in (b"mvhd\1", b"tkhd\1", b"mdhd\1"):
+        before, found, after = data.partition(box)
+        data = before + found + after[:3] + bytes(16) + after[19:] if found else data
+    return data
 
 
 def _special_images() -> Iterator[Seed]:
@@ -363,16 +376,43 @@ def checkpoint_seeds() -> list[Seed]:
     }
     seeds = [Seed("safetensors", "checkpoint", ".safetensors", save(state))]
     for name, content in contents.items():
-        for container, zipped in (("zip", True), ("legacy", False)):
-            file = io.BytesIO()
-            torch.save(content, file, _use_new_zipfile_serialization=zipped)
-            seeds.append(Seed(f"{container} {name}", "checkpoint", ".pt", file.getvalue()))
+        file = io.BytesIO()
+        torch.save(content, file)
+        seeds.append(Seed(f"zip {name}", "checkpoint", ".pt", file.getvalue()))
+    flat = _in_one_storage(state)
+    for name, content in {"plain": flat, "payload": {"model": flat, "more": Payload()}}.items():
+        seeds.append(Seed(f"legacy {name}", "checkpoint", ".pt", _legacy(content)))
     for protocol in (0, 2, 4):
         data = pickle.dumps({"more": Payload()}, protocol=protocol)
         seeds.append(Seed(f"pickle {protocol}", "checkpoint", ".pt", data))
     # What loads as it is goes through more code than what is refused at once.
     valid = [each for each in seeds if each.name in VALID]
     return [*seeds, *valid * 3, *list(_folder_seeds()) * 3]
+
+
+def _in_one_storage(state: dict[str, Any]) -> dict[str, Any]:
+    """Returns the weights of a state dict as parts of one tensor."""
+    import torch
+
+    floats = {name: value for name, value in state.items() if value.is_floating_point()}
+    parts = torch.cat([value.flatten() for value in floats.values()]).split(
+        [value.numel() for value in floats.values()]
+    )
+    shapes = [value.shape for value in floats.values()]
+    views = (part.view(shape) for part, shape in zip(parts, shapes, strict=True))
+    return dict(zip(floats, views, strict=True))
+
+
+def _legacy(content: Any) -> bytes:
+    """Returns the file that torch wrote until 2020, the same in each run.
+
+    It names its storages by where they lie in memory, and sorts them by that.
+    """
+    import torch
+
+    file = io.BytesIO()
+    torch.save(content, file, _use_new_zipfile_serialization=False)
+    return re.sub(rb"X.\0\0\0\d{12,}", b"X\x01\0\0\x000", file.getvalue(), flags=re.DOTALL)
 
 
 def _folder_seeds() -> Iterator[Seed]:

@@ -435,17 +435,26 @@ def _plain(state: dict[str, torch.Tensor], file: Path) -> dict[str, torch.Tensor
     import torch
 
     size = file.stat().st_size
-    plain = {}
-    for name, value in state.items():
-        # A file may also give a tensor a `detach` of its own.
-        tensor = plain[name] = torch.Tensor.detach(value)
-        shown = f"checkpoint {str(file)!r}: {_quote(name)}, of shape {reprlib.repr(tensor.shape)},"
-        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
-            raise WeightsError(f"{shown} is no plain tensor: sparse, quantised or without numbers")
-        held = max(tensor.untyped_storage().nbytes(), tensor.numel() * tensor.element_size())
-        if held > size:
-            raise WeightsError(f"{shown} is said to hold {held} bytes, but the file has {size}")
+    # A file may also give a tensor a `detach` of its own.
+    plain = {name: torch.Tensor.detach(value) for name, value in state.items()}
+    for name, tensor in plain.items():
+        fault = _absurdity(tensor, size)
+        if fault:
+            shape = reprlib.repr(tuple(tensor.shape))
+            raise WeightsError(
+                f"checkpoint {str(file)!r} cannot be used: {_quote(name)} of shape {shape} {fault}"
+            )
     return plain
+
+
+def _absurdity(tensor: torch.Tensor, size: int) -> str:
+    """Returns what is wrong with a tensor from a file of that size in bytes, if anything."""
+    import torch
+
+    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+        return "is no plain tensor, but sparse, quantised or without numbers"
+    held = max(tensor.untyped_storage().nbytes(), tensor.numel() * tensor.element_size())
+    return f"is said to hold {held} bytes, but the file has {size}" if held > size else ""
 
 
 def _describe(content: object) -> str:

@@ -1,0 +1,253 @@
+"""Runs of many images on disk: images a second, memory, bytes a cell, and reading them back.
+
+    python benchmarks/dataset.py [--images 1000 10000] [--throughput 200] [--json FILE]
+
+Two small models run on symlinks to a few hundred photos, which shows what grows with the images;
+two of the usual size run on fewer, which shows how long a million would take. Each figure of memory
+is of a fresh process and is read where Linux tells it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from material import draw_photos, link_photos
+from measure import Result, add_json_option, goal, report, tell
+
+DRAWN, SIZE, BATCH = 200, 224, 16
+SMALL = ("timm:mobilenetv3_small_050", "timm:resnet10t")
+USUAL = ("timm:resnet50", "timm:efficientnet_b0")
+MOST_GROWTH = 50
+LISTED = 100_000
+MILLION = 1e6
+STATUS = Path("/proc/self/status")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code."""
+    options = _options(argv)
+    if options.part:
+        begin = time.perf_counter()
+        found = PARTS[options.part](*options.arguments)
+        seconds = found.pop("seconds", time.perf_counter() - begin)
+        print(json.dumps({"seconds": seconds, "peak": _peak(), **found}))
+        return 0
+    if not STATUS.exists():
+        print(f"{STATUS} is not there: nothing is measured")
+        return 0
+    with TemporaryDirectory() as temporary:
+        rows, notes = _measure(options, Path(temporary))
+    report(
+        Result(
+            script="dataset",
+            title="Many images, on disk",
+            question=(
+                "What `compare_dataset` does of a second, how much memory its process takes at "
+                "most (resident set), and what a cell, or in the list an image, takes on disk; "
+                "the least is what decoding "
+                "the same photos and running the same models forwards takes, batch by batch and "
+                "one model after another. Listing is of symlinks in one folder."
+            ),
+            columns=["what", "images", "seconds", "images/s a model", "peak, MiB", "bytes each"],
+            rows=rows,
+            notes=notes,
+            settings={"batch": BATCH, "image": f"{SIZE} x {SIZE} px", "photos": f"{DRAWN} drawn"},
+        ),
+        options.json,
+    )
+    return 0
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--images", type=int, nargs=2, default=[1000, 10000])
+    parser.add_argument("--throughput", type=int, default=200)
+    parser.add_argument("--listed", type=int, default=LISTED)
+    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
+    parser.add_argument("arguments", nargs="*", help=argparse.SUPPRESS)
+    add_json_option(parser)
+    return parser.parse_args(argv)
+
+
+def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[object]], list[str]]:
+    """Returns the table, and which goals are reached."""
+    (folder / "drawn").mkdir()
+    files = draw_photos(folder / "drawn", DRAWN)
+    rows: list[list[object]] = []
+    notes: list[str] = []
+    peaks = []
+    few, most = options.images
+    for count in (few, most):
+        tell(f"{count} images through small models")
+        links = _links(files, folder, count)
+        found = _run("write", str(links), f"{folder}/run-{count}", *SMALL)
+        rows.append(_row("two small models", count, found, len(SMALL)))
+        peaks.append(found["peak"])
+    for what in ("summary", "agreement"):
+        tell(what)
+        read = {count: _run(what, f"{folder}/run-{count}") for count in (few, most)}
+        rows += [_row(f"reading back: {what}", count, each, None) for count, each in read.items()]
+        notes.append(_grows(what, [each["peak"] for each in read.values()], few, most))
+    notes.insert(0, _grows("writing", peaks, few, most))
+    tell("throughput of models of the usual size")
+    links = _links(files, folder, options.throughput)
+    for name in USUAL:
+        least = _run("least", str(links), name)
+        found = _run("write", str(links), f"{folder}/{name.replace(':', '-')}", name)
+        short = name.partition(":")[2]
+        rows.append(_row(f"{short}, the least", options.throughput, least, 1))
+        rows.append(_row(short, options.throughput, found, 1))
+        hours = found["seconds"] / options.throughput * MILLION / 3600
+        notes.append(
+            f"{short}: {found['seconds'] / least['seconds']:.2f} times the least; at this rate a "
+            f"million images take {hours:.0f} hours on this machine."
+        )
+    tell("listing")
+    links = _links(files, folder, options.listed)
+    rows.append(_row("listing", options.listed, _run("list", str(links)), None))
+    return rows, notes
+
+
+def _links(files: list[Path], folder: Path, count: int) -> Path:
+    links = folder / f"links-{count}"
+    if not links.exists():
+        links.mkdir()
+        link_photos(files, links, count)
+    return links
+
+
+def _row(what: str, count: int, found: dict[str, float], models: int | None) -> list[object]:
+    rate = None if models is None else round(models * count / found["seconds"], 1)
+    size = found.get("bytes")
+    return [
+        *(what, count, round(found["seconds"], 2), rate, round(found["peak"])),
+        None if size is None else round(size),
+    ]
+
+
+def _grows(what: str, peaks: Sequence[float], few: int, most: int) -> str:
+    return goal(
+        f"{what}: the peak is within {MOST_GROWTH} MiB from {few} to {most} images",
+        {"MiB": peaks[1] - peaks[0]},
+        lambda value: value <= MOST_GROWTH,
+        "+.0f",
+    )
+
+
+def _run(part: str, *arguments: str) -> dict[str, float]:
+    """Returns what a part found in a process of its own."""
+    command = [sys.executable, __file__, "--part", part, *arguments]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _peak() -> float:
+    """Returns the most memory that the process had, in MiB."""
+    lines = STATUS.read_text("utf-8").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+# in a process of their own
+
+
+def _write(images: str, out: str, *names: str) -> dict[str, float]:
+    from effcam import compare_dataset
+
+    models = _models(names)
+    begin = time.perf_counter()
+    run = compare_dataset(images, models, out, shard_size=512, **SEEN)
+    seconds = time.perf_counter() - begin
+    size = sum(each.stat().st_size for each in Path(out).rglob("*.parquet"))
+    return {"seconds": seconds, "bytes": size / len(run)}
+
+
+def _least(images: str, *names: str) -> dict[str, float]:
+    """Decodes the photos and runs a model forwards, as one writes it with torch alone."""
+    import torch
+    from torch.utils.data import DataLoader, Dataset
+
+    from effcam import Preprocess, load_model
+
+    preprocess = Preprocess(size=SIZE, resize=SIZE).whole()
+    files = sorted(Path(images).iterdir())
+
+    class Photos(Dataset[Any]):
+        def __len__(self) -> int:
+            return len(files)
+
+        def __getitem__(self, at: int) -> torch.Tensor:
+            from PIL import Image
+
+            with Image.open(files[at]) as photo:
+                return preprocess.normalise(
+                    torch.from_numpy(preprocess.pixels(photo.convert("RGB"), photo.size)[None])
+                )[0]
+
+    (spec,) = _models(names).values()
+    begin = time.perf_counter()
+    module = load_model(spec, device="cpu").module.to(memory_format=torch.contiguous_format)
+    with torch.inference_mode():
+        for batch in DataLoader(Photos(), BATCH):
+            module(batch).softmax(1).argmax(1)
+    return {"seconds": time.perf_counter() - begin}
+
+
+def _summary(run: str) -> dict[str, float]:
+    from effcam import open_run
+
+    begin = time.perf_counter()
+    open_run(run).summary()
+    return {"seconds": time.perf_counter() - begin}
+
+
+def _agreement(run: str) -> dict[str, float]:
+    from effcam import open_run
+
+    begin = time.perf_counter()
+    open_run(run).agreement()
+    return {"seconds": time.perf_counter() - begin}
+
+
+def _list(images: str) -> dict[str, float]:
+    from effcam.dataset.inventory import list_images, write_inventory
+    from effcam.dataset.storage import Store
+
+    begin = time.perf_counter()
+    with TemporaryDirectory() as folder:
+        count = write_inventory(Store.at(folder), list_images(images, None, at_once=4096))
+        size = (Path(folder) / "images.parquet").stat().st_size
+    return {"seconds": time.perf_counter() - begin, "bytes": size / count}
+
+
+def _models(names: Sequence[str]) -> dict[str, Any]:
+    from effcam import ModelSpec
+
+    return {name: ModelSpec(name, pretrained=False) for name in names}
+
+
+SEEN: dict[str, Any] = {
+    "view": "whole",
+    "size": SIZE,
+    "batch_size": BATCH,
+    "device": "cpu",
+    "progress": False,
+}
+PARTS: dict[str, Callable[..., dict[str, float]]] = {
+    "write": _write,
+    "least": _least,
+    "summary": _summary,
+    "agreement": _agreement,
+    "list": _list,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

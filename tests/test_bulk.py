@@ -1,0 +1,148 @@
+"""``effcam dataset``: what it does, what it prints, and what it answers to mistakes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from effcam.cli import main
+from effcam.errors import OutputError
+
+pytest.importorskip("pyarrow")
+
+UNTRAINED = ("-m", "test_resnet", "--weights", "none", "--size", "64")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed in range(5):
+        pixels = np.random.default_rng(seed).integers(0, 256, (40, 60, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{seed}.png")
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+def run(photos: Path, out: Path, *options: object) -> int:
+    argv = ["dataset", str(photos), *UNTRAINED, "-o", str(out), *map(str, options)]
+    try:
+        return main(argv)
+    except SystemExit as error:
+        return int(str(error.code))
+
+
+def test_it_makes_a_run_and_says_so(
+    photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(photos, out) == 0
+    assert capsys.readouterr().out == f"wrote {out} (5 images x 1 columns, 0 unreadable)\n"
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
+    assert run(photos, out) == 0
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")} == before
+
+
+def test_bad_images_are_named_and_counted(
+    photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(4):
+        (photos / f"{seed}.png").write_bytes(b"no")
+    assert run(photos, out) == 0
+    told = capsys.readouterr()
+    assert told.out.endswith("(5 images x 1 columns, 4 unreadable)\n")
+    assert told.err.count("effcam: skipped image ") == 3
+    assert "effcam: skipped 1 more, see the column error" in told.err
+    assert run(photos, out, "--max-errors", 3) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith("effcam: error: 4 images cannot be read, more than max_errors=3")
+    assert told.err.count("\n") == 1
+
+
+def test_the_summary_is_printed(
+    photos: Path, out: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(photos, out, "--summary") == 0
+    assert "effective area, %" in capsys.readouterr().out
+    labels = tmp_path / "labels.csv"
+    labels.write_text("image,label\n" + "".join(f"{seed}.png,{seed}\n" for seed in range(5)))
+    assert run(photos, out, "--labels", labels) == 0
+    assert "accuracy" in capsys.readouterr().out
+
+
+def test_quiet_prints_nothing(photos: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "1.png").write_bytes(b"no")
+    assert run(photos, out, "--quiet") == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_another_run_in_the_folder_is_refused_in_one_line(
+    photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(photos, out, "--quiet")
+    assert run(photos, out, "--method", "layercam") == 1
+    told = capsys.readouterr().err
+    assert re.fullmatch(r"effcam: error: .* method was gradcam, is layercam.*--overwrite\)\n", told)
+    assert run(photos, out, "--method", "layercam", "--overwrite") == 0
+
+
+@pytest.mark.parametrize(
+    "mistaken",
+    [
+        ("--workers 2", 2, "workers has no meaning without backend='ray'"),
+        ("--shard-size 0", 2, "shard_size must be a whole number from 1"),
+        ("--backend dask", 2, "invalid choice: 'dask'"),
+        ("--target consensus", 1, "a dataset has no consensus"),
+        ("--max-errors few", 2, "invalid int value"),
+    ],
+)
+def test_mistakes_are_told(
+    mistaken: tuple[str, int, str], photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    option, code, message = mistaken
+    assert run(photos, out, *option.split()) == code
+    assert message in capsys.readouterr().err
+    assert not (out / "manifest.json").exists()
+
+
+def test_options_reach_the_run(photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def refuse(images: object, models: dict[str, object], place: object, **options: Any) -> None:
+        asked.update(images=images, models=list(models), out=place, **options)
+        raise OutputError("enough")
+
+    monkeypatch.setattr("effcam.dataset.compare_dataset", refuse)
+    run(
+        photos, out, "--backend", "ray", "--workers", 3, "--num-gpus", 0.5, "--address", "auto",
+        "--shard-size", 7, "--max-errors", 2, "--batch-size", 4, "--precision", "bf16",
+    )  # fmt: skip
+    assert asked == {
+        "images": [str(photos)],
+        "models": ["test_resnet"],
+        "out": str(out),
+        "backend": "ray",
+        "workers": 3,
+        "num_gpus": 0.5,
+        "address": "auto",
+        "shard_size": 7,
+        "max_errors": 2,
+        "batch_size": 4,
+        "precision": "bf16",
+        "decoding": "exact",
+        "method": "gradcam",
+        "target": None,
+        "view": "model",
+        "size": 64,
+        "device": None,
+        "overwrite": False,
+        "progress": None,
+    }
