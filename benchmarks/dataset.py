@@ -14,7 +14,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,7 +27,7 @@ SMALL = ("timm:mobilenetv3_small_050", "timm:resnet10t")
 USUAL = ("timm:resnet50", "timm:efficientnet_b0")
 MOST_GROWTH = 50
 LISTED = 100_000
-MILLION = 1e6
+MILLION, LARGE, COLUMNS = 1e6, 1e8, 5
 STATUS = Path("/proc/self/status")
 
 
@@ -88,9 +88,9 @@ def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[objec
     for count in (few, most):
         tell(f"{count} images through small models")
         links = _links(files, folder, count)
-        found = _run("write", str(links), f"{folder}/run-{count}", *SMALL)
-        rows.append(_row("two small models", count, found, len(SMALL)))
-        peaks.append(found["peak"])
+        written = _run("write", str(links), f"{folder}/run-{count}", *SMALL)
+        rows.append(_row("two small models", count, written, len(SMALL)))
+        peaks.append(written["peak"])
     for what in ("summary", "agreement"):
         tell(what)
         read = {count: _run(what, f"{folder}/run-{count}") for count in (few, most)}
@@ -111,9 +111,23 @@ def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[objec
             f"million images take {hours:.0f} hours on this machine."
         )
     tell("listing")
-    links = _links(files, folder, options.listed)
-    rows.append(_row("listing", options.listed, _run("list", str(links)), None))
+    begin = _run("list", str(_links(files, folder, few)))
+    found = _run("list", str(_links(files, folder, options.listed)))
+    rows.append(_row("listing", options.listed, found, None))
+    notes += _projected(found, found["peak"] - begin["peak"], written["bytes"], options.listed)
     return rows, notes
+
+
+def _projected(found: dict[str, float], grown: float, cell: float, listed: int) -> Iterator[str]:
+    """Yields what a run of a hundred million images by five columns would take, in sentences."""
+    yield (
+        f"Projected, not measured: {LARGE:.0e} images by {COLUMNS} columns take "
+        f"{LARGE * COLUMNS * cell / 1e9:.0f} GB, their list {LARGE * found['bytes'] / 1e9:.1f} GB."
+    )
+    yield (
+        f"Projected, not measured: listing a million images takes "
+        f"{found['seconds'] / listed * MILLION:.0f} s and {grown / listed * MILLION:.0f} MiB."
+    )
 
 
 def _links(files: list[Path], folder: Path, count: int) -> Path:
