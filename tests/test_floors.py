@@ -15,6 +15,7 @@ FLOORS = {
     "blank": 0,
     "borrow": 0,
     "catalogue": 0,
+    "draws": 0,
     "fingerprint": 0,
     "geometry": 0,
     "kinds": 0,

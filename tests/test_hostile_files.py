@@ -300,6 +300,19 @@ def test_odd_contents_around_a_whole_picture_do_not_keep_it_from_being_read(
     assert attempt(path) == "RGB"
 
 
+def test_what_pillow_quotes_of_a_file_is_fit_to_be_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("\x1b[31mred\n\udcff \u202eé")
+
+    path = tmp_path / "photo.png"
+    path.write_bytes(encoded("PNG"))
+    monkeypatch.setattr(Image, "open", fail)
+    reason = r"the file cannot be read as an image: \x1b[31mred \udcff \u202eé"
+    assert attempt(path) == reason
+
+
 @pytest.mark.parametrize("orientation", [0, 9, 255, 65535])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_an_orientation_that_there_is_not_is_upright(
@@ -676,7 +689,7 @@ def test_class_folders_may_hold_anything(special: Path) -> None:
 # names
 
 NAMES = (
-    *("line\nbreak.png", "tab\t.png", "\x1b[31mred.png", "<script>alert(1)</script.png"),
+    *("line\nbreak.png", "tab\t.png", "\x1b[31mred.png", "<script>alert(1)<!--.png"),
     *("-rf.png", "--help.png", " .png", "~nobody.png", "$(id).png", "%s{0}.png", "[a.png", "*.png"),
     *("\udcff\udcfe.png", "\u202egnp.png", "e\u0301.png", "x" * 251 + ".png", "'\".png"),
 )
@@ -746,8 +759,8 @@ def test_a_comparison_of_all_of_them_skips_the_bad_ones_and_says_why(corpus: Pat
         compared = compare(corpus, {"bright": model}, on_error="skip", progress=False)
     expected = expected_reasons()
     assert {ref.name for ref in compared.images} == {"photo.png"} | {f"odd-{name}" for name in ODD}
-    assert {each.name for each in compared.skipped} == set(expected)
-    for name, reason in compared.skipped:
+    assert {each.image for each in compared.skipped} == set(expected)
+    for name, reason in ((each.image, each.reason) for each in compared.skipped):
         assert re.match(expected[name], plain(reason, name)), reason
 
 

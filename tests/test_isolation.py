@@ -27,15 +27,15 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 from torch.utils.data import DataLoader, Dataset
 
 from effcam import Comparison, ModelSpec, Preprocess, compare, load_model, zoo
-from effcam.blank import OwnDraws
 from effcam.borrow import in_turn, untouched
 from effcam.cam import compute_cams, explaining
+from effcam.draws import OwnDraws
 from effcam.errors import ImageError, LayerError, ModelError, TargetError
 from effcam.images import ImageRef, iter_images
-from effcam.trace import COSTS, find_cost
+from effcam.trace import COSTS, find_cost, trace
 
 SIZE = 64
-PATIENCE = 120.0
+PATIENCE = 60.0
 """After how many seconds what runs beside a test is taken to hang."""
 SHORT = 0.3
 """For how many seconds a thread waits for what must not happen."""
@@ -262,6 +262,36 @@ def test_who_waits_for_a_module_never_sees_it_half_put_back() -> None:
     module.features._modules = Watched(module.features._modules)  # type: ignore[assignment]
     look(module)
     assert list(module.features._modules) == list("01234")
+
+
+class Slow(Net):
+    """Takes its time, and tells that it has begun."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Event()
+
+    def forward(self, batch: Tensor) -> Tensor:
+        self.begun.set()
+        time.sleep(SHORT)
+        return super().forward(batch)
+
+
+def test_who_waits_for_a_module_never_sees_it_as_another_thread_has_it() -> None:
+    module, images = Slow(), torch.zeros(1, 3, SIZE, SIZE)
+    model = load_model(module, preprocess=Preprocess(size=SIZE))
+    uses: list[Callable[[], object]] = [
+        lambda: load_model(module, device="cpu", preprocess=Preprocess(size=SIZE)),
+        lambda: compute_cams(model, images, ["gradcam"]),
+    ]
+    for use in uses:
+        module.begun.clear()
+        # On meta tensors, of which nobody else may hear.
+        tracing = threading.Thread(target=trace, args=(module, (SIZE, SIZE)))
+        tracing.start()
+        assert module.begun.wait(PATIENCE)
+        use()
+        tracing.join(PATIENCE)
 
 
 def test_libraries_build_for_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -617,6 +647,38 @@ def test_a_constructor_of_the_callers_may_seed() -> None:
     assert values(found) == values(seeded().eval())
     torch.manual_seed(0)
     assert values(plain) == values(Net())
+
+
+@pytest.mark.parametrize("draws", [True, False])
+def test_a_model_that_seeds_has_its_seed_and_leaves_none(draws: bool) -> None:
+    class Seeding(Net):
+        def forward(self, batch: Tensor) -> Tensor:
+            torch.manual_seed(3)
+            scores = super().forward(batch)
+            return scores + torch.rand(5) if draws else scores
+
+    module, batches = Seeding(), [torch.rand(2, 3, SIZE, SIZE) for _ in range(2)]
+    model = load_model(module, preprocess=Preprocess(size=SIZE))
+    before = random_states()
+    with explaining(model) as explain:
+        found = [explain(batch, ["gradcam"]).probabilities for batch in batches]
+    assert random_states() == before
+    for batch, each in zip(batches, found, strict=True):
+        np.testing.assert_array_equal(each, module.eval()(batch).softmax(1).detach().numpy())
+
+
+@pytest.mark.parametrize("for_real", [True, False])
+def test_a_trace_draws_nothing_of_the_callers(for_real: bool) -> None:
+    class Reading(Drawing):
+        def forward(self, batch: Tensor) -> Tensor:
+            return super().forward(batch) + (float(batch.sum()) if for_real else 0)
+
+    module = Reading()
+    COSTS._found.clear()
+    before = random_states()
+    trace(module, (SIZE, SIZE))
+    find_cost(module, (SIZE, SIZE))
+    assert random_states() == before
 
 
 @pytest.mark.gpu

@@ -29,7 +29,7 @@ def untouched(module: nn.Module) -> Iterator[None]:
 
     What comes back: training modes, ``requires_grad``, every attribute that was set or replaced,
     hooks, and the values of buffers. ``.grad`` is for who borrows it to leave alone, and random
-    numbers are `effcam.blank.OwnDraws`'s. Threads that borrow one module, or modules that share
+    numbers are `effcam.draws.OwnDraws`'s. Threads that borrow one module, or modules that share
     some part, take turns; a thread may borrow again what it has.
     """
     import torch

@@ -19,8 +19,8 @@ import torch
 from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
-from effcam.blank import OwnDraws
 from effcam.borrow import untouched
+from effcam.draws import OwnDraws
 from effcam.errors import ArgumentError, LayerError, ModelError, did_you_mean
 from effcam.health import State
 from effcam.layers import TargetLayer
@@ -233,7 +233,7 @@ def compute_cams(
     """Returns the maps of a batch by every method; those of one pass share it.
 
     The module comes back as it was: modes, ``requires_grad``, ``.grad``, hooks and buffers. It
-    draws no random numbers but its own (`effcam.blank.OwnDraws`).
+    draws no random numbers but its own (`effcam.draws.OwnDraws`).
 
     Args:
         model: The model.

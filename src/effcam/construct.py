@@ -16,7 +16,7 @@ from torch import nn
 from effcam import weights, zoo
 from effcam.adopt import check_module, own_labels, own_size, unwrap
 from effcam.architectures import Architecture
-from effcam.blank import OwnDraws, without_draws
+from effcam.blank import without_draws
 from effcam.borrow import in_turn
 from effcam.catalogue import Entry, entries, is_current
 from effcam.checkpoint import (
@@ -28,6 +28,7 @@ from effcam.checkpoint import (
     rename_old,
     select,
 )
+from effcam.draws import OwnDraws
 from effcam.errors import ArgumentError, ModelError, WeightsError
 from effcam.preprocess import Preprocess
 from effcam.registry import ModelSpec

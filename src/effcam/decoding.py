@@ -82,7 +82,9 @@ def read(source: object, needed: Needed | None = None) -> Photo:
 def _read_file(path: Path, needed: Needed | None) -> Photo:
     try:
         _check_file(path)
-        with Image.open(path, formats=_formats()) as image:
+        # From the open file, not the path, which Pillow would map into memory where it can: that
+        # garbles grey TIFF files that lie on their sides, and kills the process if a file shrinks.
+        with path.open("rb") as file, Image.open(file, formats=_formats()) as image:
             scale = 1 if needed is None else _reduce(image, needed)
             picture = _decode(image)
             return Photo(picture, (scale * picture.width, scale * picture.height))

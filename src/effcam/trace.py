@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from effcam.blank import OwnDraws
 from effcam.borrow import in_turn, untouched
+from effcam.draws import OwnDraws
 from effcam.errors import ModelError
 from effcam.fingerprint import Remembered
 from effcam.scores import Scores, read_scores, tensors

@@ -14,10 +14,10 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-
+from typing import Any
 from urllib.parse import urlsplit
 
 import ray
@@ -99,9 +99,10 @@ def run_on_ray(
 
 def _told(
     shards: Sequence[Mapping[str, int]], seats: Seats, packed: object, permit: Permit
-) -> Iterator[Outcome | EffcamError | None]:
+) -> Generator[Outcome | EffcamError | None]:
     """Yields what workers say of each shard: ``None`` where they were told to stop."""
-    made = ray.data.from_items(list(shards), override_num_blocks=len(shards)).map(
+    listed: Any = ray.data.from_items(list(shards), override_num_blocks=len(shards))
+    made = listed.map(
         _Hand,
         fn_constructor_args=(packed, permit, seats.threads),
         # A shard that waits at a busy worker would wait while another is idle.

@@ -148,6 +148,15 @@ class Inventory:
         texts = [row["target"] for row in rows if row["target"] is not None]
         return refs, [json.loads(text) for text in texts] or None
 
+    def seen(self, number: int) -> list[Path]:
+        """Returns the files of a shard that were there when images were listed.
+
+        Raises:
+            OutputError: If they cannot be read.
+        """
+        rows = self._table(number, ["path", "bytes"]).to_pylist()
+        return [Path(os.fsdecode(row["path"])) for row in rows if row["bytes"] is not None]
+
     def find(self, images: Sequence[int | str]) -> list[int]:
         """Returns the positions of images given by position or by name, in the order given.
 

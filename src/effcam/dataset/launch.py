@@ -175,11 +175,26 @@ def _check_backend(
             if value is not None:
                 raise ArgumentError(f"{name} has no meaning without backend='ray'")
         return None
+    _require_ray()
     if workers is not None:
         check_number("workers", workers)
     if num_gpus is not None and not (isinstance(num_gpus, int | float) and num_gpus >= 0):
         raise ArgumentError(f"num_gpus must be a number from 0, not {num_gpus!r}")
     return Cluster(workers=workers, num_gpus=num_gpus, address=address)
+
+
+def _require_ray() -> None:
+    """Makes sure that Ray Data is there.
+
+    Raises:
+        OutputError: If it is not.
+    """
+    try:
+        import ray.data  # noqa: F401
+    except ImportError as error:
+        raise OutputError(
+            "backend='ray' needs Ray Data, which is not there: pip install 'effcam[ray]'"
+        ) from error
 
 
 def _settle(

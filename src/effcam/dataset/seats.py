@@ -38,7 +38,7 @@ class Seats:
 def find_seats(
     nodes: Sequence[Node], shards: int, *, workers: int | None = None, gpus: float | None = None
 ) -> Seats:
-    """Returns as many workers as were asked for, or as fit, with as many CPUs as there are for them.
+    """Returns as many workers as were asked for or fit, with the CPUs that there are for them.
 
     Args:
         nodes: The cluster.
