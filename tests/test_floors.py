@@ -27,6 +27,7 @@ FLOORS = {
     "health": 1,
     "decoding": 1,
     "labels": 1,
+    "pickles": 1,
     "precision": 1,
     "truth": 1,
     "preprocess": 1,

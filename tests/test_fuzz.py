@@ -70,6 +70,10 @@ def test_there_is_a_seed_of_every_kind(fuzz: ModuleType) -> None:
 LOADERS = {
     "a wrong exception": ("def load(path): raise KeyError('x')", "KeyError: 'x'"),
     "two lines": ("def load(path): raise WeightsError('a\\nb')", "message of several lines"),
+    "a long message": (
+        "def load(path): raise WeightsError('a' * 10**6)",
+        "message of 1000000 characters: 'aaa",
+    ),
     "a crash": ("def load(path): os.kill(os.getpid(), 11)", "crash: exit code -11"),
     "a timeout": ("def load(path): time.sleep(60)", "timeout: more than 2 s"),
     "memory": ("def load(path): bytearray(1200 * 2**20)", "memory: 1"),

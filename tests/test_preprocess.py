@@ -383,3 +383,32 @@ def test_a_record_for_greyscale_stays_one() -> None:
     assert grey().whole().channels == 1
     assert grey().with_size(64).channels == 1
     assert grey(mean=[0.5], std=[0.5]) == grey(mean=(0.5,), std=(0.5,))
+
+
+@pytest.mark.parametrize("size", [(1, 900), (900, 1), (3, 400), (640, 7)])
+@pytest.mark.parametrize("resize", [None, 48])
+def test_of_a_strip_no_more_is_resized_than_the_input_shows(
+    size: tuple[int, int], resize: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    # A resize below the input's size pads.
+    preprocess = Preprocess(size=64, resize=resize)
+    expected = preprocess.pixels(Image.fromarray(pixels)).astype(int)
+    monkeypatch.setattr("effcam.preprocess.MOST_PIXELS", 1000)
+    found = preprocess.pixels(Image.fromarray(pixels)).astype(int)
+    assert np.abs(found - expected).max() <= 1
+
+
+def test_the_thinnest_strip_takes_no_memory_to_speak_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    real = Image.Image.resize
+
+    def resize(self: Image.Image, size: Any, *args: Any) -> Image.Image:
+        made.append(size)
+        return real(self, size, *args)
+
+    monkeypatch.setattr(Image.Image, "resize", resize)
+    strip = Image.fromarray(np.full((60_000, 1, 3), 7, np.uint8))
+    assert (Preprocess().pixels(strip) == 7).all()
+    # As a whole it would have 15 million rows, 12 GB.
+    assert made == [(224, 224)]

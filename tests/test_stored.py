@@ -477,6 +477,16 @@ def test_a_repository_of_another_library(hub: Host) -> None:
         load_model("hf-hub:me/flowers")
 
 
+def test_weights_that_would_take_all_memory_are_not_opened(folder: Path) -> None:
+    save(folder)
+    (folder / SAFE).unlink()
+    # bytearray(0x7f000000), which torch takes for harmless.
+    swollen = b"\x80\x02c__builtin__\nbytearray\nJ\x00\x00\x00\x7f\x85R."
+    (folder / "pytorch_model.bin").write_bytes(swollen)
+    with pytest.raises(WeightsError, match="it holds what may take any amount of memory"):
+        load_model(f"local-dir:{folder}")
+
+
 def test_damaged_weights_on_the_hub_can_be_fetched_again(hub: Host, folder: Path) -> None:
     save(folder)
     (folder / SAFE).write_bytes(b"")

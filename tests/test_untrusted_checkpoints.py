@@ -32,8 +32,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.serialization import MAGIC_NUMBER, PROTOCOL_VERSION
 
-from effcam.checkpoint import SETTINGS, WRAPPERS, _line, fit, read_checkpoint, select
+from effcam.checkpoint import SETTINGS, WRAPPERS, fit, read_checkpoint, select
 from effcam.errors import ArgumentError, EffcamError, ModelError, WeightsError
+from effcam.text import one_line
 
 MEBIBYTE = 2**20
 MOST = 256 * MEBIBYTE
@@ -627,8 +628,8 @@ def test_a_prefix_that_does_not_end(worker: Any, put: Callable[[str, bytes], Pat
 
 
 def test_a_text_for_a_message_is_one_line() -> None:
-    assert _line("a\nb\x1b[0m\ud800") == r"a\nb\x1b[0m\ud800"
-    assert _line("x" * 1000) == "x" * 200 + "..."
+    assert one_line("a\nb\x1b[0m\ud800") == r"a\nb\x1b[0m\ud800"
+    assert one_line("x" * 1000) == "x" * 200 + "..."
 
 
 # safetensors

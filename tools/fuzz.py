@@ -41,6 +41,8 @@ MEMORY = 1024 * 2**20
 ROOM = 6 * 2**30
 """How many bytes of addresses a worker gets beyond its own, so that no file takes the machine."""
 SHOWN = 200
+LONGEST = 5000
+"""How many characters a message may have: a file must not fill the screen with itself."""
 CANARY = "ran"
 KINDS = ("images", "checkpoints")
 SIZE = (32, 24)
@@ -129,7 +131,9 @@ def attempt(kind: str, path: str) -> dict[str, Any]:
         LOADERS[kind](Path(path))
     except EffcamError as error:
         outcome, message = type(error).__name__, str(error)
-        if not message.isprintable():
+        if len(message) > LONGEST:
+            fault = f"message of {len(message)} characters: {message[:SHOWN]!r}"
+        elif not message.isprintable():
             fault = f"message of several lines, or with control characters: {message!r}"
     except BaseException as error:  # noqa: BLE001  # whatever else escapes is what is looked for
         outcome, message = type(error).__name__, str(error)
@@ -139,7 +143,7 @@ def attempt(kind: str, path: str) -> dict[str, Any]:
         fault = f"memory: {taken / 2**20:.0f} MiB"
     return {
         "outcome": outcome,
-        "message": message.encode("ascii", "backslashreplace").decode()[:2000],
+        "message": message[:LONGEST].encode("ascii", "backslashreplace").decode(),
         "fault": fault.encode("ascii", "backslashreplace").decode(),
         "seconds": time.perf_counter() - start,
         "taken": taken,

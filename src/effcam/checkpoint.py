@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import pickle
-import pickletools
 import re
 import reprlib
 import warnings
@@ -16,10 +14,12 @@ from collections.abc import Iterable, Mapping
 from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from effcam.errors import WeightsError
 from effcam.labels import read_labels
+from effcam.pickles import SwollenError, check_pickles
+from effcam.text import LONGEST, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -70,21 +70,11 @@ SETTINGS = (
 )
 # How torch.load names what it will not make: "GLOBAL posix.system", "TorchScript archives".
 CODE = re.compile(r"GLOBAL (\w[\w.]*)|with (TorchScript|tar) archives")
-# What torch takes for harmless, and what makes gigabytes of a number or runs for hours.
-SWELLING = re.compile(
-    r"(__builtin__|builtins)\.bytearray|torch\._utils\._rebuild_(device_tensor|sparse)|torch\.sparse"
-)
-# How much of a pickle, over what it holds, is too much for the values that it shares; see _Scales.
-SHARED = 4
-SPARE = 2**20
-# A legacy file is five pickles before its numbers.
-LEGACY_PICKLES = 5
 # Nobody wraps a state dict as often as that.
 DEPTH = 32
 OLD_NAME = re.compile(r"\.(norm|relu|conv)\.([12])\.")
 COUNTER = "num_batches_tracked"
 SHOWN = 3
-LONGEST = 200
 CONFIG_BYTES = 2**24
 # What timm and Hugging Face call the weights that a config.json beside them describes.
 CONFIGURED = ("model.safetensors", "pytorch_model.bin")
@@ -192,7 +182,7 @@ def select(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, to
         raise WeightsError(
             f"the checkpoint holds the model's weights {len(best)} times, under "
             f"{', '.join(_quote(prefix) for prefix in best[:SHOWN])}: save those that you mean "
-            f"alone, as torch.save(trained.{_line(best[0])}.state_dict(), path)"
+            f"alone, as torch.save(trained.{one_line(best[0])}.state_dict(), path)"
         )
     part = f"{(averaged or best)[0]}."
     return {
@@ -214,65 +204,13 @@ class _Left(dict[object, object]):
             self.update(state)
 
 
-class _SwollenError(pickle.UnpicklingError):
-    """A file is made to take much more memory or time than its size tells."""
-
-
-class _Scales:
-    """Weighs what a pickle makes, without making it, in bytes of the pickle if nothing is shared.
-
-    Values that hold others twice, in a chain, grow as powers of two: a kilobyte of tuples takes
-    an age to hash, and a kilobyte of calls that encode strings anew takes all memory.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.stack: list[int] = []
-        self.marks: list[int] = []
-        self.kept: dict[object, int] = {}
-
-    def take(self, opcode: pickletools.OpcodeInfo, given: Any) -> None:
-        """Follows one instruction of the pickle."""
-        name = opcode.name
-        if name == "MARK":
-            self.marks.append(len(self.stack))
-        elif "PUT" in name:
-            self.kept[given] = self.stack[-1]
-        elif "BINGET" in name:
-            self.stack.append(self.kept[given])
-        else:
-            held = self._pop(opcode)
-            if opcode.stack_after:
-                self._push(name, held, given)
-
-    def _pop(self, opcode: pickletools.OpcodeInfo) -> list[int]:
-        before = opcode.stack_before
-        count = len(before)
-        if pickletools.markobject in before:
-            # Those before the mark, as the list that is appended to, and all after it.
-            count = before.index(pickletools.markobject) + len(self.stack) - self.marks.pop()
-        held = self.stack[len(self.stack) - count :] if count else []
-        del self.stack[len(self.stack) - count :]
-        return held
-
-    def _push(self, name: str, held: list[int], given: Any) -> None:
-        if name.startswith("TUPLE") or name in ("REDUCE", "NEWOBJ"):
-            # A string may be encoded in twice as many bytes.
-            weight = 1 + sum(held) * (2 if name == "REDUCE" else 1)
-        else:  # dicts and lists are not hashed
-            weight = len(given) if isinstance(given, str | bytes) else 1
-        if weight > self.most:
-            raise _SwollenError("it would take far more memory or time than a file of its size")
-        self.stack.append(weight)
-
-
 def _read(file: Path) -> object:
     from safetensors.torch import load_file
 
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        _check_pickles(file)
+        check_pickles(file)
         return _load(file, ())
     except Exception as error:  # a damaged file can make its reader raise anything
         code = CODE.search(str(error))
@@ -290,58 +228,11 @@ def _read(file: Path) -> object:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, _SwollenError):
+    if isinstance(error, SwollenError):
         return str(error)
     if isinstance(error, pickle.UnpicklingError):
         return "it is damaged, or was not written by torch.save"
-    return _line(str(error).strip().split("\n")[0]) or type(error).__name__
-
-
-def _check_pickles(file: Path) -> None:
-    """Refuses a file whose pickles would take more memory or time than its size tells.
-
-    torch.load takes a zip archive by its first bytes, and inflates what is deflated in it.
-
-    Raises:
-        UnpicklingError: If it is made so, or is damaged.
-        RuntimeError: If it is a TorchScript or tar archive, which hold code.
-    """
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        start = stream.read(512)
-        if start[257:262] == b"ustar":  # as torch wrote them until 2017
-            raise RuntimeError("with tar archives")
-        if not start.startswith(b"PK\x03\x04"):
-            stream.seek(0)
-            for _ in range(LEGACY_PICKLES):
-                _weigh(stream, size)
-            return
-    with zipfile.ZipFile(file) as archive:
-        entries = archive.infolist()
-        if any(entry.filename.casefold().endswith("/constants.pkl") for entry in entries):
-            raise RuntimeError("with TorchScript archives")
-        # Weights are mapped into memory as they lie in the file, so they cannot be compressed.
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise _SwollenError("it is a compressed archive, which torch.save does not write")
-        # Archives that begin elsewhere, or overlap, are read by no two readers alike.
-        first = min((entry.header_offset for entry in entries), default=0)
-        if first or sum(entry.file_size for entry in entries) > size:
-            raise _SwollenError("its records are not where torch.save puts them")
-        for entry in entries:
-            if entry.filename.casefold().endswith(".pkl"):
-                _weigh(io.BytesIO(archive.read(entry)), size)
-
-
-def _weigh(stream: IO[bytes], size: int) -> None:
-    scales = _Scales(SHARED * size + SPARE)
-    try:
-        for opcode, given, _ in pickletools.genops(stream):
-            name = str(given).replace(" ", ".") if opcode.name == "GLOBAL" else ""
-            if SWELLING.match(name):
-                raise _SwollenError(f"it holds what may take any amount of memory ({_line(name)})")
-            scales.take(opcode, given)
-    except (ValueError, IndexError, KeyError) as error:
-        raise pickle.UnpicklingError(str(error)) from error
+    return one_line(str(error).strip().split("\n")[0]) or type(error).__name__
 
 
 def _read_around(file: Path) -> object:
@@ -469,14 +360,6 @@ def _quote(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
-def _line(text: str) -> str:
-    """Returns a text for a message on one line, cut off where it is long."""
-    printable = "".join(
-        each if each.isprintable() else ascii(each)[1:-1] for each in text[:LONGEST]
-    )
-    return printable if len(text) <= LONGEST else f"{printable}..."
-
-
 def _strip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     for _ in range(DEPTH):
         state = {name: value for name, value in state.items() if name != "n_averaged"}
@@ -567,4 +450,4 @@ def _fault(kind: str, names: list[str]) -> str:
     if not names:
         return ""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{len(names)} {kind}: {', '.join(map(_line, names[:SHOWN]))}{more}"
+    return f"{len(names)} {kind}: {', '.join(map(one_line, names[:SHOWN]))}{more}"

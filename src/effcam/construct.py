@@ -15,7 +15,7 @@ from torch import nn
 
 from effcam import weights, zoo
 from effcam.adopt import check_module, own_labels, own_size, unwrap
-from effcam.architectures import Architecture
+from effcam.architectures import STORES, Architecture
 from effcam.blank import without_draws
 from effcam.borrow import in_turn
 from effcam.catalogue import Entry, entries, is_current
@@ -181,7 +181,10 @@ def _constructor(spec: ModelSpec) -> object:
 
 def _has_weights(architecture: Architecture | None, trained: bool) -> bool:
     """Tells whether published weights will be loaded; not every architecture has some."""
-    return architecture is not None and trained and bool(zoo.weights_label(architecture))
+    if architecture is None or not trained:
+        return False
+    # A stored model has some; which, is asked after its configuration was read.
+    return architecture.library in STORES or bool(zoo.weights_label(architecture))
 
 
 def _given_preprocess(spec: ModelSpec) -> Preprocess | None:

@@ -30,6 +30,8 @@ INTERPOLATIONS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 DEFAULT_CROP = 0.875
+MOST_PIXELS = 2**26
+"""Larger than this no picture is resized to before it is cropped: it would not fit into memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +126,7 @@ class Preprocess:
         resized, offset = self._layout(*(size or image.size))
         picture = image if self.channels == 3 else image.convert("L")
         if image.size != (resized[1], resized[0]):
-            picture = picture.resize((resized[1], resized[0]), INTERPOLATIONS[self.interpolation])
+            picture, offset = self._resize_to(picture, resized, offset)
         return np.array(self._cut(picture, offset)).reshape(*self.size, self.channels)
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -210,6 +212,24 @@ class Preprocess:
         across, down = width / wide, height / tall
         ratio = max(across, down) if self.mode == "border" else min(across, down)
         return max(round(height / ratio), 1), max(round(width / ratio), 1)
+
+    def _resize_to(
+        self, picture: Image.Image, resized: tuple[int, int], offset: tuple[int, int]
+    ) -> tuple[Image.Image, tuple[int, int]]:
+        """Returns a resized picture, and the input's (top, left) in it.
+
+        Of a strip that would become millions of px long, it is the part that the input shows.
+        """
+        (tall, wide), (top, left) = resized, offset
+        resample = INTERPOLATIONS[self.interpolation]
+        if tall * wide <= MOST_PIXELS:
+            return picture.resize((wide, tall), resample), offset
+        x, y = max(left, 0), max(top, 0)
+        right, bottom = min(left + self.size[1], wide), min(top + self.size[0], tall)
+        across, down = picture.width / wide, picture.height / tall
+        box = x * across, y * down, right * across, bottom * down
+        part = picture.resize((right - x, bottom - y), resample, box)
+        return part, (min(top, 0), min(left, 0))
 
     def _cut(self, picture: Image.Image, offset: tuple[int, int]) -> Image.Image:
         top, left = offset

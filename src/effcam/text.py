@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 
 GAP = "  "
+LONGEST = 200
+"""How much of what comes out of a file a message shows, in characters."""
 
 
 def align(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
@@ -34,3 +36,9 @@ def printable(text: str) -> str:
     """Returns a text as standard output takes it, which may not know all characters of a name."""
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def one_line(text: str) -> str:
+    """Returns a text for a message on one line, cut off where it is long."""
+    shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:LONGEST])
+    return shown if len(text) <= LONGEST else f"{shown}..."

@@ -34,9 +34,11 @@ from effcam.errors import (
     WeightsError,
     did_you_mean,
 )
+from effcam.pickles import check_pickles
 from effcam.preprocess import Preprocess
 from effcam.registry import registered_names
 from effcam.stored import find_weights, read_stored, stored_weights
+from effcam.text import one_line
 from effcam.weights import PublishedWeights
 
 if TYPE_CHECKING:
@@ -233,7 +235,7 @@ def _reason(error: Exception) -> str:
     """Returns the first line of an error, and the next one where that only announces it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = lines[0] if lines else type(error).__name__
-    return f"{first} {lines[1]}" if first.endswith(":") and len(lines) > 1 else first
+    return one_line(f"{first} {lines[1]}" if first.endswith(":") and len(lines) > 1 else first)
 
 
 def _check_classes(architecture: Architecture, options: Mapping[str, object]) -> None:
@@ -264,8 +266,15 @@ def _build_timm(architecture: Architecture, pretrained: bool, options: dict[str,
 
 def _from_file(file: Path) -> dict[str, Any]:
     """Returns what makes timm read weights from a file, and nowhere else."""
+    _check_pickles(file)
     # timm's readers of NumPy archives are for those alone.
     return {"file": str(file)} | ({} if file.suffix == ".npz" else {"custom_load": False})
+
+
+def _check_pickles(file: Path) -> None:
+    """Refuses weights that the libraries would take much memory or time to open."""
+    if file.suffix not in (".npz", ".safetensors"):
+        check_pickles(file)
 
 
 def _build_stored(
@@ -295,7 +304,7 @@ def _build_torchvision(
     if weights is None:
         return cast("nn.Module", get_model(architecture.name, weights=None, **options))
     _check_classes(architecture, options)
-    weights.fetch()
+    _check_pickles(weights.fetch())
     # torchvision finds the file where it now lies. Its own loader is needed: it renames the keys
     # of DenseNet's files, and weights decide the input size and scale of some architectures.
     entry = torchvision_entry(architecture)

@@ -40,6 +40,8 @@ LOOK = 1.0
 """Seconds after which a worker looks again whether the run that it works for still goes on."""
 REACH = 5.0
 """Seconds in which a cluster has to answer."""
+INLINE = 64 * 2**10
+"""Bytes up to which something is passed as it is."""
 SETTINGS = {
     "enable_progress_bars": False,
     "print_on_execution_start": False,
@@ -83,7 +85,7 @@ def run_on_ray(
     pace.name("starting Ray")
     with _connected(address), _quiet():
         seats = _seats(plan, len(shards), workers, num_gpus)
-        packed = ray.put(_pack(_placed(plan, seats)))
+        packed = _hand_over(_pack(_placed(plan, seats)))
         with Permit.given(plan.store) as permit, _passing_on(stopped, permit):
             pace.name("loading models")
             with closing(_told(shards, seats, packed, permit)) as stream:
@@ -132,7 +134,7 @@ class _Hand:
     What effcam raises on purpose it hands over as a value, since Ray would wrap it.
     """
 
-    def __init__(self, packed: ray.ObjectRef[bytes], permit: Permit, threads: int) -> None:
+    def __init__(self, packed: bytes | ray.ObjectRef[bytes], permit: Permit, threads: int) -> None:
         import torch
 
         torch.set_num_threads(threads)
@@ -154,7 +156,8 @@ class _Hand:
     def _make(self, model: int, number: int) -> Outcome | None:
         """Returns what came of a shard, ``None`` if it is not to be begun."""
         if self._plan is None:
-            self._plan = _unpack(ray.get(self._packed))
+            packed = self._packed
+            self._plan = _unpack(packed if isinstance(packed, bytes) else ray.get(packed))
         plan = self._plan
         if not plan.store.exists(FILE):
             raise OutputError(
@@ -215,6 +218,11 @@ def _pack(plan: Plan) -> bytes:
     except (pickle.PicklingError, TypeError, AttributeError, RuntimeError) as error:
         raise ModelError(f"a model cannot be sent to other processes: {error}") from error
     return packed
+
+
+def _hand_over(packed: bytes) -> bytes | ray.ObjectRef[bytes]:
+    """Returns what is passed to workers: what is large once, and not once a worker."""
+    return packed if len(packed) <= INLINE else ray.put(packed)
 
 
 def _unpack(packed: bytes) -> Plan:
@@ -295,29 +303,37 @@ def _connected(address: str | None) -> Iterator[None]:
             )
         yield
         return
-    before = signal.getsignal(signal.SIGTERM)
-    _start(address)
+    with _as_found():
+        _start(address)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _as_found() -> Iterator[None]:
+    """Takes back what Ray changes in a process: variables, and who hears of SIGTERM."""
+    variables, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
-        ray.shutdown()
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)  # Ray takes it for itself
+        for name in os.environ.keys() - variables:
+            del os.environ[name]
+        os.environ.update(variables)
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _start(address: str | None) -> None:
     if address is not None:
         _check_reachable(address)
-    known = os.environ.get("RAY_USAGE_STATS_ENABLED")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (RayError, OSError, RuntimeError, ValueError) as error:
         where = "" if address is None else f" at {address!r}"
         raise OutputError(f"no Ray cluster can be had{where}: {error}") from error
-    finally:
-        if known is None:
-            del os.environ["RAY_USAGE_STATS_ENABLED"]
 
 
 def _check_reachable(address: str) -> None:

@@ -364,6 +364,10 @@ def open_run(place: str | PathLike[str]) -> DatasetRun:
 
     Raises:
         OutputError: If there is none, it cannot be read, or pyarrow is not installed.
+
+    >>> open_run("photos/")
+    Traceback (most recent call last):
+    effcam.errors.OutputError: 'photos/' holds no run of effcam: there is no manifest.json
     """
     store = Store.at(place)
     manifest = Manifest.read(store)
