@@ -51,10 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             title="Many images, on disk",
             question=(
                 "What `compare_dataset` does of a second, how much memory its process takes at "
-                "most (resident set), and what a cell, or in the list an image, takes on disk; "
-                "the least is what decoding "
-                "the same photos and running the same models forwards takes, batch by batch and "
-                "one model after another. Listing is of symlinks in one folder."
+                "most (resident set), and what a cell, or in the list an image, takes on disk. "
+                "Listing is of symlinks in one folder. What maps cost over a plain forward pass "
+                "is told above."
             ),
             columns=["what", "images", "seconds", "images/s a model", "peak, MiB", "bytes each"],
             rows=rows,
@@ -101,16 +100,13 @@ def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[objec
     tell("throughput of models of the usual size")
     links = _links(files, folder, options.throughput)
     for name in USUAL:
-        least = _run("least", str(links), name)
         found = _run("write", str(links), f"{folder}/{name.replace(':', '-')}", name)
         short = name.partition(":")[2]
-        rows.append(_row(f"{short}, the least", options.throughput, least, 1))
         rows.append(_row(short, options.throughput, found, 1))
         cell = found["bytes"]
         hours = found["seconds"] / options.throughput * MILLION / 3600
         notes.append(
-            f"{short}: {found['seconds'] / least['seconds']:.2f} times the least; at this rate a "
-            f"million images take {hours:.0f} hours on this machine."
+            f"{short}: at this rate a million images take {hours:.0f} hours on this machine."
         )
     tell("listing")
     begin = _run("list", str(_links(files, folder, few)))
@@ -188,37 +184,6 @@ def _write(images: str, out: str, *names: str) -> dict[str, float]:
     return {"seconds": seconds, "bytes": size / len(run)}
 
 
-def _least(images: str, *names: str) -> dict[str, float]:
-    """Decodes the photos and runs a model forwards, as one writes it with torch alone."""
-    import torch
-    from torch.utils.data import DataLoader, Dataset
-
-    from effcam import Preprocess, load_model
-
-    preprocess = Preprocess(size=SIZE, resize=SIZE).whole()
-    files = sorted(Path(images).iterdir())
-
-    class Photos(Dataset[Any]):
-        def __len__(self) -> int:
-            return len(files)
-
-        def __getitem__(self, at: int) -> torch.Tensor:
-            from PIL import Image
-
-            with Image.open(files[at]) as photo:
-                return preprocess.normalise(
-                    torch.from_numpy(preprocess.pixels(photo.convert("RGB"), photo.size)[None])
-                )[0]
-
-    (spec,) = _models(names).values()
-    begin = time.perf_counter()
-    module = load_model(spec, device="cpu").module.to(memory_format=torch.contiguous_format)
-    with torch.inference_mode():
-        for batch in DataLoader(Photos(), BATCH):
-            module(batch).softmax(1).argmax(1)
-    return {"seconds": time.perf_counter() - begin}
-
-
 def _summary(run: str) -> dict[str, float]:
     from effcam import open_run
 
@@ -261,7 +226,6 @@ SEEN: dict[str, Any] = {
 }
 PARTS: dict[str, Callable[..., dict[str, float]]] = {
     "write": _write,
-    "least": _least,
     "summary": _summary,
     "agreement": _agreement,
     "list": _list,
