@@ -52,7 +52,7 @@ copybutton_line_continuation_character = "\\"
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(collections|os|pathlib|types|typing|numpy|np|NDArray|PIL|Image|pa|torch|nn)(\..*)?",
+        r"(collections|os|pathlib|types|typing|numpy|np|NDArray|PIL|Image|pyarrow|torch|nn)(\..*)?",
     ),
     (r"py:class", r"ArrayLike|Tensor|matplotlib\..*"),
 ]
@@ -62,7 +62,8 @@ nitpick_ignore = [
     for name in (
         *("Agreement", "Baseline", "Boxes", "Canvas", "Grid", "ImageLike", "Labels", "Layers"),
         *("Layout", "Masks", "ModelLike", "Models", "Predict", "State", "Target", "Unit"),
-        *("effcam.metrics.runs.Compared", "Manifest", "Store"),
+        *("PathLike", "Precision", "effcam.dataset.manifest.Manifest", "effcam.decoding.Photo"),
+        *("effcam.dataset.storage.Store", "effcam.metrics.runs.Compared"),
     )
 ]
 
