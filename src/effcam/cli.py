@@ -24,7 +24,7 @@ from effcam.arguments import (
 from effcam.bulk import add_dataset
 from effcam.errors import ArgumentError, EffcamError, OutputError, UnknownModelError
 from effcam.scorecard import Scorecard, add_summary_options
-from effcam.text import align, printable
+from effcam.text import align, one_line, printable
 
 if TYPE_CHECKING:
     from effcam.registry import ModelSpec
@@ -236,7 +236,7 @@ def _report(comparison: Comparison, saved: Sequence[Path], *, verbose: bool) -> 
     if verbose:
         for cell in comparison:
             _print(
-                f"{cell.image.name}\t{cell.column}\t{cell.predicted_label}\t"
+                f"{one_line(cell.image.name)}\t{cell.column}\t{cell.predicted_label}\t"
                 f"{cell.predicted_probability:.3f}\t{cell.target_layer}\t{cell.state}"
             )
     for skipped in comparison.skipped:

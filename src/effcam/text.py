@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from unicodedata import category
 
 GAP = "  "
 LONGEST = 200
@@ -33,12 +34,24 @@ def align(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
 
 
 def printable(text: str) -> str:
-    """Returns a text as standard output takes it, which may not know all characters of a name."""
+    r"""Returns a text as standard output takes it, which may not know all characters of a name.
+
+    What would steer a terminal, as a name may, is escaped.
+
+    >>> print(printable("a\x1b[31mb"))
+    a\x1b[31mb
+    """
     encoding = sys.stdout.encoding or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    steering = {each for each in text if category(each) == "Cc"} - {"\n", "\t"}
+    shown = "".join(_escape(each) if each in steering else each for each in text)
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def one_line(text: str) -> str:
     """Returns a text for a message on one line, cut off where it is long."""
-    shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:LONGEST])
+    shown = "".join(each if each.isprintable() else _escape(each) for each in text[:LONGEST])
     return shown if len(text) <= LONGEST else f"{shown}..."
+
+
+def _escape(character: str) -> str:
+    return ascii(character)[1:-1]
