@@ -62,9 +62,9 @@ class ImageRef:
         Metadata other than the orientation are left out, and no harm is done if they are damaged.
 
         Files are read as the raster formats of ``effcam.decoding.FORMATS``, whatever their names.
-        How large an image may be is Pillow's ``PIL.Image.MAX_IMAGE_PIXELS``, 89 million unless it is
-        set: a file that declares more is read with Pillow's ``DecompressionBombWarning``, one that
-        declares more than twice as many is refused before it is decoded, and so is the former
+        How large an image may be is Pillow's ``PIL.Image.MAX_IMAGE_PIXELS``, 89 million unless it
+        is set: a file that declares more is read with Pillow's ``DecompressionBombWarning``, one
+        that declares more than twice as many is refused before it is decoded, and so is the former
         where that warning is an error. While it is read, an image takes up to 13 bytes a pixel.
 
         Raises:

@@ -50,7 +50,7 @@ def find_seats(
         ArgumentError: If not even one fits.
 
     >>> find_seats([(8, 0), (8, 0), (8, 0)], 100)
-    Seats(workers=3, cpus=7.2, gpus=0, threads=8)
+    Seats(workers=3, cpus=7.2, gpus=0.0, threads=8)
     >>> find_seats([(32, 4)], 100, workers=8, gpus=0.5)
     Seats(workers=8, cpus=3.6, gpus=0.5, threads=4)
     """
