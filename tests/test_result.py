@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4")
 LOOPS = (".gif", ".webp")
 ANIMATIONS = (*LOOPS, ".mp4")
-TABLES = (".csv", ".json", ".npz")
+TABLES = (".csv", ".json", ".npz", ".parquet")
 
 
 def photo(width: int, height: int, seed: int = 0) -> Image.Image:
