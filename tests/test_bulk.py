@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +147,16 @@ def test_options_reach_the_run(photos: Path, out: Path, monkeypatch: pytest.Monk
         "overwrite": False,
         "progress": None,
     }
+
+
+def test_without_pyarrow_it_says_what_to_install(
+    photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [each for each in sys.modules if each.startswith(("pyarrow", "effcam.dataset"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert run(photos, out) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("effcam: error: Parquet is written and read through pyarrow")
+    assert told.endswith("pip install 'effcam[dataset]'\n")
+    assert told.count("\n") == 1
