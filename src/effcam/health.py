@@ -200,7 +200,7 @@ def _unit_vectors(heatmaps: NDArray[np.floating]) -> NDArray[np.float64]:
     flat = heatmaps.reshape(len(heatmaps), -1).astype(np.float64)
     flat = flat - flat.mean(1, keepdims=True)
     lengths = np.linalg.norm(flat, axis=1, keepdims=True)
-    return np.divide(flat, lengths, out=np.zeros_like(flat), where=lengths > 0)
+    return np.asarray(np.divide(flat, lengths, out=np.zeros_like(flat), where=lengths > 0))
 
 
 def _mean_product(total: NDArray[np.float64], count: int) -> float:
