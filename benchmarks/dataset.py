@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from material import draw_photos, link_photos
-from measure import Result, add_json_option, goal, report, tell
+from measure import MEMORY, Result, add_json_option, goal, process_memory, report, run_part, tell
 
 DRAWN, SIZE, BATCH = 200, 224, 16
 SMALL = ("timm:mobilenetv3_small_050", "timm:resnet10t")
@@ -28,7 +27,6 @@ USUAL = ("timm:resnet50", "timm:efficientnet_b0")
 MOST_GROWTH = 50
 LISTED = 100_000
 MILLION, LARGE, COLUMNS = 1e6, 1e8, 5
-STATUS = Path("/proc/self/status")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,10 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         begin = time.perf_counter()
         found = PARTS[options.part](*options.arguments)
         seconds = found.pop("seconds", time.perf_counter() - begin)
-        print(json.dumps({"seconds": seconds, "peak": _peak(), **found}))
+        print(json.dumps({"seconds": seconds, "peak": process_memory("VmHWM"), **found}))
         return 0
-    if not STATUS.exists():
-        print(f"{STATUS} is not there: nothing is measured")
+    if not MEMORY.exists():
+        print(f"{MEMORY} is not there: nothing is measured")
         return 0
     with TemporaryDirectory() as temporary:
         rows, notes = _measure(options, Path(temporary))
@@ -87,20 +85,20 @@ def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[objec
     for count in (few, most):
         tell(f"{count} images through small models")
         links = _links(files, folder, count)
-        written = _run("write", str(links), f"{folder}/run-{count}", *SMALL)
+        written = run_part(__file__, "write", str(links), f"{folder}/run-{count}", *SMALL)
         # The same photos over and over would be compressed to nearly nothing.
         rows.append(_row("two small models", count, {**written, "bytes": None}, len(SMALL)))
         peaks.append(written["peak"])
     for what in ("summary", "agreement"):
         tell(what)
-        read = {count: _run(what, f"{folder}/run-{count}") for count in (few, most)}
+        read = {count: run_part(__file__, what, f"{folder}/run-{count}") for count in (few, most)}
         rows += [_row(f"reading back: {what}", count, each, None) for count, each in read.items()]
         notes.append(_grows(what, [each["peak"] for each in read.values()], few, most))
     notes.insert(0, _grows("writing", peaks, few, most))
     tell("throughput of models of the usual size")
     links = _links(files, folder, options.throughput)
     for name in USUAL:
-        found = _run("write", str(links), f"{folder}/{name.replace(':', '-')}", name)
+        found = run_part(__file__, "write", str(links), f"{folder}/{name.replace(':', '-')}", name)
         short = name.partition(":")[2]
         rows.append(_row(short, options.throughput, found, 1))
         cell = found["bytes"]
@@ -109,8 +107,8 @@ def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[objec
             f"{short}: at this rate a million images take {hours:.0f} hours on this machine."
         )
     tell("listing")
-    begin = _run("list", str(_links(files, folder, few)))
-    found = _run("list", str(_links(files, folder, options.listed)))
+    begin = run_part(__file__, "list", str(_links(files, folder, few)))
+    found = run_part(__file__, "list", str(_links(files, folder, options.listed)))
     rows.append(_row("listing", options.listed, found, None))
     notes += _projected(found, found["peak"] - begin["peak"], cell, options.listed)
     return rows, notes
@@ -154,20 +152,6 @@ def _grows(what: str, peaks: Sequence[float], few: int, most: int) -> str:
         lambda value: value <= MOST_GROWTH,
         "+.0f",
     )
-
-
-def _run(part: str, *arguments: str) -> dict[str, float]:
-    """Returns what a part found in a process of its own."""
-    command = [sys.executable, __file__, "--part", part, *arguments]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def _peak() -> float:
-    """Returns the most memory that the process had, in MiB."""
-    lines = STATUS.read_text("utf-8").splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 # in a process of their own

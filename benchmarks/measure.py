@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,22 @@ PACKAGES = (
     *("pillow", "imageio", "av", "matplotlib"),
 )
 GIB = 2**30
+MEMORY = Path("/proc/self/status")
+"""Where Linux tells how much memory a process has."""
+
+
+def process_memory(name: str) -> float:
+    """Returns this process's memory in MiB: ``VmRSS`` is what it is now, ``VmHWM`` its peak."""
+    lines = MEMORY.read_text("utf-8").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
+
+
+def run_part(script: str, part: str, *arguments: str) -> dict[str, float]:
+    """Returns what a part of a script found in a process of its own, printed as JSON."""
+    command = [sys.executable, script, "--part", part, *arguments]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def machine() -> dict[str, str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Sequence
@@ -20,13 +19,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from material import draw_photos, link_photos, save_weights
-from measure import Result, add_json_option, goal, report, tell
+from measure import MEMORY, Result, add_json_option, goal, process_memory, report, run_part, tell
 
 PHOTOS, DRAWN, SIZE = 35, 16, 224
 SMALL = {"mobilenetv3_small": "timm:mobilenetv3_small_050", "resnet10": "timm:resnet10t"}
 SETTLED = 20
 MOST_OVER, MOST_CELL, MOST_GROWTH = 300, 1024, 50
-STATUS = Path("/proc/self/status")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.part:
         print(json.dumps(PARTS[options.part](*options.arguments)))
         return 0
-    if not STATUS.exists():
-        print(f"{STATUS} is not there: nothing is measured")
+    if not MEMORY.exists():
+        print(f"{MEMORY} is not there: nothing is measured")
         return 0
     with TemporaryDirectory() as temporary:
         rows, notes = _measure(options, Path(temporary))
@@ -83,9 +81,9 @@ def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[objec
     alone = {}
     for label in specs:
         tell(f"{label} alone")
-        alone[label] = _run("alone", label, str(folder / "weights"), batch)["peak"]
+        alone[label] = run_part(__file__, "alone", label, str(folder / "weights"), batch)["peak"]
     tell("all five")
-    five = _run("five", str(folder), batch)["peak"]
+    five = run_part(__file__, "five", str(folder), batch)["peak"]
     largest = max(alone, key=lambda label: alone[label])
     rows: list[list[object]] = [
         *([f"{label} alone, plain forward pass", peak, None] for label, peak in alone.items()),
@@ -97,13 +95,13 @@ def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[objec
         links = folder / str(count)
         links.mkdir()
         link_photos(files[:DRAWN], links, count)
-        many[count] = _run("many", str(links), batch)["peak"]
+        many[count] = run_part(__file__, "many", str(links), batch)["peak"]
         rows.append([f"{count} images, {len(SMALL)} models", many[count], None])
     tell("what a cell keeps")
-    cell = _run("cell", str(folder / str(min(options.images))), batch)["bytes"]
+    cell = run_part(__file__, "cell", str(folder / str(min(options.images))), batch)["bytes"]
     rows.append([f"cells of {min(options.images)} images", None, round(cell)])
     tell(f"{options.calls} calls")
-    calls = _run("calls", str(folder / "drawn"), str(options.calls), batch)
+    calls = run_part(__file__, "calls", str(folder / "drawn"), str(options.calls), batch)
     rows.append([f"after {SETTLED} calls", calls["settled"], None])
     rows.append([f"after {options.calls} calls", calls["last"], None])
     few, most = options.images
@@ -130,20 +128,6 @@ def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[objec
     ]
 
 
-def _run(part: str, *arguments: str) -> dict[str, float]:
-    """Returns what a part found in a process of its own."""
-    command = [sys.executable, __file__, "--part", part, *arguments]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def _memory(name: str) -> float:
-    """Returns the process's memory in MiB: ``VmRSS`` is what it is now, ``VmHWM`` its peak."""
-    lines = STATUS.read_text("utf-8").splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
-
-
 # in a process of their own
 
 
@@ -157,7 +141,7 @@ def _alone(label: str, weights: str, batch: str) -> dict[str, float]:
     module = build(ModelSpec(DEFAULT_MODELS[label], checkpoint=file))
     with torch.inference_mode():
         module(torch.zeros(int(batch), 3, SIZE, SIZE))
-    return {"peak": _memory("VmHWM")}
+    return {"peak": process_memory("VmHWM")}
 
 
 def _five(folder: str, batch: str) -> dict[str, float]:
@@ -183,12 +167,12 @@ def _five(folder: str, batch: str) -> dict[str, float]:
         progress=False,
     )
     comparison.save(Path(folder) / "five.gif")
-    return {"peak": _memory("VmHWM")}
+    return {"peak": process_memory("VmHWM")}
 
 
 def _many(folder: str, batch: str) -> dict[str, float]:
     _compare_small(Path(folder), batch)
-    return {"peak": _memory("VmHWM")}
+    return {"peak": process_memory("VmHWM")}
 
 
 def _cell(folder: str, batch: str) -> dict[str, float]:
@@ -206,8 +190,8 @@ def _calls(folder: str, calls: str, batch: str) -> dict[str, float]:
     for at in range(int(calls)):
         _compare_small(files[at % len(files)], batch)
         if at + 1 == SETTLED:
-            settled = _memory("VmRSS")
-    return {"settled": settled, "last": _memory("VmRSS")}
+            settled = process_memory("VmRSS")
+    return {"settled": settled, "last": process_memory("VmRSS")}
 
 
 def _compare_small(images: Path, batch: str) -> Any:

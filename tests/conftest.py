@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -25,6 +28,19 @@ def data() -> Path:
     if not (folder / "expected.json").is_file():
         pytest.skip(f"no real weights and photos in {folder}: set EFFCAM_TEST_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="module")
+def fuzz() -> Iterator[ModuleType]:
+    """The fuzzer, as a module; its worker loads files under limits."""
+    spec = spec_from_file_location("fuzz", REPOSITORY / "tools" / "fuzz.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
 
 
 # where published weights lie: the two caches, and a host, on this machine

@@ -363,9 +363,11 @@ def test_other_versions_are_told_and_go_on(photos: Path, out: Path) -> None:
 
 def test_batch_size_and_device_may_change(photos: Path, out: Path) -> None:
     run(photos, out)
+    before = shards(out)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        run(photos, out, batch_size=1, device="cpu")
+        assert run(photos, out, batch_size=1, device="cpu").complete
+    assert shards(out) == before
 
 
 @pytest.mark.parametrize("keep", [0, 1, 100, -1])

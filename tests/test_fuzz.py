@@ -7,8 +7,6 @@ import json
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,19 +19,6 @@ CASES = 200
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="memory is measured as Linux tells it"
 )
-
-
-@pytest.fixture(scope="module")
-def fuzz() -> Iterator[ModuleType]:
-    """The tool, as a module."""
-    spec = spec_from_file_location("fuzz", TOOL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
 
 
 @pytest.mark.slow

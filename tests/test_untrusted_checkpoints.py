@@ -12,13 +12,11 @@ import os
 import pickle
 import re
 import struct
-import sys
 import tarfile
 import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,20 +41,6 @@ MOST = 256 * MEBIBYTE
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="memory is measured as Linux tells it"
 )
-
-
-@pytest.fixture(scope="module")
-def fuzz() -> Iterator[ModuleType]:
-    """The tool whose worker loads files under limits."""
-    path = Path(__file__).parents[1] / "tools" / "fuzz.py"
-    spec = spec_from_file_location("fuzz", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
 
 
 @pytest.fixture(scope="module")

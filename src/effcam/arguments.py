@@ -20,6 +20,8 @@ from effcam.registry import DEFAULT_MODELS, ModelSpec, find_spec
 if TYPE_CHECKING:
     from effcam.preprocess import Preprocess
 
+SHORT_OF_MEMORY = ".*: not enough memory for "
+"""What is said when a batch did not fit into memory."""
 _VIEW_HELP = (
     "'model' (default) shows each model what its weights were made for, crop and all; 'whole' "
     "squashes the whole image to the model's input"

@@ -8,6 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from effcam.arguments import (
+    SHORT_OF_MEMORY,
     add_comparison_options,
     comparison_arguments,
     path_as_found,
@@ -90,7 +91,7 @@ def run_dataset(options: argparse.Namespace) -> None:
         warnings.simplefilter("ignore")
         if not options.quiet:
             warnings.filterwarnings("default", "the run in ")
-            warnings.filterwarnings("default", ".*: not enough memory for ")
+            warnings.filterwarnings("default", SHORT_OF_MEMORY)
         run = compare_dataset(
             options.paths,
             read_models(options),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from effcam.errors import WeightsError
 from effcam.labels import read_labels
 from effcam.pickles import SwollenError, check_pickles
-from effcam.text import LONGEST, one_line
+from effcam.text import one_line, quote
 
 if TYPE_CHECKING:
     import torch
@@ -181,7 +181,7 @@ def select(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, to
     if len(averaged or best) > 1:
         raise WeightsError(
             f"the checkpoint holds the model's weights {len(best)} times, under "
-            f"{', '.join(_quote(prefix) for prefix in best[:SHOWN])}: save those that you mean "
+            f"{', '.join(quote(prefix) for prefix in best[:SHOWN])}: save those that you mean "
             f"alone, as torch.save(trained.{one_line(best[0])}.state_dict(), path)"
         )
     part = f"{(averaged or best)[0]}."
@@ -333,7 +333,7 @@ def _plain(state: dict[str, torch.Tensor], file: Path) -> dict[str, torch.Tensor
         if fault:
             shape = reprlib.repr(tuple(tensor.shape))
             raise WeightsError(
-                f"checkpoint {str(file)!r} cannot be used: {_quote(name)} of shape {shape} {fault}"
+                f"checkpoint {str(file)!r} cannot be used: {quote(name)} of shape {shape} {fault}"
             )
     return plain
 
@@ -350,14 +350,8 @@ def _absurdity(tensor: torch.Tensor, size: int) -> str:
 
 def _describe(content: object) -> str:
     if isinstance(content, dict) and content:
-        return ", ".join(map(_quote, islice(dict.keys(content), SHOWN)))
+        return ", ".join(map(quote, islice(dict.keys(content), SHOWN)))
     return f"a {type(content).__name__}"
-
-
-def _quote(value: object) -> str:
-    """Returns a value for a message, cut off where it is long."""
-    text = repr(value) if isinstance(value, str) else reprlib.repr(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _strip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from effcam import __version__
 from effcam.arguments import (
+    SHORT_OF_MEMORY,
     add_comparison_options,
     comparison_arguments,
     path_as_found,
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 # What is said of a package whose models are left out, which may be why a name is unknown.
 OFFER = ".* offers to effcam "
-# What is said when a batch did not fit into memory.
-SHORT_OF_MEMORY = ".*: not enough memory for "
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 DEFAULT_OUTPUT = "compare.gif"
 DEFAULT_FOLDER = "effcam-demo"

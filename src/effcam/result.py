@@ -30,6 +30,7 @@ from effcam.metrics.pairs import (
     AGREEMENT_TITLES,
     Agreement,
     agreement_matrix,
+    check_disagreed,
     least_agreed,
     pair_agreements,
 )
@@ -228,10 +229,7 @@ class Comparison:
         Raises:
             ArgumentError: If ``n`` is no whole number from 1, or there is one column alone.
         """
-        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-            raise ArgumentError(f"n must be a whole number from 1, not {n!r}")
-        if len(self.columns) < 2:
-            raise ArgumentError("one column alone does not disagree: compare two or more")
+        check_disagreed(n, len(self.columns))
         return self.take(least_agreed(pair_agreements(tuple(self.rows()), "spearman"))[:n])
 
     def take(self, images: Sequence[int | str]) -> Comparison:

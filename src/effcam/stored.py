@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,6 +11,7 @@ from typing import Any
 
 from effcam.architectures import HUB, Architecture, has_architecture
 from effcam.errors import ModelError, UnknownModelError, WeightsError
+from effcam.text import quote
 from effcam.weights import PublishedWeights, is_repository
 
 CONFIG = "config.json"
@@ -32,7 +32,6 @@ LOADING = {
 }
 """Arguments of timm's that would have it read other weights, from disk or from an address."""
 SHOWN = 3
-LONGEST = 200
 
 
 def _is_count(value: object) -> bool:
@@ -133,7 +132,7 @@ def read_stored(architecture: Architecture) -> Stored:
     if not isinstance(name, str) or not has_architecture("timm", name):
         others = content.get("architectures", name)
         several = others if isinstance(others, list) else filter(None, [others])
-        named = ", ".join(map(_quote, islice(several, SHOWN)))
+        named = ", ".join(map(quote, islice(several, SHOWN)))
         raise ModelError(
             f"{architecture} is no timm model: its {CONFIG} names {named or 'no architecture'}"
             f"{', which timm does not have' if named else ''}. Load it with the library that it "
@@ -171,7 +170,7 @@ def _parse(content: dict[str, Any], file: str) -> Stored:
     if wrong:
         raise ModelError(
             f"model_args in {file!r} must be arguments of the architecture, not "
-            f"{', '.join(map(_quote, wrong[:SHOWN]))}"
+            f"{', '.join(map(quote, wrong[:SHOWN]))}"
         )
     config["num_classes"] = arguments.get("num_classes", config.get("num_classes", CLASSES))
     if "img_size" in arguments and config.get("fixed_input_size"):
@@ -187,14 +186,8 @@ def _checked(settings: Mapping[str, Any], file: str) -> dict[str, Any]:
     for key in KINDS.keys() & found.keys():
         is_right, words = KINDS[key]
         if not is_right(found[key]):
-            raise ModelError(f"{key} in {file!r} must be {words}, not {_quote(found[key])}")
+            raise ModelError(f"{key} in {file!r} must be {words}, not {quote(found[key])}")
     return found
-
-
-def _quote(value: object) -> str:
-    """Returns a value for a message, cut off where it is long."""
-    text = repr(value) if isinstance(value, str) else reprlib.repr(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _config_file(architecture: Architecture) -> Path:

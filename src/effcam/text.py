@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import sys
 from collections.abc import Sequence
 from unicodedata import category
@@ -51,6 +52,12 @@ def one_line(text: str) -> str:
     """Returns a text for a message on one line, cut off where it is long."""
     shown = "".join(each if each.isprintable() else _escape(each) for each in text[:LONGEST])
     return shown if len(text) <= LONGEST else f"{shown}..."
+
+
+def quote(value: object) -> str:
+    """Returns a value for a message, cut off where it is long."""
+    text = repr(value) if isinstance(value, str) else reprlib.repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _escape(character: str) -> str:

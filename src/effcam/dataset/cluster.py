@@ -30,7 +30,6 @@ from effcam.dataset.permit import Permit
 from effcam.dataset.seats import Node, Seats, find_seats
 from effcam.dataset.shards import Outcome, Plan, Worker, finished, folder_of, name_of
 from effcam.errors import ArgumentError, EffcamError, ModelError, OutputError
-from effcam.write import TEMPORARY
 
 ATTEMPTS = 4
 """How often a shard is begun before it, and not its node, is thought to kill its worker."""
@@ -96,7 +95,8 @@ def run_on_ray(
                         pace.name(labels[told.model])
                         pace.advance(told.images)
                         yield told
-            _sweep(plan, missing)
+            # What workers that died left half written.
+            plan.store.tidy(folder_of(plan.manifest, model) for model in missing)
 
 
 def _told(
@@ -256,14 +256,6 @@ def _placed(plan: Plan, seats: Seats) -> Plan:
 def _nodes() -> list[Node]:
     found = (node["Resources"] for node in ray.nodes() if node["Alive"])
     return [(each.get("CPU", 0), each.get("GPU", 0)) for each in found]
-
-
-def _sweep(plan: Plan, models: Mapping[int, object]) -> None:
-    """Removes what workers that died left half written."""
-    for folder in (folder_of(plan.manifest, model) for model in models):
-        for name in plan.store.names(folder):
-            if name.startswith(TEMPORARY):
-                plan.store.remove(f"{folder}/{name}")
 
 
 @contextmanager

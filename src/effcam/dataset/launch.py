@@ -5,14 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
 from effcam.api import CONSENSUS, Target, check_choice, check_number, plain_target
 from effcam.cam import check_methods
-from effcam.dataset.inventory import FILE, differences, list_images, write_inventory
+from effcam.dataset.inventory import FILE as IMAGES
+from effcam.dataset.inventory import differences, list_images, write_inventory
 from effcam.dataset.local import run_here
+from effcam.dataset.manifest import FILE as MANIFEST
 from effcam.dataset.manifest import Manifest, Settings, current_versions, describe
 from effcam.dataset.pace import Pace, finishing
 from effcam.dataset.run import DatasetRun
@@ -21,7 +23,6 @@ from effcam.dataset.storage import Store
 from effcam.errors import ArgumentError, ImageError, OutputError, TargetError
 from effcam.images import ImageLike
 from effcam.model import check_weights, to_source
-from effcam.parquet import require_pyarrow
 from effcam.passes import Models, name_columns
 from effcam.precision import Precision, check_precision
 
@@ -129,7 +130,6 @@ def compare_dataset(
     >>> len(run), run.columns, run.complete
     (3, ('resnet18',), True)
     """
-    require_pyarrow()
     asked = plain_target(target)
     if asked == CONSENSUS:
         raise TargetError(
@@ -203,7 +203,7 @@ def _settle(
     """Returns the manifest of the run that is there, if it is the same, else of a new one."""
     known = None if overwrite else Manifest.read(store)
     if known is not None:
-        wanted = _with_images(wanted, known.images)
+        wanted = replace(wanted, images=known.images)
         found = known.differences(wanted) or differences(store, batches)
         if found:
             raise OutputError(
@@ -217,17 +217,13 @@ def _settle(
                 stacklevel=3,
             )
         return known
-    for name in ("manifest.json", FILE):
+    for name in (MANIFEST, IMAGES):
         store.remove(name)
     for folder in (FOLDER, MODELS):
         store.remove(folder, recursive=True)
-    manifest = _with_images(wanted, write_inventory(store, batches))
+    manifest = replace(wanted, images=write_inventory(store, batches))
     manifest.write(store)
     return manifest
-
-
-def _with_images(manifest: Manifest, images: int) -> Manifest:
-    return Manifest(manifest.settings, manifest.models, images, manifest.versions)
 
 
 def _make(

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from effcam.dataset.inventory import Inventory
-from effcam.dataset.manifest import Manifest
+from effcam.dataset.manifest import FILE, Manifest
 from effcam.dataset.shards import folder_of, inventory_of, name_of, read_facts
 from effcam.dataset.storage import Store
 from effcam.errors import AnnotationError, ArgumentError, ImageError, OutputError
@@ -20,7 +20,7 @@ from effcam.explanation import Explanation
 from effcam.facts import ModelFacts
 from effcam.groundtruth import ByName, read_image_labels
 from effcam.images import ImageRef
-from effcam.metrics.pairs import Agreement, mean_agreements, pair_agreements
+from effcam.metrics.pairs import Agreement, check_disagreed, mean_agreements, pair_agreements
 from effcam.metrics.scoreboard import Board
 from effcam.metrics.streamed import Moments, Scores
 from effcam.metrics.truths import Labels, find_truths
@@ -187,10 +187,7 @@ class DatasetRun:
             ArgumentError: If ``n`` is no whole number from 1, or there is one column alone.
             OutputError: If a shard cannot be read, or there is none of all models.
         """
-        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-            raise ArgumentError(f"n must be a whole number from 1, not {n!r}")
-        if len(self.columns) < 2:
-            raise ArgumentError("one column alone does not disagree: compare two or more")
+        check_disagreed(n, len(self.columns))
         least: list[tuple[float, int]] = []
         for start, rows in self._rows():
             means = mean_agreements(pair_agreements(tuple(rows.values()), "spearman"))
@@ -372,5 +369,5 @@ def open_run(place: str | PathLike[str]) -> DatasetRun:
     store = Store.at(place)
     manifest = Manifest.read(store)
     if manifest is None:
-        raise OutputError(f"{str(place)!r} holds no run of effcam: there is no manifest.json")
+        raise OutputError(f"{str(place)!r} holds no run of effcam: there is no {FILE}")
     return DatasetRun(store, manifest)

@@ -70,6 +70,18 @@ def least_agreed(pairs: NDArray[np.float64]) -> list[int]:
     return [int(at) for at in np.argsort(mean_agreements(pairs), kind="stable")]
 
 
+def check_disagreed(n: int, columns: int) -> None:
+    """Makes sure that the ``n`` images on which so many columns differ most can be told.
+
+    Raises:
+        ArgumentError: If ``n`` is no whole number from 1, or there is one column alone.
+    """
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise ArgumentError(f"n must be a whole number from 1, not {n!r}")
+    if columns < 2:
+        raise ArgumentError("one column alone does not disagree: compare two or more")
+
+
 def mean_agreements(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns each image's mean over every two columns, infinite where no two can be compared."""
     first, second = np.triu_indices(pairs.shape[1], 1)
