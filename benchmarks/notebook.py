@@ -43,7 +43,7 @@ from effcam.metrics import effective_area
 from effcam.model import check_weights, load_as_seen
 from effcam.preprocess import Preprocess
 from effcam.registry import find_spec
-from effcam.result import check_output
+from effcam.saving import check_output
 from effcam.text import align
 
 if TYPE_CHECKING:

@@ -19,13 +19,15 @@ import pytest
 from PIL import Image, ImageSequence
 
 import effcam
-from effcam import Box, Comparison, Explanation, result
+from effcam import Box, Comparison, Explanation, pages, saving
+from effcam.cells import Skipped
 from effcam.errors import ArgumentError, CellError, ImageError, OutputError, TargetError
 from effcam.facts import ModelFacts
 from effcam.images import ImageRef
 from effcam.matrix import draw_matrix
 from effcam.metrics.pairs import AGREEMENT_TITLES
-from effcam.result import PREVIEW_ROWS, SAVERS, Skipped
+from effcam.result import PREVIEW_ROWS
+from effcam.saving import SAVERS
 
 if TYPE_CHECKING:
     from effcam.sheet import Heading, Panel
@@ -128,7 +130,7 @@ def names(folder: Path) -> list[str]:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What each sheet was asked to show: its headings, rows and style."""
     calls: list[dict[str, Any]] = []
-    draw_sheet = result.sheet
+    draw_sheet = pages.sheet
 
     def sheet(
         headings: Sequence[Heading], rows: Sequence[Sequence[Panel]], **style: Any
@@ -136,7 +138,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         calls.append({"headings": headings, "rows": rows, **style})
         return draw_sheet(headings, rows, **style)
 
-    monkeypatch.setattr(result, "sheet", sheet)
+    monkeypatch.setattr(pages, "sheet", sheet)
     return calls
 
 
@@ -558,7 +560,7 @@ def test_without_pyav_a_video_is_refused_before_any_model_runs(
 ) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(OutputError, match=r"pip install 'effcam\[video\]'"):
-        result.check_output(tmp_path / "a.mp4")
+        saving.check_output(tmp_path / "a.mp4")
 
 
 def test_csv_holds_the_table(tmp_path: Path) -> None:

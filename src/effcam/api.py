@@ -12,6 +12,7 @@ import torch
 from tqdm.auto import tqdm
 
 from effcam.cam import check_methods
+from effcam.cells import Skipped
 from effcam.columns import explain_images, predict_images
 from effcam.errors import ArgumentError, ImageError, TargetError
 from effcam.explanation import Explanation
@@ -21,7 +22,7 @@ from effcam.model import check_weights
 from effcam.passes import Job, Models, column_of, name_columns
 from effcam.precision import Precision, check_precision
 from effcam.registry import DEFAULT_MODELS
-from effcam.result import Comparison, Skipped
+from effcam.result import Comparison
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

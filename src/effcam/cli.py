@@ -218,7 +218,7 @@ def _run(
     options: argparse.Namespace, specs: Mapping[str, ModelSpec], outputs: Sequence[Path]
 ) -> Comparison:
     from effcam.api import compare
-    from effcam.result import check_output
+    from effcam.saving import check_output
 
     for output in outputs:
         check_output(output)

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import base64
-import csv
 import html
 import io
-import json
-import math
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from effcam import __version__, draw, parquet, write
-from effcam.catalogue import JOINT
-from effcam.errors import ArgumentError, CellError, OutputError, did_you_mean
+from effcam import pages, saving
+from effcam.cells import Cells
+from effcam.errors import ArgumentError, CellError, did_you_mean
 from effcam.explanation import Explanation
-from effcam.facts import ModelFacts
-from effcam.health import BORDER, SAME, SHORT, Finding, column_findings
-from effcam.images import ImageRef
 from effcam.matrix import draw_matrix
 from effcam.metrics.faithful import Faithfulness
 from effcam.metrics.pairs import (
@@ -36,27 +28,19 @@ from effcam.metrics.pairs import (
 )
 from effcam.metrics.scoreboard import Board, summarize
 from effcam.metrics.truths import Boxes, Labels, Masks, find_truths
-from effcam.sheet import MIN_WIDTH, Heading, Panel, sheet
+from effcam.pages import Style
 from effcam.summary import Summary
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
 PREVIEW_ROWS = 10
-MAX_WIDTH = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """An image that was left out of a comparison, and why."""
-
-    image: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Comparison:
+class Comparison(Cells):
     """What several models looked at in several images: rows of images, columns of models.
 
     It is a sequence of its cells, row by row, and ``comparison[image, column]`` is one of them,
@@ -70,13 +54,6 @@ class Comparison:
         settings: How the comparison was made.
         facts: What is known of each column's model; empty if that was not written down.
     """
-
-    images: tuple[ImageRef, ...]
-    columns: tuple[str, ...]
-    cells: tuple[Explanation, ...] = field(repr=False)
-    skipped: tuple[Skipped, ...] = ()
-    settings: Mapping[str, object] = field(default_factory=dict)
-    facts: tuple[ModelFacts, ...] = ()
 
     def __len__(self) -> int:
         """Returns the number of cells."""
@@ -99,12 +76,6 @@ class Comparison:
         column = _position("column", key[1], self.columns)
         return self.cells[row * len(self.columns) + column]
 
-    def rows(self) -> Iterator[tuple[Explanation, ...]]:
-        """Yields the cells of each image."""
-        width = len(self.columns)
-        for start in range(0, len(self.cells), width):
-            yield self.cells[start : start + width]
-
     def grid(self, *, alpha: float = 0.5, colormap: str = "turbo", width: int = 224) -> Image.Image:
         """Returns one picture of everything: a row an image, the original first.
 
@@ -117,11 +88,7 @@ class Comparison:
             ArgumentError: If an argument is impossible.
             ImageError: If an image's file is gone.
         """
-        _check_width(width)
-        rows = [_panels(row, (width, 2 * width), alpha, colormap) for row in self.rows()]
-        return sheet(
-            self._headings("Original"), rows, width=width, colormap=colormap, legend=self._legend()
-        )
+        return pages.grid(self, Style(alpha=alpha, colormap=colormap, width=width))
 
     def frames(
         self, *, alpha: float = 0.5, colormap: str = "turbo", width: int = 224
@@ -137,21 +104,7 @@ class Comparison:
             ArgumentError: If an argument is impossible.
             ImageError: If an image's file is gone.
         """
-        _check_width(width)
-        for row in self.rows():
-            yield sheet(
-                self._headings("Orig. Im"),
-                [_panels(row, (width, width), alpha, colormap)],
-                width=width,
-                height=self._tallest(width),
-                colormap=colormap,
-                theme="dark",
-                legend=self._legend(),
-            )
-
-    def table(self) -> list[dict[str, object]]:
-        """Returns one flat dict a cell, row by row: ``pandas.DataFrame(comparison.table())``."""
-        return [cell.record() for cell in self.cells]
+        yield from pages.frames(self, Style(alpha=alpha, colormap=colormap, width=width))
 
     def summary(
         self,
@@ -282,20 +235,8 @@ class Comparison:
                 be written.
             ArgumentError: If an argument is impossible or does not go with the format.
         """
-        target = check_output(path)
-        suffix = target.suffix.lower()
-        given = {"alpha": alpha, "colormap": colormap, "width": width, "seconds": seconds}
-        style: dict[str, object] = {
-            name: value for name, value in given.items() if value is not None
-        }
-        saver, understood = SAVERS[suffix]
-        for name in style:
-            if name not in understood:
-                raise ArgumentError(f"{name} has no meaning for a {suffix} file")
-        if not self.cells:
-            raise OutputError(f"cannot save {str(path)!r}: the comparison holds no images")
-        saver(self, target, style)
-        return target
+        style = {"alpha": alpha, "colormap": colormap, "width": width, "seconds": seconds}
+        return saving.save(self, path, style)
 
     def _repr_html_(self) -> str:
         """Returns a preview for notebooks: the grid of the first images, and nothing that runs."""
@@ -319,70 +260,6 @@ class Comparison:
             f'src="data:image/png;base64,{data}"></figure>'
         )
 
-    def _tallest(self, width: int) -> int:
-        """Returns the height of the tallest photo when each fits a square of ``width`` px."""
-        sizes = {cell.size for cell in self.cells}
-        return max((min(width, math.ceil(width * tall / wide)) for wide, tall in sizes), default=1)
-
-    def _headings(self, original: str) -> list[Heading]:
-        first = self.cells[: len(self.columns)]
-        several = len({cell.method for cell in first}) > 1
-        headings = [Heading(original)]
-        for column, cell in enumerate(first):
-            odd = column_findings(self.cells[column :: len(self.columns)])
-            headings.append(_heading(cell, odd, with_method=several))
-        return headings
-
-    def _legend(self) -> list[str]:
-        cells = self.cells
-        legend = []
-        if self.settings.get("view") == "whole":
-            legend.append("whole image squashed to the input")
-        if self.settings.get("size") is not None:
-            legend.append(f"input {self.settings['size']} px")
-        if any(cell.region.as_tuple() != (0, 0, *cell.size) for cell in cells):
-            legend.append("hatched: not seen by the model")
-        if any(cell.weights == "random" for cell in cells):
-            legend.append("random weights: untrained, the heat means nothing")
-        return legend
-
-
-def _heading(cell: Explanation, odd: Sequence[Finding], *, with_method: bool) -> Heading:
-    """Returns what stands above a column; a method has a line of its own, where it is not cut."""
-    # What is odd about a single map stands below that map.
-    warnings = [SHORT[finding.flag] for finding in odd if finding.flag in (BORDER, SAME)]
-    if not with_method:
-        return Heading(cell.column, " · ".join([*warnings, *_origin(cell)]))
-    title = cell.column.removesuffix(f" {cell.method}")
-    return Heading(title, " · ".join([*warnings, cell.method, *_origin(cell)]))
-
-
-def _origin(cell: Explanation) -> list[str]:
-    rows, columns = cell.heatmap.shape
-    first, *others = cell.target_layer.split(JOINT)
-    parts = [f"{first} + {len(others)} more" if others else first, f"{rows}\u00a0x\u00a0{columns}"]
-    return [*parts, "random weights"] if cell.weights == "random" else parts
-
-
-def check_output(path: str | PathLike[str]) -> Path:
-    """Returns the path, after making sure that a comparison can be saved there.
-
-    Raises:
-        OutputError: If the suffix names no format, what writes it is not installed, or the folder
-            does not exist.
-    """
-    target = write.check_path(path, SAVERS)
-    if target.suffix.lower() == ".parquet":
-        parquet.require_pyarrow()
-    return target
-
-
-def _check_width(width: int) -> None:
-    if not isinstance(width, int) or not MIN_WIDTH <= width <= MAX_WIDTH:
-        raise ArgumentError(
-            f"width must be a whole number of px from {MIN_WIDTH} to {MAX_WIDTH}, not {width!r}"
-        )
-
 
 def _position(kind: str, key: int | str, names: Sequence[str]) -> int:
     if isinstance(key, str):
@@ -396,105 +273,3 @@ def _position(kind: str, key: int | str, names: Sequence[str]) -> int:
     if not -len(names) <= position < len(names):
         raise CellError(f"{kind} {position} is out of range: there are {len(names)}")
     return position % len(names)
-
-
-def _panels(
-    row: Sequence[Explanation], size: tuple[int, int], alpha: float, colormap: str
-) -> list[Panel]:
-    """Returns an image's panels: the original, then every column."""
-    photo = draw.fit(row[0].image.open(), *size)
-    return [Panel(photo, (row[0].image.name,))] + [
-        Panel(cell.over(photo, alpha=alpha, colormap=colormap), cell.caption()) for cell in row
-    ]
-
-
-def _save_grid(comparison: Comparison, path: Path, style: dict[str, object]) -> None:
-    write.write_image(comparison.grid(**style), path)  # type: ignore[arg-type]  # checked by name
-
-
-def _save_frames(comparison: Comparison, path: Path, style: dict[str, object]) -> None:
-    pace = {"seconds": style.pop("seconds")} if "seconds" in style else {}
-    write.write_animation(comparison.frames(**style), path, **pace)  # type: ignore[arg-type]
-
-
-def _save_csv(comparison: Comparison, path: Path, _style: dict[str, object]) -> None:
-    table = comparison.table()
-    with (
-        write.atomic(path) as partial,
-        # The name of a file may hold bytes that are no UTF-8.
-        partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream,
-    ):
-        writer = csv.DictWriter(stream, table[0])
-        writer.writeheader()
-        writer.writerows(table)
-
-
-def _save_json(comparison: Comparison, path: Path, _style: dict[str, object]) -> None:
-    content = {
-        "effcam": __version__,
-        "settings": dict(comparison.settings),
-        "images": [image.name for image in comparison.images],
-        "columns": list(comparison.columns),
-        "models": [facts.record() for facts in comparison.facts],
-        "skipped": [asdict(skipped) for skipped in comparison.skipped],
-        "cells": [
-            {name: _json_value(value) for name, value in cell.record().items()}
-            | {"heatmap": cell.heatmap.tolist()}
-            for cell in comparison
-        ],
-    }
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    with write.atomic(path) as partial:
-        # What backslashes replace in JSON reads as what it was.
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
-
-
-def _json_value(value: object) -> object:
-    """Returns ``None`` for NaN and infinity, which JSON does not have, else the value."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _save_npz(comparison: Comparison, path: Path, _style: dict[str, object]) -> None:
-    shape = len(comparison.images), len(comparison.columns)
-    table = comparison.table()
-    arrays: dict[str, NDArray[np.generic]] = {
-        name: np.array([row[name] for row in table]).reshape(shape) for name in table[0]
-    }
-    arrays["image"] = np.array([image.name for image in comparison.images])
-    arrays["column"] = np.array(comparison.columns)
-    for column in range(shape[1]):
-        # Columns have grids of their own, so each is an array of its own.
-        maps = [cell.heatmap for cell in comparison.cells[column :: shape[1]]]
-        arrays[f"heatmap_{column}"] = np.stack(maps)
-    with write.atomic(path) as partial, partial.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # not its flag
-
-
-def _save_parquet(comparison: Comparison, path: Path, _style: dict[str, object]) -> None:
-    first = comparison.cells[: len(comparison.columns)]
-    unread = [
-        parquet.Unread(skipped.image, cell.column, cell.model, cell.method, skipped.reason)
-        for skipped in comparison.skipped
-        for cell in first
-    ]
-    table = parquet.to_table([*comparison.cells, *unread], {"settings": dict(comparison.settings)})
-    with write.atomic(path) as partial:
-        partial.write_bytes(parquet.encode(table))
-
-
-Saver: TypeAlias = Callable[[Comparison, Path, dict[str, object]], None]
-
-PICTURE_STYLE = ("alpha", "colormap", "width")
-SAVERS: dict[str, tuple[Saver, tuple[str, ...]]] = {
-    ".png": (_save_grid, PICTURE_STYLE),
-    ".jpg": (_save_grid, PICTURE_STYLE),
-    ".jpeg": (_save_grid, PICTURE_STYLE),
-    ".gif": (_save_frames, (*PICTURE_STYLE, "seconds")),
-    ".webp": (_save_frames, (*PICTURE_STYLE, "seconds")),
-    ".mp4": (_save_frames, (*PICTURE_STYLE, "seconds")),
-    ".csv": (_save_csv, ()),
-    ".json": (_save_json, ()),
-    ".npz": (_save_npz, ()),
-    ".parquet": (_save_parquet, ()),
-}
-"""How each format is written, and which parts of a style it understands."""

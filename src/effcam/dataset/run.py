@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from effcam.cells import Skipped
 from effcam.dataset.inventory import Inventory
 from effcam.dataset.manifest import FILE, Manifest
 from effcam.dataset.shards import folder_of, inventory_of, name_of, read_facts
@@ -25,7 +26,7 @@ from effcam.metrics.scoreboard import Board
 from effcam.metrics.streamed import Moments, Scores
 from effcam.metrics.truths import Labels, find_truths
 from effcam.parquet import schema, to_cells
-from effcam.result import Comparison, Skipped
+from effcam.result import Comparison
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,0 +1,153 @@
+"""A comparison as files: pictures, tables, arrays; the suffix names the format."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from effcam import __version__, parquet, write
+from effcam.cells import Cells
+from effcam.errors import ArgumentError, OutputError
+from effcam.pages import Style, frames, grid
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def save(content: Cells, path: str | PathLike[str], given: dict[str, Any]) -> Path:
+    """Returns the path of a file it wrote, in the format that its suffix names.
+
+    Args:
+        content: What to write.
+        path: Where to write.
+        given: What was asked for of `SAVERS`' styles; ``None`` is not.
+
+    Raises:
+        OutputError: If the suffix is unknown, what writes it is not installed, or the file cannot
+            be written.
+        ArgumentError: If a style is impossible or does not go with the format.
+    """
+    target = check_output(path)
+    suffix = target.suffix.lower()
+    style = {name: value for name, value in given.items() if value is not None}
+    saver, understood = SAVERS[suffix]
+    for name in style:
+        if name not in understood:
+            raise ArgumentError(f"{name} has no meaning for a {suffix} file")
+    if not content.cells:
+        raise OutputError(f"cannot save {str(path)!r}: the comparison holds no images")
+    saver(content, target, style)
+    return target
+
+
+def check_output(path: str | PathLike[str]) -> Path:
+    """Returns the path, after making sure that a comparison can be saved there.
+
+    Raises:
+        OutputError: If the suffix names no format, what writes it is not installed, or the folder
+            does not exist.
+    """
+    target = write.check_path(path, SAVERS)
+    if target.suffix.lower() == ".parquet":
+        parquet.require_pyarrow()
+    return target
+
+
+def _save_grid(content: Cells, path: Path, style: dict[str, Any]) -> None:
+    write.write_image(grid(content, Style(**style)), path)
+
+
+def _save_frames(content: Cells, path: Path, style: dict[str, Any]) -> None:
+    pace = {"seconds": style.pop("seconds")} if "seconds" in style else {}
+    write.write_animation(frames(content, Style(**style)), path, **pace)
+
+
+def _save_csv(content: Cells, path: Path, _style: dict[str, Any]) -> None:
+    table = content.table()
+    with (
+        write.atomic(path) as partial,
+        # The name of a file may hold bytes that are no UTF-8.
+        partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream,
+    ):
+        writer = csv.DictWriter(stream, table[0])
+        writer.writeheader()
+        writer.writerows(table)
+
+
+def _save_json(content: Cells, path: Path, _style: dict[str, Any]) -> None:
+    found = {
+        "effcam": __version__,
+        "settings": dict(content.settings),
+        "images": [image.name for image in content.images],
+        "columns": list(content.columns),
+        "models": [facts.record() for facts in content.facts],
+        "skipped": [asdict(skipped) for skipped in content.skipped],
+        "cells": [
+            {name: _json_value(value) for name, value in cell.record().items()}
+            | {"heatmap": cell.heatmap.tolist()}
+            for cell in content.cells
+        ],
+    }
+    text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+    with write.atomic(path) as partial:
+        # What backslashes replace in JSON reads as what it was.
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _json_value(value: object) -> object:
+    """Returns ``None`` for NaN and infinity, which JSON does not have, else the value."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _save_npz(content: Cells, path: Path, _style: dict[str, Any]) -> None:
+    shape = len(content.images), len(content.columns)
+    table = content.table()
+    arrays: dict[str, NDArray[np.generic]] = {
+        name: np.array([row[name] for row in table]).reshape(shape) for name in table[0]
+    }
+    arrays["image"] = np.array([image.name for image in content.images])
+    arrays["column"] = np.array(content.columns)
+    for column in range(shape[1]):
+        # Columns have grids of their own, so each is an array of its own.
+        maps = [cell.heatmap for cell in content.cells[column :: shape[1]]]
+        arrays[f"heatmap_{column}"] = np.stack(maps)
+    with write.atomic(path) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # not its flag
+
+
+def _save_parquet(content: Cells, path: Path, _style: dict[str, Any]) -> None:
+    first = content.cells[: len(content.columns)]
+    unread = [
+        parquet.Unread(skipped.image, cell.column, cell.model, cell.method, skipped.reason)
+        for skipped in content.skipped
+        for cell in first
+    ]
+    table = parquet.to_table([*content.cells, *unread], {"settings": dict(content.settings)})
+    with write.atomic(path) as partial:
+        partial.write_bytes(parquet.encode(table))
+
+
+Saver: TypeAlias = Callable[[Cells, Path, dict[str, Any]], None]
+
+PICTURE_STYLE = ("alpha", "colormap", "width")
+SAVERS: dict[str, tuple[Saver, tuple[str, ...]]] = {
+    ".png": (_save_grid, PICTURE_STYLE),
+    ".jpg": (_save_grid, PICTURE_STYLE),
+    ".jpeg": (_save_grid, PICTURE_STYLE),
+    ".gif": (_save_frames, (*PICTURE_STYLE, "seconds")),
+    ".webp": (_save_frames, (*PICTURE_STYLE, "seconds")),
+    ".mp4": (_save_frames, (*PICTURE_STYLE, "seconds")),
+    ".csv": (_save_csv, ()),
+    ".json": (_save_json, ()),
+    ".npz": (_save_npz, ()),
+    ".parquet": (_save_parquet, ()),
+}
+"""How each format is written, and which parts of a style it understands."""
