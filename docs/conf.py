@@ -61,7 +61,7 @@ nitpick_ignore = [
     ("py:class", name)
     for name in (
         *("Agreement", "Baseline", "Boxes", "Canvas", "Grid", "ImageLike", "Labels", "Layers"),
-        *("Layout", "Masks", "ModelLike", "Models", "Predict", "State", "Target", "Unit"),
+        *("Layout", "Masks", "Method", "ModelLike", "Models", "Predict", "State", "Target", "Unit"),
         *("PathLike", "Precision", "effcam.dataset.manifest.Manifest", "effcam.decoding.Photo"),
         *("effcam.dataset.storage.Store", "effcam.metrics.runs.Compared"),
     )

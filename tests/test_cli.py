@@ -591,6 +591,58 @@ def test_a_module_that_imports_another_when_it_is_called(
     assert done.code == 0, done.err
 
 
+CAM = """
+    def mine(activations, gradients):
+        return (gradients.mean((2, 3), keepdim=True) * activations).sum(1)
+
+    def flawed(activations, gradients):
+        return activations
+"""
+
+
+def test_a_method_of_the_users_own(
+    run: Callable[..., Done], module_of: Callable[[str, str], None]
+) -> None:
+    module_of("ownnet", NET)
+    module_of("owncam", CAM)
+    path = sys.path.copy()
+    done = run("compare", "photos", "-m", "net=ownnet:make", "--method", "gradcam",
+               "--method", "owncam:mine", "--faithfulness", "-o", "a.csv")  # fmt: skip
+    assert done.code == 0, done.err
+    known, own = rows("a.csv")[:2]
+    assert (known["column"], own["column"]) == ("net gradcam", "net mine")
+    assert own["method"] == "mine"
+    assert re.search(r"^net mine .*$", done.out, re.MULTILINE)
+    assert sys.path == path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "photos", "--method", "owncam:nonesuch"],
+         "'owncam:nonesuch' cannot be imported: module 'owncam' has no attribute 'nonesuch'."),
+        (["compare", "photos", "--method", "timm:mine"], "no method is called 'timm:mine'."),
+        (["compare", "photos", "-m", "ownnet:make", "--method", "owncam:flawed"],
+         "ownnet:make: method 'flawed' returned a tensor of shape"),
+        (["dataset", "photos", "--method", "owncam:mine", "-o", "run"],
+         "a dataset takes effcam's own methods, by their names"),
+    ],
+)  # fmt: skip
+def test_a_method_that_cannot_be_used_gets_one_line(
+    run: Callable[..., Done],
+    module_of: Callable[[str, str], None],
+    arguments: list[str],
+    message: str,
+) -> None:
+    module_of("ownnet", NET)
+    module_of("owncam", CAM)
+    done = run(*arguments)
+    assert done.code == 2
+    assert done.err.startswith("effcam: error: ")
+    assert message in done.err
+    assert done.err.count("\n") == 1
+
+
 def test_warnings_of_libraries_are_shown_on_demand(
     run: Callable[..., Done], module_of: Callable[[str, str], None]
 ) -> None:

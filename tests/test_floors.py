@@ -25,6 +25,7 @@ FLOORS = {
     "text": 0,
     "spatial": 0,
     "scores": 1,
+    "custom": 2,
     "health": 1,
     "decoding": 1,
     "labels": 1,

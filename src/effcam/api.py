@@ -12,6 +12,7 @@ import torch
 from effcam.cam import check_methods
 from effcam.cells import Skipped
 from effcam.columns import explain_images, predict_images
+from effcam.custom import Method, name_of
 from effcam.errors import ArgumentError, ImageError, TargetError
 from effcam.explanation import Explanation
 from effcam.facts import facts_of
@@ -35,7 +36,7 @@ def compare(
     images: ImageLike | Iterable[ImageLike],
     models: Models = DEFAULT_MODELS,
     *,
-    method: str | Sequence[str] = "gradcam",
+    method: Method | Sequence[Method] = "gradcam",
     target: Target = None,
     view: Literal["model", "whole"] = "model",
     size: int | None = None,
@@ -59,7 +60,10 @@ def compare(
             mapping of column labels to them.
         method: One or several of ``gradcam``, ``gradcam++``, ``hirescam``, ``xgradcam``,
             ``layercam``, ``gradcamelementwise``, ``eigengradcam``, ``eigencam`` (which share one
-            pass), ``scorecam``, ``ablationcam`` (which run the model once a channel).
+            pass), ``scorecam``, ``ablationcam`` (which run the model once a channel); or functions
+            of your own, which share that pass: of the layer's (images, channels, rows, columns)
+            activations, and of the gradients of each image's score, they make (images, rows,
+            columns) maps.
         target: The class to explain: ``None`` is each model's own most probable one; an index or
             a label; ``"consensus"``, the class of the highest mean probability over the models,
             which takes a second pass; or one index or label an image.
@@ -179,7 +183,7 @@ def _assemble(
     )
     placed = {(cell.image, cell.column): cell for cell in cells}
     settings = {
-        "method": list(job.methods),
+        "method": [name_of(each) for each in job.methods],
         "target": target,
         "view": job.view,
         "size": job.size,

@@ -6,7 +6,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from effcam.architectures import LIBRARIES, STORES
-from effcam.errors import ArgumentError, UnknownModelError, did_you_mean
+from effcam.errors import ArgumentError, EffcamError, UnknownModelError, did_you_mean
 from effcam.registry import DEFAULT_MODELS, ModelSpec, find_spec
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def add_comparison_options(parser: argparse.ArgumentParser) -> None:
         dest="methods",
         metavar="METHOD",
         help="gradcam (default), gradcam++, hirescam, xgradcam, layercam, gradcamelementwise, "
-        "eigencam, eigengradcam, scorecam or ablationcam; repeatable",
+        "eigencam, eigengradcam, scorecam or ablationcam, or a function of your own as "
+        "package.module:function; repeatable",
     )
     parser.add_argument("--view", choices=("model", "whole"), default="model", help=_VIEW_HELP)
     parser.add_argument("--size", type=int, help="one input size in px for all models")
@@ -111,10 +112,14 @@ def add_comparison_options(parser: argparse.ArgumentParser) -> None:
 
 
 def comparison_arguments(options: argparse.Namespace) -> dict[str, Any]:
-    """Returns what these options say beside images and models, by argument of `compare`."""
+    """Returns what these options say beside images and models, by argument of `compare`.
+
+    Raises:
+        ArgumentError: If a method of the user's own cannot be imported.
+    """
     names = ("view", "size", "batch_size", "precision", "decoding", "device")
     return {
-        "method": options.methods or "gradcam",
+        "method": [_import(each, ArgumentError) or each for each in options.methods] or "gradcam",
         "target": _target(options.target),
         **{name: getattr(options, name) for name in names},
     }
@@ -174,7 +179,7 @@ def _target(text: str | None) -> int | str | None:
 
 def _spec(name: str, label: str) -> ModelSpec:
     """Returns what a name means by itself: a function to import, or what is known by that name."""
-    constructor = _import(name)
+    constructor = _import(name, UnknownModelError, LIBRARIES)
     if constructor is not None:
         return ModelSpec(label, constructor=constructor)
     return find_spec(name) or ModelSpec(name)
@@ -195,8 +200,16 @@ def _preprocess(values: dict[str, Any]) -> Preprocess | None:
     return Preprocess(**values)
 
 
-def _import(name: str) -> Callable[..., Any] | None:
-    """Returns the function that ``package.module:function`` names, ``None`` for other names."""
+def _import(
+    name: str, failure: type[EffcamError], known: Iterable[str] = ()
+) -> Callable[..., Any] | None:
+    """Returns the function that ``package.module:function`` names, ``None`` for other names.
+
+    Args:
+        name: What the user wrote.
+        failure: What is raised if it cannot be imported.
+        known: What else may stand before the colon, and may have been meant.
+    """
     module, colon, attribute = name.partition(":")
     parts = [*module.split("."), attribute]
     if not colon or module in {*LIBRARIES, *STORES} or not all(map(str.isidentifier, parts)):
@@ -206,8 +219,8 @@ def _import(name: str) -> Callable[..., Any] | None:
         return cast("Callable[..., Any]", getattr(import_module(module), attribute))
     except Exception as error:  # the module is the user's, and may raise anything
         reason = error if isinstance(error, ImportError | AttributeError) else repr(error)
-        hint = did_you_mean(module, LIBRARIES)
-        raise UnknownModelError(f"{name!r} cannot be imported: {reason}.{hint}") from error
+        hint = did_you_mean(module, known)
+        raise failure(f"{name!r} cannot be imported: {reason}.{hint}") from error
 
 
 def _one_each(texts: Sequence[str], form: str, named: dict[str, str]) -> dict[str, str]:

@@ -28,6 +28,7 @@ from effcam.scorecard import Scorecard, add_summary_options
 from effcam.text import align, one_line, printable
 
 if TYPE_CHECKING:
+    from effcam.custom import Method
     from effcam.registry import ModelSpec
     from effcam.result import Comparison
     from effcam.tour import Tour
@@ -176,12 +177,13 @@ def _compare(options: argparse.Namespace) -> None:
                 for note in (OFFER, SHORT_OF_MEMORY):
                     warnings.filterwarnings("default", note)
         specs = read_models(options)
-        comparison = _run(options, specs, outputs)
+        said = comparison_arguments(options)
+        comparison = _run(options, specs, said, outputs)
         saved, errors = _save(comparison, outputs)
         if not options.quiet:
             _report(comparison, saved, verbose=options.verbose)
         if scorecard:
-            _report_summary(options, scorecard, specs, comparison)
+            _report_summary(options, scorecard, specs, said["method"], comparison)
     if errors:
         raise OutputError("; ".join(errors))
 
@@ -190,10 +192,13 @@ def _report_summary(
     options: argparse.Namespace,
     scorecard: Scorecard,
     specs: Mapping[str, ModelSpec],
+    method: Method | Sequence[Method],
     comparison: Comparison,
 ) -> None:
     progress = False if options.quiet else None
-    summary = scorecard.measure(comparison, specs, device=options.device, progress=progress)
+    summary = scorecard.measure(
+        comparison, specs, method=method, device=options.device, progress=progress
+    )
     if options.quiet:
         return
     if options.summary or scorecard.output is None:
@@ -215,7 +220,10 @@ def _save(comparison: Comparison, outputs: Sequence[Path]) -> tuple[list[Path], 
 
 
 def _run(
-    options: argparse.Namespace, specs: Mapping[str, ModelSpec], outputs: Sequence[Path]
+    options: argparse.Namespace,
+    specs: Mapping[str, ModelSpec],
+    said: Mapping[str, Any],
+    outputs: Sequence[Path],
 ) -> Comparison:
     from effcam.api import compare
     from effcam.saving import check_output
@@ -225,7 +233,7 @@ def _run(
     return compare(
         options.paths,
         specs,
-        **comparison_arguments(options),
+        **said,
         on_error="skip" if options.skip_bad else "raise",
         progress=False if options.quiet else None,
     )

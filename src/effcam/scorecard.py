@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from effcam.custom import Method
     from effcam.registry import ModelSpec
     from effcam.result import Comparison
     from effcam.summary import Summary
@@ -100,6 +101,7 @@ class Scorecard:
         comparison: Comparison,
         specs: Mapping[str, ModelSpec],
         *,
+        method: Method | Sequence[Method],
         device: str | None,
         progress: bool | None,
     ) -> Summary:
@@ -108,7 +110,7 @@ class Scorecard:
 
         found = None
         if self.faithfulness:
-            found = faithfulness(comparison, specs, device=device, progress=progress)
+            found = faithfulness(comparison, specs, method=method, device=device, progress=progress)
         summary = comparison.summary(**self.known, fair=self.fair, faithfulness=found)
         if self.output is not None:
             summary.save(self.output)
