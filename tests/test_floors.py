@@ -81,6 +81,7 @@ DOORS = {
     "filelock": {"dataset"},
     "huggingface_hub": {"weights"},
     "imageio": {"write"},
+    "jinja2": {"report"},
     "matplotlib": {"draw", "summary"},
     "pyarrow": {"dataset", "parquet"},
     "pytorch_grad_cam": {"cam"},
