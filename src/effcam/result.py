@@ -260,11 +260,11 @@ class Comparison(Cells):
     ) -> Path:
         """Returns the path of a file it wrote, in the format that its suffix names.
 
-        ``.html`` is a `report`; ``.png`` and ``.jpg`` hold the `grid`; ``.gif`` and ``.webp`` the `frames`, one after
-        another, for ever; ``.mp4`` the same once, as a video, for which PyAV has to be there
-        (``pip install 'effcam[video]'``); ``.csv`` the `table`; ``.json`` the table, the settings
-        and the heatmaps; ``.npz`` the heatmaps and the table as arrays; ``.parquet`` the rows of a
-        `compare_dataset` run, for which pyarrow has to be there
+        ``.html`` is a `report`; ``.png`` and ``.jpg`` hold the `grid`; ``.gif`` and ``.webp`` the
+        `frames`, one after another, for ever; ``.mp4`` the same once, as a video, for which PyAV
+        has to be there (``pip install 'effcam[video]'``); ``.csv`` the `table`; ``.json`` the
+        table, the settings and the heatmaps; ``.npz`` the heatmaps and the table as arrays;
+        ``.parquet`` the rows of a `compare_dataset` run, for which pyarrow has to be there
         (``pip install 'effcam[dataset]'``). The file appears when it is complete: an interrupted
         write leaves what was there before.
 

@@ -60,7 +60,8 @@ class Tour:
 def tour(folder: str | PathLike[str], *, seed: int = 0, progress: bool | None = None) -> Tour:
     """Returns what the demo models looked at in a dozen scenes, after writing it into a folder.
 
-    The folder then holds the grid, the animation, the report, and the scenes in a folder of their own. What
+    The folder then holds the grid, the animation, the report, and the scenes in a folder of
+    their own. What
     else was in it stays.
 
     Args:

@@ -10,7 +10,10 @@ from typing import NamedTuple
 
 from effcam.cells import Cells
 from effcam.errors import EffcamError
+from effcam.explanation import Explanation
 from effcam.images import ImageRef, iter_images
+from effcam.registry import find_spec
+from effcam.truth import Truth
 
 FILE = "report.html"
 DEFAULTS: Mapping[str, object] = {
@@ -24,6 +27,8 @@ DEFAULTS: Mapping[str, object] = {
 """Settings of `effcam.compare` that need not be written where they have these values."""
 LIST = 88
 """How long a line of a call may be."""
+RANDOM, GIVEN = "random", "as given"
+"""Weights that are no file, and not known by the name of their model."""
 
 
 class Call(NamedTuple):
@@ -34,117 +39,179 @@ class Call(NamedTuple):
     note: str = ""
 
 
-def calls_of(content: Cells) -> list[Call]:
-    """Returns what makes the report of a comparison again."""
+class _Model(NamedTuple):
+    """A model by name; ``weights`` are a file, or ``RANDOM``, or ``GIVEN``, or else nothing."""
+
+    name: str
+    weights: str = ""
+
+
+def calls_of(content: Cells, truths: Sequence[Truth] = ()) -> list[Call]:
+    """Returns what makes the report of a comparison again.
+
+    Args:
+        content: The comparison.
+        truths: What is known of each image; what an image does not say itself is to be given.
+    """
     paths = _paths(content.images)
     models = _models(content)
     settings = {
         name: content.settings[name]
         for name, usual in DEFAULTS.items()
-        if name in content.settings and content.settings[name] != usual
+        if name in content.settings and _plain(content.settings[name]) != _plain(usual)
     }
-    found = [Call("Python", _python(paths, models, settings), _note(content, paths))]
-    line = _command(paths, models, settings)
+    known = _known(content.images, truths)
+    note = "Layers, options and transforms of your own are to be given again"
+    note += f", and so are the {' and '.join(known)}." if known else "."
+    if paths is None:
+        note = f"The images came from memory. {note}"
+    found = [Call("Python", _python(paths, models, settings, known), note)]
+    line = _command(paths, models, settings, known)
     return [*found, Call("Command line", line)] if line else found
 
 
 def _paths(images: Sequence[ImageRef]) -> list[str] | None:
     """Returns what to give for the images, a folder where it holds just these; or nothing."""
-    files = [image.path for image in images]
-    known = [file for file in files if file is not None]
-    if not known or len(known) < len(files):
+    files = [image.path for image in images if image.path is not None]
+    if not files or len(files) < len(images):
         return None
-    folder = Path(os.path.commonpath([file.parent for file in known])) if _alike(known) else None
-    if folder is not None and len(known) > 1:
+    # Absolute and relative ones have no folder in common.
+    if len(files) > 1 and len({(file.is_absolute(), file.drive) for file in files}) == 1:
+        folder = Path(os.path.commonpath([file.parent for file in files]))
         try:
-            inside = [each.path for each in iter_images(folder)]
+            if [each.path for each in iter_images(folder)] == files:
+                return [str(folder)]
         except EffcamError:
-            inside = []
-        if inside == known:
-            return [str(folder)]
-    return [str(file) for file in known]
+            # It is gone, or cannot be read: the files have their own names.
+            return [str(file) for file in files]
+    return [str(file) for file in files]
 
 
-def _alike(files: Sequence[Path]) -> bool:
-    """Tells whether files have a folder in common, which absolute and relative ones have not."""
-    return len({(file.is_absolute(), file.drive) for file in files}) == 1
-
-
-def _models(content: Cells) -> dict[str, str]:
-    """Returns the models' names by label, in their order."""
-    several = len({cell.method for cell in content.cells}) > 1
+def _models(content: Cells) -> dict[str, _Model]:
+    """Returns the models by label, in their order."""
+    first = content.cells[: len(content.columns)]
+    several = len({cell.method for cell in first}) > 1
     return {
-        cell.column.removesuffix(f" {cell.method}") if several else cell.column: cell.model
-        for cell in content.cells[: len(content.columns)]
+        cell.column.removesuffix(f" {cell.method}") if several else cell.column: _model(cell)
+        for cell in first
     }
 
 
-def _note(content: Cells, paths: list[str] | None) -> str:
-    parts = []
-    if paths is None:
-        parts.append("images came from memory: put your own there.")
-    files = {
-        cell.model: cell.weights
-        for cell in content.cells[: len(content.columns)]
-        if Path(cell.weights).suffix and not cell.model.startswith("demo_")
+def _model(cell: Explanation) -> _Model:
+    spec = find_spec(cell.model)
+    of_spec = spec is not None and spec.checkpoint is not None
+    is_file = Path(cell.weights).suffix in (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
+    if cell.weights in (RANDOM, GIVEN) or (is_file and not of_spec):
+        return _Model(cell.model, cell.weights)
+    return _Model(cell.model)
+
+
+def _known(images: Sequence[ImageRef], truths: Sequence[Truth]) -> list[str]:
+    """Returns what was given of the images: labels, boxes, masks."""
+    own = [image.truth or Truth() for image in images]
+    pairs = list(zip(own, truths, strict=False))
+    found = {
+        "labels": any(before.label != after.label for before, after in pairs),
+        "boxes": any(before.boxes != after.boxes for before, after in pairs),
+        "masks": any(before.mask is not after.mask for before, after in pairs),
     }
-    if files:
-        listed = ", ".join(f"{model}: {weights}" for model, weights in files.items())
-        parts.append(f"Weights were read from files ({listed}): give these as checkpoints.")
-    parts.append("Models that are no names to effcam must be given as modules.")
-    return " ".join(parts)
+    return [name for name, given in found.items() if given]
+
+
+def _plain(value: object) -> object:
+    """Returns a value as a call takes it: the one of several alone, a tuple as a list."""
+    if isinstance(value, list | tuple):
+        return value[0] if len(value) == 1 else list(value)
+    return value
 
 
 def _python(
-    paths: list[str] | None, models: Mapping[str, str], settings: Mapping[str, object]
+    paths: list[str] | None,
+    models: Mapping[str, _Model],
+    settings: Mapping[str, object],
+    known: Sequence[str],
 ) -> str:
-    images = "images" if paths is None else _literal(paths[0] if len(paths) == 1 else paths)
-    named = all(label == name for label, name in models.items())
-    given = _literal(list(models) if named else dict(models))
-    options = [f"    {name}={_literal(value)},\n" for name, value in _plain(settings).items()]
+    images = "images" if paths is None else _listed([*map(repr, paths)], "[]")
+    if len(paths or ()) == 1:
+        images = repr((paths or [""])[0])
+    if all(model == _Model(label) for label, model in models.items()):
+        given = _listed([*map(repr, models)], "[]")
+    else:
+        entries = [f"{label!r}: {_source(model)}" for label, model in models.items()]
+        given = _listed(entries, "{}")
+    options = [f"    {name}={_plain(value)!r},\n" for name, value in settings.items()]
+    rest = "".join(f", {name}={name}" for name in known)
     return (
         "import effcam\n\n"
         f"comparison = effcam.compare(\n    {images},\n    {given},\n{''.join(options)})\n"
-        f"comparison.report({FILE!r})"
+        f"comparison.report({FILE!r}{rest})"
     )
 
 
-def _plain(settings: Mapping[str, object]) -> dict[str, object]:
-    """Returns settings where the one method of a list stands alone."""
-    method = settings.get("method")
-    alone = isinstance(method, Sequence) and len(method) == 1
-    return dict(settings) | ({"method": method[0]} if alone and isinstance(method, list) else {})
+def _source(model: _Model) -> str:
+    """Returns a model as code: its name, or a spec, or a place for a module of the reader's."""
+    if model.weights == GIVEN:
+        # It runs, and says what is missing.
+        return f"...  # {' '.join(model.name.split())}, a module of yours"
+    if model.weights == RANDOM:
+        return f"effcam.ModelSpec({model.name!r}, pretrained=False)"
+    if model.weights:
+        return f"effcam.ModelSpec({model.name!r}, checkpoint={model.weights!r})"
+    return repr(model.name)
 
 
-def _literal(value: object) -> str:
-    """Returns a value as Python's own code, on several lines where it is long."""
-    text = repr(value)
-    if len(text) <= LIST or not isinstance(value, list | dict):
+def _listed(entries: Sequence[str], brackets: str) -> str:
+    """Returns entries as Python's own code, one a line where they are long."""
+    opened, closed = brackets[0], brackets[1]
+    text = f"{opened}{', '.join(entries)}{closed}"
+    if len(text) <= LIST and "#" not in text:
         return text
-    entries = (
-        [f"{key!r}: {each!r}" for key, each in value.items()]
-        if isinstance(value, dict)
-        else [repr(each) for each in value]
-    )
-    opened, closed = "{}" if isinstance(value, dict) else "[]"
-    return "\n".join([opened, *(f"        {entry}," for entry in entries), f"    {closed}"])
+    lines = [
+        f"        {code},{remark and f'  #{remark}'}"
+        for code, _, remark in (entry.partition("  #") for entry in entries)
+    ]
+    return "\n".join([opened, *lines, f"    {closed}"])
 
 
 def _command(
-    paths: list[str] | None, models: Mapping[str, str], settings: Mapping[str, object]
+    paths: list[str] | None,
+    models: Mapping[str, _Model],
+    settings: Mapping[str, object],
+    known: Sequence[str],
 ) -> str | None:
     """Returns the command line, ``None`` where it cannot say what was done."""
-    target = settings.get("target")
-    if paths is None or isinstance(target, list):
+    weights = {model.weights for model in models.values()}
+    mixed = RANDOM in weights and len(weights) > 1
+    if (
+        paths is None
+        or GIVEN in weights
+        or mixed
+        or isinstance(settings.get("target"), list | tuple)
+    ):
         return None
-    parts = ["effcam", "compare"]
-    for label, name in models.items():
-        parts += ["-m", name if label == name and "=" not in name else f"{label}={name}"]
-    methods = settings.get("method", [])
-    for method in methods if isinstance(methods, list) else []:
-        parts += ["--method", method]
-    for name in ("target", "view", "size", "precision", "decoding"):
-        if name in settings:
-            parts.append(f"--{name}={settings[name]}")
+    parts = ["effcam compare"]
+    for label, model in models.items():
+        alone = label == model.name and "=" not in label
+        parts.append(_option("-m", model.name if alone else f"{label}={model.name}"))
+    if weights == {RANDOM}:
+        parts.append("--weights none")
+    for label, model in models.items():
+        if model.weights not in ("", RANDOM):
+            parts.append(_option("--checkpoint", f"{label}={model.weights}"))
+    methods = settings.get("method")
+    if isinstance(methods, list | tuple):
+        parts += [_option("--method", each) for each in methods]
+    parts += [
+        shlex.quote(f"--{name}={settings[name]}")
+        for name in ("target", "view", "size", "precision", "decoding")
+        if name in settings
+    ]
+    parts += [f"--{name} {name.upper()}" for name in known]
     # What begins with a dash is a path here.
-    return shlex.join([*parts, "-o", FILE, "--", *paths])
+    parts += [f"-o {FILE}", "-- " + shlex.join(paths)]
+    line = " ".join(parts)
+    return line if len(line) <= LIST else " \\\n    ".join(parts)
+
+
+def _option(flag: str, value: object) -> str:
+    return f"{flag} {shlex.quote(str(value))}"

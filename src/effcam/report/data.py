@@ -1,4 +1,4 @@
-"""What the page's script draws from: photos once each, maps at their own resolution, and numbers."""
+"""What the page's script draws from: each photo once, maps as their layers have them, numbers."""
 
 from __future__ import annotations
 
@@ -26,21 +26,19 @@ if TYPE_CHECKING:
 COLORMAPS = ("turbo", "viridis", "inferno", "magma", "cividis", "gray")
 """The colour maps that a reader can choose between, beside the one that was asked for."""
 
-FEW = 60
-"""Up to how many images photos are larger."""
-SIDE_OF_FEW, SIDE = 288, 224
-"""The width of a photo in px where images are few, and where they are many."""
-TALLEST = 1.25
-"""The height that a photo must not exceed, in widths."""
-QUALITY = 76
+SIDE = 240
+"""The width in px that a photo must not exceed: about that of a cell on a screen."""
+TALLEST = 300
+"""The height in px, likewise."""
+QUALITY = 75
 DIGITS = 5
 
 
 def to_json(value: object) -> str:
-    """Returns a value as JSON that can stand in a script element: nothing in it ends that.
+    r"""Returns a value as JSON that can stand in a script element: nothing in it ends that.
 
-    >>> to_json({"name": "</script>"})
-    '{"name":"\\u003c/script\\u003e"}'
+    >>> print(to_json({"name": "</script>"}))
+    {"name":"\u003c/script\u003e"}
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for sign in ("<", ">", "&", chr(0x2028), chr(0x2029)):
@@ -64,11 +62,10 @@ def photos(content: Cells) -> list[tuple[str, tuple[int, int]]]:
     Raises:
         ImageError: If an image's file is gone.
     """
-    side = SIDE_OF_FEW if len(content.images) <= FEW else SIDE
-    return [_photo(image, side) for image in content.images]
+    return [_photo(image) for image in content.images]
 
 
-def small_photo(image: ImageRef, side: int) -> Image.Image:
+def small_photo(image: ImageRef) -> Image.Image:
     """Returns an image as large as the page shows it.
 
     Raises:
@@ -76,14 +73,14 @@ def small_photo(image: ImageRef, side: int) -> Image.Image:
     """
 
     def needed(width: int, height: int) -> tuple[int, int]:
-        scale = min(side / width, TALLEST * side / height)
+        scale = min(SIDE / width, TALLEST / height)
         return math.ceil(width * scale), math.ceil(height * scale)
 
-    return draw.fit(image.photo(needed).picture, side, round(TALLEST * side))
+    return draw.fit(image.photo(needed).picture, SIDE, TALLEST)
 
 
-def _photo(image: ImageRef, side: int) -> tuple[str, tuple[int, int]]:
-    picture = small_photo(image, side)
+def _photo(image: ImageRef) -> tuple[str, tuple[int, int]]:
+    picture = small_photo(image)
     stream = io.BytesIO()
     picture.save(stream, format="WEBP", quality=QUALITY, method=4)
     return f"data:image/webp;base64,{_base64(stream.getvalue())}", picture.size
@@ -133,9 +130,7 @@ def _image(
                 "right": None if math.isnan(right) else bool(right),
                 "focus": number(focus),
             }
-            for cell, right, focus in zip(
-                row, material.right[at], material.focus[at], strict=True
-            )
+            for cell, right, focus in zip(row, material.right[at], material.focus[at], strict=True)
         ],
     }
 

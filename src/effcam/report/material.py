@@ -59,9 +59,7 @@ class Material:
 
     def kind(self, cell: Explanation) -> str:
         """Returns what a column predicts, in words that are the same for all columns."""
-        return (
-            str(cell.predicted) if self.one_set_of_classes() else cell.predicted_label.casefold()
-        )
+        return str(cell.predicted) if self.one_set_of_classes() else cell.predicted_label.casefold()
 
 
 def gather(
@@ -93,7 +91,11 @@ def gather(
         TargetError: If a label is no class of a model.
     """
     rows = tuple(content.rows())
-    known = tuple(truths) if truths is not None else tuple(each.truth or Truth() for each in content.images)
+    known = (
+        tuple(truths)
+        if truths is not None
+        else tuple(each.truth or Truth() for each in content.images)
+    )
     if len(known) != len(rows):
         raise ArgumentError(f"there are {len(known)} truths for {len(rows)} images: give one each")
     board = Board(content.columns, rows, content.facts, known)
@@ -106,6 +108,6 @@ def gather(
         pairs=pairs,
         right=are_right(board),
         focus=focus_figures(board)["effective_area"],
-        calls=calls_of(content) if calls is None else calls,
+        calls=calls_of(content, known) if calls is None else calls,
         scope=scope,
     )

@@ -50,12 +50,17 @@ class Dot(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """A figure of every column; ``baselines`` are names, values as text, and where they lie."""
+    """A figure of every column, and the ends of its axis as text.
+
+    ``baselines`` are names, values as text, and where they lie, px.
+    """
 
     title: str
     explains: str
     dots: tuple[Dot, ...]
     baselines: tuple[tuple[str, str, float], ...]
+    start: str
+    stop: str
 
 
 class Bar(NamedTuple):
@@ -63,7 +68,7 @@ class Bar(NamedTuple):
 
     start: float
     stop: float
-    count: int
+    images: int
     x: float
     height: float
 
@@ -86,16 +91,9 @@ def plots(summary: Summary) -> list[Plot]:
 def _plot(measure: Measure, labels: Sequence[str]) -> Plot:
     figure = measure.figure
     ends = np.concatenate([measure.values, measure.low, measure.high])
-    baselines = {
-        name: value for name, value in measure.baselines.items() if math.isfinite(value)
-    }
+    baselines = {name: value for name, value in measure.baselines.items() if math.isfinite(value)}
     ends = np.append(ends[np.isfinite(ends)], list(baselines.values()))
     low, high = float(ends.min()), float(ends.max())
-    # A share is seen against what it could be; what has no end, against nothing at all.
-    if figure.unit == "%":
-        low, high = min(low, 0.0), max(high, 1.0)
-    else:
-        low = min(low, 0.0)
     extent = high - low or 1.0
 
     def place(value: float) -> float | None:
@@ -120,7 +118,7 @@ def _plot(measure: Measure, labels: Sequence[str]) -> Plot:
         (name, figure.show(value, unit=True), place(value) or 0.0)
         for name, value in baselines.items()
     )
-    return Plot(figure.heading, figure.explains, dots, lines)
+    return Plot(figure.heading, figure.explains, dots, lines, figure.show(low), figure.show(high))
 
 
 def histogram(values: NDArray[np.float64]) -> tuple[Bar, ...]:

@@ -649,6 +649,28 @@
     return pic;
   };
 
+  /** Sets as many columns as make the pictures largest where all are to be seen at once. */
+  const fit = () => {
+    const cells = byId("large-cells");
+    const count = cells.children.length;
+    if (!count) return;
+    const [width, height] = images[current].photo;
+    const caption = Math.max(...[...cells.querySelectorAll("figcaption")].map((each) => each.offsetHeight));
+    // On a phone one below the other; elsewhere rather scrolled than too small to be seen.
+    const narrow = large.clientWidth < 600;
+    let best = [narrow ? large.clientWidth - 32 : 0, 1];
+    for (let across = 1; !narrow && across <= count; across += 1) {
+      const down = Math.ceil(count / across);
+      const wide = large.clientWidth / across - 18;
+      const tall = (large.clientHeight - 90) / down - caption - 24;
+      const side = Math.min(wide, Math.max((tall * width) / height, Math.min(wide, 220)));
+      if (side > best[0] + 1) best = [side, across];
+    }
+    cells.style.setProperty("--across", best[1]);
+    cells.style.setProperty("--side", `${best[0]}px`);
+  };
+  new ResizeObserver(fit).observe(large);
+
   const showLarge = async (at) => {
     current = at;
     const image = images[at];
@@ -681,6 +703,7 @@
       figures.push(figure);
     }
     byId("large-cells").replaceChildren(...figures);
+    fit();
     byId("large-title").firstChild.textContent = image.name;
     const place = order.indexOf(at);
     byId("large-place").textContent = `${place + 1} of ${order.length}`;
