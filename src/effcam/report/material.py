@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from effcam.cells import Cells
-from effcam.errors import ArgumentError
+from effcam.errors import ArgumentError, OutputError
 from effcam.explanation import Explanation
 from effcam.metrics.faithful import Faithfulness
 from effcam.metrics.pairs import agreement_matrix, mean_agreements, pair_agreements
@@ -86,10 +86,13 @@ def gather(
         scope: Which images are shown, in a sentence, where these are not all.
 
     Raises:
+        OutputError: If there are no images.
         ArgumentError: If what was given of the images is not one each.
         AnnotationError: If boxes or masks do not fit their image.
         TargetError: If a label is no class of a model.
     """
+    if not content.cells:
+        raise OutputError("there is nothing to report: the comparison holds no images")
     rows = tuple(content.rows())
     known = (
         tuple(truths)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from effcam import __version__
-from effcam.errors import ArgumentError, OutputError
+from effcam.errors import ArgumentError
 from effcam.health import SHORT
 from effcam.report import plots, views
 from effcam.report.data import colormaps, page_data, photos, to_json
@@ -71,14 +71,11 @@ def write_report(material: Material, path: str | PathLike[str], look: Look) -> P
         look: How the page looks when it is opened.
 
     Raises:
-        OutputError: If the path has another suffix, there are no images, or the file cannot be
-            written.
+        OutputError: If the path has another suffix, or the file cannot be written.
         ArgumentError: If there is no such colour map.
         ImageError: If an image's file is gone.
     """
     target = check_report_output(path)
-    if not material.content.cells:
-        raise OutputError(f"cannot save {str(path)!r}: the comparison holds no images")
     text = build(material, look)
     with atomic(target) as partial:
         # The name of a file may hold bytes that are no UTF-8.
