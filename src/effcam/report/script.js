@@ -320,6 +320,7 @@
       }
       return sign * (values[one] - values[other]) || one - other;
     };
+    const before = order.join();
     const sorted = images.map((_, at) => at).sort(place);
     order = sorted.filter((at) => keeps(images[at], at));
     const kept = new Set(order);
@@ -333,6 +334,10 @@
       row.hidden = !kept.has(at);
     });
     byId("none").hidden = order.length > 0;
+    if (order.join() !== before && grid.getBoundingClientRect().top < 0) {
+      // What comes first now would lie above the window.
+      byId("pictures").scrollIntoView({ behavior: "instant" });
+    }
     byId("count").textContent = `${order.length} of ${images.length} images shown`;
   };
 
@@ -707,8 +712,9 @@
     byId("large-title").firstChild.textContent = image.name;
     const place = order.indexOf(at);
     byId("large-place").textContent = `${place + 1} of ${order.length}`;
-    byId("previous").disabled = place <= 0;
-    byId("next").disabled = place >= order.length - 1;
+    // A button that is disabled would lose the focus, and arrow keys with it.
+    byId("previous").setAttribute("aria-disabled", String(place <= 0));
+    byId("next").setAttribute("aria-disabled", String(place >= order.length - 1));
     large.dataset.at = at;
   };
   const open = (at) => {
