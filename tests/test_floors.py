@@ -85,6 +85,7 @@ DOORS = {
     "filelock": {"dataset"},
     "huggingface_hub": {"weights"},
     "imageio": {"write"},
+    "jinja2": {"report"},
     "matplotlib": {"draw", "summary"},
     "pyarrow": {"dataset", "parquet"},
     "pytorch_grad_cam": {"cam"},

@@ -11,6 +11,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +25,14 @@ from effcam.arguments import (
 )
 from effcam.bulk import add_dataset
 from effcam.errors import ArgumentError, EffcamError, OutputError, UnknownModelError
-from effcam.scorecard import Scorecard, add_summary_options
+from effcam.scorecard import Scorecard, add_summary_options, is_report
 from effcam.text import align, one_line, printable
 
 if TYPE_CHECKING:
     from effcam.custom import Method
     from effcam.registry import ModelSpec
     from effcam.result import Comparison
+    from effcam.summary import Summary
     from effcam.tour import Tour
 
 # What is said of a package whose models are left out, which may be why a name is unknown.
@@ -107,8 +109,9 @@ def _add_compare(commands: Any) -> None:
         default=[],
         dest="outputs",
         metavar="FILE",
-        help="a file to write, in the format its suffix names: .gif .webp .mp4 (a frame an image), "
-        f".png .jpg (one grid), .csv .json .npz .parquet; repeatable; default {DEFAULT_OUTPUT}",
+        help="a file to write, in the format its suffix names: .html (a page to look around in), "
+        ".gif .webp .mp4 (a frame an image), .png .jpg (one grid), .csv .json .npz .parquet; "
+        f"repeatable; default {DEFAULT_OUTPUT}",
     )
     parser.add_argument(
         "--skip-bad", action="store_true", help="carry on without unreadable images"
@@ -179,11 +182,18 @@ def _compare(options: argparse.Namespace) -> None:
         specs = read_models(options)
         said = comparison_arguments(options)
         comparison = _run(options, specs, said, outputs)
-        saved, errors = _save(comparison, outputs)
+        # A page holds the scoreboard, and is written when that is there.
+        pages = [output for output in outputs if scorecard and is_report(output)]
+        others = [output for output in outputs if output not in pages]
+        saved, errors = _save(comparison.save, others)
         if not options.quiet:
             _report(comparison, saved, verbose=options.verbose)
         if scorecard:
-            _report_summary(options, scorecard, specs, said["method"], comparison)
+            summary = _report_summary(options, scorecard, specs, said["method"], comparison)
+            saved, failed = _save(partial(scorecard.save_report, comparison, summary), pages)
+            errors += failed
+            if not options.quiet:
+                _report_saved(comparison, saved)
     if errors:
         raise OutputError("; ".join(errors))
 
@@ -194,26 +204,27 @@ def _report_summary(
     specs: Mapping[str, ModelSpec],
     method: Method | Sequence[Method],
     comparison: Comparison,
-) -> None:
+) -> Summary:
     progress = False if options.quiet else None
     summary = scorecard.measure(
         comparison, specs, method=method, device=options.device, progress=progress
     )
     if options.quiet:
-        return
+        return summary
     if options.summary or scorecard.output is None:
         _print(str(summary))
     if scorecard.output is not None:
         _print(f"wrote {scorecard.output} (summary)")
+    return summary
 
 
-def _save(comparison: Comparison, outputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
+def _save(save: Callable[[Path], Path], outputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """Returns the files that were written, and why others were not: one must not cost the rest."""
     saved: list[Path] = []
     errors: list[str] = []
     for output in outputs:
         try:
-            saved.append(comparison.save(output))
+            saved.append(save(output))
         except EffcamError as error:
             errors.append(str(error))
     return saved, errors
@@ -254,6 +265,10 @@ def _report(comparison: Comparison, saved: Sequence[Path], *, verbose: bool) -> 
             f"effcam: {', '.join(untrained)}: random weights, so the heat means nothing",
             file=sys.stderr,
         )
+    _report_saved(comparison, saved)
+
+
+def _report_saved(comparison: Comparison, saved: Sequence[Path]) -> None:
     size = f"{_count(comparison.images, 'image')} x {_count(comparison.columns, 'column')}"
     for path in saved:
         _print(f"wrote {path} ({size})")

@@ -137,9 +137,9 @@ class Explanation:
 
     def caption(self) -> tuple[str, str]:
         """Returns two lines to write under it: the prediction; its share, and what is explained."""
-        share = _percent(self.predicted_probability)
+        share = percent(self.predicted_probability)
         if self.target != self.predicted and self.method not in CLASSLESS:
-            share += f" · heat: {self.label} {_percent(self.probability)}"
+            share += f" · heat: {self.label} {percent(self.probability)}"
         if PADDING in self.flags:
             share += f" · {SHORT[PADDING]}"
         return self.predicted_label, share
@@ -180,5 +180,6 @@ class Explanation:
         return heat
 
 
-def _percent(probability: float) -> str:
+def percent(probability: float) -> str:
+    """Returns a probability as a share of a hundred, small ones with a decimal."""
     return f"{100 * probability:.1f} %" if probability < 0.0995 else f"{100 * probability:.0f} %"

@@ -26,6 +26,7 @@ from effcam.metrics.pairs import (
 from effcam.metrics.scoreboard import Board, summarize
 from effcam.metrics.truths import Boxes, Labels, Masks, find_truths
 from effcam.pages import Style
+from effcam.report import Look, check_report_output, gather, write_report
 from effcam.summary import Summary
 
 if TYPE_CHECKING:
@@ -138,6 +139,50 @@ class Comparison(Cells):
         board = Board(self.columns, tuple(self.rows()), self.facts, tuple(truths))
         return summarize(board, fair=fair, faithfulness=faithfulness)
 
+    def report(
+        self,
+        path: str | PathLike[str],
+        *,
+        boxes: Boxes = None,
+        masks: Masks = None,
+        labels: Labels = None,
+        fair: bool | None = None,
+        faithfulness: Faithfulness | None = None,
+        title: str | None = None,
+        alpha: float = 0.5,
+        colormap: str = "turbo",
+    ) -> Path:
+        """Returns the path of a page it wrote, to look around in with a browser.
+
+        The page holds the photos, the heat as a layer of its own over them, the `summary` and the
+        `agreement`; images can be sorted, filtered and enlarged, and heat be read off. It is one
+        file, which fetches nothing.
+
+        Args:
+            path: Where to write; it ends in ``.html`` or ``.htm``.
+            boxes: As in `summary`.
+            masks: As in `summary`.
+            labels: As in `summary`.
+            fair: As in `summary`.
+            faithfulness: As in `summary`.
+            title: What stands above the page; told from what is compared if not given.
+            alpha: The opacity of the strongest heat when the page is opened, in [0, 1].
+            colormap: The name of a matplotlib colour map, likewise.
+
+        Raises:
+            OutputError: If the path has another suffix, there are no images, or the file cannot
+                be written.
+            AnnotationError: If boxes, masks or labels are broken or do not fit the images.
+            TargetError: If a label is no class of one of the models.
+            ArgumentError: If an argument is impossible.
+            ImageError: If an image's file is gone.
+        """
+        look = Look(title=title, alpha=alpha, colormap=colormap)
+        check_report_output(path)
+        truths = find_truths(self.images, boxes, masks, labels)
+        material = gather(self, truths=truths, fair=fair, faithfulness=faithfulness)
+        return write_report(material, path, look)
+
     def agreement(self, *, measure: Agreement = "spearman") -> NDArray[np.float64]:
         """Returns how far the columns' maps agree: (columns, columns), the mean over images.
 
@@ -210,18 +255,18 @@ class Comparison(Cells):
     ) -> Path:
         """Returns the path of a file it wrote, in the format that its suffix names.
 
-        ``.png`` and ``.jpg`` hold the `grid`; ``.gif`` and ``.webp`` the `frames`, one after
-        another, for ever; ``.mp4`` the same once, as a video, for which PyAV has to be there
-        (``pip install 'effcam[video]'``); ``.csv`` the `table`; ``.json`` the table, the settings
-        and the heatmaps; ``.npz`` the heatmaps and the table as arrays; ``.parquet`` the rows of a
-        `compare_dataset` run, for which pyarrow has to be there
+        ``.html`` is a `report`; ``.png`` and ``.jpg`` hold the `grid`; ``.gif`` and ``.webp`` the
+        `frames`, one after another, for ever; ``.mp4`` the same once, as a video, for which PyAV
+        has to be there (``pip install 'effcam[video]'``); ``.csv`` the `table`; ``.json`` the
+        table, the settings and the heatmaps; ``.npz`` the heatmaps and the table as arrays;
+        ``.parquet`` the rows of a `compare_dataset` run, for which pyarrow has to be there
         (``pip install 'effcam[dataset]'``). The file appears when it is complete: an interrupted
         write leaves what was there before.
 
         Args:
             path: Where to write.
-            alpha: As in `grid`; pictures only.
-            colormap: As in `grid`; pictures only.
+            alpha: As in `grid`; pictures and reports only.
+            colormap: As in `grid`; pictures and reports only.
             width: As in `grid`; pictures only.
             seconds: How long each frame shows, in s; animations only, 1 if not given.
 

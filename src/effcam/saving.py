@@ -17,6 +17,7 @@ from effcam import __version__, parquet, write
 from effcam.cells import Cells
 from effcam.errors import ArgumentError, OutputError
 from effcam.pages import Style, frames, grid
+from effcam.report import Look, gather, write_report
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -135,9 +136,14 @@ def _save_parquet(content: Cells, path: Path, _style: dict[str, Any]) -> None:
         partial.write_bytes(parquet.encode(table))
 
 
+def _save_report(content: Cells, path: Path, style: dict[str, Any]) -> None:
+    write_report(gather(content), path, Look(**style))
+
+
 Saver: TypeAlias = Callable[[Cells, Path, dict[str, Any]], None]
 
-PICTURE_STYLE = ("alpha", "colormap", "width")
+REPORT_STYLE = ("alpha", "colormap")
+PICTURE_STYLE = (*REPORT_STYLE, "width")
 SAVERS: dict[str, tuple[Saver, tuple[str, ...]]] = {
     ".png": (_save_grid, PICTURE_STYLE),
     ".jpg": (_save_grid, PICTURE_STYLE),
@@ -145,6 +151,8 @@ SAVERS: dict[str, tuple[Saver, tuple[str, ...]]] = {
     ".gif": (_save_frames, (*PICTURE_STYLE, "seconds")),
     ".webp": (_save_frames, (*PICTURE_STYLE, "seconds")),
     ".mp4": (_save_frames, (*PICTURE_STYLE, "seconds")),
+    ".html": (_save_report, REPORT_STYLE),
+    ".htm": (_save_report, REPORT_STYLE),
     ".csv": (_save_csv, ()),
     ".json": (_save_json, ()),
     ".npz": (_save_npz, ()),

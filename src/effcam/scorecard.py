@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from effcam.summary import Summary
 
 
+def is_report(path: Path) -> bool:
+    """Tells whether a file to write is a report, which holds the scoreboard."""
+    return path.suffix.lower() in (".html", ".htm")
+
+
 def add_summary_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the summary to those of ``effcam compare``."""
     group = parser.add_argument_group(
@@ -115,3 +120,16 @@ class Scorecard:
         if self.output is not None:
             summary.save(self.output)
         return summary
+
+    def save_report(self, comparison: Comparison, summary: Summary, path: Path) -> Path:
+        """Returns the path of the page that it wrote, with a summary that was measured already.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        from effcam.metrics.truths import find_truths
+        from effcam.report import Look, gather, write_report
+
+        given: dict[str, Any] = {"boxes": None, "masks": None, "labels": None}
+        truths = find_truths(comparison.images, **{**given, **self.known})
+        return write_report(gather(comparison, truths=truths, summary=summary), path, Look())

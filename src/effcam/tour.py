@@ -16,6 +16,7 @@ from effcam.write import write_image
 
 SCENES = 12
 PICTURES = ("compare.png", "compare.gif")
+REPORT = "report.html"
 WIDTH = 176  # of a cell in px: six columns fit a screen
 HEADER = ("model", "looked at", "grid", "right", "heat on the object")
 RIGHT = (3, 4)
@@ -29,7 +30,7 @@ class Tour:
     Attributes:
         scenes: The scenes, in the order of the comparison's rows.
         comparison: What the five models looked at in them.
-        written: The pictures of it, and the folder of the scenes.
+        written: The pictures of it, the report, and the folder of the scenes.
     """
 
     scenes: tuple[Scene, ...]
@@ -59,7 +60,8 @@ class Tour:
 def tour(folder: str | PathLike[str], *, seed: int = 0, progress: bool | None = None) -> Tour:
     """Returns what the demo models looked at in a dozen scenes, after writing it into a folder.
 
-    The folder then holds the grid, the animation, and the scenes in a folder of their own. What
+    The folder then holds the grid, the animation, the report, and the scenes in a folder of
+    their own. What
     else was in it stays.
 
     Args:
@@ -78,7 +80,15 @@ def tour(folder: str | PathLike[str], *, seed: int = 0, progress: bool | None = 
     files = _write_scenes(made, folder_of_scenes)
     comparison = compare(list(iter_images(files)), MODELS, progress=progress)
     pictures = [comparison.save(target / name, width=WIDTH) for name in PICTURES]
-    return Tour(tuple(made), comparison, (*pictures, folder_of_scenes))
+    # Files say nothing of what is on them.
+    known = {image.name: scene for image, scene in zip(comparison.images, made, strict=True)}
+    report = comparison.report(
+        target / REPORT,
+        masks={name: scene.mask for name, scene in known.items()},
+        boxes={name: scene.box for name, scene in known.items()},
+        labels={name: scene.target for name, scene in known.items()},
+    )
+    return Tour(tuple(made), comparison, (*pictures, report, folder_of_scenes))
 
 
 def _write_scenes(made: Sequence[Scene], folder: Path) -> list[Path]:
