@@ -16,6 +16,7 @@ import numpy as np
 from effcam import __version__, parquet, write
 from effcam.cells import Cells
 from effcam.errors import ArgumentError, OutputError
+from effcam.film import spacing
 from effcam.pages import Style, frames, grid
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ def _save_grid(content: Cells, path: Path, style: dict[str, Any]) -> None:
 
 def _save_frames(content: Cells, path: Path, style: dict[str, Any]) -> None:
     pace = {"seconds": style.pop("seconds")} if "seconds" in style else {}
+    own = spacing([image.frame for image in content.images])
+    if own is not None and not pace:
+        pace = {"seconds": min(own, write.LONGEST_SECONDS)}
     write.write_animation(frames(content, Style(**style)), path, **pace)
 
 
@@ -137,7 +141,7 @@ def _save_parquet(content: Cells, path: Path, _style: dict[str, Any]) -> None:
 
 Saver: TypeAlias = Callable[[Cells, Path, dict[str, Any]], None]
 
-PICTURE_STYLE = ("alpha", "colormap", "width")
+PICTURE_STYLE = ("alpha", "colormap", "width", "boxes")
 SAVERS: dict[str, tuple[Saver, tuple[str, ...]]] = {
     ".png": (_save_grid, PICTURE_STYLE),
     ".jpg": (_save_grid, PICTURE_STYLE),
