@@ -6,7 +6,7 @@ under a video's name would have it read other files, or ask servers.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import re
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -33,6 +33,8 @@ OPTIONS = {
     "format_whitelist": "mov,matroska,avi,mpegts,mpeg,mpegvideo,ogg,asf,flv",
     "protocol_whitelist": "none",
 }
+INDEXED = ("mov", "matroska", "avi")
+DAMAGED = "the frame, or one that it builds on, is damaged"
 GUESSED_RATE = 25
 """Frames a second where a file tells neither their times nor their rate."""
 LATE_SECONDS, LATE_SHARE = 0.5, 0.05
@@ -124,6 +126,21 @@ class Video:
         if Image.MAX_IMAGE_PIXELS is not None:  # frames may be larger than the file says
             context.options = {"max_pixels": str(2 * Image.MAX_IMAGE_PIXELS)}
         return stream
+
+    @property
+    def seeks(self) -> bool:
+        """Whether the file has an index that leads to key frames."""
+        return self._container.format.name.split(",")[0] in INDEXED
+
+    @property
+    def duration(self) -> float:
+        """How long the file says that the video is, in s; 0 if it does not."""
+        stream = self.stream
+        if stream.duration is not None and stream.time_base:
+            return float(stream.duration * stream.time_base)
+        # As Matroska writes it: 00:01:02.345000000
+        found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+        return 3600.0 * int(found[1]) + 60.0 * int(found[2]) + float(found[3]) if found else 0.0
 
     def close(self) -> None:
         """Closes the file."""
@@ -217,9 +234,9 @@ def index(path: Path) -> list[Entry]:
 
     try:
         shown = [(frame.pts, frame.is_corrupt) for frame in video.decode(note)]
-        entries = _timed(video, shown, packets) or _counted(video, [each for _, each in shown])
-        if not entries:
+        if not shown:
             raise ImageError("no frame of the video can be decoded")
+        entries = _timed(video, shown, packets) or _counted(video, [each for _, each in shown])
         return entries + _missing(video, entries)
     finally:
         video.close()
@@ -229,42 +246,47 @@ def _timed(
     video: Video, shown: Sequence[tuple[int | None, bool]], packets: Sequence[tuple[int, bool]]
 ) -> list[Entry]:
     """Returns the frames by their times; none where these are unknown or out of order."""
-    known = [stamp for stamp, _ in shown if stamp is not None]
+    numbers = {stamp: number for number, (stamp, _) in enumerate(shown) if stamp is not None}
     unit = video.stream.time_base
-    if not unit or len(known) < len(shown) or any(one >= other for one, other in pairwise(known)):
+    if not unit or len(numbers) < len(shown) or any(a >= b for a, b in pairwise(numbers)):
         return []
     broken = {stamp for stamp, damaged in shown if damaged and stamp is not None}
     if video.lost:
         # Else what gives no frame is not meant to be shown, as VP8's reference frames.
-        broken |= {stamp for stamp, _ in packets} - set(known)
-    stamps = sorted({*known, *broken})
-    keys = sorted({stamp for stamp, is_key in packets if is_key} & set(known) | {*stamps[:1]})
-    return [
-        Entry(
-            float((stamp - stamps[0]) * unit),
-            stamp,
-            keys[bisect_right(keys, stamp) - 1],
-            "the frame is damaged" if stamp in broken else "",
-        )
-        for stamp in stamps
-    ]
+        broken |= {stamp for stamp, _ in packets} - numbers.keys()
+    keys = {stamp for stamp, is_key in packets if is_key}
+    stamps = sorted({*numbers, *broken})
+    entries, key, problem = [], stamps[0], ""
+    for stamp in stamps:
+        if stamp in keys and stamp not in broken:
+            key, problem = stamp, ""
+        elif stamp in broken:
+            problem = DAMAGED
+        time = float((stamp - stamps[0]) * unit)
+        if video.seeks:
+            entries.append(Entry(time, stamp, key, problem))
+        else:  # times are unsure after a jump
+            entries.append(Entry(time, numbers.get(stamp, 0), None, problem))
+    return entries
 
 
 def _counted(video: Video, damaged: Sequence[bool]) -> list[Entry]:
+    """Returns the frames by their numbers, evenly spaced in time."""
     rate = video.stream.average_rate or video.stream.guessed_rate or GUESSED_RATE
-    return [
-        Entry(float(number / rate), number, None, "the frame is damaged" if each else "")
+    entries = [
+        Entry(float(number / rate), number, None, DAMAGED if each else "")
         for number, each in enumerate(damaged)
     ]
+    if video.lost:
+        problem = "some frames cannot be decoded, and it is not known which"
+        entries.append(Entry(float(len(damaged) / rate), len(damaged), None, problem))
+    return entries
 
 
 def _missing(video: Video, entries: Sequence[Entry]) -> list[Entry]:
     """Returns what stands for the frames after the last one, if the file says there are some."""
-    stream, last = video.stream, entries[-1]
-    if stream.duration is None or not stream.time_base:
-        return []
-    each = last.time / max(len(entries) - 1, 1)
-    found, stated = last.time + each, float(stream.duration * stream.time_base)
+    last, stated = entries[-1], video.duration
+    found = last.time + last.time / max(len(entries) - 1, 1)
     if stated - found <= max(LATE_SECONDS, LATE_SHARE * stated):
         return []
     problem = f"the video ends after {found:.3f} s of the {stated:.3f} s it is said to have"
