@@ -18,6 +18,7 @@ from effcam import __version__
 from effcam.arguments import (
     SHORT_OF_MEMORY,
     add_comparison_options,
+    add_film_options,
     comparison_arguments,
     path_as_found,
     read_models,
@@ -46,6 +47,7 @@ examples:
   effcam compare photos/ -m vit_base_patch16_224 --layer vit_base_patch16_224=blocks.9
   effcam compare photos/ -m resnet50 -m vit_small_patch16_224 --summary --boxes boxes.json
   effcam dataset imagenet/val -m resnet50 -m efficientnet_b0 -o run --summary
+  effcam compare clip.mp4 --fps 2 -m resnet50 -o clip_cams.mp4 --draw-boxes
   effcam models 'efficientnet*'
   effcam models vit_base_patch16_224 --layers
 """
@@ -99,6 +101,7 @@ def _add_compare(commands: Any) -> None:
     )
     parser.set_defaults(run=_compare)
     add_comparison_options(parser)
+    add_film_options(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -177,7 +180,7 @@ def _compare(options: argparse.Namespace) -> None:
                     warnings.filterwarnings("default", note)
         specs = read_models(options)
         comparison = _run(options, specs, outputs)
-        saved, errors = _save(comparison, outputs)
+        saved, errors = _save(comparison, outputs, boxes=options.draw_boxes)
         if not options.quiet:
             _report(comparison, saved, verbose=options.verbose)
         if scorecard:
@@ -202,13 +205,18 @@ def _report_summary(
         _print(f"wrote {scorecard.output} (summary)")
 
 
-def _save(comparison: Comparison, outputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
+def _save(
+    comparison: Comparison, outputs: Sequence[Path], *, boxes: bool
+) -> tuple[list[Path], list[str]]:
     """Returns the files that were written, and why others were not: one must not cost the rest."""
+    from effcam.saving import is_picture
+
     saved: list[Path] = []
     errors: list[str] = []
     for output in outputs:
         try:
-            saved.append(comparison.save(output))
+            drawn = boxes and is_picture(output)
+            saved.append(comparison.save(output, boxes=drawn or None))
         except EffcamError as error:
             errors.append(str(error))
     return saved, errors
@@ -218,14 +226,18 @@ def _run(
     options: argparse.Namespace, specs: Mapping[str, ModelSpec], outputs: Sequence[Path]
 ) -> Comparison:
     from effcam.api import compare
-    from effcam.saving import check_output
+    from effcam.saving import check_output, is_picture
 
     for output in outputs:
         check_output(output)
+    if options.draw_boxes and not any(map(is_picture, outputs)):
+        raise ArgumentError("--draw-boxes draws on pictures, and none is written: give one with -o")
     return compare(
         options.paths,
         specs,
         **comparison_arguments(options),
+        every=options.every,
+        fps=options.fps,
         on_error="skip" if options.skip_bad else "raise",
         progress=False if options.quiet else None,
     )

@@ -62,6 +62,12 @@ def check_output(path: str | PathLike[str]) -> Path:
     return target
 
 
+def is_picture(path: Path) -> bool:
+    """Returns whether a file's suffix is that of a picture or an animation."""
+    suffix = path.suffix.lower()
+    return suffix in SAVERS and "boxes" in SAVERS[suffix][1]
+
+
 def _save_grid(content: Cells, path: Path, style: dict[str, Any]) -> None:
     write.write_image(grid(content, Style(**style)), path)
 
