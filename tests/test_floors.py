@@ -39,7 +39,11 @@ FLOORS = {
     "registry": 1,
     "weights": 1,
     "architectures": 1,
-    "images": 2,
+    "parts": 1,
+    "video": 2,
+    "animated": 3,
+    "film": 4,
+    "images": 5,
     "groundtruth": 2,
     "summary": 2,
     "adopt": 2,
@@ -80,7 +84,7 @@ FLOORS = {
 """The floor of each module. `__init__` and `__main__` stand outside: they name, and start."""
 
 DOORS = {
-    "av": {"write"},
+    "av": {"video", "write"},
     "fsspec": {"dataset"},
     "filelock": {"dataset"},
     "huggingface_hub": {"weights"},
@@ -91,7 +95,7 @@ DOORS = {
     "pytorch_grad_cam": {"cam"},
     "ray": {"dataset"},
     "safetensors": {"checkpoint"},
-    "scipy": {"metrics"},
+    "scipy": {"metrics", "parts"},
     "timm": {"architectures", "demo", "zoo"},
     "torchvision": {"architectures", "demo", "zoo"},
 }

@@ -35,6 +35,8 @@ SIGNATURES: dict[str, dict[str, Any]] = {
         "device": None,
         "precision": "fp32",
         "decoding": "exact",
+        "every": None,
+        "fps": None,
         "on_error": "raise",
         "progress": None,
     },

@@ -44,6 +44,8 @@ def compare(
     device: str | torch.device | None = None,
     precision: Precision = "fp32",
     decoding: Literal["exact", "reduced"] = "exact",
+    every: int | None = None,
+    fps: float | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     progress: bool | None = None,
 ) -> Comparison:
@@ -55,7 +57,9 @@ def compare(
     Args:
         images: A file, a folder, a glob, a PIL image, an array ((height, width), or with 1, 3 or
             4 channels first or last; uint8, or floats in [0, 1]), a tensor likewise, a batch of
-            these with four dimensions, a demo scene, or any iterable of all that.
+            these with four dimensions, a demo scene, or any iterable of all that. A video
+            (``pip install 'effcam[video]'``) or an animated picture that is named, or that a glob
+            matches, means its frames, in order.
         models: A name, a `ModelSpec`, an ``nn.Module`` or a `Model`; several of these; or a
             mapping of column labels to them.
         method: One or several of ``gradcam``, ``gradcam++``, ``hirescam``, ``xgradcam``,
@@ -78,6 +82,10 @@ def compare(
             ``"reduced"`` lets JPEG files far larger than the model's input be decoded at a half,
             a quarter or an eighth of their size, which is faster and changes pixels by less than
             1/255 on average.
+        every: Takes each so manieth frame of a film, the first one first; ``None`` takes all. With
+            it or ``fps``, the films in folders are taken too.
+        fps: Takes so many frames a second of a film's time, instead: at each multiple of 1 / fps s
+            the latest frame, but none twice.
         on_error: What a bad image does: ``"raise"``, or ``"skip"`` it and list it in
             `Comparison.skipped`.
         progress: Whether to show a progress bar; ``None`` shows it on a terminal and in a
@@ -103,7 +111,7 @@ def compare(
     """
     asked = plain_target(target)
     job = Job(
-        refs=list(iter_images(images, missing_ok=on_error == "skip")),
+        refs=list(iter_images(images, missing_ok=on_error == "skip", every=every, fps=fps)),
         columns=name_columns(models),
         methods=check_methods(method),
         view=view,

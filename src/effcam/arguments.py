@@ -30,7 +30,9 @@ _VIEW_HELP = (
 
 def add_comparison_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that say what is compared: images, models, and how."""
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="an image, a folder or a glob")
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH", help="an image, a folder, a glob, a film"
+    )
     parser.add_argument(
         "-m",
         "--model",
@@ -123,6 +125,20 @@ def comparison_arguments(options: argparse.Namespace) -> dict[str, Any]:
         "target": _target(options.target),
         **{name: getattr(options, name) for name in names},
     }
+
+
+def add_film_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options on videos and animated pictures, and on what is drawn on their frames."""
+    pace = parser.add_mutually_exclusive_group()
+    pace.add_argument(
+        "--every", type=int, metavar="N", help="take each Nth frame of a film; default: all"
+    )
+    pace.add_argument(
+        "--fps", type=float, metavar="N", help="take N frames a second of a film, as 2 or 0.5"
+    )
+    parser.add_argument(
+        "--draw-boxes", action="store_true", help="draw boxes around the heat in pictures"
+    )
 
 
 @contextmanager

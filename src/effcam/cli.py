@@ -19,6 +19,7 @@ from effcam import __version__
 from effcam.arguments import (
     SHORT_OF_MEMORY,
     add_comparison_options,
+    add_film_options,
     comparison_arguments,
     path_as_found,
     read_models,
@@ -49,6 +50,7 @@ examples:
   effcam compare photos/ -m vit_base_patch16_224 --layer vit_base_patch16_224=blocks.9
   effcam compare photos/ -m resnet50 -m vit_small_patch16_224 --summary --boxes boxes.json
   effcam dataset imagenet/val -m resnet50 -m efficientnet_b0 -o run --summary
+  effcam compare clip.mp4 --fps 2 -m resnet50 -o clip_cams.mp4 --draw-boxes
   effcam models 'efficientnet*'
   effcam models vit_base_patch16_224 --layers
 """
@@ -102,6 +104,7 @@ def _add_compare(commands: Any) -> None:
     )
     parser.set_defaults(run=_compare)
     add_comparison_options(parser)
+    add_film_options(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -185,7 +188,7 @@ def _compare(options: argparse.Namespace) -> None:
         # A page holds the scoreboard, and is written when that is there.
         pages = [output for output in outputs if scorecard and is_report(output)]
         others = [output for output in outputs if output not in pages]
-        saved, errors = _save(comparison.save, others)
+        saved, errors = _save(partial(_save_one, comparison, boxes=options.draw_boxes), others)
         if not options.quiet:
             _report(comparison, saved, verbose=options.verbose)
         if scorecard:
@@ -230,6 +233,13 @@ def _save(save: Callable[[Path], Path], outputs: Sequence[Path]) -> tuple[list[P
     return saved, errors
 
 
+def _save_one(comparison: Comparison, output: Path, *, boxes: bool) -> Path:
+    from effcam.saving import is_picture
+
+    drawn = boxes and is_picture(output)
+    return comparison.save(output, boxes=drawn or None)
+
+
 def _run(
     options: argparse.Namespace,
     specs: Mapping[str, ModelSpec],
@@ -237,14 +247,18 @@ def _run(
     outputs: Sequence[Path],
 ) -> Comparison:
     from effcam.api import compare
-    from effcam.saving import check_output
+    from effcam.saving import check_output, is_picture
 
     for output in outputs:
         check_output(output)
+    if options.draw_boxes and not any(map(is_picture, outputs)):
+        raise ArgumentError("--draw-boxes draws on pictures, and none is written: give one with -o")
     return compare(
         options.paths,
         specs,
         **said,
+        every=options.every,
+        fps=options.fps,
         on_error="skip" if options.skip_bad else "raise",
         progress=False if options.quiet else None,
     )

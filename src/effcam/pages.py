@@ -11,8 +11,10 @@ from effcam import draw
 from effcam.catalogue import JOINT
 from effcam.cells import Cells
 from effcam.errors import ArgumentError
-from effcam.explanation import Explanation
+from effcam.explanation import BOX_THRESHOLD, Explanation
+from effcam.film import closing_films
 from effcam.health import BORDER, SAME, SHORT, Finding, column_findings
+from effcam.images import ImageRef
 from effcam.sheet import MIN_WIDTH, Heading, Panel, sheet
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ class Style:
         alpha: The opacity of the strongest heat, in [0, 1].
         colormap: The name of a matplotlib colour map.
         width: The width of a cell in px.
+        boxes: Whether boxes around the heat are drawn.
 
     Raises:
         ArgumentError: If the width is out of range.
@@ -37,6 +40,7 @@ class Style:
     alpha: float = 0.5
     colormap: str = "turbo"
     width: int = 224
+    boxes: bool = False
 
     def __post_init__(self) -> None:
         """Checks what would otherwise fail late."""
@@ -55,12 +59,14 @@ def grid(content: Cells, style: Style) -> Image.Image:
         ImageError: If an image's file is gone.
     """
     width = style.width
+    with closing_films():
+        rows = [_panels(row, (width, 2 * width), style) for row in content.rows()]
     return sheet(
         _headings(content, "Original"),
-        [_panels(row, (width, 2 * width), style) for row in content.rows()],
+        rows,
         width=width,
         colormap=style.colormap,
-        legend=_legend(content),
+        legend=_legend(content, style),
     )
 
 
@@ -72,27 +78,36 @@ def frames(content: Cells, style: Style) -> Iterator[Image.Image]:
         ImageError: If an image's file is gone.
     """
     width = style.width
-    headings, legend = _headings(content, "Orig. Im"), _legend(content)
+    headings, legend = _headings(content, "Orig. Im"), _legend(content, style)
     height = _tallest(content, width)
-    for row in content.rows():
-        yield sheet(
-            headings,
-            [_panels(row, (width, width), style)],
-            width=width,
-            height=height,
-            colormap=style.colormap,
-            theme="dark",
-            legend=legend,
-        )
+    with closing_films():
+        for row in content.rows():
+            yield sheet(
+                headings,
+                [_panels(row, (width, width), style)],
+                width=width,
+                height=height,
+                colormap=style.colormap,
+                theme="dark",
+                legend=legend,
+            )
 
 
 def _panels(row: Sequence[Explanation], size: tuple[int, int], style: Style) -> list[Panel]:
     """Returns an image's panels: the original, then every column."""
     photo = draw.fit(row[0].image.open(), *size)
-    return [Panel(photo, (row[0].image.name,))] + [
-        Panel(cell.over(photo, alpha=style.alpha, colormap=style.colormap), cell.caption())
-        for cell in row
-    ]
+    panels = [Panel(photo, _title(row[0].image))]
+    for cell in row:
+        heat = cell.over(photo, alpha=style.alpha, colormap=style.colormap, boxes=style.boxes)
+        panels.append(Panel(heat, cell.caption()))
+    return panels
+
+
+def _title(image: ImageRef) -> tuple[str, ...]:
+    """Returns what stands below an image: its name; of a frame when it shows, then the film."""
+    if image.frame is None:
+        return (image.name,)
+    return image.frame.timecode, image.frame.path.name
 
 
 def _tallest(content: Cells, width: int) -> int:
@@ -110,8 +125,10 @@ def _headings(content: Cells, original: str) -> list[Heading]:
     ]
 
 
-def _legend(content: Cells) -> list[str]:
+def _legend(content: Cells, style: Style) -> list[str]:
     legend = []
+    if style.boxes:
+        legend.append(f"box: heat above {BOX_THRESHOLD:.0%} around the hottest cell")
     if content.settings.get("view") == "whole":
         legend.append("whole image squashed to the input")
     if content.settings.get("size") is not None:

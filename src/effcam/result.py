@@ -72,22 +72,36 @@ class Comparison(Cells):
         column = _position("column", key[1], self.columns)
         return self.cells[row * len(self.columns) + column]
 
-    def grid(self, *, alpha: float = 0.5, colormap: str = "turbo", width: int = 224) -> Image.Image:
+    def grid(
+        self,
+        *,
+        alpha: float = 0.5,
+        colormap: str = "turbo",
+        width: int = 224,
+        boxes: bool = False,
+    ) -> Image.Image:
         """Returns one picture of everything: a row an image, the original first.
 
         Args:
             alpha: The opacity of the strongest heat, in [0, 1].
             colormap: The name of a matplotlib colour map.
             width: The width of a cell in px.
+            boxes: Whether boxes around the heat are drawn, as `Explanation.box` finds them.
 
         Raises:
             ArgumentError: If an argument is impossible.
             ImageError: If an image's file is gone.
         """
-        return pages.grid(self, Style(alpha=alpha, colormap=colormap, width=width))
+        style = Style(alpha=alpha, colormap=colormap, width=width, boxes=boxes)
+        return pages.grid(self, style)
 
     def frames(
-        self, *, alpha: float = 0.5, colormap: str = "turbo", width: int = 224
+        self,
+        *,
+        alpha: float = 0.5,
+        colormap: str = "turbo",
+        width: int = 224,
+        boxes: bool = False,
     ) -> Iterator[Image.Image]:
         """Yields one picture an image, all of one size: the original and every column.
 
@@ -95,12 +109,14 @@ class Comparison(Cells):
             alpha: The opacity of the strongest heat, in [0, 1].
             colormap: The name of a matplotlib colour map.
             width: The width and height of a cell in px.
+            boxes: Whether boxes around the heat are drawn, as `Explanation.box` finds them.
 
         Raises:
             ArgumentError: If an argument is impossible.
             ImageError: If an image's file is gone.
         """
-        yield from pages.frames(self, Style(alpha=alpha, colormap=colormap, width=width))
+        style = Style(alpha=alpha, colormap=colormap, width=width, boxes=boxes)
+        yield from pages.frames(self, style)
 
     def summary(
         self,
@@ -251,6 +267,7 @@ class Comparison(Cells):
         alpha: float | None = None,
         colormap: str | None = None,
         width: int | None = None,
+        boxes: bool | None = None,
         seconds: float | None = None,
     ) -> Path:
         """Returns the path of a file it wrote, in the format that its suffix names.
@@ -268,14 +285,24 @@ class Comparison(Cells):
             alpha: As in `grid`; pictures and reports only.
             colormap: As in `grid`; pictures and reports only.
             width: As in `grid`; pictures only.
-            seconds: How long each frame shows, in s; animations only, 1 if not given.
+            boxes: As in `grid`; pictures only.
+            seconds: How long each frame shows, in s; animations only. If not given, frames of one
+                film show for as long as they are apart in it, the mean over them, and other images
+                for 1 s. GIF knows hundredths of a second, WebP thousandths, and neither less than
+                0.02 s.
 
         Raises:
             OutputError: If the suffix is unknown, PyAV or pyarrow is not there, or the file cannot
                 be written.
             ArgumentError: If an argument is impossible or does not go with the format.
         """
-        style = {"alpha": alpha, "colormap": colormap, "width": width, "seconds": seconds}
+        style = {
+            "alpha": alpha,
+            "colormap": colormap,
+            "width": width,
+            "boxes": boxes,
+            "seconds": seconds,
+        }
         return saving.save(self, path, style)
 
     def _repr_html_(self) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from effcam import __version__, parquet, write
 from effcam.cells import Cells
 from effcam.errors import ArgumentError, OutputError
+from effcam.film import spacing
 from effcam.pages import Style, frames, grid
 from effcam.report import Look, gather, write_report
 
@@ -62,12 +63,21 @@ def check_output(path: str | PathLike[str]) -> Path:
     return target
 
 
+def is_picture(path: Path) -> bool:
+    """Returns whether a file's suffix is that of a picture or an animation."""
+    suffix = path.suffix.lower()
+    return suffix in SAVERS and "boxes" in SAVERS[suffix][1]
+
+
 def _save_grid(content: Cells, path: Path, style: dict[str, Any]) -> None:
     write.write_image(grid(content, Style(**style)), path)
 
 
 def _save_frames(content: Cells, path: Path, style: dict[str, Any]) -> None:
     pace = {"seconds": style.pop("seconds")} if "seconds" in style else {}
+    own = spacing([image.frame for image in content.images])
+    if own is not None and not pace:
+        pace = {"seconds": min(own, write.LONGEST_SECONDS)}
     write.write_animation(frames(content, Style(**style)), path, **pace)
 
 
@@ -143,7 +153,7 @@ def _save_report(content: Cells, path: Path, style: dict[str, Any]) -> None:
 Saver: TypeAlias = Callable[[Cells, Path, dict[str, Any]], None]
 
 REPORT_STYLE = ("alpha", "colormap")
-PICTURE_STYLE = (*REPORT_STYLE, "width")
+PICTURE_STYLE = (*REPORT_STYLE, "width", "boxes")
 SAVERS: dict[str, tuple[Saver, tuple[str, ...]]] = {
     ".png": (_save_grid, PICTURE_STYLE),
     ".jpg": (_save_grid, PICTURE_STYLE),
