@@ -7,6 +7,7 @@ network is needed. What a block does not show is said in comments before it:
 
 - ``<!-- run: code -->`` runs code that readers bring along: ``my_module``, say;
 - ``<!-- folder: empty -->`` has the page make its own files;
+- ``<!-- weights: missing -->`` has published weights neither here nor to be fetched from there on;
 - ``<!-- fails: words -->`` expects the next block to end in an error that says these words;
 - ``<!-- skip: reason -->`` leaves the next block out; tests/test_docs_code.py knows which.
 """
@@ -43,7 +44,7 @@ LANGUAGES = {
     "sql": "sql",
     **dict.fromkeys(("console", "bash", "sh", "shell"), "console"),
 }
-MARK = re.compile(r"<!-- (run|folder|fails|skip):\s+(.*?)\s*-->", re.DOTALL)
+MARK = re.compile(r"<!-- (run|folder|weights|fails|skip):\s+(.*?)\s*-->", re.DOTALL)
 FENCE = re.compile(r"^( *)(`{3,}|:{3,}) *(.*)$")
 INSTALLS = re.compile(r"(\S*/)?(pip|python3?|uv|pipx|conda|apt(-get)?|brew) .*\b(install|venv)\b")
 SHELL = set("|&;<>$`~=")
@@ -51,6 +52,8 @@ SHELL = set("|&;<>$`~=")
 DEVICE = ('device="cuda"', 'device="cpu"')
 LARGEST = 96
 """The input size of published models in px, where they take any: nothing here looks at heat."""
+HIDE = "import os; os.environ['EFFCAM_DOCS_HIDDEN'] = '1'"
+"""Takes the stand-ins of published weights away until the page ends."""
 SCENES = 8
 """How many demo scenes a page gets at most."""
 DRAWN = ("clover", "fish", "gear", "key")
@@ -114,6 +117,8 @@ def read(path: Path) -> Page:
                 page.blocks.append(Block(path, at + 1, "python", textwrap.dedent(found[2])))
             elif found and found[1] == "folder":
                 page.empty = True
+            elif found and found[1] == "weights":
+                page.blocks.append(Block(path, at + 1, "python", HIDE))
             elif found:
                 marks[found[1]] = " ".join(found[2].split())
             at = end
@@ -250,7 +255,7 @@ def standing_in(caches: Path) -> Iterator[None]:
     """
     import huggingface_hub.constants
 
-    from effcam import construct, demo, zoo
+    from effcam import construct, demo, weights, zoo
     from effcam.weights import PublishedWeights
 
     caches.mkdir(parents=True, exist_ok=True)
@@ -259,7 +264,7 @@ def standing_in(caches: Path) -> Iterator[None]:
     own, of_module = zoo.published_preprocess, zoo.module_preprocess
 
     def find_stand_in(self: PublishedWeights) -> Path | None:
-        if self.files == ("config.json",):
+        if self.files == ("config.json",) or "EFFCAM_DOCS_HIDDEN" in os.environ:
             return find(self)
         name = re.sub(r"\W", "-", self.repository) if self.repository else Path(self.url).name
         file = caches / f"{name}.pth"
@@ -270,6 +275,10 @@ def standing_in(caches: Path) -> Iterator[None]:
         if architecture.library == "local-dir" or not pretrained:
             return build(architecture, pretrained=pretrained, options=options)
         return _built(build, architecture, tuple(options.items()))
+
+    def no_host(host: str) -> str:
+        del host
+        return "Temporary failure in name resolution"
 
     def smaller(preprocess: Any) -> Any:
         size = tuple(min(side, LARGEST) for side in preprocess.size)
@@ -290,6 +299,7 @@ def standing_in(caches: Path) -> Iterator[None]:
 
     with (
         mock.patch.object(PublishedWeights, "find", find_stand_in),
+        mock.patch.object(weights, "_refusal", no_host),
         mock.patch.object(zoo, "build", build_stand_in),
         mock.patch.object(zoo, "published_preprocess", published),
         mock.patch.object(zoo, "module_preprocess", of_module_smaller),
