@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -361,3 +362,25 @@ def test_an_explanation_does_not_change() -> None:
     with pytest.raises(FrozenInstanceError):
         cell.state = "flat"  # type: ignore[misc]
     assert "heatmap" not in repr(cell)
+
+
+# In notebooks
+
+
+def test_a_notebook_shows_the_photo_the_heat_and_what_they_are() -> None:
+    cell = explain(heat(7, 7), (80, 60))
+    page = cell._repr_html_()
+    assert page.count("<img ") == page.count("data:image/jpeg;base64,") == 2
+    for text in (*cell.caption(), cell.method, cell.target_layer, "7 x 7", cell.image.name):
+        assert html.escape(text) in page
+    assert "random weights" not in page
+    assert "random weights" in replace(cell, weights="random")._repr_html_()
+
+
+def test_a_notebook_shows_names_as_text() -> None:
+    name = '<img src=x onerror="alert(1)">'
+    cell = replace(explain(heat(7, 7), (80, 60)), column=name, predicted_label=name)
+    page = cell._repr_html_()
+    assert name not in page
+    assert page.count("<img ") == 2
+    assert html.escape(name) in page

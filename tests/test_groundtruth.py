@@ -592,6 +592,7 @@ class TestMasks:
                 "expected a mask: a PNG or another image without loss, a .npy array",
             ),
             ("a.png", png(colored("L"))[:45], "it cannot be read as such: "),
+            ("a.png", png(colored("L"), "EPS"), "it cannot be read as such: cannot identify"),
             ("a.jpg", png(colored("L"), "JPEG"), "JPEG blurs the edges of a mask: save it as PNG"),
             ("a.tif", png(Image.new("CMYK", (2, 2)), "TIFF"), "with a palette, found mode CMYK"),
             ("a.npy", npy(np.ones((2, 2))), "booleans or integers, found float64 of shape 2 x 2"),

@@ -65,6 +65,7 @@ def test_labels_are_plain_text() -> None:
         {"ant": [0], "bee": [1]},
         {"0": ["n01", "ant"], "1": ["n02", "bee"]},
         {None: "ant"},
+        {float("inf"): "ant"},
     ],
 )
 def test_what_names_no_classes_is_told(names: object) -> None:

@@ -267,6 +267,12 @@ def test_weights_are_looked_for_before_anything_is_built(registered: ModelSpec) 
         check_weights(["resnet5"])
 
 
+def test_a_spec_that_is_named_as_a_registered_one_is_told_apart() -> None:
+    with pytest.raises(UnknownModelError, match=r"^'demo_resnet' is a registered model, and no"):
+        load_model(ModelSpec("demo_resnet"))
+    assert load_model("demo_resnet").name == "demo_resnet"
+
+
 @pytest.mark.gpu
 def test_models_go_to_the_device_that_is_asked_for() -> None:
     assert load_model("test_resnet", pretrained=False).device.type == "cuda"

@@ -19,14 +19,14 @@ import pytest
 from PIL import Image, ImageSequence
 
 import effcam
-from effcam import Box, Comparison, Explanation, pages, saving
+from effcam import Box, Comparison, Explanation, pages, preview, saving
 from effcam.cells import Skipped
 from effcam.errors import ArgumentError, CellError, ImageError, OutputError, TargetError
 from effcam.facts import ModelFacts
 from effcam.images import ImageRef
 from effcam.matrix import draw_matrix
 from effcam.metrics.pairs import AGREEMENT_TITLES
-from effcam.result import PREVIEW_ROWS
+from effcam.preview import ROWS, WIDTH
 from effcam.saving import SAVERS
 
 if TYPE_CHECKING:
@@ -772,43 +772,74 @@ class Page(HTMLParser):
         self.text += data
 
 
-def embedded(page: Page) -> Image.Image:
-    (source,) = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
-    assert source is not None
-    head, _, data = source.partition(",")
-    assert head == "data:image/png;base64"
-    return Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
+def pictures(page: Page) -> list[Image.Image]:
+    found = []
+    for tag, attributes in page.tags:
+        if tag == "img":
+            head, _, data = str(attributes["src"]).partition(",")
+            assert head == "data:image/jpeg;base64"
+            found.append(Image.open(io.BytesIO(base64.b64decode(data, validate=True))))
+    return found
 
 
-def test_the_preview_is_one_embedded_picture() -> None:
+def test_the_preview_is_one_embedded_picture_and_a_scoreboard() -> None:
     comparison = build()
     page = Page(comparison._repr_html_())
-    assert [tag for tag, _ in page.tags] == ["figure", "figcaption", "img"]
-    assert page.text == "3 images x 2 columns"
-    assert embedded(page).tobytes() == comparison.grid().tobytes()
+    tags = [tag for tag, _ in page.tags]
+    assert tags[:5] == ["figure", "figcaption", "img", "details", "summary"]
+    assert page.text.startswith("3 images x 2 columns1 skipped")
+    assert "Scoreboard3 images." in page.text
+    assert "effective area" in page.text
+    (picture,) = pictures(page)
+    grid = comparison.grid(width=WIDTH)
+    assert picture.size == grid.size
+    assert psnr(picture, grid) > 28
+
+
+def test_the_preview_runs_and_fetches_nothing() -> None:
+    page = Page(build(columns=["<script>", "http://effcam.invalid"])._repr_html_())
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
+    for _, attributes in page.tags:
+        assert not any(name.startswith("on") or name == "href" for name in attributes)
+        assert str(attributes.get("src", "data:")).startswith("data:")
 
 
 def test_the_preview_escapes_names() -> None:
     columns = ("<script>alert(1)</script>", '" onload="alert(2)', "a & b")
     page = Page(build(columns=columns)._repr_html_())
-    assert [tag for tag, _ in page.tags] == ["figure", "figcaption", "img"]
-    attributes = page.tags[-1][1]
+    attributes = page.tags[2][1]
     assert set(attributes) == {"alt", "style", "src"}
     assert attributes["alt"] == f"What these models look at: {', '.join(columns)}"
+    assert columns[0] in page.text
 
 
 def test_the_preview_shows_the_first_images_of_many() -> None:
-    comparison = build(sizes=[(32, 32)] * (PREVIEW_ROWS + 1), columns=["only"])
+    comparison = build(sizes=[(32, 32)] * (ROWS + 1), columns=["only"])
     page = Page(comparison._repr_html_())
-    assert page.text == "11 images x 1 column, the first 10 shown"
-    first = replace(
-        comparison, images=comparison.images[:PREVIEW_ROWS], cells=comparison.cells[:PREVIEW_ROWS]
-    )
-    assert embedded(page).tobytes() == first.grid().tobytes()
+    assert page.text.startswith("11 images x 1 column, the first 10 shown")
+    (picture,) = pictures(page)
+    assert picture.size == comparison.take(range(ROWS)).grid(width=WIDTH).size
+
+
+def test_the_preview_of_many_cells_leaves_the_scoreboard_to_who_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(preview, "MEASURED", 5)
+    page = Page(replace(build(), skipped=())._repr_html_())
+    assert page.text == "3 images x 2 columnsScoreboard: comparison.summary()"
+
+
+def test_the_preview_says_what_was_skipped() -> None:
+    bad = tuple(Skipped(f"{at}.png", f"image '{at}.png': <gone>") for at in range(ROWS + 2))
+    page = Page(replace(build(), skipped=bad)._repr_html_())
+    assert "12 skippedimage '0.png': <gone>image '1.png'" in page.text
+    assert "and 2 more" in page.text
+    assert "image '10.png'" not in page.text
 
 
 def test_the_preview_of_one_image_counts_in_singular() -> None:
-    assert Page(build(sizes=[(32, 32)])._repr_html_()).text == "1 image x 2 columns"
+    text = Page(build(sizes=[(32, 32)])._repr_html_()).text
+    assert text.startswith("1 image x 2 columns")
 
 
 def test_the_preview_of_nothing_is_a_line() -> None:

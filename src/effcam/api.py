@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import operator
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from effcam.cam import check_methods
 from effcam.cells import Skipped
@@ -21,6 +19,7 @@ from effcam.images import ImageLike, iter_images
 from effcam.model import check_weights
 from effcam.passes import Job, Models, column_of, name_columns
 from effcam.precision import Precision, check_precision
+from effcam.progress import Bar, progress_bar
 from effcam.registry import DEFAULT_MODELS
 from effcam.result import Comparison
 
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Target: TypeAlias = int | str | Sequence[int | str] | None
-
-Bar: TypeAlias = "tqdm[Any]"
 
 CONSENSUS = "consensus"
 
@@ -79,7 +76,8 @@ def compare(
             1/255 on average.
         on_error: What a bad image does: ``"raise"``, or ``"skip"`` it and list it in
             `Comparison.skipped`.
-        progress: Whether to show a progress bar; ``None`` shows it on a terminal.
+        progress: Whether to show a progress bar; ``None`` shows it on a terminal and in a
+            notebook.
 
     Raises:
         ImageError: If an image is bad (with ``on_error="raise"``) or none is left.
@@ -116,9 +114,8 @@ def compare(
     _check_arguments(job, on_error)
     targets: Sequence[int | str] | None = _one_each(asked, len(job.refs))
     check_weights(job.columns.values())
-    shown = sys.stderr.isatty() if progress is None else progress
     total = job.passes * len(job.columns) * len(job.refs)
-    with tqdm(total=total, unit="image", disable=not shown, leave=False) as bar:
+    with progress_bar(total, progress) as bar:
         if asked == CONSENSUS:
             targets = _find_consensus(job, bar)
         cells = [cell for label in job.columns for cell in _explain(job, label, targets, bar)]

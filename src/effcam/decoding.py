@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -81,10 +82,7 @@ def read(source: object, needed: Needed | None = None) -> Photo:
 
 def _read_file(path: Path, needed: Needed | None) -> Photo:
     try:
-        _check_file(path)
-        # From the open file, not the path, which Pillow would map into memory where it can: that
-        # garbles grey TIFF files that lie on their sides, and kills the process if a file shrinks.
-        with path.open("rb") as file, Image.open(file, formats=_formats()) as image:
+        with open_file(path) as image:
             scale = 1 if needed is None else _reduce(image, needed)
             picture = _decode(image)
             return Photo(picture, (scale * picture.width, scale * picture.height))
@@ -101,6 +99,21 @@ def _read_file(path: Path, needed: Needed | None) -> Photo:
         raise
     except Exception as error:  # a broken header can make a plugin raise anything
         raise ImageError(f"the file cannot be read as an image: {_told(error)}") from error
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[Image.Image]:
+    """Yields the image that a file is, not decoded yet, read as one of `FORMATS`.
+
+    Raises:
+        ImageError: If it is no regular file, or empty.
+        OSError: If it cannot be read; Pillow's own errors come as they are.
+    """
+    _check_file(path)
+    # From the open file, not the path, which Pillow would map into memory where it can: that
+    # garbles grey TIFF files that lie on their sides, and kills the process if a file shrinks.
+    with path.open("rb") as file, Image.open(file, formats=_formats()) as image:
+        yield image
 
 
 def _check_file(path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from effcam import draw, health
+from effcam.embed import embedded
 from effcam.geometry import Box
 from effcam.health import PADDING, SHORT, State
 from effcam.images import ImageRef
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 CLASSLESS = ("eigencam",)
+PREVIEW_WIDTH = 320
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,6 +119,21 @@ class Explanation:
         if self.state != "ok":
             picture = draw.badge(picture, SHORT[self.state])
         return draw.shade_outside(picture, self.region.scale(across, down).as_tuple())
+
+    def _repr_html_(self) -> str:
+        """Returns what notebooks show: the photo, the photo with the heat, and what they are."""
+        photo = draw.fit(self.image.open(), PREVIEW_WIDTH, PREVIEW_WIDTH)
+        over = self.over(photo, alpha=0.5, colormap="turbo")
+        label, share = self.caption()
+        rows, columns = self.heatmap.shape
+        origin = f"{self.method} at {self.target_layer}, {rows} x {columns}"
+        weights = ", random weights: the heat means nothing" if self.weights == "random" else ""
+        what = f"{self.column} in {self.image.name}: {label}, {share}"
+        return (
+            f"<figure>{embedded(photo, self.image.name)} {embedded(over, f'Heat of {what}')}"
+            f"<figcaption>{html.escape(what)}<br><small>{html.escape(origin + weights)}</small>"
+            "</figcaption></figure>"
+        )
 
     def caption(self) -> tuple[str, str]:
         """Returns two lines to write under it: the prediction; its share, and what is explained."""

@@ -85,7 +85,7 @@ def _in_order(names: Mapping[Any, Any]) -> list[object]:
         pairs = [(value, key) for key, value in pairs]
     try:
         named = {int(index): name for index, name in pairs}
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return []
     if sorted(named) != list(range(len(pairs))):
         return []

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from effcam import pages, saving
+from effcam import pages, preview, saving
 from effcam.cells import Cells
 from effcam.errors import ArgumentError, CellError, did_you_mean
 from effcam.explanation import Explanation
@@ -35,8 +32,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
-
-PREVIEW_ROWS = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -239,26 +234,9 @@ class Comparison(Cells):
         return saving.save(self, path, style)
 
     def _repr_html_(self) -> str:
-        """Returns a preview for notebooks: the grid of the first images, and nothing that runs."""
-        shown = Comparison(
-            self.images[:PREVIEW_ROWS], self.columns, self.cells[: PREVIEW_ROWS * len(self.columns)]
-        )
-        title = " x ".join(
-            f"{len(each)} {name}" + ("" if len(each) == 1 else "s")
-            for each, name in ((self.images, "image"), (self.columns, "column"))
-        )
-        more = f", the first {PREVIEW_ROWS} shown" if len(self.images) > PREVIEW_ROWS else ""
-        if not shown.cells:
-            return f"<p>{title}</p>"
-        stream = io.BytesIO()
-        shown.grid().save(stream, format="PNG")
-        data = base64.b64encode(stream.getvalue()).decode("ascii")
-        names = html.escape(", ".join(self.columns))
-        return (
-            f"<figure><figcaption>{title}{more}</figcaption>"
-            f'<img alt="What these models look at: {names}" style="max-width: 100%" '
-            f'src="data:image/png;base64,{data}"></figure>'
-        )
+        """Returns what notebooks show: the first images' grid and a scoreboard, all static."""
+        measured = 0 < len(self) <= preview.MEASURED
+        return preview.to_html(self, self.summary() if measured else None)
 
 
 def _position(kind: str, key: int | str, names: Sequence[str]) -> int:

@@ -70,6 +70,11 @@ def find_architecture(name: str) -> Architecture:
     for library in LIBRARIES:
         if prefix in ("", library) and has_architecture(library, bare):
             return Architecture(library, bare, _pick_weights(library, bare, weights))
+    if name in registered_names():
+        raise UnknownModelError(
+            f"{name!r} is a registered model, and no architecture: give the name itself, or its "
+            "spec, not another spec of that name"
+        )
     # Suggesting only needs names, so the name is looked for in all that could have been meant.
     known = [each for library in LIBRARIES for each in architectures(library)]
     hint = did_you_mean(bare, [*known, *registered_names()])

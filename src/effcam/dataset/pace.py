@@ -9,9 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
-from tqdm.auto import tqdm
+from effcam.progress import Bar, is_watched, progress_bar, say
 
 EVERY = 30.0
 """After how many seconds a line is written where there is no terminal."""
@@ -31,10 +30,9 @@ class Pace:
         self._total, self._done, self._bad = total, 0, 0
         self._begin = self._told = time.monotonic()
         self._shown = shown is not False
-        terminal = sys.stderr.isatty()
-        self._bar: tqdm[Any] | None = None
-        if self._shown and terminal:
-            self._bar = tqdm(total=total, unit="image", unit_scale=False, leave=False)
+        self._bar: Bar | None = None
+        if self._shown and is_watched():
+            self._bar = progress_bar(total, True)
 
     def __enter__(self) -> Pace:
         return self
@@ -66,7 +64,7 @@ class Pace:
     def say(self, text: str) -> None:
         """Tells something besides."""
         if self._shown:
-            tqdm.write(f"effcam: {text}", file=sys.stderr)
+            say(f"effcam: {text}")
 
     def __str__(self) -> str:
         seconds = max(time.monotonic() - self._begin, 1e-9)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
+from effcam.decoding import open_file
 from effcam.errors import AnnotationError
 from effcam.groundtruth.coco import is_coco, parse_coco
 from effcam.groundtruth.files import as_path, files_below, is_json, parse_json, read_bytes, telling
@@ -116,7 +117,7 @@ def _read_mask(path: Path) -> Mask:
                 # Not numpy.load, which would open archives and, if it were let, pickles.
                 array = np.lib.format.read_array(file, allow_pickle=False)
             return _mask_from_array(array)
-        with Image.open(path) as image:
+        with open_file(path) as image:
             return _mask_from_image(image)
     except (AnnotationError, FileNotFoundError):
         raise

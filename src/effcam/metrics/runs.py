@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -11,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from tqdm.auto import tqdm
 
 from effcam.cam import compute_cams, predicting
 from effcam.errors import ArgumentError
@@ -36,6 +34,7 @@ from effcam.metrics.removal import (
 )
 from effcam.model import Model, check_weights
 from effcam.passes import Job, Models, column_of, name_columns, naming
+from effcam.progress import progress_bar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,7 +91,8 @@ def faithfulness(
             ``insertion``, ``deletion``, ``road``, ``randomisation`` and ``grid_pointing_game``.
         batch_size: How many images run at once.
         device: Where to run models that are built here; ``None`` takes a GPU if there is one.
-        progress: Whether to show a progress bar; ``None`` shows it on a terminal.
+        progress: Whether to show a progress bar; ``None`` shows it on a terminal and in a
+            notebook.
 
     Raises:
         ArgumentError: If these are not the comparison's models, or there is no such figure.
@@ -105,9 +105,8 @@ def faithfulness(
     check_weights(job.columns.values())
     rows = _rows(comparison)
     board = _Board.blank(len(rows), len(comparison.columns), wanted)
-    shown = sys.stderr.isatty() if progress is None else progress
     total = len(job.columns) * len(rows)
-    with tqdm(total=total, unit="image", disable=not shown, leave=False) as bar:
+    with progress_bar(total, progress) as bar:
         for label in job.columns:
             bar.set_description(f"loading {label}")
             model = job.load(label)

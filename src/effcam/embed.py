@@ -1,0 +1,30 @@
+"""Pictures within HTML: nothing beside the page is needed to show them."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+QUALITY = 85
+
+
+def embedded(picture: Image.Image, alt: str) -> str:
+    """Returns an ``<img>`` that holds its picture as JPEG, no wider than what it stands in.
+
+    Args:
+        picture: The picture, RGB.
+        alt: What it shows, in words.
+    """
+    stream = io.BytesIO()
+    # Colour is not subsampled: small coloured text would blur.
+    picture.save(stream, format="JPEG", quality=QUALITY, subsampling=0)
+    data = base64.b64encode(stream.getvalue()).decode("ascii")
+    return (
+        f'<img alt="{html.escape(alt)}" style="max-width: 100%" '
+        f'src="data:image/jpeg;base64,{data}">'
+    )
