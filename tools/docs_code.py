@@ -1,0 +1,410 @@
+"""Runs the code that the documentation shows, page by page, as a reader would.
+
+``python tools/docs_code.py docs/howto/large.md`` runs that page, and every page if none is named.
+A page runs in a folder that has what it speaks of (`prepare`), its blocks in order and in one
+namespace. Names of published models are built without their weights (`standing_in`), so that no
+network is needed. What a block does not show is said in comments before it:
+
+- ``<!-- run: code -->`` runs code that readers bring along: ``my_module``, say;
+- ``<!-- folder: empty -->`` has the page make its own files;
+- ``<!-- weights: missing -->`` has published weights neither here nor to be fetched from there on;
+- ``<!-- fails: words -->`` expects the next block to end in an error that says these words;
+- ``<!-- skip: reason -->`` leaves the next block out; tests/test_docs_code.py knows which.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import doctest
+import functools
+import io
+import itertools
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+ROOT = Path(__file__).resolve().parents[1]
+GENERATED = ("models.md", "architectures.md")
+LANGUAGES = {
+    "python": "python",
+    "pycon": "doctest",
+    "doctest": "doctest",
+    "sql": "sql",
+    **dict.fromkeys(("console", "bash", "sh", "shell"), "console"),
+}
+MARK = re.compile(r"<!-- (run|folder|weights|fails|skip):\s+(.*?)\s*-->", re.DOTALL)
+FENCE = re.compile(r"^( *)(`{3,}|:{3,}) *(.*)$")
+INSTALLS = re.compile(r"(\S*/)?(pip|python3?|uv|pipx|conda|apt(-get)?|brew) .*\b(install|venv)\b")
+SHELL = set("|&;<>$`~=")
+"""What in a command needs a shell; effcam's own commands without it run in this process."""
+DEVICE = ('device="cuda"', 'device="cpu"')
+LARGEST = 96
+"""The input size of published models in px, where they take any: nothing here looks at heat."""
+HIDE = "import os; os.environ['EFFCAM_DOCS_HIDDEN'] = '1'"
+"""Takes the stand-ins of published weights away until the page ends."""
+SCENES = 8
+"""How many demo scenes a page gets at most."""
+DRAWN = ("clover", "fish", "gear", "key")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One piece of a page that runs.
+
+    Attributes:
+        page: The file.
+        line: Where its first line is, from 1.
+        kind: ``"python"``, ``"doctest"``, ``"console"`` or ``"sql"``.
+        text: What is between the fences.
+        skip: Why it is not run; empty if it is.
+        fails: What its error says; empty if it has to succeed.
+    """
+
+    page: Path
+    line: int
+    kind: str
+    text: str
+    skip: str = ""
+    fails: str = ""
+
+
+@dataclass
+class Page:
+    """A page's blocks, and whether it starts in an empty folder."""
+
+    path: Path
+    blocks: list[Block] = field(default_factory=list)
+    empty: bool = False
+
+
+class BlockError(Exception):
+    """A block of the documentation that did not do what it had to."""
+
+
+def pages() -> list[Path]:
+    """Returns the README and every written page of the documentation."""
+    found = sorted((ROOT / "docs").rglob("*.md"))
+    written = [
+        path for path in found if path.name not in GENERATED and "_build" not in path.parts
+    ]
+    return [ROOT / "README.md", *written]
+
+
+def read(path: Path) -> Page:
+    """Returns what runs of a page, in order."""
+    page = Page(path)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    marks: dict[str, str] = {}
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        if line.startswith("<!-- "):
+            end = next(each for each in range(at, len(lines)) if "-->" in lines[each])
+            found = MARK.fullmatch("\n".join(lines[at : end + 1]))
+            if found and found[1] == "run":
+                page.blocks.append(Block(path, at + 1, "python", textwrap.dedent(found[2])))
+            elif found and found[1] == "folder":
+                page.empty = True
+            elif found and found[1] == "weights":
+                page.blocks.append(Block(path, at + 1, "python", HIDE))
+            elif found:
+                marks[found[1]] = " ".join(found[2].split())
+            at = end
+        elif fence := FENCE.match(line):
+            end = next(each for each in range(at + 1, len(lines)) if lines[each].strip() == fence[2])
+            text = textwrap.dedent("\n".join(lines[at + 1 : end]))
+            kind = LANGUAGES.get(fence[3].strip())
+            if kind == "python" and text.startswith(">>> "):
+                kind = "doctest"
+            if kind:
+                page.blocks.append(Block(path, at + 2, kind, text, **marks))
+            marks = {}
+            at = end
+        at += 1
+    return page
+
+
+def run(page: Page, folder: Path) -> None:
+    """Runs a page's blocks in a folder, which is prepared first.
+
+    Raises:
+        BlockError: If one of them fails, or succeeds where it was to fail; says which.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    with contextlib.chdir(folder), standing_in(folder.parent / f"{folder.name}-caches"):
+        if not page.empty:
+            prepare(folder)
+        sys.path.insert(0, str(folder))
+        try:
+            for block in page.blocks:
+                if not block.skip:
+                    _run_block(block, names)
+        finally:
+            sys.path.remove(str(folder))
+
+
+def _run_block(block: Block, names: dict[str, Any]) -> None:
+    runners = {"python": _python, "doctest": _doctest, "console": _console, "sql": _sql}
+    try:
+        runners[block.kind](block, names)
+    except BaseException as error:
+        if block.fails and block.fails in " ".join(str(error).split()):
+            return
+        at = f"{block.page.relative_to(ROOT)}:{block.line}"
+        raise BlockError(f"{at}: {type(error).__name__}: {error}") from error
+    if block.fails:
+        raise BlockError(f"{block.page.relative_to(ROOT)}:{block.line}: it was to fail")
+
+
+def _python(block: Block, names: dict[str, Any]) -> None:
+    padded = "\n" * (block.line - 1) + block.text.replace(*DEVICE)
+    exec(compile(padded, str(block.page), "exec"), names)  # noqa: S102 - the pages are our own
+
+
+def _doctest(block: Block, names: dict[str, Any]) -> None:
+    test = doctest.DocTestParser().get_doctest(
+        block.text, names, block.page.name, str(block.page), block.line - 1
+    )
+    said = io.StringIO()
+    runner = doctest.DocTestRunner(
+        optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE, verbose=False
+    )
+    runner.run(test, out=said.write, clear_globs=False)
+    names |= test.globs
+    if runner.failures:
+        raise AssertionError(said.getvalue())
+
+
+def _sql(block: Block, names: dict[str, Any]) -> None:
+    del names
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.sql(block.text).fetchall()
+
+
+def _console(block: Block, names: dict[str, Any]) -> None:
+    del names
+    for command in commands(block.text):
+        if command.startswith("effcam ") and not SHELL & set(command):
+            _effcam(shlex.split(command, comments=True)[1:])
+        else:
+            _shell(command)
+
+
+def commands(text: str) -> list[str]:
+    """Returns the commands of a block but installations: what follows ``$``, or every line."""
+    joined = re.sub(r" *\\\n\s*(?:> )?", " ", text).splitlines()
+    prompted = [line[2:] for line in joined if line.startswith("$ ")]
+    shown = prompted or [line for line in joined if line.strip() and not line.startswith("#")]
+    steps = [step.strip() for line in shown for step in line.split(" && ")]
+    # What is installed here is what is to be tested.
+    return [re.sub(r"^\S*/effcam ", "effcam ", each) for each in steps if not INSTALLS.match(each)]
+
+
+def _effcam(arguments: Sequence[str]) -> None:
+    """Runs effcam's command line in this process."""
+    from effcam.cli import main
+
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        code = main(arguments)
+    if code:
+        raise AssertionError(f"effcam {shlex.join(arguments)} ended with {code}: {said.getvalue()}")
+
+
+def _shell(command: str) -> None:
+    """Runs a command in a shell, where ``effcam`` is this file."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, arguments in (("effcam", [__file__, "effcam"]), ("python", [])):
+            file = Path(folder, name)
+            file.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, *arguments])} "$@"\n')
+            file.chmod(0o755)
+        sources = os.pathsep.join(filter(None, [str(ROOT / "src"), os.getenv("PYTHONPATH")]))
+        path = os.pathsep.join([folder, os.environ["PATH"]])
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],  # noqa: S607 - the pages say "bash"
+            env={**os.environ, "PATH": path, "PYTHONPATH": sources},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        raise AssertionError(f"{command} ended with {done.returncode}: {done.stderr[-2000:]}")
+
+
+@contextlib.contextmanager
+def standing_in(caches: Path) -> Iterator[None]:
+    """Makes published models load without their weights, small, and draws few scenes.
+
+    They say the same of themselves as with the weights. Only ``local-dir:`` models and files
+    given as checkpoints are read as ever.
+    """
+    import huggingface_hub.constants
+
+    from effcam import construct, demo, weights, zoo
+    from effcam.weights import PublishedWeights
+
+    caches.mkdir(parents=True, exist_ok=True)
+    _write_hub(caches)
+    find, build, scenes = PublishedWeights.find, zoo.build, demo.scenes
+    own, of_module = zoo.published_preprocess, zoo.module_preprocess
+
+    def find_stand_in(self: PublishedWeights) -> Path | None:
+        if self.files == ("config.json",) or "EFFCAM_DOCS_HIDDEN" in os.environ:
+            return find(self)
+        name = re.sub(r"\W", "-", self.repository) if self.repository else Path(self.url).name
+        file = caches / f"{name}.pth"
+        file.write_text(self.name)
+        return file
+
+    def build_stand_in(architecture: Any, *, pretrained: bool, options: Any) -> Any:
+        if architecture.library == "local-dir" or not pretrained:
+            return build(architecture, pretrained=pretrained, options=options)
+        return _built(build, architecture, tuple(options.items()))
+
+    def no_host(host: str) -> str:
+        del host
+        return "Temporary failure in name resolution"
+
+    def smaller(preprocess: Any) -> Any:
+        size = tuple(min(side, LARGEST) for side in preprocess.size)
+        return replace(preprocess, size=size, resize=tuple(round(side / 0.875) for side in size))
+
+    def published(architecture: Any) -> Any:
+        found = own(architecture)
+        return found if zoo.size_option(architecture) else smaller(found)
+
+    def of_module_smaller(module: Any) -> Any:
+        found = of_module(module)
+        if found is None or module.pretrained_cfg.get("fixed_input_size"):
+            return found
+        return smaller(found)
+
+    def few_scenes(n: int = 1, *options: Any, **named: Any) -> Any:
+        return scenes(min(n, SCENES), *options, **named)
+
+    with (
+        mock.patch.object(PublishedWeights, "find", find_stand_in),
+        mock.patch.object(weights, "_refusal", no_host),
+        mock.patch.object(zoo, "build", build_stand_in),
+        mock.patch.object(zoo, "published_preprocess", published),
+        mock.patch.object(zoo, "module_preprocess", of_module_smaller),
+        mock.patch.object(construct, "without_draws", contextlib.nullcontext),
+        mock.patch.object(demo, "scenes", few_scenes),
+        mock.patch.object(huggingface_hub.constants, "HF_HUB_CACHE", str(caches / "hub")),
+        mock.patch.dict(os.environ, {"EFFCAM_DOCS_CACHES": str(caches), "MPLBACKEND": "Agg"}),
+    ):
+        yield
+
+
+@functools.lru_cache(maxsize=8)
+def _built(build: Any, architecture: Any, options: tuple[tuple[str, Any], ...]) -> Any:
+    """Returns a module with random weights, which pages share: drawing them takes seconds."""
+    return build(architecture, pretrained=False, options=dict(options))
+
+
+def _write_hub(caches: Path) -> None:
+    """Writes what the cache of the hub holds of a model but its weights."""
+    folder = caches / "hub" / "models--timm--resnet50.a1_in1k"
+    snapshot = folder / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True, exist_ok=True)
+    (folder / "refs").mkdir(exist_ok=True)
+    (folder / "refs" / "main").write_text("0" * 40)
+    (snapshot / "config.json").write_text(json.dumps({"architecture": "resnet50"}))
+
+
+def prepare(folder: Path) -> None:
+    """Puts what pages speak of into a folder: photos, what is known of them, checkpoints.
+
+    ``photos/`` holds two pictures and a folder each of two classes; ``boxes.json``,
+    ``labels.csv`` and ``masks/`` know them. ``imagenet/val`` and ``256_ObjectCategories`` are
+    trees of one folder a class; ``cat.jpg`` and ``dog.jpg`` lie alone. ``best.pt`` is an
+    EfficientNet-B0 of two classes, ``checkpoints/flowers`` a model as timm saves it.
+    """
+    from effcam.demo import scenes
+
+    drawn = [next(scene for scene in scenes(8, seed=seed, size=160)) for seed in range(4)]
+    boxes, labels = {}, []
+    places = ("photos/001.jpg", "photos/002.jpg", "photos/bear/1.jpg", "photos/ostrich/1.jpg")
+    (folder / "masks").mkdir()
+    from PIL import Image
+
+    for name, scene in zip(places, drawn, strict=True):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scene.image.save(path, quality=92)
+        known = name.removeprefix("photos/")
+        boxes[known] = [scene.box.as_tuple()]
+        labels.append((known, scene.target))
+        mask = folder / "masks" / Path(known).with_suffix(".png")
+        mask.parent.mkdir(exist_ok=True)
+        Image.fromarray(scene.mask).save(mask)
+    others = ["imagenet/val/a/1.jpg", "imagenet/val/b/7.jpg", "cat.jpg", "dog.jpg"]
+    for category in ("009.bear", "038.chimp", "251.airplanes-101", "158.penguin", "190.snake"):
+        others.append(f"256_ObjectCategories/{category}/1.jpg")
+    for category in ("024.butterfly", "151.ostrich"):
+        others.append(f"256_ObjectCategories/{category}/1.jpg")
+    for name, scene in zip(others, itertools.cycle(drawn)):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scene.image.save(path, quality=92)
+        if name.startswith("imagenet"):
+            boxes[name] = [scene.box.as_tuple()]
+            labels.append((name, scene.target))
+    (folder / "boxes.json").write_text(json.dumps(boxes))
+    # Indices are classes of any model.
+    with (folder / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("image", "label"), *labels])
+    _write_checkpoints(folder)
+
+
+def _write_checkpoints(folder: Path) -> None:
+    import timm
+    import torch
+
+    small = timm.create_model("efficientnet_b0", num_classes=2)
+    torch.save({"state_dict": small.state_dict()}, folder / "best.pt")
+    stored = folder / "checkpoints" / "flowers"
+    stored.mkdir(parents=True)
+    torch.save(timm.create_model("test_resnet").state_dict(), stored / "pytorch_model.bin")
+    (stored / "config.json").write_text(json.dumps({"architecture": "test_resnet"}))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the pages that are named, all without a name; ``effcam ...`` is its command line."""
+    if arguments[:1] == ["effcam"]:
+        from effcam.cli import main as effcam
+
+        with standing_in(Path(os.environ["EFFCAM_DOCS_CACHES"])):
+            return effcam(arguments[1:])
+    failed = 0
+    for path in [Path(each).resolve() for each in arguments] or pages():
+        page, started = read(path), time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                run(page, Path(folder) / "page")
+            except BlockError as error:
+                failed += 1
+                print(error)
+        seconds = time.monotonic() - started
+        print(f"{path.relative_to(ROOT)}: {len(page.blocks)} blocks, {seconds:.1f} s", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT / "src"))
+    sys.exit(main(sys.argv[1:]))
