@@ -245,7 +245,7 @@ def test_options_reach_compare(run: Callable[..., Done], asked: dict[str, Any]) 
         "compare", "photos", "more.png", "-m", "alexnet", "-m", "mine=timm:resnet18.a1_in1k",
         "--target", "tabby", "--method", "layercam", "--method", "gradcam++", "--view", "whole",
         "--size", 96, "--device", "cpu", "--batch-size", 3, "--skip-bad",
-        "--precision", "bf16", "--decoding", "reduced",
+        "--precision", "bf16", "--decoding", "reduced", "--fps", "0.5",
     )  # fmt: skip
     assert done.code == 130
     assert asked == {
@@ -262,6 +262,8 @@ def test_options_reach_compare(run: Callable[..., Done], asked: dict[str, Any]) 
         "device": "cpu",
         "precision": "bf16",
         "decoding": "reduced",
+        "every": None,
+        "fps": 0.5,
         "on_error": "skip",
         "progress": None,
     }
@@ -282,6 +284,8 @@ def test_without_options_it_is_the_notebooks_comparison(
         "device": None,
         "precision": "fp32",
         "decoding": "exact",
+        "every": None,
+        "fps": None,
         "on_error": "raise",
         "progress": None,
     }

@@ -83,8 +83,10 @@ SIGNATURES: dict[str, dict[str, Any]] = {
         "alpha": 0.5,
         "colormap": "turbo",
         "width": 224,
+        "boxes": False,
     },
-    "Explanation.overlay": {"self": REQUIRED, "*": ..., "alpha": 0.5, "colormap": "turbo"},
+    "Explanation.overlay": {"self": REQUIRED, "*": ..., **STYLE, "boxes": False},
+    "Explanation.box": {"self": REQUIRED, "*": ..., "threshold": 0.2},
     "Explanation.upsampled": {"self": REQUIRED},
     "Comparison.table": {"self": REQUIRED},
 }

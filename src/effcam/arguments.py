@@ -31,7 +31,7 @@ _VIEW_HELP = (
 def add_comparison_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that say what is compared: images, models, and how."""
     parser.add_argument(
-        "paths", nargs="+", metavar="PATH", help="an image, a folder, a glob, a film"
+        "paths", nargs="+", metavar="PATH", help="an image, a film, a folder, a glob"
     )
     parser.add_argument(
         "-m",

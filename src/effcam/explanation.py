@@ -147,9 +147,7 @@ class Explanation:
         """
         return self.over(self.image.open(), alpha=alpha, colormap=colormap, boxes=boxes)
 
-    def over(
-        self, photo: Image.Image, *, alpha: float, colormap: str, boxes: bool = False
-    ) -> Image.Image:
+    def over(self, photo: Image.Image, *, alpha: float, colormap: str, boxes: bool) -> Image.Image:
         """Returns what `overlay` does, on a smaller copy of the photo."""
         across, down = photo.width / self.size[0], photo.height / self.size[1]
         heat = self._heat(self.canvas.scale(across, down), *photo.size)

@@ -27,6 +27,8 @@ MOST_OPEN = 3
 """How many films are kept open at once: batches overlap, and so do films that follow another."""
 KEPT_BYTES = 64 * 2**20
 """How much memory the latest frames of a film may take: threads ask a little out of order."""
+NEAR = 16
+"""How many frames ahead are decoded rather than jumped to: a jump empties the decoder."""
 ROUNDING = 1e-6
 """By how much a frame may come late, in s: times are rounded to a file's own units."""
 
@@ -166,6 +168,7 @@ class _Film:
         self._reader: _Reader | None = None
         self._coming: Iterator[tuple[int, Any]] = iter(())
         self._at: int | None = None
+        self._index = 0
         self._kept: OrderedDict[int, Any] = OrderedDict()
         self._bytes = 0
         self._retired = False
@@ -204,10 +207,16 @@ class _Film:
         self._bytes = 0
 
     def _find(self, reader: _Reader, frame: FilmFrame) -> Any:
+        found = self._seek(reader, frame)
+        self._index = frame.index
+        return found
+
+    def _seek(self, reader: _Reader, frame: FilmFrame) -> Any:
         if frame.stamp in self._kept:
             return self._kept[frame.stamp]
         key = frame.key
-        if self._at is not None and (key is None or key <= self._at) and self._at < frame.stamp:
+        near = key is None or self._index < frame.index <= self._index + NEAR
+        if self._at is not None and self._at < frame.stamp and (near or (key or 0) <= self._at):
             found = self._forward(reader, frame.stamp)
             if found is not None:
                 return found
