@@ -209,7 +209,7 @@
       if (cell.state === "ok") parts.push(heatCanvas(cell, ...size));
       pic.prepend(...parts);
     }
-    if (!window.effcamFirstRow) window.effcamFirstRow = performance.now();
+    if (!performance.getEntriesByName("first-row").length) performance.mark("first-row");
   };
 
   const clearRow = (at) => {
