@@ -44,6 +44,11 @@ FLOORS = {
     "trace": 2,
     "stored": 2,
     "arguments": 2,
+    "stdin": 1,
+    "console": 1,
+    "completion": 2,
+    "options": 2,
+    "usage": 2,
     "zoo": 3,
     "matrix": 2,
     "sheet": 2,
@@ -67,7 +72,13 @@ FLOORS = {
     "dataset": 13,
     "tour": 13,
     "scorecard": 13,
+    "styling": 13,
+    "info": 13,
+    "browse": 14,
     "bulk": 14,
+    "comparing": 14,
+    "inquiry": 14,
+    "showcase": 14,
     "cli": 15,
 }
 """The floor of each module. `__init__` and `__main__` stand outside: they name, and start."""
@@ -84,6 +95,7 @@ DOORS = {
     "ray": {"dataset"},
     "safetensors": {"checkpoint"},
     "scipy": {"metrics"},
+    "shtab": {"completion"},
     "timm": {"architectures", "demo", "zoo"},
     "torchvision": {"architectures", "demo", "zoo"},
 }

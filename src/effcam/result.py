@@ -377,6 +377,34 @@ def check_output(path: str | PathLike[str]) -> Path:
     return target
 
 
+def check_style(
+    *,
+    alpha: float | None = None,
+    colormap: str | None = None,
+    width: int | None = None,
+    seconds: float | None = None,
+) -> None:
+    """Makes sure that pictures can be drawn so, before there is anything to draw.
+
+    Args:
+        alpha: As in `Comparison.save`.
+        colormap: As there.
+        width: As there.
+        seconds: As there.
+
+    Raises:
+        ArgumentError: If a value is impossible.
+    """
+    if alpha is not None:
+        draw.check_alpha(alpha)
+    if colormap is not None:
+        draw.colormap_table(colormap)
+    if width is not None:
+        _check_width(width)
+    if seconds is not None:
+        write.check_seconds(seconds)
+
+
 def _check_width(width: int) -> None:
     if not isinstance(width, int) or not MIN_WIDTH <= width <= MAX_WIDTH:
         raise ArgumentError(
@@ -429,20 +457,24 @@ def _save_csv(comparison: Comparison, path: Path, _style: dict[str, object]) -> 
         writer.writerows(table)
 
 
-def _save_json(comparison: Comparison, path: Path, _style: dict[str, object]) -> None:
-    content = {
-        "effcam": __version__,
+def to_record(comparison: Comparison) -> dict[str, object]:
+    """Returns what a comparison is, as JSON has it, without its cells."""
+    return {
         "settings": dict(comparison.settings),
         "images": [image.name for image in comparison.images],
         "columns": list(comparison.columns),
         "models": [facts.record() for facts in comparison.facts],
         "skipped": [asdict(skipped) for skipped in comparison.skipped],
-        "cells": [
-            {name: _json_value(value) for name, value in cell.record().items()}
-            | {"heatmap": cell.heatmap.tolist()}
-            for cell in comparison
-        ],
     }
+
+
+def _save_json(comparison: Comparison, path: Path, _style: dict[str, object]) -> None:
+    cells = [
+        {name: _json_value(value) for name, value in cell.record().items()}
+        | {"heatmap": cell.heatmap.tolist()}
+        for cell in comparison
+    ]
+    content = {"effcam": __version__, **to_record(comparison), "cells": cells}
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     with write.atomic(path) as partial:
         # What backslashes replace in JSON reads as what it was.
