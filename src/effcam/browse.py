@@ -73,15 +73,18 @@ def run_models(options: argparse.Namespace) -> None:
 
 
 def _print_models(options: argparse.Namespace) -> None:
-    from effcam.listing import RIGHT, describe_all, list_models, records
+    from effcam.listing import list_models
 
     names = list_models(options.pattern, source=options.source, pretrained=options.pretrained)
     if not names:
         raise UnknownModelError(f"no model's name matches {options.pattern!r}.{_hint(options)}")
+    if options.names:
+        say("\n".join(names))
+        return
+    from effcam.listing import RIGHT, describe_all, records
+
     if options.json:
         say_json("models", {"models": records(names)})
-    elif options.names:
-        say("\n".join(names))
     else:
         say_table(describe_all(names), right=RIGHT)
 

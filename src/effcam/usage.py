@@ -68,3 +68,10 @@ class Page(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str, **options: Any) -> None:
         width = min(shutil.get_terminal_size().columns - 2, WIDEST)
         super().__init__(prog, **{"max_help_position": 28, "width": width} | options)
+
+    def add_argument(self, action: argparse.Action) -> None:
+        """Makes room for an argument, and for commands as far in as they stand."""
+        super().add_argument(action)
+        if isinstance(action, argparse._SubParsersAction):
+            longest = 4 + max(map(len, action.choices))
+            self._action_max_length = max(self._action_max_length, longest)
