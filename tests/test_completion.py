@@ -58,7 +58,6 @@ def ask(folder: Path, line: str, *words: str) -> list[str]:
         timeout=120,
         check=False,
     )
-    )
     return [each for each in done.stdout.splitlines() if each]
 
 
