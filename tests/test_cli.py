@@ -227,7 +227,7 @@ def test_help_names_every_option(run: Callable[..., Done]) -> None:
         (["compare", "photos", "--tarqet", "1"], "arguments: --tarqet 1. Did you mean '--target'"),
         (["compare", "photos", "--meth", "gradcam"], "unrecognized arguments: --meth"),
         (["compare", "photos", "-m"], "argument -m/--model: expected one argument"),
-        (["--verison"], "unrecognized arguments: --verison. Did you mean '--version'?"),
+        (["--verison", "demo"], "unrecognized arguments: --verison. Did you mean '--version'?"),
         (["completion", "powershel"], "It is one of bash, zsh, fish, tcsh"),
         (["models", "--names", "--json"], "--json: not allowed with argument --names"),
         (["models", "resnet18", "--layers", "--source", "timm"], "--source has no meaning with"),
@@ -695,7 +695,7 @@ def test_json_has_null_for_nan(
     module_of("ownflat", NET + """
     def flat():
         net = make()
-        net[-1].weight.data[:] = 0
+        net[-1].weight.data[:] = float("nan")
         return net
     """)  # fmt: skip
     found = json.loads(run("compare", "photos/0.png", "-m", "ownflat:flat", "--json").out)
@@ -746,7 +746,7 @@ def test_json_of_models(run: Callable[..., Done]) -> None:
     assert found["models"] == [
         {
             "name": "torchvision:resnet50", "source": "torchvision", "family": "resnet",
-            "parameters": 25557032, "input_size": [224, 224], "top1": 80.86,
+            "parameters": 25557032, "input_size": [224, 224], "top1": 80.858,
             "target_layer": "layer4", "layout": "NCHW",
         }
     ]  # fmt: skip
