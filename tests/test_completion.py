@@ -133,5 +133,5 @@ def test_the_script_is_sound_where_the_shell_is_there(shell: str, tmp_path: Path
 
 def test_zsh_is_told_nothing_that_it_parts_at_colons() -> None:
     made = script(make_parser(), "zsh")
-    assert ":NAME KEY=VALUE:" in made
-    assert ":[LABEL=]NAME:_effcam_models" in made
+    assert "NAME:KEY" not in made
+    assert ":_effcam_models" in made
