@@ -51,6 +51,11 @@ FLOORS = {
     "trace": 2,
     "stored": 2,
     "arguments": 2,
+    "stdin": 1,
+    "console": 1,
+    "completion": 2,
+    "options": 2,
+    "usage": 2,
     "zoo": 3,
     "matrix": 2,
     "sheet": 2,
@@ -78,7 +83,13 @@ FLOORS = {
     "dataset": 15,
     "tour": 15,
     "scorecard": 15,
+    "styling": 15,
+    "info": 15,
+    "browse": 16,
     "bulk": 16,
+    "comparing": 16,
+    "inquiry": 16,
+    "showcase": 16,
     "cli": 17,
 }
 """The floor of each module. `__init__` and `__main__` stand outside: they name, and start."""
@@ -96,6 +107,7 @@ DOORS = {
     "ray": {"dataset"},
     "safetensors": {"checkpoint"},
     "scipy": {"metrics", "parts"},
+    "shtab": {"completion"},
     "timm": {"architectures", "demo", "zoo"},
     "torchvision": {"architectures", "demo", "zoo"},
 }

@@ -96,9 +96,7 @@ class BlockError(Exception):
 def pages() -> list[Path]:
     """Returns the README and every written page of the documentation."""
     found = sorted((ROOT / "docs").rglob("*.md"))
-    written = [
-        path for path in found if path.name not in GENERATED and "_build" not in path.parts
-    ]
+    written = [path for path in found if path.name not in GENERATED and "_build" not in path.parts]
     return [ROOT / "README.md", *written]
 
 
@@ -123,7 +121,9 @@ def read(path: Path) -> Page:
                 marks[found[1]] = " ".join(found[2].split())
             at = end
         elif fence := FENCE.match(line):
-            end = next(each for each in range(at + 1, len(lines)) if lines[each].strip() == fence[2])
+            end = next(
+                each for each in range(at + 1, len(lines)) if lines[each].strip() == fence[2]
+            )
             text = textwrap.dedent("\n".join(lines[at + 1 : end]))
             kind = LANGUAGES.get(fence[3].strip())
             if kind == "python" and text.startswith(">>> "):
@@ -354,10 +354,11 @@ def prepare(folder: Path) -> None:
         mask.parent.mkdir(exist_ok=True)
         Image.fromarray(scene.mask).save(mask)
     others = ["imagenet/val/a/1.jpg", "imagenet/val/b/7.jpg", "cat.jpg", "dog.jpg"]
-    for category in ("009.bear", "038.chimp", "251.airplanes-101", "158.penguin", "190.snake"):
-        others.append(f"256_ObjectCategories/{category}/1.jpg")
-    for category in ("024.butterfly", "151.ostrich"):
-        others.append(f"256_ObjectCategories/{category}/1.jpg")
+    categories = ("009.bear", "038.chimp", "251.airplanes-101", "158.penguin", "190.snake")
+    others += [
+        f"256_ObjectCategories/{category}/1.jpg"
+        for category in (*categories, "024.butterfly", "151.ostrich")
+    ]
     for name, scene in zip(others, itertools.cycle(drawn)):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

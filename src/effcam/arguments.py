@@ -22,95 +22,6 @@ if TYPE_CHECKING:
 
 SHORT_OF_MEMORY = ".*: not enough memory for "
 """What is said when a batch did not fit into memory."""
-_VIEW_HELP = (
-    "'model' (default) shows each model what its weights were made for, crop and all; 'whole' "
-    "squashes the whole image to the model's input"
-)
-
-
-def add_comparison_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say what is compared: images, models, and how."""
-    parser.add_argument(
-        "paths", nargs="+", metavar="PATH", help="an image, a film, a folder, a glob"
-    )
-    parser.add_argument(
-        "-m",
-        "--model",
-        action="append",
-        default=[],
-        dest="models",
-        metavar="[LABEL=]NAME",
-        help="a model by name (see 'effcam models'), or your own as package.module:function, which "
-        f"returns it; repeatable; without any: {', '.join(DEFAULT_MODELS)}",
-    )
-    parser.add_argument(
-        "--target", help="the class to explain: an index, a label or 'consensus'; default: top-1"
-    )
-    parser.add_argument(
-        "--method",
-        action="append",
-        default=[],
-        dest="methods",
-        metavar="METHOD",
-        help="gradcam (default), gradcam++, hirescam, xgradcam, layercam, gradcamelementwise, "
-        "eigencam, eigengradcam, scorecam or ablationcam, or a function of your own as "
-        "package.module:function; repeatable",
-    )
-    parser.add_argument("--view", choices=("model", "whole"), default="model", help=_VIEW_HELP)
-    parser.add_argument("--size", type=int, help="one input size in px for all models")
-    parser.add_argument(
-        "--device", help="where to run: cpu, cuda, cuda:1, mps; default: a GPU if any"
-    )
-    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="default 16")
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "bf16", "fp16"),
-        default="fp32",
-        help="what networks compute in; the latter two are faster where the hardware has them",
-    )
-    parser.add_argument(
-        "--decoding",
-        choices=("exact", "reduced"),
-        default="exact",
-        help="'reduced' decodes large JPEG files at a part of their size: faster, and off by less "
-        "than 1/255 on average",
-    )
-    parser.add_argument(
-        "--weights",
-        choices=("published", "none"),
-        default="published",
-        help="'none' compares untrained models, whose heat means nothing",
-    )
-    parser.add_argument(
-        "--checkpoint",
-        action="append",
-        default=[],
-        metavar="NAME=FILE",
-        help="local weights for the model of that label or name; repeatable",
-    )
-    parser.add_argument(
-        "--layer",
-        action="append",
-        default=[],
-        metavar="NAME=LAYER",
-        help="the layer to look at in the model of that label or name (see 'effcam models NAME "
-        "--layers'); repeatable",
-    )
-    parser.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="NAME:KEY=VALUE",
-        help="an argument for a model's constructor, as mine:num_classes=5; repeatable",
-    )
-    parser.add_argument(
-        "--preprocess",
-        action="append",
-        default=[],
-        metavar="NAME:KEY=VALUE",
-        help="a model's own size, resize, mode, interpolation, mean or std, as mine:mean=0.5; "
-        "repeatable",
-    )
 
 
 def comparison_arguments(options: argparse.Namespace) -> dict[str, Any]:
@@ -125,20 +36,6 @@ def comparison_arguments(options: argparse.Namespace) -> dict[str, Any]:
         "target": _target(options.target),
         **{name: getattr(options, name) for name in names},
     }
-
-
-def add_film_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options on videos and animated pictures, and on what is drawn on their frames."""
-    pace = parser.add_mutually_exclusive_group()
-    pace.add_argument(
-        "--every", type=int, metavar="N", help="take each Nth frame of a film; default: all"
-    )
-    pace.add_argument(
-        "--fps", type=float, metavar="N", help="take N frames a second of a film, as 2 or 0.5"
-    )
-    parser.add_argument(
-        "--draw-boxes", action="store_true", help="draw boxes around the heat in pictures"
-    )
 
 
 @contextmanager

@@ -90,6 +90,16 @@ def colormap_table(name: str) -> NDArray[np.uint8]:
     return table
 
 
+def check_alpha(alpha: float) -> None:
+    """Makes sure that a number is an opacity.
+
+    Raises:
+        ArgumentError: If it is not.
+    """
+    if not 0 <= alpha <= 1:
+        raise ArgumentError(f"alpha is an opacity from 0 to 1, not {alpha!r}.")
+
+
 @lru_cache(maxsize=32)
 def _opacity(alpha: float) -> list[int]:
     """Returns the opacity, 0 to 255, of each of 256 strengths of heat."""
@@ -120,8 +130,7 @@ def overlay(
     Raises:
         ArgumentError: If sizes differ, heat is not finite, or `alpha` or `colormap` is unknown.
     """
-    if not 0 <= alpha <= 1:
-        raise ArgumentError(f"alpha is an opacity from 0 to 1, not {alpha!r}.")
+    check_alpha(alpha)
     if heat.shape != (photo.height, photo.width):
         raise ArgumentError(
             f"heat of shape {heat.shape} does not cover a photo of {photo.width} x {photo.height} "

@@ -161,7 +161,7 @@ class Explanation:
     def _repr_html_(self) -> str:
         """Returns what notebooks show: the photo, the photo with the heat, and what they are."""
         photo = draw.fit(self.image.open(), PREVIEW_WIDTH, PREVIEW_WIDTH)
-        over = self.over(photo, alpha=0.5, colormap="turbo")
+        over = self.over(photo, alpha=0.5, colormap="turbo", boxes=False)
         label, share = self.caption()
         rows, columns = self.heatmap.shape
         origin = f"{self.method} at {self.target_layer}, {rows} x {columns}"

@@ -97,7 +97,7 @@ def list_frames(
     return frames if fps is None else _at_rate(frames, fps)
 
 
-def check_pace(every: int | None, fps: float | None) -> None:
+def check_pace(every: object, fps: object) -> None:
     """Makes sure that at most one of two ways to take frames is given, and is possible.
 
     Raises:

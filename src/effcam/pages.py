@@ -34,7 +34,7 @@ class Style:
         boxes: Whether boxes around the heat are drawn.
 
     Raises:
-        ArgumentError: If the width is out of range.
+        ArgumentError: If a value is out of range, or there is no such colour map.
     """
 
     alpha: float = 0.5
@@ -44,6 +44,8 @@ class Style:
 
     def __post_init__(self) -> None:
         """Checks what would otherwise fail late."""
+        draw.check_alpha(self.alpha)
+        draw.colormap_table(self.colormap)
         if not isinstance(self.width, int) or not MIN_WIDTH <= self.width <= MAX_WIDTH:
             raise ArgumentError(
                 f"width must be a whole number of px from {MIN_WIDTH} to {MAX_WIDTH}, "

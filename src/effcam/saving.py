@@ -63,6 +63,21 @@ def check_output(path: str | PathLike[str]) -> Path:
     return target
 
 
+def check_style(*, seconds: float | None = None, **given: Any) -> None:
+    """Makes sure that pictures can be drawn so, before there is anything to draw.
+
+    Args:
+        seconds: As in `Comparison.save`.
+        given: The others, by argument, as there.
+
+    Raises:
+        ArgumentError: If a value is impossible.
+    """
+    Style(**given)
+    if seconds is not None:
+        write.check_seconds(seconds)
+
+
 def is_picture(path: Path) -> bool:
     """Returns whether a file's suffix is that of a picture or an animation."""
     suffix = path.suffix.lower()
@@ -93,20 +108,24 @@ def _save_csv(content: Cells, path: Path, _style: dict[str, Any]) -> None:
         writer.writerows(table)
 
 
-def _save_json(content: Cells, path: Path, _style: dict[str, Any]) -> None:
-    found = {
-        "effcam": __version__,
+def to_record(content: Cells) -> dict[str, object]:
+    """Returns what a comparison is, as JSON has it, without its cells."""
+    return {
         "settings": dict(content.settings),
         "images": [image.name for image in content.images],
         "columns": list(content.columns),
         "models": [facts.record() for facts in content.facts],
         "skipped": [asdict(skipped) for skipped in content.skipped],
-        "cells": [
-            {name: _json_value(value) for name, value in cell.record().items()}
-            | {"heatmap": cell.heatmap.tolist()}
-            for cell in content.cells
-        ],
     }
+
+
+def _save_json(content: Cells, path: Path, _style: dict[str, Any]) -> None:
+    cells = [
+        {name: _json_value(value) for name, value in cell.record().items()}
+        | {"heatmap": cell.heatmap.tolist()}
+        for cell in content.cells
+    ]
+    found = {"effcam": __version__, **to_record(content), "cells": cells}
     text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
     with write.atomic(path) as partial:
         # What backslashes replace in JSON reads as what it was.

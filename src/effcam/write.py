@@ -137,6 +137,18 @@ def write_image(picture: Image.Image, path: Path) -> Path:
     return path
 
 
+def check_seconds(seconds: float) -> None:
+    """Makes sure that a frame can show for so long.
+
+    Raises:
+        ArgumentError: If it cannot.
+    """
+    if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_SECONDS:
+        raise ArgumentError(
+            f"a frame shows for more than 0 and at most {LONGEST_SECONDS} seconds, not {seconds!r}."
+        )
+
+
 def write_animation(frames: Iterable[Image.Image], path: Path, *, seconds: float = 1.0) -> Path:
     """Returns `path`, to which the frames were written as an animation.
 
@@ -161,10 +173,7 @@ def write_animation(frames: Iterable[Image.Image], path: Path, *, seconds: float
     suffix = _known_suffix(path, ANIMATION_SUFFIXES, "animations")
     if suffix == ".mp4":
         _check_video(path)
-    if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_SECONDS:
-        raise ArgumentError(
-            f"a frame shows for more than 0 and at most {LONGEST_SECONDS} seconds, not {seconds!r}."
-        )
+    check_seconds(seconds)
     iterator = iter(frames)
     first = next(iterator, None)
     if first is None:
