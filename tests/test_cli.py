@@ -824,7 +824,7 @@ def test_json_of_the_demo(run: Callable[..., Done]) -> None:
     assert (done.code, done.err) == (0, "")
     found = json.loads(done.out)
     assert found["written"] == [str(Path("effcam-demo", each)) for each in (
-        "compare.png", "compare.gif", "scenes")]  # fmt: skip
+        "compare.png", "compare.gif", "report.html", "scenes")]  # fmt: skip
     assert len(found["scenes"]) == 12
     for score in found["models"]:
         assert score["images"] == 12

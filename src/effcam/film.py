@@ -106,11 +106,11 @@ def check_pace(every: object, fps: object) -> None:
     if every is not None and fps is not None:
         raise ArgumentError("every and fps both say which frames to take: give one of them")
     if every is not None and (
-        not isinstance(every, Integral) or isinstance(every, bool) or every < 1
+        isinstance(every, bool) or not isinstance(every, Integral) or int(every) < 1
     ):
         raise ArgumentError(f"every must be a whole number of frames from 1, not {every!r}")
     if fps is not None and (
-        not isinstance(fps, Real) or isinstance(fps, bool) or not (math.isfinite(fps) and fps > 0)
+        isinstance(fps, bool) or not isinstance(fps, Real) or not 0 < float(fps) < math.inf
     ):
         raise ArgumentError(f"fps must be a number of frames a second above 0, not {fps!r}")
 

@@ -130,7 +130,7 @@ def _headings(content: Cells, original: str) -> list[Heading]:
 def _legend(content: Cells, style: Style) -> list[str]:
     legend = []
     if style.boxes:
-        legend.append(f"box: heat above {BOX_THRESHOLD:.0%} around the hottest cell")
+        legend.append(f"box: heat above {100 * BOX_THRESHOLD:.0f} % around the hottest cell")
     if content.settings.get("view") == "whole":
         legend.append("whole image squashed to the input")
     if content.settings.get("size") is not None:
