@@ -64,6 +64,7 @@ nitpick_ignore = [
         *("Layout", "Masks", "Method", "ModelLike", "Models", "Predict", "State", "Target", "Unit"),
         *("PathLike", "Precision", "effcam.dataset.manifest.Manifest", "effcam.decoding.Photo"),
         *("effcam.dataset.storage.Store", "effcam.metrics.runs.Compared"),
+        *("Path", "effcam.summary.tables.Contents"),
     )
 ]
 
