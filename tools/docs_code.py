@@ -46,8 +46,10 @@ LANGUAGES = {
 }
 MARK = re.compile(r"<!-- (run|folder|weights|fails|skip):\s+(.*?)\s*-->", re.DOTALL)
 FENCE = re.compile(r"^( *)(`{3,}|:{3,}) *(.*)$")
-INSTALLS = re.compile(r"(\S*/)?(pip|python3?|uv|pipx|conda|apt(-get)?|brew) .*\b(install|venv)\b")
-SHELL = set("|&;<>$`~=")
+INSTALLS = re.compile(
+    r"(\.|source) \S*activate|(\S*/)?(pip|python3?|uv|pipx|conda|apt(-get)?|brew) .*\b(install|venv)\b"
+)
+SHELL = set("|&;<>$`~")
 """What in a command needs a shell; effcam's own commands without it run in this process."""
 DEVICE = ('device="cuda"', 'device="cpu"')
 LARGEST = 96
@@ -199,8 +201,11 @@ def _sql(block: Block, names: dict[str, Any]) -> None:
 def _console(block: Block, names: dict[str, Any]) -> None:
     del names
     for command in commands(block.text):
-        if command.startswith("effcam ") and not SHELL & set(command):
-            _effcam(shlex.split(command, comments=True)[1:])
+        variables, call = re.fullmatch(r"((?:[A-Z_]+=\S+ +)*)(.*)", command, re.DOTALL).groups()
+        if call.startswith("effcam ") and not SHELL & set(command.replace("=", "")):
+            given = dict(each.split("=", 1) for each in variables.split())
+            with mock.patch.dict(os.environ, given):
+                _effcam(shlex.split(call, comments=True)[1:])
         else:
             _shell(command)
 
@@ -366,6 +371,9 @@ def prepare(folder: Path) -> None:
         if name.startswith("imagenet"):
             boxes[name] = [scene.box.as_tuple()]
             labels.append((name, scene.target))
+    for scene in scenes(8, seed=1):
+        boxes[scene.name] = [scene.box.as_tuple()]
+        labels.append((scene.name, scene.target))
     (folder / "boxes.json").write_text(json.dumps(boxes))
     # Indices are classes of any model.
     with (folder / "labels.csv").open("w", newline="") as file:
