@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
 from collections.abc import Callable
@@ -46,7 +47,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any
         return code.read(path)
 
     monkeypatch.setattr(code, "ROOT", tmp_path)
-    monkeypatch.setattr(code, "prepare", lambda folder: None)
+    monkeypatch.setattr(code, "prepare", lambda _folder: None)
     return write
 
 
