@@ -96,7 +96,7 @@ def check_alpha(alpha: float) -> None:
     Raises:
         ArgumentError: If it is not.
     """
-    if not 0 <= alpha <= 1:
+    if not isinstance(alpha, int | float) or not 0 <= alpha <= 1:
         raise ArgumentError(f"alpha is an opacity from 0 to 1, not {alpha!r}.")
 
 

@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from effcam import __version__
+from effcam import __version__, draw
 from effcam.errors import ArgumentError
 from effcam.health import SHORT
 from effcam.report import plots, views
@@ -47,8 +47,7 @@ class Look:
 
     def __post_init__(self) -> None:
         """Checks what would otherwise fail late."""
-        if not isinstance(self.alpha, int | float) or not 0 <= self.alpha <= 1:
-            raise ArgumentError(f"alpha is an opacity from 0 to 1, not {self.alpha!r}.")
+        draw.check_alpha(self.alpha)
         if self.title is not None and not (isinstance(self.title, str) and self.title.strip()):
             raise ArgumentError(f"title must be a text that says something, not {self.title!r}")
 
