@@ -31,12 +31,13 @@ from effcam.images import ImageRef
 from effcam.report import Look, build, gather
 from effcam.report.calls import calls_of
 from effcam.report.data import COLORMAPS, SIDE, TALLEST, quantise, to_json
-from effcam.report.plots import histogram, matrix, matrix_style
+from effcam.report.plots import EDGE, WIDTH, histogram, matrix, matrix_style, plots
+from effcam.summary import Figure, Measure, Summary
 from effcam.truth import Truth
 
 Sample = Callable[..., Comparison]
 EVIL = '</script><img src=x onerror="alert(1)">&amp;\u2028\u202e'
-VOID = {"meta", "link", "img", "input"}
+VOID = {"meta", "link", "img", "input", "col"}
 
 
 class Page(HTMLParser):
@@ -525,6 +526,31 @@ def test_a_histogram_counts_every_image() -> None:
     assert bars[-1].stop == 1.4
     assert max(bar.height for bar in bars) == bars[0].height
     assert histogram(np.array([np.nan])) == ()
+
+
+def test_a_plot_goes_from_the_lowest_to_the_highest_end() -> None:
+    area = Figure("effective_area", "effective area", "focus", "lower", "%")
+    measure = Measure(
+        figure=area,
+        values=np.array([0.3, np.nan, 0.2]),
+        low=np.array([0.25, np.nan, 0.1]),
+        high=np.array([0.5, np.nan, 0.3]),
+        baselines={"uniform": 0.9},
+    )
+    (plot,) = plots(Summary(columns=("a", "b", "c"), images=2, used=2, measures=(measure,)))
+    first, second, third = plot.dots
+    assert (plot.start, plot.stop) == ("10.0", "90.0")
+    assert (third.low, plot.baselines[0][2]) == (EDGE, WIDTH - EDGE)
+    assert first.x == pytest.approx(EDGE + (WIDTH - 2 * EDGE) / 4, abs=0.1)
+    assert (second.text, second.interval, second.x) == ("-", "", None)
+    assert plot.baselines[0][:2] == ("uniform", "90.0 %")
+
+
+def test_one_value_stands_in_the_middle() -> None:
+    measure = Measure(figure=Figure("accuracy", "accuracy", "model"), values=np.array([0.5]))
+    (plot,) = plots(Summary(columns=("a",), images=1, used=1, measures=(measure,)))
+    assert plot.dots[0].x == WIDTH / 2
+    assert (plot.start, plot.stop) == ("", "")
 
 
 def test_a_matrix_has_a_colour_a_value() -> None:

@@ -395,6 +395,9 @@ def test_columns_are_hidden_but_the_last(page: Page) -> None:
     settle(page)
     assert page.locator(f"#image-0 .c0 {HEATS}").is_visible()
     assert boxes.nth(1).is_enabled()
+    page.keyboard.press("Escape")
+    assert boxes.nth(1).is_hidden()
+    assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
 
 
 def test_a_view_is_in_the_address(visit: Visit, page: Page, report: Path) -> None:
@@ -573,7 +576,7 @@ def test_paper_has_no_controls_and_all_rows(page: Page) -> None:
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert min(map(int, re.findall(r"\d+", background)[:3])) > 240
     page.evaluate("dispatchEvent(new Event('afterprint'))")
-    assert page.locator("#figures table").first.is_hidden()
+    expect(page.locator("#figures table").first).to_be_hidden()
 
 
 @pytest.mark.parametrize("visit", [{"viewport": {"width": 390, "height": 800}}], indirect=True)

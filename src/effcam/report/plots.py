@@ -27,7 +27,7 @@ TELLING = (
 """The figures that are plotted, the most telling first."""
 MOST = 4
 """How many of them."""
-WIDTH, EDGE = 160, 7
+WIDTH, EDGE = 136, 7
 """The width of a plot in px, and what stays free at either side of it."""
 BINS = 16
 BAR_WIDTH, BAR_HEIGHT = 20, 96
@@ -94,12 +94,15 @@ def _plot(measure: Measure, labels: Sequence[str]) -> Plot:
     baselines = {name: value for name, value in measure.baselines.items() if math.isfinite(value)}
     ends = np.append(ends[np.isfinite(ends)], list(baselines.values()))
     low, high = float(ends.min()), float(ends.max())
-    extent = high - low or 1.0
+    # What is all one value stands in the middle of an axis without ends.
+    middle = (low + high) / 2
+    scale = (WIDTH - 2 * EDGE) / (high - low) if high > low else 0.0
+    start, stop = (figure.show(low), figure.show(high)) if high > low else ("", "")
 
     def place(value: float) -> float | None:
         if not math.isfinite(value):
             return None
-        return round(EDGE + (value - low) / extent * (WIDTH - 2 * EDGE), 1)
+        return round(WIDTH / 2 + (value - middle) * scale, 1)
 
     winners = measure.winners()
     dots = tuple(
@@ -118,7 +121,7 @@ def _plot(measure: Measure, labels: Sequence[str]) -> Plot:
         (name, figure.show(value, unit=True), place(value) or 0.0)
         for name, value in baselines.items()
     )
-    return Plot(figure.heading, figure.explains, dots, lines, figure.show(low), figure.show(high))
+    return Plot(figure.heading, figure.explains, dots, lines, start, stop)
 
 
 def histogram(values: NDArray[np.float64]) -> tuple[Bar, ...]:

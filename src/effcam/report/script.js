@@ -480,6 +480,12 @@
       if (!menu.contains(target)) menu.open = false;
     }
   });
+  bar.addEventListener("keydown", ({ key, target }) => {
+    const menu = key === "Escape" && target.closest(".menu[open]");
+    if (!menu) return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
   window.addEventListener("hashchange", () => {
     if (read()) apply();
   });
