@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 
 import effcam
 
@@ -25,12 +27,36 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
+    "sphinxext.opengraph",
     "supported_models",
 ]
 exclude_patterns = ["_build", "examples", "gallery/*.ipynb", "gallery/*.py", "gallery/*.md5"]
 
 html_theme = "furo"
 html_title = "effcam"
+html_static_path = ["_static"]
+html_css_files = ["effcam.css"]
+html_js_files = [("versions.js", {"defer": "defer"})]
+templates_path = ["_templates"]
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "sidebar/search.html",
+        "sidebar/versions.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
+
+# Where it will be read, if whoever builds it says so; addresses are relative otherwise.
+html_baseurl = os.environ.get("READTHEDOCS_CANONICAL_URL") or os.environ.get("EFFCAM_DOCS_URL", "")
+if html_baseurl:
+    html_baseurl = f"{html_baseurl.rstrip('/')}/"
+    ogp_site_url = html_baseurl
+    ogp_image = "_static/social.png"
+    ogp_image_alt = "A drawn scene, and the heat of four networks on the object in it"
+ogp_social_cards = {"enable": False}
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -99,6 +125,21 @@ def public_name(app: Sphinx, env: Any, node: Any, content: Node) -> Node | None:
     return found
 
 
+def found_from_anywhere(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Node | None
+) -> None:
+    """Has the page that is shown for missing ones name what it uses by its full address.
+
+    It is shown under any address, from which nothing can be reached by a relative one.
+    """
+    del app, templatename, doctree
+    if pagename == "404" and html_baseurl:
+        relative = context["pathto"]
+        context["pathto"] = lambda *args: urljoin(html_baseurl, relative(*args))
+        context["content_root"] = html_baseurl
+
+
 def setup(app: Sphinx) -> None:
     """Sphinx calls this."""
+    app.connect("html-page-context", found_from_anywhere)
     app.connect("missing-reference", public_name)

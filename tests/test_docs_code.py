@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 SKIPPED = {
+    ("README.md", "runs these very tests"),
     ("docs/explanation/notebook.md", "downloads"),
     ("docs/explanation/untrusted.md", "takes ten minutes"),
     ("docs/howto/cluster.md", "needs a cluster"),
@@ -47,7 +48,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any
         return code.read(path)
 
     monkeypatch.setattr(code, "ROOT", tmp_path)
-    monkeypatch.setattr(code, "prepare", lambda _folder: None)
+    monkeypatch.setattr(code, "prepare", lambda _: None)
     return write
 
 

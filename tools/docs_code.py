@@ -7,7 +7,7 @@ network is needed. What a block does not show is said in comments before it:
 
 - ``<!-- run: code -->`` runs code that readers bring along: ``my_module``, say;
 - ``<!-- folder: empty -->`` has the page make its own files;
-- ``<!-- weights: missing -->`` has published weights neither here nor to be fetched from there on;
+- ``<!-- weights: missing -->`` has published weights neither here nor anywhere from there on;
 - ``<!-- fails: words -->`` expects the next block to end in an error that says these words;
 - ``<!-- skip: reason -->`` leaves the next block out; tests/test_docs_code.py knows which.
 """
@@ -47,8 +47,7 @@ LANGUAGES = {
 MARK = re.compile(r"<!-- (run|folder|weights|fails|skip):\s+(.*?)\s*-->", re.DOTALL)
 FENCE = re.compile(r"^( *)(`{3,}|:{3,}) *(.*)$")
 INSTALLS = re.compile(
-    r"(\.|source) \S*activate"
-    r"|(\S*/)?(pip|python3?|uv|pipx|conda|apt(-get)?|brew) .*\b(install|venv)\b"
+    r"(\.|source) \S*activate|(\S*/)?(pip|python3?|uv|pipx|conda|apt(-get)?|brew) .*\b(install|venv)\b"
 )
 SHELL = set("|&;<>$`~")
 """What in a command needs a shell; effcam's own commands without it run in this process."""
@@ -59,7 +58,12 @@ HIDE = "import os; os.environ['EFFCAM_DOCS_HIDDEN'] = '1'"
 """Takes the stand-ins of published weights away until the page ends."""
 SCENES = 8
 """How many demo scenes a page gets at most."""
-DRAWN = ("clover", "fish", "gear", "key")
+FEWER = {"README.md": 3, "right_thing.md": 6}
+"""The same for pages that measure faithfulness, some forty passes a scene and model."""
+CATEGORIES = (
+    *("009.bear", "038.chimp", "251.airplanes-101", "158.penguin", "190.snake"),
+    *("024.butterfly", "151.ostrich"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,9 @@ def run(page: Page, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     names: dict[str, Any] = {"__name__": "__main__"}
-    with contextlib.chdir(folder), standing_in(folder.parent / f"{folder.name}-caches"):
+    caches = folder.parent / f"{folder.name}-caches"
+    most = FEWER.get(page.path.name, SCENES)
+    with contextlib.chdir(folder), standing_in(caches, most):
         if not page.empty:
             prepare(folder)
         sys.path.insert(0, str(folder))
@@ -253,7 +259,7 @@ def _shell(command: str) -> None:
 
 
 @contextlib.contextmanager
-def standing_in(caches: Path) -> Iterator[None]:
+def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
     """Makes published models load without their weights, small, and draws few scenes.
 
     They say the same of themselves as with the weights. Only ``local-dir:`` models and files
@@ -301,7 +307,7 @@ def standing_in(caches: Path) -> Iterator[None]:
         return smaller(found)
 
     def few_scenes(n: int = 1, *options: Any, **named: Any) -> Any:
-        return scenes(min(n, SCENES), *options, **named)
+        return scenes(min(n, most), *options, **named)
 
     with (
         mock.patch.object(PublishedWeights, "find", find_stand_in),
@@ -360,11 +366,7 @@ def prepare(folder: Path) -> None:
         mask.parent.mkdir(exist_ok=True)
         Image.fromarray(scene.mask).save(mask)
     others = ["imagenet/val/a/1.jpg", "imagenet/val/b/7.jpg", "cat.jpg", "dog.jpg"]
-    categories = ("009.bear", "038.chimp", "251.airplanes-101", "158.penguin", "190.snake")
-    others += [
-        f"256_ObjectCategories/{category}/1.jpg"
-        for category in (*categories, "024.butterfly", "151.ostrich")
-    ]
+    others += [f"256_ObjectCategories/{category}/1.jpg" for category in CATEGORIES]
     for name, scene in zip(others, itertools.cycle(drawn)):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
