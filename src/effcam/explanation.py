@@ -147,7 +147,9 @@ class Explanation:
         """
         return self.over(self.image.open(), alpha=alpha, colormap=colormap, boxes=boxes)
 
-    def over(self, photo: Image.Image, *, alpha: float, colormap: str, boxes: bool) -> Image.Image:
+    def over(
+        self, photo: Image.Image, *, alpha: float, colormap: str, boxes: bool = False
+    ) -> Image.Image:
         """Returns what `overlay` does, on a smaller copy of the photo."""
         across, down = photo.width / self.size[0], photo.height / self.size[1]
         heat = self._heat(self.canvas.scale(across, down), *photo.size)
@@ -161,7 +163,7 @@ class Explanation:
     def _repr_html_(self) -> str:
         """Returns what notebooks show: the photo, the photo with the heat, and what they are."""
         photo = draw.fit(self.image.open(), PREVIEW_WIDTH, PREVIEW_WIDTH)
-        over = self.over(photo, alpha=0.5, colormap="turbo", boxes=False)
+        over = self.over(photo, alpha=0.5, colormap="turbo")
         label, share = self.caption()
         rows, columns = self.heatmap.shape
         origin = f"{self.method} at {self.target_layer}, {rows} x {columns}"
