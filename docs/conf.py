@@ -87,9 +87,10 @@ nitpick_ignore = [
     ("py:class", name)
     for name in (
         *("Agreement", "Baseline", "Boxes", "Canvas", "Grid", "ImageLike", "Labels", "Layers"),
-        *("Layout", "Masks", "ModelLike", "Models", "Predict", "State", "Target", "Unit"),
+        *("Layout", "Masks", "Method", "ModelLike", "Models", "Predict", "State", "Target", "Unit"),
         *("PathLike", "Precision", "effcam.dataset.manifest.Manifest", "effcam.decoding.Photo"),
         *("effcam.dataset.storage.Store", "effcam.metrics.runs.Compared"),
+        *("Path", "effcam.summary.tables.Contents"),
     )
 ]
 

@@ -12,9 +12,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import pytest
+from PIL import Image
+
+if TYPE_CHECKING:
+    from effcam import Comparison
 
 REPOSITORY = Path(__file__).parents[1]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -28,6 +33,80 @@ def data() -> Path:
     if not (folder / "expected.json").is_file():
         pytest.skip(f"no real weights and photos in {folder}: set EFFCAM_TEST_DATA to their folder")
     return folder
+
+
+class Sampler(Protocol):
+    """Makes a comparison without any model: some images, some columns, maps drawn at random."""
+
+    def __call__(
+        self, images: int | tuple[str, ...] = 4, columns: tuple[str, ...] = ..., *, seed: int = 0
+    ) -> Comparison: ...
+
+
+@pytest.fixture(scope="session")
+def sample() -> Sampler:
+    """What makes comparisons to report: photos of three shapes, crops, paddings and grids.
+
+    Columns take turns: the first sees all, the second a crop, the third more than there is. Every
+    fifth image has a label that the first column alone predicts.
+    """
+    from effcam import Box, Comparison, Explanation
+    from effcam.images import ImageRef
+    from effcam.truth import Truth
+
+    grids = ((7, 7), (4, 5), (14, 14))
+    sizes = ((120, 80), (80, 120), (96, 96))
+
+    def cell(image: ImageRef, column: str, at: int, place: int, rng: Any) -> Explanation:
+        width, height = sizes[at % 3]
+        canvas = (
+            Box(0, 0, width, height),
+            Box(10, 8, width - 14, height - 6),
+            Box(-12, -9, width + 12, height + 9),
+        )[place % 3]
+        probabilities = rng.uniform(0.05, 0.99, 2)
+        return Explanation(
+            image=image,
+            column=column,
+            model=f"demo_{column}",
+            weights="random",
+            method="gradcam",
+            target_layer="features",
+            target=at % 4,
+            label=f"class {at % 4}",
+            probability=float(probabilities[0]),
+            predicted=at % 4 + (place if at % 5 == 0 else 0),
+            predicted_label=f"class {at % 4 + (place if at % 5 == 0 else 0)}",
+            predicted_probability=float(probabilities[1]),
+            heatmap=rng.random(grids[place % 3], dtype=np.float32) ** 3,
+            size=(width, height),
+            region=canvas.clip(width, height),
+            canvas=canvas,
+            state="ok",
+        )
+
+    def make(
+        images: int | tuple[str, ...] = 4,
+        columns: tuple[str, ...] = ("one", "two", "three"),
+        *,
+        seed: int = 0,
+    ) -> Comparison:
+        rng = np.random.default_rng(seed)
+        names = images if isinstance(images, tuple) else [f"{at:03}.jpg" for at in range(images)]
+        refs = []
+        for at, name in enumerate(names):
+            blobs = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+            photo = blobs.resize(sizes[at % 3], Image.Resampling.BICUBIC)
+            refs.append(ImageRef(name, photo, Truth(label=at % 4, boxes=(Box(20, 20, 60, 70),))))
+        cells = [
+            cell(ref, column, at, place, rng)
+            for at, ref in enumerate(refs)
+            for place, column in enumerate(columns)
+        ]
+        settings = {"method": ["gradcam"], "target": None, "view": "model", "size": None}
+        return Comparison(tuple(refs), tuple(columns), tuple(cells), (), settings)
+
+    return make
 
 
 @pytest.fixture(scope="module")

@@ -330,8 +330,8 @@ def test_each_of_several_methods_is_what_it_is_alone() -> None:
     [
         ("gradcm", "no method is called 'gradcm'. Did you mean 'gradcam'"),
         (["gradcam", "cam"], "no method is called 'cam'.* The methods are gradcam, "),
-        ([], "one or several different names"),
-        (["gradcam", "gradcam"], "one or several different names"),
+        ([], "method must be one or several"),
+        (["gradcam", "gradcam"], "two methods are called 'gradcam'"),
     ],
 )
 def test_impossible_methods_are_refused(method: Any, message: str) -> None:

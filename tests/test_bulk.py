@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 import sys
 from pathlib import Path
@@ -46,7 +48,7 @@ def test_it_makes_a_run_and_says_so(
     photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(photos, out) == 0
-    assert capsys.readouterr().out == f"wrote {out} (5 images x 1 columns, 0 unreadable)\n"
+    assert capsys.readouterr().out == f"wrote {out} (5 images x 1 column, 0 unreadable)\n"
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
     assert run(photos, out) == 0
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")} == before
@@ -59,7 +61,7 @@ def test_bad_images_are_named_and_counted(
         (photos / f"{seed}.png").write_bytes(b"no")
     assert run(photos, out) == 0
     told = capsys.readouterr()
-    assert told.out.endswith("(5 images x 1 columns, 4 unreadable)\n")
+    assert told.out.endswith("(5 images x 1 column, 4 unreadable)\n")
     assert told.err.count("effcam: skipped image ") == 3
     assert "effcam: skipped 1 more, see the column error" in told.err
     assert run(photos, out, "--max-errors", 3) == 1
@@ -77,6 +79,41 @@ def test_the_summary_is_printed(
     labels.write_text("image,label\n" + "".join(f"{seed}.png,{seed}\n" for seed in range(5)))
     assert run(photos, out, "--labels", labels) == 0
     assert "accuracy" in capsys.readouterr().out
+
+
+def test_json_is_what_it_reports(
+    photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "1.png").write_bytes(b"no")
+    assert run(photos, out, "--json") == 0
+    told = capsys.readouterr()
+    found = json.loads(told.out)
+    assert (found["command"], found["run"], found["complete"]) == ("dataset", str(out), True)
+    assert (found["images"], found["columns"], found["cells"]) == (5, ["test_resnet"], 5)
+    assert [each["image"] for each in found["skipped"]] == ["1.png"]
+    assert found["settings"]["size"] == 64
+    assert found["models"][0]["target_layer"] == "layer4"
+    assert found["summary"] is None
+    assert "effcam: skipped image '1.png'" in told.err
+    assert run(photos, out, "--json", "--summary", "--quiet") == 0
+    assert json.loads(capsys.readouterr().out)["summary"]["images"] == 4
+
+
+def test_labels_that_cannot_be_read_fail_before_anything_runs(
+    photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(photos, out, "--labels", out / "gone.csv") == 1
+    assert "there is no such file" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_paths_come_from_standard_input(
+    photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = f"{photos}/0.png\0{photos}/3.png\0".encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listed)))
+    assert main(["dataset", "-", *UNTRAINED, "-o", str(out)]) == 0
+    assert "2 images x 1 column" in capsys.readouterr().out
 
 
 def test_quiet_prints_nothing(photos: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ from PIL import Image
 from timm.models import save_for_hf
 
 import effcam
-from effcam import DEFAULT_MODELS, ModelSpec, Preprocess, api, cam, registry, result, weights
+from effcam import DEFAULT_MODELS, ModelSpec, Preprocess, api, cam, registry, saving, weights
 from effcam.catalogue import is_current
 from effcam.cli import main
 from effcam.demo import LABELS, Scene, scenes
@@ -223,6 +223,14 @@ def test_help_names_every_option(run: Callable[..., Done]) -> None:
         ([], "arguments are required: COMMAND"),
         (["compare"], "arguments are required: PATH"),
         (["contrast", "photos"], "invalid choice: 'contrast'"),
+        (["comprae", "photos"], "invalid choice: 'comprae'. Did you mean 'compare'? It is one of"),
+        (["compare", "photos", "--tarqet", "1"], "arguments: --tarqet 1. Did you mean '--target'"),
+        (["compare", "photos", "--meth", "gradcam"], "unrecognized arguments: --meth"),
+        (["compare", "photos", "-m"], "argument -m/--model: expected one argument"),
+        (["--verison", "demo"], "unrecognized arguments: --verison. Did you mean '--version'?"),
+        (["completion", "powershel"], "It is one of bash, zsh, fish, tcsh"),
+        (["models", "--names", "--json"], "--json: not allowed with argument --names"),
+        (["models", "resnet18", "--layers", "--source", "timm"], "--source has no meaning with"),
         (["compare", "photos", "--view", "all"], "--view: invalid choice: 'all'"),
         (["compare", "photos", "--weights", "some"], "--weights: invalid choice: 'some'"),
         (["compare", "photos", "--size", "big"], "--size: invalid int value: 'big'"),
@@ -233,7 +241,9 @@ def test_help_names_every_option(run: Callable[..., Done]) -> None:
 def test_misuse_exits_with_2(run: Callable[..., Done], argv: list[str], message: str) -> None:
     done = run(*argv)
     assert done.code == 2
+    assert done.err.startswith("effcam: error: ")
     assert message in done.err
+    assert done.err.count("\n") == 1
     assert done.out == ""
 
 
@@ -245,7 +255,7 @@ def test_options_reach_compare(run: Callable[..., Done], asked: dict[str, Any]) 
         "compare", "photos", "more.png", "-m", "alexnet", "-m", "mine=timm:resnet18.a1_in1k",
         "--target", "tabby", "--method", "layercam", "--method", "gradcam++", "--view", "whole",
         "--size", 96, "--device", "cpu", "--batch-size", 3, "--skip-bad",
-        "--precision", "bf16", "--decoding", "reduced",
+        "--precision", "bf16", "--decoding", "reduced", "--fps", "0.5",
     )  # fmt: skip
     assert done.code == 130
     assert asked == {
@@ -262,6 +272,8 @@ def test_options_reach_compare(run: Callable[..., Done], asked: dict[str, Any]) 
         "device": "cpu",
         "precision": "bf16",
         "decoding": "reduced",
+        "every": None,
+        "fps": 0.5,
         "on_error": "skip",
         "progress": None,
     }
@@ -282,6 +294,8 @@ def test_without_options_it_is_the_notebooks_comparison(
         "device": None,
         "precision": "fp32",
         "decoding": "exact",
+        "every": None,
+        "fps": None,
         "on_error": "raise",
         "progress": None,
     }
@@ -591,6 +605,58 @@ def test_a_module_that_imports_another_when_it_is_called(
     assert done.code == 0, done.err
 
 
+CAM = """
+    def mine(activations, gradients):
+        return (gradients.mean((2, 3), keepdim=True) * activations).sum(1)
+
+    def flawed(activations, gradients):
+        return activations
+"""
+
+
+def test_a_method_of_the_users_own(
+    run: Callable[..., Done], module_of: Callable[[str, str], None]
+) -> None:
+    module_of("ownnet", NET)
+    module_of("owncam", CAM)
+    path = sys.path.copy()
+    done = run("compare", "photos", "-m", "net=ownnet:make", "--method", "gradcam",
+               "--method", "owncam:mine", "--faithfulness", "-o", "a.csv")  # fmt: skip
+    assert done.code == 0, done.err
+    known, own = rows("a.csv")[:2]
+    assert (known["column"], own["column"]) == ("net gradcam", "net mine")
+    assert own["method"] == "mine"
+    assert re.search(r"^net mine .*$", done.out, re.MULTILINE)
+    assert sys.path == path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "photos", "--method", "owncam:nonesuch"],
+         "'owncam:nonesuch' cannot be imported: module 'owncam' has no attribute 'nonesuch'."),
+        (["compare", "photos", "--method", "timm:mine"], "no method is called 'timm:mine'."),
+        (["compare", "photos", "-m", "ownnet:make", "--method", "owncam:flawed"],
+         "ownnet:make: method 'flawed' returned a tensor of shape"),
+        (["dataset", "photos", "--method", "owncam:mine", "-o", "run"],
+         "a dataset takes effcam's own methods, by their names"),
+    ],
+)  # fmt: skip
+def test_a_method_that_cannot_be_used_gets_one_line(
+    run: Callable[..., Done],
+    module_of: Callable[[str, str], None],
+    arguments: list[str],
+    message: str,
+) -> None:
+    module_of("ownnet", NET)
+    module_of("owncam", CAM)
+    done = run(*arguments)
+    assert done.code == 2
+    assert done.err.startswith("effcam: error: ")
+    assert message in done.err
+    assert done.err.count("\n") == 1
+
+
 def test_warnings_of_libraries_are_shown_on_demand(
     run: Callable[..., Done], module_of: Callable[[str, str], None]
 ) -> None:
@@ -610,6 +676,193 @@ def test_warnings_of_libraries_are_shown_on_demand(
     assert warnings.filters == filters
     with pytest.warns(FutureWarning, match="soon to change"):
         run("compare", "photos", "-m", "ownwarns:warn", "-v")
+
+
+# How pictures look
+
+
+def test_a_style_is_told_to_the_files_whose_format_has_it(run: Callable[..., Done]) -> None:
+    argv = ["compare", "photos", *UNTRAINED, "-o", "a.gif", "-o", "a.png", "-o", "a.csv", "-q"]
+    assert run(*argv).code == 0
+    with Image.open("a.gif") as usual, Image.open("a.png") as grid:
+        size, wide, pace = usual.size, grid.width, usual.info["duration"]
+    style = ("--alpha", 0.9, "--colormap", "gray", "--width", 100, "--seconds", 0.3)
+    assert run(*argv, *style).code == 0
+    with Image.open("a.gif") as styled, Image.open("a.png") as grid:
+        assert styled.width < size[0]
+        assert grid.width < wide
+        assert (pace, styled.info["duration"]) == (1000, 300)
+        # Nothing but the greys of noise under grey heat is left to the map.
+        assert grid.convert("RGB").getpixel((grid.width - 50, 60)) is not None
+    assert len(rows("a.csv")) == 3
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["-o", "a.csv", "--alpha", "0.5"], "--alpha has no meaning for a.csv"),
+        (["-o", "a.png", "--seconds", "2"], "--seconds has no meaning for a.png"),
+        (["--summary", "--width", "90"], "--width has no meaning where no picture is written"),
+        (["-o", "a.png", "--alpha", "2"], "alpha is an opacity from 0 to 1, not 2.0"),
+        (["-o", "a.png", "--colormap", "grey_"], "no colour map is called 'grey_'"),
+        (["-o", "a.png", "--width", "5"], "width must be a whole number of px from"),
+        (["-o", "a.gif", "--seconds", "0"], "a frame shows for more than 0"),
+    ],
+)
+def test_a_style_that_is_for_nothing_or_impossible_is_refused_before_anything_runs(
+    run: Callable[..., Done], asked: dict[str, Any], argv: list[str], message: str
+) -> None:
+    done = run("compare", "photos", *argv)
+    assert asked == {}
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"effcam: error: {message}")
+
+
+# JSON
+
+
+def test_json_is_the_comparison_and_nothing_else(run: Callable[..., Done], photos: Path) -> None:
+    (photos / "1.png").write_bytes(b"")
+    before = files()
+    done = run("compare", "photos", *UNTRAINED, "--skip-bad", "--json")
+    assert done.code == 0
+    found = json.loads(done.out)
+    assert list(found) == [
+        "effcam", "command", "written", "settings", "images", "columns", "models", "skipped",
+        "cells", "summary",
+    ]  # fmt: skip
+    assert (found["effcam"], found["command"]) == (effcam.__version__, "compare")
+    assert (found["written"], found["summary"]) == ([], None)
+    assert (found["images"], found["columns"]) == (["0.png", "2.png"], ["test_resnet"])
+    assert found["skipped"] == [{"image": "1.png", "reason": "image '1.png': the file is empty"}]
+    assert [cell["image"] for cell in found["cells"]] == found["images"]
+    spec = ModelSpec("test_resnet", pretrained=False)
+    expected = effcam.compare(photos / "0.png", spec, size=64, progress=False).table()[0]
+    assert set(found["cells"][0]) == set(expected)
+    assert found["cells"][0]["predicted_label"] == expected["predicted_label"]
+    assert found["models"][0]["input_size"] == [64, 64]
+    assert "effcam: skipped image '1.png'" in done.err
+    assert files() == before
+
+
+def test_json_has_null_for_nan(
+    run: Callable[..., Done], module_of: Callable[[str, str], None]
+) -> None:
+    module_of("ownflat", NET + """
+    def flat():
+        net = make()
+        net[-1].weight.data[:] = float("nan")
+        return net
+    """)  # fmt: skip
+    found = json.loads(run("compare", "photos/0.png", "-m", "ownflat:flat", "--json").out)
+    table = effcam.compare(
+        "photos/0.png", importlib.import_module("ownflat").flat(), progress=False
+    ).table()
+    missing = {
+        name for name, value in table[0].items() if isinstance(value, float) and np.isnan(value)
+    }
+    assert missing
+    assert all(found["cells"][0][name] is None for name in missing)
+
+
+def test_json_lists_what_was_written_and_the_summary(run: Callable[..., Done]) -> None:
+    done = run("compare", "photos", *UNTRAINED, "--json", "--summary", "-o", "a.csv",
+               "--save-summary", "b.txt", "--quiet")  # fmt: skip
+    assert (done.code, done.err) == (0, "")
+    found = json.loads(done.out)
+    assert found["written"] == ["a.csv", "b.txt"]
+    keys = {measure["key"] for measure in found["summary"]["measures"]}
+    assert "effective_area" in keys
+
+
+def test_what_models_print_goes_beside_the_document(
+    run: Callable[..., Done], module_of: Callable[[str, str], None]
+) -> None:
+    module_of("ownprints", NET + """
+    def loud():
+        print("built")
+        return make()
+    """)  # fmt: skip
+    done = run("compare", "photos/0.png", "-m", "ownprints:loud", "--json", "-v")
+    assert json.loads(done.out)["columns"] == ["ownprints:loud"]
+    assert "built\n" in done.err
+    assert "0.png\townprints:loud" in done.err
+
+
+def test_an_error_leaves_no_document(run: Callable[..., Done]) -> None:
+    for argv in (["gone"], ["photos", "--size", "0"], ["photos", "--view", "all"]):
+        done = run("compare", *argv, *UNTRAINED[:4], "--json")
+        assert done.code in (1, 2)
+        assert done.out == ""
+        assert done.err.count("\n") == 1
+
+
+def test_json_of_models(run: Callable[..., Done]) -> None:
+    found = json.loads(run("models", "resnet50", "--source", "torchvision", "--json").out)
+    assert found["models"] == [
+        {
+            "name": "torchvision:resnet50", "source": "torchvision", "family": "resnet",
+            "parameters": 25557032, "input_size": [224, 224], "top1": 80.858,
+            "target_layer": "layer4", "layout": "NCHW",
+        }
+    ]  # fmt: skip
+    (demo,) = json.loads(run("models", "demo_resnet", "--json").out)["models"]
+    assert (demo["source"], demo["family"], demo["top1"]) == ("registered", None, None)
+
+
+def test_json_and_names_of_layers(run: Callable[..., Done]) -> None:
+    found = json.loads(run("models", "test_resnet", "--layers", "--json").out)
+    assert found["model"] == "test_resnet"
+    assert [layer["name"] for layer in found["layers"] if layer["default"]] == ["layer4"]
+    assert found["layers"][-1]["grid"] == [5, 5]
+    names = run("models", "test_resnet", "--layers", "--names").out.split()
+    assert names == [layer["name"] for layer in found["layers"]]
+
+
+def test_json_of_the_demo(run: Callable[..., Done]) -> None:
+    done = run("demo", "--json", "-q")
+    assert (done.code, done.err) == (0, "")
+    found = json.loads(done.out)
+    assert found["written"] == [str(Path("effcam-demo", each)) for each in (
+        "compare.png", "compare.gif", "report.html", "scenes")]  # fmt: skip
+    assert len(found["scenes"]) == 12
+    for score in found["models"]:
+        assert score["images"] == 12
+        assert 0 <= score["hits"] <= 12
+        assert score["right"] >= 9
+        assert len(score["grid"]) == 2
+
+
+# Paths from standard input
+
+
+def piped(*argv: str, data: bytes) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "effcam", "compare", *argv, *UNTRAINED],
+        input=data, capture_output=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+def test_paths_come_from_standard_input_among_others(photos: Path) -> None:
+    odd = os.fsencode(photos) + b"/caf\xe9.png"
+    Path(os.fsdecode(odd)).write_bytes((photos / "0.png").read_bytes())
+    done = piped("photos/2.png", "-", "--json", data=b"\nphotos/1.png\r\n  \n" + odd + b"\n")
+    assert done.returncode == 0, done.stderr
+    names = json.loads(done.stdout)["images"]
+    assert [os.fsencode(name) for name in names] == [b"2.png", b"1.png", b"caf\xe9.png"]
+    done = piped("-", "-o", "a.csv", data=odd + b"\0photos/0.png\0")
+    assert done.returncode == 0, done.stderr
+    assert b"wrote a.csv (2 images x 1 column)" in done.stdout
+
+
+@pytest.mark.parametrize("data", [b"", b"\n \n", b"\0\0"])
+def test_an_empty_list_of_paths_is_an_error(
+    run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    done = run("compare", "-", *UNTRAINED)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("effcam: error: standard input lists no paths; expected one a line")
 
 
 # The summary
@@ -820,18 +1073,47 @@ def test_broken_files_of_the_truth_fail_before_any_model_runs(
         ("other.png,1\n", "there are no labels for any of the 3 images: known are 'other.png'"),
     ],
 )
-def test_pictures_are_saved_before_a_summary_that_fails(
-    run: Callable[..., Done], labels: str, message: str
+def test_labels_that_fit_no_model_or_image_fail_before_any_model_runs(
+    run: Callable[..., Done], asked: dict[str, Any], labels: str, message: str
 ) -> None:
     Path("labels.csv").write_text("image,label\n" + labels)
     done = run("compare", "photos", "-m", "demo_resnet", "--labels", "labels.csv", "-o", "a.png",
                "--save-summary", "a.txt")  # fmt: skip
-    assert done.code == 1
-    assert done.out == "wrote a.png (3 images x 1 column)\n"
+    assert asked == {}
+    assert (done.code, done.out) == (1, "")
     assert re.match(rf"effcam: error: .*({message})", done.err)
     assert done.err.count("\n") == 1
-    assert frames("a.png") == 1
+
+
+@pytest.mark.usefixtures("truths")
+@pytest.mark.parametrize("name", ["test_resnet", "torchvision:alexnet"])
+def test_published_weights_are_known_to_have_the_classes_of_imagenet(
+    run: Callable[..., Done], asked: dict[str, Any], name: str
+) -> None:
+    Path("labels.csv").write_text("image,label\n0.png,whale\n")
+    done = run("compare", "photos", "-m", name, "--labels", "labels.csv")
+    assert asked == {}
+    assert f"{name} has no class called 'whale'" in done.err
+    Path("labels.csv").write_text("image,label\n0.png,tabby\n1.png,999\n")
+    assert run("compare", "photos", "-m", name, "--labels", "labels.csv").code == 130
+    assert [ref.name for ref in asked["images"]] == ["0.png", "1.png", "2.png"]
+
+
+@pytest.mark.usefixtures("truths")
+def test_pictures_are_saved_before_a_summary_that_fails(run: Callable[..., Done]) -> None:
+    # Which classes a model without published weights has, is known when it is built.
+    Path("labels.csv").write_text("image,label\n0.png,whale\n")
+    argv = ["compare", "photos", *UNTRAINED, "--labels", "labels.csv", "-o", "a.png"]
+    done = run(*argv, "--save-summary", "a.txt")
+    assert done.code == 1
+    assert done.out == "wrote a.png (3 images x 1 column)\n"
+    assert re.search(r"^effcam: error: .*has no class called 'whale'", done.err, re.MULTILINE)
     assert not Path("a.txt").exists()
+    told = run(*argv, "--json", "-q")
+    assert told.code == 1
+    assert told.err.count("\n") == 1
+    document = json.loads(told.out)
+    assert (document["written"], document["summary"]) == (["a.png"], None)
 
 
 def test_a_picture_that_fails_does_not_cost_the_summary(
@@ -840,7 +1122,7 @@ def test_a_picture_that_fails_does_not_cost_the_summary(
     def full(*_: object) -> None:
         raise OutputError("cannot write a.json: no space left")
 
-    monkeypatch.setitem(result.SAVERS, ".json", (full, ()))
+    monkeypatch.setitem(saving.SAVERS, ".json", (full, ()))
     done = run("compare", "photos", *UNTRAINED, "-o", "a.json", "--summary")
     assert done.code == 1
     assert done.out.startswith("3 images.")
@@ -863,7 +1145,8 @@ def test_a_picture_that_fails_does_not_cost_the_summary(
         (["photos", "--target", "taby"], 1, r"no class called 'taby'\. Did you mean 'tabby'"),
         (["photos", "--target", "1000"], 1, "class 1000 is out of range: timm:test_resnet has"),
         (["photos", "--target", "-1"], 1, "class -1 is out of range"),
-        (["photos", "--method", "gradcm"], 2, "no method is called 'gradcm'"),
+        (["photos", "--method", "gradcm"], 2,
+         "argument --method: invalid choice: 'gradcm'. Did you mean 'gradcam'"),
         (["photos", "--size", "0"], 2, "size must be a whole number from 1, not 0"),
         (["photos", "--batch-size", "0"], 2, "batch_size must be a whole number from 1"),
         (["photos", "--device", "abacus"], 2, "device 'abacus' cannot be used"),
@@ -1073,7 +1356,11 @@ def test_models_are_filtered(run: Callable[..., Done]) -> None:
     ("argv", "code", "message"),
     [
         (["resnet5_"], 1, "no model's name matches 'resnet5_'"),
-        (["--source", "jax"], 2, "source must be 'timm', 'torchvision'"),
+        (
+            ["--source", "jax"],
+            2,
+            "argument --source: invalid choice: 'jax'. It is one of timm, torch",
+        ),
         (["resnet5_", "--layers"], 1, "no model is called 'resnet5_'. Did you mean 'resnet50' or"),
         (["--layers"], 2, "--layers takes the name of one model, as 'resnet50', not '*'"),
         (["resnet[15]*", "--layers"], 2, "--layers takes the name of one model"),
@@ -1094,7 +1381,7 @@ def test_one_output_that_fails_does_not_cost_the_others(
     def full(*_: object) -> None:
         raise OutputError("cannot write a.json: no space left")
 
-    monkeypatch.setitem(result.SAVERS, ".json", (full, ()))
+    monkeypatch.setitem(saving.SAVERS, ".json", (full, ()))
     Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
     outputs = [str(tmp_path / name) for name in ("a.json", "a.csv")]
     code = main(

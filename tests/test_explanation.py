@@ -268,7 +268,7 @@ def test_overlay_names_a_file_that_is_gone(tmp_path: Path) -> None:
 def test_over_draws_the_same_on_a_smaller_copy() -> None:
     cell = explain(heat(7, 7), (200, 100), Box(50, 0, 150, 100))
     small = photo(200, 100).resize((100, 50))
-    picture = cell.over(small, alpha=0.5, colormap="turbo")
+    picture = cell.over(small, alpha=0.5, colormap="turbo", boxes=False)
     assert picture.size == (100, 50)
     half = explain(heat(7, 7), (100, 50), Box(25, 0, 75, 50), image=ImageRef("small", small))
     assert picture.tobytes() == half.overlay().tobytes()
@@ -384,3 +384,74 @@ def test_a_notebook_shows_names_as_text() -> None:
     assert name not in page
     assert page.count("<img ") == 2
     assert html.escape(name) in page
+
+
+# the box around the heat
+
+
+def single(row: int, column: int, side: int = 4) -> NDArray[np.float32]:
+    found = np.zeros((side, side), np.float32)
+    found[row, column] = 3
+    return found
+
+
+def test_a_box_reaches_to_where_the_heat_falls_to_its_threshold() -> None:
+    # Cells of 10 px; the cell's centre is (25, 15), from which heat falls to 0 over 10 px.
+    cell = explain(single(1, 2), (40, 40))
+    box = cell.box()
+    assert box is not None
+    assert box.as_tuple() == pytest.approx((17, 7, 33, 23))
+    tight = cell.box(threshold=0.75)
+    assert tight is not None
+    assert tight.as_tuple() == pytest.approx((22.5, 12.5, 27.5, 17.5))
+
+
+@pytest.mark.parametrize("side", [7, 14])
+def test_a_box_holds_the_hottest_cell_and_what_is_connected(side: int) -> None:
+    heatmap = np.zeros((side, side), np.float32)
+    heatmap[1:3, 1:3] = 0.6
+    heatmap[4, 5] = 1  # small, but the hottest
+    box = explain(heatmap, (10 * side, 10 * side)).box(threshold=0.5)
+    assert box is not None
+    assert box.as_tuple() == pytest.approx((50, 40, 60, 50))
+    heatmap[3, 3:6] = 0.9
+    heatmap[2, 3] = 0.9
+    joined = explain(heatmap, (10 * side, 10 * side)).box(threshold=0.5)
+    assert joined is not None
+    assert joined.left < 15
+    assert joined.right == pytest.approx(60, abs=2)
+
+
+def test_a_box_is_of_what_the_overlay_shows_as_hot() -> None:
+    cell = explain(np.pad(heat(3, 3) + 0.5, 2), (140, 140))
+    box = cell.box(threshold=0.4)
+    assert box is not None
+    hot = np.argwhere(cell.upsampled() >= 0.4)
+    assert box.top == pytest.approx(hot[:, 0].min(), abs=1)
+    assert box.right == pytest.approx(hot[:, 1].max() + 1, abs=1)
+
+
+def test_a_box_lies_on_what_was_seen() -> None:
+    seen = explain(single(0, 0), (100, 60), Box(30, 10, 70, 50)).box()
+    assert seen is not None
+    assert seen.as_tuple() == pytest.approx((30, 10, 43, 23))
+    # What was padded is beyond the image: the canvas begins 20 px before it.
+    beside = explain(single(1, 0), (40, 40), Box(-20, 0, 60, 40))
+    assert beside.box(threshold=0.75) is None
+    across = explain(single(1, 1), (40, 40), Box(-20, 0, 60, 40)).box()
+    assert across is not None
+    assert across.left == 0
+    assert across.right == pytest.approx(26)
+
+
+@pytest.mark.parametrize("state", ["flat", "nan"])
+def test_without_evidence_there_is_no_box(state: State) -> None:
+    cell = explain(np.full((4, 4), np.nan, np.float32), (40, 40), state=state)
+    assert cell.box() is None
+    assert cell.overlay(boxes=True) == cell.overlay()
+
+
+@pytest.mark.parametrize("threshold", [0, 1, -0.1, float("nan")])
+def test_an_impossible_threshold_is_refused(threshold: float) -> None:
+    with pytest.raises(ArgumentError, match="threshold must lie between 0 and 1"):
+        explain(single(1, 1), (40, 40)).box(threshold=threshold)

@@ -569,7 +569,7 @@ def test_photos_are_turned_upright(tmp_path: Path, orientation: int, suffix: str
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".tif"])
-def test_what_is_animated_gives_its_first_frame(tmp_path: Path, suffix: str) -> None:
+def test_what_is_animated_in_a_folder_gives_its_first_frame(tmp_path: Path, suffix: str) -> None:
     frames = [Image.new("RGB", (6, 5), colour) for colour in (RED, (0, 255, 0), (0, 0, 255))]
     options: dict[str, Any] = {"lossless": True} if suffix == ".webp" else {}
     path = save(
@@ -577,7 +577,7 @@ def test_what_is_animated_gives_its_first_frame(tmp_path: Path, suffix: str) -> 
     )
     with Image.open(path) as image:
         assert getattr(image, "n_frames", 1) == 3
-    assert np.all(pixels(path) == RED)
+    assert np.all(pixels(tmp_path) == RED)
 
 
 def test_the_users_pil_image_stays_as_it_was() -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4")
 LOOPS = (".gif", ".webp")
 ANIMATIONS = (*LOOPS, ".mp4")
+REPORTS = (".html", ".htm")
 TABLES = (".csv", ".json", ".npz", ".parquet")
 
 
@@ -228,7 +229,7 @@ def test_grid_shows_the_original_first_then_every_column(drawn: list[dict[str, A
         assert [panel.lines for panel in row[1:]] == [cell.caption() for cell in cells]
         fitted = row[0].picture
         for panel, cell in zip(row[1:], cells, strict=True):
-            overlaid = cell.over(fitted, alpha=0.5, colormap="turbo")
+            overlaid = cell.over(fitted, alpha=0.5, colormap="turbo", boxes=False)
             assert panel.picture.tobytes() == overlaid.tobytes()
     assert picture.mode == "RGB"
 
@@ -663,6 +664,7 @@ def test_saving_takes_a_string_and_expands_the_home_folder(
         *((suffix, style) for suffix in TABLES
           for style in ({"alpha": 0.5}, {"colormap": "turbo"}, {"width": 224}, {"seconds": 1})),
         *((suffix, {"seconds": 1}) for suffix in PICTURES if suffix not in ANIMATIONS),
+        *((suffix, style) for suffix in REPORTS for style in ({"width": 224}, {"seconds": 1})),
     ],
 )  # fmt: skip
 def test_a_style_without_meaning_is_refused(
@@ -708,7 +710,7 @@ def test_nothing_cannot_be_saved(tmp_path: Path) -> None:
 
 
 def test_every_format_is_tested_here() -> None:
-    assert set(SAVERS) == {*PICTURES, *TABLES}
+    assert set(SAVERS) == {*PICTURES, *REPORTS, *TABLES}
 
 
 @pytest.mark.parametrize("suffix", PICTURES)
@@ -733,7 +735,7 @@ def test_a_photo_that_is_gone_leaves_the_old_picture(tmp_path: Path, suffix: str
     assert names(tmp_path) == [path.name, "photos"]
 
 
-@pytest.mark.parametrize("suffix", [*TABLES, *PICTURES])
+@pytest.mark.parametrize("suffix", [*TABLES, *REPORTS, *PICTURES])
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
 def test_an_interrupted_save_leaves_the_old_file(
     tmp_path: Path, suffix: str, error: BaseException, monkeypatch: pytest.MonkeyPatch

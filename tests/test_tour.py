@@ -39,16 +39,21 @@ def test_a_tour_compares_five_models_on_a_dozen_scenes(made: Tour) -> None:
 
 
 def test_a_tour_writes_its_pictures_and_scenes(made: Tour, folder: Path) -> None:
-    grid, animation, drawn = made.written
+    grid, animation, report, drawn = made.written
     assert [path.relative_to(folder).as_posix() for path in made.written] == [
         "compare.png",
         "compare.gif",
+        "report.html",
         "scenes",
     ]
     with Image.open(grid) as picture:
         assert picture.height > picture.width > 600
     with Image.open(animation) as frames:
         assert frames.n_frames == SCENES
+    page = report.read_text(encoding="utf-8")
+    # What the scenes know of themselves is in it, and so is the scoreboard.
+    assert "is clover" in re.sub("<[^>]*>", "", page)
+    assert "energy pointing game" in page
     assert sorted(path.name for path in drawn.iterdir()) == [
         f"{position:02}-{scene.label}.png" for position, scene in enumerate(made.scenes, 1)
     ]
@@ -102,7 +107,7 @@ def test_the_command_runs_in_a_fresh_process_without_a_socket(tmp_path: Path) ->
     lines = done.stdout.splitlines()
     assert re.match("12 scenes, each with one of ten things", lines[0])
     assert [line.split()[0] for line in lines[3:8]] == list(MODELS)
-    for name in ("compare.png", "compare.gif", "scenes"):
+    for name in ("compare.png", "compare.gif", "report.html", "scenes"):
         assert f"wrote {Path('seen') / name}" in lines
         assert (tmp_path / "seen" / name).exists()
     assert "effcam compare seen/scenes -m demo_resnet -m demo_alexnet -o mine.png" in done.stdout

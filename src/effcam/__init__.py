@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from effcam.result import Comparison
     from effcam.summary import Summary
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 __all__ = [
     "DEFAULT_MODELS",

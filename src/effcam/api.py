@@ -12,6 +12,7 @@ import torch
 from effcam.cam import check_methods
 from effcam.cells import Skipped
 from effcam.columns import explain_images, predict_images
+from effcam.custom import Method, name_of
 from effcam.errors import ArgumentError, ImageError, TargetError
 from effcam.explanation import Explanation
 from effcam.facts import facts_of
@@ -35,7 +36,7 @@ def compare(
     images: ImageLike | Iterable[ImageLike],
     models: Models = DEFAULT_MODELS,
     *,
-    method: str | Sequence[str] = "gradcam",
+    method: Method | Sequence[Method] = "gradcam",
     target: Target = None,
     view: Literal["model", "whole"] = "model",
     size: int | None = None,
@@ -43,6 +44,8 @@ def compare(
     device: str | torch.device | None = None,
     precision: Precision = "fp32",
     decoding: Literal["exact", "reduced"] = "exact",
+    every: int | None = None,
+    fps: float | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     progress: bool | None = None,
 ) -> Comparison:
@@ -54,12 +57,17 @@ def compare(
     Args:
         images: A file, a folder, a glob, a PIL image, an array ((height, width), or with 1, 3 or
             4 channels first or last; uint8, or floats in [0, 1]), a tensor likewise, a batch of
-            these with four dimensions, a demo scene, or any iterable of all that.
+            these with four dimensions, a demo scene, or any iterable of all that. A video
+            (``pip install 'effcam[video]'``) or an animated picture that is named, or that a glob
+            matches, means its frames, in order.
         models: A name, a `ModelSpec`, an ``nn.Module`` or a `Model`; several of these; or a
             mapping of column labels to them.
         method: One or several of ``gradcam``, ``gradcam++``, ``hirescam``, ``xgradcam``,
             ``layercam``, ``gradcamelementwise``, ``eigengradcam``, ``eigencam`` (which share one
-            pass), ``scorecam``, ``ablationcam`` (which run the model once a channel).
+            pass), ``scorecam``, ``ablationcam`` (which run the model once a channel); or functions
+            of your own, which share that pass: of the layer's (images, channels, rows, columns)
+            activations, and of the gradients of each image's score, they make (images, rows,
+            columns) maps.
         target: The class to explain: ``None`` is each model's own most probable one; an index or
             a label; ``"consensus"``, the class of the highest mean probability over the models,
             which takes a second pass; or one index or label an image.
@@ -74,6 +82,10 @@ def compare(
             ``"reduced"`` lets JPEG files far larger than the model's input be decoded at a half,
             a quarter or an eighth of their size, which is faster and changes pixels by less than
             1/255 on average.
+        every: Takes each so manieth frame of a film, the first one first; ``None`` takes all. With
+            it or ``fps``, the films in folders are taken too.
+        fps: Takes so many frames a second of a film's time, instead: at each multiple of 1 / fps s
+            the latest frame, but none twice.
         on_error: What a bad image does: ``"raise"``, or ``"skip"`` it and list it in
             `Comparison.skipped`.
         progress: Whether to show a progress bar; ``None`` shows it on a terminal and in a
@@ -99,7 +111,7 @@ def compare(
     """
     asked = plain_target(target)
     job = Job(
-        refs=list(iter_images(images, missing_ok=on_error == "skip")),
+        refs=list(iter_images(images, missing_ok=on_error == "skip", every=every, fps=fps)),
         columns=name_columns(models),
         methods=check_methods(method),
         view=view,
@@ -179,7 +191,7 @@ def _assemble(
     )
     placed = {(cell.image, cell.column): cell for cell in cells}
     settings = {
-        "method": list(job.methods),
+        "method": [name_of(each) for each in job.methods],
         "target": target,
         "view": job.view,
         "size": job.size,

@@ -6,7 +6,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from effcam.architectures import LIBRARIES, STORES
-from effcam.errors import ArgumentError, UnknownModelError, did_you_mean
+from effcam.errors import ArgumentError, EffcamError, UnknownModelError, did_you_mean
 from effcam.registry import DEFAULT_MODELS, ModelSpec, find_spec
 
 if TYPE_CHECKING:
@@ -22,99 +22,17 @@ if TYPE_CHECKING:
 
 SHORT_OF_MEMORY = ".*: not enough memory for "
 """What is said when a batch did not fit into memory."""
-_VIEW_HELP = (
-    "'model' (default) shows each model what its weights were made for, crop and all; 'whole' "
-    "squashes the whole image to the model's input"
-)
-
-
-def add_comparison_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say what is compared: images, models, and how."""
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="an image, a folder or a glob")
-    parser.add_argument(
-        "-m",
-        "--model",
-        action="append",
-        default=[],
-        dest="models",
-        metavar="[LABEL=]NAME",
-        help="a model by name (see 'effcam models'), or your own as package.module:function, which "
-        f"returns it; repeatable; without any: {', '.join(DEFAULT_MODELS)}",
-    )
-    parser.add_argument(
-        "--target", help="the class to explain: an index, a label or 'consensus'; default: top-1"
-    )
-    parser.add_argument(
-        "--method",
-        action="append",
-        default=[],
-        dest="methods",
-        metavar="METHOD",
-        help="gradcam (default), gradcam++, hirescam, xgradcam, layercam, gradcamelementwise, "
-        "eigencam, eigengradcam, scorecam or ablationcam; repeatable",
-    )
-    parser.add_argument("--view", choices=("model", "whole"), default="model", help=_VIEW_HELP)
-    parser.add_argument("--size", type=int, help="one input size in px for all models")
-    parser.add_argument(
-        "--device", help="where to run: cpu, cuda, cuda:1, mps; default: a GPU if any"
-    )
-    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="default 16")
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "bf16", "fp16"),
-        default="fp32",
-        help="what networks compute in; the latter two are faster where the hardware has them",
-    )
-    parser.add_argument(
-        "--decoding",
-        choices=("exact", "reduced"),
-        default="exact",
-        help="'reduced' decodes large JPEG files at a part of their size: faster, and off by less "
-        "than 1/255 on average",
-    )
-    parser.add_argument(
-        "--weights",
-        choices=("published", "none"),
-        default="published",
-        help="'none' compares untrained models, whose heat means nothing",
-    )
-    parser.add_argument(
-        "--checkpoint",
-        action="append",
-        default=[],
-        metavar="NAME=FILE",
-        help="local weights for the model of that label or name; repeatable",
-    )
-    parser.add_argument(
-        "--layer",
-        action="append",
-        default=[],
-        metavar="NAME=LAYER",
-        help="the layer to look at in the model of that label or name (see 'effcam models NAME "
-        "--layers'); repeatable",
-    )
-    parser.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="NAME:KEY=VALUE",
-        help="an argument for a model's constructor, as mine:num_classes=5; repeatable",
-    )
-    parser.add_argument(
-        "--preprocess",
-        action="append",
-        default=[],
-        metavar="NAME:KEY=VALUE",
-        help="a model's own size, resize, mode, interpolation, mean or std, as mine:mean=0.5; "
-        "repeatable",
-    )
 
 
 def comparison_arguments(options: argparse.Namespace) -> dict[str, Any]:
-    """Returns what these options say beside images and models, by argument of `compare`."""
+    """Returns what these options say beside images and models, by argument of `compare`.
+
+    Raises:
+        ArgumentError: If a method of the user's own cannot be imported.
+    """
     names = ("view", "size", "batch_size", "precision", "decoding", "device")
     return {
-        "method": options.methods or "gradcam",
+        "method": [_import(each, ArgumentError) or each for each in options.methods] or "gradcam",
         "target": _target(options.target),
         **{name: getattr(options, name) for name in names},
     }
@@ -174,7 +92,7 @@ def _target(text: str | None) -> int | str | None:
 
 def _spec(name: str, label: str) -> ModelSpec:
     """Returns what a name means by itself: a function to import, or what is known by that name."""
-    constructor = _import(name)
+    constructor = _import(name, UnknownModelError, LIBRARIES)
     if constructor is not None:
         return ModelSpec(label, constructor=constructor)
     return find_spec(name) or ModelSpec(name)
@@ -195,8 +113,16 @@ def _preprocess(values: dict[str, Any]) -> Preprocess | None:
     return Preprocess(**values)
 
 
-def _import(name: str) -> Callable[..., Any] | None:
-    """Returns the function that ``package.module:function`` names, ``None`` for other names."""
+def _import(
+    name: str, failure: type[EffcamError], known: Iterable[str] = ()
+) -> Callable[..., Any] | None:
+    """Returns the function that ``package.module:function`` names, ``None`` for other names.
+
+    Args:
+        name: What the user wrote.
+        failure: What is raised if it cannot be imported.
+        known: What else may stand before the colon, and may have been meant.
+    """
     module, colon, attribute = name.partition(":")
     parts = [*module.split("."), attribute]
     if not colon or module in {*LIBRARIES, *STORES} or not all(map(str.isidentifier, parts)):
@@ -206,8 +132,8 @@ def _import(name: str) -> Callable[..., Any] | None:
         return cast("Callable[..., Any]", getattr(import_module(module), attribute))
     except Exception as error:  # the module is the user's, and may raise anything
         reason = error if isinstance(error, ImportError | AttributeError) else repr(error)
-        hint = did_you_mean(module, LIBRARIES)
-        raise UnknownModelError(f"{name!r} cannot be imported: {reason}.{hint}") from error
+        hint = did_you_mean(module, known)
+        raise failure(f"{name!r} cannot be imported: {reason}.{hint}") from error
 
 
 def _one_each(texts: Sequence[str], form: str, named: dict[str, str]) -> dict[str, str]:

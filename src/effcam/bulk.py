@@ -3,61 +3,73 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from effcam.arguments import (
     SHORT_OF_MEMORY,
-    add_comparison_options,
     comparison_arguments,
     path_as_found,
     read_models,
 )
-from effcam.text import printable
+from effcam.console import count, document_alone, remark, say, say_json
+from effcam.options import add_comparison_options, add_output_options
+from effcam.stdin import expand_paths
 
 if TYPE_CHECKING:
     from effcam.dataset import DatasetRun
+    from effcam.summary import Summary
 
 SHOWN = 3
 """How many of the images that could not be read are named at the end."""
+EXAMPLES = """\
+examples:
+  effcam dataset imagenet/val -m resnet50 -m efficientnet_b0 -o run --summary
+  effcam dataset photos/ -m resnet50 -o run --max-errors 100 --json > run.json
+  find /mnt/photos -name '*.jpg' -print0 | effcam dataset - -m resnet50 -o run
+"""
 
 
 def add_dataset(commands: Any) -> None:
     """Adds the command to those of ``effcam``."""
     parser = commands.add_parser(
         "dataset",
-        help="compare what models look at in ten thousand images and more, into a folder",
+        usage="%(prog)s [OPTION ...] -o RUN PATH [PATH ...]",
+        help="compare them in ten thousand images and more, resumably",
         description="Compares what models look at in many images, and writes what it finds into a "
-        "folder of Parquet files as it goes. Whatever ends it, the same command goes on from "
+        "folder of\nParquet files as it goes. Whatever ends it, the same command goes on from "
         "there.",
+        epilog=EXAMPLES,
     )
     parser.set_defaults(run=run_dataset)
     add_comparison_options(parser)
-    parser.add_argument(
+    _add_cluster_options(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument(
         "-o",
         "--output",
         required=True,
         metavar="RUN",
         help="the folder of the run, or an address that fsspec knows, as s3://bucket/run",
     )
-    parser.add_argument(
+    output.add_argument(
         "--shard-size", type=int, metavar="N", help="images a file holds; default 4096"
     )
-    parser.add_argument(
+    output.add_argument(
         "--max-errors", type=int, metavar="N", help="stop at more than N unreadable images"
     )
-    parser.add_argument(
+    output.add_argument(
         "--overwrite", action="store_true", help="give up a run of something else in the folder"
     )
-    _add_cluster_options(parser)
-    parser.add_argument(
+    add_output_options(output)
+    scores = parser.add_argument_group("scoreboard")
+    scores.add_argument(
         "--summary", action="store_true", help="print the scoreboard of the run at the end"
     )
-    parser.add_argument(
+    scores.add_argument(
         "--labels", metavar="FILE", help="the class of each image, for --summary: CSV, JSON or COCO"
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
 
 
 def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
@@ -80,8 +92,26 @@ def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
 
 def run_dataset(options: argparse.Namespace) -> None:
     """Makes a run, or goes on with it, and tells what came of it."""
-    from effcam.dataset import compare_dataset
+    with document_alone(options.json):
+        run, summary = _make(options)
+        bad = run.errors()
+        if not options.quiet:
+            _remark_skipped(bad)
+    if options.json:
+        say_json("dataset", _document(run, options.output, bad, summary))
+    elif not options.quiet:
+        if summary is not None:
+            say(str(summary))
+        size = f"{count(run.images, 'image')} x {count(len(run.columns), 'column')}"
+        say(f"wrote {options.output} ({size}, {len(bad):,} unreadable)")
 
+
+def _make(options: argparse.Namespace) -> tuple[DatasetRun, Summary | None]:
+    from effcam.dataset import compare_dataset
+    from effcam.groundtruth import read_image_labels
+
+    # A file that is broken is not to be told after a night.
+    labels = None if options.labels is None else read_image_labels(options.labels)
     given = {
         name: getattr(options, name)
         for name in ("shard_size", "max_errors", "workers", "num_gpus", "address")
@@ -92,9 +122,10 @@ def run_dataset(options: argparse.Namespace) -> None:
         if not options.quiet:
             warnings.filterwarnings("default", "the run in ")
             warnings.filterwarnings("default", SHORT_OF_MEMORY)
+        specs = read_models(options)
         run = compare_dataset(
-            options.paths,
-            read_models(options),
+            expand_paths(options.paths),
+            specs,
             options.output,
             **comparison_arguments(options),
             **{name: value for name, value in given.items() if value is not None},
@@ -102,17 +133,28 @@ def run_dataset(options: argparse.Namespace) -> None:
             backend=options.backend,
             progress=False if options.quiet else None,
         )
-    if not options.quiet:
-        _report(run, options)
+    wanted = options.summary or labels is not None
+    return run, run.summary(labels=labels) if wanted else None
 
 
-def _report(run: DatasetRun, options: argparse.Namespace) -> None:
-    bad = run.errors()
+def _remark_skipped(bad: Mapping[str, str]) -> None:
     for reason in list(bad.values())[:SHOWN]:
-        print(f"effcam: skipped {reason}", file=sys.stderr)
+        remark(f"skipped {reason}")
     if len(bad) > SHOWN:
-        print(f"effcam: skipped {len(bad) - SHOWN} more, see the column error", file=sys.stderr)
-    if options.summary or options.labels:
-        print(printable(str(run.summary(labels=options.labels))))
-    size = f"{run.images:,} images x {len(run.columns)} columns, {len(bad):,} unreadable"
-    print(printable(f"wrote {options.output} ({size})"))
+        remark(f"skipped {len(bad) - SHOWN} more, see the column error")
+
+
+def _document(
+    run: DatasetRun, place: str, bad: Mapping[str, str], summary: Summary | None
+) -> dict[str, object]:
+    return {
+        "run": place,
+        "complete": run.complete,
+        "settings": run.settings,
+        "images": run.images,
+        "columns": run.columns,
+        "models": [facts.record() for facts in run.facts],
+        "cells": len(run),
+        "skipped": [{"image": image, "reason": reason} for image, reason in bad.items()],
+        "summary": None if summary is None else summary.to_dict(),
+    }

@@ -20,11 +20,12 @@ from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
 from effcam.borrow import untouched
+from effcam.custom import Method, apply_own, check_own, name_of
 from effcam.draws import OwnDraws
 from effcam.errors import ArgumentError, LayerError, ModelError, did_you_mean
 from effcam.health import State
 from effcam.layers import TargetLayer
-from effcam.methods import ACTIVATION_METHODS, GRADIENT_METHODS
+from effcam.methods import ACTIVATION_METHODS, GRADIENT_METHODS, Arithmetic
 from effcam.model import Model
 from effcam.portions import is_out_of_memory
 from effcam.precision import Precision, computing
@@ -75,7 +76,7 @@ class Explain(Protocol):
     """What `compute_cams` does for a model that is known."""
 
     def __call__(
-        self, images: Tensor, methods: Sequence[str], targets: Sequence[int] | None = None
+        self, images: Tensor, methods: Sequence[Method], targets: Sequence[int] | None = None
     ) -> Cams:
         """Returns the maps of a batch."""
 
@@ -228,7 +229,7 @@ def _check_support(layer: TargetLayer, gradient: Tensor) -> None:
 
 
 def compute_cams(
-    model: Model, images: Tensor, methods: Sequence[str], targets: Sequence[int] | None = None
+    model: Model, images: Tensor, methods: Sequence[Method], targets: Sequence[int] | None = None
 ) -> Cams:
     """Returns the maps of a batch by every method; those of one pass share it.
 
@@ -238,12 +239,13 @@ def compute_cams(
     Args:
         model: The model.
         images: (B, 3, height, width) inputs, made by its `Preprocess`.
-        methods: Names from `METHODS`.
+        methods: Names from `METHODS`, or functions, as `check_methods` lets them through.
         targets: The class to explain in each image, in range; ``None`` is each image's top-1.
 
     Raises:
         LayerError: If the scores do not depend on the target layer.
         ModelError: If the model does not return (B, classes) scores.
+        ArgumentError: If a function fails, or returns no maps.
     """
     with explaining(model) as explain:
         return explain(images, methods, targets)
@@ -267,7 +269,7 @@ def explaining(model: Model, *, precision: Precision = "fp32") -> Iterator[Expla
         cam = HeadCAM(model, precision)
 
         def explain(
-            images: Tensor, methods: Sequence[str], targets: Sequence[int] | None = None
+            images: Tensor, methods: Sequence[Method], targets: Sequence[int] | None = None
         ) -> Cams:
             try:
                 return _explain(cam, place(images), methods, targets)
@@ -317,24 +319,39 @@ def _placing(model: Model) -> Callable[[Tensor], Tensor]:
     return place
 
 
-def check_methods(methods: str | Sequence[str]) -> tuple[str, ...]:
-    """Returns the methods' names as a tuple.
+def check_methods(methods: Method | Sequence[Method]) -> tuple[Method, ...]:
+    """Returns the methods as a tuple: names, and functions of the user's own.
 
     Raises:
-        ArgumentError: If there is none, one twice, or one that is not in `METHODS`.
+        ArgumentError: If there is none, two of one name, a name that is not in `METHODS`, or a
+            function without a name of its own.
     """
-    if not isinstance(methods, str | Sequence):
-        raise ArgumentError(f"method must be a name or several, not {methods!r}")
-    names = (methods,) if isinstance(methods, str) else tuple(methods)
-    for name in names:
-        if name not in METHODS:
-            hint = did_you_mean(str(name), METHODS)
+    several: tuple[Method, ...]
+    if isinstance(methods, str) or callable(methods):
+        several = (methods,)
+    elif isinstance(methods, Sequence):
+        several = tuple(methods)
+    else:
+        raise ArgumentError(
+            f"method must be a name, a function, or several of these, not {methods!r}"
+        )
+    for method in several:
+        if callable(method):
+            check_own(method, METHODS)
+        elif method not in METHODS:
+            hint = did_you_mean(str(method), METHODS)
             raise ArgumentError(
-                f"no method is called {name!r}.{hint} The methods are {', '.join(METHODS)}."
+                f"no method is called {method!r}.{hint} The methods are {', '.join(METHODS)}."
             )
-    if not names or len(set(names)) < len(names):
-        raise ArgumentError(f"method must be one or several different names, not {methods!r}")
-    return names
+    names = [name_of(method) for method in several]
+    if not names:
+        raise ArgumentError(f"method must be one or several, not {methods!r}")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ArgumentError(
+            f"two methods are called {twice!r}: columns and records tell them apart by name"
+        )
+    return several
 
 
 @contextmanager
@@ -345,30 +362,37 @@ def _differentiable() -> Iterator[None]:
 
 
 def _explain(
-    cam: HeadCAM, images: Tensor, methods: Sequence[str], targets: Sequence[int] | None
+    cam: HeadCAM, images: Tensor, methods: Sequence[Method], targets: Sequence[int] | None
 ) -> Cams:
     scores = cam.scores(images)
     values = scores.values
     picked = values.argmax(1) if targets is None else torch.tensor(targets, device=values.device)
     activations = cam.maps(cam.leaves)
     gradients = activations
-    if any(method in GRADIENT_METHODS for method in methods):
+    if any(callable(method) or method in GRADIENT_METHODS for method in methods):
         gradients = cam.gradients(values, picked)
     maps: dict[str, NDArray[np.float32]] = {}
     states: dict[str, list[State]] = {}
     with torch.no_grad():
         for method in methods:
-            if method in PERTURBATION_METHODS:
+            if isinstance(method, str) and method in PERTURBATION_METHODS:
                 perturb = PERTURBATION_METHODS[method]
                 raw = [
                     perturb(cam, index, images, features, picked)
                     for index, features in enumerate(activations)
                 ]
             else:
-                combine = (GRADIENT_METHODS | ACTIVATION_METHODS)[method]
-                raw = list(map(combine, activations, gradients))
-            maps[method], states[method] = _settle(_add(raw))
+                raw = list(map(_arithmetic(method), activations, gradients))
+            name = name_of(method)
+            maps[name], states[name] = _settle(_add(raw))
     return Cams(_to_numpy(scores.probabilities), picked.cpu().numpy(), maps, states)
+
+
+def _arithmetic(method: Method) -> Arithmetic:
+    """Returns what makes a map of activations and gradients, in effcam's methods or the user's."""
+    if isinstance(method, str):
+        return (GRADIENT_METHODS | ACTIVATION_METHODS)[method]
+    return partial(apply_own, method)
 
 
 def _add(maps: Sequence[Tensor]) -> Tensor:

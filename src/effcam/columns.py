@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from effcam.cam import Cams, Explain, Predict, explaining, predicting
+from effcam.custom import Method, name_of
 from effcam.explanation import Explanation
 from effcam.loader import Batch
 from effcam.model import Model
@@ -46,6 +47,7 @@ def explain_images(
         ImageError: If an image is bad, and the job does not skip it.
         LayerError: If the scores do not depend on the target layer.
         ModelError: If the model cannot be run.
+        ArgumentError: If a method of the user's own fails, or returns no maps.
     """
     # A label is looked up once, however many images ask for it.
     classes = {target: model.find_class(target) for target in dict.fromkeys(targets or ())}
@@ -67,7 +69,7 @@ def _explain_batch(
     portions: Portions,
     explain: Explain,
     images: torch.Tensor,
-    methods: Sequence[str],
+    methods: Sequence[Method],
     targets: Sequence[int] | None,
 ) -> Cams:
     def compute(part: slice) -> Cams:
@@ -78,14 +80,14 @@ def _explain_batch(
 
 def _cells(job: Job, label: str, model: Model, batch: Batch, cams: Cams) -> Iterator[Explanation]:
     predicted = cams.probabilities.argmax(1)
-    columns = {method: column_of(label, method, job.methods) for method in job.methods}
+    columns = {name_of(each): column_of(label, each, job.methods) for each in job.methods}
     for row, position in enumerate(batch.positions):
         target, top = int(cams.targets[row]), int(predicted[row])
         size = batch.sizes[row]
-        for method in job.methods:
+        for method, column in columns.items():
             yield Explanation(
                 image=job.refs[position],
-                column=columns[method],
+                column=column,
                 model=model.name,
                 weights=model.weights,
                 method=method,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from os import PathLike
@@ -159,6 +159,22 @@ def expected_preprocess(source: ModelSpec | nn.Module) -> Preprocess | None:
     if given is None and isinstance(constructor, str):
         return zoo.published_preprocess(zoo.find_architecture(constructor))
     return given
+
+
+def expected_synonyms(spec: ModelSpec) -> Sequence[Sequence[str]] | None:
+    """Returns all names of each class before the model is built, ``None`` where not known.
+
+    Weights of a file and constructors of the caller's own may have any classes.
+    """
+    if spec.labels is not None:
+        return [[str(label)] for label in spec.labels]
+    constructor = _constructor(spec)
+    if spec.checkpoint is not None or not spec.pretrained or "num_classes" in spec.options:
+        return None
+    if not isinstance(constructor, str):
+        return None
+    classes = zoo.published_classes(zoo.find_architecture(constructor))
+    return zoo.imagenet_labels(classes) if classes else None
 
 
 def weights_file(spec: ModelSpec) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,7 +74,7 @@ def read(source: object, needed: Needed | None = None) -> Photo:
     if isinstance(source, Path):
         return _read_file(source, needed)
     if isinstance(source, Image.Image):
-        picture = _decode(source)
+        picture = decode(source)
     else:
         array = source if isinstance(source, np.ndarray) else _to_numpy(source)
         picture = Image.fromarray(_to_pixels(array))
@@ -84,7 +85,7 @@ def _read_file(path: Path, needed: Needed | None) -> Photo:
     try:
         with open_file(path) as image:
             scale = 1 if needed is None else _reduce(image, needed)
-            picture = _decode(image)
+            picture = decode(image)
             return Photo(picture, (scale * picture.width, scale * picture.height))
     except FileNotFoundError as error:
         raise ImageError("the file does not exist") from error
@@ -92,13 +93,13 @@ def _read_file(path: Path, needed: Needed | None) -> Photo:
         raise ImageError("the file is not an image that can be read") from error
     # The warning is an error only where the caller's filters make it one.
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"the image is too large: {_told(error)}") from error
+        raise ImageError(f"the image is too large: {told(error)}") from error
     except OSError as error:
-        raise ImageError(f"the file cannot be read: {_told(error)}") from error
+        raise ImageError(f"the file cannot be read: {told(error)}") from error
     except ImageError:
         raise
     except Exception as error:  # a broken header can make a plugin raise anything
-        raise ImageError(f"the file cannot be read as an image: {_told(error)}") from error
+        raise ImageError(f"the file cannot be read as an image: {told(error)}") from error
 
 
 @contextmanager
@@ -109,15 +110,20 @@ def open_file(path: Path) -> Iterator[Image.Image]:
         ImageError: If it is no regular file, or empty.
         OSError: If it cannot be read; Pillow's own errors come as they are.
     """
-    _check_file(path)
+    check_file(path)
     # From the open file, not the path, which Pillow would map into memory where it can: that
     # garbles grey TIFF files that lie on their sides, and kills the process if a file shrinks.
     with path.open("rb") as file, Image.open(file, formats=_formats()) as image:
         yield image
 
 
-def _check_file(path: Path) -> None:
-    """Refuses what has no content to read; to open a pipe might wait for ever."""
+def check_file(path: Path) -> None:
+    """Refuses what has no content to read; to open a pipe might wait for ever.
+
+    Raises:
+        ImageError: If it is no regular file, or empty.
+        OSError: If it cannot be reached.
+    """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ImageError("it is not a regular file, but a folder, a pipe, a socket or a device")
@@ -125,12 +131,33 @@ def _check_file(path: Path) -> None:
         raise ImageError("the file is empty")
 
 
+def check_pixels(width: int, height: int) -> None:
+    """Holds a size in px to what `PIL.Image.open` holds images to.
+
+    Raises:
+        ImageError: If there are no pixels, or more than twice ``PIL.Image.MAX_IMAGE_PIXELS``; or
+            more than that, where Pillow's warning of it is an error.
+    """
+    most = Image.MAX_IMAGE_PIXELS
+    if width < 1 or height < 1:
+        raise ImageError(f"the image has no pixels, its size is {width} x {height}")
+    if most is None or width * height <= most:
+        return
+    said = f"{width} x {height} px exceed the limit of {most} px (PIL.Image.MAX_IMAGE_PIXELS)"
+    if width * height > 2 * most:
+        raise ImageError(f"the image is too large: {said}")
+    try:
+        warnings.warn(said, Image.DecompressionBombWarning, stacklevel=2)
+    except Image.DecompressionBombWarning as error:
+        raise ImageError(f"the image is too large: {said}") from error
+
+
 def _formats() -> list[str]:
     Image.init()
     return [each for each in FORMATS if each in Image.OPEN]
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
     """Returns what an error says, in one printable line: Pillow's may quote a file's bytes."""
     if isinstance(error, MemoryError):
         return "there is not enough memory"
@@ -153,8 +180,12 @@ def _reduce(image: Image.Image, needed: Needed) -> int:
     return 1
 
 
-def _decode(image: Image.Image) -> Image.Image:
-    """Returns a PIL image upright and in RGB; the image itself stays as it was."""
+def decode(image: Image.Image) -> Image.Image:
+    """Returns a PIL image upright and in RGB; the image itself stays as it was.
+
+    Raises:
+        ImageError: If it has no pixels, or they cannot be decoded.
+    """
     if 0 in image.size:
         raise ImageError(f"the image has no pixels, its size is {image.width} x {image.height}")
     try:
@@ -164,7 +195,7 @@ def _decode(image: Image.Image) -> Image.Image:
     except ImageError:
         raise
     except Exception as error:  # a broken file can make a decoder raise anything
-        raise ImageError(f"the image cannot be decoded: {_told(error)}") from error
+        raise ImageError(f"the image cannot be decoded: {told(error)}") from error
 
 
 def _orientation(image: Image.Image) -> int:
@@ -260,7 +291,7 @@ def _to_numpy(tensor: Any) -> NDArray[Any]:
             values = values.float()
         array: NDArray[Any] = values.numpy()
     except (RuntimeError, TypeError) as error:  # sparse, quantised, or on the meta device
-        raise ImageError(f"the tensor's values cannot be read: {_told(error)}") from error
+        raise ImageError(f"the tensor's values cannot be read: {told(error)}") from error
     return array
 
 

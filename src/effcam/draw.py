@@ -90,6 +90,16 @@ def colormap_table(name: str) -> NDArray[np.uint8]:
     return table
 
 
+def check_alpha(alpha: float) -> None:
+    """Makes sure that a number is an opacity.
+
+    Raises:
+        ArgumentError: If it is not.
+    """
+    if not isinstance(alpha, int | float) or not 0 <= alpha <= 1:
+        raise ArgumentError(f"alpha is an opacity from 0 to 1, not {alpha!r}.")
+
+
 @lru_cache(maxsize=32)
 def _opacity(alpha: float) -> list[int]:
     """Returns the opacity, 0 to 255, of each of 256 strengths of heat."""
@@ -120,8 +130,7 @@ def overlay(
     Raises:
         ArgumentError: If sizes differ, heat is not finite, or `alpha` or `colormap` is unknown.
     """
-    if not 0 <= alpha <= 1:
-        raise ArgumentError(f"alpha is an opacity from 0 to 1, not {alpha!r}.")
+    check_alpha(alpha)
     if heat.shape != (photo.height, photo.width):
         raise ArgumentError(
             f"heat of shape {heat.shape} does not cover a photo of {photo.width} x {photo.height} "
@@ -164,8 +173,7 @@ def shade_outside(picture: Image.Image, box: tuple[float, float, float, float]) 
     Raises:
         ArgumentError: If the box is not finite, or ends before it starts.
     """
-    if not all(map(math.isfinite, box)) or box[2] < box[0] or box[3] < box[1]:
-        raise ArgumentError(f"a box is left, top, right, bottom in px, not {box!r}.")
+    _check_box(box)
     inside = picture.convert("RGB")
     width, height = inside.size
     left, right = (min(max(round(edge), 0), width) for edge in box[::2])
@@ -179,6 +187,46 @@ def shade_outside(picture: Image.Image, box: tuple[float, float, float, float]) 
         ImageDraw.Draw(shaded).rectangle(edge, outline=(235, 235, 235))
         shaded.paste(inside.crop((left, top, right, bottom)), (left, top))
     return shaded
+
+
+def frame(picture: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
+    """Returns the picture with a box on it: a white line between black ones, seen on anything.
+
+    Args:
+        picture: The picture; other modes than RGB are converted.
+        box: Left, top, right, bottom in px of the picture. The lines lie within the picture, and
+            are as thick as fits its size: 1 px each up to some 300 px.
+
+    Raises:
+        ArgumentError: If the box is not finite, or ends before it starts.
+    """
+    _check_box(box)
+    framed = picture.convert("RGB").copy()
+    width, height = framed.size
+    thick = max(1, round(min(width, height) / 200))
+    left, right = (min(max(round(edge), 0), width) for edge in box[::2])
+    top, bottom = (min(max(round(edge), 0), height) for edge in box[1::2])
+    # A box may be thinner than its lines; the middle one runs along its edge.
+    left, right = _apart(left, right, 3 * thick, width)
+    top, bottom = _apart(top, bottom, 3 * thick, height)
+    drawing = ImageDraw.Draw(framed)
+    for inset, colour in ((0, (0, 0, 0)), (thick, (255, 255, 255)), (2 * thick, (0, 0, 0))):
+        corners = (left + inset, top + inset, right - 1 - inset, bottom - 1 - inset)
+        if corners[0] <= corners[2] and corners[1] <= corners[3]:
+            drawing.rectangle(corners, outline=colour, width=thick)
+    return framed
+
+
+def _apart(start: int, stop: int, least: int, most: int) -> tuple[int, int]:
+    """Returns two ends that are so far apart at least, as far as there is room."""
+    missing = max(0, min(least, most) - (stop - start))
+    start = max(0, min(start - missing // 2, most - min(least, most)))
+    return start, min(most, max(stop, start + min(least, most)))
+
+
+def _check_box(box: tuple[float, float, float, float]) -> None:
+    if not all(map(math.isfinite, box)) or box[2] < box[0] or box[3] < box[1]:
+        raise ArgumentError(f"a box is left, top, right, bottom in px, not {box!r}.")
 
 
 def badge(picture: Image.Image, text: str) -> Image.Image:

@@ -10,9 +10,11 @@ import numpy as np
 
 from effcam import draw, health
 from effcam.embed import embedded
+from effcam.errors import ArgumentError
 from effcam.geometry import Box
 from effcam.health import PADDING, SHORT, State
 from effcam.images import ImageRef
+from effcam.parts import hottest_part, scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 CLASSLESS = ("eigencam",)
 PREVIEW_WIDTH = 320
+BOX_THRESHOLD = 0.2
+"""The share of a map's range above which heat is boxed, as in Zhou et al. 2016."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,32 +102,66 @@ class Explanation:
         """
         return self._heat(self.canvas, *self.size)
 
-    def overlay(self, *, alpha: float = 0.5, colormap: str = "turbo") -> Image.Image:
+    def box(self, *, threshold: float = BOX_THRESHOLD) -> Box | None:
+        """Returns a box around the heat, px of the original: where the model places its object.
+
+        It is the smallest box around the connected part, of what lies above a share of the map's
+        range, that holds the hottest cell; to a fraction of a cell, since the map is taken for
+        the surface that interpolates its cells, as `overlay` draws it. Boxes around heat above
+        20 %: Zhou et al. 2016, arXiv:1512.04150, who take the largest part. Which threshold
+        fits objects best differs from model to model: Choe et al. 2020, arXiv:2007.04178.
+
+        Args:
+            threshold: The share of the map's range, in (0, 1).
+
+        Returns:
+            The box, within `region`; ``None`` where `state` is not "ok", or all of the part lies
+            outside of what the model saw.
+
+        Raises:
+            ArgumentError: If the threshold is impossible.
+        """
+        if not 0 < threshold < 1:
+            raise ArgumentError(f"threshold must lie between 0 and 1, not {threshold!r}")
+        if self.state != "ok":
+            return None
+        edges = hottest_part(scale(self.heatmap), threshold)
+        across = (edges[0] * self.canvas.width, edges[2] * self.canvas.width)
+        down = (edges[1] * self.canvas.height, edges[3] * self.canvas.height)
+        part = Box(across[0], down[0], across[1], down[1])
+        return part.shift(self.canvas.left, self.canvas.top).intersect(self.region)
+
+    def overlay(
+        self, *, alpha: float = 0.5, colormap: str = "turbo", boxes: bool = False
+    ) -> Image.Image:
         """Returns the original photo with the heat over it, what the model did not see shaded.
 
         Args:
             alpha: The opacity of the strongest heat, in [0, 1]; weaker heat is more transparent.
             colormap: The name of a matplotlib colour map.
+            boxes: Whether the `box` around the heat is drawn.
 
         Raises:
             ImageError: If the image's file is gone.
             ArgumentError: If ``alpha`` or ``colormap`` is impossible.
         """
-        return self.over(self.image.open(), alpha=alpha, colormap=colormap)
+        return self.over(self.image.open(), alpha=alpha, colormap=colormap, boxes=boxes)
 
-    def over(self, photo: Image.Image, *, alpha: float, colormap: str) -> Image.Image:
+    def over(self, photo: Image.Image, *, alpha: float, colormap: str, boxes: bool) -> Image.Image:
         """Returns what `overlay` does, on a smaller copy of the photo."""
         across, down = photo.width / self.size[0], photo.height / self.size[1]
         heat = self._heat(self.canvas.scale(across, down), *photo.size)
         picture = draw.overlay(photo, heat, alpha=alpha, colormap=colormap)
         if self.state != "ok":
             picture = draw.badge(picture, SHORT[self.state])
-        return draw.shade_outside(picture, self.region.scale(across, down).as_tuple())
+        picture = draw.shade_outside(picture, self.region.scale(across, down).as_tuple())
+        box = self.box() if boxes else None
+        return picture if box is None else draw.frame(picture, box.scale(across, down).as_tuple())
 
     def _repr_html_(self) -> str:
         """Returns what notebooks show: the photo, the photo with the heat, and what they are."""
         photo = draw.fit(self.image.open(), PREVIEW_WIDTH, PREVIEW_WIDTH)
-        over = self.over(photo, alpha=0.5, colormap="turbo")
+        over = self.over(photo, alpha=0.5, colormap="turbo", boxes=False)
         label, share = self.caption()
         rows, columns = self.heatmap.shape
         origin = f"{self.method} at {self.target_layer}, {rows} x {columns}"
@@ -137,9 +175,9 @@ class Explanation:
 
     def caption(self) -> tuple[str, str]:
         """Returns two lines to write under it: the prediction; its share, and what is explained."""
-        share = _percent(self.predicted_probability)
+        share = percent(self.predicted_probability)
         if self.target != self.predicted and self.method not in CLASSLESS:
-            share += f" · heat: {self.label} {_percent(self.probability)}"
+            share += f" · heat: {self.label} {percent(self.probability)}"
         if PADDING in self.flags:
             share += f" · {SHORT[PADDING]}"
         return self.predicted_label, share
@@ -180,5 +218,6 @@ class Explanation:
         return heat
 
 
-def _percent(probability: float) -> str:
+def percent(probability: float) -> str:
+    """Returns a probability as a share of a hundred, small ones with a decimal."""
     return f"{100 * probability:.1f} %" if probability < 0.0995 else f"{100 * probability:.0f} %"

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from io import IOBase
 from os import PathLike
@@ -18,17 +18,34 @@ from PIL import Image
 
 from effcam.decoding import Needed, Photo, read
 from effcam.errors import ArgumentError, ImageError, did_you_mean
+from effcam.film import FilmFrame, check_pace, is_film, list_frames, read_frame
 from effcam.truth import Truth
+from effcam.video import SUFFIXES as VIDEOS
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
 SUFFIXES = frozenset(
-    {".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"}
+    {
+        ".apng",
+        ".avif",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".jfif",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".pbm",
+        ".pgm",
+    }
     | {".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
 )
 CACHE_BYTES = 512 * 2**20
+AT = " @ "
+"""What stands between the name of a film and the time of a frame."""
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -38,7 +55,8 @@ class ImageRef:
 
     Attributes:
         name: What it is called in tables and pictures, unique in a comparison.
-        source: A path, or the image itself: a PIL image, an array or a tensor.
+        source: A path, or the image itself: a PIL image, an array or a tensor; or a
+            `effcam.film.FilmFrame`.
         truth: What is known of it: its class, boxes around its object, a mask.
     """
 
@@ -52,11 +70,16 @@ class ImageRef:
 
     @property
     def path(self) -> Path | None:
-        """The file, ``None`` if the image came from memory."""
+        """The file, ``None`` if the image came from memory or is a frame of a film."""
         return self.source if isinstance(self.source, Path) else None
 
+    @property
+    def frame(self) -> FilmFrame | None:
+        """Of which film it is which frame, and when; ``None`` if it is of none."""
+        return self.source if isinstance(self.source, FilmFrame) else None
+
     def open(self) -> Image.Image:
-        """Returns the image in RGB and upright, the first frame if it is animated.
+        """Returns the image in RGB and upright, the first frame of an animated file.
 
         Transparent parts lie on white; 16-bit and floating-point pixels are scaled to 8 bits.
         Metadata other than the orientation are left out, and no harm is done if they are damaged.
@@ -84,6 +107,9 @@ class ImageRef:
             ImageError: As `open` does.
         """
         try:
+            if self.frame is not None:
+                picture = read_frame(self.frame)
+                return Photo(picture, picture.size)
             return read(self.source, needed)
         except ImageError as error:
             raise ImageError(f"image {self.name!r}: {error}") from error.__cause__
@@ -102,8 +128,55 @@ ImageLike: TypeAlias = Union[
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """How images are looked for.
+
+    Attributes:
+        missing_ok: Whether what does not exist is yielded too.
+        films: Whether films that are named are taken apart.
+        every: Which of their frames to take.
+        fps: How many of them to take a second.
+        found: The films that were taken apart.
+    """
+
+    missing_ok: bool
+    films: bool = True
+    every: int | None = None
+    fps: float | None = None
+    found: list[Path] = field(default_factory=list)
+
+    @property
+    def seeks_films(self) -> bool:
+        """Whether films are taken apart that lie in folders."""
+        return self.every is not None or self.fps is not None
+
+    @property
+    def named(self) -> Collection[str]:
+        """The suffixes of what images are made of."""
+        return SUFFIXES | VIDEOS if self.films else SUFFIXES
+
+    def frames(self, path: Path, name: str) -> Iterator[ImageRef]:
+        """Yields the frames of a film."""
+        self.found.append(path)
+        try:
+            frames = list_frames(path, every=self.every, fps=self.fps)
+        except ImageError as error:
+            if not self.missing_ok:
+                raise ImageError(f"film {name!r}: {error}") from error
+            frames = []
+            yield ImageRef(name, FilmFrame(path, 0, 0.0, "0:00.000", 0, None, str(error)))
+        for frame in frames:
+            yield ImageRef(f"{name}{AT}{frame.timecode}", frame)
+
+
 def iter_images(
-    images: ImageLike | Iterable[ImageLike], *, missing_ok: bool = False
+    images: ImageLike | Iterable[ImageLike],
+    *,
+    missing_ok: bool = False,
+    every: int | None = None,
+    fps: float | None = None,
+    films: bool = True,
 ) -> Iterator[ImageRef]:
     """Yields a reference to every image, each name once.
 
@@ -111,26 +184,49 @@ def iter_images(
         images: A file, a folder (searched through, in natural order), a glob, a PIL image, an
             array or a tensor of one image or, with four dimensions, of a batch, or any iterable
             of these. What is named as an image in a folder, and is none or a link to nothing,
-            fails when it is opened; links to folders are not followed.
+            fails when it is opened; links to folders are not followed. A video or an animated
+            picture that is named, or that a glob matches, means its frames, ``clip.mp4 @
+            0:01.200`` and so on. In a folder, videos are left out and animated pictures are one
+            image each, unless ``every`` or ``fps`` is given.
         missing_ok: Whether a path that does not exist or cannot be reached is yielded too, to
             fail when it is opened.
+        every: Takes each so manieth frame of a film, the first one first; ``None`` takes all.
+        fps: Takes so many frames a second of a film's time: at each multiple of 1 / fps s the
+            latest frame, but none twice.
+        films: Whether films are taken apart; if not, a video stays a file that is no image, and
+            an animated picture its first frame.
 
     Raises:
-        ImageError: If a path does not exist, or a folder or glob holds no image.
-        ArgumentError: If something is none of these.
+        ImageError: If a path does not exist, a folder or glob holds no image, or a video cannot
+            be read.
+        ArgumentError: If something is none of these, ``every`` or ``fps`` is impossible, or there
+            is no film that they could be about.
     """
+    check_pace(every, fps)
+    ways = _Ways(missing_ok, films, every, fps)
     taken: set[str] = set()
     counts: dict[str, int] = {}
-    for ref in _walk(images, missing_ok):
+    for ref in _walk(images, ways):
         name = ref.name
-        if name in taken and ref.path is not None:
-            name = ref.path.as_posix()
+        if name in taken:
+            name = _longer_name(ref)
         stem = name
         while name in taken:
             counts[stem] = counts.get(stem, 1) + 1
             name = f"{stem} ({counts[stem]})"
         taken.add(name)
         yield ref if name == ref.name else replace(ref, name=name)
+    if ways.seeks_films and not ways.found:
+        given = f"every={every!r}" if fps is None else f"fps={fps!r}"
+        raise ArgumentError(
+            f"{given} takes frames of videos and animated pictures, and there are none"
+        )
+
+
+def _longer_name(ref: ImageRef) -> str:
+    if ref.frame is not None:
+        return f"{ref.frame.path.as_posix()}{AT}{ref.frame.timecode}"
+    return ref.name if ref.path is None else ref.path.as_posix()
 
 
 def from_folders(
@@ -212,20 +308,20 @@ def _bytes(image: Image.Image) -> int:
     return 4 * image.width * image.height
 
 
-def _walk(images: object, missing_ok: bool) -> Iterator[ImageRef]:
+def _walk(images: object, ways: _Ways) -> Iterator[ImageRef]:
     if isinstance(images, ImageRef):
         yield images
     elif isinstance(ref := getattr(images, "ref", None), ImageRef):
         yield ref
     elif isinstance(images, str | PathLike):
-        yield from _from_path(images, missing_ok)
+        yield from _from_path(images, ways)
     elif isinstance(images, Image.Image):
         yield ImageRef("image", images)
     elif _is_array(images):
-        yield from _from_array(images, missing_ok)
+        yield from _from_array(images, ways)
     elif isinstance(images, Iterable) and not isinstance(images, bytes | bytearray | IOBase):
         for each in images:
-            yield from _walk(each, missing_ok)
+            yield from _walk(each, ways)
     else:
         raise ArgumentError(
             "images must be paths, folders, globs, PIL images, arrays or tensors, or an iterable "
@@ -233,7 +329,7 @@ def _walk(images: object, missing_ok: bool) -> Iterator[ImageRef]:
         )
 
 
-def _from_path(given: str | PathLike[str], missing_ok: bool) -> Iterator[ImageRef]:
+def _from_path(given: str | PathLike[str], ways: _Ways) -> Iterator[ImageRef]:
     text = os.fspath(given)
     if ADDRESS.match(text):
         raise ImageError(f"{text!r} is an address; effcam reads local files: download it first")
@@ -242,24 +338,32 @@ def _from_path(given: str | PathLike[str], missing_ok: bool) -> Iterator[ImageRe
     try:
         exists, is_folder = path.exists(), path.is_dir()
         if glob.has_magic(text) and not exists:
-            matches = _matches(str(path))
+            matches = _matches(str(path), ways.named)
     except (OSError, ValueError) as error:  # no permission, too long, impossible characters
-        if not missing_ok:
+        if not ways.missing_ok:
             raise ImageError(f"image {text!r} cannot be reached: {error}") from error
         exists = is_folder = False
     if is_folder:
-        files = _files(path)
-        yield from (ImageRef(file.relative_to(path).as_posix(), file) for file in files)
+        for file in _files(path, ways.named if ways.seeks_films else SUFFIXES):
+            yield from _from_file(file, file.relative_to(path).as_posix(), ways, ways.seeks_films)
     elif exists:
-        yield ImageRef(path.name, path)
+        yield from _from_file(path, path.name, ways, ways.films)
     elif matches:
-        yield from (ImageRef(file.name, file) for file in matches)
-    elif missing_ok:
+        for file in matches:
+            yield from _from_file(file, file.name, ways, ways.films)
+    elif ways.missing_ok:
         yield ImageRef(path.name, path)
     elif glob.has_magic(text):
         raise ImageError(f"no image file matches {text!r}")
     else:
         raise ImageError(f"image {text!r} does not exist")
+
+
+def _from_file(path: Path, name: str, ways: _Ways, films: bool) -> Iterator[ImageRef]:
+    if films and is_film(path):
+        yield from ways.frames(path, name)
+    else:
+        yield ImageRef(name, path)
 
 
 def _path(text: str) -> Path:
@@ -269,16 +373,16 @@ def _path(text: str) -> Path:
         return Path(text)
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
     """Returns what is named as an image below a folder in natural order, without hidden ones."""
     failed: list[OSError] = []
     found = (each for _, names in _folders(folder, failed) for each in names)
-    files = [path for path in map(Path, found) if path.suffix.lower() in SUFFIXES]
+    files = [path for path in map(Path, found) if path.suffix.lower() in suffixes]
     if not files and failed:
         raise ImageError(f"folder {str(folder)!r} cannot be read: {failed[0]}") from failed[0]
     if not files:
         raise ImageError(
-            f"folder {str(folder)!r} holds no images, which end in {', '.join(sorted(SUFFIXES))}"
+            f"folder {str(folder)!r} holds no images, which end in {', '.join(sorted(suffixes))}"
         )
     return sorted(files, key=_natural)
 
@@ -316,9 +420,9 @@ def _is_folder(path: str | Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
-def _matches(pattern: str) -> list[Path]:
+def _matches(pattern: str, suffixes: Collection[str]) -> list[Path]:
     found = dict.fromkeys(map(Path, _expand(Path(pattern).parts)))
-    files = [path for path in found if path.suffix.lower() in SUFFIXES and not _is_folder(path)]
+    files = [path for path in found if path.suffix.lower() in suffixes and not _is_folder(path)]
     return sorted(files, key=_natural)
 
 
@@ -355,9 +459,9 @@ def _is_array(value: object) -> bool:
     )
 
 
-def _from_array(array: Any, missing_ok: bool) -> Iterator[ImageRef]:
+def _from_array(array: Any, ways: _Ways) -> Iterator[ImageRef]:
     if isinstance(array, np.ndarray) and array.dtype.kind in "OU":  # a column of a table, say
-        yield from _walk(array.tolist(), missing_ok)
+        yield from _walk(array.tolist(), ways)
     elif array.ndim == 4:
         yield from (ImageRef("image", each) for each in array)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 
 from effcam.architectures import (
@@ -168,6 +168,17 @@ def _has_weights(name: str, pretrained: bool | None) -> bool:
 def describe_all(names: Iterable[str]) -> list[tuple[str, ...]]:
     """Returns what `describe` knows of models as rows of text, a header first."""
     return [HEADER, *(_row(describe(name)) for name in names)]
+
+
+def records(names: Iterable[str]) -> list[dict[str, object]]:
+    """Returns what `describe` knows of models as flat dicts, ``None`` for what is not known."""
+    return [_record(describe(name)) for name in names]
+
+
+def _record(model: Listed) -> dict[str, object]:
+    known = asdict(model)
+    known["input_size"] = known.pop("size")
+    return {key: None if value == "" else value for key, value in known.items()}
 
 
 def _row(model: Listed) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from effcam.decoding import Needed, Photo
 from effcam.errors import ImageError
+from effcam.film import close_films
 from effcam.geometry import Box
 from effcam.images import ImageRef
 from effcam.preprocess import Preprocess
@@ -137,6 +138,7 @@ class Loader:
                     yield _collate(ready, preprocess)
         finally:
             pool.shutdown(cancel_futures=True)
+            close_films()
 
     def _finish(
         self, pending: Iterable[tuple[int, Future[_Prepared]]], skipped: dict[ImageRef, str] | None

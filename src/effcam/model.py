@@ -265,6 +265,21 @@ def expected_preprocess(source: ModelLike, *, see: See) -> Preprocess | None:
     return None if own is None else see(own)
 
 
+def check_classes(spec: ModelSpec, wanted: Iterable[int | str]) -> None:
+    """Makes sure that a model will have some classes, as far as that is known before it is built.
+
+    Raises:
+        TargetError: If one is unknown, ambiguous or out of range.
+        UnknownModelError: If nothing has the spec's name.
+    """
+    synonyms = construct.expected_synonyms(spec)
+    if synonyms is None:
+        return
+    labels = [names[0] for names in synonyms]
+    for each in wanted:
+        find_class(each, labels, synonyms, owner=spec.name)
+
+
 def weights_file(source: ModelLike) -> Path | None:
     """Returns the file that a model's weights will be read from, if it is on disk already."""
     if isinstance(source, Model | nn.Module):

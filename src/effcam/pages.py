@@ -11,8 +11,10 @@ from effcam import draw
 from effcam.catalogue import JOINT
 from effcam.cells import Cells
 from effcam.errors import ArgumentError
-from effcam.explanation import Explanation
+from effcam.explanation import BOX_THRESHOLD, Explanation
+from effcam.film import closing_films
 from effcam.health import BORDER, SAME, SHORT, Finding, column_findings
+from effcam.images import ImageRef
 from effcam.sheet import MIN_WIDTH, Heading, Panel, sheet
 
 if TYPE_CHECKING:
@@ -29,17 +31,21 @@ class Style:
         alpha: The opacity of the strongest heat, in [0, 1].
         colormap: The name of a matplotlib colour map.
         width: The width of a cell in px.
+        boxes: Whether boxes around the heat are drawn.
 
     Raises:
-        ArgumentError: If the width is out of range.
+        ArgumentError: If a value is out of range, or there is no such colour map.
     """
 
     alpha: float = 0.5
     colormap: str = "turbo"
     width: int = 224
+    boxes: bool = False
 
     def __post_init__(self) -> None:
         """Checks what would otherwise fail late."""
+        draw.check_alpha(self.alpha)
+        draw.colormap_table(self.colormap)
         if not isinstance(self.width, int) or not MIN_WIDTH <= self.width <= MAX_WIDTH:
             raise ArgumentError(
                 f"width must be a whole number of px from {MIN_WIDTH} to {MAX_WIDTH}, "
@@ -55,12 +61,14 @@ def grid(content: Cells, style: Style) -> Image.Image:
         ImageError: If an image's file is gone.
     """
     width = style.width
+    with closing_films():
+        rows = [_panels(row, (width, 2 * width), style) for row in content.rows()]
     return sheet(
         _headings(content, "Original"),
-        [_panels(row, (width, 2 * width), style) for row in content.rows()],
+        rows,
         width=width,
         colormap=style.colormap,
-        legend=_legend(content),
+        legend=_legend(content, style),
     )
 
 
@@ -72,27 +80,36 @@ def frames(content: Cells, style: Style) -> Iterator[Image.Image]:
         ImageError: If an image's file is gone.
     """
     width = style.width
-    headings, legend = _headings(content, "Orig. Im"), _legend(content)
+    headings, legend = _headings(content, "Orig. Im"), _legend(content, style)
     height = _tallest(content, width)
-    for row in content.rows():
-        yield sheet(
-            headings,
-            [_panels(row, (width, width), style)],
-            width=width,
-            height=height,
-            colormap=style.colormap,
-            theme="dark",
-            legend=legend,
-        )
+    with closing_films():
+        for row in content.rows():
+            yield sheet(
+                headings,
+                [_panels(row, (width, width), style)],
+                width=width,
+                height=height,
+                colormap=style.colormap,
+                theme="dark",
+                legend=legend,
+            )
 
 
 def _panels(row: Sequence[Explanation], size: tuple[int, int], style: Style) -> list[Panel]:
     """Returns an image's panels: the original, then every column."""
     photo = draw.fit(row[0].image.open(), *size)
-    return [Panel(photo, (row[0].image.name,))] + [
-        Panel(cell.over(photo, alpha=style.alpha, colormap=style.colormap), cell.caption())
-        for cell in row
-    ]
+    panels = [Panel(photo, _title(row[0].image))]
+    for cell in row:
+        heat = cell.over(photo, alpha=style.alpha, colormap=style.colormap, boxes=style.boxes)
+        panels.append(Panel(heat, cell.caption()))
+    return panels
+
+
+def _title(image: ImageRef) -> tuple[str, ...]:
+    """Returns what stands below an image: its name; of a frame when it shows, then the film."""
+    if image.frame is None:
+        return (image.name,)
+    return image.frame.timecode, image.frame.path.name
 
 
 def _tallest(content: Cells, width: int) -> int:
@@ -110,8 +127,10 @@ def _headings(content: Cells, original: str) -> list[Heading]:
     ]
 
 
-def _legend(content: Cells) -> list[str]:
+def _legend(content: Cells, style: Style) -> list[str]:
     legend = []
+    if style.boxes:
+        legend.append(f"box: heat above {100 * BOX_THRESHOLD:.0f} % around the hottest cell")
     if content.settings.get("view") == "whole":
         legend.append("whole image squashed to the input")
     if content.settings.get("size") is not None:

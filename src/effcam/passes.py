@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain, count
 from typing import TYPE_CHECKING, TypeAlias
 
+from effcam.custom import Method, name_of
 from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.facts import ModelFacts
 from effcam.images import ImageRef, cached_opener
@@ -31,7 +32,7 @@ class Job:
 
     refs: list[ImageRef]
     columns: dict[str, ModelLike]
-    methods: tuple[str, ...]
+    methods: tuple[Method, ...]
     view: str
     size: int | None
     batch_size: int
@@ -84,15 +85,15 @@ def naming(model: Model) -> Iterator[None]:
     """Puts the model's name before what goes wrong while it runs."""
     try:
         yield
-    except LayerError as error:
-        raise LayerError(f"{model.name}: {error}") from error
+    except (ArgumentError, LayerError) as error:
+        raise type(error)(f"{model.name}: {error}") from error
     except RuntimeError as error:  # a ModelError is one, and so is what torch raises
         raise ModelError(f"{model.name}: {error}") from error
 
 
-def column_of(label: str, method: str, methods: Sequence[str]) -> str:
+def column_of(label: str, method: Method, methods: Sequence[Method]) -> str:
     """Returns the label of the column in which a model and one of the methods stand."""
-    return label if len(methods) == 1 else f"{label} {method}"
+    return label if len(methods) == 1 else f"{label} {name_of(method)}"
 
 
 def name_columns(models: Models) -> dict[str, ModelLike]:

@@ -26,6 +26,7 @@ from effcam.metrics.pairs import (
 from effcam.metrics.scoreboard import Board, summarize
 from effcam.metrics.truths import Boxes, Labels, Masks, find_truths
 from effcam.pages import Style
+from effcam.report import Look, check_report_output, gather, write_report
 from effcam.summary import Summary
 
 if TYPE_CHECKING:
@@ -71,22 +72,36 @@ class Comparison(Cells):
         column = _position("column", key[1], self.columns)
         return self.cells[row * len(self.columns) + column]
 
-    def grid(self, *, alpha: float = 0.5, colormap: str = "turbo", width: int = 224) -> Image.Image:
+    def grid(
+        self,
+        *,
+        alpha: float = 0.5,
+        colormap: str = "turbo",
+        width: int = 224,
+        boxes: bool = False,
+    ) -> Image.Image:
         """Returns one picture of everything: a row an image, the original first.
 
         Args:
             alpha: The opacity of the strongest heat, in [0, 1].
             colormap: The name of a matplotlib colour map.
             width: The width of a cell in px.
+            boxes: Whether boxes around the heat are drawn, as `Explanation.box` finds them.
 
         Raises:
             ArgumentError: If an argument is impossible.
             ImageError: If an image's file is gone.
         """
-        return pages.grid(self, Style(alpha=alpha, colormap=colormap, width=width))
+        style = Style(alpha=alpha, colormap=colormap, width=width, boxes=boxes)
+        return pages.grid(self, style)
 
     def frames(
-        self, *, alpha: float = 0.5, colormap: str = "turbo", width: int = 224
+        self,
+        *,
+        alpha: float = 0.5,
+        colormap: str = "turbo",
+        width: int = 224,
+        boxes: bool = False,
     ) -> Iterator[Image.Image]:
         """Yields one picture an image, all of one size: the original and every column.
 
@@ -94,12 +109,14 @@ class Comparison(Cells):
             alpha: The opacity of the strongest heat, in [0, 1].
             colormap: The name of a matplotlib colour map.
             width: The width and height of a cell in px.
+            boxes: Whether boxes around the heat are drawn, as `Explanation.box` finds them.
 
         Raises:
             ArgumentError: If an argument is impossible.
             ImageError: If an image's file is gone.
         """
-        yield from pages.frames(self, Style(alpha=alpha, colormap=colormap, width=width))
+        style = Style(alpha=alpha, colormap=colormap, width=width, boxes=boxes)
+        yield from pages.frames(self, style)
 
     def summary(
         self,
@@ -137,6 +154,50 @@ class Comparison(Cells):
         truths = find_truths(self.images, boxes, masks, labels)
         board = Board(self.columns, tuple(self.rows()), self.facts, tuple(truths))
         return summarize(board, fair=fair, faithfulness=faithfulness)
+
+    def report(
+        self,
+        path: str | PathLike[str],
+        *,
+        boxes: Boxes = None,
+        masks: Masks = None,
+        labels: Labels = None,
+        fair: bool | None = None,
+        faithfulness: Faithfulness | None = None,
+        title: str | None = None,
+        alpha: float = 0.5,
+        colormap: str = "turbo",
+    ) -> Path:
+        """Returns the path of a page it wrote, to look around in with a browser.
+
+        The page holds the photos, the heat as a layer of its own over them, the `summary` and the
+        `agreement`; images can be sorted, filtered and enlarged, and heat be read off. It is one
+        file, which fetches nothing.
+
+        Args:
+            path: Where to write; it ends in ``.html`` or ``.htm``.
+            boxes: As in `summary`.
+            masks: As in `summary`.
+            labels: As in `summary`.
+            fair: As in `summary`.
+            faithfulness: As in `summary`.
+            title: What stands above the page; told from what is compared if not given.
+            alpha: The opacity of the strongest heat when the page is opened, in [0, 1].
+            colormap: The name of a matplotlib colour map, likewise.
+
+        Raises:
+            OutputError: If the path has another suffix, there are no images, or the file cannot
+                be written.
+            AnnotationError: If boxes, masks or labels are broken or do not fit the images.
+            TargetError: If a label is no class of one of the models.
+            ArgumentError: If an argument is impossible.
+            ImageError: If an image's file is gone.
+        """
+        look = Look(title=title, alpha=alpha, colormap=colormap)
+        check_report_output(path)
+        truths = find_truths(self.images, boxes, masks, labels)
+        material = gather(self, truths=truths, fair=fair, faithfulness=faithfulness)
+        return write_report(material, path, look)
 
     def agreement(self, *, measure: Agreement = "spearman") -> NDArray[np.float64]:
         """Returns how far the columns' maps agree: (columns, columns), the mean over images.
@@ -206,31 +267,42 @@ class Comparison(Cells):
         alpha: float | None = None,
         colormap: str | None = None,
         width: int | None = None,
+        boxes: bool | None = None,
         seconds: float | None = None,
     ) -> Path:
         """Returns the path of a file it wrote, in the format that its suffix names.
 
-        ``.png`` and ``.jpg`` hold the `grid`; ``.gif`` and ``.webp`` the `frames`, one after
-        another, for ever; ``.mp4`` the same once, as a video, for which PyAV has to be there
-        (``pip install 'effcam[video]'``); ``.csv`` the `table`; ``.json`` the table, the settings
-        and the heatmaps; ``.npz`` the heatmaps and the table as arrays; ``.parquet`` the rows of a
-        `compare_dataset` run, for which pyarrow has to be there
+        ``.html`` is a `report`; ``.png`` and ``.jpg`` hold the `grid`; ``.gif`` and ``.webp`` the
+        `frames`, one after another, for ever; ``.mp4`` the same once, as a video, for which PyAV
+        has to be there (``pip install 'effcam[video]'``); ``.csv`` the `table`; ``.json`` the
+        table, the settings and the heatmaps; ``.npz`` the heatmaps and the table as arrays;
+        ``.parquet`` the rows of a `compare_dataset` run, for which pyarrow has to be there
         (``pip install 'effcam[dataset]'``). The file appears when it is complete: an interrupted
         write leaves what was there before.
 
         Args:
             path: Where to write.
-            alpha: As in `grid`; pictures only.
-            colormap: As in `grid`; pictures only.
+            alpha: As in `grid`; pictures and reports only.
+            colormap: As in `grid`; pictures and reports only.
             width: As in `grid`; pictures only.
-            seconds: How long each frame shows, in s; animations only, 1 if not given.
+            boxes: As in `grid`; pictures only.
+            seconds: How long each frame shows, in s; animations only. If not given, frames of one
+                film show for as long as they are apart in it, the mean over them, and other images
+                for 1 s. GIF knows hundredths of a second, WebP thousandths, and neither less than
+                0.02 s.
 
         Raises:
             OutputError: If the suffix is unknown, PyAV or pyarrow is not there, or the file cannot
                 be written.
             ArgumentError: If an argument is impossible or does not go with the format.
         """
-        style = {"alpha": alpha, "colormap": colormap, "width": width, "seconds": seconds}
+        style = {
+            "alpha": alpha,
+            "colormap": colormap,
+            "width": width,
+            "boxes": boxes,
+            "seconds": seconds,
+        }
         return saving.save(self, path, style)
 
     def _repr_html_(self) -> str:

@@ -16,7 +16,9 @@ import numpy as np
 from effcam import __version__, parquet, write
 from effcam.cells import Cells
 from effcam.errors import ArgumentError, OutputError
+from effcam.film import spacing
 from effcam.pages import Style, frames, grid
+from effcam.report import Look, gather, write_report
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,12 +63,36 @@ def check_output(path: str | PathLike[str]) -> Path:
     return target
 
 
+def check_style(*, seconds: float | None = None, **given: Any) -> None:
+    """Makes sure that pictures can be drawn so, before there is anything to draw.
+
+    Args:
+        seconds: As in `Comparison.save`.
+        given: The others, by argument, as there.
+
+    Raises:
+        ArgumentError: If a value is impossible.
+    """
+    Style(**given)
+    if seconds is not None:
+        write.check_seconds(seconds)
+
+
+def is_picture(path: Path) -> bool:
+    """Returns whether a file's suffix is that of a picture or an animation."""
+    suffix = path.suffix.lower()
+    return suffix in SAVERS and "boxes" in SAVERS[suffix][1]
+
+
 def _save_grid(content: Cells, path: Path, style: dict[str, Any]) -> None:
     write.write_image(grid(content, Style(**style)), path)
 
 
 def _save_frames(content: Cells, path: Path, style: dict[str, Any]) -> None:
     pace = {"seconds": style.pop("seconds")} if "seconds" in style else {}
+    own = spacing([image.frame for image in content.images])
+    if own is not None and not pace:
+        pace = {"seconds": min(own, write.LONGEST_SECONDS)}
     write.write_animation(frames(content, Style(**style)), path, **pace)
 
 
@@ -82,20 +108,24 @@ def _save_csv(content: Cells, path: Path, _style: dict[str, Any]) -> None:
         writer.writerows(table)
 
 
-def _save_json(content: Cells, path: Path, _style: dict[str, Any]) -> None:
-    found = {
-        "effcam": __version__,
+def to_record(content: Cells) -> dict[str, object]:
+    """Returns what a comparison is, as JSON has it, without its cells."""
+    return {
         "settings": dict(content.settings),
         "images": [image.name for image in content.images],
         "columns": list(content.columns),
         "models": [facts.record() for facts in content.facts],
         "skipped": [asdict(skipped) for skipped in content.skipped],
-        "cells": [
-            {name: _json_value(value) for name, value in cell.record().items()}
-            | {"heatmap": cell.heatmap.tolist()}
-            for cell in content.cells
-        ],
     }
+
+
+def _save_json(content: Cells, path: Path, _style: dict[str, Any]) -> None:
+    cells = [
+        {name: _json_value(value) for name, value in cell.record().items()}
+        | {"heatmap": cell.heatmap.tolist()}
+        for cell in content.cells
+    ]
+    found = {"effcam": __version__, **to_record(content), "cells": cells}
     text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
     with write.atomic(path) as partial:
         # What backslashes replace in JSON reads as what it was.
@@ -135,9 +165,14 @@ def _save_parquet(content: Cells, path: Path, _style: dict[str, Any]) -> None:
         partial.write_bytes(parquet.encode(table))
 
 
+def _save_report(content: Cells, path: Path, style: dict[str, Any]) -> None:
+    write_report(gather(content), path, Look(**style))
+
+
 Saver: TypeAlias = Callable[[Cells, Path, dict[str, Any]], None]
 
-PICTURE_STYLE = ("alpha", "colormap", "width")
+REPORT_STYLE = ("alpha", "colormap")
+PICTURE_STYLE = (*REPORT_STYLE, "width", "boxes")
 SAVERS: dict[str, tuple[Saver, tuple[str, ...]]] = {
     ".png": (_save_grid, PICTURE_STYLE),
     ".jpg": (_save_grid, PICTURE_STYLE),
@@ -145,6 +180,8 @@ SAVERS: dict[str, tuple[Saver, tuple[str, ...]]] = {
     ".gif": (_save_frames, (*PICTURE_STYLE, "seconds")),
     ".webp": (_save_frames, (*PICTURE_STYLE, "seconds")),
     ".mp4": (_save_frames, (*PICTURE_STYLE, "seconds")),
+    ".html": (_save_report, REPORT_STYLE),
+    ".htm": (_save_report, REPORT_STYLE),
     ".csv": (_save_csv, ()),
     ".json": (_save_json, ()),
     ".npz": (_save_npz, ()),

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from effcam.custom import Method
+    from effcam.images import ImageRef
     from effcam.registry import ModelSpec
     from effcam.result import Comparison
     from effcam.summary import Summary
 
 
+def is_report(path: Path) -> bool:
+    """Tells whether a file to write is a report, which holds the scoreboard."""
+    return path.suffix.lower() in (".html", ".htm")
+
+
 def add_summary_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the summary to those of ``effcam compare``."""
     group = parser.add_argument_group(
-        "summary", "any of these prints the scoreboard; without -o no picture is written then"
+        "scoreboard",
+        "any of these measures the maps and prints it; without -o no picture is written",
     )
     group.add_argument(
         "--summary",
@@ -95,11 +103,41 @@ class Scorecard:
         fair = False if options.all_images else None
         return cls(known, fair, options.faithfulness, output)
 
+    def check(
+        self, paths: Sequence[str], specs: Mapping[str, ModelSpec], *, missing_ok: bool
+    ) -> list[ImageRef]:
+        """Returns the images, after making sure that what is known of them fits, models included.
+
+        What cannot be told before models are built and run, `measure` tells.
+
+        Args:
+            paths: Where the images are.
+            specs: The models by label.
+            missing_ok: As in `effcam.images.iter_images`.
+
+        Raises:
+            ImageError: If there is no such image.
+            AnnotationError: If what is known is of none of the images.
+            TargetError: If a label is no class of a model.
+            UnknownModelError: If no model has that name.
+        """
+        from effcam.images import iter_images
+        from effcam.metrics.truths import find_truths
+        from effcam.model import check_classes
+
+        images = list(iter_images(paths, missing_ok=missing_ok))
+        truths = find_truths(images, *map(self.known.get, ("boxes", "masks", "labels")))
+        labels = dict.fromkeys(each.label for each in truths if each.label is not None)
+        for spec in specs.values() if labels else ():
+            check_classes(spec, labels)
+        return images
+
     def measure(
         self,
         comparison: Comparison,
         specs: Mapping[str, ModelSpec],
         *,
+        method: Method | Sequence[Method],
         device: str | None,
         progress: bool | None,
     ) -> Summary:
@@ -108,8 +146,29 @@ class Scorecard:
 
         found = None
         if self.faithfulness:
-            found = faithfulness(comparison, specs, device=device, progress=progress)
+            found = faithfulness(comparison, specs, method=method, device=device, progress=progress)
         summary = comparison.summary(**self.known, fair=self.fair, faithfulness=found)
         if self.output is not None:
             summary.save(self.output)
         return summary
+
+    def save_report(
+        self, comparison: Comparison, summary: Summary, path: Path, style: Mapping[str, Any]
+    ) -> Path:
+        """Returns the path of the page that it wrote, with a summary that was measured already.
+
+        Args:
+            comparison: What the page shows.
+            summary: Its scoreboard.
+            path: Where to write.
+            style: How it looks, by argument of `Comparison.report`.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        from effcam.metrics.truths import find_truths
+        from effcam.report import Look, gather, write_report
+
+        given: dict[str, Any] = {"boxes": None, "masks": None, "labels": None}
+        truths = find_truths(comparison.images, **{**given, **self.known})
+        return write_report(gather(comparison, truths=truths, summary=summary), path, Look(**style))

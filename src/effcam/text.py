@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 from unicodedata import category
 
 GAP = "  "
@@ -34,15 +35,20 @@ def align(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
     )
 
 
-def printable(text: str) -> str:
-    r"""Returns a text as standard output takes it, which may not know all characters of a name.
+def printable(text: str, stream: TextIO | None = None) -> str:
+    r"""Returns a text as a stream takes it, which may not know all characters of a name.
 
     What would steer a terminal, as a name may, is escaped.
+
+    Args:
+        text: What is to be printed.
+        stream: Where; ``None`` is standard output.
 
     >>> print(printable("a\x1b[31mb"))
     a\x1b[31mb
     """
-    encoding = sys.stdout.encoding or "utf-8"
+    # A process may have been started without standard output.
+    encoding = getattr(stream or sys.stdout, "encoding", None) or "utf-8"
     steering = {each for each in text if category(each) == "Cc"} - {"\n", "\t"}
     shown = "".join(_escape(each) if each in steering else each for each in text)
     return shown.encode(encoding, "backslashreplace").decode(encoding)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
 
@@ -16,10 +16,42 @@ from effcam.write import write_image
 
 SCENES = 12
 PICTURES = ("compare.png", "compare.gif")
+REPORT = "report.html"
 WIDTH = 176  # of a cell in px: six columns fit a screen
 HEADER = ("model", "looked at", "grid", "right", "heat on the object")
 RIGHT = (3, 4)
 """The columns of the summary that are aligned right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How often a model is right, and its heat on the object.
+
+    Attributes:
+        column: The label of its column.
+        target_layer: The layer that was looked at.
+        grid: Rows and columns of that layer's map.
+        images: How many scenes it was shown.
+        right: How many of them it named.
+        hits: In how many of them the hottest pixel is on the object.
+    """
+
+    column: str
+    target_layer: str
+    grid: tuple[int, int]
+    images: int
+    right: int
+    hits: int
+
+    def row(self) -> tuple[str, ...]:
+        """Returns it as text, as `HEADER` has it."""
+        return (
+            self.column,
+            self.target_layer,
+            "{} x {}".format(*self.grid),
+            f"{self.right} of {self.images}",
+            f"{self.hits} of {self.images}",
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,38 +61,48 @@ class Tour:
     Attributes:
         scenes: The scenes, in the order of the comparison's rows.
         comparison: What the five models looked at in them.
-        written: The pictures of it, and the folder of the scenes.
+        written: The pictures of it, the report, and the folder of the scenes.
     """
 
     scenes: tuple[Scene, ...]
     comparison: Comparison
     written: tuple[Path, ...]
 
-    def summary(self) -> list[tuple[str, ...]]:
-        """Returns one row of text a model, a header first: how often it, and its heat, is right."""
-        columns = range(len(self.comparison.columns))
-        return [HEADER, *(self._row(column) for column in columns)]
+    def scores(self) -> list[Score]:
+        """Returns how often each model, and its heat, is right."""
+        return [self._score(column) for column in range(len(self.comparison.columns))]
 
-    def _row(self, column: int) -> tuple[str, ...]:
+    def summary(self) -> list[tuple[str, ...]]:
+        """Returns `scores` as rows of text, a header first."""
+        return [HEADER, *(score.row() for score in self.scores())]
+
+    def record(self) -> dict[str, object]:
+        """Returns what was made and found as flat records."""
+        images = zip(self.comparison.images, self.scenes, strict=True)
+        return {
+            "written": self.written,
+            "scenes": [{"image": image.name, "label": scene.label} for image, scene in images],
+            "models": [asdict(score) for score in self.scores()],
+        }
+
+    def _score(self, column: int) -> Score:
         cells = [row[column] for row in self.comparison.rows()]
         pairs = list(zip(cells, self.scenes, strict=True))
-        right = sum(cell.predicted == scene.target for cell, scene in pairs)
-        hits = sum(scene.is_hit(cell.upsampled()) for cell, scene in pairs)
-        rows, across = cells[0].heatmap.shape
-        return (
-            cells[0].column,
-            cells[0].target_layer,
-            f"{rows} x {across}",
-            f"{right} of {len(cells)}",
-            f"{hits} of {len(cells)}",
+        return Score(
+            column=cells[0].column,
+            target_layer=cells[0].target_layer,
+            grid=(cells[0].heatmap.shape[0], cells[0].heatmap.shape[1]),
+            images=len(cells),
+            right=sum(cell.predicted == scene.target for cell, scene in pairs),
+            hits=sum(scene.is_hit(cell.upsampled()) for cell, scene in pairs),
         )
 
 
 def tour(folder: str | PathLike[str], *, seed: int = 0, progress: bool | None = None) -> Tour:
     """Returns what the demo models looked at in a dozen scenes, after writing it into a folder.
 
-    The folder then holds the grid, the animation, and the scenes in a folder of their own. What
-    else was in it stays.
+    The folder then holds the grid, the animation, the report, and the scenes in a folder of
+    their own. What else was in it stays.
 
     Args:
         folder: Where to write; made if it is not there.
@@ -78,7 +120,15 @@ def tour(folder: str | PathLike[str], *, seed: int = 0, progress: bool | None = 
     files = _write_scenes(made, folder_of_scenes)
     comparison = compare(list(iter_images(files)), MODELS, progress=progress)
     pictures = [comparison.save(target / name, width=WIDTH) for name in PICTURES]
-    return Tour(tuple(made), comparison, (*pictures, folder_of_scenes))
+    # Files say nothing of what is on them.
+    known = {image.name: scene for image, scene in zip(comparison.images, made, strict=True)}
+    report = comparison.report(
+        target / REPORT,
+        masks={name: scene.mask for name, scene in known.items()},
+        boxes={name: scene.box for name, scene in known.items()},
+        labels={name: scene.target for name, scene in known.items()},
+    )
+    return Tour(tuple(made), comparison, (*pictures, report, folder_of_scenes))
 
 
 def _write_scenes(made: Sequence[Scene], folder: Path) -> list[Path]:

@@ -141,6 +141,17 @@ def require(wanted: Sequence[PublishedWeights]) -> None:
     )
 
 
+def cache_folders() -> dict[str, Path]:
+    """Returns where each library keeps what it fetched: torch's hub, and the Hugging Face hub's.
+
+    Raises:
+        ImportError: If one of the libraries is not installed or broken.
+    """
+    from huggingface_hub import constants
+
+    return {"torch hub": _url_folder(), "Hugging Face": Path(constants.HF_HUB_CACHE)}
+
+
 def read_ahead(file: Path) -> None:
     """Asks the system to read a file into its cache, beside what else is done.
 
@@ -221,9 +232,13 @@ def _hub_is_off() -> bool:
 
 
 def _url_cache(url: str) -> Path:
+    return _url_folder() / Path(urlsplit(url).path).name
+
+
+def _url_folder() -> Path:
     import torch
 
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
+    return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def _first_line(error: Exception) -> str:

@@ -51,7 +51,7 @@ _LEAST_RATE, _MOST_REPEATS = 10, 100
 # players go by the height of a video.
 _COLOURS = {"color_range": 1, "colorspace": 1, "color_primaries": 1, "color_trc": 13}
 _LONGEST_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383, ".gif": 65535, ".mp4": 16384}
-_LONGEST_SECONDS = 655.35
+LONGEST_SECONDS = 655.35
 
 
 def check_path(path: str | PathLike[str], suffixes: Collection[str]) -> Path:
@@ -137,6 +137,18 @@ def write_image(picture: Image.Image, path: Path) -> Path:
     return path
 
 
+def check_seconds(seconds: float) -> None:
+    """Makes sure that a frame can show for so long.
+
+    Raises:
+        ArgumentError: If it cannot.
+    """
+    if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_SECONDS:
+        raise ArgumentError(
+            f"a frame shows for more than 0 and at most {LONGEST_SECONDS} seconds, not {seconds!r}."
+        )
+
+
 def write_animation(frames: Iterable[Image.Image], path: Path, *, seconds: float = 1.0) -> Path:
     """Returns `path`, to which the frames were written as an animation.
 
@@ -149,8 +161,8 @@ def write_animation(frames: Iterable[Image.Image], path: Path, *, seconds: float
     Args:
         frames: At least one frame, all of one size.
         path: Where to write; the suffix is one of `ANIMATION_SUFFIXES`.
-        seconds: How long a frame shows, rounded to 0.01 s and at least 0.02 s, as viewers slow
-            down anything faster.
+        seconds: How long a frame shows. GIF rounds it to 0.01 s and WebP to 0.001 s, and it is at
+            least 0.02 s in both, as viewers slow down anything faster; at least 0.001 s in MP4.
 
     Raises:
         ArgumentError: If there is no frame, sizes differ, or `seconds` is out of range.
@@ -161,17 +173,14 @@ def write_animation(frames: Iterable[Image.Image], path: Path, *, seconds: float
     suffix = _known_suffix(path, ANIMATION_SUFFIXES, "animations")
     if suffix == ".mp4":
         _check_video(path)
-    if not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST_SECONDS:
-        raise ArgumentError(
-            f"a frame shows for more than 0 and at most {_LONGEST_SECONDS} seconds, "
-            f"not {seconds!r}."
-        )
+    check_seconds(seconds)
     iterator = iter(frames)
     first = next(iterator, None)
     if first is None:
         raise ArgumentError(f"there is no frame to write to {path}.")
     _check_size(first.size, path)
-    milliseconds = 10 * max(2, math.floor(100 * seconds + 0.5))
+    step = 10 if suffix == ".gif" else 1
+    milliseconds = step * max(20 // step, math.floor(1000 / step * seconds + 0.5))
     # Pillow has its fast octree for RGBA only: of RGB it would make a slow median cut.
     mode = "RGBA" if suffix == ".gif" else "RGB"
     pixels = (
@@ -179,7 +188,7 @@ def write_animation(frames: Iterable[Image.Image], path: Path, *, seconds: float
     )
     with atomic(path) as temporary:
         if suffix == ".mp4":
-            _encode_video(pixels, temporary, Fraction(milliseconds, 1000))
+            _encode_video(pixels, temporary, max(_exactly(seconds), Fraction(1, 1000)))
         else:
             options = {"duration": milliseconds, "loop": 0, **_ANIMATION_OPTIONS[suffix]}
             _encode(pixels, temporary, options)
@@ -202,9 +211,14 @@ def _encode(frames: Iterable[NDArray[np.uint8]], path: Path, options: Mapping[st
         if isinstance(error, (OverflowError, struct.error)):
             raise OutputError(
                 f"a {path.suffix} cannot hold these frames ({error}): equal ones in a row may last "
-                f"{_LONGEST_SECONDS} seconds together."
+                f"{LONGEST_SECONDS} seconds together."
             ) from error
         raise
+
+
+def _exactly(seconds: float) -> Fraction:
+    """Returns a time that players count in small units: 1 / 29.97 s is 1001 / 30000 s."""
+    return Fraction(seconds).limit_denominator(60_000)
 
 
 def _check_video(path: Path) -> None:

@@ -161,6 +161,16 @@ def _timm_config(architecture: Architecture) -> dict[str, Any]:
     return read_stored(architecture).config
 
 
+def published_classes(architecture: Architecture) -> int:
+    """Returns how many classes published weights have; 0 where they are named otherwise."""
+    if architecture.library == "torchvision":
+        return len(torchvision_entry(architecture).meta["categories"])
+    if architecture.library != "timm":
+        return 0
+    config = timm_config(architecture)
+    return 0 if config.label_names else int(config.num_classes)
+
+
 def module_preprocess(module: nn.Module) -> Preprocess | None:
     """Returns the transform that a timm module carries with it, ``None`` for others."""
     config = getattr(module, "pretrained_cfg", None)

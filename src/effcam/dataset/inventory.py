@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from effcam.dataset.storage import Store
 from effcam.errors import ArgumentError, CellError, ImageError, OutputError, did_you_mean
+from effcam.film import is_video
 from effcam.images import ImageLike, ImageRef, iter_images
 from effcam.parquet import readable
 
@@ -55,7 +56,8 @@ def list_images(
         ImageError: If a folder or a glob holds no image.
         ArgumentError: If an image is no file, or there is not one target an image.
     """
-    refs = iter_images(images, missing_ok=True)
+    # An animated picture is one image, as a file of a run has one row a model.
+    refs = iter_images(images, missing_ok=True, films=False)
     wanted = None if targets is None else iter(targets)
     found = 0
     while group := list(itertools.islice(refs, at_once)):
@@ -206,10 +208,20 @@ def _rows(refs: Sequence[ImageRef], targets: Sequence[int | str] | None) -> pa.R
 
 
 def _path(ref: ImageRef) -> str | PathLike[str]:
+    if ref.frame is not None:
+        raise ArgumentError(
+            f"image {ref.name!r} is a frame of a film: a run reads still images, so write its "
+            "frames as files first; effcam.compare takes them"
+        )
     if ref.path is None:
         raise ArgumentError(
             f"image {ref.name!r} is no file: a run that can be resumed reads files; "
             "effcam.compare takes images from memory"
+        )
+    if is_video(ref.path):
+        raise ArgumentError(
+            f"image {ref.name!r} is a video: a run reads still images, so write its frames as "
+            "files first; effcam.compare takes videos, with every= or fps="
         )
     return ref.path.absolute()
 

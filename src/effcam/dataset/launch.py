@@ -84,7 +84,7 @@ def compare_dataset(
         models: As in `compare`.
         out: The folder of the run, made if it is not there, or an address that fsspec knows
             (``s3://bucket/run``).
-        method: As in `compare`.
+        method: As in `compare`, but effcam's own methods alone, by their names.
         target: As in `compare`, but not ``"consensus"``.
         view: As in `compare`.
         size: As in `compare`.
@@ -138,7 +138,7 @@ def compare_dataset(
         )
     cluster = _check_backend(backend, workers, num_gpus, address)
     settings = Settings(
-        method=check_methods(method),
+        method=_names_of(method),
         target=None if isinstance(asked, list) else asked,
         view=check_choice("view", view, ("model", "whole")),
         size=None if size is None else check_number("size", size),
@@ -163,6 +163,22 @@ def compare_dataset(
         store.tidy(["", MODELS, *(folder_of(manifest, model) for model in range(len(columns)))])
         _make(plan, cluster, max_errors, progress)
     return DatasetRun(store, manifest)
+
+
+def _names_of(methods: str | Sequence[str]) -> tuple[str, ...]:
+    """Returns the names of methods, which are all that a run writes down of them.
+
+    Raises:
+        ArgumentError: If one is a function: it may change before the run goes on.
+    """
+    checked = check_methods(methods)
+    names = tuple(each for each in checked if isinstance(each, str))
+    if len(names) < len(checked):
+        raise ArgumentError(
+            "a dataset takes effcam's own methods, by their names: a function may change before "
+            "the run goes on, which would mix two methods' maps. compare takes functions"
+        )
+    return names
 
 
 def _check_backend(

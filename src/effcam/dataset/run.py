@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -21,18 +23,30 @@ from effcam.explanation import Explanation
 from effcam.facts import ModelFacts
 from effcam.groundtruth import ByName, read_image_labels
 from effcam.images import ImageRef
-from effcam.metrics.pairs import Agreement, check_disagreed, mean_agreements, pair_agreements
+from effcam.metrics.pairs import (
+    Agreement,
+    check_count,
+    check_disagreed,
+    mean_agreements,
+    pair_agreements,
+)
 from effcam.metrics.scoreboard import Board
 from effcam.metrics.streamed import Moments, Scores
 from effcam.metrics.truths import Labels, find_truths
 from effcam.parquet import schema, to_cells
+from effcam.report import Call, Look, check_report_output, gather, write_report
 from effcam.result import Comparison
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from effcam.summary import Summary
+
+
+FILE_OF_REPORT = "report.html"
+
+Rows: TypeAlias = tuple[tuple[Explanation, ...], ...]
+"""The cells of each image."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,12 +203,64 @@ class DatasetRun:
             OutputError: If a shard cannot be read, or there is none of all models.
         """
         check_disagreed(n, len(self.columns))
-        least: list[tuple[float, int]] = []
-        for start, rows in self._rows():
-            means = mean_agreements(pair_agreements(tuple(rows.values()), "spearman"))
-            own = [(float(mean), start + at) for mean, at in zip(means, rows, strict=True)]
-            least = heapq.nsmallest(n, [*least, *own])
-        return self.comparison([at for _, at in least])
+        return self.comparison(self._least(n, _mean_agreements))
+
+    def report(
+        self,
+        path: str | PathLike[str],
+        *,
+        n: int = 200,
+        labels: Labels = None,
+        fair: bool | None = None,
+        title: str | None = None,
+        alpha: float = 0.5,
+        colormap: str = "turbo",
+    ) -> Path:
+        """Returns the path of a page it wrote: the run's scoreboard, and its most telling images.
+
+        These are the images on which the columns differ most; of one column alone, those of which
+        it is least sure. The page says so. It is otherwise that of `Comparison.report`.
+
+        Args:
+            path: Where to write; it ends in ``.html`` or ``.htm``.
+            n: How many images the page shows; all of them if there are fewer.
+            labels: As in `summary`.
+            fair: As in `summary`.
+            title: As in `Comparison.report`.
+            alpha: As in `Comparison.report`.
+            colormap: As in `Comparison.report`.
+
+        Raises:
+            OutputError: If the path has another suffix, the file cannot be written, a shard cannot
+                be read, or there is none of all models.
+            ArgumentError: If an argument is impossible.
+            AnnotationError: If labels are broken, or of none of the images.
+            TargetError: If a label is no class of one of the models.
+            ImageError: If an image's file is gone.
+        """
+        look = Look(title=title, alpha=alpha, colormap=colormap)
+        check_report_output(path)
+        check_count(n)
+        several = len(self.columns) > 1
+        places = self._least(n, _mean_agreements if several else _mean_confidences)
+        shown = self.comparison(places)
+        known = _Labels(labels, self.images).take(0, places, shown.images)
+        which = "on which the columns differ most" if several else "of which it is least sure"
+        material = gather(
+            shown,
+            truths=find_truths(shown.images, None, None, known),
+            summary=self.summary(labels=labels, fair=fair),
+            agreement=self.agreement() if several else None,
+            calls=[self._call(n, labelled=labels is not None)],
+            scope=f"Shown are the {len(shown.images)} of {self.images} images {which}; "
+            "figures and agreement are of all.",
+        )
+        return write_report(material, path, look)
+
+    def _call(self, n: int, *, labelled: bool) -> Call:
+        more = ", labels=labels" if labelled else ""
+        code = f"import effcam\n\nrun = effcam.open_run({self.store.address!r})\n"
+        return Call("Python", f"{code}run.report({FILE_OF_REPORT!r}, n={n}{more})")
 
     def comparison(self, images: Sequence[int | str] | None = None) -> Comparison:
         """Returns the comparison of some of the images, in the order given, as `compare` does.
@@ -237,6 +303,15 @@ class DatasetRun:
     @property
     def _inventory(self) -> Inventory:
         return inventory_of(self.store, self.manifest)
+
+    def _least(self, n: int, value: Callable[[Rows], NDArray[np.float64]]) -> list[int]:
+        """Returns the places of the images of the lowest values, these first, in flat memory."""
+        least: list[tuple[float, int]] = []
+        for start, rows in self._rows():
+            values = value(tuple(rows.values()))
+            own = [(float(each), start + at) for each, at in zip(values, rows, strict=True)]
+            least = heapq.nsmallest(n, [*least, *own])
+        return [at for _, at in least]
 
     def _shards(self) -> list[tuple[int, int]]:
         """Returns the shards that are there: the position of the model, and which slice."""
@@ -310,6 +385,17 @@ class DatasetRun:
             if at not in bad
         }
         return rows, bad
+
+
+def _mean_agreements(rows: Rows) -> NDArray[np.float64]:
+    """Returns how far the columns agree in each image, infinite where that cannot be told."""
+    return mean_agreements(pair_agreements(rows, "spearman"))
+
+
+def _mean_confidences(rows: Rows) -> NDArray[np.float64]:
+    """Returns how sure the columns are of what they predict in each image."""
+    found = [[cell.predicted_probability for cell in row] for row in rows]
+    return np.asarray(np.mean(found, axis=1))
 
 
 class _Labels:

@@ -98,7 +98,8 @@ def scenes(n: int, seed: int = 0, size: int | tuple[int, int] = 256) -> list[Sce
     (True, True)
     """
     width, height = _check_size(size)
-    for name, value, least in (("n", n, 1), ("seed", seed, 0)):
+    given: tuple[tuple[str, object, int], ...] = (("n", n, 1), ("seed", seed, 0))
+    for name, value, least in given:
         if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
             raise ArgumentError(f"{name} must be a whole number from {least} on, not {value!r}")
     return [scene(seed, index, width, height) for index in range(n)]

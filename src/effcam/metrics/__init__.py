@@ -1,4 +1,4 @@
-"""What maps measure: focus, agreement, localisation, faithfulness.
+"""What maps measure: focus, agreement, localisation, steadiness, faithfulness.
 
 The functions on arrays can be used by themselves. `effcam.Comparison.summary` applies them to a
 comparison, beside baselines and with intervals; `faithfulness` and `sanity_check` run models.
@@ -30,6 +30,7 @@ from effcam.metrics.localisation import (
     pixel_average_precision,
     pointing_game,
 )
+from effcam.metrics.sequence import centre_shift, temporal_stability
 
 if TYPE_CHECKING:
     from effcam.metrics.mosaics import grid_pointing_game
@@ -51,6 +52,7 @@ __all__ = [
     "average_gain",
     "average_precision",
     "box_ious",
+    "centre_shift",
     "deletion",
     "effective_area",
     "energy_pointing_game",
@@ -68,6 +70,7 @@ __all__ = [
     "road",
     "sanity_check",
     "spearman",
+    "temporal_stability",
     "top_iou",
 ]
 

@@ -7,6 +7,7 @@ Introduction to the Bootstrap, chapter 13 (percentile intervals).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -49,13 +50,18 @@ class Estimate:
     difference_high: NDArray[np.float64]
 
 
-def estimate(samples: NDArray[np.float64], *, draws: int = DRAWS, seed: int = SEED) -> Estimate:
+def estimate(
+    samples: NDArray[np.float64], *, draws: int = DRAWS, seed: int = SEED, block: int = 1
+) -> Estimate:
     """Returns the mean of each column, with intervals.
 
     Args:
         samples: (images, columns), NaN where there is no value.
         draws: How often the images are drawn anew.
         seed: Where the random numbers start.
+        block: How many images that follow each other are drawn together, the first one after the
+            last: more than one where neighbours are alike (the circular block bootstrap, Politis
+            and Romano 1992).
     """
     valid = np.isfinite(samples)
     filled = np.where(valid, samples, 0.0)
@@ -65,7 +71,10 @@ def estimate(samples: NDArray[np.float64], *, draws: int = DRAWS, seed: int = SE
     gaps = np.where(both, filled[:, first] - filled[:, second], 0.0)
     kept, totals = np.hstack([valid, both]).astype(np.float64), np.hstack([filled, gaps])
     means = np.concatenate(
-        [_ratio(weights @ totals, weights @ kept) for weights in _draw(len(samples), draws, seed)]
+        [
+            _ratio(weights @ totals, weights @ kept)
+            for weights in _draw(len(samples), draws, seed, block)
+        ]
     )
     low, high = _ends(means, kept.sum(0))
     values = _ratio(filled.sum(0), valid.sum(0).astype(np.float64))
@@ -98,17 +107,27 @@ def estimate_by(
     return _estimate(statistic(samples.sum(0)), low, high, counts, columns)
 
 
-def _draw(images: int, draws: int, seed: int) -> Iterator[NDArray[np.float64]]:
+def block_length(images: int) -> int:
+    """Returns how many neighbours to draw together: the cube root of how many there are.
+
+    So it grows with what can be told of how far likeness reaches: Künsch 1989.
+    """
+    return max(1, round(math.cbrt(images)))
+
+
+def _draw(images: int, draws: int, seed: int, block: int = 1) -> Iterator[NDArray[np.float64]]:
     """Yields (some draws, images): how often each image is in each draw."""
     chunk = max(1, AT_ONCE // max(images, 1))
     for start in range(0, draws, chunk):
-        yield _weights(images, min(chunk, draws - start), seed + start)
+        yield _weights(images, min(chunk, draws - start), seed + start, block)
 
 
 @lru_cache(maxsize=2)
-def _weights(images: int, draws: int, seed: int) -> NDArray[np.float64]:
+def _weights(images: int, draws: int, seed: int, block: int) -> NDArray[np.float64]:
     # Of no images there is one draw: nothing.
-    picked = np.random.default_rng(seed).integers(max(images, 1), size=(draws, images))
+    starts = np.random.default_rng(seed).integers(max(images, 1), size=(draws, -(-images // block)))
+    picked = (starts[..., None] + np.arange(block)).reshape(draws, -1)[:, :images]
+    picked %= max(images, 1)
     picked += images * np.arange(draws)[:, None]
     weights = np.bincount(picked.ravel(), minlength=draws * images)
     return weights.reshape(draws, images).astype(np.float64)

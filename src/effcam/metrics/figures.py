@@ -125,6 +125,25 @@ FIGURES = MappingProxyType(
                 "The average precision of heat as a guess at the object's pixels.",
             ),
             Figure(
+                "temporal_stability",
+                "stability",
+                "sequence",
+                None,
+                "",
+                3,
+                "The rank correlation of the maps of two frames that follow each other, the mean.",
+            ),
+            Figure(
+                "centre_shift",
+                "centre shift",
+                "sequence",
+                None,
+                "%",
+                2,
+                "How far the heat's centre of mass moves from one frame to the next, as a share of "
+                "the image's diagonal, the mean.",
+            ),
+            Figure(
                 "average_drop",
                 "average drop",
                 "faithfulness",

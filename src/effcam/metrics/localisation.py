@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from effcam.errors import ArgumentError
 from effcam.geometry import Box
-from effcam.metrics.parts import part_ious
+from effcam.parts import part_ious, scale
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -334,15 +334,6 @@ def _hit_rates(
         ]
     )
     return [float((ious >= overlap).mean(0).max()) for overlap in overlaps]
-
-
-def scale(values: NDArray[np.floating], top: float = 1) -> NDArray[np.floating]:
-    """Returns (..., height, width) maps scaled to [0, top] each; all 0 where one is constant."""
-    low = values.min((-2, -1), keepdims=True)
-    extent = values.max((-2, -1), keepdims=True) - low
-    scaled = values - low
-    scaled *= top / np.where(extent > 0, extent, 1)
-    return np.asarray(scaled)
 
 
 def _beyond(start: float, stop: float, pixels: int) -> NDArray[np.float64]:

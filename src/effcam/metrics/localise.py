@@ -19,10 +19,9 @@ from effcam.metrics.localisation import (
     hits,
     pixel_levels,
     reachable,
-    scale,
 )
-from effcam.metrics.parts import part_ious
 from effcam.metrics.placed import Object
+from effcam.parts import part_ious, scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

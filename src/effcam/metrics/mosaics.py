@@ -14,6 +14,7 @@ import torch
 
 from effcam.cam import compute_cams
 from effcam.construct import See
+from effcam.custom import name_of
 from effcam.errors import LayerError, ModelError
 from effcam.explanation import Explanation
 from effcam.geometry import Box
@@ -149,7 +150,7 @@ def _point(
         targets = [rows[at][columns[0]].target for each in some for at in each]
         cams = compute_cams(model, images.repeat_interleave(SIDE**2, 0), job.methods, targets)
         for column, method in enumerate(job.methods):
-            for at, heat in enumerate(cams.maps[method]):
+            for at, heat in enumerate(cams.maps[name_of(method)]):
                 mosaic, tile = divmod(at, SIDE**2)
                 shares[start + mosaic, tile, column] = grid_pointing_game(heat, tile)
     valid = np.isfinite(shares)

@@ -76,10 +76,19 @@ def check_disagreed(n: int, columns: int) -> None:
     Raises:
         ArgumentError: If ``n`` is no whole number from 1, or there is one column alone.
     """
-    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-        raise ArgumentError(f"n must be a whole number from 1, not {n!r}")
+    check_count(n)
     if columns < 2:
         raise ArgumentError("one column alone does not disagree: compare two or more")
+
+
+def check_count(n: int) -> None:
+    """Makes sure that there can be ``n`` images.
+
+    Raises:
+        ArgumentError: If ``n`` is no whole number from 1.
+    """
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise ArgumentError(f"n must be a whole number from 1, not {n!r}")
 
 
 def mean_agreements(pairs: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from effcam.cam import compute_cams, predicting
+from effcam.cam import METHODS, check_methods, compute_cams, predicting
+from effcam.custom import Method, name_of
 from effcam.errors import ArgumentError
 from effcam.explanation import Explanation
 from effcam.images import ImageRef
@@ -72,6 +73,7 @@ def faithfulness(
     comparison: Compared,
     models: Models,
     *,
+    method: Method | Sequence[Method] | None = None,
     figures: Sequence[str] = FAITHFULNESS_FIGURES,
     batch_size: int = 32,
     device: str | torch.device | None = None,
@@ -87,6 +89,8 @@ def faithfulness(
     Args:
         comparison: What `effcam.compare` returned.
         models: The models that it was given, in the same form.
+        method: The method or methods that it was given, where one of them is a function of your
+            own; ``None`` takes them by name.
         figures: Which of ``average_drop``, ``increase_in_confidence``, ``average_gain``,
             ``insertion``, ``deletion``, ``road``, ``randomisation`` and ``grid_pointing_game``.
         batch_size: How many images run at once.
@@ -95,13 +99,14 @@ def faithfulness(
             notebook.
 
     Raises:
-        ArgumentError: If these are not the comparison's models, or there is no such figure.
+        ArgumentError: If these are not the comparison's models or methods, or there is no such
+            figure.
         ImageError: If an image's file is gone.
         ModelError: If a model cannot be built or run.
         WeightsError: If weights are neither on disk nor can be fetched.
     """
     wanted = _check_figures(figures)
-    job = _job(comparison, models, batch_size, device)
+    job = _job(comparison, models, method, batch_size, device)
     check_weights(job.columns.values())
     rows = _rows(comparison)
     board = _Board.blank(len(rows), len(comparison.columns), wanted)
@@ -149,15 +154,18 @@ def _check_figures(figures: Sequence[str]) -> tuple[str, ...]:
 
 
 def _job(
-    comparison: Compared, models: Models, batch_size: int, device: str | torch.device | None
+    comparison: Compared,
+    models: Models,
+    method: Method | Sequence[Method] | None,
+    batch_size: int,
+    device: str | torch.device | None,
 ) -> Job:
     settings = comparison.settings
-    methods = settings.get("method") or sorted({cell.method for cell in comparison.cells})
     size = settings.get("size")
     job = Job(
         refs=list(comparison.images),
         columns=name_columns(models),
-        methods=tuple(str(method) for method in methods),  # type: ignore[attr-defined]
+        methods=_methods(comparison, method),
         view=str(settings.get("view", "model")),
         size=size if isinstance(size, int) else None,
         batch_size=batch_size,
@@ -175,13 +183,35 @@ def _job(
     return job
 
 
+def _methods(comparison: Compared, given: Method | Sequence[Method] | None) -> tuple[Method, ...]:
+    """Returns the methods of a comparison, which knows its functions by name alone."""
+    known = comparison.settings.get("method") or sorted({cell.method for cell in comparison.cells})
+    made = tuple(str(name) for name in known)  # type: ignore[attr-defined]
+    if given is None:
+        own = [name for name in made if name not in METHODS]
+        if own:
+            raise ArgumentError(
+                f"{own[0]!r} is none of effcam's methods: give faithfulness the functions that the "
+                "comparison was given, method=..."
+            )
+        return made
+    methods = check_methods(given)
+    names = tuple(name_of(each) for each in methods)
+    if names != made:
+        raise ArgumentError(
+            f"method must be that of the comparison, {', '.join(made)}; this would be "
+            f"{', '.join(names)}"
+        )
+    return methods
+
+
 def _rows(comparison: Compared) -> list[tuple[Explanation, ...]]:
     width = len(comparison.columns)
     cells = comparison.cells
     return [tuple(cells[start : start + width]) for start in range(0, len(cells), width)]
 
 
-def _position(comparison: Compared, job: Job, label: str, method: str) -> int:
+def _position(comparison: Compared, job: Job, label: str, method: Method) -> int:
     return comparison.columns.index(column_of(label, method, job.methods))
 
 
@@ -230,7 +260,7 @@ class _Some:
     images: Tensor
     maps: Tensor
     targets: list[int]
-    method: str
+    method: Method
     rows: NDArray[np.intp]
     column: int
 
@@ -266,7 +296,7 @@ def _measure_model(
 
 
 def _pick(
-    batch: Batch, rows: Sequence[Sequence[Explanation]], column: int, method: str
+    batch: Batch, rows: Sequence[Sequence[Explanation]], column: int, method: Method
 ) -> _Some | None:
     """Returns what is measured of a batch: a map without heat shows nothing to take away."""
     found = [
@@ -345,7 +375,7 @@ def _lose(model: Model, some: _Some, shuffled: Shuffled, board: _Board) -> None:
     with shuffled.in_place():
         lost = compute_cams(model, some.images, (some.method,), some.targets)
     where = some.rows, some.column
-    board.samples[RANDOMISATION][where] = similarity(maps, list(lost.maps[some.method]))
+    board.samples[RANDOMISATION][where] = similarity(maps, list(lost.maps[name_of(some.method)]))
     board.random[RANDOMISATION][where] = similarity(maps, list(some.random().numpy()))
 
 

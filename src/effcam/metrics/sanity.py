@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from effcam.cam import check_methods, compute_cams
+from effcam.custom import Method, name_of
 from effcam.errors import ArgumentError, ImageError
 from effcam.images import ImageLike, iter_images
 from effcam.metrics.bootstrap import estimate
@@ -57,7 +58,7 @@ def sanity_check(
     images: ImageLike | Iterable[ImageLike],
     model: ModelLike,
     *,
-    method: str = "gradcam",
+    method: Method = "gradcam",
     shares: Sequence[float] = SHARES,
     view: Literal["model", "whole"] = "model",
     size: int | None = None,
@@ -74,7 +75,7 @@ def sanity_check(
     Args:
         images: As in `effcam.compare`.
         model: As in `effcam.compare`, one of them.
-        method: The name of a method.
+        method: A method, by its name or a function, as in `effcam.compare`.
         shares: Which shares of the layers with weights to shuffle, in (0, 1].
         view: As in `effcam.compare`.
         size: As in `effcam.compare`.
@@ -105,6 +106,7 @@ def sanity_check(
         device=device,
         skips=False,
     )
+    name = name_of(method)
     if not shares:
         raise ArgumentError("shares must be one or more")
     loaded = job.load(next(iter(job.columns)))
@@ -118,11 +120,11 @@ def sanity_check(
                 with shuffled.in_place():
                     lost = compute_cams(loaded, inputs, job.methods, own.targets.tolist())
                 found[batch.positions, stage] = similarity(
-                    list(own.maps[method]), list(lost.maps[method])
+                    list(own.maps[name]), list(lost.maps[name])
                 )
     return SanityCheck(
         loaded.name,
-        method,
+        name,
         tuple(float(share) for share in shares),
         tuple(len(stage.layers) for stage in stages),
         found,

@@ -12,14 +12,16 @@ from effcam.errors import ArgumentError
 from effcam.explanation import Explanation
 from effcam.facts import ModelFacts
 from effcam.health import column_findings
-from effcam.metrics.bootstrap import Estimate, estimate, estimate_by
+from effcam.images import ImageRef
+from effcam.metrics.bootstrap import Estimate, block_length, estimate, estimate_by
 from effcam.metrics.faithful import GRID_FIGURE, Faithfulness
 from effcam.metrics.figures import FIGURES
 from effcam.metrics.focus import effective_area, gini, half_mass_area
 from effcam.metrics.localisation import average_precision
 from effcam.metrics.localise import Localised, localise
 from effcam.metrics.placed import Object, focus_samples, place_object
-from effcam.metrics.told import Counted, facts_of_columns, health_notes, notes
+from effcam.metrics.sequence import find_pairs, pair_figures
+from effcam.metrics.told import Counted, facts_of_columns, health_notes, notes, sequence_notes
 from effcam.summary import Measure, Summary
 from effcam.truth import Truth
 
@@ -55,6 +57,11 @@ class Board:
             self.facts,
             tuple(self.truths[at] for at in picked),
         )
+
+    @property
+    def images(self) -> list[ImageRef]:
+        """The images, in order."""
+        return [row[0].image for row in self.rows]
 
     def column(self, index: int) -> list[Explanation]:
         """Returns the cells of a column."""
@@ -94,10 +101,12 @@ def summarize(
         place_object(truth, row[0].size, row[0].image.name)
         for truth, row in zip(kept.truths, kept.rows, strict=True)
     ]
+    pairs = [pair for pair in find_pairs(board.images) if used[list(pair)].all()]
     measures = [
         *_model_measures(board, kept, right),
         *_focus(kept),
         *_localisation(kept, objects),
+        *_sequence(board, pairs),
         *(_faithfulness(board, faithfulness, used) if faithfulness else []),
     ]
     return Summary(
@@ -114,6 +123,7 @@ def summarize(
                 fair=chosen,
                 labelled=labelled,
             ),
+            *sequence_notes(len(pairs), block_length(len(pairs))),
             *(faithfulness.notes if faithfulness else ()),
             *(
                 note
@@ -271,6 +281,17 @@ def _localisation(board: Board, objects: Sequence[Object | None]) -> list[Measur
             )
         )
     return measures
+
+
+def _sequence(board: Board, pairs: Sequence[tuple[int, int]]) -> list[Measure]:
+    """Returns how steady maps are, over pairs of frames that follow each other in a film."""
+    if not pairs:
+        return []
+    block = block_length(len(pairs))
+    return [
+        measure(key, estimate(values, block=block))
+        for key, values in pair_figures(board.rows, pairs).items()
+    ]
 
 
 def _faithfulness(board: Board, found: Faithfulness, used: NDArray[np.bool_]) -> list[Measure]:

@@ -92,6 +92,27 @@ def notes(
     return found
 
 
+def sequence_notes(pairs: int, block: int) -> list[str]:
+    """Returns what a reader must know of figures of films; nothing if there are none.
+
+    Args:
+        pairs: Of how many pairs of frames the figures of the group "sequence" are.
+        block: How many pairs are drawn together for their intervals.
+    """
+    if not pairs:
+        return []
+    counted = (
+        f"Sequence figures are of {pairs} pairs of frames that follow each other in a film. "
+        "Steady is not right: heat should move as its object does."
+    )
+    alike = (
+        f"Frames of a film are alike. Intervals of sequence figures draw blocks of {block} pairs; "
+        "all others take each frame for an image of its own, and are too narrow. None says "
+        "anything of other films."
+    )
+    return [counted, alike]
+
+
 def health_notes(label: str, findings: Sequence[Finding]) -> list[str]:
     """Returns what is odd about a column's maps, one sentence each."""
     return [f"{label}: {finding}" for finding in findings]

@@ -113,7 +113,7 @@ class Summary:
         return sentences.findings(self.measures, self.columns)
 
     def __str__(self) -> str:
-        return plain(self._contents("*"))
+        return plain(self.contents("*"))
 
     def to_dict(self) -> dict[str, object]:
         """Returns everything as JSON knows it: values as they are, ``None`` where there is none.
@@ -144,15 +144,15 @@ class Summary:
 
     def to_markdown(self) -> str:
         """Returns a table a group, as GitHub reads them; the best values in bold."""
-        return markup.to_markdown(self._contents("bold:"))
+        return markup.to_markdown(self.contents("bold:"))
 
     def to_latex(self) -> str:
         r"""Returns a ``tabular`` a group, which needs ``\usepackage{booktabs}``; the best bold."""
-        return markup.to_latex(self._contents("bold:"))
+        return markup.to_latex(self.contents("bold:"))
 
     def _repr_html_(self) -> str:
         """Returns a table a group and the notes, for notebooks: nothing that runs or is fetched."""
-        return markup.to_html(self._contents("bold:"))
+        return markup.to_html(self.contents("bold:"))
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Returns the path of a file it wrote, in the format that its suffix names.
@@ -202,8 +202,12 @@ class Summary:
                 return measure
         raise CellError(f"there is no figure to plot against {x!r}")
 
-    def _contents(self, mark: str) -> Contents:
-        """Returns what every rendering says, where this mark stands for the best values."""
+    def contents(self, mark: str) -> Contents:
+        """Returns what every rendering says.
+
+        Args:
+            mark: What the legend calls the mark of the best values.
+        """
         return Contents(
             sentences.opening(self.images, self.used),
             tables(self.columns, self.facts, self.measures),
@@ -241,6 +245,6 @@ FORMATS: dict[str, Callable[[Summary], str]] = {
     ".tex": Summary.to_latex,
     ".csv": Summary.to_csv,
     ".json": lambda summary: summary.to_json() + "\n",
-    ".html": lambda summary: markup.to_page(summary._contents("bold:")),
+    ".html": lambda summary: markup.to_page(summary.contents("bold:")),
 }
 """What each suffix holds."""

@@ -93,22 +93,57 @@ class _Areas:
     count: int
 
 
+def hottest_part(heat: NDArray[np.floating], threshold: float) -> tuple[float, ...]:
+    """Returns the box around the hot part that holds a map's hottest cell.
+
+    Args:
+        heat: (h, w), scaled to its own range, in [0, 1]; not the same everywhere.
+        threshold: In (0, 1].
+
+    Returns:
+        Left, top, right, bottom as shares of what the map covers.
+    """
+    areas, step = _areas(heat[None], np.array([[threshold]], heat.dtype))
+    part = areas.labels.ravel()[areas.surface[0].argmax()] - 1
+    return tuple(_edges(areas, step, heat[None].shape)[part].tolist())
+
+
+def scale(values: NDArray[np.floating], top: float = 1) -> NDArray[np.floating]:
+    """Returns (..., height, width) maps scaled to [0, top] each; all 0 where one is constant."""
+    low = values.min((-2, -1), keepdims=True)
+    extent = values.max((-2, -1), keepdims=True) - low
+    scaled = values - low
+    scaled *= top / np.where(extent > 0, extent, 1)
+    return np.asarray(scaled)
+
+
 def _find(heats: NDArray[np.floating], thresholds: NDArray[np.floating]) -> _Parts:
+    areas, step = _areas(heats, thresholds)
+    where = np.flatnonzero(areas.hot)
+    own = areas.labels.ravel()[where] - 1
+    area = np.zeros(areas.count, np.intp)
+    area[own] = where // areas.hot[0].size
+    size = np.bincount(own, minlength=areas.count)
+    return _Parts(area, _edges(areas, step, heats.shape), size)
+
+
+def _areas(heats: NDArray[np.floating], thresholds: NDArray[np.floating]) -> tuple[_Areas, float]:
+    """Returns the hot areas of maps, and how many cells their samples are apart."""
     surface, step = _sample(heats)
     hot = (surface[:, None] >= thresholds[:, :, None, None]).reshape(-1, *surface.shape[1:])
     # One call labels all areas: parts touch within an area and never across two.
     labels, count = ndimage.label(hot, structure=APART)
-    areas = _Areas(surface, thresholds, hot, labels, count)
+    return _Areas(surface, thresholds, hot, labels, count), step
+
+
+def _edges(areas: _Areas, step: float, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Returns (parts, 4) left, top, right, bottom as shares of what the (n, h, w) maps cover."""
     edges = [
-        _shares(_reach(areas, axis, end), step, heats.shape[axis], end)
+        _shares(_reach(areas, axis, end), step, shape[axis], end)
         for end in (0, 1)
         for axis in (2, 1)
     ]
-    where = np.flatnonzero(hot)
-    own = labels.ravel()[where] - 1
-    area = np.zeros(count, np.intp)
-    area[own] = where // hot[0].size
-    return _Parts(area, np.stack(edges, axis=1), np.bincount(own, minlength=count))
+    return np.stack(edges, axis=1)
 
 
 def _sample(heats: NDArray[np.floating]) -> tuple[NDArray[np.floating], float]:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from effcam import Box
-from effcam.metrics import parts
-from effcam.metrics.parts import COARSE, part_ious
+from effcam import Box, parts
+from effcam.parts import COARSE, part_ious
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,0 +1,161 @@
+"""How large a report is, how long writing it takes, and how soon a browser shows it.
+
+    python benchmarks/report.py [--images 35 500] [--rounds 5] [--photos FOLDER] [--json FILE]
+
+Five demo models on 35 drawn scenes, or on your photos; more rows are these again under other names.
+The browser is the system's Chromium without a window, driven by Playwright.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from material import given_or_drawn
+from measure import Result, add_json_option, report, tell
+
+from effcam import Comparison, compare
+from effcam.demo import MODELS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+DIFFERENT = 35
+WINDOW = {"width": 1400, "height": 1000}
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+TIMES = """() => {
+  const [loaded] = performance.getEntriesByType("navigation");
+  const [row] = performance.getEntriesByName("first-row");
+  return row ? [loaded.domContentLoadedEventEnd, row.startTime] : null;
+}"""
+FILTER = """async () => {
+  const find = document.getElementById("find");
+  const start = performance.now();
+  find.value = "1";
+  find.dispatchEvent(new Event("input", { bubbles: true }));
+  const frame = () => new Promise(requestAnimationFrame);
+  await frame();
+  await frame();
+  return performance.now() - start;
+}"""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a browser told of a page: milliseconds, and how many canvases are drawn."""
+
+    ready: float
+    first_row: float
+    filtered: float
+    canvases: int
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code."""
+    options = _options(argv)
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        print(f"there is no browser: none of {', '.join(NAMES)}", file=sys.stderr)
+        return 1
+    tell("comparing")
+    with given_or_drawn(options.photos, DIFFERENT) as photos:
+        base = compare(photos, MODELS, progress=False)
+        rows = _rows(base, options.images, options.rounds, program)
+    report(
+        Result(
+            script="report",
+            title="A report",
+            question=(
+                f"Five models; {len(base.images)} different photos, repeated. Times are medians "
+                f"over {options.rounds} rounds: writing, without what the maps took; in Chromium "
+                f"of {WINDOW['width']} x {WINDOW['height']} px from the navigation until the page "
+                "answers, until its first row is drawn, and from a letter typed into the filter "
+                "until the frame after next."
+            ),
+            columns=[
+                *("images", "MB", "s to write", "ms to answer", "ms to first row", "ms to filter"),
+                *("cells", "maps drawn"),
+            ],
+            rows=rows,
+            settings={"images": options.images, "rounds": options.rounds},
+        ),
+        options.json,
+    )
+    return 0
+
+
+def _rows(base: Comparison, counts: Sequence[int], rounds: int, program: str) -> list[list[object]]:
+    from playwright.sync_api import sync_playwright
+
+    alone = ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
+    found: list[list[object]] = []
+    with TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=alone)
+        for count in counts:
+            tell(f"{count} images")
+            comparison = repeat(base, count)
+            start = time.perf_counter()
+            path = comparison.report(Path(folder) / f"{count}.html")
+            wrote = time.perf_counter() - start
+            visits = [visit(browser, path) for _ in range(rounds + 1)][1:]
+            found.append(
+                [
+                    count,
+                    path.stat().st_size / 1e6,
+                    wrote,
+                    *(
+                        statistics.median(getattr(each, name) for each in visits)
+                        for name in ("ready", "first_row", "filtered")
+                    ),
+                    len(comparison),
+                    visits[-1].canvases,
+                ]
+            )
+        browser.close()
+    return found
+
+
+def repeat(base: Comparison, count: int) -> Comparison:
+    """Returns a comparison of so many images: those of another one, again and again."""
+    known = list(base.rows())
+    rows = [known[at % len(known)] for at in range(count)]
+    images = [replace(row[0].image, name=f"{at:04} {row[0].image}") for at, row in enumerate(rows)]
+    pairs = zip(images, rows, strict=True)
+    cells = tuple(replace(cell, image=image) for image, row in pairs for cell in row)
+    return replace(base, images=tuple(images), cells=cells)
+
+
+def visit(browser: Browser, path: Path) -> Seen:
+    """Returns what the browser told of a page, opened afresh."""
+    context = browser.new_context(viewport=WINDOW)
+    page = context.new_page()
+    page.goto(path.as_uri())
+    page.evaluate("document.getElementById('grid').scrollIntoView({ behavior: 'instant' })")
+    page.wait_for_selector(".row canvas.heat")
+    ready, row = page.evaluate(TIMES)
+    drawn = page.locator("canvas.heat").count()
+    filtered = page.evaluate(FILTER)
+    context.close()
+    return Seen(ready, row, filtered, drawn)
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--images", type=int, nargs="+", default=[35, 500], help="default 35 500")
+    parser.add_argument("--rounds", type=int, default=5, help="default 5")
+    parser.add_argument("--photos", type=Path, help="a folder of photos instead of drawn scenes")
+    add_json_option(parser)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

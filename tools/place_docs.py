@@ -1,0 +1,103 @@
+"""Places built documentation into the site that holds all versions of it.
+
+``python tools/place_docs.py docs/_build/html site --version v0.1.0 --url https://docs.example/``
+puts it into the folder ``site/0.1.0``, and into ``site/stable`` if no later release is there;
+``--version dev`` puts it into ``site/dev``. ``site/versions.json`` then lists what there is, newest
+first, and the site's start page leads to ``stable``, or to ``dev`` before the first release.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+from pathlib import Path
+
+DEV, STABLE = "dev", "stable"
+VERSION = re.compile(r"v?(?P<release>\d+(\.\d+)*)(?P<rest>((a|b|rc|\.post)\d+)?)")
+START = """<!doctype html>
+<html lang="en">
+<title>effcam</title>
+<meta http-equiv="refresh" content="0; url={folder}/">
+<p><a href="{folder}/">The documentation of effcam</a></p>
+</html>
+"""
+
+
+def place(built: Path, site: Path, version: str, url: str) -> None:
+    """Puts one version into the site, and lists it there.
+
+    Raises:
+        SystemExit: If the version is none, or the folder holds no built documentation.
+    """
+    if version != DEV and VERSION.fullmatch(version) is None:
+        raise SystemExit(f"a version is `{DEV}` or reads like 0.1.0 or v0.1.0, not {version!r}")
+    if not (built / "index.html").is_file():
+        raise SystemExit(f"{built} holds no built documentation: it has no index.html")
+    name = version.removeprefix("v")
+    _replace(built, site / name)
+    stable = _latest(_released(site))
+    if name == stable:
+        _replace(built, site / STABLE)
+    listed = json.dumps(_listed(site, url.rstrip("/"), stable), indent=2)
+    (site / "versions.json").write_text(f"{listed}\n", encoding="utf-8")
+    start = START.format(folder=STABLE if stable else DEV)
+    (site / "index.html").write_text(start, encoding="utf-8")
+    # Else GitHub's pages leave out folders that begin with an underscore, such as _static.
+    (site / ".nojekyll").touch()
+
+
+def _replace(built: Path, folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    shutil.copytree(built, folder)
+
+
+def _released(site: Path) -> list[str]:
+    """Returns the releases of the site, newest first."""
+    names = [each.name for each in site.iterdir() if each.is_dir()]
+    return sorted(filter(VERSION.fullmatch, names), key=_order, reverse=True)
+
+
+def _order(name: str) -> tuple[tuple[int, ...], int, str, int]:
+    """Returns what sorts versions by age: 0.2.0rc1 < 0.2.0 < 0.2.0.post1 < 0.10.0."""
+    found = VERSION.fullmatch(name)
+    assert found is not None
+    numbers = tuple(map(int, found["release"].split(".")))
+    kind = found["rest"].rstrip("0123456789")
+    number = int(found["rest"].removeprefix(kind) or 0)
+    return numbers, {"": 1, ".post": 2}.get(kind, 0), kind, number
+
+
+def _latest(released: list[str]) -> str | None:
+    """Returns the newest release that is no preview, if there is one."""
+    return next((name for name in released if re.fullmatch(r"[\d.]+(\.post\d+)?", name)), None)
+
+
+def _listed(site: Path, url: str, stable: str | None) -> list[dict[str, str]]:
+    """Returns the entries of ``versions.json``; the newest release is read under ``stable``."""
+    entries = [
+        {"name": f"{name} (stable)", "version": name, "url": f"{url}/{STABLE}/"}
+        if name == stable
+        else {"name": name, "version": name, "url": f"{url}/{name}/"}
+        for name in _released(site)
+    ]
+    if (site / DEV).is_dir():
+        entries.append({"name": DEV, "version": DEV, "url": f"{url}/{DEV}/"})
+    return entries
+
+
+def main() -> None:
+    """Places what the arguments say."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("built", type=Path, help="folder that sphinx-build wrote")
+    parser.add_argument("site", type=Path, help="folder of all versions")
+    parser.add_argument("--version", required=True, help=f"a release, or `{DEV}`")
+    parser.add_argument("--url", required=True, help="where the site is read")
+    given = parser.parse_args()
+    place(given.built, given.site, given.version, given.url)
+
+
+if __name__ == "__main__":
+    main()
