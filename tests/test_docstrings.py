@@ -30,7 +30,7 @@ def public() -> Iterator[tuple[str, Any]]:
             value = getattr(module, name)
             if not (inspect.isfunction(value) or inspect.isclass(value)):
                 continue
-            if not value.__module__.startswith("effcam"):
+            if not value.__module__.startswith("effcam" if hasattr(module, "__all__") else home):
                 continue
             yield f"{home}.{name}", value
             if inspect.isclass(value):

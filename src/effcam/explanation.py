@@ -148,7 +148,17 @@ class Explanation:
         return self.over(self.image.open(), alpha=alpha, colormap=colormap, boxes=boxes)
 
     def over(self, photo: Image.Image, *, alpha: float, colormap: str, boxes: bool) -> Image.Image:
-        """Returns what `overlay` does, on a smaller copy of the photo."""
+        """Returns what `overlay` does, on a smaller copy of the photo.
+
+        Args:
+            photo: The copy, RGB, in the image's proportions.
+            alpha: As in `overlay`.
+            colormap: As in `overlay`.
+            boxes: As in `overlay`.
+
+        Raises:
+            ArgumentError: If an argument is impossible.
+        """
         across, down = photo.width / self.size[0], photo.height / self.size[1]
         heat = self._heat(self.canvas.scale(across, down), *photo.size)
         picture = draw.overlay(photo, heat, alpha=alpha, colormap=colormap)
