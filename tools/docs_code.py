@@ -46,10 +46,8 @@ LANGUAGES = {
 }
 MARK = re.compile(r"<!-- (run|folder|weights|fails|skip):\s+(.*?)\s*-->", re.DOTALL)
 FENCE = re.compile(r"^( *)(`{3,}|:{3,}) *(.*)$")
-INSTALLS = re.compile(
-    r"(\.|source) \S*activate"
-    r"|(\S*/)?(pip|python3?|uv|pipx|conda|apt(-get)?|brew) .*\b(install|venv)\b"
-)
+INSTALLERS = r"(\S*/)?(pip|python3?|uv|pipx|conda|apt(-get)?|brew)"
+INSTALLS = re.compile(rf"(\.|source) \S*activate|{INSTALLERS} .*\b(install|venv)\b")
 SHELL = set("|&;<>$`~")
 """What in a command needs a shell; effcam's own commands without it run in this process."""
 DEVICE = ('device="cuda"', 'device="cpu"')

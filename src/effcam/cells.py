@@ -45,7 +45,11 @@ class Cells:
             yield self.cells[start : start + width]
 
     def column(self, at: int) -> tuple[Explanation, ...]:
-        """Returns the cells of a column, by position."""
+        """Returns the cells of a column.
+
+        Args:
+            at: The column's position, from 0.
+        """
         return self.cells[at :: len(self.columns)]
 
     def table(self) -> list[dict[str, object]]:

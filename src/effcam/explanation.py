@@ -150,7 +150,17 @@ class Explanation:
     def over(
         self, photo: Image.Image, *, alpha: float, colormap: str, boxes: bool = False
     ) -> Image.Image:
-        """Returns what `overlay` does, on a smaller copy of the photo."""
+        """Returns what `overlay` does, on a smaller copy of the photo.
+
+        Args:
+            photo: The copy, RGB, in the image's proportions.
+            alpha: As in `overlay`.
+            colormap: As in `overlay`.
+            boxes: As in `overlay`.
+
+        Raises:
+            ArgumentError: If an argument is impossible.
+        """
         across, down = photo.width / self.size[0], photo.height / self.size[1]
         heat = self._heat(self.canvas.scale(across, down), *photo.size)
         picture = draw.overlay(photo, heat, alpha=alpha, colormap=colormap)

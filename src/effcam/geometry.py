@@ -46,11 +46,21 @@ class Box:
         return self.left, self.top, self.right, self.bottom
 
     def scale(self, x: float, y: float) -> Box:
-        """Returns the box in an image that is ``x`` times as wide and ``y`` times as tall."""
+        """Returns the box in an image that is ``x`` times as wide and ``y`` times as tall.
+
+        Args:
+            x: The factor of widths.
+            y: The factor of heights.
+        """
         return Box(self.left * x, self.top * y, self.right * x, self.bottom * y)
 
     def shift(self, x: float, y: float) -> Box:
-        """Returns the box, ``x`` px further right and ``y`` px further down."""
+        """Returns the box, ``x`` px further right and ``y`` px further down.
+
+        Args:
+            x: How far, in px; to the left if negative.
+            y: How far, in px; up if negative.
+        """
         return Box(self.left + x, self.top + y, self.right + x, self.bottom + y)
 
     def intersect(self, other: Box) -> Box | None:
@@ -60,7 +70,12 @@ class Box:
         return Box(left, top, right, bottom) if left < right and top < bottom else None
 
     def clip(self, width: float, height: float) -> Box:
-        """Returns the part of the box that lies in an image of ``width`` by ``height`` px."""
+        """Returns the part of the box that lies in an image of ``width`` by ``height`` px.
+
+        Args:
+            width: The image's width in px.
+            height: The image's height in px.
+        """
         return Box(
             max(self.left, 0.0),
             max(self.top, 0.0),

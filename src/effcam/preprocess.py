@@ -148,7 +148,12 @@ class Preprocess:
         return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(full).sub_(mean).div_(std)
 
     def resized(self, width: int, height: int) -> tuple[int, int]:
-        """Returns the (width, height) in px to which an image of such a size is resized."""
+        """Returns the (width, height) in px to which an image of such a size is resized.
+
+        Args:
+            width: The image's width in px.
+            height: The image's height in px.
+        """
         (tall, wide), _ = self._layout(width, height)
         return wide, tall
 
@@ -162,11 +167,20 @@ class Preprocess:
         """Returns where the model's whole input lies on an image, in px of that image.
 
         The box reaches past the image's edges where the transform pads.
+
+        Args:
+            width: The image's width in px.
+            height: The image's height in px.
         """
         return _places(self, width, height)[0]
 
     def region(self, width: int, height: int) -> Box:
-        """Returns the part of an image of ``width`` by ``height`` px that the model sees, in px."""
+        """Returns the part of an image of ``width`` by ``height`` px that the model sees, in px.
+
+        Args:
+            width: The image's width in px.
+            height: The image's height in px.
+        """
         return _places(self, width, height)[1]
 
     def whole(self) -> Preprocess:

@@ -85,6 +85,9 @@ class Summary:
 
         The first of the two is the larger.
 
+        Args:
+            key: The figure's key, as ``"pointing_game"``.
+
         Raises:
             CellError: If there is no such figure.
         """
