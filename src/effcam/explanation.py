@@ -108,13 +108,15 @@ class Explanation:
         """
         return self.over(self.image.open(), alpha=alpha, colormap=colormap)
 
-    def over(self, photo: Image.Image, *, alpha: float, colormap: str) -> Image.Image:
+    def over(
+        self, photo: Image.Image, *, alpha: float, colormap: str, font: str = ""
+    ) -> Image.Image:
         """Returns what `overlay` does, on a smaller copy of the photo."""
         across, down = photo.width / self.size[0], photo.height / self.size[1]
         heat = self._heat(self.canvas.scale(across, down), *photo.size)
         picture = draw.overlay(photo, heat, alpha=alpha, colormap=colormap)
         if self.state != "ok":
-            picture = draw.badge(picture, SHORT[self.state])
+            picture = draw.badge(picture, SHORT[self.state], font=font)
         return draw.shade_outside(picture, self.region.scale(across, down).as_tuple())
 
     def caption(self) -> tuple[str, str]:

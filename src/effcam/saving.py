@@ -16,7 +16,9 @@ import numpy as np
 from effcam import __version__, parquet, write
 from effcam.cells import Cells
 from effcam.errors import ArgumentError, OutputError
+from effcam.figure import Print, figure
 from effcam.pages import Style, frames, grid
+from effcam.poster import check_kind, poster
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,8 +63,19 @@ def check_output(path: str | PathLike[str]) -> Path:
     return target
 
 
-def _save_grid(content: Cells, path: Path, style: dict[str, Any]) -> None:
-    write.write_image(grid(content, Style(**style)), path)
+def _save_picture(content: Cells, path: Path, given: dict[str, Any]) -> None:
+    kind = given.pop("layout", "grid")
+    style = Style(**given)
+    check_kind(content, kind, style)
+    picture = poster(content, 0, None, style) if kind == "poster" else grid(content, style)
+    write.write_image(picture, path)
+
+
+def _save_figure(content: Cells, path: Path, given: dict[str, Any]) -> None:
+    size = Print(**{name: given.pop(name) for name in PRINT_STYLE if name in given})
+    drawn = figure(content, given.pop("layout", "grid"), Style(**given), size)
+    with write.atomic(path) as partial:
+        drawn.savefig(partial, format=path.suffix.lower().removeprefix("."))
 
 
 def _save_frames(content: Cells, path: Path, style: dict[str, Any]) -> None:
@@ -137,11 +150,15 @@ def _save_parquet(content: Cells, path: Path, _style: dict[str, Any]) -> None:
 
 Saver: TypeAlias = Callable[[Cells, Path, dict[str, Any]], None]
 
-PICTURE_STYLE = ("alpha", "colormap", "width")
+PAGE_STYLE = ("alpha", "colormap", "rows", "original", "title", "caption", "font", "theme")
+PICTURE_STYLE = (*PAGE_STYLE, "width")
+PRINT_STYLE = ("inches", "fontsize", "dpi")
 SAVERS: dict[str, tuple[Saver, tuple[str, ...]]] = {
-    ".png": (_save_grid, PICTURE_STYLE),
-    ".jpg": (_save_grid, PICTURE_STYLE),
-    ".jpeg": (_save_grid, PICTURE_STYLE),
+    ".png": (_save_picture, (*PICTURE_STYLE, "layout")),
+    ".jpg": (_save_picture, (*PICTURE_STYLE, "layout")),
+    ".jpeg": (_save_picture, (*PICTURE_STYLE, "layout")),
+    ".pdf": (_save_figure, (*PAGE_STYLE, *PRINT_STYLE, "layout")),
+    ".svg": (_save_figure, (*PAGE_STYLE, *PRINT_STYLE, "layout")),
     ".gif": (_save_frames, (*PICTURE_STYLE, "seconds")),
     ".webp": (_save_frames, (*PICTURE_STYLE, "seconds")),
     ".mp4": (_save_frames, (*PICTURE_STYLE, "seconds")),
