@@ -179,5 +179,5 @@ def test_chart_shows_itself_in_notebooks_and_touches_no_pyplot() -> None:
 
 def test_chart_without_matplotlib_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(OutputError, match=r"plot\(\) needs matplotlib: pip install matplotlib"):
+    with pytest.raises(OutputError, match=r"figures need matplotlib: pip install matplotlib"):
         build().plot()

@@ -42,6 +42,8 @@ examples:
   effcam compare photos/ -m resnet50 -m vit_small_patch16_224 --summary --boxes boxes.json
   effcam compare clip.mp4 --fps 2 -m resnet50 -o clip_cams.mp4 --draw-boxes
   effcam compare photos/ -m resnet50 -m efficientnet_b0 -o report.html --labels labels.csv
+  effcam compare cat.jpg -m resnet50 -m vit_small_patch16_224 -o poster.png --layout poster
+  effcam compare photos/ -m resnet50 -o figure.pdf --rows models --inches 3.3 --fontsize 6
   find photos -newer last.gif -name '*.jpg' | effcam compare - --json | jq '.cells[].column'
 """
 
@@ -103,8 +105,8 @@ def add_compare(commands: Any) -> None:
         dest="outputs",
         metavar="FILE",
         help="a file to write, in the format its suffix names: .html (a page to look around in), "
-        ".gif .webp .mp4 (a frame an image), .png .jpg (one grid), .csv .json .npz .parquet; "
-        f"repeatable; default {DEFAULT_OUTPUT}, and none with --json or a scoreboard",
+        ".gif .webp .mp4 (a frame an image), .png .jpg (one grid), .pdf .svg (the same for print), "
+        f".csv .json .npz .parquet; repeatable; default {DEFAULT_OUTPUT}, and none with --json or a scoreboard",
     )
     output.add_argument(
         "--skip-bad", action="store_true", help="carry on without unreadable images"

@@ -14,13 +14,13 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from effcam.errors import ArgumentError, did_you_mean
+from effcam.fonts import load_font
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,12 +54,13 @@ THEMES = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of text, known to fit its place."""
+    """One line of text, known to fit its place; in DejaVu Sans unless `font` is a file."""
 
     text: str
     size: int
     bold: bool = False
     muted: bool = False
+    font: str = ""
 
     @property
     def height(self) -> int:
@@ -229,7 +230,7 @@ def _check_box(box: tuple[float, float, float, float]) -> None:
         raise ArgumentError(f"a box is left, top, right, bottom in px, not {box!r}.")
 
 
-def badge(picture: Image.Image, text: str) -> Image.Image:
+def badge(picture: Image.Image, text: str, *, font: str = "") -> Image.Image:
     """Returns the picture greyed, with a short text on a plate in its middle.
 
     The text shrinks and wraps to fit, and is shortened where even that does not do.
@@ -239,7 +240,7 @@ def badge(picture: Image.Image, text: str) -> Image.Image:
     size = min(max(round(min(width, height) / 13), MIN_FONT + 1), 30)
     pad = max(2, round(size * 0.55))
     most = max(1, min(4, (height - 2 * pad) // line_height(size)))
-    lines = fit_text(text, Line("", size), max(1, width - 2 * pad), most)
+    lines = fit_text(text, Line("", size, font=font), max(1, width - 2 * pad), most)
     plate_width = min(width, max(ink(line).width for line in lines) + 2 * pad)
     plate_height = min(height, sum(line.height for line in lines) + 2 * pad)
     left, top = (width - plate_width) // 2, (height - plate_height) // 2
@@ -274,20 +275,10 @@ def line_height(size: int) -> int:
     return math.ceil(size * 1.25)
 
 
-@lru_cache(maxsize=64)
-def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
-    import matplotlib
-
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    path = Path(matplotlib.get_data_path(), "fonts", "ttf", name)
-    # The basic engine is part of every Pillow, so that a sheet looks the same everywhere.
-    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
-
-
 def measure_text(text: str, like: Line) -> int:
     """Returns how wide a text is in px in the font of a line."""
     # One px more on either side holds the ink that leans out of its advance, as in "j".
-    return math.ceil(_font(like.size, like.bold).getlength(text)) + 2
+    return math.ceil(load_font(like.size, like.bold, like.font).getlength(text)) + 2
 
 
 @lru_cache(maxsize=1024)
@@ -295,7 +286,7 @@ def ink(line: Line) -> Image.Image:
     """Returns a line's ink as a mask of mode L, one line high: what it clips cannot overlap."""
     mask = Image.new("L", (measure_text(line.text, line), line.height))
     baseline = round(line.size * 0.98)
-    font = _font(line.size, line.bold)
+    font = load_font(line.size, line.bold, line.font)
     ImageDraw.Draw(mask).text((1, baseline), line.text, fill=255, font=font, anchor="ls")
     return mask
 
@@ -368,7 +359,7 @@ def stack_text(texts: Sequence[str], like: Line, width: int, room: int) -> tuple
     spare = room - len(texts)
     lines: list[Line] = []
     for place, text in enumerate(texts):
-        style = Line("", like.size, like.bold, muted=place > 0)
+        style = replace(like, text="", muted=place > 0)
         fitted = fit_text(text, style, width, 2 if spare > 0 else 1)
         spare -= len(fitted) - 1
         lines += fitted

@@ -148,7 +148,13 @@ class Explanation:
         return self.over(self.image.open(), alpha=alpha, colormap=colormap, boxes=boxes)
 
     def over(
-        self, photo: Image.Image, *, alpha: float, colormap: str, boxes: bool = False
+        self,
+        photo: Image.Image,
+        *,
+        alpha: float,
+        colormap: str,
+        boxes: bool = False,
+        font: str = "",
     ) -> Image.Image:
         """Returns what `overlay` does, on a smaller copy of the photo.
 
@@ -157,6 +163,7 @@ class Explanation:
             alpha: As in `overlay`.
             colormap: As in `overlay`.
             boxes: As in `overlay`.
+            font: The file of the font of a badge; empty for DejaVu Sans.
 
         Raises:
             ArgumentError: If an argument is impossible.
@@ -165,7 +172,7 @@ class Explanation:
         heat = self._heat(self.canvas.scale(across, down), *photo.size)
         picture = draw.overlay(photo, heat, alpha=alpha, colormap=colormap)
         if self.state != "ok":
-            picture = draw.badge(picture, SHORT[self.state])
+            picture = draw.badge(picture, SHORT[self.state], font=font)
         picture = draw.shade_outside(picture, self.region.scale(across, down).as_tuple())
         box = self.box() if boxes else None
         return picture if box is None else draw.frame(picture, box.scale(across, down).as_tuple())

@@ -3,44 +3,62 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from os import PathLike
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from effcam import draw
-from effcam.catalogue import JOINT
+from effcam.captions import caption_lines, check_caption
 from effcam.cells import Cells
 from effcam.errors import ArgumentError
 from effcam.explanation import BOX_THRESHOLD, Explanation
 from effcam.film import closing_films
-from effcam.health import BORDER, SAME, SHORT, Finding, column_findings
+from effcam.fonts import font_file
 from effcam.images import ImageRef
-from effcam.sheet import MIN_WIDTH, Heading, Panel, sheet
+from effcam.layout import ROWS, Layout, Plan, Rows, plan
+from effcam.sheet import MIN_WIDTH, Panel, sheet
+from effcam.text import quote
 
 if TYPE_CHECKING:
     from PIL import Image
+
+PageKind: TypeAlias = Literal["grid", "poster"]
+KINDS: tuple[PageKind, ...] = ("grid", "poster")
 
 MAX_WIDTH = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """How cells are drawn, whatever the page.
+    """How cells are drawn and laid out, whatever the page.
 
     Attributes:
         alpha: The opacity of the strongest heat, in [0, 1].
         colormap: The name of a matplotlib colour map.
         width: The width of a cell in px.
         boxes: Whether boxes around the heat are drawn.
+        rows: What a row is: ``"images"``, ``"models"``, or ``"methods"``, in a block an image.
+        original: Whether the photo itself is shown too.
+        title: A line above everything.
+        caption: A template of what stands under a cell; ``None`` is the usual, ``""`` nothing.
+        font: The file of the font of all text; ``None`` is DejaVu Sans.
+        theme: ``"light"`` or ``"dark"``; ``None`` is what is usual for the page.
 
     Raises:
-        ArgumentError: If a value is out of range, or there is no such colour map.
+        ArgumentError: If an attribute has a value that it cannot have.
     """
 
     alpha: float = 0.5
     colormap: str = "turbo"
     width: int = 224
     boxes: bool = False
+    rows: Rows = "images"
+    original: bool = True
+    title: str = ""
+    caption: str | None = None
+    font: str | PathLike[str] | None = None
+    theme: Literal["light", "dark"] | None = None
 
     def __post_init__(self) -> None:
         """Checks what would otherwise fail late."""
@@ -51,58 +69,106 @@ class Style:
                 f"width must be a whole number of px from {MIN_WIDTH} to {MAX_WIDTH}, "
                 f"not {self.width!r}"
             )
+        if self.rows not in ROWS:
+            raise ArgumentError(f"rows is {either(ROWS)}, not {quote(self.rows)}")
+        if not isinstance(self.original, bool):
+            raise ArgumentError(f"original is True or False, not {quote(self.original)}")
+        if not isinstance(self.title, str):
+            raise ArgumentError(f"title is a text, not {quote(self.title)}")
+        if self.theme is not None and self.theme not in draw.THEMES:
+            raise ArgumentError(f"theme is {either(draw.THEMES)}, not {quote(self.theme)}")
+        check_caption(self.caption)
+        font_file(self.font)
+
+    @property
+    def font_file(self) -> str:
+        """The path of the font, empty for DejaVu Sans."""
+        return font_file(self.font)
 
 
 def grid(content: Cells, style: Style) -> Image.Image:
-    """Returns one picture of everything: a row an image, the original first.
+    """Returns one picture of everything; by default a row an image, the original first.
 
     Raises:
         ArgumentError: If the style is impossible.
         ImageError: If an image's file is gone.
     """
-    width = style.width
-    with closing_films():
-        rows = [_panels(row, (width, 2 * width), style) for row in content.rows()]
+    layout, width = grid_layout(content, style), style.width
     return sheet(
-        _headings(content, "Original"),
-        rows,
+        layout.headings,
+        grid_panels(content, layout, style),
         width=width,
         colormap=style.colormap,
-        legend=_legend(content, style),
+        theme=style.theme or "light",
+        title=style.title,
+        legend=legend(content, style),
+        sides=layout.sides,
+        block=layout.block,
+        font=style.font_file,
     )
 
 
+def grid_layout(content: Cells, style: Style) -> Layout:
+    """Returns which cell stands where in the grid of all images."""
+    return _plan(content, style, "Original").lay_out(range(len(content.images)))
+
+
+def grid_panels(content: Cells, layout: Layout, style: Style) -> list[list[Panel | None]]:
+    """Returns the grid's panels, each no wider than a cell and no taller than twice that.
+
+    Raises:
+        ArgumentError: If the style is impossible.
+        ImageError: If an image's file is gone.
+    """
+    size = style.width, 2 * style.width
+    with closing_films():
+        found = [panels(row, size, style) for row in content.rows()]
+    return _placed(layout, found)
+
+
 def frames(content: Cells, style: Style) -> Iterator[Image.Image]:
-    """Yields one picture an image, all of one size: the original and every column.
+    """Yields one picture an image, all of one size: by default the original and every column.
 
     Raises:
         ArgumentError: If the style is impossible.
         ImageError: If an image's file is gone.
     """
     width = style.width
-    headings, legend = _headings(content, "Orig. Im"), _legend(content, style)
+    placing, note = _plan(content, style, "Orig. Im"), legend(content, style)
     height = _tallest(content, width)
     with closing_films():
-        for row in content.rows():
+        for at, row in enumerate(content.rows()):
+            layout = placing.lay_out([at])
             yield sheet(
-                headings,
-                [_panels(row, (width, width), style)],
+                layout.headings,
+                _placed(layout, {at: panels(row, (width, width), style)}),
                 width=width,
                 height=height,
                 colormap=style.colormap,
-                theme="dark",
-                legend=legend,
+                theme=style.theme or "dark",
+                title=style.title,
+                legend=note,
+                sides=layout.sides,
+                block=layout.block,
+                captioned=style.caption != "",
+                font=style.font_file,
             )
 
 
-def _panels(row: Sequence[Explanation], size: tuple[int, int], style: Style) -> list[Panel]:
-    """Returns an image's panels: the original, then every column."""
+def panels(row: Sequence[Explanation], size: tuple[int, int], style: Style) -> list[Panel]:
+    """Returns an image's panels, the original and every column, at most of a size in px."""
     photo = draw.fit(row[0].image.open(), *size)
-    panels = [Panel(photo, _title(row[0].image))]
-    for cell in row:
-        heat = cell.over(photo, alpha=style.alpha, colormap=style.colormap, boxes=style.boxes)
-        panels.append(Panel(heat, cell.caption()))
-    return panels
+    name = _title(row[0].image) if _is_named(style) else ()
+    font = style.font_file
+    return [Panel(photo, name)] + [
+        Panel(
+            cell.over(
+                photo, alpha=style.alpha, colormap=style.colormap, boxes=style.boxes, font=font
+            ),
+            caption_lines(style.caption, cell),
+        )
+        for cell in row
+    ]
 
 
 def _title(image: ImageRef) -> tuple[str, ...]:
@@ -112,48 +178,56 @@ def _title(image: ImageRef) -> tuple[str, ...]:
     return image.frame.timecode, image.frame.path.name
 
 
+def legend(content: Cells, style: Style) -> list[str]:
+    """Returns what stands next to the colour bar: what of the picture needs to be explained."""
+    notes = []
+    if style.boxes:
+        notes.append(f"box: heat above {100 * BOX_THRESHOLD:.0f} % around the hottest cell")
+    if content.settings.get("view") == "whole":
+        notes.append("whole image squashed to the input")
+    if content.settings.get("size") is not None:
+        notes.append(f"input {content.settings['size']} px")
+    if any(cell.region.as_tuple() != (0, 0, *cell.size) for cell in content.cells):
+        notes.append("hatched: not seen by the model")
+    if any(cell.weights == "random" for cell in content.cells):
+        notes.append("random weights: untrained, the heat means nothing")
+    return notes
+
+
+def _is_named(style: Style) -> bool:
+    """Tells whether an image's name stands under its photo: it may stand above its column."""
+    return style.caption != "" and style.rows != "models"
+
+
+def _plan(content: Cells, style: Style, photo: str) -> Plan:
+    return plan(content, rows=style.rows, photo=photo if style.original else None)
+
+
+def _placed(
+    layout: Layout, found: Sequence[Sequence[Panel]] | dict[int, list[Panel]]
+) -> list[list[Panel | None]]:
+    """Returns the panels where the layout has them, from those of each image, the photo first."""
+
+    def panel(place: tuple[int, int | None] | None) -> Panel | None:
+        if place is None:
+            return None
+        image, column = place
+        return found[image][0 if column is None else column + 1]
+
+    return [[panel(place) for place in places] for places in layout.places]
+
+
 def _tallest(content: Cells, width: int) -> int:
     """Returns the height of the tallest photo when each fits a square of ``width`` px."""
     sizes = {cell.size for cell in content.cells}
     return max((min(width, math.ceil(width * tall / wide)) for wide, tall in sizes), default=1)
 
 
-def _headings(content: Cells, original: str) -> list[Heading]:
-    first = content.cells[: len(content.columns)]
-    several = len({cell.method for cell in first}) > 1
-    return [Heading(original)] + [
-        _heading(cell, column_findings(content.column(at)), with_method=several)
-        for at, cell in enumerate(first)
-    ]
+def either(names: Iterable[str]) -> str:
+    """Returns names as a message offers them.
 
-
-def _legend(content: Cells, style: Style) -> list[str]:
-    legend = []
-    if style.boxes:
-        legend.append(f"box: heat above {100 * BOX_THRESHOLD:.0f} % around the hottest cell")
-    if content.settings.get("view") == "whole":
-        legend.append("whole image squashed to the input")
-    if content.settings.get("size") is not None:
-        legend.append(f"input {content.settings['size']} px")
-    if any(cell.region.as_tuple() != (0, 0, *cell.size) for cell in content.cells):
-        legend.append("hatched: not seen by the model")
-    if any(cell.weights == "random" for cell in content.cells):
-        legend.append("random weights: untrained, the heat means nothing")
-    return legend
-
-
-def _heading(cell: Explanation, odd: Sequence[Finding], *, with_method: bool) -> Heading:
-    """Returns what stands above a column; a method has a line of its own, where it is not cut."""
-    # What is odd about a single map stands below that map.
-    warnings = [SHORT[finding.flag] for finding in odd if finding.flag in (BORDER, SAME)]
-    if not with_method:
-        return Heading(cell.column, " · ".join([*warnings, *_origin(cell)]))
-    title = cell.column.removesuffix(f" {cell.method}")
-    return Heading(title, " · ".join([*warnings, cell.method, *_origin(cell)]))
-
-
-def _origin(cell: Explanation) -> list[str]:
-    rows, columns = cell.heatmap.shape
-    first, *others = cell.target_layer.split(JOINT)
-    parts = [f"{first} + {len(others)} more" if others else first, f"{rows}\u00a0x\u00a0{columns}"]
-    return [*parts, "random weights"] if cell.weights == "random" else parts
+    >>> either(["light", "dark"])
+    "'light' or 'dark'"
+    """
+    *others, last = map(repr, names)
+    return f"{', '.join(others)} or {last}"

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from effcam import pages, preview, saving
 from effcam.cells import Cells
 from effcam.errors import ArgumentError, CellError, did_you_mean
 from effcam.explanation import Explanation
+from effcam.figure import Print, figure
+from effcam.layout import Rows
 from effcam.matrix import draw_matrix
 from effcam.metrics.faithful import Faithfulness
 from effcam.metrics.pairs import (
@@ -25,12 +27,14 @@ from effcam.metrics.pairs import (
 )
 from effcam.metrics.scoreboard import Board, summarize
 from effcam.metrics.truths import Boxes, Labels, Masks, find_truths
-from effcam.pages import Style
+from effcam.pages import PageKind, Style
+from effcam.poster import poster
 from effcam.report import Look, check_report_output, gather, write_report
 from effcam.summary import Summary
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
     from PIL import Image
 
@@ -79,6 +83,12 @@ class Comparison(Cells):
         colormap: str = "turbo",
         width: int = 224,
         boxes: bool = False,
+        rows: Rows = "images",
+        original: bool = True,
+        title: str = "",
+        caption: str | None = None,
+        font: str | PathLike[str] | None = None,
+        theme: Literal["light", "dark"] | None = None,
     ) -> Image.Image:
         """Returns one picture of everything: a row an image, the original first.
 
@@ -87,12 +97,26 @@ class Comparison(Cells):
             colormap: The name of a matplotlib colour map.
             width: The width of a cell in px.
             boxes: Whether boxes around the heat are drawn, as `Explanation.box` finds them.
+            rows: What a row is: ``"images"``, and the columns are models; ``"models"``, and the
+                columns are images; or ``"methods"``, in a block for each image, and the columns
+                are models.
+            original: Whether the photo itself is shown too.
+            title: A line above everything.
+            caption: What stands under a cell: a template with the fields of
+                `Explanation.record`, as ``"{label} {probability:.0%}"``. ``None`` is the
+                prediction and its share; ``""`` is nothing.
+            font: The file of a TrueType or OpenType font for all text; ``None`` is DejaVu Sans,
+                which has no Chinese, Japanese or Korean characters.
+            theme: ``"light"`` or ``"dark"``; ``None`` is light.
 
         Raises:
             ArgumentError: If an argument is impossible.
             ImageError: If an image's file is gone.
         """
-        style = Style(alpha=alpha, colormap=colormap, width=width, boxes=boxes)
+        style = Style(
+            alpha=alpha, colormap=colormap, width=width, boxes=boxes, rows=rows,
+            original=original, title=title, caption=caption, font=font, theme=theme,
+        )  # fmt: skip
         return pages.grid(self, style)
 
     def frames(
@@ -102,6 +126,12 @@ class Comparison(Cells):
         colormap: str = "turbo",
         width: int = 224,
         boxes: bool = False,
+        rows: Rows = "images",
+        original: bool = True,
+        title: str = "",
+        caption: str | None = None,
+        font: str | PathLike[str] | None = None,
+        theme: Literal["light", "dark"] | None = None,
     ) -> Iterator[Image.Image]:
         """Yields one picture an image, all of one size: the original and every column.
 
@@ -110,13 +140,111 @@ class Comparison(Cells):
             colormap: The name of a matplotlib colour map.
             width: The width and height of a cell in px.
             boxes: Whether boxes around the heat are drawn, as `Explanation.box` finds them.
+            rows: As in `grid`; a frame shows one image.
+            original: As in `grid`.
+            title: As in `grid`, above every frame.
+            caption: As in `grid`.
+            font: As in `grid`.
+            theme: ``"light"`` or ``"dark"``; ``None`` is dark.
 
         Raises:
             ArgumentError: If an argument is impossible.
             ImageError: If an image's file is gone.
         """
-        style = Style(alpha=alpha, colormap=colormap, width=width, boxes=boxes)
+        style = Style(
+            alpha=alpha, colormap=colormap, width=width, boxes=boxes, rows=rows,
+            original=original, title=title, caption=caption, font=font, theme=theme,
+        )  # fmt: skip
         yield from pages.frames(self, style)
+
+    def poster(
+        self,
+        image: int | str = 0,
+        *,
+        columns: int | None = None,
+        alpha: float = 0.5,
+        colormap: str = "turbo",
+        width: int = 224,
+        boxes: bool = False,
+        title: str = "",
+        caption: str | None = None,
+        font: str | PathLike[str] | None = None,
+        theme: Literal["light", "dark"] | None = None,
+    ) -> Image.Image:
+        """Returns a picture of one image: the photo, large, and around it what each model saw.
+
+        Args:
+            image: The image, by position or by name.
+            columns: How many columns the models stand in; ``None`` chooses a number for which the
+                page is neither long nor has gaps.
+            alpha: As in `grid`.
+            colormap: As in `grid`.
+            width: The width of a model's cell in px; the photo is several cells wide.
+            boxes: As in `grid`.
+            title: As in `grid`.
+            caption: As in `grid`; the model and its layer stand above it.
+            font: As in `grid`.
+            theme: As in `grid`.
+
+        Raises:
+            CellError: If there is no such image.
+            ArgumentError: If an argument is impossible.
+            ImageError: If the image's file is gone.
+        """
+        style = Style(
+            alpha=alpha, colormap=colormap, width=width, boxes=boxes, title=title,
+            caption=caption, font=font, theme=theme,
+        )  # fmt: skip
+        row = _position("image", image, [each.name for each in self.images])
+        return poster(self, row, columns, style)
+
+    def figure(
+        self,
+        *,
+        layout: PageKind = "grid",
+        inches: float | None = None,
+        fontsize: float = 7,
+        dpi: int = 300,
+        alpha: float = 0.5,
+        colormap: str = "turbo",
+        boxes: bool = False,
+        rows: Rows = "images",
+        original: bool = True,
+        title: str = "",
+        caption: str | None = None,
+        font: str | PathLike[str] | None = None,
+        theme: Literal["light", "dark"] | None = None,
+    ) -> Figure:
+        """Returns a matplotlib figure for print: the `grid`, its text as text, at a given size.
+
+        ``figure.savefig("figure.pdf")`` embeds fonts and writes no date, whatever matplotlib's
+        settings. `save` does the same at once.
+
+        Args:
+            layout: ``"grid"``, or the ``"poster"`` of the only image.
+            inches: The width of the figure; ``None`` is 1.2 a cell, and at most 7.
+            fontsize: The size of captions in pt; details are smaller, the title is larger.
+            dpi: How many px an inch of the pictures has.
+            alpha: As in `grid`.
+            colormap: As in `grid`.
+            boxes: As in `grid`.
+            rows: As in `grid`; grids only.
+            original: As in `grid`; grids only.
+            title: As in `grid`.
+            caption: As in `grid`.
+            font: As in `grid`.
+            theme: As in `grid`.
+
+        Raises:
+            ArgumentError: If an argument is impossible, the figure is too narrow for its columns,
+                or a poster is asked for of several images.
+            ImageError: If an image's file is gone.
+        """
+        style = Style(
+            alpha=alpha, colormap=colormap, boxes=boxes, rows=rows, original=original, title=title,
+            caption=caption, font=font, theme=theme,
+        )  # fmt: skip
+        return figure(self, layout, style, Print(inches=inches, fontsize=fontsize, dpi=dpi))
 
     def summary(
         self,
@@ -269,27 +397,48 @@ class Comparison(Cells):
         width: int | None = None,
         boxes: bool | None = None,
         seconds: float | None = None,
+        rows: Rows | None = None,
+        original: bool | None = None,
+        title: str | None = None,
+        caption: str | None = None,
+        font: str | PathLike[str] | None = None,
+        theme: Literal["light", "dark"] | None = None,
+        layout: PageKind | None = None,
+        inches: float | None = None,
+        fontsize: float | None = None,
+        dpi: int | None = None,
     ) -> Path:
         """Returns the path of a file it wrote, in the format that its suffix names.
 
-        ``.html`` is a `report`; ``.png`` and ``.jpg`` hold the `grid`; ``.gif`` and ``.webp`` the
-        `frames`, one after another, for ever; ``.mp4`` the same once, as a video, for which PyAV
-        has to be there (``pip install 'effcam[video]'``); ``.csv`` the `table`; ``.json`` the
-        table, the settings and the heatmaps; ``.npz`` the heatmaps and the table as arrays;
-        ``.parquet`` the rows of a `compare_dataset` run, for which pyarrow has to be there
-        (``pip install 'effcam[dataset]'``). The file appears when it is complete: an interrupted
-        write leaves what was there before.
+        ``.html`` is a `report`; ``.png`` and ``.jpg`` hold the `grid`; ``.pdf`` and ``.svg`` the
+        same as a `figure` for print; ``.gif`` and ``.webp`` the `frames`, one after another, for
+        ever; ``.mp4`` the same once, as a video, for which PyAV has to be there
+        (``pip install 'effcam[video]'``); ``.csv`` the `table`; ``.json`` the table, the settings
+        and the heatmaps; ``.npz`` the heatmaps and the table as arrays; ``.parquet`` the rows of a
+        `compare_dataset` run, for which pyarrow has to be there (``pip install
+        'effcam[dataset]'``). The file appears when it is complete: an interrupted write leaves
+        what was there before.
 
         Args:
             path: Where to write.
             alpha: As in `grid`; pictures and reports only.
             colormap: As in `grid`; pictures and reports only.
-            width: As in `grid`; pictures only.
+            width: As in `grid`; pictures of pixels only.
             boxes: As in `grid`; pictures only.
             seconds: How long each frame shows, in s; animations only. If not given, frames of one
                 film show for as long as they are apart in it, the mean over them, and other images
                 for 1 s. GIF knows hundredths of a second, WebP thousandths, and neither less than
                 0.02 s.
+            rows: As in `grid`; pictures only.
+            original: As in `grid`; pictures only.
+            title: As in `grid`; pictures only.
+            caption: As in `grid`; pictures only.
+            font: As in `grid`; pictures only.
+            theme: As in `grid` or `frames`; pictures only.
+            layout: ``"grid"``, or the ``"poster"`` of the only image; not for animations.
+            inches: As in `figure`; ``.pdf`` and ``.svg`` only.
+            fontsize: As in `figure`; ``.pdf`` and ``.svg`` only.
+            dpi: As in `figure`; ``.pdf`` and ``.svg`` only.
 
         Raises:
             OutputError: If the suffix is unknown, PyAV or pyarrow is not there, or the file cannot
@@ -297,12 +446,11 @@ class Comparison(Cells):
             ArgumentError: If an argument is impossible or does not go with the format.
         """
         style = {
-            "alpha": alpha,
-            "colormap": colormap,
-            "width": width,
-            "boxes": boxes,
-            "seconds": seconds,
-        }
+            "alpha": alpha, "colormap": colormap, "width": width, "boxes": boxes,
+            "seconds": seconds, "rows": rows, "original": original, "title": title,
+            "caption": caption, "font": font, "theme": theme, "layout": layout,
+            "inches": inches, "fontsize": fontsize, "dpi": dpi,
+        }  # fmt: skip
         return saving.save(self, path, style)
 
     def _repr_html_(self) -> str:

@@ -16,8 +16,10 @@ import numpy as np
 from effcam import __version__, parquet, write
 from effcam.cells import Cells
 from effcam.errors import ArgumentError, OutputError
+from effcam.figure import Print, figure
 from effcam.film import spacing
 from effcam.pages import Style, frames, grid
+from effcam.poster import check_kind, check_layout, poster
 from effcam.report import Look, gather, write_report
 
 if TYPE_CHECKING:
@@ -63,19 +65,20 @@ def check_output(path: str | PathLike[str]) -> Path:
     return target
 
 
-def check_style(*, seconds: float | None = None, **given: Any) -> None:
+def check_style(**given: Any) -> None:
     """Makes sure that pictures can be drawn so, before there is anything to draw.
 
     Args:
-        seconds: As in `Comparison.save`.
-        given: The others, by argument, as there.
+        given: What `Comparison.save` is told, by argument.
 
     Raises:
         ArgumentError: If a value is impossible.
     """
+    Print(**{name: given.pop(name) for name in PRINT_STYLE if name in given})
+    if "seconds" in given:
+        write.check_seconds(given.pop("seconds"))
+    check_layout(given.pop("layout", "grid"))
     Style(**given)
-    if seconds is not None:
-        write.check_seconds(seconds)
 
 
 def is_picture(path: Path) -> bool:
@@ -84,8 +87,19 @@ def is_picture(path: Path) -> bool:
     return suffix in SAVERS and "boxes" in SAVERS[suffix][1]
 
 
-def _save_grid(content: Cells, path: Path, style: dict[str, Any]) -> None:
-    write.write_image(grid(content, Style(**style)), path)
+def _save_picture(content: Cells, path: Path, given: dict[str, Any]) -> None:
+    kind = given.pop("layout", "grid")
+    style = Style(**given)
+    check_kind(content, kind, style)
+    picture = poster(content, 0, None, style) if kind == "poster" else grid(content, style)
+    write.write_image(picture, path)
+
+
+def _save_figure(content: Cells, path: Path, given: dict[str, Any]) -> None:
+    size = Print(**{name: given.pop(name) for name in PRINT_STYLE if name in given})
+    drawn = figure(content, given.pop("layout", "grid"), Style(**given), size)
+    with write.atomic(path) as partial:
+        drawn.savefig(partial, format=path.suffix.lower().removeprefix("."))
 
 
 def _save_frames(content: Cells, path: Path, style: dict[str, Any]) -> None:
@@ -172,11 +186,18 @@ def _save_report(content: Cells, path: Path, style: dict[str, Any]) -> None:
 Saver: TypeAlias = Callable[[Cells, Path, dict[str, Any]], None]
 
 REPORT_STYLE = ("alpha", "colormap")
-PICTURE_STYLE = (*REPORT_STYLE, "width", "boxes")
+PAGE_STYLE = (
+    *REPORT_STYLE,
+    *("boxes", "rows", "original", "title", "caption", "font", "theme"),
+)
+PICTURE_STYLE = (*PAGE_STYLE, "width")
+PRINT_STYLE = ("inches", "fontsize", "dpi")
 SAVERS: dict[str, tuple[Saver, tuple[str, ...]]] = {
-    ".png": (_save_grid, PICTURE_STYLE),
-    ".jpg": (_save_grid, PICTURE_STYLE),
-    ".jpeg": (_save_grid, PICTURE_STYLE),
+    ".png": (_save_picture, (*PICTURE_STYLE, "layout")),
+    ".jpg": (_save_picture, (*PICTURE_STYLE, "layout")),
+    ".jpeg": (_save_picture, (*PICTURE_STYLE, "layout")),
+    ".pdf": (_save_figure, (*PAGE_STYLE, *PRINT_STYLE, "layout")),
+    ".svg": (_save_figure, (*PAGE_STYLE, *PRINT_STYLE, "layout")),
     ".gif": (_save_frames, (*PICTURE_STYLE, "seconds")),
     ".webp": (_save_frames, (*PICTURE_STYLE, "seconds")),
     ".mp4": (_save_frames, (*PICTURE_STYLE, "seconds")),

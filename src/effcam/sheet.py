@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import numpy as np
-from PIL import Image
-
-from effcam.draw import (
-    MIN_FONT,
-    THEMES,
-    Line,
-    Theme,
-    colormap_table,
-    fit,
-    fit_text,
-    ink,
-    put_text,
-    stack_text,
-    text_height,
-)
+from effcam.bands import Measures, footer_band, title_band
+from effcam.draw import THEMES, Line, fit, fit_text, stack_text, text_height
 from effcam.errors import ArgumentError
+from effcam.surface import Band, Item, Picture, Surface, Text, paint, stack
 
-BAR_NOTE = "evidence, each map scaled to its own range"
+if TYPE_CHECKING:
+    from PIL import Image
+
 MIN_WIDTH = 64
 """The smallest cell width in px in which a caption and the colour bar still say something."""
 RESERVED_LINES = 2
@@ -47,44 +37,13 @@ class Panel:
     lines: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """The lengths of a sheet, in px, all of which follow from its cell width and columns."""
-
-    columns: int
-    width: int
-
-    @property
-    def text(self) -> Line:
-        return Line("", min(max(round(self.width / 17), MIN_FONT + 1), 24))
-
-    @property
-    def small(self) -> Line:
-        return Line("", max(MIN_FONT, round(self.text.size * 0.86)), muted=True)
-
-    @property
-    def detail_lines(self) -> int:
-        return 1 if self.width >= 128 else 2
-
-    @property
-    def gutter(self) -> int:
-        return max(4, round(self.width * 0.036))
-
-    @property
-    def margin(self) -> int:
-        return self.gutter + 4
-
-    @property
-    def inner(self) -> int:
-        return self.columns * self.width + (self.columns - 1) * self.gutter
-
-    def left(self, column: int) -> int:
-        return self.margin + column * (self.width + self.gutter)
+PanelRow: TypeAlias = "Sequence[Panel | None]"
+"""One panel a column; ``None`` leaves a place empty."""
 
 
 def sheet(
     headings: Sequence[Heading],
-    rows: Sequence[Sequence[Panel]],
+    rows: Sequence[PanelRow],
     *,
     width: int = 224,
     height: int | None = None,
@@ -92,12 +51,17 @@ def sheet(
     theme: Literal["light", "dark"] = "light",
     title: str = "",
     legend: Sequence[str] = (),
+    sides: Sequence[Heading] = (),
+    block: int = 1,
+    captioned: bool = True,
+    font: str = "",
 ) -> Image.Image:
     """Returns one page: headings, rows of captioned panels, and a colour bar with its legend.
 
     With a `height`, the size of the page depends on nothing but the number of columns and rows,
-    `width`, `height`, the number of caption lines, whether there is a `title`, and `legend`: so
-    the frames of one comparison agree. Without it, each row takes what its panels need.
+    `width`, `height`, the number of caption lines, whether there are a `title` and `sides`, and
+    `legend`: so the frames of one comparison agree. Without it, each row takes what its panels
+    need.
 
     Args:
         headings: One a column.
@@ -108,141 +72,144 @@ def sheet(
         theme: `light` is dark text on white, `dark` is white text on near-black.
         title: A line above everything.
         legend: Texts next to the colour bar, such as ``hatched: not seen by the model``.
+        sides: What stands beside each row, read from below to above; none, or one a row.
+        block: How many rows belong together; between blocks there is more space.
+        captioned: Whether a page with a `height` keeps room for captions.
+        font: The file of the font of all text; DejaVu Sans if it is empty.
 
     Raises:
         ArgumentError: If there is no column or row, a row has not one panel a column, or a length
             or name is out of range.
     """
-    _check_sheet(headings, rows, width, height, theme)
-    layout, colours = _Layout(len(headings), width), THEMES[theme]
+    if width < MIN_WIDTH or (height is not None and height < 1):
+        raise ArgumentError(
+            f"a cell is at least {MIN_WIDTH} px wide and 1 px high, not {width} x {height} px."
+        )
+    surface = compose(
+        headings, rows, Measures(len(headings), width, font=font), height=height,
+        colormap=colormap, theme=theme, title=title, legend=legend, sides=sides, block=block,
+        captioned=captioned,
+    )  # fmt: skip
+    return paint(surface)
+
+
+def compose(
+    headings: Sequence[Heading],
+    rows: Sequence[PanelRow],
+    lengths: Measures,
+    *,
+    height: int | None = None,
+    colormap: str,
+    theme: Literal["light", "dark"],
+    title: str = "",
+    legend: Sequence[str] = (),
+    sides: Sequence[Heading] = (),
+    block: int = 1,
+    captioned: bool = True,
+) -> Surface:
+    """Returns what `sheet` draws, in any unit of length; its arguments are as there.
+
+    Raises:
+        ArgumentError: If there is no column or row, or a row has not one panel a column.
+    """
+    _check_sheet(headings, rows, sides, theme)
     fixed = height is not None
+    lengths = replace(lengths, side=side_width(sides, lengths, fixed=fixed))
+    beside: Sequence[Heading | None] = sides or [None] * len(rows)
     bands = [
-        _title_band(title, layout, colours, fixed=fixed),
-        _heading_band(headings, layout, colours, fixed=fixed),
-        *(_panel_band(row, layout, colours, height) for row in rows),
-        _footer_band(legend, layout, colours, colormap),
+        title_band(title, lengths, fixed=fixed),
+        _heading_band(headings, lengths, fixed=fixed),
     ]
-    page_height = sum(band.height for band in bands) + 2 * layout.margin
-    page = Image.new("RGB", (layout.inner + 2 * layout.margin, page_height), colours.page)
-    top = layout.margin
-    for band in bands:
-        page.paste(band, (0, top))
-        top += band.height
-    return page
+    for at, (row, side) in enumerate(zip(rows, beside, strict=True), 1):
+        bands.append(_panel_band(row, side, lengths, height, captioned=captioned))
+        if at % block == 0 and block > 1 and at < len(rows):
+            bands.append(Band(2 * lengths.gutter))
+    bands.append(footer_band(legend, lengths, colormap))
+    return stack(bands, lengths.inner + 2 * lengths.margin, lengths.margin, THEMES[theme])
 
 
 def _check_sheet(
-    headings: Sequence[Heading],
-    rows: Sequence[Sequence[Panel]],
-    width: int,
-    height: int | None,
-    theme: str,
+    headings: Sequence[Heading], rows: Sequence[PanelRow], sides: Sequence[Heading], theme: str
 ) -> None:
     if not headings or not rows:
         raise ArgumentError("a sheet needs at least one column and one row.")
     for row in rows:
         if len(row) != len(headings):
             raise ArgumentError(f"a row has {len(row)} panels below {len(headings)} headings.")
-    if width < MIN_WIDTH or (height is not None and height < 1):
-        raise ArgumentError(
-            f"a cell is at least {MIN_WIDTH} px wide and 1 px high, not {width} x {height} px."
-        )
+    if sides and len(sides) != len(rows):
+        raise ArgumentError(f"{len(sides)} headings do not stand beside {len(rows)} rows.")
     if theme not in THEMES:
         raise ArgumentError(f"theme is 'light' or 'dark', not {theme!r}.")
 
 
-def _band(layout: _Layout, height: int, theme: Theme) -> Image.Image:
-    return Image.new("RGB", (layout.inner + 2 * layout.margin, height), theme.page)
+def heading_lines(
+    heading: Heading, lengths: Measures, width: int, most: int
+) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+    """Returns the lines of a heading's title, and of its detail, at most so many."""
+    titles = fit_text(heading.title, lengths.strong, width, RESERVED_LINES)
+    return titles, fit_text(heading.detail, lengths.small, width, most) if heading.detail else ()
 
 
-def _title_band(title: str, layout: _Layout, theme: Theme, *, fixed: bool) -> Image.Image:
-    if not title:
-        return _band(layout, 0, theme)
-    style = Line("", layout.text.size + 2, bold=True)
-    lines = fit_text(title, style, layout.inner, 1 if fixed else 2)
-    band = _band(layout, (style.height if fixed else text_height(lines)) + layout.gutter, theme)
-    put_text(band, lines, (layout.margin, 0), layout.inner, theme, centred=False)
-    return band
-
-
-def _heading_band(
-    headings: Sequence[Heading], layout: _Layout, theme: Theme, *, fixed: bool
-) -> Image.Image:
+def _heading_band(headings: Sequence[Heading], lengths: Measures, *, fixed: bool) -> Band:
     """Returns the column headings, standing on a common last line."""
-    title = Line("", layout.text.size, bold=True)
     columns = [
-        (
-            fit_text(heading.title, title, layout.width, RESERVED_LINES),
-            fit_text(heading.detail, layout.small, layout.width, layout.detail_lines)
-            if heading.detail
-            else (),
-        )
-        for heading in headings
+        heading_lines(heading, lengths, lengths.width, lengths.detail_lines) for heading in headings
     ]
     titles_height = max(text_height(titles) for titles, _ in columns)
     details_height = max(text_height(details) for _, details in columns)
     if fixed:
-        titles_height, details_height = (
-            RESERVED_LINES * title.height,
-            layout.detail_lines * layout.small.height,
-        )
-    band = _band(layout, titles_height + details_height + max(3, layout.gutter // 2), theme)
+        titles_height = RESERVED_LINES * lengths.strong.height
+        details_height = lengths.detail_lines * lengths.small.height
+    items: list[Item] = []
     for column, (titles, details) in enumerate(columns):
-        left = layout.left(column)
-        put_text(band, titles, (left, titles_height - text_height(titles)), layout.width, theme)
-        put_text(band, details, (left, titles_height), layout.width, theme)
-    return band
+        left, width = lengths.left(column), lengths.width
+        items.append(Text(titles, left, titles_height - text_height(titles), width))
+        items.append(Text(details, left, titles_height, width))
+    return Band(titles_height + details_height + lengths.gap, tuple(items))
+
+
+def side_width(sides: Sequence[Heading], lengths: Measures, *, fixed: bool) -> int:
+    """Returns the room left of the pictures for what stands beside rows."""
+    if not sides:
+        return 0
+    details = any(side.detail for side in sides)
+    lines = RESERVED_LINES * lengths.strong.height + 2 * lengths.small.height * (details or fixed)
+    return lines + lengths.gap
+
+
+def _side(side: Heading, lengths: Measures, height: int) -> list[Item]:
+    """Returns what stands beside a row, next to its pictures."""
+    titles, details = heading_lines(side, lengths, height, 2)
+    lines = (*titles, *details)
+    left = lengths.margin + lengths.side - lengths.gap - text_height(lines)
+    return [Text(lines, left, 0, height, turned=True)]
 
 
 def _panel_band(
-    row: Sequence[Panel], layout: _Layout, theme: Theme, height: int | None
-) -> Image.Image:
+    row: PanelRow, side: Heading | None, lengths: Measures, height: int | None, *, captioned: bool
+) -> Band:
     """Returns one row: the pictures, centred in cells of one height, and captions below them."""
-    pictures = [_reduced(panel.picture, layout.width, height) for panel in row]
-    cell = max(picture.height for picture in pictures) if height is None else height
-    room = max(RESERVED_LINES, *(len(panel.lines) for panel in row)) + 1
-    captions = [stack_text(panel.lines, layout.text, layout.width, room) for panel in row]
-    below = room * layout.text.height
+    panels = [(at, panel) for at, panel in enumerate(row) if panel is not None]
+    pictures = [place_picture(panel.picture, lengths, height) for _, panel in panels]
+    cell = max((each.height for each in pictures), default=1) if height is None else height
+    room = max(RESERVED_LINES, *(len(panel.lines) for _, panel in panels), 0) + 1
+    captions = [stack_text(panel.lines, lengths.text, lengths.width, room) for _, panel in panels]
+    below = room * lengths.text.height * captioned
     if height is None:
-        below = max(text_height(caption) for caption in captions)
-    gap = max(3, layout.gutter // 2)
-    band = _band(layout, cell + gap + below + layout.gutter, theme)
-    for column, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
-        left = layout.left(column)
-        spare = (layout.width - picture.width, cell - picture.height)
-        band.paste(picture, (left + spare[0] // 2, spare[1] // 2))
-        put_text(band, caption, (left, cell + gap), layout.width, theme)
-    return band
+        below = max(map(text_height, captions), default=0)
+    items = _side(side, lengths, cell) if side is not None else []
+    for (column, _), picture, caption in zip(panels, pictures, captions, strict=True):
+        left = lengths.left(column)
+        spare = (lengths.width - picture.width, cell - picture.height)
+        items.append(replace(picture, left=left + spare[0] // 2, top=spare[1] // 2))
+        items.append(Text(caption, left, cell + lengths.gap, lengths.width))
+    return Band(cell + lengths.gap + below + lengths.gutter, tuple(items))
 
 
-def _reduced(picture: Image.Image, width: int, height: int | None) -> Image.Image:
-    fits = picture.width <= width and (height is None or picture.height <= height)
-    return picture if fits else fit(picture, width, height)
-
-
-def _footer_band(
-    legend: Sequence[str], layout: _Layout, theme: Theme, colormap: str
-) -> Image.Image:
-    """Returns the colour bar, and its note and legend beside it or, on narrow pages, below."""
-    size = layout.small.size
-    note = " \u00b7 ".join((BAR_NOTE, *filter(None, legend)))
-    ends = (Line("low", size, muted=True), Line("high", size, muted=True))
-    bar = min(layout.inner, 14 * size)
-    beside = layout.inner - bar - 2 * size >= 24 * size
-    left, width = (bar + 2 * size, layout.inner - bar - 2 * size) if beside else (0, layout.inner)
-    lines = fit_text(note, layout.small, width, 12)
-    top = 0 if beside else layout.small.height + 2
-    band = _band(layout, layout.gutter // 2 + top + text_height(lines), theme)
-    put_text(
-        band, lines, (layout.margin + left, layout.gutter // 2 + top), width, theme, centred=False
-    )
-    table = Image.fromarray(colormap_table(colormap)[np.newaxis])
-    low, high = (ink(end).width + size // 2 for end in ends)
-    strip = table.resize((max(1, bar - low - high), max(5, round(size * 0.7))))
-    corner = (layout.margin, layout.gutter // 2)
-    put_text(band, ends[:1], corner, low, theme, centred=False)
-    middle = corner[1] + (layout.small.height - strip.height) // 2
-    band.paste(strip, (corner[0] + low, middle))
-    end = corner[0] + low + strip.width + size // 2
-    put_text(band, ends[1:], (end, corner[1]), high, theme, centred=False)
-    return band
+def place_picture(picture: Image.Image, lengths: Measures, height: int | None) -> Picture:
+    """Returns a picture at the size that it has on the page, at no place yet."""
+    limit = lengths.width / lengths.scale
+    fits = picture.width <= math.ceil(limit) and (height is None or picture.height <= height)
+    shown = picture if fits else fit(picture, int(limit), height)
+    width = min(lengths.width, round(shown.width * lengths.scale))
+    return Picture(shown, 0, 0, width, round(shown.height * lengths.scale))

@@ -9,8 +9,13 @@ from typing import Any
 
 from effcam.errors import ArgumentError
 
-STYLE = {name: f"--{name}" for name in ("alpha", "colormap", "width", "seconds")} | {
-    "boxes": "--draw-boxes"
+NAMES = (
+    *("alpha", "colormap", "width", "seconds", "layout", "rows", "title", "caption", "font"),
+    *("theme", "inches", "fontsize", "dpi"),
+)
+STYLE = {name: f"--{name}" for name in NAMES} | {
+    "boxes": "--draw-boxes",
+    "original": "--no-original",
 }
 """The options, by the arguments of `Comparison.save` that they are."""
 
@@ -35,6 +40,44 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--draw-boxes", action="store_true", default=None, help="draw boxes around the heat"
+    )
+    group.add_argument(
+        "--layout",
+        choices=("grid", "poster"),
+        help="grid (default), or a poster of one image: the photo, large, and all models around it",
+    )
+    group.add_argument(
+        "--rows",
+        choices=("images", "models", "methods"),
+        help="what a row is: images (default), models, or methods, in a block for each image",
+    )
+    group.add_argument(
+        "--no-original",
+        action="store_false",
+        default=None,
+        dest="no_original",
+        help="leave out the photos themselves",
+    )
+    group.add_argument("--title", metavar="TEXT", help="a line above everything")
+    group.add_argument(
+        "--caption",
+        metavar="TEMPLATE",
+        help="what stands under a cell, as '{label} {probability:.0%%}'; '' is nothing",
+    )
+    group.add_argument("--font", metavar="FILE", help="a TrueType or OpenType font for all text")
+    group.add_argument(
+        "--theme",
+        choices=("light", "dark"),
+        help="default: light for grids and posters, dark for animations",
+    )
+    group.add_argument(
+        "--inches", type=float, metavar="W", help="the width of a .pdf or .svg; default 1.2 a cell"
+    )
+    group.add_argument(
+        "--fontsize", type=float, metavar="PT", help="the size of text there; default 7"
+    )
+    group.add_argument(
+        "--dpi", type=int, metavar="N", help="the px an inch of pictures there; default 300"
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from effcam.errors import ArgumentError, OutputError
+from effcam.canvas import new_figure
+from effcam.errors import ArgumentError
 from effcam.summary.records import Figure, Measure, positions
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def chart(labels: Sequence[str], across: Measure, up: Measure) -> Canvas:
         shown &= across.values > 0
     if not shown.any():
         raise ArgumentError(f"no column has values of both {keys[0]!r} and {keys[1]!r} to plot")
-    figure = _canvas()
+    figure = new_figure((7, 4.5), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     _style(axes, across.figure, up.figure)
     x, y = (measure.values * measure.figure.factor for measure in (across, up))
@@ -60,26 +60,6 @@ def chart(labels: Sequence[str], across: Measure, up: Measure) -> Canvas:
     figure.draw_without_rendering()
     _spread(names, figure.dpi)
     _label(axes, [labels[at] for at in positions(shown)], x[shown], y[shown], bars)
-    return figure
-
-
-def _canvas() -> Canvas:
-    """Returns an empty figure that needs no pyplot, and that notebooks show."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure as Canvas
-    except ImportError as error:
-        raise OutputError("plot() needs matplotlib: pip install matplotlib") from error
-
-    class Chart(Canvas):
-        # Without pyplot a notebook would print the name of the figure only.
-        def _repr_png_(self) -> bytes:
-            stream = io.BytesIO()
-            self.savefig(stream, format="png")
-            return stream.getvalue()
-
-    figure = Chart(figsize=(7, 4.5), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
     return figure
 
 

@@ -1,0 +1,85 @@
+"""How a poster is divided: a photo of several cells' size, and as many cells around it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+
+MOST_COLUMNS = 8
+"""How many columns a poster has at most, unless more are asked for."""
+SPANS = (1, 2, 3, 4)
+"""How many cells the photo may be wide."""
+PLEASANT = 0.85
+"""The height of a page by its width that is aimed at."""
+TOLERANCE = 1.4
+"""How many times as tall or as wide a page may be without looking odd."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mosaic:
+    """Where the models' cells stand around a photo that takes several cells' room.
+
+    Attributes:
+        count: How many cells there are.
+        columns: How many columns they stand in.
+        span: How many columns, and rows, the photo takes, at the left and top. If it takes all
+            columns, the first row of cells is below it.
+    """
+
+    count: int
+    columns: int
+    span: int
+
+    @property
+    def above(self) -> bool:
+        """Whether the photo stands above all cells."""
+        return self.span == self.columns
+
+    @property
+    def rows(self) -> int:
+        """How many rows of cells there are."""
+        taken = 0 if self.above else self.span**2
+        return max(math.ceil((self.count + taken) / self.columns), 0 if self.above else self.span)
+
+    @property
+    def empty(self) -> int:
+        """How many places are left empty."""
+        taken = 0 if self.above else self.span**2
+        return self.rows * self.columns - taken - self.count
+
+    def places(self) -> list[tuple[int, int]]:
+        """Returns the row and the column of each cell."""
+        free = [
+            (row, column)
+            for row in range(self.rows)
+            for column in range(self.columns)
+            if self.above or row >= self.span or column >= self.span
+        ]
+        return free[: self.count]
+
+
+def choose(count: int, tall: float, columns: int | None = None) -> Mosaic:
+    """Returns the arrangement that leaves few places empty on a page of pleasant proportions.
+
+    Args:
+        count: How many cells there are, at least one.
+        tall: The height of a cell and its text, by its width.
+        columns: How many columns to have, if that is said.
+    """
+    wide = range(1, min(count + 2, MOST_COLUMNS) + 1) if columns is None else [columns]
+    fitting = [
+        Mosaic(count, across, span)
+        for across in wide
+        for span in SPANS
+        # One cell beside its photo is as large as it; more are smaller, and the more, the smaller.
+        if span <= across and (span > 1 or across == 1 or count == 1) and (span - 1) ** 2 <= count
+    ]
+    return min(fitting, key=partial(_oddness, tall=tall))
+
+
+def _oddness(mosaic: Mosaic, *, tall: float) -> float:
+    down = mosaic.rows + (mosaic.span if mosaic.above else 0)
+    off = abs(math.log(down * tall / mosaic.columns / PLEASANT))
+    places = mosaic.count + mosaic.span**2
+    return 2 * mosaic.empty / places + 0.2 * off + max(0.0, off - math.log(TOLERANCE))
