@@ -110,6 +110,43 @@ def add_comparison_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_picture_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say how pictures are laid out."""
+    group = parser.add_argument_group("pictures", "Of the files that -o names, for pictures alone.")
+    group.add_argument(
+        "--rows",
+        choices=("images", "models", "methods"),
+        help="what a row is; default images; 'methods' is a block of rows for each image",
+    )
+    group.add_argument("--no-original", action="store_true", help="leave out the photos themselves")
+    group.add_argument("--title", help="a line above everything")
+    group.add_argument(
+        "--caption",
+        metavar="TEMPLATE",
+        help=r"what stands under a cell, as '{label}\n{probability:.0%%}', with the names of a "
+        "table's columns; an empty one is nothing",
+    )
+    group.add_argument("--font", metavar="FILE", help="a TrueType or OpenType font for all text")
+    group.add_argument("--theme", choices=("light", "dark"), help="default: dark for animations")
+    group.add_argument(
+        "--layout",
+        choices=("grid", "poster"),
+        help="'poster' shows one image, large, with the models around it; not for animations",
+    )
+    group.add_argument("--inches", type=float, help="the width of .pdf and .svg files")
+    group.add_argument("--fontsize", type=float, metavar="PT", help="theirs; default 7")
+
+
+def picture_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """Returns what these options say, by argument of `Comparison.save`; what they do not is not."""
+    names = ("rows", "title", "font", "theme", "layout", "inches", "fontsize")
+    said = {name: getattr(options, name) for name in names}
+    said["original"] = False if options.no_original else None
+    # In a shell a line break is awkward to type.
+    said["caption"] = options.caption and options.caption.replace(r"\n", "\n")
+    return {name: value for name, value in said.items() if value is not None}
+
+
 def comparison_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """Returns what these options say beside images and models, by argument of `compare`."""
     names = ("view", "size", "batch_size", "precision", "decoding", "device")

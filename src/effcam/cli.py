@@ -18,8 +18,10 @@ from effcam import __version__
 from effcam.arguments import (
     SHORT_OF_MEMORY,
     add_comparison_options,
+    add_picture_options,
     comparison_arguments,
     path_as_found,
+    picture_arguments,
     read_models,
 )
 from effcam.bulk import add_dataset
@@ -107,11 +109,13 @@ def _add_compare(commands: Any) -> None:
         dest="outputs",
         metavar="FILE",
         help="a file to write, in the format its suffix names: .gif .webp .mp4 (a frame an image), "
-        f".png .jpg (one grid), .csv .json .npz .parquet; repeatable; default {DEFAULT_OUTPUT}",
+        ".png .jpg .pdf .svg (one grid), .csv .json .npz .parquet; repeatable; "
+        f"default {DEFAULT_OUTPUT}",
     )
     parser.add_argument(
         "--skip-bad", action="store_true", help="carry on without unreadable images"
     )
+    add_picture_options(parser)
     add_summary_options(parser)
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
@@ -177,7 +181,7 @@ def _compare(options: argparse.Namespace) -> None:
                     warnings.filterwarnings("default", note)
         specs = read_models(options)
         comparison = _run(options, specs, outputs)
-        saved, errors = _save(comparison, outputs)
+        saved, errors = _save(comparison, outputs, picture_arguments(options))
         if not options.quiet:
             _report(comparison, saved, verbose=options.verbose)
         if scorecard:
@@ -202,13 +206,17 @@ def _report_summary(
         _print(f"wrote {scorecard.output} (summary)")
 
 
-def _save(comparison: Comparison, outputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
+def _save(
+    comparison: Comparison, outputs: Sequence[Path], style: Mapping[str, Any]
+) -> tuple[list[Path], list[str]]:
     """Returns the files that were written, and why others were not: one must not cost the rest."""
+    from effcam.saving import shared
+
     saved: list[Path] = []
     errors: list[str] = []
-    for output in outputs:
+    for output, given in zip(outputs, shared(outputs, style), strict=True):
         try:
-            saved.append(comparison.save(output))
+            saved.append(comparison.save(output, **given))
         except EffcamError as error:
             errors.append(str(error))
     return saved, errors
@@ -218,10 +226,9 @@ def _run(
     options: argparse.Namespace, specs: Mapping[str, ModelSpec], outputs: Sequence[Path]
 ) -> Comparison:
     from effcam.api import compare
-    from effcam.saving import check_output
+    from effcam.saving import shared
 
-    for output in outputs:
-        check_output(output)
+    shared(outputs, picture_arguments(options))
     return compare(
         options.paths,
         specs,

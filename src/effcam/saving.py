@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -61,6 +61,28 @@ def check_output(path: str | PathLike[str]) -> Path:
     if target.suffix.lower() == ".parquet":
         parquet.require_pyarrow()
     return target
+
+
+def shared(paths: Sequence[Path], given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns the part of a style that is meant for each of several files, before any is written.
+
+    Args:
+        paths: Where to write.
+        given: What was asked for of `SAVERS`' styles, each for all files that understand it.
+
+    Raises:
+        OutputError: If a file cannot be written, as by `check_output`.
+        ArgumentError: If part of the style is impossible, or no file understands it.
+    """
+    understood = [SAVERS[check_output(path).suffix.lower()][1] for path in paths]
+    for name in given:
+        if not any(name in names for names in understood):
+            raise ArgumentError(
+                f"{name} has no meaning for {', '.join(map(str, paths)) or 'no picture'}"
+            )
+    Style(**{name: value for name, value in given.items() if name in PICTURE_STYLE})
+    Print(**{name: value for name, value in given.items() if name in PRINT_STYLE})
+    return [{name: given[name] for name in given if name in names} for names in understood]
 
 
 def _save_picture(content: Cells, path: Path, given: dict[str, Any]) -> None:
