@@ -45,7 +45,7 @@ class Print:
     """How a figure is printed.
 
     Attributes:
-        inches: Its width; ``None`` is 1.2 a cell, and at most 7.
+        inches: Its width; ``None`` is 1.2 a cell, and not more than 7.
         fontsize: The size of captions in pt; the rest goes by it.
         dpi: How many px an inch of the pictures has.
 
@@ -86,7 +86,11 @@ def figure(content: Cells, kind: PageKind, style: Style, size: Print) -> Figure:
         OutputError: If matplotlib is not there.
     """
     poster.check_kind(content, kind, style)
-    return _draw((_poster if kind == "poster" else _grid)(content, style, size), size.dpi)
+    surface = (_poster if kind == "poster" else _grid)(content, style, size)
+    if size.inches is not None:
+        # Columns of equal width may leave a fraction of a point.
+        surface = replace(surface, width=round(size.inches * INCH))
+    return _draw(surface, size.dpi)
 
 
 def _grid(content: Cells, style: Style, size: Print) -> Surface:
@@ -116,21 +120,29 @@ def _measure(
 ) -> tuple[Measures, int]:
     """Returns the lengths of a figure in tenths of a point, and the width of a cell in px."""
     size = round(given.fontsize * POINT)
-    lengths = Measures(columns, 0, font=style.font_file, size=size)
-    # The gap beside what stands beside rows follows from the width: any will do to begin with.
-    side = side_width(sides, replace(lengths, width=10 * size), fixed=False)
-    usual = min(columns * USUAL_CELL + side / INCH, USUAL_MOST)
-    page = (usual if given.inches is None else given.inches) * INCH
-    width = int((page - side) / (columns + Measures(1, 1000).gutter / 1000 * (columns - 1)))
-    if width < LEAST_LETTERS * size:
-        least = (LEAST_LETTERS * size * columns * 1.04 + side) / INCH
+
+    def fitted(width: int) -> Measures:
+        lengths = Measures(columns, width, font=style.font_file, size=size)
+        return replace(lengths, side=side_width(sides, lengths, fixed=False))
+
+    usual = fitted(round(USUAL_CELL * INCH)).inner
+    least = fitted(LEAST_LETTERS * size).inner
+    page = min(usual, max(round(USUAL_MOST * INCH), least))
+    if given.inches is not None:
+        page = round(given.inches * INCH)
+    if page < least:
         raise ArgumentError(
             f"{page / INCH:g} inches are too narrow for {columns} columns of {size / POINT:g} pt "
-            f"text: give at least inches={math.ceil(10 * least) / 10:g}, a smaller fontsize, or "
-            "lay out other rows"
+            f"text: give at least inches={math.ceil(10 * least / INCH) / 10:g}, a smaller "
+            "fontsize, or lay out other rows"
         )
+    side = fitted(10 * size).side
+    width = max(1, (page - side) // columns)
+    # What stands between columns and beside rows grows with them.
+    while width > 1 and fitted(width).inner > page:
+        width -= 1
     pixels = min(max(round(width / INCH * given.dpi), MIN_WIDTH), MAX_WIDTH)
-    return replace(lengths, width=width, scale=width / pixels), pixels
+    return replace(fitted(width), scale=width / pixels), pixels
 
 
 def _draw(surface: Surface, dpi: int) -> Figure:

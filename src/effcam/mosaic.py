@@ -8,7 +8,7 @@ from functools import partial
 
 MOST_COLUMNS = 8
 """How many columns a poster has at most, unless more are asked for."""
-SPANS = (1, 2, 3, 4)
+SPANS = (1, 2, 3)
 """How many cells the photo may be wide."""
 PLEASANT = 0.85
 """The height of a page by its width that is aimed at."""
@@ -81,5 +81,5 @@ def choose(count: int, tall: float, columns: int | None = None) -> Mosaic:
 def _oddness(mosaic: Mosaic, *, tall: float) -> float:
     down = mosaic.rows + (mosaic.span if mosaic.above else 0)
     off = abs(math.log(down * tall / mosaic.columns / PLEASANT))
-    places = mosaic.count + mosaic.span**2
-    return 2 * mosaic.empty / places + 0.2 * off + max(0.0, off - math.log(TOLERANCE))
+    gaps = 2 * mosaic.empty / mosaic.count
+    return gaps + 0.1 * mosaic.span + 0.2 * off + max(0.0, off - math.log(TOLERANCE))

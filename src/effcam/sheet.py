@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from effcam.bands import Measures, footer_band, title_band
-from effcam.draw import THEMES, Line, fit, fit_text, stack_text, text_height
+from effcam.draw import THEMES, Line, fit, fit_text, measure_text, stack_text, text_height
 from effcam.errors import ArgumentError
 from effcam.surface import Band, Item, Picture, Surface, Text, paint, stack
 
@@ -173,14 +173,25 @@ def side_width(sides: Sequence[Heading], lengths: Measures, *, fixed: bool) -> i
     if not sides:
         return 0
     details = any(side.detail for side in sides)
-    lines = RESERVED_LINES * lengths.strong.height + 2 * lengths.small.height * (details or fixed)
-    return lines + lengths.gap
+    titles = RESERVED_LINES if fixed else _side_lines(sides, lengths)
+    return (
+        titles * lengths.strong.height + 2 * lengths.small.height * (details or fixed) + lengths.gap
+    )
+
+
+def _side_lines(sides: Sequence[Heading], lengths: Measures) -> int:
+    """Returns how many lines the titles beside rows take where pictures are not very wide."""
+    room = round(lengths.width * 0.6)
+    short = all(measure_text(side.title, lengths.strong) <= room for side in sides)
+    return 1 if short else RESERVED_LINES
 
 
 def _side(side: Heading, lengths: Measures, height: int) -> list[Item]:
     """Returns what stands beside a row, next to its pictures."""
-    titles, details = heading_lines(side, lengths, height, 2)
-    lines = (*titles, *details)
+    details = fit_text(side.detail, lengths.small, height, 2) if side.detail else ()
+    room = lengths.side - lengths.gap - text_height(details)
+    most = min(RESERVED_LINES, room // lengths.strong.height)
+    lines = (*fit_text(side.title, lengths.strong, height, most), *details)
     left = lengths.margin + lengths.side - lengths.gap - text_height(lines)
     return [Text(lines, left, 0, height, turned=True)]
 

@@ -62,7 +62,8 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--caption",
         metavar="TEMPLATE",
-        help="what stands under a cell, as '{label} {probability:.0%%}'; '' is nothing",
+        help=r"what stands under a cell, as '{label}\n{probability:.0%%}', with the names of a "
+        "table's columns; '' is nothing",
     )
     group.add_argument("--font", metavar="FILE", help="a TrueType or OpenType font for all text")
     group.add_argument(
@@ -93,6 +94,9 @@ def read_styles(options: argparse.Namespace, outputs: Sequence[Path]) -> list[di
     """
     named = {name: flag.lstrip("-").replace("-", "_") for name, flag in STYLE.items()}
     values = {name: getattr(options, attribute) for name, attribute in named.items()}
+    if values["caption"] is not None:
+        # In a shell a line break is awkward to type.
+        values["caption"] = values["caption"].replace(r"\n", "\n")
     given = {name: value for name, value in values.items() if value is not None}
     if not given:
         return [{} for _ in outputs]
