@@ -106,7 +106,7 @@ def add_compare(commands: Any) -> None:
         metavar="FILE",
         help="a file to write, in the format its suffix names: .html (a page to look around in), "
         ".gif .webp .mp4 (a frame an image), .png .jpg (one grid), .pdf .svg (the same for print), "
-        f".csv .json .npz .parquet; repeatable; default {DEFAULT_OUTPUT}, and none with --json or a "
+        f".csv .json .npz .parquet; repeatable; default {DEFAULT_OUTPUT}, none with --json or a "
         "scoreboard",
     )
     output.add_argument(

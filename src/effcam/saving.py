@@ -81,12 +81,6 @@ def check_style(**given: Any) -> None:
     Style(**given)
 
 
-def is_picture(path: Path) -> bool:
-    """Returns whether a file's suffix is that of a picture or an animation."""
-    suffix = path.suffix.lower()
-    return suffix in SAVERS and "boxes" in SAVERS[suffix][1]
-
-
 def _save_picture(content: Cells, path: Path, given: dict[str, Any]) -> None:
     kind = given.pop("layout", "grid")
     style = Style(**given)
