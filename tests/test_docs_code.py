@@ -137,6 +137,17 @@ def test_what_is_wrong_is_found(page: Any, tmp_path: Path, text: str, said: str)
         code.run(page(text), tmp_path / "run")
 
 
-@pytest.mark.slow
-def test_a_pipe_finds_effcam(page: Any, tmp_path: Path) -> None:
-    code.run(page("```console\n$ effcam --version | grep effcam\n```\n"), tmp_path / "run")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "effcam --version | grep effcam",
+        "ls one.png | effcam compare - -m demo_resnet --json | grep one.png",
+        pytest.param("found=$(effcam --version); echo $found | grep eff", marks=pytest.mark.slow),
+    ],
+)
+def test_pipes_and_shells_find_effcam(page: Any, tmp_path: Path, command: str) -> None:
+    draw = 'import effcam\neffcam.demo.scenes(1)[0].image.save("one.png")'
+    text = f"<!-- run:\n{draw}\n-->\n```console\n$ {command}\n```\n"
+    code.run(page(text), tmp_path / "run")
+    with pytest.raises(code.BlockError, match="grep"):
+        code.run(page(text.replace("grep ", "grep -v ")), tmp_path / "again")

@@ -49,8 +49,8 @@ MARK = re.compile(r"<!-- (run|folder|weights|fails|skip):\s+(.*?)\s*-->", re.DOT
 FENCE = re.compile(r"^( *)(`{3,}|:{3,}) *(.*)$")
 INSTALLERS = r"(\S*/)?(pip|python3?|uv|pipx|conda|apt(-get)?|brew)"
 INSTALLS = re.compile(rf"(\.|source) \S*activate|{INSTALLERS} .*\b(install|venv)\b")
-SHELL = set("|&;<>$`~")
-"""What in a command needs a shell; effcam's own commands without it run in this process."""
+SHELL = set("&;<>$`~")
+"""What in a command needs a shell; effcam runs in this process without it, in pipes too."""
 TOOLS = ("git", "jq")
 """What a reader may not have: where one is missing, commands with it are not run."""
 DEVICE = ('device="cuda"', 'device="cpu"')
@@ -248,28 +248,45 @@ def commands(text: str) -> list[tuple[str, str]]:
 def _command(command: str) -> None:
     if any(re.search(rf"\b{tool} ", command) and not shutil.which(tool) for tool in TOOLS):
         return
-    variables, call = re.fullmatch(r"((?:[A-Z_]+=\S+ +)*)(.*)", command, re.DOTALL).groups()
-    if call.startswith("effcam ") and not SHELL & set(command):
-        given = dict(each.split("=", 1) for each in variables.split())
-        with mock.patch.dict(os.environ, given):
-            _effcam(shlex.split(call, comments=True)[1:])
-    else:
+    if SHELL & set(command.partition("| jq ")[0]):
         _shell(command)
+        return
+    told = b""
+    for stage in re.split(r" \| (?=\w+ )", command):
+        told = _stage(stage, told)
 
 
-def _effcam(arguments: Sequence[str]) -> None:
-    """Runs effcam's command line in this process."""
+def _stage(command: str, told: bytes) -> bytes:
+    """Returns what one command of a pipe writes, given what the one before wrote."""
+    variables, call = re.fullmatch(r"((?:[A-Z_]+=\S+ +)*)(.*)", command, re.DOTALL).groups()
+    if not call.startswith("effcam "):
+        return _shell(command, told)
+    given = dict(each.split("=", 1) for each in variables.split())
+    with mock.patch.dict(os.environ, given):
+        return _effcam(shlex.split(call, comments=True)[1:], told)
+
+
+def _effcam(arguments: Sequence[str], told: bytes) -> bytes:
+    """Runs effcam's command line in this process, and returns what it prints."""
     from effcam.cli import main
 
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said):
-        code = main(arguments)
+    printed, said = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(told))),
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(said),
+    ):
+        try:
+            code = main(arguments)
+        except SystemExit as ended:  # argparse
+            code = int(ended.code or 0)
     if code:
         raise CommandError(f"effcam {shlex.join(arguments)} ended with {code}: {said.getvalue()}")
+    return printed.getvalue().encode()
 
 
-def _shell(command: str) -> None:
-    """Runs a command in a shell, where ``effcam`` is this file."""
+def _shell(command: str, told: bytes = b"") -> bytes:
+    """Runs a command in a shell, where ``effcam`` is this file, and returns what it prints."""
     with tempfile.TemporaryDirectory() as folder:
         for name, arguments in (("effcam", [__file__, "effcam"]), ("python", [])):
             file = Path(folder, name)
@@ -280,12 +297,14 @@ def _shell(command: str) -> None:
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", command],  # noqa: S607 - the pages say "bash"
             env={**os.environ, "PATH": path, "PYTHONPATH": sources},
+            input=told,
             capture_output=True,
-            text=True,
             check=False,
         )
     if done.returncode:
-        raise CommandError(f"{command} ended with {done.returncode}: {done.stderr[-2000:]}")
+        said = done.stderr.decode(errors="replace")[-2000:]
+        raise CommandError(f"{command} ended with {done.returncode}: {said}")
+    return done.stdout
 
 
 @contextlib.contextmanager
@@ -297,7 +316,7 @@ def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
     """
     import huggingface_hub.constants
 
-    from effcam import construct, demo, weights, zoo
+    from effcam import construct, demo, tour, weights, zoo
     from effcam.weights import PublishedWeights
 
     caches.mkdir(parents=True, exist_ok=True)
@@ -347,6 +366,7 @@ def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
         mock.patch.object(zoo, "module_preprocess", of_module_smaller),
         mock.patch.object(construct, "without_draws", contextlib.nullcontext),
         mock.patch.object(demo, "scenes", few_scenes),
+        mock.patch.object(tour, "scenes", few_scenes),
         mock.patch.object(huggingface_hub.constants, "HF_HUB_CACHE", str(caches / "hub")),
         mock.patch.dict(
             os.environ,
@@ -389,8 +409,8 @@ def prepare(folder: Path) -> None:
 
     ``photos/`` holds two pictures and a folder each of two classes; ``boxes.json``,
     ``labels.csv`` and ``masks/`` know them. ``imagenet/val`` and ``256_ObjectCategories`` are
-    trees of one folder a class; ``cat.jpg``, ``dog.jpg`` and ``clip.mp4`` lie alone. ``best.pt`` is an
-    EfficientNet-B0 of two classes, ``checkpoints/flowers`` a model as timm saves it.
+    trees of one folder a class; ``cat.jpg``, ``dog.jpg`` and ``clip.mp4`` lie alone. ``best.pt`` is
+    an EfficientNet-B0 of two classes, ``checkpoints/flowers`` a model as timm saves it.
     """
     import imageio.v3 as iio
     import numpy as np
@@ -427,7 +447,8 @@ def prepare(folder: Path) -> None:
         labels.append((scene.name, scene.target))
     (folder / "boxes.json").write_text(json.dumps(boxes))
     pixels = np.asarray(drawn[0].image)
-    iio.imwrite(folder / "clip.mp4", [np.roll(pixels, 4 * at, 1) for at in range(12)], fps=12)
+    frames = np.stack([np.roll(pixels, 4 * at, 1) for at in range(12)])
+    iio.imwrite(folder / "clip.mp4", frames, plugin="pyav", codec="libx264", fps=12)
     # Indices are classes of any model.
     with (folder / "labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("image", "label"), *labels])
