@@ -228,7 +228,7 @@ def test_help_names_every_option(run: Callable[..., Done]) -> None:
         (["compare", "photos", "--meth", "gradcam"], "unrecognized arguments: --meth"),
         (["compare", "photos", "-m"], "argument -m/--model: expected one argument"),
         (["--verison", "demo"], "unrecognized arguments: --verison. Did you mean '--version'?"),
-        (["completion", "powershel"], "It is one of bash, zsh, fish, tcsh"),
+        (["completion", "nushell"], "It is one of bash, zsh, fish, tcsh"),
         (["models", "--names", "--json"], "--json: not allowed with argument --names"),
         (["models", "resnet18", "--layers", "--source", "timm"], "--source has no meaning with"),
         (["compare", "photos", "--view", "all"], "--view: invalid choice: 'all'"),
