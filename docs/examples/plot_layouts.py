@@ -8,8 +8,8 @@ The same heat can be laid out in several ways, and none of them runs a model aga
 # %%
 # Rows of models
 # --------------
-# By default a row is an image. With ``rows="models"`` a row is a model and a column an image: better
-# on a page that is taller than wide, and for few images of many models.
+# By default a row is an image. With ``rows="models"`` a row is a model and a column an image:
+# better on a page that is taller than wide, and for few images of many models.
 
 import effcam
 
