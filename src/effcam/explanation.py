@@ -111,7 +111,15 @@ class Explanation:
     def over(
         self, photo: Image.Image, *, alpha: float, colormap: str, font: str = ""
     ) -> Image.Image:
-        """Returns what `overlay` does, on a smaller copy of the photo."""
+        """Returns what `overlay` does, on a smaller copy of the photo.
+
+        Args:
+            photo: The copy.
+            alpha: As in `overlay`.
+            colormap: As in `overlay`.
+            font: The file of the font in which it is said that there is no map; DejaVu Sans if
+                it is empty.
+        """
         across, down = photo.width / self.size[0], photo.height / self.size[1]
         heat = self._heat(self.canvas.scale(across, down), *photo.size)
         picture = draw.overlay(photo, heat, alpha=alpha, colormap=colormap)
