@@ -6,6 +6,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -72,7 +73,7 @@ def test_no_block_is_of_a_language_that_is_taken_for_another() -> None:
 
 @pytest.mark.parametrize("command", ["pip install 'effcam[ray]'", "python3 -m venv .venv"])
 def test_installing_is_not_run(command: str) -> None:
-    assert code.commands(f"$ {command} && .venv/bin/effcam demo") == ["effcam demo"]
+    assert code.commands(f"$ {command} && .venv/bin/effcam demo") == [("effcam demo", "")]
 
 
 def test_extras_that_are_installed_exist() -> None:
@@ -84,11 +85,25 @@ def test_extras_that_are_installed_exist() -> None:
 
 
 def test_commands_follow_a_prompt_or_are_every_line() -> None:
-    assert code.commands("$ effcam demo -o \\\n    here\nwrote here") == ["effcam demo -o here"]
-    assert code.commands("effcam demo\n# a remark\neffcam models") == [
-        "effcam demo",
-        "effcam models",
+    assert code.commands("$ effcam demo -o \\\n    here\nwrote") == [("effcam demo -o here", "")]
+    assert code.commands("effcam demo\n# a remark\neffcam info") == [
+        ("effcam demo", ""),
+        ("effcam info", ""),
     ]
+    assert code.commands("$ effcam info |\n    cat") == [("effcam info | cat", "")]
+    script = "if true; then\n    effcam info\nfi"
+    assert code.commands(script) == [(script, "")]
+
+
+@pytest.mark.parametrize(
+    ("shown", "said"), [("image 'nowhere' does not exist", ""), ("another", "does not exist")]
+)
+def test_errors_that_are_shown_are_those_that_come(
+    page: Any, tmp_path: Path, shown: str, said: str
+) -> None:
+    text = f"```console\n$ effcam compare nowhere -m demo_resnet\neffcam: error: {shown}\n```\n"
+    with pytest.raises(code.BlockError, match=said) if said else nullcontext():
+        code.run(page(text), tmp_path / "run")
 
 
 def test_blocks_share_names_and_are_told_by_line(page: Any, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -50,6 +51,8 @@ INSTALLERS = r"(\S*/)?(pip|python3?|uv|pipx|conda|apt(-get)?|brew)"
 INSTALLS = re.compile(rf"(\.|source) \S*activate|{INSTALLERS} .*\b(install|venv)\b")
 SHELL = set("|&;<>$`~")
 """What in a command needs a shell; effcam's own commands without it run in this process."""
+TOOLS = ("git", "jq")
+"""What a reader may not have: where one is missing, commands with it are not run."""
 DEVICE = ('device="cuda"', 'device="cpu"')
 LARGEST = 96
 """The input size of published models in px, where they take any: nothing here looks at heat."""
@@ -57,8 +60,8 @@ HIDE = "import os; os.environ['EFFCAM_DOCS_HIDDEN'] = '1'"
 """Takes the stand-ins of published weights away until the page ends."""
 SCENES = 8
 """How many demo scenes a page gets at most."""
-FEWER = {"README.md": 3, "right_thing.md": 6}
-"""The same for pages that measure faithfulness, some forty passes a scene and model."""
+LIMITS = {"README.md": 3, "right_thing.md": 6, "own_method.md": 12}
+"""The same for single pages: fewer where faithfulness is measured, with its forty passes each."""
 CATEGORIES = (
     *("009.bear", "038.chimp", "251.airplanes-101", "158.penguin", "190.snake"),
     *("024.butterfly", "151.ostrich"),
@@ -93,6 +96,10 @@ class Page:
     path: Path
     blocks: list[Block] = field(default_factory=list)
     empty: bool = False
+
+
+class CommandError(Exception):
+    """A command that failed, or did not where it was to."""
 
 
 class BlockError(Exception):
@@ -151,7 +158,7 @@ def run(page: Page, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     names: dict[str, Any] = {"__name__": "__main__"}
     caches = folder.parent / f"{folder.name}-caches"
-    most = FEWER.get(page.path.name, SCENES)
+    most = LIMITS.get(page.path.name, SCENES)
     with contextlib.chdir(folder), standing_in(caches, most):
         if not page.empty:
             prepare(folder)
@@ -206,24 +213,48 @@ def _sql(block: Block, names: dict[str, Any]) -> None:
 
 def _console(block: Block, names: dict[str, Any]) -> None:
     del names
-    for command in commands(block.text):
-        variables, call = re.fullmatch(r"((?:[A-Z_]+=\S+ +)*)(.*)", command, re.DOTALL).groups()
-        if call.startswith("effcam ") and not SHELL & set(command.replace("=", "")):
-            given = dict(each.split("=", 1) for each in variables.split())
-            with mock.patch.dict(os.environ, given):
-                _effcam(shlex.split(call, comments=True)[1:])
+    for command, error in commands(block.text):
+        try:
+            _command(command)
+        except CommandError as failed:
+            if not error or error not in " ".join(str(failed).split()):
+                raise
         else:
-            _shell(command)
+            if error:
+                raise CommandError(f"{command} was to fail: {error}")
 
 
-def commands(text: str) -> list[str]:
-    """Returns the commands of a block but installations: what follows ``$``, or every line."""
-    joined = re.sub(r" *\\\n\s*(?:> )?", " ", text).splitlines()
-    prompted = [line[2:] for line in joined if line.startswith("$ ")]
-    shown = prompted or [line for line in joined if line.strip() and not line.startswith("#")]
-    steps = [step.strip() for line in shown for step in line.split(" && ")]
-    # What is installed here is what is to be tested.
-    return [re.sub(r"^\S*/effcam ", "effcam ", each) for each in steps if not INSTALLS.match(each)]
+def commands(text: str) -> list[tuple[str, str]]:
+    """Returns the commands of a block but installations, each with the error it is shown to give.
+
+    They follow prompts. Without any, a script is one command, and all else has one a line.
+    """
+    joined = re.sub(r"(?: *\\|(?<=\|))\n\s*(?:> )?", " ", text).splitlines()
+    if not any(line.startswith("$ ") for line in joined):
+        if re.search(r"^(if|for|while) ", text, re.MULTILINE):
+            return [(text, "")]
+        joined = [f"$ {line}" for line in joined if line.strip() and not line.startswith("#")]
+    found: list[tuple[str, str]] = []
+    for line in joined:
+        if line.startswith("$ "):
+            # What would be installed is what is to be tested.
+            steps = [step.strip() for step in line[2:].split(" && ")]
+            found += [(re.sub(r"^\S*/effcam ", "effcam ", step), "") for step in steps]
+        elif line.startswith("effcam: error: "):
+            found[-1] = (found[-1][0], line)
+    return [(command, error) for command, error in found if not INSTALLS.match(command)]
+
+
+def _command(command: str) -> None:
+    if any(re.search(rf"\b{tool} ", command) and not shutil.which(tool) for tool in TOOLS):
+        return
+    variables, call = re.fullmatch(r"((?:[A-Z_]+=\S+ +)*)(.*)", command, re.DOTALL).groups()
+    if call.startswith("effcam ") and not SHELL & set(command):
+        given = dict(each.split("=", 1) for each in variables.split())
+        with mock.patch.dict(os.environ, given):
+            _effcam(shlex.split(call, comments=True)[1:])
+    else:
+        _shell(command)
 
 
 def _effcam(arguments: Sequence[str]) -> None:
@@ -234,7 +265,7 @@ def _effcam(arguments: Sequence[str]) -> None:
     with contextlib.redirect_stderr(said):
         code = main(arguments)
     if code:
-        raise AssertionError(f"effcam {shlex.join(arguments)} ended with {code}: {said.getvalue()}")
+        raise CommandError(f"effcam {shlex.join(arguments)} ended with {code}: {said.getvalue()}")
 
 
 def _shell(command: str) -> None:
@@ -254,7 +285,7 @@ def _shell(command: str) -> None:
             check=False,
         )
     if done.returncode:
-        raise AssertionError(f"{command} ended with {done.returncode}: {done.stderr[-2000:]}")
+        raise CommandError(f"{command} ended with {done.returncode}: {done.stderr[-2000:]}")
 
 
 @contextlib.contextmanager
@@ -317,7 +348,14 @@ def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
         mock.patch.object(construct, "without_draws", contextlib.nullcontext),
         mock.patch.object(demo, "scenes", few_scenes),
         mock.patch.object(huggingface_hub.constants, "HF_HUB_CACHE", str(caches / "hub")),
-        mock.patch.dict(os.environ, {"EFFCAM_DOCS_CACHES": str(caches), "MPLBACKEND": "Agg"}),
+        mock.patch.dict(
+            os.environ,
+            {
+                "EFFCAM_DOCS_CACHES": str(caches),
+                "HOME": str(_home(caches)),
+                "MPLBACKEND": "Agg",
+            },
+        ),
     ):
         yield
 
@@ -326,6 +364,14 @@ def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
 def _built(build: Any, architecture: Any, options: tuple[tuple[str, Any], ...]) -> Any:
     """Returns a module with random weights, which pages share: drawing them takes seconds."""
     return build(architecture, pretrained=False, options=dict(options))
+
+
+def _home(caches: Path) -> Path:
+    """Returns a home folder of a reader, in which what shells complete has its places."""
+    home = caches / "home"
+    for place in (".local/share/bash-completion/completions", ".zfunc", ".config/fish/completions"):
+        (home / place).mkdir(parents=True, exist_ok=True)
+    return home
 
 
 def _write_hub(caches: Path) -> None:
@@ -343,9 +389,12 @@ def prepare(folder: Path) -> None:
 
     ``photos/`` holds two pictures and a folder each of two classes; ``boxes.json``,
     ``labels.csv`` and ``masks/`` know them. ``imagenet/val`` and ``256_ObjectCategories`` are
-    trees of one folder a class; ``cat.jpg`` and ``dog.jpg`` lie alone. ``best.pt`` is an
+    trees of one folder a class; ``cat.jpg``, ``dog.jpg`` and ``clip.mp4`` lie alone. ``best.pt`` is an
     EfficientNet-B0 of two classes, ``checkpoints/flowers`` a model as timm saves it.
     """
+    import imageio.v3 as iio
+    import numpy as np
+
     from effcam.demo import scenes
 
     drawn = [next(scene for scene in scenes(8, seed=seed, size=160)) for seed in range(4)]
@@ -377,6 +426,8 @@ def prepare(folder: Path) -> None:
         boxes[scene.name] = [scene.box.as_tuple()]
         labels.append((scene.name, scene.target))
     (folder / "boxes.json").write_text(json.dumps(boxes))
+    pixels = np.asarray(drawn[0].image)
+    iio.imwrite(folder / "clip.mp4", [np.roll(pixels, 4 * at, 1) for at in range(12)], fps=12)
     # Indices are classes of any model.
     with (folder / "labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("image", "label"), *labels])
