@@ -389,8 +389,8 @@ def prepare(folder: Path) -> None:
 
     ``photos/`` holds two pictures and a folder each of two classes; ``boxes.json``,
     ``labels.csv`` and ``masks/`` know them. ``imagenet/val`` and ``256_ObjectCategories`` are
-    trees of one folder a class; ``cat.jpg``, ``dog.jpg`` and ``clip.mp4`` lie alone. ``best.pt`` is an
-    EfficientNet-B0 of two classes, ``checkpoints/flowers`` a model as timm saves it.
+    trees of one folder a class; ``cat.jpg``, ``dog.jpg`` and ``clip.mp4`` lie alone. ``best.pt`` is
+    an EfficientNet-B0 of two classes, ``checkpoints/flowers`` a model as timm saves it.
     """
     import imageio.v3 as iio
     import numpy as np
