@@ -88,7 +88,8 @@ nitpick_ignore = [
     for name in (
         *("Agreement", "Baseline", "Boxes", "Canvas", "Grid", "ImageLike", "Labels", "Layers"),
         *("Layout", "Masks", "Method", "ModelLike", "Models", "Predict", "State", "Target", "Unit"),
-        *("PathLike", "Precision", "effcam.dataset.manifest.Manifest", "effcam.decoding.Photo"),
+        *("PageKind", "PathLike", "Precision", "Rows", "effcam.dataset.manifest.Manifest"),
+        *("effcam.decoding.Photo",),
         *("effcam.dataset.storage.Store", "effcam.metrics.runs.Compared"),
         *("Path", "effcam.summary.tables.Contents"),
     )

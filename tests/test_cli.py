@@ -228,7 +228,7 @@ def test_help_names_every_option(run: Callable[..., Done]) -> None:
         (["compare", "photos", "--meth", "gradcam"], "unrecognized arguments: --meth"),
         (["compare", "photos", "-m"], "argument -m/--model: expected one argument"),
         (["--verison", "demo"], "unrecognized arguments: --verison. Did you mean '--version'?"),
-        (["completion", "powershel"], "It is one of bash, zsh, fish, tcsh"),
+        (["completion", "nushell"], "It is one of bash, zsh, fish, tcsh"),
         (["models", "--names", "--json"], "--json: not allowed with argument --names"),
         (["models", "resnet18", "--layers", "--source", "timm"], "--source has no meaning with"),
         (["compare", "photos", "--view", "all"], "--view: invalid choice: 'all'"),
@@ -1395,3 +1395,56 @@ def test_one_output_that_fails_does_not_cost_the_others(
     assert "no space left" in printed.err
     assert f"wrote {outputs[1]}" in printed.out
     assert (tmp_path / "a.csv").is_file()
+
+
+# Layouts
+
+
+MODELS = ("-m", "a=demo_resnet", "-m", "b=demo_alexnet")
+
+
+@pytest.mark.usefixtures("photos")
+def test_layouts_reach_the_pictures_and_leave_tables_alone(run: Callable[..., Done]) -> None:
+    outputs = ("-o", "a.svg", "-o", "a.gif", "-o", "a.csv")
+    done = run(
+        "compare", "photos", *MODELS, *outputs, "--rows", "models", "--no-original", "--title", "T",
+        "--caption", r"{column}\n{label:.3}!", "--inches", "4", "--fontsize", "6", "-q",
+    )  # fmt: skip
+    assert (done.code, done.err) == (0, "")
+    drawn = Path("a.svg").read_text("utf-8")
+    assert 'width="288pt"' in drawn
+    assert ">T<" in drawn
+    assert ">Original<" not in drawn
+    assert frames("a.gif") == 3
+    for row in rows("a.csv"):
+        assert f">{row['label'][:3]}!<" in drawn
+
+
+def test_a_poster_is_of_one_photo(run: Callable[..., Done], photos: Path) -> None:
+    photo = min(photos.iterdir())
+    assert run("compare", photo, *MODELS, "-o", "a.png", "--layout", "poster", "-q").code == 0
+    assert run("compare", photo, *MODELS, "-o", "b.png", "-q").code == 0
+    assert Path("a.png").read_bytes() != Path("b.png").read_bytes()
+    done = run("compare", "photos", *MODELS, "-o", "c.png", "--layout", "poster", "-q")
+    assert done.code == 1
+    assert "a poster shows one image, and there are 3" in done.err
+    assert not Path("c.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--caption", "{lable}"], "caption has no field 'lable'. Did you mean 'label'"),
+        (["--font", "none.ttf"], "font 'none.ttf' cannot be read"),
+        (["--inches", "4"], "inches has no meaning for compare.gif"),
+        (["--layout", "poster", "-o", "a.gif", "-o", "a.csv"], "layout has no meaning for a.gif,"),
+        (["-o", "a.pdf", "--fontsize", "1"], "fontsize is a number from 3 to 72, not 1.0"),
+    ],
+)
+def test_impossible_layouts_are_refused_before_anything_runs(
+    run: Callable[..., Done], photos: Path, asked: dict[str, Any], options: list[str], message: str
+) -> None:
+    done = run("compare", photos, *MODELS, *options)
+    assert done.code == 2
+    assert message in done.err
+    assert asked == {}

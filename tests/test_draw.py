@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from effcam import draw
 from effcam.draw import badge, colormap_table, fit, overlay, shade_outside
 from effcam.errors import ArgumentError
+from effcam.fonts import load_font
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -286,7 +287,7 @@ def test_ink_clips_nothing(size: int, bold: bool) -> None:
     wide = Image.new("L", (ink.width + 40, ink.height + 40))
     baseline = 20 + round(size * 0.98)
     ImageDraw.Draw(wide).text(
-        (21, baseline), text, fill=255, font=draw._font(size, bold), anchor="ls"
+        (21, baseline), text, fill=255, font=load_font(size, bold), anchor="ls"
     )
     assert np.asarray(ink).sum(dtype=int) == np.asarray(wide).sum(dtype=int)
 

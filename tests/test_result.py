@@ -36,6 +36,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4")
 LOOPS = (".gif", ".webp")
 ANIMATIONS = (*LOOPS, ".mp4")
 REPORTS = (".html", ".htm")
+PRINTED = (".pdf", ".svg")
 TABLES = (".csv", ".json", ".npz", ".parquet")
 
 
@@ -662,7 +663,13 @@ def test_saving_takes_a_string_and_expands_the_home_folder(
     ("suffix", "style"),
     [
         *((suffix, style) for suffix in TABLES
-          for style in ({"alpha": 0.5}, {"colormap": "turbo"}, {"width": 224}, {"seconds": 1})),
+          for style in ({"alpha": 0.5}, {"colormap": "turbo"}, {"width": 224}, {"seconds": 1},
+                        {"rows": "models"}, {"original": True}, {"title": ""}, {"caption": ""},
+                        {"font": "a.ttf"}, {"theme": "dark"}, {"layout": "grid"}, {"dpi": 300})),
+        *((suffix, style) for suffix in PRINTED for style in ({"seconds": 1}, {"width": 224})),
+        *((suffix, style) for suffix in PICTURES
+          for style in ({"inches": 3}, {"fontsize": 7}, {"dpi": 300})),
+        *((suffix, {"layout": "grid"}) for suffix in ANIMATIONS),
         *((suffix, {"seconds": 1}) for suffix in PICTURES if suffix not in ANIMATIONS),
         *((suffix, style) for suffix in REPORTS for style in ({"width": 224}, {"seconds": 1})),
     ],
@@ -676,11 +683,19 @@ def test_a_style_without_meaning_is_refused(
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("suffix", PICTURES)
+@pytest.mark.parametrize("suffix", [*PICTURES, *PRINTED])
 def test_every_other_style_is_heeded(tmp_path: Path, suffix: str) -> None:
     comparison = build(sizes=[(64, 64), (32, 64)])
     plain = comparison.save(tmp_path / f"plain{suffix}").read_bytes()
-    styles: list[dict[str, Any]] = [{"alpha": 0.1}, {"colormap": "gray"}, {"width": 100}]
+    styles: list[dict[str, Any]] = [
+        {"alpha": 0.1}, {"colormap": "gray"}, {"rows": "models"}, {"original": False},
+        {"title": "T"}, {"caption": "{model}"}, {"caption": ""},
+        {"theme": "light" if suffix in ANIMATIONS else "dark"},
+    ]  # fmt: skip
+    if suffix in PRINTED:
+        styles += [{"inches": 3}, {"fontsize": 5}, {"dpi": 100}]
+    else:
+        styles.append({"width": 100})
     if suffix in ANIMATIONS:
         styles.append({"seconds": 2})
     for style in styles:
@@ -710,7 +725,7 @@ def test_nothing_cannot_be_saved(tmp_path: Path) -> None:
 
 
 def test_every_format_is_tested_here() -> None:
-    assert set(SAVERS) == {*PICTURES, *REPORTS, *TABLES}
+    assert set(SAVERS) == {*PICTURES, *PRINTED, *REPORTS, *TABLES}
 
 
 @pytest.mark.parametrize("suffix", PICTURES)

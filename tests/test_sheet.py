@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from effcam import sheet as sheet_module
+from effcam.bands import Measures
 from effcam.draw import colormap_table
 from effcam.errors import ArgumentError
 from effcam.sheet import Heading, Panel, sheet
@@ -69,7 +69,7 @@ def test_sheet_keeps_gutters_margins_and_pictures_clean(
         legend=(label,),
     )  # fmt: skip
     drawn = pixels(page)
-    layout = sheet_module._Layout(columns, width)
+    layout = Measures(columns, width)
     assert page.width == layout.inner + 2 * layout.margin
     background = drawn[0, 0]
     empty = (drawn == background).all(axis=-1)
@@ -93,7 +93,7 @@ def test_sheet_puts_each_panel_into_its_cell() -> None:
     cells = iter(colours)
     rows = [[Panel(solid(40, 30, next(cells))) for _ in range(3)] for _ in range(2)]
     drawn = pixels(sheet([Heading("model")] * 3, rows, width=80, height=60))
-    layout = sheet_module._Layout(3, 80)
+    layout = Measures(3, 80)
     tops = []
     for index, colour in enumerate(colours):
         ys, xs = np.nonzero((drawn == colour).all(axis=-1))
@@ -203,3 +203,34 @@ def test_sheet_rejects_what_is_no_sheet() -> None:
         sheet(headings, rows, theme="blue")  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="no colour map"):
         sheet(headings, rows, colormap="no such map")
+
+
+def test_sheet_has_headings_beside_its_rows_and_space_between_blocks() -> None:
+    _, rows = grid(2, 4, solid(64, 64))
+    headings = [Heading("a"), Heading("b")]
+    plain = sheet(headings, rows, width=64)
+    sides = [Heading(name, "7 x 7") for name in "abcd"]
+    beside = sheet(headings, rows, width=64, sides=sides)
+    wider = beside.width - plain.width
+    assert wider > 0
+    assert beside.height == plain.height
+    drawn = pixels(beside)
+    left = np.flatnonzero((drawn == (255, 0, 0)).all(axis=-1).any(axis=0))[0]
+    assert left == Measures(2, 64).margin + wider
+    assert (drawn[100:, : left - 1].sum(axis=-1) < 300).any()
+    apart = sheet(headings, rows, width=64, sides=sides, block=2)
+    assert apart.height == beside.height + 2 * Measures(2, 64).gutter
+
+
+def test_sheet_leaves_places_empty() -> None:
+    picture = solid(64, 64)
+    page = sheet([Heading("a"), Heading("b")], [[None, Panel(picture)], [None, None]], width=64)
+    red = (pixels(page) == (255, 0, 0)).all(axis=-1)
+    assert red.sum() == 64 * 64
+    assert np.flatnonzero(red.any(axis=0))[0] == Measures(2, 64).left(1)
+
+
+def test_sheet_refuses_sides_that_are_not_one_a_row() -> None:
+    headings, rows = grid(2, 3, photo())
+    with pytest.raises(ArgumentError, match="2 headings do not stand beside 3 rows"):
+        sheet(headings, rows, sides=[Heading("a"), Heading("b")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from os import PathLike
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
@@ -53,7 +54,9 @@ def new_figure(
 
     class Canvas(Figure):
         def savefig(self, fname: Any, **options: Any) -> None:
-            with matplotlib.rc_context(SETTINGS):
+            with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
+                # It shows as a box, as in pictures.
+                warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
                 super().savefig(fname, **{**options, "metadata": _metadata(fname, options)})
 
         # Without pyplot a notebook would print the name of the figure only.

@@ -34,7 +34,7 @@ from effcam.summary import Summary
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Canvas
     from numpy.typing import NDArray
     from PIL import Image
 
@@ -214,7 +214,7 @@ class Comparison(Cells):
         caption: str | None = None,
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
-    ) -> Figure:
+    ) -> Canvas:
         """Returns a matplotlib figure for print: the `grid`, its text as text, at a given size.
 
         ``figure.savefig("figure.pdf")`` embeds fonts and writes no date, whatever matplotlib's
