@@ -35,6 +35,7 @@ PACKAGES: Mapping[str, str] = {
     "filelock": "filelock",
     "fsspec": "fsspec",
     "shtab": "shtab",
+    "jinja2": "jinja2",
 }
 """What effcam needs, by distribution, each with the module that tells whether it works."""
 
