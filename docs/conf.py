@@ -6,7 +6,6 @@ import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
 
 import effcam
 
@@ -129,15 +128,13 @@ def public_name(app: Sphinx, env: Any, node: Any, content: Node) -> Node | None:
 def found_from_anywhere(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Node | None
 ) -> None:
-    """Has the page that is shown for missing ones name what it uses by its full address.
+    """Has the page that is shown for missing ones look for what it uses at the site.
 
     It is shown under any address, from which nothing can be reached by a relative one.
     """
     del app, templatename, doctree
     if pagename == "404" and html_baseurl:
-        relative = context["pathto"]
-        context["pathto"] = lambda *args: urljoin(html_baseurl, relative(*args))
-        context["content_root"] = html_baseurl
+        context["metatags"] = f'<base href="{html_baseurl}">{context["metatags"]}'
 
 
 def setup(app: Sphinx) -> None:

@@ -4,7 +4,7 @@ document.addEventListener("DOMContentLoaded", async () => {
   const box = document.getElementById("versions");
   // A page that was opened as a file has nothing above it that may be read.
   if (!box || !location.protocol.startsWith("http")) return;
-  const root = new URL(box.dataset.root, location.href);
+  const root = new URL(box.dataset.root, document.baseURI);
   let listed;
   try {
     const answer = await fetch(new URL("../versions.json", root));
