@@ -23,10 +23,10 @@ from effcam import (
     Model,
     ModelSpec,
     Preprocess,
-    api,
     compare,
     decoding,
     load_model,
+    progress,
 )
 from effcam import images as images_module
 from effcam.errors import (
@@ -869,7 +869,8 @@ def test_a_caller_without_gradients_gets_the_same_maps() -> None:
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has the bar show every change, however fast they come."""
-    monkeypatch.setattr(api, "tqdm", partial(api.tqdm, mininterval=0, miniters=1))
+    eager = partial(progress._tqdm(), mininterval=0, miniters=1)
+    monkeypatch.setattr(progress, "_tqdm", lambda: eager)
 
 
 @pytest.mark.usefixtures("eager")
@@ -895,11 +896,11 @@ def test_the_bar_counts_both_passes_of_a_consensus(capfd: pytest.CaptureFixture[
 def test_there_is_a_bar_on_a_terminal_alone(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for terminal, progress, shows in (
+    for terminal, asked, shows in (
         (False, None, False), (True, None, True), (True, False, False), (False, True, True),
     ):  # fmt: skip
         monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
-        run(noise(), model(), progress=progress)
+        run(noise(), model(), progress=asked)
         assert ("1/1" in capfd.readouterr().err) is shows
 
 
