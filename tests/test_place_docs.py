@@ -109,3 +109,10 @@ def test_what_is_no_version_is_refused(site: Site, version: str) -> None:
 def test_a_folder_without_pages_is_refused(site: Site) -> None:
     with pytest.raises(SystemExit, match="no built documentation"):
         site.tool.place(site.built, site.folder, "dev", URL)
+
+
+def test_the_page_for_missing_ones_is_the_newest_releases(site: Site) -> None:
+    for version, base in (("dev", "dev"), ("v0.1.0", "0.1.0"), ("dev", "dev")):
+        (site.built / "404.html").write_text(base, encoding="utf-8")
+        site.place(version)
+    assert (site.folder / "404.html").read_text(encoding="utf-8") == "0.1.0"

@@ -3,7 +3,8 @@
 ``python tools/place_docs.py docs/_build/html site --version v0.1.0 --url https://docs.example/``
 puts it into the folder ``site/0.1.0``, and into ``site/stable`` if no later release is there;
 ``--version dev`` puts it into ``site/dev``. ``site/versions.json`` then lists what there is, newest
-first, and the site's start page leads to ``stable``, or to ``dev`` before the first release.
+first, and the site's start page and the one for missing pages are those of ``stable``, or of
+``dev`` before the first release.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import shutil
 from pathlib import Path
 
 DEV, STABLE = "dev", "stable"
+MISSING = "404.html"
 VERSION = re.compile(r"v?(?P<release>\d+(\.\d+)*)(?P<rest>((a|b|rc|\.post)\d+)?)")
 START = """<!doctype html>
 <html lang="en">
@@ -44,6 +46,10 @@ def place(built: Path, site: Path, version: str, url: str) -> None:
     (site / "versions.json").write_text(f"{listed}\n", encoding="utf-8")
     start = START.format(folder=STABLE if stable else DEV)
     (site / "index.html").write_text(start, encoding="utf-8")
+    # Hosts show this one for every address that leads nowhere; it finds the rest by its own base.
+    missing = site / (STABLE if stable else DEV) / MISSING
+    if missing.is_file():
+        shutil.copy(missing, site / MISSING)
     # Else GitHub's pages leave out folders that begin with an underscore, such as _static.
     (site / ".nojekyll").touch()
 
