@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+# Embedding a figure's fonts is told glyph by glyph.
+logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 project = "effcam"
 author = "The effcam developers"
