@@ -355,4 +355,4 @@ def test_a_package_that_is_broken_is_named_on_the_command_line(
         "RuntimeWarning: the models that 'flowers' offers to effcam (ownflowers:specs) are left "
         "out: ImportError('no jax')\n"
     ) in done.stderr
-    assert done.stderr.endswith("effcam: error: no model's name matches 'own_flowers'\n")
+    assert done.stderr.endswith("effcam: error: no model's name matches 'own_flowers'.\n")
