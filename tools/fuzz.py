@@ -58,13 +58,13 @@ Mutation = Callable[[random.Random, bytes, bytes], bytes]
 
 
 def load_image(path: Path) -> None:
-    """Opens an image as a whole and as its reduced copy."""
+    """Opens an image, or each frame of a film, as a whole and as its reduced copy."""
     from effcam import Preprocess
     from effcam.images import iter_images
 
-    (ref,) = iter_images(path)
-    ref.open()
-    ref.photo(Preprocess(size=8).resized)
+    for ref in iter_images(path):
+        ref.open()
+        ref.photo(Preprocess(size=8).resized)
 
 
 def load_checkpoint(path: Path) -> None:
