@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from effcam.decoding import check_file, decode, told
+from effcam.decoding import check_file, decode, open_file, readable, told
 from effcam.errors import ImageError
 from effcam.video import Entry
 
@@ -23,8 +23,7 @@ def is_animated(path: Path) -> bool:
     if path.suffix.lower() not in SUFFIXES:
         return False
     try:
-        check_file(path)
-        with path.open("rb") as file, Image.open(file, formats=_formats()) as image:
+        with open_file(path, FORMATS) as image:
             return bool(getattr(image, "is_animated", False))
     except Exception:  # noqa: BLE001 - a broken file can raise anything; it is told when opened
         return False
@@ -45,7 +44,7 @@ class Animation:
         except OSError as error:
             raise ImageError(f"the file cannot be read: {told(error)}") from error
         try:
-            self._image = Image.open(self._file, formats=_formats())
+            self._image = Image.open(self._file, formats=readable(FORMATS))
         except BaseException as error:
             self._file.close()
             if isinstance(error, UnidentifiedImageError):
@@ -114,8 +113,3 @@ def index(path: Path) -> list[Entry]:
     finally:
         animation.close()
     return entries
-
-
-def _formats() -> list[str]:
-    Image.init()
-    return [each for each in FORMATS if each in Image.OPEN]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -103,8 +103,8 @@ def _read_file(path: Path, needed: Needed | None) -> Photo:
 
 
 @contextmanager
-def open_file(path: Path) -> Iterator[Image.Image]:
-    """Yields the image that a file is, not decoded yet, read as one of `FORMATS`.
+def open_file(path: Path, formats: Sequence[str] = FORMATS) -> Iterator[Image.Image]:
+    """Yields the image that a file is, not decoded yet, read as one of some formats.
 
     Raises:
         ImageError: If it is no regular file, or empty.
@@ -113,7 +113,7 @@ def open_file(path: Path) -> Iterator[Image.Image]:
     check_file(path)
     # From the open file, not the path, which Pillow would map into memory where it can: that
     # garbles grey TIFF files that lie on their sides, and kills the process if a file shrinks.
-    with path.open("rb") as file, Image.open(file, formats=_formats()) as image:
+    with path.open("rb") as file, Image.open(file, formats=readable(formats)) as image:
         yield image
 
 
@@ -152,9 +152,10 @@ def check_pixels(width: int, height: int) -> None:
         raise ImageError(f"the image is too large: {said}") from error
 
 
-def _formats() -> list[str]:
+def readable(formats: Sequence[str]) -> list[str]:
+    """Returns those of some formats that this Pillow, with its plugins, reads."""
     Image.init()
-    return [each for each in FORMATS if each in Image.OPEN]
+    return [each for each in formats if each in Image.OPEN]
 
 
 def told(error: Exception) -> str:

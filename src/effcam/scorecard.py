@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def is_report(path: Path) -> bool:
     """Tells whether a file to write is a report, which holds the scoreboard."""
-    return path.suffix.lower() in (".html", ".htm")
+    from effcam.report import SUFFIXES
+
+    return path.suffix.lower() in SUFFIXES
 
 
 def add_summary_options(parser: argparse.ArgumentParser) -> None:

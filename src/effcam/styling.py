@@ -55,7 +55,6 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         "--no-original",
         action="store_false",
         default=None,
-        dest="no_original",
         help="leave out the photos themselves",
     )
     group.add_argument("--title", metavar="TEXT", help="a line above everything")
