@@ -1099,6 +1099,16 @@ def test_published_weights_are_known_to_have_the_classes_of_imagenet(
     assert [ref.name for ref in asked["images"]] == ["0.png", "1.png", "2.png"]
 
 
+def test_a_scoreboard_is_of_the_frames_that_were_asked_for(
+    run: Callable[..., Done], photos: Path, asked: dict[str, Any]
+) -> None:
+    first, *more = [Image.new("RGB", (32, 32), (90, level, 9)) for level in (0, 80, 160, 240)]
+    first.save(photos / "film.gif", save_all=True, append_images=more, duration=500)
+    done = run("compare", photos / "film.gif", "-m", "demo_resnet", "--fps", 1, "--summary")
+    assert (done.code, done.err) == (130, "effcam: interrupted\n")
+    assert [ref.name for ref in asked["images"]] == ["film.gif @ 0:00.000", "film.gif @ 0:01.000"]
+
+
 @pytest.mark.usefixtures("truths")
 def test_pictures_are_saved_before_a_summary_that_fails(run: Callable[..., Done]) -> None:
     # Which classes a model without published weights has, is known when it is built.
@@ -1425,10 +1435,18 @@ def test_a_poster_is_of_one_photo(run: Callable[..., Done], photos: Path) -> Non
     assert run("compare", photo, *MODELS, "-o", "a.png", "--layout", "poster", "-q").code == 0
     assert run("compare", photo, *MODELS, "-o", "b.png", "-q").code == 0
     assert Path("a.png").read_bytes() != Path("b.png").read_bytes()
-    done = run("compare", "photos", *MODELS, "-o", "c.png", "--layout", "poster", "-q")
-    assert done.code == 1
-    assert "a poster shows one image, and there are 3" in done.err
-    assert not Path("c.png").exists()
+
+
+def test_a_poster_of_several_photos_is_refused_before_anything_runs(
+    run: Callable[..., Done], photos: Path, asked: dict[str, Any]
+) -> None:
+    poster = (*MODELS, "-o", "a.png", "--layout", "poster")
+    done = run("compare", photos, *poster)
+    assert done.code == 2
+    assert "a poster shows one image, and there are 3: choose one" in done.err
+    assert asked == {}
+    assert run("compare", min(photos.iterdir()), *poster).code == 130
+    assert len(asked["images"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -1438,6 +1456,7 @@ def test_a_poster_is_of_one_photo(run: Callable[..., Done], photos: Path) -> Non
         (["--font", "none.ttf"], "font 'none.ttf' cannot be read"),
         (["--inches", "4"], "inches has no meaning for compare.gif"),
         (["--layout", "poster", "-o", "a.gif", "-o", "a.csv"], "layout has no meaning for a.gif,"),
+        (["--layout", "poster", "--rows", "models", "-o", "a.png"], "rows has no meaning for a "),
         (["-o", "a.pdf", "--fontsize", "1"], "fontsize is a number from 3 to 72, not 1.0"),
     ],
 )

@@ -149,7 +149,8 @@ def _make(options: argparse.Namespace) -> _Made:
     styles = _check_outputs(options, outputs)
     specs = read_models(options)
     said = comparison_arguments(options)
-    made = _Made(_compare(options, specs, said, scorecard))
+    poster = any(style.get("layout") == "poster" for style in styles)
+    made = _Made(_compare(options, specs, said, scorecard, poster=poster))
     pages = []
     for output, style in zip(outputs, styles, strict=True):
         if scorecard and is_report(output):
@@ -180,18 +181,28 @@ def _compare(
     specs: Mapping[str, ModelSpec],
     said: Mapping[str, Any],
     scorecard: Scorecard | None,
+    *,
+    poster: bool,
 ) -> Comparison:
     from effcam.api import compare
+    from effcam.images import iter_images
+    from effcam.poster import check_one_image
 
     images: Sequence[Any] = expand_paths(options.paths)
+    pace = {"every": options.every, "fps": options.fps}
+    if scorecard or poster:
+        # What cannot be is refused before any model runs.
+        images = list(iter_images(images, missing_ok=options.skip_bad, **pace))
+        pace = {}
+    if poster:
+        check_one_image(images)
     if scorecard:
-        images = scorecard.check(images, specs, missing_ok=options.skip_bad)
+        scorecard.check(images, specs)
     return compare(
         images,
         specs,
         **said,
-        every=options.every,
-        fps=options.fps,
+        **pace,
         on_error="skip" if options.skip_bad else "raise",
         progress=False if options.quiet else None,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -45,14 +45,18 @@ def poster(content: Cells, image: int, columns: int | None, style: Style) -> Ima
     return paint(compose(content, image, mosaic, lengths, style))
 
 
-def check_layout(kind: str) -> None:
-    """Makes sure that there is such a kind of page.
+def check_layout(kind: str, style: Style) -> None:
+    """Makes sure that there is such a kind of page, and that it can be in a style.
 
     Raises:
-        ArgumentError: If there is not.
+        ArgumentError: If there is not, or it is a poster, and the style says something of grids.
     """
     if kind not in KINDS:
         raise ArgumentError(f"layout is {either(KINDS)}, not {quote(kind)}")
+    usual = Style()
+    for name in ("rows", "original") if kind == "poster" else ():
+        if getattr(style, name) != getattr(usual, name):
+            raise ArgumentError(f"{name} has no meaning for a poster")
 
 
 def check_kind(content: Cells, kind: PageKind, style: Style) -> None:
@@ -62,17 +66,21 @@ def check_kind(content: Cells, kind: PageKind, style: Style) -> None:
         ArgumentError: If there is no such kind, or it is a poster, and there is not one image, or
             the style says something of grids.
     """
-    check_layout(kind)
-    if kind != "poster":
-        return
-    usual = Style()
-    for name in ("rows", "original"):
-        if getattr(style, name) != getattr(usual, name):
-            raise ArgumentError(f"{name} has no meaning for a poster")
-    if len(content.images) != 1:
+    check_layout(kind, style)
+    if kind == "poster":
+        check_one_image(content.images)
+
+
+def check_one_image(images: Sized) -> None:
+    """Makes sure that a poster can be of images: that there is one.
+
+    Raises:
+        ArgumentError: If there is not one image.
+    """
+    if len(images) != 1:
         raise ArgumentError(
-            f"a poster shows one image, and there are {len(content.images)}: take one, as "
-            "comparison.take([0]), or use layout='grid'"
+            f"a poster shows one image, and there are {len(images)}: choose one (of a comparison: "
+            "comparison.take([0])), or the layout 'grid'"
         )
 
 

@@ -77,8 +77,7 @@ def check_style(**given: Any) -> None:
     Print(**{name: given.pop(name) for name in PRINT_STYLE if name in given})
     if "seconds" in given:
         write.check_seconds(given.pop("seconds"))
-    check_layout(given.pop("layout", "grid"))
-    Style(**given)
+    check_layout(given.pop("layout", "grid"), Style(**given))
 
 
 def _save_picture(content: Cells, path: Path, given: dict[str, Any]) -> None:

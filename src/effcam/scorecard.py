@@ -105,34 +105,27 @@ class Scorecard:
         fair = False if options.all_images else None
         return cls(known, fair, options.faithfulness, output)
 
-    def check(
-        self, paths: Sequence[str], specs: Mapping[str, ModelSpec], *, missing_ok: bool
-    ) -> list[ImageRef]:
-        """Returns the images, after making sure that what is known of them fits, models included.
+    def check(self, images: Sequence[ImageRef], specs: Mapping[str, ModelSpec]) -> None:
+        """Makes sure that what is known of images fits them, and the models.
 
         What cannot be told before models are built and run, `measure` tells.
 
         Args:
-            paths: Where the images are.
+            images: The images.
             specs: The models by label.
-            missing_ok: As in `effcam.images.iter_images`.
 
         Raises:
-            ImageError: If there is no such image.
             AnnotationError: If what is known is of none of the images.
             TargetError: If a label is no class of a model.
             UnknownModelError: If no model has that name.
         """
-        from effcam.images import iter_images
         from effcam.metrics.truths import find_truths
         from effcam.model import check_classes
 
-        images = list(iter_images(paths, missing_ok=missing_ok))
         truths = find_truths(images, *map(self.known.get, ("boxes", "masks", "labels")))
         labels = dict.fromkeys(each.label for each in truths if each.label is not None)
         for spec in specs.values() if labels else ():
             check_classes(spec, labels)
-        return images
 
     def measure(
         self,
