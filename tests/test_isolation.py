@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import hashlib
 import os
 import random
@@ -724,9 +725,18 @@ class Maps(Dataset[Tensor]):
         return torch.from_numpy(cell.heatmap)
 
 
+def tell_where_it_hangs(_worker: int) -> None:
+    faulthandler.dump_traceback_later(0.8 * PATIENCE, file=sys.__stderr__)
+
+
 def load(dataset: Dataset[Tensor]) -> list[Tensor]:
     loader = DataLoader(
-        dataset, num_workers=2, multiprocessing_context="fork", timeout=PATIENCE, batch_size=None
+        dataset,
+        num_workers=2,
+        multiprocessing_context="fork",
+        timeout=PATIENCE,
+        batch_size=None,
+        worker_init_fn=tell_where_it_hangs,
     )
     return list(loader)
 
@@ -771,6 +781,8 @@ def test_workers_forked_while_threads_compare_do_not_hang() -> None:
             release.wait(PATIENCE)
 
     expected = [torch.from_numpy(cell.heatmap) for cell in look(module)]
+    # Of a module that a thread is importing, Python leaves the lock taken in a forked process.
+    look([by_name("test_resnet"), Net(4)])
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
         thread.start()

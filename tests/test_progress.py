@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
+from tqdm import tqdm
 
 from effcam.progress import is_watched, progress_bar
 
@@ -41,7 +43,7 @@ def test_a_terminal_and_a_notebook_are_watched(
 def test_who_asks_gets_what_was_asked_for(monkeypatch: pytest.MonkeyPatch, asked: bool) -> None:
     play(monkeypatch, terminal=not asked, shell=None)
     with progress_bar(3, asked) as bar:
-        assert bar.disable is not asked
+        assert isinstance(bar, tqdm) is asked
 
 
 @pytest.mark.parametrize("watched", [True, False])
@@ -50,4 +52,21 @@ def test_a_bar_is_shown_where_somebody_watches(
 ) -> None:
     play(monkeypatch, terminal=watched, shell=None)
     with progress_bar(3) as bar:
-        assert bar.disable is not watched
+        assert isinstance(bar, tqdm) is watched
+
+
+def test_what_shows_nothing_waits_for_no_lock() -> None:
+    """Of a lock that a thread holds while the process is forked, the child never gets rid."""
+    done = threading.Event()
+
+    def count() -> None:
+        with progress_bar(3, False) as bar:
+            bar.set_description("counting")
+            bar.update(3)
+        done.set()
+
+    with tqdm.get_lock():
+        thread = threading.Thread(target=count, daemon=True)
+        thread.start()
+        assert done.wait(60)
+    thread.join()

@@ -4,23 +4,55 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-Bar: TypeAlias = "tqdm[Any]"
+    ShownBar: TypeAlias = tqdm[Any]
 
 
-def progress_bar(total: int, asked: bool | None = None) -> Bar:
-    """Returns a bar that counts images, which shows nothing where it is not wanted.
+class Bar(Protocol):
+    """What is told how far the work is."""
+
+    def update(self, n: int, /) -> object:
+        """Takes in that so many more images are done."""
+
+    def set_description(self, desc: str, /) -> object:
+        """Says what is at work."""
+
+
+class _Silent:
+    """Shows nothing.
+
+    tqdm's own way to do so takes its lock all the same, which a process that is forked meanwhile
+    would wait for in vain.
+    """
+
+    def update(self, n: int, /) -> None: ...
+    def set_description(self, desc: str, /) -> None: ...
+
+
+@contextmanager
+def progress_bar(total: int, asked: bool | None = None) -> Iterator[Bar]:
+    """Has a bar that counts images, which shows nothing where it is not wanted.
 
     Args:
         total: How many images there are.
         asked: Whether to show it; ``None`` shows it on a terminal and in a notebook.
     """
-    shown = is_watched() if asked is None else asked
-    return _tqdm()(total=total, unit="image", disable=not shown, leave=False)
+    if is_watched() if asked is None else asked:
+        with shown_bar(total) as bar:
+            yield bar
+    else:
+        yield _Silent()
+
+
+def shown_bar(total: int) -> ShownBar:
+    """Returns a bar that counts images, on standard error or in a notebook."""
+    return _tqdm()(total=total, unit="image", leave=False)
 
 
 def say(text: str) -> None:
@@ -28,7 +60,7 @@ def say(text: str) -> None:
     _tqdm().write(text, file=sys.stderr)
 
 
-def _tqdm() -> type[Bar]:
+def _tqdm() -> type[ShownBar]:
     with warnings.catch_warnings():
         # Where a notebook has no widgets the bar is text: no more need be said.
         warnings.filterwarnings("ignore", "IProgress not found")

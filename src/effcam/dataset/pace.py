@@ -9,8 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from effcam.progress import Bar, is_watched, progress_bar, say
+from effcam.progress import is_watched, say, shown_bar
+
+if TYPE_CHECKING:
+    from effcam.progress import ShownBar
 
 EVERY = 30.0
 """After how many seconds a line is written where there is no terminal."""
@@ -30,9 +34,9 @@ class Pace:
         self._total, self._done, self._bad = total, 0, 0
         self._begin = self._told = time.monotonic()
         self._shown = shown is not False
-        self._bar: Bar | None = None
+        self._bar: ShownBar | None = None
         if self._shown and is_watched():
-            self._bar = progress_bar(total, True)
+            self._bar = shown_bar(total)
 
     def __enter__(self) -> Pace:
         return self
