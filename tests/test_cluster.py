@@ -59,7 +59,7 @@ pytestmark = [
 
 COUNT, SHARD = 48, 4
 MEMORY = 80 * 2**20
-PATIENCE = 100
+PATIENCE = 200
 PLAIN = Preprocess(size=64, resize=64, mean=0, std=1)
 SMALL: dict[str, Any] = {"view": "whole", "size": 64, "shard_size": SHARD, "progress": False}
 
@@ -180,7 +180,7 @@ def left_behind(out: Path) -> list[str]:
     return [each.name for each in out.rglob(".*") if each.name != ".lock"]
 
 
-def until(reached: Callable[[], object], seconds: float = 60) -> None:
+def until(reached: Callable[[], object], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < end, "it never came"
@@ -453,7 +453,7 @@ def test_a_node_dies_and_the_rows_are_those_of_a_local_run(
     try:
         run = on_ray(photos, models, out)
     finally:
-        killer.join(60)
+        killer.join(120)
         connected.remove_node(nodes[1])
     assert there
     assert there[0] < 2 * COUNT / SHARD
