@@ -101,7 +101,7 @@ def doctests_write_elsewhere(
 @pytest.fixture(autouse=True)
 def registry_as_found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Takes back what a test, an example or an installed package registers."""
-    from effcam import registry
+    from effcam.models import registry
 
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     registry._entry_points.cache_clear()

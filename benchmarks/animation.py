@@ -34,7 +34,7 @@ from PIL import Image, ImageSequence
 
 from effcam import compare
 from effcam.demo import MODELS
-from effcam.write import write_animation
+from effcam.drawing.encode import write_animation
 
 SIDE = 224
 GIF, WEBP, MP4 = "effcam, GIF", "effcam, WebP", "effcam, MP4"

@@ -185,7 +185,7 @@ def _agreement(run: str) -> dict[str, float]:
 
 
 def _list(images: str) -> dict[str, float]:
-    from effcam.dataset.inventory import list_images, write_inventory
+    from effcam.dataset.image_list import list_images, write_inventory
     from effcam.dataset.storage import Store
 
     begin = time.perf_counter()

@@ -32,7 +32,7 @@ from PIL import Image
 
 from effcam import Preprocess, compare
 from effcam.demo import MODELS
-from effcam.preprocess import INTERPOLATIONS
+from effcam.images.preprocess import INTERPOLATIONS
 
 FULL = "full"
 PERCENTILE = 99.9

@@ -24,7 +24,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 from effcam import Model, Preprocess, load_model
-from effcam.cam import explaining
+from effcam.cam.explain import explaining
 
 Way = Callable[[], object]
 Seconds = Mapping[str, Sequence[float]]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from effcam.metrics.focus import effective_area, gini, half_mass_area, match
+from effcam.metrics.concentration import effective_area, gini, half_mass_area, match
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

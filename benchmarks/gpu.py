@@ -31,7 +31,7 @@ from torch import Tensor
 
 import effcam
 from effcam import Model, load_model
-from effcam.cam import explaining
+from effcam.cam.explain import explaining
 from effcam.demo import MODELS as DEMO_MODELS
 from effcam.demo import scenes
 

@@ -17,8 +17,8 @@ from PIL import Image, ImageOps
 
 from effcam import DEFAULT_MODELS, ModelSpec
 from effcam.demo import scenes
-from effcam.images import iter_images
-from effcam.registry import find_spec
+from effcam.images.discovery import iter_images
+from effcam.models.registry import find_spec
 
 SEED = 2019
 SIZE = 500, 375

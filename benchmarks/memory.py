@@ -148,7 +148,7 @@ def _five(folder: str, batch: str) -> dict[str, float]:
     from dataclasses import replace
 
     from effcam import DEFAULT_MODELS, ModelSpec, compare
-    from effcam.registry import find_spec
+    from effcam.models.registry import find_spec
 
     specs = {
         label: replace(

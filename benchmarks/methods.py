@@ -17,7 +17,7 @@ from engine import MODELS, SEED, SIZE, TARGET, Seconds, load
 from measure import goal, median_ms, paired, ratio, tell
 
 from effcam import Model
-from effcam.cam import explaining
+from effcam.cam.explain import explaining
 
 ONE = ("gradcam",)
 SIX = (*ONE, "gradcam++", "hirescam", "xgradcam", "layercam", "gradcamelementwise")

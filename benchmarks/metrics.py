@@ -25,7 +25,7 @@ from torch.nn import functional
 import effcam
 from effcam.demo import MODELS, scenes
 from effcam.metrics import faithfulness
-from effcam.metrics.infill import fill_in
+from effcam.metrics.road_imputation import fill_in
 from effcam.text import align
 
 SEED = 2019

@@ -37,13 +37,14 @@ import torch
 from torch import Tensor, nn
 
 from effcam import DEFAULT_MODELS, Comparison, EffcamError, Explanation, ModelSpec, compare
+from effcam.comparison.export import check_output
 from effcam.errors import LayerError, WeightsError
-from effcam.images import ImageRef, from_folders
+from effcam.images.discovery import from_folders
+from effcam.images.preprocess import Preprocess
+from effcam.images.refs import ImageRef
 from effcam.metrics import effective_area
-from effcam.model import check_weights, load_as_seen
-from effcam.preprocess import Preprocess
-from effcam.registry import find_spec
-from effcam.saving import check_output
+from effcam.models.model import check_weights, load_as_seen
+from effcam.models.registry import find_spec
 from effcam.text import align
 
 if TYPE_CHECKING:

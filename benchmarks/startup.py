@@ -30,7 +30,7 @@ from torch import nn
 
 from effcam import load_model
 from effcam.errors import EffcamError
-from effcam.trace import trace
+from effcam.models.tracing.trace import trace
 
 BARE = "python -c pass"
 IMPORT = "import effcam"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import effcam
+from effcam import types
 
 if TYPE_CHECKING:
     from docutils.nodes import Node
@@ -92,9 +93,9 @@ nitpick_ignore = [
         *("Agreement", "Baseline", "Boxes", "Canvas", "Grid", "ImageLike", "Labels", "Layers"),
         *("Layout", "Masks", "Method", "ModelLike", "Models", "Predict", "State", "Target", "Unit"),
         *("PageKind", "PathLike", "Precision", "Rows", "effcam.dataset.manifest.Manifest"),
-        *("effcam.decoding.Photo",),
-        *("effcam.dataset.storage.Store", "effcam.metrics.runs.Compared"),
-        *("Path", "effcam.summary.tables.Contents"),
+        *("effcam.images.decoding.Photo",),
+        *("effcam.dataset.storage.Store", "effcam.metrics.faithfulness_run.Compared"),
+        *("Path", "effcam.metrics.summary.text_tables.Contents"),
     )
 ]
 
@@ -116,15 +117,21 @@ sphinx_gallery_conf = {
 def public_name(app: Sphinx, env: Any, node: Any, content: Node) -> Node | None:
     """Returns the reference to where a public name is described.
 
-    Signatures name the module that defines a class, ``effcam.result.Comparison``; it is described
-    where its users find it, as ``effcam.Comparison``.
+    Signatures name the module that defines a class, ``effcam.comparison.comparison.Comparison``;
+    it is described where its users find it, as ``effcam.Comparison``.
     """
     package, _, rest = str(node.get("reftarget", "")).partition(".")
     name = rest.rpartition(".")[2]
-    if node.get("refdomain") != "py" or package != "effcam" or name not in effcam.__all__:
+    if node.get("refdomain") != "py" or package != "effcam":
+        return None
+    if name in effcam.__all__:
+        target = f"effcam.{name}"
+    elif name in types.__all__:
+        target = f"effcam.types.{name}"
+    else:
         return None
     found: Node | None = env.get_domain("py").resolve_xref(
-        env, node["refdoc"], app.builder, "obj", f"effcam.{name}", node, content
+        env, node["refdoc"], app.builder, "obj", target, node, content
     )
     return found
 

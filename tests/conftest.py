@@ -51,8 +51,8 @@ def sample() -> Sampler:
     fifth image has a label that the first column alone predicts.
     """
     from effcam import Box, Comparison, Explanation
-    from effcam.images import ImageRef
-    from effcam.truth import Truth
+    from effcam.images.refs import ImageRef
+    from effcam.images.truth import Truth
 
     grids = ((7, 7), (4, 5), (14, 14))
     sizes = ((120, 80), (80, 120), (96, 96))
@@ -215,8 +215,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
 @pytest.fixture
 def hub(host: Host, hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     """The host, in the place of the Hugging Face hub."""
-    from effcam import weights
+    from effcam.models import downloads
 
     assert not hub_cache.exists()
-    monkeypatch.setattr(weights, "_hub_address", lambda: host.address)
+    monkeypatch.setattr(downloads, "_hub_address", lambda: host.address)
     return host

@@ -17,18 +17,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from effcam import (
-    Comparison,
-    Explanation,
-    Model,
-    ModelSpec,
-    Preprocess,
-    compare,
-    decoding,
-    load_model,
-    progress,
-)
-from effcam import images as images_module
+from effcam import Comparison, Explanation, Model, ModelSpec, Preprocess, compare, load_model
+from effcam.cam import progress
 from effcam.errors import (
     ArgumentError,
     ImageError,
@@ -38,7 +28,8 @@ from effcam.errors import (
     UnknownModelError,
     WeightsError,
 )
-from effcam.images import ImageRef
+from effcam.images import decoding, discovery
+from effcam.images.refs import ImageRef
 
 SIZE = 64
 CELL = 8
@@ -294,7 +285,7 @@ def test_each_image_is_read_once_for_all_models(
         read.append(Path(source).name)
         return original(source, needed)
 
-    monkeypatch.setattr(images_module, "read", counted)
+    monkeypatch.setattr(discovery, "read", counted)
     run(tmp_path, [model(), model()], target=target, batch_size=2, on_error="skip")
     assert sorted(read) == ["0.png", "1.png", "2.png"]
 

@@ -316,8 +316,11 @@ def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
     """
     import huggingface_hub.constants
 
-    from effcam import construct, demo, tour, weights, zoo
-    from effcam.weights import PublishedWeights
+    from effcam import demo
+    from effcam.cli import demo_folder
+    from effcam.models import build as build_module
+    from effcam.models import downloads, zoo
+    from effcam.models.downloads import PublishedWeights
 
     caches.mkdir(parents=True, exist_ok=True)
     _write_hub(caches)
@@ -360,13 +363,13 @@ def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
 
     with (
         mock.patch.object(PublishedWeights, "find", find_stand_in),
-        mock.patch.object(weights, "_refusal", no_host),
+        mock.patch.object(downloads, "_refusal", no_host),
         mock.patch.object(zoo, "build", build_stand_in),
         mock.patch.object(zoo, "published_preprocess", published),
         mock.patch.object(zoo, "module_preprocess", of_module_smaller),
-        mock.patch.object(construct, "without_draws", contextlib.nullcontext),
+        mock.patch.object(build_module, "without_draws", contextlib.nullcontext),
         mock.patch.object(demo, "scenes", few_scenes),
-        mock.patch.object(tour, "scenes", few_scenes),
+        mock.patch.object(demo_folder, "scenes", few_scenes),
         mock.patch.object(huggingface_hub.constants, "HF_HUB_CACHE", str(caches / "hub")),
         mock.patch.dict(
             os.environ,
@@ -470,7 +473,7 @@ def _write_checkpoints(folder: Path) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Runs the pages that are named, all without a name; ``effcam ...`` is its command line."""
     if arguments[:1] == ["effcam"]:
-        from effcam.cli import main as effcam
+        from effcam.cli.program import main as effcam
 
         with standing_in(Path(os.environ["EFFCAM_DOCS_CACHES"])):
             return effcam(arguments[1:])

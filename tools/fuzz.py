@@ -60,7 +60,7 @@ Mutation = Callable[[random.Random, bytes, bytes], bytes]
 def load_image(path: Path) -> None:
     """Opens an image, or each frame of a film, as a whole and as its reduced copy."""
     from effcam import Preprocess
-    from effcam.images import iter_images
+    from effcam.images.discovery import iter_images
 
     for ref in iter_images(path):
         ref.open()
@@ -69,9 +69,9 @@ def load_image(path: Path) -> None:
 
 def load_checkpoint(path: Path) -> None:
     """Reads a checkpoint, and loads it into a network as `effcam.load_model` does."""
-    from effcam.checkpoint import read_checkpoint
-    from effcam.construct import make
-    from effcam.registry import ModelSpec
+    from effcam.models.build import make
+    from effcam.models.checkpoint import read_checkpoint
+    from effcam.models.registry import ModelSpec
 
     read_checkpoint(path)
     spec = ModelSpec("tiny", constructor=tiny, checkpoint=path)
@@ -80,8 +80,8 @@ def load_checkpoint(path: Path) -> None:
 
 def load_folder(path: Path) -> None:
     """Builds the model of a folder, without and with its weights."""
-    from effcam.construct import make
-    from effcam.registry import ModelSpec
+    from effcam.models.build import make
+    from effcam.models.registry import ModelSpec
 
     for trained in (False, True):
         spec = ModelSpec(f"local-dir:{path}", pretrained=trained)
@@ -106,8 +106,8 @@ def serve() -> None:
     import timm
     import torch
 
-    import effcam.checkpoint
-    import effcam.images
+    import effcam.images.discovery
+    import effcam.models.checkpoint
 
     torch.set_num_threads(1)
     assert timm

@@ -16,7 +16,7 @@ import matplotlib
 import sklearn.datasets
 
 import effcam
-from effcam.tour import tour
+from effcam.cli.demo_folder import tour
 
 PICTURES = Path(__file__).parents[1] / "docs" / "_static"
 

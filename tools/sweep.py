@@ -38,13 +38,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import effcam
-from effcam import zoo
-from effcam.architectures import Architecture, library_weights
-from effcam.cam import HeadCAM
-from effcam.catalogue import JOINT, TABLE
-from effcam.layers import TargetLayer, find_target_layers
-from effcam.scores import read_scores
-from effcam.trace import trace
+from effcam.cam.head_cam import HeadCAM
+from effcam.models import zoo
+from effcam.models.architectures import JOINT, TABLE, Architecture, library_weights
+from effcam.models.tracing.logits import read_scores
+from effcam.models.tracing.target_layer import TargetLayer, find_target_layers
+from effcam.models.tracing.trace import trace
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "docs" / "sweep.csv"

@@ -29,9 +29,9 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from effcam import compare
 from effcam.demo import Scene, networks, scenes
+from effcam.demo.models import WEIGHTS, specs
 from effcam.demo.scenes import scene
-from effcam.demo.specs import WEIGHTS, specs
-from effcam.preprocess import DEFAULT_CROP, Preprocess
+from effcam.images.preprocess import DEFAULT_CROP, Preprocess
 
 LOG = Path(__file__).with_suffix(".csv")
 SIDE = 160

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from effcam.catalogue import JOINT, Entry, entries
-from effcam.listing import natural_key
+from effcam.models.architectures import JOINT, Entry, entries
+from effcam.models.listing import natural_key
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from effcam import demo, errors, images, metrics
     from effcam.api import compare
+    from effcam.cam.explanation import Explanation
+    from effcam.comparison.comparison import Comparison
     from effcam.dataset import DatasetRun, compare_dataset, open_run
     from effcam.errors import EffcamError
-    from effcam.explanation import Explanation
-    from effcam.geometry import Box
-    from effcam.listing import list_models
-    from effcam.model import Model, load_model
-    from effcam.preprocess import Preprocess
-    from effcam.registry import DEFAULT_MODELS, ModelSpec, register_model
-    from effcam.result import Comparison
-    from effcam.summary import Summary
+    from effcam.images.geometry import Box
+    from effcam.images.preprocess import Preprocess
+    from effcam.metrics.summary import Summary
+    from effcam.models.listing import list_models
+    from effcam.models.model import Model, load_model
+    from effcam.models.registry import DEFAULT_MODELS, ModelSpec, register_model
 
 __version__ = "0.1.0"
 
@@ -53,22 +53,22 @@ __all__ = [
 # Where each public name lives. They are loaded when first used, so that importing effcam takes
 # milliseconds and not the seconds of torch.
 _HOMES = {
-    "DEFAULT_MODELS": "registry",
-    "Box": "geometry",
-    "Comparison": "result",
+    "DEFAULT_MODELS": "models.registry",
+    "Box": "images.geometry",
+    "Comparison": "comparison.comparison",
     "DatasetRun": "dataset",
     "EffcamError": "errors",
-    "Explanation": "explanation",
-    "Model": "model",
-    "ModelSpec": "registry",
-    "Preprocess": "preprocess",
-    "Summary": "summary",
+    "Explanation": "cam.explanation",
+    "Model": "models.model",
+    "ModelSpec": "models.registry",
+    "Preprocess": "images.preprocess",
+    "Summary": "metrics.summary",
     "compare": "api",
     "compare_dataset": "dataset",
     "open_run": "dataset",
-    "list_models": "listing",
-    "load_model": "model",
-    "register_model": "registry",
+    "list_models": "models.listing",
+    "load_model": "models.model",
+    "register_model": "models.registry",
 }
 _MODULES = ("demo", "errors", "images", "metrics")
 

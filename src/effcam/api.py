@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import torch
 
-from effcam.cam import check_methods
-from effcam.cells import Skipped
-from effcam.columns import explain_images, predict_images
-from effcam.custom import Method, name_of
-from effcam.errors import ArgumentError, ImageError, TargetError
-from effcam.explanation import Explanation
-from effcam.facts import facts_of
-from effcam.images import ImageLike, iter_images
-from effcam.model import check_weights
-from effcam.passes import Job, Models, column_of, name_columns
-from effcam.precision import Precision, check_precision
-from effcam.progress import Bar, progress_bar
-from effcam.registry import DEFAULT_MODELS
-from effcam.result import Comparison
+from effcam.cam.cells import Skipped
+from effcam.cam.explanation import Explanation
+from effcam.cam.job import Job, Models, column_of, name_columns
+from effcam.cam.methods import Method, check_methods, name_of
+from effcam.cam.precision import Precision, check_precision
+from effcam.cam.progress import Bar, progress_bar
+from effcam.cam.run import explain_images, predict_images
+from effcam.comparison.comparison import Comparison
+from effcam.errors import ImageError, TargetError, _index, check_choice, check_number
+from effcam.images.discovery import iter_images
+from effcam.images.refs import ImageLike
+from effcam.models.facts import facts_of
+from effcam.models.model import check_weights
+from effcam.models.registry import DEFAULT_MODELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Target: TypeAlias = int | str | Sequence[int | str] | None
 
+Target: TypeAlias = int | str | Sequence[int | str] | None
 CONSENSUS = "consensus"
 
 
@@ -210,29 +209,6 @@ def _check_arguments(job: Job, on_error: str) -> None:
     check_choice("on_error", on_error, ("raise", "skip"))
 
 
-def check_choice(name: str, value: str, known: Sequence[str]) -> str:
-    """Returns a value that is one of those known.
-
-    Raises:
-        ArgumentError: If it is not.
-    """
-    if value not in known:
-        raise ArgumentError(f"{name} must be {' or '.join(map(repr, known))}, not {value!r}")
-    return value
-
-
-def check_number(name: str, value: int, *, least: int = 1) -> int:
-    """Returns a whole number of any type as an int.
-
-    Raises:
-        ArgumentError: If it is none, or too small.
-    """
-    number = _index(value)
-    if number is None or number < least:
-        raise ArgumentError(f"{name} must be a whole number from {least}, not {value!r}")
-    return number
-
-
 def plain_target(target: object) -> int | str | list[int | str] | None:
     """Returns a target in Python's own types, whatever array or tensor it came in.
 
@@ -268,11 +244,3 @@ def _one_each(target: int | str | list[int | str] | None, images: int) -> list[i
             f"the number of targets is {len(target)}, that of images {images}: give one each"
         )
     return target
-
-
-def _index(value: object) -> int | None:
-    """Returns a whole number of any type as an int, ``None`` for what is none."""
-    try:
-        return None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        return None

@@ -20,7 +20,8 @@ that it refines, so that both ``except effcam.EffcamError`` and ``except ValueEr
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import operator
+from collections.abc import Iterable, Sequence
 
 
 class EffcamError(Exception):
@@ -86,3 +87,34 @@ def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
     if not close:
         return ""
     return f" Did you mean {' or '.join(repr(by_folded[match]) for match in close)}?"
+
+
+def check_choice(name: str, value: str, known: Sequence[str]) -> str:
+    """Returns a value that is one of those known.
+
+    Raises:
+        ArgumentError: If it is not.
+    """
+    if value not in known:
+        raise ArgumentError(f"{name} must be {' or '.join(map(repr, known))}, not {value!r}")
+    return value
+
+
+def check_number(name: str, value: int, *, least: int = 1) -> int:
+    """Returns a whole number of any type as an int.
+
+    Raises:
+        ArgumentError: If it is none, or too small.
+    """
+    number = _index(value)
+    if number is None or number < least:
+        raise ArgumentError(f"{name} must be a whole number from {least}, not {value!r}")
+    return number
+
+
+def _index(value: object) -> int | None:
+    """Returns a whole number of any type as an int, ``None`` for what is none."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None

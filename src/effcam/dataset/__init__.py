@@ -1,6 +1,6 @@
 """Comparisons of ten thousand images and more: shards on disk, resumed where they were left."""
 
-from effcam.parquet import require_pyarrow
+from effcam.comparison.parquet import require_pyarrow
 
 # Said in a sentence here, and not in a traceback of whichever module comes first.
 require_pyarrow()

@@ -9,22 +9,29 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
-from effcam.api import CONSENSUS, Target, check_choice, check_number, plain_target
-from effcam.cam import check_methods
-from effcam.dataset.inventory import FILE as IMAGES
-from effcam.dataset.inventory import differences, list_images, write_inventory
+from effcam.api import CONSENSUS, Target, plain_target
+from effcam.cam.job import Models, name_columns
+from effcam.cam.methods import check_methods
+from effcam.cam.precision import Precision, check_precision
+from effcam.dataset.image_list import FILE as IMAGES
+from effcam.dataset.image_list import differences, list_images, write_inventory
 from effcam.dataset.local import run_here
 from effcam.dataset.manifest import FILE as MANIFEST
 from effcam.dataset.manifest import Manifest, Settings, current_versions, describe
-from effcam.dataset.pace import Pace, finishing
+from effcam.dataset.progress import Pace, finishing
 from effcam.dataset.run import DatasetRun
 from effcam.dataset.shards import FOLDER, MODELS, Outcome, Plan, finished, folder_of, name_of
 from effcam.dataset.storage import Store
-from effcam.errors import ArgumentError, ImageError, OutputError, TargetError
-from effcam.images import ImageLike
-from effcam.model import check_weights, to_source
-from effcam.passes import Models, name_columns
-from effcam.precision import Precision, check_precision
+from effcam.errors import (
+    ArgumentError,
+    ImageError,
+    OutputError,
+    TargetError,
+    check_choice,
+    check_number,
+)
+from effcam.images.refs import ImageLike
+from effcam.models.model import check_weights, to_source
 
 if TYPE_CHECKING:
     import torch
@@ -283,7 +290,7 @@ def _outcomes(
 ) -> Iterator[Outcome]:
     if cluster is None:
         return run_here(plan, missing, pace, stopped)
-    from effcam.dataset.cluster import run_on_ray
+    from effcam.dataset.ray_backend import run_on_ray
 
     return run_on_ray(
         plan,

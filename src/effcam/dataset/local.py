@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from effcam.dataset.pace import Pace
+from effcam.dataset.progress import Pace
 from effcam.dataset.shards import Outcome, Plan, Worker
 
 

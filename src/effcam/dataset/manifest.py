@@ -13,12 +13,12 @@ from typing import Any
 from torch import nn
 
 from effcam import __version__
+from effcam.cam.job import column_of
+from effcam.cam.precision import Precision
 from effcam.dataset.storage import Store
 from effcam.errors import OutputError
-from effcam.model import Model, ModelLike, load_model, to_source, weights_file
-from effcam.passes import column_of
-from effcam.precision import Precision
-from effcam.registry import ModelSpec
+from effcam.models.model import Model, ModelLike, load_model, to_source, weights_file
+from effcam.models.registry import ModelSpec
 
 FILE = "manifest.json"
 FORMAT = 1

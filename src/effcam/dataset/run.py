@@ -13,34 +13,34 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from effcam.cells import Skipped
-from effcam.dataset.inventory import Inventory
+from effcam.cam.cells import Skipped
+from effcam.cam.explanation import Explanation
+from effcam.comparison.comparison import Comparison
+from effcam.comparison.parquet import schema, to_cells
+from effcam.comparison.report import Call, Look, check_report_output, gather, write_report
+from effcam.dataset.image_list import Inventory
 from effcam.dataset.manifest import FILE, Manifest
 from effcam.dataset.shards import folder_of, inventory_of, name_of, read_facts
 from effcam.dataset.storage import Store
 from effcam.errors import AnnotationError, ArgumentError, ImageError, OutputError
-from effcam.explanation import Explanation
-from effcam.facts import ModelFacts
-from effcam.groundtruth import ByName, read_image_labels
-from effcam.images import ImageRef
-from effcam.metrics.pairs import (
+from effcam.images.annotations import ByName, read_image_labels
+from effcam.images.annotations.truths import Labels, find_truths
+from effcam.images.refs import ImageRef
+from effcam.metrics.agreement import (
     Agreement,
     check_count,
     check_disagreed,
     mean_agreements,
     pair_agreements,
 )
-from effcam.metrics.scoreboard import Board
-from effcam.metrics.streamed import Moments, Scores
-from effcam.metrics.truths import Labels, find_truths
-from effcam.parquet import schema, to_cells
-from effcam.report import Call, Look, check_report_output, gather, write_report
-from effcam.result import Comparison
+from effcam.metrics.summary.compute import Board
+from effcam.metrics.summary.streaming import Moments, Scores
+from effcam.models.facts import ModelFacts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from effcam.summary import Summary
+    from effcam.metrics.summary import Summary
 
 
 FILE_OF_REPORT = "report.html"

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from effcam.columns import explain_images
-from effcam.dataset.inventory import Inventory
+from effcam.cam.explanation import Explanation
+from effcam.cam.job import Job, column_of
+from effcam.cam.run import explain_images
+from effcam.comparison.parquet import Unread, encode, notes_of, to_table
+from effcam.dataset.image_list import Inventory
 from effcam.dataset.manifest import Manifest
 from effcam.dataset.storage import Store
 from effcam.errors import OutputError
-from effcam.explanation import Explanation
-from effcam.facts import ModelFacts, facts_of
-from effcam.images import ImageRef
-from effcam.loader import Loader
-from effcam.model import ModelLike
-from effcam.parquet import Unread, encode, notes_of, to_table
-from effcam.passes import Job, column_of
+from effcam.images.loader import Loader
+from effcam.images.refs import ImageRef
+from effcam.models.facts import ModelFacts, facts_of
+from effcam.models.model import ModelLike
 
 if TYPE_CHECKING:
     import torch

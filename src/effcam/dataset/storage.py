@@ -13,9 +13,9 @@ import fsspec
 from filelock import FileLock, Timeout
 from fsspec.implementations.local import LocalFileSystem
 
-from effcam import write
+from effcam import files
 from effcam.errors import OutputError
-from effcam.images import ADDRESS
+from effcam.images.discovery import ADDRESS
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -111,7 +111,7 @@ class Store:
         target = folder / name
         with self._naming("write", name):
             target.parent.mkdir(parents=True, exist_ok=True)
-        with write.atomic(target, suffix=PARTIAL) as partial:
+        with files.atomic(target, suffix=PARTIAL) as partial:
             partial.write_bytes(content)
 
     @contextmanager
@@ -129,7 +129,7 @@ class Store:
             ):
                 yield stream
             return
-        with write.atomic(folder / name, suffix=PARTIAL) as partial, partial.open("wb") as stream:
+        with files.atomic(folder / name, suffix=PARTIAL) as partial, partial.open("wb") as stream:
             yield stream
 
     def remove(self, name: str, *, recursive: bool = False) -> None:
@@ -143,7 +143,7 @@ class Store:
         """Removes what a process that was killed had begun to write in some folders."""
         for folder in folders:
             for name in self.names(folder):
-                if name.startswith(write.TEMPORARY):
+                if name.startswith(files.TEMPORARY):
                     self.remove(f"{folder}/{name}".lstrip("/"))
 
     @contextmanager

@@ -13,7 +13,7 @@ True
 
 from __future__ import annotations
 
+from effcam.demo.models import MODELS
 from effcam.demo.scenes import LABELS, Scene, scenes
-from effcam.demo.specs import MODELS
 
 __all__ = ["LABELS", "MODELS", "Scene", "scenes"]

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from effcam.demo.chance import Chance
-from effcam.demo.outlines import DISTRACTORS, THINGS, pebble
-from effcam.demo.stage import Spot, Stage
+from effcam.demo.rendering import Spot, Stage
+from effcam.demo.rng import Chance
+from effcam.demo.shapes import DISTRACTORS, THINGS, pebble
 from effcam.errors import ArgumentError
-from effcam.geometry import Box
-from effcam.images import ImageRef
-from effcam.truth import Truth
+from effcam.images.geometry import Box
+from effcam.images.refs import ImageRef
+from effcam.images.truth import Truth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

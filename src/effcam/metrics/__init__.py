@@ -18,8 +18,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from effcam.metrics.agreement import spearman, top_iou
-from effcam.metrics.faithful import Faithfulness
-from effcam.metrics.focus import effective_area, gini, half_mass_area
+from effcam.metrics.concentration import effective_area, gini, half_mass_area
+from effcam.metrics.faithfulness_result import Faithfulness
 from effcam.metrics.localisation import (
     average_precision,
     box_ious,
@@ -30,11 +30,12 @@ from effcam.metrics.localisation import (
     pixel_average_precision,
     pointing_game,
 )
-from effcam.metrics.sequence import centre_shift, temporal_stability
+from effcam.metrics.temporal import centre_shift, temporal_stability
 
 if TYPE_CHECKING:
-    from effcam.metrics.mosaics import grid_pointing_game
-    from effcam.metrics.removal import (
+    from effcam.metrics.faithfulness_run import faithfulness
+    from effcam.metrics.grid_pointing import grid_pointing_game
+    from effcam.metrics.perturbation import (
         average_drop,
         average_gain,
         deletion,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
         insertion,
         road,
     )
-    from effcam.metrics.runs import faithfulness
     from effcam.metrics.sanity import SanityCheck, sanity_check
 
 __all__ = [
@@ -77,14 +77,14 @@ __all__ = [
 # What runs models needs torch; the rest does not wait for it.
 _HOMES = {
     "SanityCheck": "sanity",
-    "average_drop": "removal",
-    "average_gain": "removal",
-    "deletion": "removal",
-    "faithfulness": "runs",
-    "grid_pointing_game": "mosaics",
-    "increase_in_confidence": "removal",
-    "insertion": "removal",
-    "road": "removal",
+    "average_drop": "perturbation",
+    "average_gain": "perturbation",
+    "deletion": "perturbation",
+    "faithfulness": "faithfulness_run",
+    "grid_pointing_game": "grid_pointing",
+    "increase_in_confidence": "perturbation",
+    "insertion": "perturbation",
+    "road": "perturbation",
     "sanity_check": "sanity",
 }
 

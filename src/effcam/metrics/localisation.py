@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from effcam.cam.heat_boxes import part_ious, scale
 from effcam.errors import ArgumentError
-from effcam.geometry import Box
-from effcam.parts import part_ious, scale
+from effcam.images.geometry import Box
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

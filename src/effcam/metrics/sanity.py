@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from effcam.cam import check_methods, compute_cams
-from effcam.custom import Method, name_of
+from effcam.cam.explain import compute_cams
+from effcam.cam.job import Job, name_columns, naming
+from effcam.cam.methods import Method, check_methods, name_of
 from effcam.errors import ArgumentError, ImageError
-from effcam.images import ImageLike, iter_images
+from effcam.images.discovery import iter_images
+from effcam.images.refs import ImageLike
 from effcam.metrics.bootstrap import estimate
-from effcam.metrics.randomise import SEED, shuffle_from_top, similarity
-from effcam.model import ModelLike
-from effcam.passes import Job, name_columns, naming
+from effcam.metrics.randomisation import SEED, shuffle_from_top, similarity
+from effcam.models.model import ModelLike
 from effcam.text import align
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""CAM methods, the engine that runs them, and what they give: an `Explanation`."""

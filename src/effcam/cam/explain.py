@@ -1,0 +1,290 @@
+"""Class activation maps of one model on one batch, at about the price of its forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from effcam.cam.batching import is_out_of_memory
+from effcam.cam.formulas import ACTIVATION_METHODS, GRADIENT_METHODS, Arithmetic
+from effcam.cam.head_cam import HeadCAM
+from effcam.cam.map_checks import State
+from effcam.cam.methods import Method, name_of
+from effcam.cam.perturbation import PERTURBATION_METHODS
+from effcam.cam.precision import Precision, computing
+from effcam.errors import ArgumentError
+from effcam.models.model import Model
+from effcam.models.tracing.isolation import untouched
+from effcam.models.tracing.logits import describe, read_scores
+from effcam.models.tracing.rng import OwnDraws
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+FLAT = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Cams:
+    """What one pass over a batch of B images gave.
+
+    Attributes:
+        probabilities: (B, classes) float32, the softmax of the scores.
+        targets: (B,) int64, the class explained in each image.
+        maps: By method, (B, h, w) float32 at the target layer's own resolution: >= 0, not scaled,
+            0 where there is no positive evidence and where a value was not finite.
+        states: By method, one of ``"ok"``, ``"flat"`` (no cell stands out) and ``"nan"`` (a value
+            was not finite) an image.
+    """
+
+    probabilities: NDArray[np.float32]
+    targets: NDArray[np.int64]
+    maps: dict[str, NDArray[np.float32]]
+    states: dict[str, list[State]]
+
+    @classmethod
+    def join(cls, parts: Sequence[Cams]) -> Cams:
+        """Returns what several parts of one batch gave, as one; there is at least one part."""
+        first, *others = parts
+        if not others:
+            return first
+        return cls(
+            np.concatenate([each.probabilities for each in parts]),
+            np.concatenate([each.targets for each in parts]),
+            {name: np.concatenate([each.maps[name] for each in parts]) for name in first.maps},
+            {name: list(chain(*(each.states[name] for each in parts))) for name in first.states},
+        )
+
+
+class Explain(Protocol):
+    """What `compute_cams` does for a model that is known."""
+
+    def __call__(
+        self, images: Tensor, methods: Sequence[Method], targets: Sequence[int] | None = None
+    ) -> Cams:
+        """Returns the maps of a batch."""
+
+
+Predict: TypeAlias = Callable[[Tensor], Tensor]
+
+
+def compute_cams(
+    model: Model, images: Tensor, methods: Sequence[Method], targets: Sequence[int] | None = None
+) -> Cams:
+    """Returns the maps of a batch by every method; those of one pass share it.
+
+    The module comes back as it was: modes, ``requires_grad``, ``.grad``, hooks and buffers. It
+    draws no random numbers but its own (`effcam.models.tracing.rng.OwnDraws`).
+
+    Args:
+        model: The model.
+        images: (B, 3, height, width) inputs, made by its `Preprocess`.
+        methods: Names from `METHODS`, or functions, as `check_methods` lets them through.
+        targets: The class to explain in each image, in range; ``None`` is each image's top-1.
+
+    Raises:
+        LayerError: If the scores do not depend on the target layer.
+        ModelError: If the model does not return (B, classes) scores.
+        ArgumentError: If a function fails, or returns no maps.
+    """
+    with explaining(model) as explain:
+        return explain(images, methods, targets)
+
+
+@contextmanager
+def explaining(model: Model, *, precision: Precision = "fp32") -> Iterator[Explain]:
+    """Gives a function that does what `compute_cams` does, batch after batch.
+
+    The module is as it was after the context: what that takes is done once, and not for every
+    batch. Other code should not use the module within it; another thread that asks for its maps
+    waits until it is over.
+
+    Args:
+        model: The model.
+        precision: ``"bf16"`` and ``"fp16"`` run the network under torch's autocast. Maps are
+            float32 whatever it is.
+    """
+    with untouched(model.module), _differentiable():
+        place = _placing(model)
+        cam = HeadCAM(model, precision)
+
+        def explain(
+            images: Tensor, methods: Sequence[Method], targets: Sequence[int] | None = None
+        ) -> Cams:
+            try:
+                return _explain(cam, place(images), methods, targets)
+            finally:
+                cam.leaves = []  # and the graph with them
+
+        try:
+            yield explain
+        finally:
+            cam.release()
+
+
+@contextmanager
+def predicting(model: Model, *, precision: Precision = "fp32") -> Iterator[Predict]:
+    """Gives a function that returns the (B, classes) float32 probabilities of a batch.
+
+    The module is as it was after the context.
+
+    Args:
+        model: The model.
+        precision: As in `explaining`.
+    """
+    with untouched(model.module), torch.inference_mode(False), torch.no_grad():
+        place = _placing(model)
+        module = model.module.eval()
+        draws = OwnDraws()
+
+        def predict(images: Tensor) -> Tensor:
+            inputs = place(images)
+            with draws.if_needed(), computing(inputs.device, precision):
+                output = module(inputs)
+            return read_scores(output, len(images)).probabilities
+
+        yield predict
+
+
+def _placing(model: Model) -> Callable[[Tensor], Tensor]:
+    """Returns a function that brings images to where, and to how, a model's weights lie."""
+    device, dtype = model.device, model.dtype
+    layout = torch.channels_last if model.channels_last else torch.contiguous_format
+
+    def place(images: Tensor) -> Tensor:
+        # What was made in inference mode cannot be differentiated through.
+        placed = images.to(device, dtype, copy=images.is_inference())
+        return placed.contiguous(memory_format=layout)
+
+    return place
+
+
+@contextmanager
+def _differentiable() -> Iterator[None]:
+    """Undoes a caller's ``no_grad`` or ``inference_mode`` for the time being."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def _explain(
+    cam: HeadCAM, images: Tensor, methods: Sequence[Method], targets: Sequence[int] | None
+) -> Cams:
+    scores = cam.scores(images)
+    values = scores.values
+    picked = values.argmax(1) if targets is None else torch.tensor(targets, device=values.device)
+    activations = cam.maps(cam.leaves)
+    gradients = activations
+    if any(callable(method) or method in GRADIENT_METHODS for method in methods):
+        gradients = cam.gradients(values, picked)
+    maps: dict[str, NDArray[np.float32]] = {}
+    states: dict[str, list[State]] = {}
+    with torch.no_grad():
+        for method in methods:
+            if isinstance(method, str) and method in PERTURBATION_METHODS:
+                perturb = PERTURBATION_METHODS[method]
+                raw = [
+                    perturb(cam, index, images, features, picked)
+                    for index, features in enumerate(activations)
+                ]
+            else:
+                raw = list(map(_arithmetic(method), activations, gradients))
+            name = name_of(method)
+            maps[name], states[name] = _settle(_add(raw))
+    return Cams(_to_numpy(scores.probabilities), picked.cpu().numpy(), maps, states)
+
+
+def _arithmetic(method: Method) -> Arithmetic:
+    """Returns what makes a map of activations and gradients, in effcam's methods or the user's."""
+    if isinstance(method, str):
+        return (GRADIENT_METHODS | ACTIVATION_METHODS)[method]
+    return partial(apply_own, method)
+
+
+def _add(maps: Sequence[Tensor]) -> Tensor:
+    """Returns the sum of several layers' maps at the finest one's resolution.
+
+    A cell holds evidence for the part of the image that it covers, so that a coarse map is
+    spread as a density: its sum over the image stays what it was.
+    """
+    finest = max(maps, key=lambda each: each[0].numel())
+    if len(maps) == 1:
+        return finest
+    total = finest.new_zeros(finest.shape)
+    for each in maps:
+        share = each[0].numel() / finest[0].numel()
+        total += share * nn.functional.interpolate(
+            each[:, None], size=finest.shape[1:], mode="bilinear"
+        ).squeeze(1)
+    return total
+
+
+def _settle(raw: Tensor) -> tuple[NDArray[np.float32], list[State]]:
+    """Returns (B, h, w) maps without negative evidence, and the state of each."""
+    finite = raw.isfinite().flatten(1).all(1)
+    heat = raw.float().clamp(min=0)
+    heat[~finite] = 0
+    flat = heat.flatten(1)
+    spread = flat.amax(1) - flat.amin(1)
+    stands_out = (spread > FLAT * flat.amax(1)).tolist()
+    states: list[State] = [
+        "nan" if not sound else "ok" if out else "flat"
+        for sound, out in zip(finite.tolist(), stands_out, strict=True)
+    ]
+    return heat.cpu().numpy(), states
+
+
+def _to_numpy(tensor: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = tensor.cpu().numpy()
+    return array
+
+
+def apply_own(method: Arithmetic, activations: Tensor, gradients: Tensor) -> Tensor:
+    """Returns the map that a function of the user's gives, without gradient.
+
+    It is given copies, which it may change.
+
+    Args:
+        method: The function.
+        activations: (B, C, h, w) float32.
+        gradients: (B, C, h, w) float32.
+
+    Raises:
+        ArgumentError: If it fails, or returns anything but a (B, h, w) tensor of floats.
+    """
+    name = name_of(method)
+    try:
+        found: object = method(activations.clone(), gradients.clone())
+    except Exception as error:  # it is the user's, and may raise anything
+        if is_out_of_memory(error):  # fewer images at once may fit
+            raise
+        raise ArgumentError(
+            f"method {name!r} failed on activations of shape {tuple(activations.shape)}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return _check_map(name, found, activations)
+
+
+def _check_map(name: str, found: object, activations: Tensor) -> Tensor:
+    shape = (len(activations), *activations.shape[2:])
+    if (
+        not isinstance(found, torch.Tensor)
+        or found.shape != shape
+        or not found.is_floating_point()
+        or found.device != activations.device
+    ):
+        place = f" on {found.device}" if isinstance(found, torch.Tensor) else ""
+        raise ArgumentError(
+            f"method {name!r} returned {describe(found)}{place}; of activations of shape "
+            f"{tuple(activations.shape)} it must return the maps, a tensor of floats of shape "
+            f"{shape} on {activations.device}"
+        )
+    return found.detach().float()

@@ -1,0 +1,245 @@
+"""What one model looked at in one image: one cell of a comparison."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from effcam.cam import map_checks
+from effcam.cam.heat_boxes import hottest_part, scale
+from effcam.cam.map_checks import PADDING, SHORT, State
+from effcam.drawing import overlay
+from effcam.drawing.html_image import embedded
+from effcam.errors import ArgumentError
+from effcam.images.geometry import Box
+from effcam.images.refs import ImageRef
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+CLASSLESS = ("eigencam",)
+PREVIEW_WIDTH = 320
+BOX_THRESHOLD = 0.2
+"""The share of a map's range above which heat is boxed, as in Zhou et al. 2016."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """What one model looked at in one image: one cell of a comparison.
+
+    Attributes:
+        image: The image, by reference.
+        column: The label of the column it stands in.
+        model: The model's name.
+        weights: Where the model's weights are from; ``"random"`` if it is untrained.
+        method: The method's name.
+        target_layer: The dotted name of the layer looked at.
+        target: The index of the class explained.
+        label: Its name.
+        probability: Its probability, in [0, 1].
+        predicted: The index of the most probable class.
+        predicted_label: Its name.
+        predicted_probability: Its probability, in [0, 1].
+        heatmap: (h, w) float32, >= 0, at the target layer's own resolution, not scaled. Heat
+            compares within a map, not between maps.
+        size: Width and height of the image in px.
+        region: The part of the image that the model saw, px of the original.
+        canvas: What the heatmap covers, px of the original: the region, and beyond the image's
+            edges what the model's transform padded.
+        state: ``"ok"``; ``"flat"`` if no cell stands out as positive evidence; ``"nan"`` if the
+            method gave values that are not finite. Only ``"ok"`` is drawn as heat.
+    """
+
+    image: ImageRef
+    column: str
+    model: str
+    weights: str
+    method: str
+    target_layer: str
+    target: int
+    label: str
+    probability: float
+    predicted: int
+    predicted_label: str
+    predicted_probability: float
+    heatmap: NDArray[np.float32] = field(repr=False)
+    size: tuple[int, int]
+    region: Box
+    canvas: Box
+    state: State
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What is odd about the map.
+
+        ``"flat"`` and ``"nan"`` as in `state`; ``"padding"`` if more than a tenth of the heat lies
+        where the transform padded; ``"border"`` if the hottest cell is at the border of the grid.
+        """
+        return map_checks.flags(self.heatmap, self.state, self.canvas, self.size)
+
+    def evidence(self, width: int, height: int) -> NDArray[np.float32]:
+        """Returns the map over the image at another size, not scaled to its own range.
+
+        Args:
+            width: The width in px at which to lay it out.
+            height: The height in px.
+
+        Returns:
+            (height, width) float32, >= 0, 0 outside `region`; sampled as `upsampled` is.
+        """
+        across, down = width / self.size[0], height / self.size[1]
+        spread, _ = self.canvas.scale(across, down).spread(self.heatmap, width, height)
+        return spread
+
+    def upsampled(self) -> NDArray[np.float32]:
+        """Returns the map over the original image: (H, W) float32 in [0, 1], 0 outside `region`.
+
+        Within the region it is what ``pytorch_grad_cam.GradCAM`` returns for an image that is
+        the model's input: scaled to its own range, bilinear. It is 0 where `state` is not "ok".
+        """
+        return self._heat(self.canvas, *self.size)
+
+    def box(self, *, threshold: float = BOX_THRESHOLD) -> Box | None:
+        """Returns a box around the heat, px of the original: where the model places its object.
+
+        It is the smallest box around the connected part, of what lies above a share of the map's
+        range, that holds the hottest cell; to a fraction of a cell, since the map is taken for
+        the surface that interpolates its cells, as `overlay` draws it. Boxes around heat above
+        20 %: Zhou et al. 2016, arXiv:1512.04150, who take the largest part. Which threshold
+        fits objects best differs from model to model: Choe et al. 2020, arXiv:2007.04178.
+
+        Args:
+            threshold: The share of the map's range, in (0, 1).
+
+        Returns:
+            The box, within `region`; ``None`` where `state` is not "ok", or all of the part lies
+            outside of what the model saw.
+
+        Raises:
+            ArgumentError: If the threshold is impossible.
+        """
+        if not 0 < threshold < 1:
+            raise ArgumentError(f"threshold must lie between 0 and 1, not {threshold!r}")
+        if self.state != "ok":
+            return None
+        edges = hottest_part(scale(self.heatmap), threshold)
+        across = (edges[0] * self.canvas.width, edges[2] * self.canvas.width)
+        down = (edges[1] * self.canvas.height, edges[3] * self.canvas.height)
+        part = Box(across[0], down[0], across[1], down[1])
+        return part.shift(self.canvas.left, self.canvas.top).intersect(self.region)
+
+    def overlay(
+        self, *, alpha: float = 0.5, colormap: str = "turbo", boxes: bool = False
+    ) -> Image.Image:
+        """Returns the original photo with the heat over it, what the model did not see shaded.
+
+        Args:
+            alpha: The opacity of the strongest heat, in [0, 1]; weaker heat is more transparent.
+            colormap: The name of a matplotlib colour map.
+            boxes: Whether the `box` around the heat is drawn.
+
+        Raises:
+            ImageError: If the image's file is gone.
+            ArgumentError: If ``alpha`` or ``colormap`` is impossible.
+        """
+        return self.over(self.image.open(), alpha=alpha, colormap=colormap, boxes=boxes)
+
+    def over(
+        self,
+        photo: Image.Image,
+        *,
+        alpha: float,
+        colormap: str,
+        boxes: bool = False,
+        font: str = "",
+    ) -> Image.Image:
+        """Returns what `overlay` does, on a smaller copy of the photo.
+
+        Args:
+            photo: The copy, RGB, in the image's proportions.
+            alpha: As in `overlay`.
+            colormap: As in `overlay`.
+            boxes: As in `overlay`.
+            font: The file of the font of a badge; empty for DejaVu Sans.
+
+        Raises:
+            ArgumentError: If an argument is impossible.
+        """
+        across, down = photo.width / self.size[0], photo.height / self.size[1]
+        heat = self._heat(self.canvas.scale(across, down), *photo.size)
+        picture = overlay.overlay(photo, heat, alpha=alpha, colormap=colormap)
+        if self.state != "ok":
+            picture = overlay.badge(picture, SHORT[self.state], font=font)
+        picture = overlay.shade_outside(picture, self.region.scale(across, down).as_tuple())
+        box = self.box() if boxes else None
+        return (
+            picture if box is None else overlay.frame(picture, box.scale(across, down).as_tuple())
+        )
+
+    def _repr_html_(self) -> str:
+        """Returns what notebooks show: the photo, the photo with the heat, and what they are."""
+        photo = overlay.fit(self.image.open(), PREVIEW_WIDTH, PREVIEW_WIDTH)
+        over = self.over(photo, alpha=0.5, colormap="turbo")
+        label, share = self.caption()
+        rows, columns = self.heatmap.shape
+        origin = f"{self.method} at {self.target_layer}, {rows} x {columns}"
+        weights = ", random weights: the heat means nothing" if self.weights == "random" else ""
+        what = f"{self.column} in {self.image.name}: {label}, {share}"
+        return (
+            f"<figure>{embedded(photo, self.image.name)} {embedded(over, f'Heat of {what}')}"
+            f"<figcaption>{html.escape(what)}<br><small>{html.escape(origin + weights)}</small>"
+            "</figcaption></figure>"
+        )
+
+    def caption(self) -> tuple[str, str]:
+        """Returns two lines to write under it: the prediction; its share, and what is explained."""
+        share = percent(self.predicted_probability)
+        if self.target != self.predicted and self.method not in CLASSLESS:
+            share += f" · heat: {self.label} {percent(self.probability)}"
+        if PADDING in self.flags:
+            share += f" · {SHORT[PADDING]}"
+        return self.predicted_label, share
+
+    def record(self) -> dict[str, object]:
+        """Returns everything but the heatmap as one flat dict, a row of a table."""
+        rows, columns = self.heatmap.shape
+        return {
+            "image": self.image.name,
+            "column": self.column,
+            "model": self.model,
+            "weights": self.weights,
+            "method": self.method,
+            "target_layer": self.target_layer,
+            "grid": f"{rows}x{columns}",
+            "target": self.target,
+            "label": self.label,
+            "probability": self.probability,
+            "predicted": self.predicted,
+            "predicted_label": self.predicted_label,
+            "predicted_probability": self.predicted_probability,
+            "state": self.state,
+            "flags": " ".join(self.flags),
+            "width": self.size[0],
+            "height": self.size[1],
+            **{f"region_{edge}": value for edge, value in asdict(self.region).items()},
+        }
+
+    def _heat(self, canvas: Box, width: int, height: int) -> NDArray[np.float32]:
+        """Returns the heat on an image of a size in which ``canvas`` is where the map lies."""
+        heat = np.zeros((height, width), np.float32)
+        if self.state != "ok":
+            return heat
+        spread, inside = canvas.spread(self.heatmap, width, height)
+        seen = spread[inside]
+        if seen.size and (extent := float(np.ptp(seen))) > 0:
+            heat[inside] = (seen - seen.min()) / extent
+        return heat
+
+
+def percent(probability: float) -> str:
+    """Returns a probability as a share of a hundred, small ones with a decimal."""
+    return f"{100 * probability:.1f} %" if probability < 0.0995 else f"{100 * probability:.0f} %"

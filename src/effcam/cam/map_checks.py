@@ -1,0 +1,216 @@
+"""Whether a map can be trusted at all: what is odd about it, and what usually causes that.
+
+A flag of a cell is about one map; a flag of a column is about a model's maps together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+import numpy as np
+
+from effcam.images.geometry import Box
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+State: TypeAlias = Literal["ok", "flat", "nan"]
+
+FLAT, NAN, PADDING, BORDER, SAME = "flat", "nan", "padding", "border", "same"
+
+PADDED_SHARE = 0.1
+"""How much of the heat may lie on padding before a cell is flagged."""
+SMALLEST_SIDE = 5
+"""In grids with fewer rows or columns most cells are at the border: the flag says nothing there."""
+ALIKE = 0.9
+"""The mean correlation of different images' maps from which on a column is flagged."""
+FEWEST = 5
+"""Fewer maps than these say nothing of a column."""
+
+MEANING = {
+    FLAT: "has no positive evidence",
+    NAN: "is not a number",
+    PADDING: "has heat on padding, where there is no image",
+    BORDER: "peaks at the border",
+    SAME: "is nearly the same for every image",
+}
+"""What each flag says of a map."""
+PLURALS = {"has": "have", "is": "are", "peaks": "peak"}
+SHORT = {
+    FLAT: "no positive evidence",
+    NAN: "not a number",
+    PADDING: "heat on padding",
+    BORDER: "peaks at the border",
+    SAME: "same map throughout",
+}
+"""The same where there is little room."""
+CAUSES = {
+    FLAT: "Usually the class is one that the model does not believe in, its score comes from a "
+    "bypass of this layer, or the weights are untrained.",
+    NAN: "Usually half precision overflows, or the weights hold NaN.",
+    PADDING: "Usually the model was trained without such padding and reacts to its edge.",
+    BORDER: "Usually the convolutions' own padding shines through, the crop cuts the object, or "
+    "another layer should be looked at.",
+    SAME: "Usually the map does not depend on the image: another normalisation than in training, "
+    "untrained weights, a layer after all evidence was mixed; or all objects lie in one place.",
+}
+"""What usually causes each flag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is odd about the maps of a column.
+
+    Attributes:
+        flag: Which of the flags.
+        count: How many maps have it.
+        total: Of how many.
+    """
+
+    flag: str
+    count: int
+    total: int
+
+    def __str__(self) -> str:
+        """Returns it in words, with what usually causes it."""
+        if self.flag == SAME:
+            return f"the map {MEANING[SAME]}. {CAUSES[SAME]}"
+        of = f"{self.count} of {self.total} maps" if self.total > 1 else "the map"
+        verb, rest = MEANING[self.flag].split(maxsplit=1)
+        if self.total > 1 and self.count != 1:
+            verb = PLURALS[verb]
+        return f"{of} {verb} {rest}. {CAUSES[self.flag]}"
+
+
+def flags(
+    heatmap: NDArray[np.float32], state: State, canvas: Box, size: tuple[int, int]
+) -> tuple[str, ...]:
+    """Returns what is odd about one map: ``"flat"``, ``"nan"``, ``"padding"``, ``"border"``.
+
+    Args:
+        heatmap: (h, w), >= 0.
+        state: What the method itself found.
+        canvas: What the map covers, px of the image.
+        size: Width and height of the image in px.
+    """
+    if state != "ok":
+        return (state,)
+    found = []
+    if padded_share(heatmap, canvas, size) > PADDED_SHARE:
+        found.append(PADDING)
+    if min(heatmap.shape) >= SMALLEST_SIDE and heatmap[1:-1, 1:-1].max() < heatmap.max():
+        found.append(BORDER)
+    return tuple(found)
+
+
+def padded_share(heatmap: NDArray[np.float32], canvas: Box, size: tuple[int, int]) -> float:
+    """Returns the share of the heat that lies outside of the image, in [0, 1]."""
+    region = canvas.clip(*size)
+    if region == canvas:
+        return 0.0
+    rows = _covered(canvas.top, canvas.bottom, region.top, region.bottom, heatmap.shape[0])
+    columns = _covered(canvas.left, canvas.right, region.left, region.right, heatmap.shape[1])
+    total = float(heatmap.sum())
+    return 1 - float(rows @ heatmap @ columns) / total if total > 0 else 0.0
+
+
+class Flagged(Protocol):
+    """A map and its flags, as a cell of a comparison has them."""
+
+    @property
+    def heatmap(self) -> NDArray[np.float32]:
+        """(h, w), >= 0."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What is odd about it."""
+
+
+def column_findings(cells: Sequence[Flagged]) -> list[Finding]:
+    """Returns what is odd about the maps of a column, all of one grid.
+
+    Maps without evidence and those that are not numbers are always told. Heat on padding is told
+    of when it is in most maps, peaks at the border when they are in most and clearly more than
+    chance would put there.
+
+    Args:
+        cells: The maps of the column, each with its `flags`.
+    """
+    tally = Tally()
+    tally.add(cells)
+    return tally.findings()
+
+
+class Tally:
+    """Counts what is odd about the maps of a column, all of one grid, some maps at a time."""
+
+    def __init__(self) -> None:
+        """Knows no map yet."""
+        self._counts = dict.fromkeys(MEANING, 0)
+        self._total = self._sound = 0
+        self._grid: tuple[int, ...] = (1, 1)
+        self._sum: NDArray[np.float64] = np.zeros(1)
+
+    def add(self, cells: Sequence[Flagged]) -> None:
+        """Takes maps in, each with its `flags`."""
+        flagged = [cell.flags for cell in cells]
+        self._total += len(cells)
+        for flag in MEANING:
+            self._counts[flag] += sum(flag in own for own in flagged)
+        sound = [
+            cell.heatmap
+            for cell, own in zip(cells, flagged, strict=True)
+            if not {FLAT, NAN} & set(own)
+        ]
+        if sound:
+            self._sound += len(sound)
+            self._grid = sound[0].shape
+            self._sum = self._sum + _unit_vectors(np.stack(sound)).sum(0)
+
+    def findings(self) -> list[Finding]:
+        """Returns what `column_findings` does of all maps that were taken in."""
+        counts, total, sound = self._counts, self._total, self._sound
+        found = [Finding(flag, counts[flag], total) for flag in (NAN, FLAT) if counts[flag]]
+        if sound < FEWEST:
+            return found
+        if counts[PADDING] > total / 2:
+            found.append(Finding(PADDING, counts[PADDING], total))
+        if counts[BORDER] / sound > (1 + border_share(self._grid)) / 2:
+            found.append(Finding(BORDER, counts[BORDER], total))
+        if _mean_product(self._sum, sound) > ALIKE:
+            found.append(Finding(SAME, sound, total))
+        return found
+
+
+def border_share(grid: tuple[int, ...]) -> float:
+    """Returns the share of a grid's cells that are at its border."""
+    rows, columns = grid
+    return 1 - max(rows - 2, 0) * max(columns - 2, 0) / (rows * columns)
+
+
+def mean_correlation(heatmaps: NDArray[np.floating]) -> float:
+    """Returns the mean correlation of every two of (n, h, w) maps, none of them constant."""
+    return _mean_product(_unit_vectors(heatmaps).sum(0), len(heatmaps))
+
+
+def _unit_vectors(heatmaps: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Returns (n, h * w) maps whose products are their correlations; zeros for even ones."""
+    flat = heatmaps.reshape(len(heatmaps), -1).astype(np.float64)
+    flat = flat - flat.mean(1, keepdims=True)
+    lengths = np.linalg.norm(flat, axis=1, keepdims=True)
+    return np.asarray(np.divide(flat, lengths, out=np.zeros_like(flat), where=lengths > 0))
+
+
+def _mean_product(total: NDArray[np.float64], count: int) -> float:
+    """Returns the mean product of every two of ``count`` unit vectors, given their sum."""
+    # The squared length of a sum of unit vectors is n, and twice every pair's product.
+    return float((np.square(total).sum() - count) / (count * (count - 1)))
+
+
+def _covered(start: float, stop: float, low: float, high: float, cells: int) -> NDArray[np.float64]:
+    """Returns which share of each of the cells between ``start`` and ``stop`` lies in a range."""
+    edges = np.linspace(start, stop, cells + 1)
+    inside = np.clip(edges, low, high)
+    return np.asarray(np.diff(inside) / np.diff(edges))

@@ -1,0 +1,88 @@
+"""The methods by name, and functions of the user's own beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from typing import TYPE_CHECKING, TypeAlias, Union
+
+from effcam.errors import ArgumentError, did_you_mean
+
+if TYPE_CHECKING:
+    from effcam.cam.formulas import Arithmetic
+
+METHODS = (
+    *("gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "gradcamelementwise"),
+    *("eigengradcam", "eigencam", "scorecam", "ablationcam"),
+)
+"""The names of all methods, those of one shared pass first.
+
+They stand here, and not beside their formulas, so that the command line can list them without
+importing torch.
+"""
+
+Method: TypeAlias = Union[str, "Arithmetic"]
+"""The name of one of effcam's methods, or a function with the signature of their formulas."""
+
+
+def check_methods(methods: Method | Sequence[Method]) -> tuple[Method, ...]:
+    """Returns the methods as a tuple: names, and functions of the user's own.
+
+    Raises:
+        ArgumentError: If there is none, two of one name, a name that is not in `METHODS`, or a
+            function without a name of its own.
+    """
+    several: tuple[Method, ...]
+    if isinstance(methods, str) or callable(methods):
+        several = (methods,)
+    elif isinstance(methods, Sequence):
+        several = tuple(methods)
+    else:
+        raise ArgumentError(
+            f"method must be a name, a function, or several of these, not {methods!r}"
+        )
+    for method in several:
+        if callable(method):
+            check_own(method, METHODS)
+        elif method not in METHODS:
+            hint = did_you_mean(str(method), METHODS)
+            raise ArgumentError(
+                f"no method is called {method!r}.{hint} The methods are {', '.join(METHODS)}."
+            )
+    names = [name_of(method) for method in several]
+    if not names:
+        raise ArgumentError(f"method must be one or several, not {methods!r}")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ArgumentError(
+            f"two methods are called {twice!r}: columns and records tell them apart by name"
+        )
+    return several
+
+
+def name_of(method: Method) -> str:
+    """Returns what a method is called in columns and records."""
+    return method if isinstance(method, str) else str(getattr(method, "__name__", ""))
+
+
+def check_own(method: Arithmetic, taken: Container[str]) -> None:
+    """Makes sure that a function can stand beside effcam's methods.
+
+    Args:
+        method: The function.
+        taken: The names of effcam's own methods.
+
+    Raises:
+        ArgumentError: If it has no name, or one of these.
+    """
+    name = name_of(method)
+    if name in ("", "<lambda>"):
+        kind = "lambda" if name else type(method).__name__
+        raise ArgumentError(
+            f"a {kind} has no name, by which columns and records could tell it from other "
+            "methods: define the method with def"
+        )
+    if name in taken:
+        raise ArgumentError(
+            f"a function called {name!r} could not be told from effcam's own method of that name: "
+            "call it something else"
+        )

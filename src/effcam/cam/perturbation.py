@@ -1,0 +1,76 @@
+"""Score-CAM and Ablation-CAM: methods that run the model once a channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from effcam.cam.head_cam import HeadCAM
+from effcam.errors import LayerError
+
+PERTURBED_AT_ONCE = 64
+
+
+def _scorecam(
+    cam: HeadCAM, _index: int, images: Tensor, activations: Tensor, targets: Tensor
+) -> Tensor:
+    """Wang et al. 2020, arXiv:1910.01279: channels weighted by the score of the image they mask."""
+    weights = []
+    for image, features, target in zip(images, activations, targets, strict=True):
+        scores = []
+        for chunk in features.split(PERTURBED_AT_ONCE):
+            masks = nn.functional.interpolate(
+                chunk[:, None], size=image.shape[1:], mode="bilinear", align_corners=True
+            )
+            low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
+            masks = (masks - low) / (high - low + 1e-8)
+            masked = (image * masks).to(image.dtype)
+            scores.append(cam.run(masked).values[:, target].float())
+        weights.append(torch.cat(scores).softmax(0))
+    return (torch.stack(weights)[:, :, None, None] * activations).sum(1)
+
+
+def _ablationcam(
+    cam: HeadCAM, index: int, images: Tensor, activations: Tensor, targets: Tensor
+) -> Tensor:
+    """Desai and Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360: channels set to zero in turn.
+
+    A channel's weight is the share of the score that is lost without it. The body runs once an
+    image and chunk of channels: its output is replaced by the whole chunk's.
+    """
+    outputs, dimension = cam.leaves[index], cam.layers[index].channel_dimension
+    if outputs is None:
+        raise LayerError(f"layer {cam.layers[index].name!r} did not run in this forward pass")
+    weights = []
+    for image, output, target in zip(images, outputs.detach(), targets, strict=True):
+        whole = _head(cam, index, image, output[None])[:, target]
+        without = []
+        for channels in torch.arange(activations.shape[1], device=output.device).split(
+            PERTURBED_AT_ONCE
+        ):
+            ablated = output.repeat(len(channels), *(1,) * output.ndim)
+            ablated.movedim(dimension, 1)[torch.arange(len(channels)), channels] = 0
+            without.append(_head(cam, index, image, ablated)[:, target])
+        weights.append((whole - torch.cat(without)) / whole)
+    return (torch.stack(weights)[:, :, None, None] * activations).sum(1)
+
+
+def _head(cam: HeadCAM, index: int, image: Tensor, outputs: Tensor) -> Tensor:
+    """Returns the (n, classes) scores for n outputs of a target layer."""
+    # A network that goes round the layer, as every transformer does, needs as many images.
+    alone = len(cam.layers) == 1 and cam.layers[0].layout == "NCHW"
+    images = image[None] if alone else image.repeat(len(outputs), 1, 1, 1)
+    # The layer after may work in place.
+    cam.substitute = index, outputs.clone()
+    try:
+        return cam.run(images, len(outputs)).values.float()
+    finally:
+        cam.substitute = None
+
+
+PERTURBATION_METHODS: dict[str, Callable[[HeadCAM, int, Tensor, Tensor, Tensor], Tensor]] = {
+    "scorecam": _scorecam,
+    "ablationcam": _ablationcam,
+}

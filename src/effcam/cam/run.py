@@ -1,0 +1,139 @@
+"""One column of a comparison: a model run over images batch by batch, and its cells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from effcam.cam.batching import Portions
+from effcam.cam.explain import Cams, Explain, Predict, explaining, predicting
+from effcam.cam.explanation import Explanation
+from effcam.cam.job import Job, column_of, naming
+from effcam.cam.methods import Method, name_of
+from effcam.images.loader import Batch
+from effcam.models.model import Model
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+Done: TypeAlias = Callable[[int], object]
+
+
+def explain_images(
+    job: Job,
+    label: str,
+    model: Model,
+    targets: Sequence[int | str] | None,
+    *,
+    done: Done,
+    seconds: list[float] | None = None,
+) -> Iterator[Explanation]:
+    """Yields what a model looked at in the images, method by method within each batch.
+
+    Args:
+        job: Which images, and how.
+        label: The label of the model's column.
+        model: The model, loaded by the job.
+        targets: The class to explain in each image; ``None`` is the model's own top-1.
+        done: Is told after each batch how many images it held.
+        seconds: Takes in how long an image took in each batch, in s.
+
+    Raises:
+        TargetError: If a class is unknown, ambiguous or out of range.
+        ImageError: If an image is bad, and the job does not skip it.
+        LayerError: If the scores do not depend on the target layer.
+        ModelError: If the model cannot be run.
+        ArgumentError: If a method of the user's own fails, or returns no maps.
+    """
+    # A label is looked up once, however many images ask for it.
+    classes = {target: model.find_class(target) for target in dict.fromkeys(targets or ())}
+    with explaining(model, precision=job.precision) as explain:
+        portions = Portions(label, job.batch_size)
+        for batch in job.batches(model):
+            picked = None if targets is None else [classes[targets[at]] for at in batch.positions]
+            images = batch.images(model.device)
+            begin = time.perf_counter()
+            with naming(model):
+                cams = _explain_batch(portions, explain, images, job.methods, picked)
+            if seconds is not None:
+                seconds.append((time.perf_counter() - begin) / len(images))
+            yield from _cells(job, label, model, batch, cams)
+            done(len(images))
+
+
+def _explain_batch(
+    portions: Portions,
+    explain: Explain,
+    images: torch.Tensor,
+    methods: Sequence[Method],
+    targets: Sequence[int] | None,
+) -> Cams:
+    def compute(part: slice) -> Cams:
+        return explain(images[part], methods, targets and targets[part])
+
+    return Cams.join(portions.run(len(images), compute))
+
+
+def _cells(job: Job, label: str, model: Model, batch: Batch, cams: Cams) -> Iterator[Explanation]:
+    predicted = cams.probabilities.argmax(1)
+    columns = {name_of(each): column_of(label, each, job.methods) for each in job.methods}
+    for row, position in enumerate(batch.positions):
+        target, top = int(cams.targets[row]), int(predicted[row])
+        size = batch.sizes[row]
+        for method, column in columns.items():
+            yield Explanation(
+                image=job.refs[position],
+                column=column,
+                model=model.name,
+                weights=model.weights,
+                method=method,
+                target_layer=model.target_layer,
+                target=target,
+                label=model.labels[target],
+                probability=float(cams.probabilities[row, target]),
+                predicted=top,
+                predicted_label=model.labels[top],
+                predicted_probability=float(cams.probabilities[row, top]),
+                heatmap=cams.maps[method][row],
+                size=size,
+                region=batch.regions[row],
+                canvas=model.preprocess.canvas(*size),
+                state=cams.states[method][row],
+            )
+
+
+def predict_images(
+    job: Job, label: str, model: Model, *, done: Done
+) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+    """Yields the positions of the images of each batch, and their (batch, classes) probabilities.
+
+    Args:
+        job: Which images, and how.
+        label: The label of the model's column.
+        model: The model, loaded by the job.
+        done: Is told after each batch how many images it held.
+
+    Raises:
+        ImageError: If an image is bad, and the job does not skip it.
+        ModelError: If the model cannot be run.
+    """
+    with predicting(model, precision=job.precision) as predict:
+        portions = Portions(label, job.batch_size)
+        for batch in job.batches(model):
+            images = batch.images(model.device)
+            with naming(model):
+                yield batch.positions, _predict_batch(portions, predict, images)
+            done(len(images))
+
+
+def _predict_batch(
+    portions: Portions, predict: Predict, images: torch.Tensor
+) -> NDArray[np.float32]:
+    def compute(part: slice) -> NDArray[np.float32]:
+        return np.asarray(predict(images[part]).cpu().numpy())
+
+    return np.concatenate(portions.run(len(images), compute))

@@ -1,0 +1,267 @@
+"""The command ``effcam compare``: a comparison in memory, as pictures, tables and a scoreboard."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from effcam.cli.console import count, document_alone, expand_paths, remark, say, say_json
+from effcam.cli.model_arguments import (
+    SHORT_OF_MEMORY,
+    comparison_arguments,
+    path_as_found,
+    read_models,
+)
+from effcam.cli.options import add_comparison_options, add_film_options, add_output_options
+from effcam.cli.picture_options import add_picture_options, read_styles
+from effcam.cli.scoreboard import Scorecard, add_summary_options, is_report
+from effcam.errors import EffcamError, OutputError
+from effcam.text import one_line
+
+if TYPE_CHECKING:
+    from effcam.cam.methods import Method
+    from effcam.comparison.comparison import Comparison
+    from effcam.metrics.summary import Summary
+    from effcam.models.registry import ModelSpec
+
+# What is said of a package whose models are left out, which may be why a name is unknown.
+OFFER = ".* offers to effcam "
+DEFAULT_OUTPUT = "compare.gif"
+EXAMPLES = """\
+examples:
+  effcam compare photos/ -m resnet50 -m efficientnet_b0 -o compare.gif -o compare.png
+  effcam compare cat.jpg dog.jpg --target tabby --method layercam --method gradcam++
+  effcam compare photos/ -m mine=resnet18 --checkpoint mine=best.pt --view whole
+  effcam compare photos/ -m vit_base_patch16_224 --layer vit_base_patch16_224=blocks.9
+  effcam compare photos/ -m resnet50 -m vit_small_patch16_224 --summary --boxes boxes.json
+  effcam compare clip.mp4 --fps 2 -m resnet50 -o clip_cams.mp4 --draw-boxes
+  effcam compare photos/ -m resnet50 -m efficientnet_b0 -o report.html --labels labels.csv
+  effcam compare cat.jpg -m resnet50 -m vit_small_patch16_224 -o poster.png --layout poster
+  effcam compare photos/ -m resnet50 -o figure.pdf --rows models --inches 3.3 --fontsize 6
+  find photos -newer last.gif -name '*.jpg' | effcam compare - --json | jq '.cells[].column'
+"""
+
+
+@dataclass(slots=True)
+class _Made:
+    """What came of a command.
+
+    Attributes:
+        comparison: The comparison.
+        written: The files that were written.
+        summary: The scoreboard, ``None`` if it was not asked for or failed.
+        failures: Why something is missing: one file that fails must not cost the others.
+    """
+
+    comparison: Comparison
+    written: list[Path] = field(default_factory=list)
+    summary: Summary | None = None
+    failures: list[EffcamError] = field(default_factory=list)
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Keeps what goes wrong within for the end."""
+        try:
+            yield
+        except EffcamError as error:
+            self.failures.append(error)
+
+    def document(self) -> dict[str, object]:
+        """Returns what ``--json`` prints."""
+        from effcam.comparison.export import to_record
+
+        return {
+            "written": self.written,
+            **to_record(self.comparison),
+            "cells": self.comparison.table(),
+            "summary": None if self.summary is None else self.summary.to_dict(),
+        }
+
+
+def add_compare(commands: Any) -> None:
+    """Adds the command to those of ``effcam``."""
+    parser = commands.add_parser(
+        "compare",
+        usage="%(prog)s [OPTION ...] PATH [PATH ...]",
+        help="compare what models look at in images, as pictures and tables",
+        description="Compares what models look at in images, and writes pictures and tables.",
+        epilog=EXAMPLES,
+    )
+    parser.set_defaults(run=run_compare)
+    add_comparison_options(parser)
+    add_film_options(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "-o",
+        "--output",
+        action="append",
+        default=[],
+        dest="outputs",
+        metavar="FILE",
+        help="a file to write, in the format its suffix names: .html (a page to look around in), "
+        ".gif .webp .mp4 (a frame an image), .png .jpg (one grid), .pdf .svg (the same for print), "
+        f".csv .json .npz .parquet; repeatable; default {DEFAULT_OUTPUT}, none with --json or a "
+        "scoreboard",
+    )
+    output.add_argument(
+        "--skip-bad", action="store_true", help="carry on without unreadable images"
+    )
+    loudness = add_output_options(output)
+    loudness.add_argument("-v", "--verbose", action="store_true", help="print a line for each cell")
+    add_picture_options(parser)
+    add_summary_options(parser)
+
+
+def run_compare(options: argparse.Namespace) -> None:
+    """Compares, writes, and tells what came of it."""
+    with document_alone(options.json), path_as_found(), _warnings_for(options):
+        made = _make(options)
+    if options.json:
+        say_json("compare", made.document())
+    if len(made.failures) == 1:
+        raise made.failures[0]
+    if made.failures:
+        raise OutputError("; ".join(map(str, made.failures)))
+
+
+@contextmanager
+def _warnings_for(options: argparse.Namespace) -> Iterator[None]:
+    with warnings.catch_warnings():
+        if not options.verbose:
+            # Libraries' remarks on their own future are not the reader's.
+            warnings.simplefilter("ignore")
+            if not options.quiet:
+                for note in (OFFER, SHORT_OF_MEMORY):
+                    warnings.filterwarnings("default", note)
+        yield
+
+
+def _make(options: argparse.Namespace) -> _Made:
+    scorecard = Scorecard.read(options)
+    default = [] if scorecard or options.json else [DEFAULT_OUTPUT]
+    outputs = [Path(output) for output in options.outputs or default]
+    styles = _check_outputs(options, outputs)
+    specs = read_models(options)
+    said = comparison_arguments(options)
+    poster = any(style.get("layout") == "poster" for style in styles)
+    made = _Made(_compare(options, specs, said, scorecard, poster=poster))
+    pages = []
+    for output, style in zip(outputs, styles, strict=True):
+        if scorecard and is_report(output):
+            # A page holds the scoreboard, and is written when that is there.
+            pages.append((output, style))
+            continue
+        with made.keeping():
+            made.written.append(made.comparison.save(output, **style))
+    if not options.quiet:
+        _report(made, options)
+    if scorecard:
+        with made.keeping():
+            _measure(made, scorecard, specs, said["method"], options)
+            _save_pages(made, scorecard, pages, options)
+    return made
+
+
+def _check_outputs(options: argparse.Namespace, outputs: Sequence[Path]) -> list[dict[str, Any]]:
+    from effcam.comparison.export import check_output
+
+    for output in outputs:
+        check_output(output)
+    return read_styles(options, outputs)
+
+
+def _compare(
+    options: argparse.Namespace,
+    specs: Mapping[str, ModelSpec],
+    said: Mapping[str, Any],
+    scorecard: Scorecard | None,
+    *,
+    poster: bool,
+) -> Comparison:
+    from effcam.api import compare
+    from effcam.comparison.pictures.poster import check_one_image
+    from effcam.images.discovery import iter_images
+
+    images: Sequence[Any] = expand_paths(options.paths)
+    pace = {"every": options.every, "fps": options.fps}
+    if scorecard or poster:
+        # What cannot be is refused before any model runs.
+        images = list(iter_images(images, missing_ok=options.skip_bad, **pace))
+        pace = {}
+    if poster:
+        check_one_image(images)
+    if scorecard:
+        scorecard.check(images, specs)
+    return compare(
+        images,
+        specs,
+        **said,
+        **pace,
+        on_error="skip" if options.skip_bad else "raise",
+        progress=False if options.quiet else None,
+    )
+
+
+def _measure(
+    made: _Made,
+    scorecard: Scorecard,
+    specs: Mapping[str, ModelSpec],
+    method: Method | Sequence[Method],
+    options: argparse.Namespace,
+) -> None:
+    progress = False if options.quiet else None
+    made.summary = scorecard.measure(
+        made.comparison, specs, method=method, device=options.device, progress=progress
+    )
+    if scorecard.output is not None:
+        made.written.append(scorecard.output)
+    if options.quiet or options.json:
+        return
+    if options.summary or scorecard.output is None:
+        say(str(made.summary))
+    if scorecard.output is not None:
+        say(f"wrote {scorecard.output} (summary)")
+
+
+def _save_pages(
+    made: _Made,
+    scorecard: Scorecard,
+    pages: Sequence[tuple[Path, Mapping[str, Any]]],
+    options: argparse.Namespace,
+) -> None:
+    if made.summary is None:
+        return
+    for output, style in pages:
+        with made.keeping():
+            page = scorecard.save_report(made.comparison, made.summary, output, style)
+            made.written.append(page)
+            if not (options.quiet or options.json):
+                _tell_written(made.comparison, [page])
+
+
+def _report(made: _Made, options: argparse.Namespace) -> None:
+    comparison = made.comparison
+    if options.verbose:
+        for cell in comparison:
+            say(
+                f"{one_line(cell.image.name)}\t{cell.column}\t{cell.predicted_label}\t"
+                f"{cell.predicted_probability:.3f}\t{cell.target_layer}\t{cell.state}"
+            )
+    for skipped in comparison.skipped:
+        remark(f"skipped {skipped.reason}")
+    untrained = [label for label in comparison.columns if comparison[0, label].weights == "random"]
+    if untrained:
+        remark(f"{', '.join(untrained)}: random weights, so the heat means nothing")
+    if not options.json:
+        _tell_written(comparison, made.written)
+
+
+def _tell_written(comparison: Comparison, written: Sequence[Path]) -> None:
+    size = f"{count(len(comparison.images), 'image')} x {count(len(comparison.columns), 'column')}"
+    for path in written:
+        say(f"wrote {path} ({size})")

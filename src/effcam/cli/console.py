@@ -1,0 +1,204 @@
+"""How the command line speaks: what it finds on standard output, all else on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TextIO
+
+from effcam import __version__
+from effcam.errors import ArgumentError, ImageError, OutputError
+from effcam.text import align, printable
+
+BOLD, RED = "1", "31"
+
+
+def is_coloured(stream: TextIO | None) -> bool:
+    """Tells whether what is written to a stream may have colours: on a terminal that has them.
+
+    NO_COLOR, set to anything, is respected (https://no-color.org), and so is ``TERM=dumb``.
+    """
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    # The older console of Windows shows the codes themselves; the newer says that it is one.
+    knows = os.name != "nt" or "WT_SESSION" in os.environ
+    return wanted and knows and stream is not None and stream.isatty()
+
+
+def paint(text: str, style: str, stream: TextIO | None) -> str:
+    """Returns a text in a style, `BOLD` or `RED`, where the stream takes colours."""
+    return f"\x1b[{style}m{text}\x1b[0m" if is_coloured(stream) else text
+
+
+def say(text: str) -> None:
+    """Prints a line, or several, on standard output.
+
+    Raises:
+        OutputError: If it cannot be written, as on a full disk.
+        BrokenPipeError: If whoever read it has gone.
+    """
+    _out(printable(text))
+
+
+def say_table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
+    """Prints rows as aligned columns, the first row as their headings.
+
+    Args:
+        rows: The cells; all rows have as many.
+        right: The columns that are aligned to the right, from 0.
+
+    Raises:
+        OutputError: As `say`.
+    """
+    heading, *lines = printable(align(rows, right=right)).split("\n")
+    _out("\n".join([paint(heading, BOLD, sys.stdout), *lines]))
+
+
+def say_json(command: str, content: Mapping[str, object]) -> None:
+    """Prints what a command found as one JSON document, the version of effcam and its name first.
+
+    It is plain ASCII, so that every terminal, pipe and parser takes it, and names of files whose
+    bytes are no text come back from it as they were.
+
+    Raises:
+        OutputError: As `say`.
+    """
+    document = {"effcam": __version__, "command": command, **content}
+    _out(json.dumps(_plain(document), indent=1, allow_nan=False))
+
+
+@contextlib.contextmanager
+def document_alone(asked: bool) -> Iterator[None]:
+    """Sends to standard error what is printed within, a model's own remarks too, if asked for.
+
+    Standard output is then the document's alone.
+    """
+    with contextlib.redirect_stdout(sys.stderr) if asked else contextlib.nullcontext():
+        yield
+
+
+def remark(text: str) -> None:
+    """Prints a line on standard error that begins with ``effcam:``."""
+    print(f"effcam: {_line(text)}", file=sys.stderr)
+
+
+def complain(text: str) -> None:
+    """Prints an error on standard error, as one line."""
+    head = paint("effcam: error:", RED, sys.stderr)
+    print(f"{head} {_line(text)}", file=sys.stderr)
+
+
+def flush() -> None:
+    """Writes out what was said so far.
+
+    Raises:
+        OutputError: As `say`.
+        BrokenPipeError: As `say`.
+    """
+    if sys.stdout is not None:
+        with _writing():
+            sys.stdout.flush()
+
+
+def give_up_output() -> None:
+    """Sends what is still to be written nowhere, where it cannot be written anyway.
+
+    Else the interpreter would try again at its end, and complain in its own words.
+    """
+    with contextlib.suppress(OSError, ValueError):  # no file below, as in tests
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def count(things: int, name: str) -> str:
+    """Returns a number of things in words.
+
+    >>> count(1, "image"), count(2, "image")
+    ('1 image', '2 images')
+    """
+    return f"{things:,} {name}" + ("" if things == 1 else "s")
+
+
+def _out(text: str) -> None:
+    with _writing():
+        print(text)
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        give_up_output()
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from error
+
+
+def _line(text: str) -> str:
+    return printable(" ".join(text.split()), sys.stderr)
+
+
+def _plain(value: object) -> object:
+    """Returns a value as JSON has it: NaN and infinity, which it has not, as ``None``."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+STDIN = "-"
+
+
+def expand_paths(paths: Sequence[str]) -> list[str]:
+    """Returns paths with what standard input lists in the place of a ``-`` among them.
+
+    Raises:
+        ArgumentError: If there are two, or standard input is a terminal or closed.
+        ImageError: If standard input lists nothing.
+    """
+    if STDIN not in paths:
+        return list(paths)
+    if paths.count(STDIN) > 1:
+        raise ArgumentError("'-' is given twice, but standard input can be read once only")
+    at = paths.index(STDIN)
+    return [*paths[:at], *_read(), *paths[at + 1 :]]
+
+
+def _read() -> list[str]:
+    example = "find photos -name '*.jpg' | effcam compare -"
+    if sys.stdin is None:
+        raise ArgumentError("'-' reads paths from standard input, which is closed")
+    if sys.stdin.isatty():
+        raise ArgumentError(
+            "'-' reads paths from standard input, which is this terminal: pipe a list into it, as "
+            f"in {example}"
+        )
+    listed = list(split_paths(sys.stdin.buffer.read()))
+    if not listed:
+        raise ImageError(f"standard input lists no paths; expected one a line, as from {example}")
+    return listed
+
+
+def split_paths(data: bytes) -> Iterator[str]:
+    r"""Yields the paths of a list: one a line, or with NUL after each as ``find -print0`` has it.
+
+    Names come out as the system's own functions have them, be they text or not.
+
+    >>> list(split_paths(b"a.png\r\n\n b.png\n"))
+    ['a.png', ' b.png']
+    >>> list(split_paths(b"a\nb.png\0c.png\0"))
+    ['a\nb.png', 'c.png']
+    """
+    if b"\0" in data:
+        yield from (os.fsdecode(each) for each in data.split(b"\0") if each)
+        return
+    for line in data.split(b"\n"):
+        name = line.removesuffix(b"\r")
+        if name.strip():
+            yield os.fsdecode(name)

@@ -1,0 +1,78 @@
+"""The command ``effcam demo``: what a comparison is, shown with what comes with effcam."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from effcam.cli.console import document_alone, say, say_json, say_table
+from effcam.cli.options import add_output_options
+
+if TYPE_CHECKING:
+    from effcam.cli.demo_folder import Tour
+
+DEFAULT_FOLDER = "effcam-demo"
+EXAMPLES = """\
+examples:
+  effcam demo
+  effcam demo --seed 1 -o elsewhere
+"""
+
+
+def add_demo(commands: Any) -> None:
+    """Adds the command to those of ``effcam``."""
+    parser = commands.add_parser(
+        "demo",
+        help="see a comparison made in seconds, without a download",
+        description="Draws a dozen scenes, compares what five small models that come with effcam "
+        "look at in\nthem, and writes the pictures into a folder. Nothing is downloaded.",
+        epilog=EXAMPLES,
+    )
+    parser.set_defaults(run=run_demo)
+    parser.add_argument_group("images").add_argument(
+        "--seed", type=int, default=0, metavar="N", help="other scenes; default 0"
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "-o",
+        "--output",
+        default=DEFAULT_FOLDER,
+        metavar="FOLDER",
+        help=f"where to write; default {DEFAULT_FOLDER}",
+    )
+    add_output_options(output)
+
+
+def run_demo(options: argparse.Namespace) -> None:
+    """Makes the demonstration and tells what it shows."""
+    with document_alone(options.json):
+        from effcam.cli.demo_folder import tour
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            progress = False if options.quiet else None
+            made = tour(options.output, seed=options.seed, progress=progress)
+    if options.json:
+        say_json("demo", made.record())
+    elif not options.quiet:
+        _report(made)
+
+
+def _report(made: Tour) -> None:
+    from effcam.cli.demo_folder import RIGHT
+
+    scenes = made.written[-1]
+    say(
+        f"{len(made.scenes)} scenes, each with one of ten things among distractors; "
+        f"{len(made.comparison.columns)} small models that know these ten\n"
+    )
+    say_table(made.summary(), right=RIGHT)
+    say("")
+    for path in made.written:
+        say(f"wrote {path}")
+    say(
+        "\nThe same by hand, and with models that were trained on ImageNet (downloaded once):\n"
+        f"  effcam compare {scenes} -m demo_resnet -m demo_alexnet -o mine.png\n"
+        "  effcam compare photos/ -m resnet50 -m efficientnet_b0 -o mine.gif"
+    )

@@ -1,0 +1,197 @@
+"""Models as the command line writes them: ``LABEL=NAME``, and what belongs to each by name."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from effcam.errors import ArgumentError, EffcamError, UnknownModelError, did_you_mean
+from effcam.models.architectures import LIBRARIES, STORES
+from effcam.models.registry import DEFAULT_MODELS, ModelSpec, find_spec
+
+if TYPE_CHECKING:
+    from effcam.images.preprocess import Preprocess
+
+SHORT_OF_MEMORY = ".*: not enough memory for "
+"""What is said when a batch did not fit into memory."""
+
+
+def comparison_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """Returns what these options say beside images and models, by argument of `compare`.
+
+    Raises:
+        ArgumentError: If a method of the user's own cannot be imported.
+    """
+    names = ("view", "size", "batch_size", "precision", "decoding", "device")
+    return {
+        "method": [_import(each, ArgumentError) or each for each in options.methods] or "gradcam",
+        "target": _target(options.target),
+        **{name: getattr(options, name) for name in names},
+    }
+
+
+@contextmanager
+def path_as_found() -> Iterator[None]:
+    """Takes back what `_import` adds, late: functions may import only when they are called."""
+    before = sys.path.copy()
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def read_models(options: argparse.Namespace) -> dict[str, ModelSpec]:
+    """Returns the models by label, with what the other options say of each.
+
+    Args:
+        options: What ``effcam compare`` was given as ``--model``, ``--checkpoint``, ``--layer``,
+            ``--option``, ``--preprocess`` and ``--weights``.
+
+    Raises:
+        ArgumentError: If an option is malformed, or about none of the models.
+        UnknownModelError: If a function of the user's own cannot be imported.
+    """
+    named = dict(DEFAULT_MODELS)
+    if options.models:
+        pairs = [_split_label(text) for text in options.models]
+        named = dict(pairs)
+        if len(named) < len(pairs):
+            raise ArgumentError("two models have the same label; name one with -m LABEL=NAME")
+    checkpoints = _one_each(options.checkpoint, "--checkpoint NAME=FILE", named)
+    layers = _one_each(options.layer, "--layer NAME=LAYER", named)
+    arguments = _settings(options.option, "--option", named)
+    preprocesses = _settings(options.preprocess, "--preprocess", named)
+    specs = {}
+    for label, name in named.items():
+        spec = _spec(name, label)
+        said = {
+            "checkpoint": checkpoints.get(label),
+            "target_layer": layers.get(label),
+            "preprocess": _preprocess(preprocesses[label]),
+        }
+        changes: dict[str, Any] = {key: value for key, value in said.items() if value is not None}
+        if options.weights == "none":
+            changes = {"checkpoint": None, **changes, "pretrained": False}
+        specs[label] = replace(spec, **changes, options={**spec.options, **arguments[label]})
+    return specs
+
+
+def _target(text: str | None) -> int | str | None:
+    if text is None:
+        return None
+    return int(text) if re.fullmatch(r"[+-]?\d+", text) else text
+
+
+def _spec(name: str, label: str) -> ModelSpec:
+    """Returns what a name means by itself: a function to import, or what is known by that name."""
+    constructor = _import(name, UnknownModelError, LIBRARIES)
+    if constructor is not None:
+        return ModelSpec(label, constructor=constructor)
+    return find_spec(name) or ModelSpec(name)
+
+
+def _preprocess(values: dict[str, Any]) -> Preprocess | None:
+    if not values:
+        return None
+    from effcam.images.preprocess import Preprocess
+
+    known = Preprocess.__dataclass_fields__
+    for key in values:
+        if key not in known:
+            raise ArgumentError(
+                f"--preprocess knows no {key!r}.{did_you_mean(key, known)} It knows "
+                f"{', '.join(known)}."
+            )
+    return Preprocess(**values)
+
+
+def _import(
+    name: str, failure: type[EffcamError], known: Iterable[str] = ()
+) -> Callable[..., Any] | None:
+    """Returns the function that ``package.module:function`` names, ``None`` for other names.
+
+    Args:
+        name: What the user wrote.
+        failure: What is raised if it cannot be imported.
+        known: What else may stand before the colon, and may have been meant.
+    """
+    module, colon, attribute = name.partition(":")
+    parts = [*module.split("."), attribute]
+    if not colon or module in {*LIBRARIES, *STORES} or not all(map(str.isidentifier, parts)):
+        return None
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return cast("Callable[..., Any]", getattr(import_module(module), attribute))
+    except Exception as error:  # the module is the user's, and may raise anything
+        reason = error if isinstance(error, ImportError | AttributeError) else repr(error)
+        hint = did_you_mean(module, known)
+        raise failure(f"{name!r} cannot be imported: {reason}.{hint}") from error
+
+
+def _one_each(texts: Sequence[str], form: str, named: dict[str, str]) -> dict[str, str]:
+    """Returns what is said of models by label, at most once of each."""
+    found: dict[str, str] = {}
+    for text in texts:
+        label, value = _find_label(*_split(text, "=", form), named)
+        if label in found:
+            flag = form.partition(" ")[0]
+            raise ArgumentError(f"{label!r} has {flag} twice: {found[label]} and {value}")
+        found[label] = value
+    return found
+
+
+def _settings(texts: Sequence[str], flag: str, named: dict[str, str]) -> dict[str, dict[str, Any]]:
+    settings: dict[str, dict[str, Any]] = {label: {} for label in named}
+    form = f"{flag} NAME:KEY=VALUE"
+    for text in texts:
+        owner, setting = _split(text, ":", form, last=True)
+        label, setting = _find_label(owner, setting, named)
+        key, value = _split(setting, "=", form)
+        settings[label][key.replace("-", "_")] = _value(value)
+    return settings
+
+
+def _value(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _split_label(text: str) -> tuple[str, str]:
+    label, separator, name = text.partition("=")
+    return (label, name) if separator else (text, text)
+
+
+def _split(text: str, separator: str, form: str, *, last: bool = False) -> tuple[str, str]:
+    """Returns the two halves of ``text``; a name may hold the separator, as timm:resnet18 does."""
+    head, found, tail = text.partition(separator)
+    if last:
+        head, found, tail = text.partition("=")[0].rpartition(separator)
+        tail += text[len(head) + len(found) + len(tail) :]
+    if not (head and found and tail):
+        raise ArgumentError(f"{text!r} is not of the form {form}")
+    return head, tail
+
+
+def _find_label(owner: str, value: str, named: dict[str, str]) -> tuple[str, str]:
+    """Returns the label of the model that ``owner`` means by label or by name, with the value."""
+    if owner in named:
+        return owner, value
+    labels = [label for label, name in named.items() if owner == name]
+    if not labels:
+        raise ArgumentError(f"{owner!r} is none of the models to compare: {', '.join(named)}")
+    if len(labels) > 1:
+        raise ArgumentError(
+            f"{owner!r} is the model of several labels, {', '.join(labels)}: name one"
+        )
+    return labels[0], value

@@ -1,0 +1,145 @@
+"""The command ``effcam models``: the models that are known by name, and their layers."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from effcam.cli.console import document_alone, say, say_json, say_table
+from effcam.errors import ArgumentError, UnknownModelError, did_you_mean
+from effcam.models.architectures import LIBRARIES
+
+if TYPE_CHECKING:
+    from effcam.models.tracing.target_layer import TargetLayer
+
+LAYERS = ("layer", "layout", "prefix", "channels", "grid", "")
+EXAMPLES = """\
+examples:
+  effcam models 'efficientnet*'
+  effcam models 'resnet*' --pretrained
+  effcam models --source torchvision --json | jq -r '.models[] | [.name, .top1] | @tsv'
+  effcam models vit_base_patch16_224 --layers
+"""
+
+
+def add_models(commands: Any) -> None:
+    """Adds the command to those of ``effcam``."""
+    parser = commands.add_parser(
+        "models",
+        help="list the models that are known by name, or the layers of one",
+        description="Lists the names that 'effcam compare -m' knows, and what is known of each "
+        "without building it:\nparameters, input size, the library's own figure for its top-1 "
+        "accuracy, and the layer\nthat is looked at.",
+        epilog=EXAMPLES,
+    )
+    parser.set_defaults(run=run_models)
+    chosen = parser.add_argument_group("models")
+    chosen.add_argument(
+        "pattern",
+        nargs="?",
+        default="*",
+        metavar="PATTERN",
+        help="a glob, as 'resnet*'; with --layers, a name",
+    )
+    chosen.add_argument(
+        "--source", choices=(*LIBRARIES, "registered"), help="only those of one source"
+    )
+    chosen.add_argument(
+        "--pretrained",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="list each set of published weights; or the models that have none",
+    )
+    chosen.add_argument(
+        "--layers",
+        action="store_true",
+        help="list the layers of one model that can be looked at, and mark the default",
+    )
+    output = parser.add_argument_group("output").add_mutually_exclusive_group()
+    output.add_argument("--names", action="store_true", help="print the names alone, one a line")
+    output.add_argument(
+        "--json", action="store_true", help="print what is known as one JSON document"
+    )
+
+
+def run_models(options: argparse.Namespace) -> None:
+    """Prints models, or the layers of one."""
+    if options.layers:
+        _print_layers(options)
+    else:
+        _print_models(options)
+
+
+def _print_models(options: argparse.Namespace) -> None:
+    from effcam.models.listing import list_models
+
+    names = list_models(options.pattern, source=options.source, pretrained=options.pretrained)
+    if not names:
+        raise UnknownModelError(f"no model's name matches {options.pattern!r}.{_hint(options)}")
+    if options.names:
+        say("\n".join(names))
+        return
+    from effcam.models.listing import RIGHT, describe_all, records
+
+    if options.json:
+        say_json("models", {"models": records(names)})
+    else:
+        say_table(describe_all(names), right=RIGHT)
+
+
+def _hint(options: argparse.Namespace) -> str:
+    """Returns what else to try: a wider pattern if names have this one within, else close names."""
+    from effcam.models.listing import list_models
+
+    wider = f"*{options.pattern.strip('*')}*"
+    found = list_models(wider, source=options.source, pretrained=options.pretrained)
+    if found:
+        return f" {wider!r} matches {len(found)}."
+    return did_you_mean(options.pattern, list_models())
+
+
+def _print_layers(options: argparse.Namespace) -> None:
+    layers = _find_layers(options)
+    if options.json:
+        say_json("models", {"model": options.pattern, "layers": list(map(_record, layers))})
+    elif options.names:
+        say("\n".join(layer.name for layer in layers))
+    else:
+        say_table([LAYERS, *map(_row, layers)], right=[2, 3, 4])
+
+
+def _find_layers(options: argparse.Namespace) -> tuple[TargetLayer, ...]:
+    """Returns the layers of the one model that the pattern names, built without any weights."""
+    for name in ("source", "pretrained"):
+        if getattr(options, name) is not None:
+            raise ArgumentError(f"--{name} has no meaning with --layers, which is of one model")
+    if re.search(r"[*?[]", options.pattern):
+        raise ArgumentError(
+            f"--layers takes the name of one model, as 'resnet50', not {options.pattern!r}"
+        )
+    from effcam.models.model import load_untrained
+
+    with document_alone(options.json), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return tuple(load_untrained(options.pattern).layers())
+
+
+def _row(layer: TargetLayer) -> tuple[str, ...]:
+    grid = "x".join(map(str, layer.grid))
+    prefix = str(layer.prefix) if layer.layout == "tokens" else ""
+    mark = f"<- {layer.reason}" if layer.reason else ""
+    return (layer.name, layer.layout, prefix, str(layer.channels), grid, mark)
+
+
+def _record(layer: TargetLayer) -> dict[str, object]:
+    return {
+        "name": layer.name,
+        "layout": layer.layout,
+        "prefix": layer.prefix,
+        "channels": layer.channels,
+        "grid": layer.grid,
+        "default": bool(layer.reason),
+        "reason": layer.reason or None,
+    }

@@ -1,0 +1,169 @@
+"""The summary on the command line: its options, and the scoreboard that they ask for."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from effcam.cam.methods import Method
+    from effcam.comparison.comparison import Comparison
+    from effcam.images.refs import ImageRef
+    from effcam.metrics.summary import Summary
+    from effcam.models.registry import ModelSpec
+
+
+def is_report(path: Path) -> bool:
+    """Tells whether a file to write is a report, which holds the scoreboard."""
+    from effcam.comparison.report import SUFFIXES
+
+    return path.suffix.lower() in SUFFIXES
+
+
+def add_summary_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the summary to those of ``effcam compare``."""
+    group = parser.add_argument_group(
+        "scoreboard",
+        "any of these measures the maps and prints it; without -o no picture is written",
+    )
+    group.add_argument(
+        "--summary",
+        action="store_true",
+        help="measure what the maps show, with 95 %% intervals, and print it as a table",
+    )
+    group.add_argument(
+        "--labels", metavar="FILE", help="the class of each image: CSV, JSON or COCO, by image name"
+    )
+    group.add_argument(
+        "--boxes",
+        metavar="FILE",
+        help="boxes around the objects: COCO, Pascal VOC (a file or a folder), JSON or CSV",
+    )
+    group.add_argument(
+        "--masks", metavar="FOLDER", help="masks of the objects, named as the images; or COCO"
+    )
+    group.add_argument(
+        "--faithfulness",
+        action="store_true",
+        help="run the models again on images with parts taken away (some forty passes an image)",
+    )
+    group.add_argument(
+        "--all-images",
+        action="store_true",
+        help="measure on all images, not only on those that every model gets right",
+    )
+    group.add_argument(
+        "--save-summary",
+        metavar="FILE",
+        help="write the scoreboard too: .txt .md .tex .csv .json or .html",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Scorecard:
+    """What the options ask for.
+
+    Attributes:
+        known: What was read of the images, by argument of `Comparison.summary`.
+        fair: As there.
+        faithfulness: Whether to measure faithfulness.
+        output: Where to write the summary, ``None`` if nowhere.
+    """
+
+    known: Mapping[str, Any]
+    fair: bool | None
+    faithfulness: bool
+    output: Path | None
+
+    @classmethod
+    def read(cls, options: argparse.Namespace) -> Scorecard | None:
+        """Returns what the options ask for, ``None`` if for no summary; reads the files named.
+
+        Raises:
+            AnnotationError: If a file is missing or broken.
+            OutputError: If the summary cannot be written where it shall be.
+        """
+        files = {name: getattr(options, name) for name in ("labels", "boxes", "masks")}
+        output = None if options.save_summary is None else Path(options.save_summary)
+        flags = (options.summary, options.faithfulness, options.all_images)
+        if output is None and not any(flags) and not any(files.values()):
+            return None
+        from effcam.images.annotations import read_boxes, read_image_labels, read_masks
+        from effcam.metrics.summary.summary import check_summary_output
+
+        if output is not None:
+            check_summary_output(output)
+        readers: dict[str, Callable[[str], Mapping[str, Any]]] = {
+            "labels": read_image_labels,
+            "boxes": read_boxes,
+            "masks": read_masks,
+        }
+        known = {name: readers[name](file) for name, file in files.items() if file is not None}
+        fair = False if options.all_images else None
+        return cls(known, fair, options.faithfulness, output)
+
+    def check(self, images: Sequence[ImageRef], specs: Mapping[str, ModelSpec]) -> None:
+        """Makes sure that what is known of images fits them, and the models.
+
+        What cannot be told before models are built and run, `measure` tells.
+
+        Args:
+            images: The images.
+            specs: The models by label.
+
+        Raises:
+            AnnotationError: If what is known is of none of the images.
+            TargetError: If a label is no class of a model.
+            UnknownModelError: If no model has that name.
+        """
+        from effcam.images.annotations.truths import find_truths
+        from effcam.models.model import check_classes
+
+        truths = find_truths(images, *map(self.known.get, ("boxes", "masks", "labels")))
+        labels = dict.fromkeys(each.label for each in truths if each.label is not None)
+        for spec in specs.values() if labels else ():
+            check_classes(spec, labels)
+
+    def measure(
+        self,
+        comparison: Comparison,
+        specs: Mapping[str, ModelSpec],
+        *,
+        method: Method | Sequence[Method],
+        device: str | None,
+        progress: bool | None,
+    ) -> Summary:
+        """Returns the summary of a comparison, after writing it where it shall be."""
+        from effcam.metrics import faithfulness
+
+        found = None
+        if self.faithfulness:
+            found = faithfulness(comparison, specs, method=method, device=device, progress=progress)
+        summary = comparison.summary(**self.known, fair=self.fair, faithfulness=found)
+        if self.output is not None:
+            summary.save(self.output)
+        return summary
+
+    def save_report(
+        self, comparison: Comparison, summary: Summary, path: Path, style: Mapping[str, Any]
+    ) -> Path:
+        """Returns the path of the page that it wrote, with a summary that was measured already.
+
+        Args:
+            comparison: What the page shows.
+            summary: Its scoreboard.
+            path: Where to write.
+            style: How it looks, by argument of `Comparison.report`.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        from effcam.comparison.report import Look, gather, write_report
+        from effcam.images.annotations.truths import find_truths
+
+        given: dict[str, Any] = {"boxes": None, "masks": None, "labels": None}
+        truths = find_truths(comparison.images, **{**given, **self.known})
+        return write_report(gather(comparison, truths=truths, summary=summary), path, Look(**style))

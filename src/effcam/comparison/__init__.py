@@ -1,0 +1,1 @@
+"""A comparison and all that is made of it: pictures, files, the report."""

@@ -1,0 +1,1 @@
+"""Pictures of a comparison: grid, frames, poster, figure for print."""

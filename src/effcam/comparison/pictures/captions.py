@@ -1,0 +1,96 @@
+"""What is written under a cell: the usual lines, or those of a template of the user's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from string import Formatter
+from types import MappingProxyType
+
+from effcam.cam.explanation import Explanation
+from effcam.errors import ArgumentError, did_you_mean
+from effcam.text import quote
+
+FIELDS: Mapping[str, str | int | float] = MappingProxyType(
+    {
+        **dict.fromkeys(("image", "column", "model", "weights", "method", "target_layer"), ""),
+        "grid": "",
+        "target": 0,
+        "label": "",
+        "probability": 0.5,
+        "predicted": 0,
+        "predicted_label": "",
+        "predicted_probability": 0.5,
+        "state": "",
+        "flags": "",
+        "width": 1,
+        "height": 1,
+        **dict.fromkeys(("region_left", "region_top", "region_right", "region_bottom"), 0.5),
+    }
+)
+"""The fields of a template, which are those of `Explanation.record`, each with a value of its type.
+"""
+MOST_LINES = 12
+
+
+def check_caption(template: str | None) -> None:
+    """Makes sure that a template can be filled in, whatever the cell.
+
+    Raises:
+        ArgumentError: If it is no text, names what is no field, or has an impossible format.
+    """
+    if template is None:
+        return
+    if not isinstance(template, str):
+        raise ArgumentError(f"caption is a template such as '{{label}}', not {quote(template)}")
+    if template.count("\n") >= MOST_LINES:
+        raise ArgumentError(f"caption has more than {MOST_LINES} lines: {quote(template)}")
+    _fill(template, FIELDS)
+
+
+def caption_lines(template: str | None, cell: Explanation) -> tuple[str, ...]:
+    """Returns the lines under a cell.
+
+    Args:
+        template: As ``"{label} {probability:.0%}"``; ``None`` is the usual caption, and an empty
+            one none.
+        cell: The cell.
+
+    Raises:
+        ArgumentError: If `check_caption` refuses the template.
+    """
+    if template is None:
+        return cell.caption()
+    return tuple(_fill(template, cell.record()).split("\n")) if template else ()
+
+
+def _fill(template: str, values: Mapping[str, object]) -> str:
+    """Returns the template with values in place of its fields, and nothing but whole fields."""
+    try:
+        return "".join(_parts(template, values))
+    except ArgumentError:
+        raise
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ArgumentError(
+            f"caption {quote(template)} cannot be filled in: {error}. Braces stand around fields, "
+            "as {label} or {probability:.0%}; a brace itself is written twice."
+        ) from error
+
+
+def _parts(template: str, values: Mapping[str, object]) -> Iterator[str]:
+    for literal, name, form, conversion in Formatter().parse(template):
+        yield literal
+        if name is None:
+            continue
+        # A name is looked up as it stands: {label.upper} and {label[0]} are fields of no cell.
+        if name not in FIELDS:
+            raise ArgumentError(
+                f"caption has no field {quote(name)}.{did_you_mean(name, FIELDS)} The fields are "
+                f"{', '.join(FIELDS)}."
+            )
+        if conversion or "{" in (form or "") or re.search(r"\d{3}", form or ""):
+            raise ArgumentError(
+                f"caption {quote(template)}: after {name} may stand a format such as :.0%, with "
+                "numbers of at most two digits, and nothing else"
+            )
+        yield format(values[name], form or "")

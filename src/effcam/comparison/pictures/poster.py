@@ -1,0 +1,184 @@
+"""A poster: one photo, large, and what each of many models looked at in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Sized
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from effcam.cam.cells import Cells
+from effcam.cam.explanation import Explanation
+from effcam.comparison.pictures.grid import KINDS, PageKind, Style, either, legend, panels
+from effcam.comparison.pictures.placement import column_headings
+from effcam.drawing import overlay, themes
+from effcam.drawing.page import Band, Item, Surface, Text, paint, stack
+from effcam.drawing.page_parts import Measures, footer_band, title_band
+from effcam.drawing.poster_grid import Mosaic, choose
+from effcam.drawing.sheet import Heading, Panel, heading_lines, place_picture
+from effcam.drawing.text import Line, fit_text, stack_text, text_height
+from effcam.errors import ArgumentError
+from effcam.text import quote
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MOST_COLUMNS = 99
+TEXT_SHARE = 0.3
+"""About how tall the text under a cell is, by the cell's width."""
+
+
+def poster(content: Cells, image: int, columns: int | None, style: Style) -> Image.Image:
+    """Returns one image's photo, large, and what each model looked at in it.
+
+    Args:
+        content: The comparison.
+        image: The position of the image.
+        columns: How many columns to have; ``None`` chooses.
+        style: How it is drawn; `Style.rows` and `Style.original` have no meaning here.
+
+    Raises:
+        ArgumentError: If the style or the number of columns is impossible.
+        ImageError: If the image's file is gone.
+    """
+    mosaic = divide(content, image, columns)
+    lengths = Measures(mosaic.columns, style.width, font=style.font_file)
+    return paint(compose(content, image, mosaic, lengths, style))
+
+
+def check_layout(kind: str, style: Style) -> None:
+    """Makes sure that there is such a kind of page, and that it can be in a style.
+
+    Raises:
+        ArgumentError: If there is not, or it is a poster, and the style says something of grids.
+    """
+    if kind not in KINDS:
+        raise ArgumentError(f"layout is {either(KINDS)}, not {quote(kind)}")
+    usual = Style()
+    for name in ("rows", "original") if kind == "poster" else ():
+        if getattr(style, name) != getattr(usual, name):
+            raise ArgumentError(f"{name} has no meaning for a poster")
+
+
+def check_kind(content: Cells, kind: PageKind, style: Style) -> None:
+    """Makes sure that a comparison can be shown on a kind of page, in a style.
+
+    Raises:
+        ArgumentError: If there is no such kind, or it is a poster, and there is not one image, or
+            the style says something of grids.
+    """
+    check_layout(kind, style)
+    if kind == "poster":
+        check_one_image(content.images)
+
+
+def check_one_image(images: Sized) -> None:
+    """Makes sure that a poster can be of images: that there is one.
+
+    Raises:
+        ArgumentError: If there is not one image.
+    """
+    if len(images) != 1:
+        raise ArgumentError(
+            f"a poster shows one image, and there are {len(images)}: choose one (of a comparison: "
+            "comparison.take([0])), or the layout 'grid'"
+        )
+
+
+def divide(content: Cells, image: int, columns: int | None) -> Mosaic:
+    """Returns how an image's poster is divided.
+
+    Args:
+        content: The comparison.
+        image: The position of the image.
+        columns: How many columns to have; ``None`` chooses.
+
+    Raises:
+        ArgumentError: If the number of columns is impossible.
+    """
+    whole = isinstance(columns, int) and not isinstance(columns, bool)
+    if columns is not None and not (whole and 1 <= columns <= MOST_COLUMNS):
+        raise ArgumentError(f"columns is a whole number from 1 to {MOST_COLUMNS}, not {columns!r}")
+    wide, tall = _row(content, image)[0].size
+    return choose(len(content.columns), min(tall / wide, 2) + TEXT_SHARE, columns)
+
+
+def compose(content: Cells, image: int, mosaic: Mosaic, lengths: Measures, style: Style) -> Surface:
+    """Returns a poster that is not drawn yet; `Style.width` is that of a cell's picture in px.
+
+    Raises:
+        ArgumentError: If the style is impossible.
+        ImageError: If the image's file is gone.
+    """
+    row = _row(content, image)
+    across = mosaic.span * lengths.width + (mosaic.span - 1) * lengths.gutter
+    most = round(across / lengths.scale)
+    photo = overlay.fit(row[0].image.open(), most, 2 * most)
+    _, *cells = panels(row, (style.width, 2 * style.width), style)
+    header: tuple[Line, ...] = ()
+    if style.caption != "":
+        wide, tall = row[0].size
+        large = replace(lengths.strong, size=round(lengths.text.size * 1.2))
+        header = fit_text(row[0].image.name, large, across, 2)
+        header += fit_text(f"{wide} x {tall} px", lengths.small, across, 1)
+    shown = [
+        (cell.picture, _lines(heading, cell, lengths))
+        for heading, cell in zip(column_headings(content), cells, strict=True)
+    ]
+    notes = legend(replace(content, cells=row), style)
+    bands = [
+        title_band(style.title, lengths),
+        _cells_band((photo, header), shown, mosaic, lengths),
+        footer_band(notes, lengths, style.colormap),
+    ]
+    theme = themes.THEMES[style.theme or "light"]
+    return stack(bands, lengths.inner + 2 * lengths.margin, lengths.margin, theme)
+
+
+def _row(content: Cells, image: int) -> tuple[Explanation, ...]:
+    width = len(content.columns)
+    return content.cells[image * width : (image + 1) * width]
+
+
+def _lines(heading: Heading, cell: Panel, lengths: Measures) -> tuple[Line, ...]:
+    """Returns what stands under a model's cell: its name, the layer, and the caption."""
+    titles, details = heading_lines(heading, lengths, lengths.width, lengths.detail_lines)
+    return (
+        *titles,
+        *details,
+        *stack_text(cell.lines, lengths.text, lengths.width, len(cell.lines) + 1),
+    )
+
+
+def _cells_band(
+    photo: tuple[Image.Image, tuple[Line, ...]],
+    cells: Sequence[tuple[Image.Image, tuple[Line, ...]]],
+    mosaic: Mosaic,
+    lengths: Measures,
+) -> Band:
+    """Returns the photo with what stands under it, and the cells around and below."""
+    gap, gutter = lengths.gap, lengths.gutter
+    across = mosaic.span * lengths.width + (mosaic.span - 1) * gutter
+    (original, header), (shown, texts) = photo, zip(*cells, strict=True)
+    large = place_picture(original, replace(lengths, width=across), None)
+    pictures = [place_picture(picture, lengths, None) for picture in shown]
+    cell_height = max(picture.height for picture in pictures)
+    places = mosaic.places()
+    heights = [0] * mosaic.rows
+    for (row, _), text in zip(places, texts, strict=True):
+        heights[row] = max(heights[row], cell_height + gap + text_height(text) + gutter)
+    header_height = large.height + gap + text_height(header) + gutter
+    if not mosaic.above:
+        short = header_height - sum(heights[: mosaic.span])
+        heights[mosaic.span - 1] += max(0, short)
+    start = header_height if mosaic.above else 0
+    left = lengths.left(0)
+    items: list[Item] = [
+        replace(large, left=left + (across - large.width) // 2, top=0),
+        Text(header, left, large.height + gap, across),
+    ]
+    for (row, column), picture, text in zip(places, pictures, texts, strict=True):
+        left, top = lengths.left(column), start + sum(heights[:row])
+        middle = left + (lengths.width - picture.width) // 2
+        items.append(replace(picture, left=middle, top=top))
+        items.append(Text(text, left, top + cell_height + gap, lengths.width))
+    return Band(start + sum(heights), tuple(items))

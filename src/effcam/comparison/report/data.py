@@ -1,0 +1,193 @@
+"""What the page's script draws from: each photo once, maps as their layers have them, numbers."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from effcam.cam.cells import Cells
+from effcam.cam.explanation import Explanation
+from effcam.comparison.report.inputs import Material
+from effcam.drawing import overlay
+from effcam.images.geometry import Box
+from effcam.images.refs import ImageRef
+from effcam.images.truth import Truth
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+COLORMAPS = ("turbo", "viridis", "inferno", "magma", "cividis", "gray")
+"""The colour maps that a reader can choose between, beside the one that was asked for."""
+
+SIDE = 240
+"""The width in px that a photo must not exceed: about that of a cell on a screen."""
+TALLEST = 300
+"""The height in px, likewise."""
+QUALITY = 75
+DIGITS = 5
+
+
+def to_json(value: object) -> str:
+    r"""Returns a value as JSON that can stand in a script element: nothing in it ends that.
+
+    >>> print(to_json({"name": "</script>"}))
+    {"name":"\u003c/script\u003e"}
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for sign in ("<", ">", "&", chr(0x2028), chr(0x2029)):
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def colormaps(chosen: str) -> dict[str, str]:
+    """Returns the colours of each colour map, 256 x 3 bytes as base64, the chosen one first.
+
+    Raises:
+        ArgumentError: If there is no colour map of that name.
+    """
+    names = dict.fromkeys((chosen, *COLORMAPS))
+    return {name: _base64(overlay.colormap_table(name).tobytes()) for name in names}
+
+
+def photos(content: Cells) -> list[tuple[str, tuple[int, int]]]:
+    """Returns each image as the address that holds it, with its width and height in px.
+
+    Raises:
+        ImageError: If an image's file is gone.
+    """
+    return [_photo(image) for image in content.images]
+
+
+def small_photo(image: ImageRef) -> Image.Image:
+    """Returns an image as large as the page shows it.
+
+    Raises:
+        ImageError: If the image's file is gone.
+    """
+
+    def needed(width: int, height: int) -> tuple[int, int]:
+        scale = min(SIDE / width, TALLEST / height)
+        return math.ceil(width * scale), math.ceil(height * scale)
+
+    return overlay.fit(image.photo(needed).picture, SIDE, TALLEST)
+
+
+def _photo(image: ImageRef) -> tuple[str, tuple[int, int]]:
+    picture = small_photo(image)
+    stream = io.BytesIO()
+    picture.save(stream, format="WEBP", quality=QUALITY, method=4)
+    return f"data:image/webp;base64,{_base64(stream.getvalue())}", picture.size
+
+
+def page_data(material: Material, sizes: Sequence[tuple[int, int]]) -> dict[str, object]:
+    """Returns everything that the script needs beside photos and colours.
+
+    Args:
+        material: What the report is made of.
+        sizes: Width and height of each photo in px, as the page holds it.
+    """
+    content = material.content
+    first = content.cells[: len(content.columns)]
+    return {
+        "full": overlay.FULL_AT,
+        "columns": [
+            {
+                "label": cell.column,
+                "model": cell.model,
+                "method": cell.method,
+                "layer": cell.target_layer,
+            }
+            for cell in first
+        ],
+        "images": [
+            _image(material, at, row, size)
+            for at, (row, size) in enumerate(zip(content.rows(), sizes, strict=True))
+        ],
+    }
+
+
+def _image(
+    material: Material, at: int, row: Sequence[Explanation], size: tuple[int, int]
+) -> dict[str, object]:
+    first, second = np.triu_indices(len(row), 1)
+    return {
+        "name": row[0].image.name,
+        "size": row[0].size,
+        "photo": size,
+        "truth": truth_label(material, material.truths[at]),
+        "boxes": [_relative(box, row[0].size) for box in material.truths[at].boxes],
+        "pairs": [number(value, 3) for value in material.pairs[at][first, second]],
+        "cells": [
+            _cell(cell, material.kind(cell))
+            | {
+                "right": None if math.isnan(right) else bool(right),
+                "focus": number(focus),
+            }
+            for cell, right, focus in zip(row, material.right[at], material.focus[at], strict=True)
+        ],
+    }
+
+
+def truth_label(material: Material, truth: Truth) -> str | None:
+    """Returns what an image shows, by name where the models know one; ``None`` if unknown."""
+    if truth.label is None or isinstance(truth.label, str):
+        return truth.label
+    facts = material.content.facts
+    known = facts[0].labels if facts else ()
+    return known[truth.label] if 0 <= truth.label < len(known) else f"class {truth.label}"
+
+
+def _cell(cell: Explanation, kind: str) -> dict[str, object]:
+    heat, low, high = quantise(cell.heatmap)
+    return {
+        "map": heat,
+        "grid": cell.heatmap.shape,
+        "low": low,
+        "high": high,
+        "canvas": _relative(cell.canvas, cell.size),
+        "region": _relative(cell.region, cell.size),
+        "state": cell.state,
+        "flags": cell.flags,
+        "kind": kind,
+        "predicted": [
+            cell.predicted,
+            cell.predicted_label,
+            number(cell.predicted_probability),
+        ],
+        "explained": [cell.target, cell.label, number(cell.probability)],
+    }
+
+
+def quantise(heatmap: NDArray[np.float32]) -> tuple[str | None, float | None, float | None]:
+    """Returns a map as base64 of a byte a cell, with what 0 and 255 stand for; or nothing at all.
+
+    Args:
+        heatmap: (h, w); what is not finite throughout has no bytes.
+    """
+    if not np.isfinite(heatmap).all():
+        return None, None, None
+    values = heatmap.astype(np.float64)
+    low, high = float(values.min()), float(values.max())
+    levels = np.rint((values - low) * (255 / (high - low) if high > low else 0))
+    return _base64(levels.astype(np.uint8).tobytes()), low, high
+
+
+def _relative(box: Box, size: tuple[int, int]) -> list[float]:
+    """Returns left, top, right and bottom in widths and heights of the image."""
+    return [round(edge, 6) for edge in box.scale(1 / size[0], 1 / size[1]).as_tuple()]
+
+
+def number(value: float, digits: int = DIGITS) -> float | None:
+    """Returns a number as JSON has it: rounded, and ``None`` for NaN and infinity."""
+    return round(float(value), digits) if math.isfinite(value) else None
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

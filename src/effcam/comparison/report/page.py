@@ -1,0 +1,183 @@
+"""The page itself: a template filled in, under a policy that lets nothing in."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from effcam import __version__
+from effcam.cam.map_checks import SHORT
+from effcam.comparison.report import charts, wording
+from effcam.comparison.report.data import colormaps, page_data, photos, to_json
+from effcam.comparison.report.inputs import Material
+from effcam.drawing import overlay
+from effcam.errors import ArgumentError
+from effcam.files import atomic, check_path
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+SUFFIXES = (".html", ".htm")
+MARK = "bold:"
+"""What the legend of the scoreboard calls the mark of its best values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How a report looks when it is opened.
+
+    Attributes:
+        title: What stands above it; ``None`` is told from what is compared.
+        alpha: The opacity of the strongest heat, in [0, 1].
+        colormap: The name of a matplotlib colour map.
+
+    Raises:
+        ArgumentError: If the opacity is none, or the title is no text.
+    """
+
+    title: str | None = None
+    alpha: float = 0.5
+    colormap: str = "turbo"
+
+    def __post_init__(self) -> None:
+        """Checks what would otherwise fail late."""
+        overlay.check_alpha(self.alpha)
+        if self.title is not None and not (isinstance(self.title, str) and self.title.strip()):
+            raise ArgumentError(f"title must be a text that says something, not {self.title!r}")
+
+
+def check_report_output(path: str | PathLike[str]) -> Path:
+    """Returns the path, after making sure that a report can be written there.
+
+    Raises:
+        OutputError: If the suffix is none of a page's, or the folder does not exist.
+    """
+    return check_path(path, SUFFIXES)
+
+
+def write_report(material: Material, path: str | PathLike[str], look: Look) -> Path:
+    """Returns the path of a page that it wrote.
+
+    Args:
+        material: What the page is made of.
+        path: Where to write; it ends in ``.html`` or ``.htm``.
+        look: How the page looks when it is opened.
+
+    Raises:
+        OutputError: If the path has another suffix, or the file cannot be written.
+        ArgumentError: If there is no such colour map.
+        ImageError: If an image's file is gone.
+    """
+    target = check_report_output(path)
+    text = build(material, look)
+    with atomic(target) as partial:
+        # The name of a file may hold bytes that are no UTF-8.
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+    return target
+
+
+def build(material: Material, look: Look) -> str:
+    """Returns the page.
+
+    Raises:
+        ArgumentError: If there is no such colour map.
+        ImageError: If an image's file is gone.
+    """
+    from markupsafe import Markup
+
+    content = material.content
+    tables = colormaps(look.colormap)
+    pictures = photos(content)
+    data = page_data(material, [size for _, size in pictures])
+    data |= {"colormaps": tables, "colormap": look.colormap, "alpha": float(look.alpha)}
+    script = _text("script.js")
+    style = "\n".join(
+        [_text("style.css"), charts.matrix_style(), charts.column_style(len(content.columns))]
+    )
+    made = datetime.now().astimezone()
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=look.title or wording.title(material),
+            policy=_policy(script, style),
+            # They are this package's own: what is compared is escaped, as text and as JSON.
+            script=Markup(script),  # noqa: S704
+            style=Markup(style),  # noqa: S704
+            data=Markup(to_json(data)),  # noqa: S704
+            lede=wording.lede(material),
+            scope=material.scope,
+            rows=wording.rows(material, pictures),
+            columns=wording.columns(material),
+            summary=material.summary.contents(MARK),
+            findings=material.summary.findings(),
+            plots=charts.plots(material.summary),
+            plot_width=charts.WIDTH,
+            matrix=charts.matrix(material.agreement) if len(content.columns) > 1 else [],
+            steps=charts.STEPS,
+            bars=charts.histogram(material.disagreement()),
+            bar_width=charts.BAR_WIDTH,
+            bar_height=charts.BAR_HEIGHT,
+            settings=wording.settings(content.settings),
+            facts=[wording.facts(facts.record()) for facts in content.facts],
+            skipped=content.skipped,
+            versions=wording.versions(),
+            calls=material.calls,
+            colormaps=list(tables),
+            colormap=look.colormap,
+            percent=round(100 * look.alpha),
+            labelled=any(each is not None for each in wording.truths(material)),
+            boxed=any(truth.boxes for truth in material.truths),
+            flags={flag: SHORT[flag] for cell in content.cells for flag in cell.flags},
+            made=made.isoformat(timespec="seconds"),
+            made_text=f"{made:%Y-%m-%d %H:%M %Z}",
+            effcam=__version__,
+        )
+    )
+
+
+@cache
+def _text(name: str) -> str:
+    return files("effcam.comparison.report").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    return Environment(
+        loader=FunctionLoader(_text),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _policy(script: str, style: str) -> str:
+    """Returns a policy under which nothing is fetched, and this script and style alone take effect.
+
+    It is that of the Content-Security-Policy: https://www.w3.org/TR/CSP3/
+    """
+    return "; ".join(
+        [
+            "default-src 'none'",
+            "img-src data:",
+            f"script-src {_digest(script)}",
+            f"style-src {_digest(style)}",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+
+
+def _digest(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"

@@ -1,0 +1,147 @@
+"""What the page says in words, and what its template goes through."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from effcam import __version__
+from effcam.cam.explanation import CLASSLESS, Explanation, percent
+from effcam.cam.map_checks import SHORT
+from effcam.comparison.report.data import truth_label
+from effcam.comparison.report.inputs import Material
+
+PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "numpy", "pillow")
+
+
+def truths(material: Material) -> list[str | None]:
+    """Returns what each image shows, ``None`` where that is not known."""
+    return [truth_label(material, truth) for truth in material.truths]
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}" + ("" if number == 1 else "s")
+
+
+def title(material: Material) -> str:
+    """Returns what stands above a page if nothing else shall."""
+    ways, images = len(material.content.columns), len(material.content.images)
+    models = {cell.model for cell in material.content.cells}
+    who = f"What {_count(len(models), 'model')} look{'s' if len(models) == 1 else ''} at"
+    several = f", {ways} ways" if ways > len(models) > 0 else ""
+    return f"{who} in {_count(images, 'image')}{several}"
+
+
+def lede(material: Material) -> str:
+    """Returns in a sentence what is shown."""
+    content = material.content
+    methods = list(dict.fromkeys(cell.method for cell in content.cells))
+    target = content.settings.get("target")
+    if target is None:
+        of = "the class that each model predicts"
+    elif isinstance(target, list | tuple):
+        of = "a class given for each image"
+    else:
+        of = "the class of their consensus" if target == "consensus" else f"the class {target!r}"
+    classless = all(method in CLASSLESS for method in methods)
+    told = "" if classless else f" for {of}"
+    seen = "Each model sees a photo as its own transform crops it; the rest is grey."
+    if content.settings.get("view") == "whole":
+        seen = "Each model sees the whole photo, squashed to its input."
+    finds = "finds" if len(methods) == 1 else "find"
+    return f"Colour is where {' and '.join(methods)} {finds} evidence{told}. {seen}"
+
+
+def columns(material: Material) -> list[dict[str, Any]]:
+    """Returns what stands above each column."""
+    first = material.content.cells[: len(material.content.columns)]
+    return [
+        {
+            "label": cell.column,
+            "origin": f"{cell.target_layer} · {cell.heatmap.shape[0]} x {cell.heatmap.shape[1]}",
+            "random": cell.weights == "random",
+        }
+        for cell in first
+    ]
+
+
+def rows(material: Material, pictures: list[tuple[str, tuple[int, int]]]) -> list[dict[str, Any]]:
+    """Returns what stands in each row: the photo, and what each column says of it."""
+    known = truths(material)
+    return [
+        {
+            "name": row[0].image.name,
+            "source": source,
+            "size": size,
+            "truth": known[at],
+            "alt": _alt(row),
+            "cells": [
+                {
+                    "label": cell.predicted_label,
+                    "share": percent(cell.predicted_probability),
+                    "right": None if math.isnan(right) else bool(right),
+                    "explained": _explained(cell),
+                    "badge": SHORT.get(cell.state, ""),
+                    "odd": [SHORT[flag] for flag in cell.flags if flag != cell.state],
+                }
+                for cell, right in zip(row, material.right[at].tolist(), strict=True)
+            ],
+        }
+        for at, (row, (source, size)) in enumerate(
+            zip(material.content.rows(), pictures, strict=True)
+        )
+    ]
+
+
+def _alt(row: tuple[Explanation, ...]) -> str:
+    said = "; ".join(
+        f"{cell.column} predicts {cell.predicted_label} {percent(cell.predicted_probability)}"
+        for cell in row
+    )
+    return f"Photo {row[0].image.name}; {said}"
+
+
+def _explained(cell: Explanation) -> str:
+    """Returns which class the heat is for, where that is another one than is predicted."""
+    if cell.target == cell.predicted or cell.method in CLASSLESS:
+        return ""
+    return f"heat: {cell.label} {percent(cell.probability)}"
+
+
+def settings(given: Mapping[str, object]) -> dict[str, str]:
+    """Returns settings as text, without those that were left open."""
+    return {
+        name: ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        for name, value in given.items()
+        if value is not None
+    }
+
+
+def facts(record: Mapping[str, object]) -> dict[str, str]:
+    """Returns what is known of a model, as a reader expects it."""
+    found = dict(record)
+    parameters, flops, seconds = (found.pop(name) for name in ("parameters", "flops", "seconds"))
+    shown = {
+        name.replace("_", " "): " x ".join(map(str, value))
+        if isinstance(value, list)
+        else str(value)
+        for name, value in found.items()
+    }
+    shown["parameters"] = f"{parameters:,}"
+    shown["GFLOP"] = "-" if flops is None else f"{flops / 1e9:.3g}"  # type: ignore[operator]
+    shown["ms an image"] = "-" if seconds is None else f"{1000 * seconds:.1f}"  # type: ignore[operator]
+    return shown
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of effcam and what it stands on, as they are now."""
+    found = {"effcam": __version__}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed as a package"
+    return found | {"Python": platform.python_version()}

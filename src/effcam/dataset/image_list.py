@@ -1,0 +1,258 @@
+"""The images of a run, written down in order: what each is called, where it lies, its state.
+
+A row group is the images of one shard, so that whoever computes a shard reads no more than these.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from effcam.comparison.parquet import readable
+from effcam.dataset.storage import Store
+from effcam.errors import ArgumentError, CellError, ImageError, OutputError, did_you_mean
+from effcam.images.discovery import iter_images
+from effcam.images.frames import is_video
+from effcam.images.refs import ImageLike, ImageRef
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+FILE = "images.parquet"
+SCHEMA = pa.schema(
+    [
+        ("image", pa.string()),
+        # A path may hold bytes that are no text.
+        ("path", pa.binary()),
+        ("bytes", pa.int64()),
+        ("modified_ns", pa.int64()),
+        ("target", pa.string()),
+    ]
+)
+MOST_NAMED = 3
+
+
+def list_images(
+    images: ImageLike | Iterable[ImageLike],
+    targets: Sequence[int | str] | None,
+    *,
+    at_once: int,
+) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of the inventory of some images, a shard's at a time.
+
+    Args:
+        images: As in `effcam.compare`, but files alone.
+        targets: The class to explain in each image; ``None`` is one rule for all.
+        at_once: How many images a shard holds.
+
+    Raises:
+        ImageError: If a folder or a glob holds no image.
+        ArgumentError: If an image is no file, or there is not one target an image.
+    """
+    # An animated picture is one image, as a file of a run has one row a model.
+    refs = iter_images(images, missing_ok=True, films=False)
+    wanted = None if targets is None else iter(targets)
+    found = 0
+    while group := list(itertools.islice(refs, at_once)):
+        found += len(group)
+        own = None if wanted is None else list(itertools.islice(wanted, len(group)))
+        if own is not None and len(own) < len(group):
+            raise ArgumentError(f"there are {len(targets or ())} targets, and more images")
+        yield _rows(group, own)
+    if targets is not None and len(targets) != found:
+        raise ArgumentError(f"there are {len(targets)} targets, and {found} images")
+
+
+def write_inventory(store: Store, batches: Iterable[pa.RecordBatch]) -> int:
+    """Returns the number of images, after writing them down.
+
+    Raises:
+        ImageError: If there are none.
+        OutputError: If it cannot be written.
+    """
+    count = 0
+    with (
+        store.writing(FILE) as stream,
+        pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer,
+    ):
+        for batch in batches:
+            writer.write_table(pa.Table.from_batches([batch]), row_group_size=len(batch))
+            count += len(batch)
+    if not count:
+        raise ImageError("there are no images to compare")
+    return count
+
+
+def differences(store: Store, batches: Iterable[pa.RecordBatch]) -> list[str]:
+    """Returns how images differ from those that were written down, in words; nothing if not."""
+    with store.open(FILE) as stream:
+        file = pq.ParquetFile(stream)
+        written = (_first(file, number) for number in range(file.num_row_groups))
+        pairs = itertools.zip_longest(written, batches)
+        # What is equal up to here needs no second look, and no memory.
+        first = next((pair for pair in pairs if not _equal(*pair)), None)
+        if first is None:
+            return []
+        rest = list(itertools.chain([first], pairs))
+    before, now = (
+        {key: row for batch in each if batch is not None for key, row in _by_name(batch)}
+        for each in zip(*rest, strict=True)
+    )
+    gone = [name for name in before if name not in now]
+    new = [name for name in now if name not in before]
+    changed = [name for name in now if name in before and now[name] != before[name]]
+    told = [
+        _told(gone, "is gone", "are gone"),
+        _told(new, "is new", "are new"),
+        _told(changed, "has changed", "have changed"),
+    ]
+    return [each for each in told if each] or ["the images come in another order"]
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The images of a run.
+
+    Attributes:
+        store: Where the run lies.
+        count: How many images there are.
+        at_once: How many of them a shard holds.
+    """
+
+    store: Store
+    count: int
+    at_once: int
+
+    @property
+    def shards(self) -> int:
+        """How many shards of one model hold all images."""
+        return -(-self.count // self.at_once)
+
+    def size(self, number: int) -> int:
+        """Returns how many images a shard holds."""
+        return min(self.at_once, self.count - number * self.at_once)
+
+    def read(self, number: int) -> tuple[list[ImageRef], list[int | str] | None]:
+        """Returns the images of a shard, and the class to explain in each if they have their own.
+
+        Raises:
+            OutputError: If they cannot be read.
+        """
+        rows = self._table(number).to_pylist()
+        refs = [ImageRef(row["image"], Path(os.fsdecode(row["path"]))) for row in rows]
+        texts = [row["target"] for row in rows if row["target"] is not None]
+        return refs, [json.loads(text) for text in texts] or None
+
+    def seen(self, number: int) -> list[Path]:
+        """Returns the files of a shard that were there when images were listed.
+
+        Raises:
+            OutputError: If they cannot be read.
+        """
+        rows = self._table(number, ["path", "bytes"]).to_pylist()
+        return [Path(os.fsdecode(row["path"])) for row in rows if row["bytes"] is not None]
+
+    def find(self, images: Sequence[int | str]) -> list[int]:
+        """Returns the positions of images given by position or by name, in the order given.
+
+        Raises:
+            CellError: If there is no such image.
+        """
+        wanted = {image for image in images if isinstance(image, str)}
+        places: dict[str, int] = {}
+        for number in range(self.shards) if wanted else ():
+            names = self._table(number, ["image"]).column("image").to_pylist()
+            start = number * self.at_once
+            places |= {name: start + at for at, name in enumerate(names) if name in wanted}
+        for name in wanted - places.keys():
+            first = self._table(0, ["image"]).column("image").to_pylist()
+            raise CellError(f"no image is called {name!r}.{did_you_mean(name, first)}")
+        return [
+            places[image] if isinstance(image, str) else self._position(image) for image in images
+        ]
+
+    def _position(self, image: int) -> int:
+        if not -self.count <= image < self.count:
+            raise CellError(f"image {image} is out of range: there are {self.count}")
+        return image % self.count
+
+    def _table(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
+        with self.store.open(FILE) as stream:
+            try:
+                return pq.ParquetFile(stream).read_row_group(number, columns=columns)
+            except pa.ArrowException as error:
+                raise OutputError(f"{self.store.path(FILE)!r} is broken: {error}") from error
+
+
+def _rows(refs: Sequence[ImageRef], targets: Sequence[int | str] | None) -> pa.RecordBatch:
+    paths = [_path(ref) for ref in refs]
+    states = [_state(path) for path in paths]
+    texts = [None] * len(refs) if targets is None else [json.dumps(each) for each in targets]
+    return pa.record_batch(
+        [
+            pa.array([readable(ref.name) for ref in refs], pa.string()),
+            pa.array([os.fsencode(path) for path in paths], pa.binary()),
+            pa.array([state and state.st_size for state in states], pa.int64()),
+            pa.array([state and state.st_mtime_ns for state in states], pa.int64()),
+            pa.array(texts, pa.string()),
+        ],
+        schema=SCHEMA,
+    )
+
+
+def _path(ref: ImageRef) -> str | PathLike[str]:
+    if ref.frame is not None:
+        raise ArgumentError(
+            f"image {ref.name!r} is a frame of a film: a run reads still images, so write its "
+            "frames as files first; effcam.compare takes them"
+        )
+    if ref.path is None:
+        raise ArgumentError(
+            f"image {ref.name!r} is no file: a run that can be resumed reads files; "
+            "effcam.compare takes images from memory"
+        )
+    if is_video(ref.path):
+        raise ArgumentError(
+            f"image {ref.name!r} is a video: a run reads still images, so write its frames as "
+            "files first; effcam.compare takes videos, with every= or fps="
+        )
+    return ref.path.absolute()
+
+
+def _state(path: str | PathLike[str]) -> os.stat_result | None:
+    try:
+        return Path(path).stat()
+    except (OSError, ValueError):  # that it cannot be read is a row of the result
+        return None
+
+
+def _first(file: pq.ParquetFile, number: int) -> pa.RecordBatch:
+    table = file.read_row_group(number).combine_chunks()
+    (batch,) = table.to_batches()
+    return batch
+
+
+def _equal(one: pa.RecordBatch | None, other: pa.RecordBatch | None) -> bool:
+    return one is not None and other is not None and bool(one.equals(other))
+
+
+def _by_name(batch: pa.RecordBatch) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    return ((row["image"], row) for row in batch.to_pylist())
+
+
+def _told(names: Sequence[str], one: str, several: str) -> str:
+    if not names:
+        return ""
+    listed = ", ".join(repr(name) for name in names[:MOST_NAMED])
+    if len(names) == 1:
+        return f"image {listed} {one}"
+    more = ", ..." if len(names) > MOST_NAMED else ""
+    return f"{len(names)} images {several} ({listed}{more})"

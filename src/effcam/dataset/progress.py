@@ -1,0 +1,126 @@
+"""How far a run is: one line on a terminal, and elsewhere a line every half minute."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from effcam.cam.progress import is_watched, say, shown_bar
+
+if TYPE_CHECKING:
+    from effcam.cam.progress import ShownBar
+
+EVERY = 30.0
+"""After how many seconds a line is written where there is no terminal."""
+STOPPING = "finishing the shard in hand; Ctrl-C again stops at once"
+
+
+class Pace:
+    """Tells how far a run is, how fast, how long it will take, and how many images are bad."""
+
+    def __init__(self, total: int, *, shown: bool | None) -> None:
+        """Starts the clock.
+
+        Args:
+            total: How many images are to run, each once a model.
+            shown: Whether to tell anything; ``None`` does.
+        """
+        self._total, self._done, self._bad = total, 0, 0
+        self._begin = self._told = time.monotonic()
+        self._shown = shown is not False
+        self._bar: ShownBar | None = None
+        if self._shown and is_watched():
+            self._bar = shown_bar(total)
+
+    def __enter__(self) -> Pace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def name(self, what: str) -> None:
+        """Says what is at work."""
+        if self._bar is not None:
+            self._bar.set_description(what)
+
+    def advance(self, images: int) -> None:
+        """Takes in that so many more images are done."""
+        self._done += images
+        if self._bar is not None:
+            self._bar.update(images)
+        elif self._shown and time.monotonic() - self._told >= EVERY:
+            self._told = time.monotonic()
+            print(f"effcam: {self}", file=sys.stderr, flush=True)  # noqa: T201  # progress, not output
+
+    def bad(self, images: int) -> None:
+        """Takes in how many images could not be read so far."""
+        self._bad = images
+        if self._bar is not None and images:
+            self._bar.set_postfix_str(f"{images} bad")
+
+    def say(self, text: str) -> None:
+        """Tells something besides."""
+        if self._shown:
+            say(f"effcam: {text}")
+
+    def __str__(self) -> str:
+        seconds = max(time.monotonic() - self._begin, 1e-9)
+        rate = self._done / seconds
+        left = f", {duration((self._total - self._done) / rate)} left" if rate > 0 else ""
+        share = 100 * self._done / max(self._total, 1)
+        return (
+            f"{self._done:,} of {self._total:,} images ({share:.1f} %), {rate:.1f} images/s{left}, "
+            f"{self._bad:,} bad"
+        )
+
+
+def duration(seconds: float) -> str:
+    """Returns a time in words.
+
+    >>> duration(42), duration(200), duration(9000), duration(300000)
+    ('42 s', '3 min', '2 h 30 min', '3 days 11 h')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min"
+    days, hours = divmod(hours, 24)
+    return f"{days} days {hours} h"
+
+
+@contextmanager
+def finishing(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
+    """Gives a function that tells whether Ctrl-C was pressed, which then ends nothing by itself.
+
+    Pressed again it does. Only the main thread hears of it; elsewhere nothing changes.
+
+    Args:
+        say: Is told, once, what happens now.
+    """
+    pressed = threading.Event()
+
+    def heed(number: int, frame: FrameType | None) -> None:
+        if pressed.is_set():
+            signal.default_int_handler(number, frame)
+        pressed.set()
+        say(STOPPING)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set
+        return
+    before = signal.signal(signal.SIGINT, heed)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)

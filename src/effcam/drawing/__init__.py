@@ -1,0 +1,1 @@
+"""Pixels, text, pages and encoders; nothing here knows models or comparisons."""

@@ -1,0 +1,228 @@
+"""The page that shows panels side by side: headings, rows, captions, a colour bar."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from effcam.drawing.overlay import fit
+from effcam.drawing.page import Band, Item, Picture, Surface, Text, paint, stack
+from effcam.drawing.page_parts import Measures, footer_band, title_band
+from effcam.drawing.text import Line, fit_text, measure_text, stack_text, text_height
+from effcam.drawing.themes import THEMES
+from effcam.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MIN_WIDTH = 64
+"""The smallest cell width in px in which a caption and the colour bar still say something."""
+RESERVED_LINES = 2
+"""Title lines of a heading, and label lines of a caption, for which fixed sheets keep room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What stands above a column: its title and, smaller and greyer, a detail."""
+
+    title: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One picture of a sheet and the caption lines below it: first the label, then the rest."""
+
+    picture: Image.Image
+    lines: tuple[str, ...] = ()
+
+
+PanelRow: TypeAlias = "Sequence[Panel | None]"
+"""One panel a column; ``None`` leaves a place empty."""
+
+
+def sheet(
+    headings: Sequence[Heading],
+    rows: Sequence[PanelRow],
+    *,
+    width: int = 224,
+    height: int | None = None,
+    colormap: str = "turbo",
+    theme: Literal["light", "dark"] = "light",
+    title: str = "",
+    legend: Sequence[str] = (),
+    sides: Sequence[Heading] = (),
+    block: int = 1,
+    captioned: bool = True,
+    font: str = "",
+) -> Image.Image:
+    """Returns one page: headings, rows of captioned panels, and a colour bar with its legend.
+
+    With a `height`, the size of the page depends on nothing but the number of columns and rows,
+    `width`, `height`, the number of caption lines, whether there are a `title` and `sides`, and
+    `legend`: so the frames of one comparison agree. Without it, each row takes what its panels
+    need.
+
+    Args:
+        headings: One a column.
+        rows: One an image, each with one panel a column.
+        width: Width of a cell; larger pictures are reduced to it, smaller ones are centred.
+        height: Height of a cell's picture; None makes a row as tall as its tallest panel.
+        colormap: The colour map of the colour bar.
+        theme: `light` is dark text on white, `dark` is white text on near-black.
+        title: A line above everything.
+        legend: Texts next to the colour bar, such as ``hatched: not seen by the model``.
+        sides: What stands beside each row, read from below to above; none, or one a row.
+        block: How many rows belong together; between blocks there is more space.
+        captioned: Whether a page with a `height` keeps room for captions.
+        font: The file of the font of all text; DejaVu Sans if it is empty.
+
+    Raises:
+        ArgumentError: If there is no column or row, a row has not one panel a column, or a length
+            or name is out of range.
+    """
+    if width < MIN_WIDTH or (height is not None and height < 1):
+        raise ArgumentError(
+            f"a cell is at least {MIN_WIDTH} px wide and 1 px high, not {width} x {height} px."
+        )
+    surface = compose(
+        headings, rows, Measures(len(headings), width, font=font), height=height,
+        colormap=colormap, theme=theme, title=title, legend=legend, sides=sides, block=block,
+        captioned=captioned,
+    )  # fmt: skip
+    return paint(surface)
+
+
+def compose(
+    headings: Sequence[Heading],
+    rows: Sequence[PanelRow],
+    lengths: Measures,
+    *,
+    height: int | None = None,
+    colormap: str,
+    theme: Literal["light", "dark"],
+    title: str = "",
+    legend: Sequence[str] = (),
+    sides: Sequence[Heading] = (),
+    block: int = 1,
+    captioned: bool = True,
+) -> Surface:
+    """Returns what `sheet` draws, in any unit of length; its arguments are as there.
+
+    Raises:
+        ArgumentError: If there is no column or row, or a row has not one panel a column.
+    """
+    _check_sheet(headings, rows, sides, theme)
+    fixed = height is not None
+    lengths = replace(lengths, side=side_width(sides, lengths, fixed=fixed))
+    beside: Sequence[Heading | None] = sides or [None] * len(rows)
+    bands = [
+        title_band(title, lengths, fixed=fixed),
+        _heading_band(headings, lengths, fixed=fixed),
+    ]
+    for at, (row, side) in enumerate(zip(rows, beside, strict=True), 1):
+        bands.append(_panel_band(row, side, lengths, height, captioned=captioned))
+        if at % block == 0 and block > 1 and at < len(rows):
+            bands.append(Band(2 * lengths.gutter))
+    bands.append(footer_band(legend, lengths, colormap))
+    return stack(bands, lengths.inner + 2 * lengths.margin, lengths.margin, THEMES[theme])
+
+
+def _check_sheet(
+    headings: Sequence[Heading], rows: Sequence[PanelRow], sides: Sequence[Heading], theme: str
+) -> None:
+    if not headings or not rows:
+        raise ArgumentError("a sheet needs at least one column and one row.")
+    for row in rows:
+        if len(row) != len(headings):
+            raise ArgumentError(f"a row has {len(row)} panels below {len(headings)} headings.")
+    if sides and len(sides) != len(rows):
+        raise ArgumentError(f"{len(sides)} headings do not stand beside {len(rows)} rows.")
+    if theme not in THEMES:
+        raise ArgumentError(f"theme is 'light' or 'dark', not {theme!r}.")
+
+
+def heading_lines(
+    heading: Heading, lengths: Measures, width: int, most: int
+) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+    """Returns the lines of a heading's title, and of its detail, at most so many."""
+    titles = fit_text(heading.title, lengths.strong, width, RESERVED_LINES)
+    return titles, fit_text(heading.detail, lengths.small, width, most) if heading.detail else ()
+
+
+def _heading_band(headings: Sequence[Heading], lengths: Measures, *, fixed: bool) -> Band:
+    """Returns the column headings, standing on a common last line."""
+    columns = [
+        heading_lines(heading, lengths, lengths.width, lengths.detail_lines) for heading in headings
+    ]
+    titles_height = max(text_height(titles) for titles, _ in columns)
+    details_height = max(text_height(details) for _, details in columns)
+    if fixed:
+        titles_height = RESERVED_LINES * lengths.strong.height
+        details_height = lengths.detail_lines * lengths.small.height
+    items: list[Item] = []
+    for column, (titles, details) in enumerate(columns):
+        left, width = lengths.left(column), lengths.width
+        items.append(Text(titles, left, titles_height - text_height(titles), width))
+        items.append(Text(details, left, titles_height, width))
+    return Band(titles_height + details_height + lengths.gap, tuple(items))
+
+
+def side_width(sides: Sequence[Heading], lengths: Measures, *, fixed: bool) -> int:
+    """Returns the room left of the pictures for what stands beside rows."""
+    if not sides:
+        return 0
+    details = any(side.detail for side in sides)
+    titles = RESERVED_LINES if fixed else _side_lines(sides, lengths)
+    return (
+        titles * lengths.strong.height + 2 * lengths.small.height * (details or fixed) + lengths.gap
+    )
+
+
+def _side_lines(sides: Sequence[Heading], lengths: Measures) -> int:
+    """Returns how many lines the titles beside rows take where pictures are not very wide."""
+    room = round(lengths.width * 0.6)
+    short = all(measure_text(side.title, lengths.strong) <= room for side in sides)
+    return 1 if short else RESERVED_LINES
+
+
+def _side(side: Heading, lengths: Measures, height: int) -> list[Item]:
+    """Returns what stands beside a row, next to its pictures."""
+    details = fit_text(side.detail, lengths.small, height, 2) if side.detail else ()
+    room = lengths.side - lengths.gap - text_height(details)
+    most = min(RESERVED_LINES, room // lengths.strong.height)
+    lines = (*fit_text(side.title, lengths.strong, height, most), *details)
+    left = lengths.margin + lengths.side - lengths.gap - text_height(lines)
+    return [Text(lines, left, 0, height, turned=True)]
+
+
+def _panel_band(
+    row: PanelRow, side: Heading | None, lengths: Measures, height: int | None, *, captioned: bool
+) -> Band:
+    """Returns one row: the pictures, centred in cells of one height, and captions below them."""
+    panels = [(at, panel) for at, panel in enumerate(row) if panel is not None]
+    pictures = [place_picture(panel.picture, lengths, height) for _, panel in panels]
+    cell = max((each.height for each in pictures), default=1) if height is None else height
+    room = max(RESERVED_LINES, *(len(panel.lines) for _, panel in panels), 0) + 1
+    captions = [stack_text(panel.lines, lengths.text, lengths.width, room) for _, panel in panels]
+    below = room * lengths.text.height * captioned
+    if height is None:
+        below = max(map(text_height, captions), default=0)
+    items = _side(side, lengths, cell) if side is not None else []
+    for (column, _), picture, caption in zip(panels, pictures, captions, strict=True):
+        left = lengths.left(column)
+        spare = (lengths.width - picture.width, cell - picture.height)
+        items.append(replace(picture, left=left + spare[0] // 2, top=spare[1] // 2))
+        items.append(Text(caption, left, cell + lengths.gap, lengths.width))
+    return Band(cell + lengths.gap + below + lengths.gutter, tuple(items))
+
+
+def place_picture(picture: Image.Image, lengths: Measures, height: int | None) -> Picture:
+    """Returns a picture at the size that it has on the page, at no place yet."""
+    limit = lengths.width / lengths.scale
+    fits = picture.width <= math.ceil(limit) and (height is None or picture.height <= height)
+    shown = picture if fits else fit(picture, int(limit), height)
+    width = min(lengths.width, round(shown.width * lengths.scale))
+    return Picture(shown, 0, 0, width, round(shown.height * lengths.scale))

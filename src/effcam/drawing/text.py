@@ -1,0 +1,164 @@
+"""Text that fits its place, drawn on pictures.
+
+Text is laid out glyph by glyph from left to right, in DejaVu Sans (Latin, Greek, Cyrillic and
+more); a character that the font lacks shows as its box. Lengths are in px.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from PIL import Image, ImageDraw
+
+from effcam.drawing.fonts import load_font
+from effcam.drawing.themes import Theme
+
+ELLIPSIS = "\u2026"
+NO_BREAK = "\u00a0"
+MIN_FONT = 8
+"""The smallest font size in px; smaller text is shortened instead."""
+LONGEST_TEXT = 1000
+"""Characters of a text that are laid out at all: far more than a cell can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of text, known to fit its place; in DejaVu Sans unless `font` is a file."""
+
+    text: str
+    size: int
+    bold: bool = False
+    muted: bool = False
+    font: str = ""
+
+    @property
+    def height(self) -> int:
+        """The height in px."""
+        return line_height(self.size)
+
+
+def line_height(size: int) -> int:
+    """Returns the height of a line of text of a font size, both in px."""
+    return math.ceil(size * 1.25)
+
+
+def measure_text(text: str, like: Line) -> int:
+    """Returns how wide a text is in px in the font of a line."""
+    # One px more on either side holds the ink that leans out of its advance, as in "j".
+    return math.ceil(load_font(like.size, like.bold, like.font).getlength(text)) + 2
+
+
+@lru_cache(maxsize=1024)
+def ink(line: Line) -> Image.Image:
+    """Returns a line's ink as a mask of mode L, one line high: what it clips cannot overlap."""
+    mask = Image.new("L", (measure_text(line.text, line), line.height))
+    baseline = round(line.size * 0.98)
+    font = load_font(line.size, line.bold, line.font)
+    ImageDraw.Draw(mask).text((1, baseline), line.text, fill=255, font=font, anchor="ls")
+    return mask
+
+
+def _clean(text: str) -> str:
+    """Returns the text on one line, without characters that have no shape of their own."""
+    shown = []
+    for character in unicodedata.normalize("NFC", text[:LONGEST_TEXT]):
+        category = unicodedata.category(character)
+        if character != NO_BREAK and (category[0] == "Z" or category == "Cc"):
+            shown.append(" ")
+        elif category[0] != "C":
+            shown.append(character)
+    return re.sub(" +", " ", "".join(shown)).strip()
+
+
+# Names of models break after their own punctuation: tf_efficientnet_b0.in1k
+_PIECES = re.compile(r"[^ _\-/.,:+]*[_\-/.,:+]+|[^ _\-/.,:+]+| ")
+
+
+def _wrap(pieces: Iterable[str], like: Line, width: int) -> tuple[list[str], bool]:
+    """Returns the pieces in lines no wider than `width`, and whether every piece stayed whole."""
+    lines, line, whole = [], "", True
+    for piece in pieces:
+        if measure_text((line + piece).rstrip(), like) <= width:
+            line += piece
+            continue
+        if line:
+            lines.append(line)
+        line = piece
+        while measure_text(line.rstrip(), like) > width and len(line) > 1:
+            cut = _longest(line, like, width)
+            lines.append(line[:cut])
+            line, whole = line[cut:], False
+    return [*lines, line], whole
+
+
+def _longest(text: str, like: Line, width: int) -> int:
+    """Returns how many characters of the text, at least one, `width` px can hold."""
+    low, high = 1, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (
+            (middle, high) if measure_text(text[:middle], like) <= width else (low, middle - 1)
+        )
+    return low
+
+
+@lru_cache(maxsize=4096)
+def fit_text(text: str, like: Line, width: int, most: int) -> tuple[Line, ...]:
+    """Returns the text on at most `most` lines: as it is, else smaller, else shortened."""
+    text = _clean(text)
+    sizes = [max(MIN_FONT, round(like.size * scale)) for scale in (1.0, 0.92, 0.85)]
+    # A smaller word is easier to read than one that is cut in two.
+    for may_cut, size in itertools.product((False, True), sizes):
+        style = replace(like, size=size)
+        lines, whole = _wrap(_PIECES.findall(text), style, width)
+        if len(lines) <= most and (whole or may_cut):
+            break
+    else:
+        lines = lines if " " in text else _wrap(text, style, width)[0]
+        rest = "".join(lines[most - 1 :])
+        room = width - measure_text(ELLIPSIS, style)
+        lines = [*lines[: most - 1], rest[: _longest(rest, style, room)].rstrip() + ELLIPSIS]
+    return tuple(replace(style, text=line.strip()) for line in lines)
+
+
+def stack_text(texts: Sequence[str], like: Line, width: int, room: int) -> tuple[Line, ...]:
+    """Returns texts below each other on at most `room` lines, each on two where there is room."""
+    spare = room - len(texts)
+    lines: list[Line] = []
+    for place, text in enumerate(texts):
+        style = replace(like, text="", muted=place > 0)
+        fitted = fit_text(text, style, width, 2 if spare > 0 else 1)
+        spare -= len(fitted) - 1
+        lines += fitted
+    return tuple(lines)
+
+
+def put_text(
+    page: Image.Image,
+    lines: Sequence[Line],
+    corner: tuple[int, int],
+    width: int,
+    theme: Theme,
+    *,
+    centred: bool = True,
+) -> None:
+    """Draws lines below each other from `corner` on, within `width`."""
+    left, top = corner
+    for line in lines:
+        mask = ink(line)
+        if mask.width > width:
+            mask = mask.crop((0, 0, width, mask.height))
+        indent = (width - mask.width) // 2 if centred else 0
+        page.paste(theme.muted if line.muted else theme.text, (left + indent, top), mask)
+        top += line.height
+
+
+def text_height(lines: Sequence[Line]) -> int:
+    """Returns the height of lines below each other, in px."""
+    return sum(line.height for line in lines)

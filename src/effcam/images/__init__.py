@@ -1,0 +1,40 @@
+"""Images by reference: found in folders, globs, videos and memory, and opened when needed.
+
+>>> import effcam
+>>> effcam.images.from_folders("photos", categories=["bear"], per_category=5)
+Traceback (most recent call last):
+effcam.errors.ImageError: folder 'photos' does not exist
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from effcam.images.discovery import from_folders, iter_images
+    from effcam.images.refs import HoldsImage, ImageLike, ImageRef
+
+__all__ = ["HoldsImage", "ImageLike", "ImageRef", "from_folders", "iter_images"]
+
+# Loaded when first used, so that the geometry of images can be had without Pillow.
+_HOMES = {
+    "HoldsImage": "refs",
+    "ImageLike": "refs",
+    "ImageRef": "refs",
+    "from_folders": "discovery",
+    "iter_images": "discovery",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'effcam.images' has no attribute {name!r}")
+    value = getattr(import_module(f"effcam.images.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,198 @@
+"""Boxes of objects from a file of any format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from effcam.errors import AnnotationError, ArgumentError, did_you_mean
+from effcam.images.annotations.coco import is_coco, parse_coco
+from effcam.images.annotations.csv_tables import (
+    CLASS_COLUMNS,
+    IMAGE_COLUMNS,
+    find_columns,
+    full_row,
+    nonempty,
+    table_rows,
+)
+from effcam.images.annotations.labels import parse_class
+from effcam.images.annotations.objects import (
+    EDGE_COLUMNS,
+    Objects,
+    four_numbers,
+    make_box,
+    parse_number,
+)
+from effcam.images.annotations.parsing import (
+    as_path,
+    as_text,
+    is_json,
+    parse_json,
+    read_bytes,
+    shown,
+    telling,
+)
+from effcam.images.annotations.voc import objects_from_voc, objects_in_voc
+from effcam.images.geometry import Box
+
+BOX_FORMATS = (
+    "COCO JSON, Pascal VOC XML, JSON of image names and boxes, or a CSV file whose header names "
+    "image and left, top, right, bottom (or xmin, ymin, xmax, ymax; or x1, y1, x2, y2)"
+)
+
+
+def read_boxes(
+    path: str | PathLike[str], *, categories: Iterable[str] | None = None
+) -> dict[str, tuple[Box, ...]]:
+    """Returns the boxes of objects by image, each image of the file, be it without boxes.
+
+    Args:
+        path: One of
+
+            - COCO's JSON. Its ``bbox`` is [x, y, width, height]; crowd regions are left out.
+            - An XML file as Pascal VOC has them, or a folder of these, searched through. Their
+              pixels count from 1 and ``xmax`` and ``ymax`` are inside, so a box becomes
+              ``Box(xmin - 1, ymin - 1, xmax, ymax)``. Difficult objects are kept. An image is
+              named as in ``<filename>``, after the subfolder that its XML file lies in.
+            - JSON by image name: ``{"boxes": [[left, top, right, bottom], ...], "label": ...}``,
+              the list of boxes alone, or a single box.
+            - A table of comma, semicolon or tab separated values, one box a row, with columns
+              image, left, top, right, bottom and, optionally, label. The edges may also be called
+              ``xmin``, ``ymin``, ``xmax``, ``ymax`` or ``x1``, ``y1``, ``x2``, ``y2``; by any
+              name they are edges as above, not VOC's pixels. A row without edges names an image
+              that has no boxes.
+
+        categories: The classes whose boxes to keep, upper and lower case alike; ``None`` keeps
+            all.
+
+    Raises:
+        AnnotationError: If the file is missing, broken, or of another format.
+        ArgumentError: If no box is of one of the categories, or no box has a class.
+    """
+    wanted = _wanted(categories)
+    with telling(f"annotations {str(path)!r}"):
+        found = _objects(as_path(path))
+        if not found:
+            raise AnnotationError("the file names no images")
+    if wanted is not None:
+        found = _of_classes(found, wanted, path)
+    return {name: tuple(box for _, box in objects) for name, objects in found.items()}
+
+
+def _objects(path: Path) -> Objects:
+    """Returns classes and boxes by image, of a file of any format."""
+    if path.is_dir():
+        return objects_in_voc(path)
+    data = read_bytes(path)
+    if data.lstrip().startswith(b"<"):
+        name, objects = objects_from_voc(data, path.stem)
+        return {name: objects}
+    if not is_json(data):
+        return _objects_from_table(as_text(data))
+    document = parse_json(data)
+    return _objects_from_coco(document) if is_coco(document) else _objects_by_name(document)
+
+
+def _wanted(categories: Iterable[str] | None) -> dict[str, str] | None:
+    """Returns the categories by what they are compared by."""
+    if categories is None:
+        return None
+    listed = [categories] if isinstance(categories, str) else list(categories)
+    if not listed or not all(isinstance(each, str) for each in listed):
+        raise ArgumentError(f"categories must be names of classes, not {shown(listed)}")
+    return {each.strip().casefold(): each for each in listed}
+
+
+def _of_classes(found: Objects, wanted: Mapping[str, str], path: object) -> Objects:
+    """Returns the objects of some classes, and all images."""
+    labels = {label for objects in found.values() for label, _ in objects if label is not None}
+    if not labels:
+        raise ArgumentError(
+            f"categories cannot be told in annotations {str(path)!r}: no box has a class there"
+        )
+    folded = {label.casefold() for label in labels}
+    missing = [category for key, category in wanted.items() if key not in folded]
+    if missing:
+        raise ArgumentError(
+            f"no box in annotations {str(path)!r} is of category {missing[0]!r}."
+            f"{did_you_mean(missing[0], labels)}"
+        )
+    return {
+        name: [each for each in objects if each[0] is not None and each[0].casefold() in wanted]
+        for name, objects in found.items()
+    }
+
+
+def _objects_by_name(document: Mapping[str, Any]) -> Objects:
+    """Returns classes and boxes of JSON from image names to boxes."""
+    entries = document.values()
+    if document and all(isinstance(entry, dict) and "boxes" not in entry for entry in entries):
+        raise AnnotationError(f"no image has 'boxes'; expected {BOX_FORMATS}")
+    found: Objects = {}
+    for name, entry in document.items():
+        with telling(f"image {name!r}"):
+            record = entry if isinstance(entry, dict) else {"boxes": entry}
+            label = None if record.get("label") is None else str(parse_class(record["label"]))
+            found[name] = [(label, box) for box in _listed_boxes(record.get("boxes", []))]
+    return found
+
+
+def _listed_boxes(boxes: object) -> list[Box]:
+    """Returns the boxes of a list of these, or of a single one."""
+    if not isinstance(boxes, list):
+        raise AnnotationError(
+            f"expected a list of boxes [left, top, right, bottom], found {shown(boxes)}"
+        )
+    if boxes and not any(isinstance(box, list) for box in boxes):
+        boxes = [boxes]
+    return [make_box(four_numbers(box, "[left, top, right, bottom]")) for box in boxes]
+
+
+def _objects_from_table(text: str) -> Objects:
+    """Returns classes and boxes of a table with a header, one box a row."""
+    (_, header), *rows = table_rows(text)
+    images, classes = find_columns(header, IMAGE_COLUMNS), find_columns(header, CLASS_COLUMNS)
+    edges = _edge_columns(header)
+    if not images or not edges:
+        raise AnnotationError(f"expected {BOX_FORMATS}; found the first line {shown(header)}")
+    found: Objects = {}
+    for number, row in rows:
+        with telling(f"line {number}"):
+            cells = full_row(row, len(header))
+            objects = found.setdefault(nonempty(cells[images[0]], "the image's name"), [])
+            if any(cells[edge] for edge in edges):
+                label = cells[classes[0]] if classes else ""
+                box = make_box([parse_number(cells[edge], header[edge]) for edge in edges])
+                objects.append((label or None, box))
+    return found
+
+
+def _edge_columns(header: Sequence[str]) -> list[int]:
+    """Returns which columns are left, top, right and bottom, none if one is missing."""
+    for names in EDGE_COLUMNS:
+        if len(columns := find_columns(header, names)) == len(names):
+            return columns
+    return []
+
+
+def _objects_from_coco(document: Mapping[str, Any]) -> Objects:
+    """Returns classes and boxes of a COCO file, without crowds."""
+    images, annotations = parse_coco(document)
+    found: Objects = {name: [] for name in images}
+    for each in annotations:
+        if each.crowd:
+            continue
+        with telling(each.where):
+            x, y, width, height = bbox = four_numbers(
+                each.entry.get("bbox"), "[x, y, width, height]"
+            )
+            if width < 0 or height < 0:
+                raise AnnotationError(
+                    f"expected [x, y, width, height] of no negative size, found {shown(bbox)}"
+                )
+            # COCO's own training file has two boxes of no height: nothing is in them.
+            if width and height:
+                found[each.image].append((each.label, make_box([x, y, x + width, y + height])))
+    return found

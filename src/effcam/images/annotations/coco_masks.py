@@ -1,0 +1,121 @@
+"""The regions of a COCO file, polygons or run lengths, as pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from effcam.errors import AnnotationError
+from effcam.images.annotations.coco import entry_value
+from effcam.images.annotations.parsing import shown
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MOST_PIXELS = 2**28  # more than Pillow opens
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A segmentation of COCO's: polygons of (n, 2) x and y, or run lengths down the columns."""
+
+    crowd: bool
+    polygons: tuple[NDArray[np.float64], ...] = ()
+    runs: NDArray[np.int64] | None = None
+
+    def draw(self, height: int, width: int) -> NDArray[np.bool_]:
+        """Returns the (height, width) bool pixels of the region."""
+        if self.runs is not None:
+            values = np.arange(len(self.runs)) % 2 == 1
+            return np.repeat(values, self.runs).reshape(width, height).T
+        inside = np.zeros((height, width), bool)
+        for polygon in self.polygons:
+            inside |= fill(polygon, height, width)
+        return inside
+
+
+def image_size(image: Mapping[str, Any]) -> tuple[int, int]:
+    """Returns the height and width of an image of COCO's in px."""
+    height, width = entry_value(image, "height", int), entry_value(image, "width", int)
+    if height < 1 or width < 1 or height * width > MOST_PIXELS:
+        raise AnnotationError(f"no image is {shown(width)} px wide and {shown(height)} px high")
+    return height, width
+
+
+def parse_region(segmentation: object, crowd: bool, size: tuple[int, int]) -> Region:
+    """Returns the region that COCO describes in an image of this height and width."""
+    if isinstance(segmentation, dict):
+        return Region(crowd, runs=_runs(segmentation, size))
+    if not isinstance(segmentation, list) or not segmentation:
+        raise AnnotationError(
+            "expected a segmentation: a list of polygons, or run lengths, found "
+            f"{shown(segmentation)}"
+        )
+    return Region(crowd, tuple(_polygon(points) for points in segmentation))
+
+
+def _runs(segmentation: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.int64]:
+    """Returns how many pixels, column by column, are out, in, out and so on."""
+    counts = segmentation.get("counts")
+    if isinstance(counts, str):
+        raise AnnotationError(
+            "its run lengths are compressed, which effcam does not read: decode them with "
+            "pycocotools, and save a list of counts, polygons, or a PNG file"
+        )
+    lengths = _numbers(counts, "iu", "whole numbers as run lengths").astype(np.int64)
+    if segmentation.get("size") != list(size):
+        raise AnnotationError(
+            f"expected run lengths of size [height, width] = {list(size)}, found "
+            f"{shown(segmentation.get('size'))}"
+        )
+    # The sum alone may pass with a negative length, or once it overflows.
+    if lengths.min() < 0 or lengths.max() > MOST_PIXELS or lengths.sum() != size[0] * size[1]:
+        raise AnnotationError(
+            f"expected run lengths that add up to {size[0] * size[1]} pixels, found {lengths.sum()}"
+        )
+    return lengths
+
+
+def _polygon(points: object) -> NDArray[np.float64]:
+    """Returns the (n, 2) float64 x and y of a polygon's corners in px."""
+    values = _numbers(points, "iuf", "numbers x, y, x, y, ... as a polygon").astype(np.float64)
+    if len(values) < 6 or len(values) % 2:
+        raise AnnotationError(
+            f"expected three points or more, x and y of each, found {len(values)} numbers"
+        )
+    if not np.abs(values).max() < MOST_PIXELS:  # NaN is not less, either
+        raise AnnotationError(f"expected points in an image, found {shown(points)}")
+    return values.reshape(-1, 2)
+
+
+def _numbers(values: object, kinds: str, expected: str) -> NDArray[Any]:
+    """Returns the numbers of a list in JSON, which are of these kinds of dtype."""
+    try:
+        array = np.asarray(values if isinstance(values, list) else None)
+    except ValueError:  # lists of several lengths
+        array = np.empty(0, object)
+    if array.ndim != 1 or not array.size or array.dtype.kind not in kinds:
+        raise AnnotationError(f"expected {expected}, found {shown(values)}")
+    return array
+
+
+def fill(polygon: NDArray[np.float64], height: int, width: int) -> NDArray[np.bool_]:
+    """Returns the (height, width) bool pixels whose centres lie in a polygon.
+
+    Pillow's own polygons are cut to whole numbers and include both edges: a square of 4 px would
+    be 25 pixels.
+    """
+    (x, y), (next_x, next_y) = polygon.T, np.roll(polygon, -1, axis=0).T
+    centres = np.arange(height)[:, None] + 0.5
+    # Half-open, so that a corner at a centre's height is met by one of its two edges.
+    row, edge = np.nonzero((y <= centres) != (next_y <= centres))
+    slope = (next_x[edge] - x[edge]) / (next_y[edge] - y[edge])
+    crossing = x[edge] + slope * (row + 0.5 - y[edge])
+    column = np.clip(np.ceil(crossing - 0.5), 0, width).astype(np.intp)
+    turns = np.zeros((height, width + 1), bool)
+    np.logical_xor.at(turns, (row, column), True)
+    filled: NDArray[np.bool_] = np.logical_xor.accumulate(turns, axis=1)[:, :-1]
+    return filled

@@ -1,0 +1,62 @@
+"""Reads tables: comma, semicolon, tab or space separated values."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from effcam.errors import AnnotationError
+from effcam.images.annotations.parsing import shown
+
+IMAGE_COLUMNS = ("image", "filename", "file_name", "file", "name")
+CLASS_COLUMNS = ("label", "class", "category")
+
+
+def table_rows(text: str) -> list[tuple[int, list[str]]]:
+    """Returns line numbers and cells of a table, without empty rows.
+
+    Cells are separated by what the first row has most of: tabs, commas or semicolons; by white
+    space if it has none of these.
+    """
+    lines = text.splitlines()
+    first = next((line for line in lines if line.strip()), "")
+    delimiter = max("\t,;", key=first.count)
+    if delimiter in first:
+        rows = _separated(text, delimiter)
+    else:
+        rows = [(number, line.split()) for number, line in enumerate(lines, 1)]
+    rows = [(number, cells) for number, cells in rows if any(cells)]
+    if not rows:
+        raise AnnotationError("the file is empty")
+    return rows
+
+
+def _separated(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
+    )
+    try:
+        return [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    except csv.Error as error:
+        raise AnnotationError(f"line {reader.line_num}: no row of a table: {error}") from error
+
+
+def find_columns(header: Sequence[str], names: Iterable[str]) -> list[int]:
+    """Returns which columns have one of the names, in the order of the names."""
+    folded = [cell.casefold() for cell in header]
+    return [folded.index(name) for name in names if name in folded]
+
+
+def full_row(cells: list[str], width: int) -> list[str]:
+    """Returns a row's cells if they are as many as they should be."""
+    if len(cells) != width:
+        raise AnnotationError(f"expected {width} cells, found {len(cells)}: {shown(cells)}")
+    return cells
+
+
+def nonempty(text: str, what: str) -> str:
+    """Returns a cell's text if there is any."""
+    if not text:
+        raise AnnotationError(f"expected {what}, found an empty cell")
+    return text

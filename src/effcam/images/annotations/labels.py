@@ -1,0 +1,126 @@
+"""Classes of images from a file of any format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+from effcam.errors import AnnotationError
+from effcam.images.annotations.coco import is_coco, parse_coco
+from effcam.images.annotations.csv_tables import (
+    CLASS_COLUMNS,
+    IMAGE_COLUMNS,
+    find_columns,
+    nonempty,
+    table_rows,
+)
+from effcam.images.annotations.parsing import (
+    as_path,
+    as_text,
+    is_json,
+    parse_json,
+    read_bytes,
+    shown,
+    telling,
+)
+
+LABEL_COLUMNS = ("class_index", *CLASS_COLUMNS)
+
+
+def read_image_labels(path: str | PathLike[str]) -> dict[str, int | str]:
+    """Returns the class of each image, an index where it is written in digits, else a name.
+
+    Args:
+        path: One of
+
+            - A table of comma, semicolon or tab separated values: image and label, under a
+              header that says so or under none. ``class_index`` goes before ``label``.
+            - Lines of an image's name and its label, both without spaces.
+            - JSON from image name to label, or to ``{"class_index": 3, "label": "cat"}``, where
+              the index is taken if there is one. Images with neither are left out.
+            - COCO's JSON, if each image's annotations are of one category.
+
+    Raises:
+        AnnotationError: If the file is missing, broken, of another format, or contradicts itself.
+    """
+    with telling(f"labels {str(path)!r}"):
+        data = read_bytes(as_path(path))
+        if not is_json(data):
+            labels = _labels_from_table(as_text(data))
+        elif is_coco(document := parse_json(data)):
+            labels = _labels_from_coco(document)
+        else:
+            labels = _labels_by_name(document)
+        if not labels:
+            raise AnnotationError("the file gives no image a label")
+    return labels
+
+
+def parse_class(value: object) -> int | str:
+    """Returns a class: its index if it is a number or made of digits, else its name."""
+    if isinstance(value, str) and value.strip():
+        text = value.strip()
+        # No index is that long, and of thousands of digits int() makes an error.
+        return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else text
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise AnnotationError(f"expected a class's name or index, found {shown(value)}")
+
+
+def _add_label(labels: dict[str, int | str], name: str, label: int | str) -> None:
+    """Notes the class of an image, which must not have another one."""
+    if labels.setdefault(name, label) != label:
+        raise AnnotationError(f"image {name!r} is {shown(label)} here, {shown(labels[name])} above")
+
+
+def _labels_by_name(document: Mapping[str, Any]) -> dict[str, int | str]:
+    """Returns the classes of JSON from image names to labels."""
+    labels = {}
+    for name, entry in document.items():
+        with telling(f"image {name!r}"):
+            record = entry if isinstance(entry, dict) else {"label": entry}
+            given = [record[key] for key in ("class_index", "label") if record.get(key) is not None]
+            if given:
+                labels[name] = parse_class(given[0])
+    return labels
+
+
+def _labels_from_table(text: str) -> dict[str, int | str]:
+    """Returns the classes of a table of images and labels, with or without a header."""
+    rows = table_rows(text)
+    header = rows[0][1]
+    images, classes = find_columns(header, IMAGE_COLUMNS), find_columns(header, LABEL_COLUMNS)
+    if images and classes:
+        width, rows = len(header), rows[1:]
+    else:
+        width, images, classes = 2, [0], [1]
+    labels: dict[str, int | str] = {}
+    for number, row in rows:
+        with telling(f"line {number}"):
+            if len(row) != width:
+                raise AnnotationError(
+                    f"expected {width} cells, an image and its label among them, found "
+                    f"{len(row)}: {shown(row)}; write CSV where names or labels have spaces"
+                )
+            given = [row[column] for column in classes if row[column]] or [""]
+            name = nonempty(row[images[0]], "the image's name")
+            _add_label(labels, name, parse_class(nonempty(given[0], "a label")))
+    return labels
+
+
+def _labels_from_coco(document: Mapping[str, Any]) -> dict[str, int | str]:
+    """Returns the category of each image of a COCO file, if it has just one."""
+    images, annotations = parse_coco(document)
+    found: dict[str, set[str]] = {name: set() for name in images}
+    for each in annotations:
+        if each.label is None:
+            raise AnnotationError(f"{each.where}: no name is given for its category")
+        found[each.image].add(each.label)
+    for name, names in found.items():
+        if len(names) != 1:
+            raise AnnotationError(
+                f"image {name!r} has annotations of {len(names)} categories"
+                f"{': ' if names else ''}{', '.join(sorted(names)[:5])}; expected one, its class"
+            )
+    return {name: parse_class(names.pop()) for name, names in found.items()}

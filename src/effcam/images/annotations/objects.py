@@ -1,0 +1,57 @@
+"""Objects as the readers of all formats hand them on: a class, and a box in our convention."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from effcam.errors import AnnotationError
+from effcam.images.annotations.parsing import shown
+from effcam.images.geometry import Box
+
+Objects: TypeAlias = dict[str, list[tuple[str | None, Box]]]
+"""Classes and boxes by image; a class is ``None`` where none is given."""
+
+EDGE_COLUMNS = (
+    ("left", "top", "right", "bottom"),
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("x1", "y1", "x2", "y2"),
+)
+
+
+def make_box(edges: Sequence[float]) -> Box:
+    """Returns the box with the edges left, top, right and bottom, which are numbers."""
+    left, top, right, bottom = edges
+    if not all(map(math.isfinite, edges)):
+        raise AnnotationError(f"expected finite numbers, found {shown(list(edges))}")
+    if right <= left or bottom <= top:
+        raise AnnotationError(
+            "expected a box [left, top, right, bottom] with left < right and top < bottom, found "
+            f"{shown(list(edges))}"
+        )
+    return Box(left, top, right, bottom)
+
+
+def four_numbers(values: object, meaning: str) -> list[float]:
+    """Returns the four finite numbers that JSON has."""
+    if not isinstance(values, list) or len(values) != 4 or not all(map(_is_number, values)):
+        raise AnnotationError(f"expected four finite numbers {meaning}, found {shown(values)}")
+    return [float(value) for value in values]
+
+
+def _is_number(value: object) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
+
+
+def parse_number(text: str | None, name: str) -> float:
+    """Returns the number that a text says."""
+    try:
+        return float(text or "")
+    except ValueError as error:
+        raise AnnotationError(f"expected a number as {name}, found {shown(text)}") from error

@@ -1,0 +1,345 @@
+"""One image, decoded: from a file, a PIL image, an array or a tensor to upright RGB."""
+
+from __future__ import annotations
+
+import stat
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from effcam.errors import ImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FORMATS = (
+    *("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF"),
+    *("HEIF", "JXL", "TGA"),
+)
+"""What files are read as, whatever their names; HEIF and JXL where plugins add them to Pillow.
+
+Nothing else that Pillow knows: for some formats it starts other programs (EPS, Ghostscript), and
+rare ones have bounds that are tested least.
+"""
+CHANNELS = (1, 3, 4)
+WHITE = (255, 255, 255)
+REDUCED_MARGIN = 3
+"""How many times as large as what it is resized to a reduced copy is at least."""
+LYING = (5, 6, 7, 8)
+"""The orientations in Exif whose rows are the picture's columns."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a picture of each orientation in Exif upright."""
+STRIP_PIXELS = 2**20
+"""How many pixels are converted at once: what that takes comes on top of the image itself."""
+
+
+class Photo(NamedTuple):
+    """A decoded image.
+
+    Attributes:
+        picture: It, in RGB and upright.
+        size: Its width and height in px, larger than the picture's if that is a reduced copy.
+    """
+
+    picture: Image.Image
+    size: tuple[int, int]
+
+
+Needed: TypeAlias = Callable[[int, int], tuple[int, int]]
+
+
+def read(source: object, needed: Needed | None = None) -> Photo:
+    """Returns an image in RGB and upright, perhaps reduced; see `effcam.images.ImageRef.photo`.
+
+    Args:
+        source: A path, a PIL image, an array or a tensor.
+        needed: Returns the width and height in px to which it will be resized.
+
+    Raises:
+        ImageError: If it is missing, empty, truncated, no image, too large or ambiguous.
+    """
+    if isinstance(source, Path):
+        return _read_file(source, needed)
+    if isinstance(source, Image.Image):
+        picture = decode(source)
+    else:
+        array = source if isinstance(source, np.ndarray) else _to_numpy(source)
+        picture = Image.fromarray(_to_pixels(array))
+    return Photo(picture, picture.size)
+
+
+def _read_file(path: Path, needed: Needed | None) -> Photo:
+    try:
+        with open_file(path) as image:
+            scale = 1 if needed is None else _reduce(image, needed)
+            picture = decode(image)
+            return Photo(picture, (scale * picture.width, scale * picture.height))
+    except FileNotFoundError as error:
+        raise ImageError("the file does not exist") from error
+    except UnidentifiedImageError as error:
+        raise ImageError("the file is not an image that can be read") from error
+    # The warning is an error only where the caller's filters make it one.
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"the image is too large: {told(error)}") from error
+    except OSError as error:
+        raise ImageError(f"the file cannot be read: {told(error)}") from error
+    except ImageError:
+        raise
+    except Exception as error:  # a broken header can make a plugin raise anything
+        raise ImageError(f"the file cannot be read as an image: {told(error)}") from error
+
+
+@contextmanager
+def open_file(path: Path, formats: Sequence[str] = FORMATS) -> Iterator[Image.Image]:
+    """Yields the image that a file is, not decoded yet, read as one of some formats.
+
+    Raises:
+        ImageError: If it is no regular file, or empty.
+        OSError: If it cannot be read; Pillow's own errors come as they are.
+    """
+    check_file(path)
+    # From the open file, not the path, which Pillow would map into memory where it can: that
+    # garbles grey TIFF files that lie on their sides, and kills the process if a file shrinks.
+    with path.open("rb") as file, Image.open(file, formats=readable(formats)) as image:
+        yield image
+
+
+def check_file(path: Path) -> None:
+    """Refuses what has no content to read; to open a pipe might wait for ever.
+
+    Raises:
+        ImageError: If it is no regular file, or empty.
+        OSError: If it cannot be reached.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError("it is not a regular file, but a folder, a pipe, a socket or a device")
+    if status.st_size == 0:
+        raise ImageError("the file is empty")
+
+
+def check_pixels(width: int, height: int) -> None:
+    """Holds a size in px to what `PIL.Image.open` holds images to.
+
+    Raises:
+        ImageError: If there are no pixels, or more than twice ``PIL.Image.MAX_IMAGE_PIXELS``; or
+            more than that, where Pillow's warning of it is an error.
+    """
+    most = Image.MAX_IMAGE_PIXELS
+    if width < 1 or height < 1:
+        raise ImageError(f"the image has no pixels, its size is {width} x {height}")
+    if most is None or width * height <= most:
+        return
+    said = f"{width} x {height} px exceed the limit of {most} px (PIL.Image.MAX_IMAGE_PIXELS)"
+    if width * height > 2 * most:
+        raise ImageError(f"the image is too large: {said}")
+    try:
+        warnings.warn(said, Image.DecompressionBombWarning, stacklevel=2)
+    except Image.DecompressionBombWarning as error:
+        raise ImageError(f"the image is too large: {said}") from error
+
+
+def readable(formats: Sequence[str]) -> list[str]:
+    """Returns those of some formats that this Pillow, with its plugins, reads."""
+    Image.init()
+    return [each for each in formats if each in Image.OPEN]
+
+
+def told(error: Exception) -> str:
+    """Returns what an error says, in one printable line: Pillow's may quote a file's bytes."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory"
+    said = " ".join(str(error).split()) or type(error).__name__
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in said)
+
+
+def _reduce(image: Image.Image, needed: Needed) -> int:
+    """Has a JPEG decoded at a part of its size, if that is enough; returns by how much less."""
+    if image.format != "JPEG":
+        return 1
+    width, height = image.size
+    lies = _orientation(image) in LYING
+    wide, tall = needed(height, width)[::-1] if lies else needed(width, height)
+    for scale in (8, 4, 2):
+        fits = width % scale == height % scale == 0
+        if fits and min(width / wide, height / tall) >= REDUCED_MARGIN * scale:
+            image.draft(None, (width // scale, height // scale))
+            return width // image.width
+    return 1
+
+
+def decode(image: Image.Image) -> Image.Image:
+    """Returns a PIL image upright and in RGB; the image itself stays as it was.
+
+    Raises:
+        ImageError: If it has no pixels, or they cannot be decoded.
+    """
+    if 0 in image.size:
+        raise ImageError(f"the image has no pixels, its size is {image.width} x {image.height}")
+    try:
+        image.load()
+        turn = TURNS.get(_orientation(image))
+        return _to_rgb(image if turn is None else image.transpose(turn))
+    except ImageError:
+        raise
+    except Exception as error:  # a broken file can make a decoder raise anything
+        raise ImageError(f"the image cannot be decoded: {told(error)}") from error
+
+
+def _orientation(image: Image.Image) -> int:
+    """Returns how an image lies by its Exif: 1, upright, where that says nothing that is known.
+
+    Not by `PIL.ImageOps.exif_transpose`, which rewrites all metadata and fails where it cannot.
+    """
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # noqa: BLE001  # an earlier change can have made it anything
+        return 1
+    return found if isinstance(found, int) and found in TURNS else 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Returns a copy in RGB, without metadata; what is in between takes little memory."""
+    if image.mode == "RGB" and not image.has_transparency_data:
+        copy = image.copy()
+        copy.info = {}
+        return copy
+    numbers = image.mode.startswith("I") or image.mode == "F"
+    convert = _scaling(image) if numbers else _strip_to_rgb
+    rgb = Image.new("RGB", image.size)
+    for top, strip in _strips(image):
+        rgb.paste(convert(strip), (0, top))
+    return rgb
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Yields an image from top to bottom in parts, each with its first row."""
+    width, height = image.size
+    rows = max(STRIP_PIXELS // width, 1)
+    if rows >= height:
+        yield 0, image
+        return
+    for top in range(0, height, rows):
+        yield top, image.crop((0, top, width, min(top + rows, height)))
+
+
+def _strip_to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("RGBa", "La"):
+        image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, (*WHITE, 255))
+        return Image.alpha_composite(ground, image).convert("RGB")
+    if image.mode == "LAB":
+        return _from_lab(image)
+    return image.convert("RGB")
+
+
+def _from_lab(image: Image.Image) -> Image.Image:
+    from PIL import ImageCms
+
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    converted = ImageCms.applyTransform(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB"))
+    if converted is None:
+        raise ImageError("the image's CIELAB colours could not be converted")
+    return converted
+
+
+def _scaling(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """Returns what makes 8-bit pixels of 16-bit, 32-bit and floating-point ones, none clipped.
+
+    The range is what the numbers were meant for: [0, 1], [0, 255] or [0, 65535], whichever is the
+    smallest that holds them; else their own. Integers start at [0, 65535].
+    """
+    lows, highs = zip(*(_extent(np.asarray(strip)) for _, strip in _strips(image)), strict=True)
+    low, high = min(lows), max(highs)
+    tops = (1, 255, 65535) if image.mode == "F" else (65535,)
+    if low >= 0 and high <= tops[-1]:
+        low, high = 0.0, next(top for top in tops if high <= top)
+
+    def scale(strip: Image.Image) -> Image.Image:
+        pixels = np.asarray(strip).astype(np.float64)
+        scaled = (pixels - low) / max(high - low, 1e-300) * 255
+        return Image.fromarray(scaled.round().astype(np.uint8))
+
+    return scale
+
+
+def _extent(values: NDArray[Any]) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite((low, high)).all():  # NaN is both
+        raise ImageError("the image holds pixels that are not finite numbers")
+    return low, high
+
+
+def _to_numpy(tensor: Any) -> NDArray[Any]:
+    try:
+        values = tensor.detach().cpu()
+        if values.is_floating_point():
+            values = values.float()
+        array: NDArray[Any] = values.numpy()
+    except (RuntimeError, TypeError) as error:  # sparse, quantised, or on the meta device
+        raise ImageError(f"the tensor's values cannot be read: {told(error)}") from error
+    return array
+
+
+def _to_pixels(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Returns (height, width, 3) uint8 pixels from an array in any layout that is unambiguous."""
+    shape = " x ".join(map(str, array.shape)) or "()"
+    if array.size == 0:
+        raise ImageError(f"the array has no pixels, its shape is {shape}")
+    pixels = _to_uint8(_channels_last(array, shape))
+    if pixels.shape[2] == 1:
+        return np.repeat(pixels, 3, axis=2)
+    if pixels.shape[2] == 4:
+        return np.asarray(_to_rgb(Image.fromarray(pixels)))
+    return np.ascontiguousarray(pixels)
+
+
+def _channels_last(array: NDArray[Any], shape: str) -> NDArray[Any]:
+    if array.ndim == 2:
+        return array[:, :, None]
+    if array.ndim != 3:
+        raise ImageError(f"the array's shape is {shape}: expected height x width, or with channels")
+    first, last = array.shape[0] in CHANNELS, array.shape[2] in CHANNELS
+    if first and last:
+        raise ImageError(
+            f"the array's shape is {shape}, so its channels may come first or last: "
+            "pass a PIL image instead"
+        )
+    if not first and not last:
+        raise ImageError(
+            f"the array's shape is {shape}: expected 1, 3 or 4 channels, first or last"
+        )
+    return array.transpose(1, 2, 0) if first else array
+
+
+def _to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    if array.dtype.kind != "f":
+        raise ImageError(f"the array holds {array.dtype}: expected uint8, or floats in [0, 1]")
+    if not np.isfinite(array).all():
+        raise ImageError("the array holds NaN or infinite values")
+    low, high = float(array.min()), float(array.max())
+    if low < 0 or high > 1:
+        raise ImageError(
+            f"the array holds floats from {low:g} to {high:g}: expected [0, 1]; undo a model's "
+            "normalisation, or divide by 255, first"
+        )
+    return (array * 255).round().astype(np.uint8)

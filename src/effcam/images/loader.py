@@ -1,0 +1,225 @@
+"""Images as models' inputs, made beside the computation: each opened once, few of them ahead."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from effcam.errors import ImageError
+from effcam.images.decoding import Needed, Photo
+from effcam.images.frames import close_films
+from effcam.images.geometry import Box
+from effcam.images.preprocess import Preprocess
+from effcam.images.refs import ImageRef
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+KEPT_BYTES = 128 * 2**20
+"""How much memory the inputs that wait for later models may take together."""
+BATCHES_AHEAD = 2
+MOST_THREADS = 8
+
+Recipe: TypeAlias = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Some images as a model's input, with their positions, sizes and regions.
+
+    Attributes:
+        positions: Where the images are in the comparison.
+        sizes: Width and height of each in px.
+        regions: The part of each that the model sees.
+        pixels: (batch, height, width, channels) uint8, the input before it is normalised.
+        preprocess: The model's transform.
+    """
+
+    positions: list[int]
+    sizes: list[tuple[int, int]]
+    regions: list[Box]
+    pixels: NDArray[np.uint8]
+    preprocess: Preprocess
+
+    def images(self, device: torch.device | str = "cpu") -> torch.Tensor:
+        """Returns the model's input on a device, (batch, channels, height, width) float32."""
+        import torch
+
+        pixels = torch.from_numpy(self.pixels)
+        if torch.device(device).type == "cuda":
+            # From pinned memory the copy runs beside what the GPU still has to do.
+            pixels = pixels.pin_memory().to(device, non_blocking=True)
+        return self.preprocess.normalise(pixels.to(device))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prepared:
+    """An image as a model's input, and its width and height in px."""
+
+    pixels: NDArray[np.uint8]
+    size: tuple[int, int]
+
+
+class Loader:
+    """Opens images and makes inputs of them, in threads that work beside the computation.
+
+    When an image is opened, the inputs for all passes that are planned are made at once, and kept
+    until the last of these has had them, as long as there is room. An image whose inputs found no
+    room is opened again.
+    """
+
+    def __init__(
+        self,
+        refs: Sequence[ImageRef],
+        planned: Iterable[Preprocess] = (),
+        *,
+        reduced: bool = False,
+        most_bytes: int = KEPT_BYTES,
+    ) -> None:
+        """Notes what will be wanted, and opens nothing.
+
+        Args:
+            refs: The images.
+            planned: The transform of each pass over the images, as far as they are known.
+            reduced: Whether JPEG files may be decoded at a reduced scale.
+            most_bytes: How much memory inputs that are kept may take together.
+        """
+        self._refs = refs
+        self._reduced = reduced
+        transforms = list(planned)
+        self._planned = {each.recipe: each for each in transforms}
+        self._passes = Counter(each.recipe for each in transforms)
+        self._kept: dict[tuple[int, Recipe], _Prepared] = {}
+        self._room = most_bytes
+        self._lock = threading.Lock()
+
+    def batches(
+        self,
+        preprocess: Preprocess,
+        batch_size: int,
+        *,
+        skipped: dict[ImageRef, str] | None = None,
+        on_gpu: bool = False,
+    ) -> Iterator[Batch]:
+        """Yields the images in batches, as the input of a model with that transform: one pass.
+
+        Args:
+            preprocess: The model's transform.
+            batch_size: How many images a batch holds at most.
+            skipped: Images to leave out, with the reason; bad ones are added. ``None`` raises.
+            on_gpu: Whether the model leaves the processor's cores to the loader.
+
+        Raises:
+            ImageError: If an image is bad, and none are skipped.
+        """
+        self._passes[preprocess.recipe] -= 1
+        left_out = () if skipped is None else skipped
+        wanted = [at for at, ref in enumerate(self._refs) if ref not in left_out]
+        groups = (wanted[at : at + batch_size] for at in range(0, len(wanted), batch_size))
+        waiting: deque[list[tuple[int, Future[_Prepared]]]] = deque()
+        pool = ThreadPoolExecutor(_threads(on_gpu), "effcam-loader")
+        try:
+            while True:
+                for group in islice(groups, BATCHES_AHEAD + 1 - len(waiting)):
+                    waiting.append([(at, pool.submit(self._take, at, preprocess)) for at in group])
+                if not waiting:
+                    return
+                if ready := list(self._finish(waiting.popleft(), skipped)):
+                    yield _collate(ready, preprocess)
+        finally:
+            pool.shutdown(cancel_futures=True)
+            close_films()
+
+    def _finish(
+        self, pending: Iterable[tuple[int, Future[_Prepared]]], skipped: dict[ImageRef, str] | None
+    ) -> Iterator[tuple[int, _Prepared]]:
+        """Yields what came of each image, in order."""
+        for at, future in pending:
+            try:
+                yield at, future.result()
+            except ImageError as error:
+                if skipped is None:
+                    raise
+                skipped[self._refs[at]] = str(error)
+
+    def _take(self, at: int, preprocess: Preprocess) -> _Prepared:
+        """Returns the input of an image, from what was kept or from the image itself."""
+        own = preprocess.recipe
+        found = self._give(at, own)
+        if found is not None:
+            return found
+        others = [
+            each
+            for recipe, each in self._planned.items()
+            if recipe != own and self._passes[recipe] > 0
+        ]
+        needed = _largest([preprocess, *others]) if self._reduced else None
+        photo = self._refs[at].photo(needed)
+        for each in others:
+            if self._reserve(at, each):
+                self._kept[at, each.recipe] = _prepare(photo, each)
+        found = _prepare(photo, preprocess)
+        if self._reserve(at, preprocess):
+            self._kept[at, own] = found
+        return found
+
+    def _give(self, at: int, recipe: Recipe) -> _Prepared | None:
+        """Returns an input that was kept, for the last time if no other pass will ask for it."""
+        with self._lock:
+            if self._passes[recipe] > 0:
+                return self._kept.get((at, recipe))
+            found = self._kept.pop((at, recipe), None)
+            self._room += found.pixels.nbytes if found else 0
+            return found
+
+    def _reserve(self, at: int, preprocess: Preprocess) -> bool:
+        """Takes room for an input that is to be kept; tells whether there was any, and need."""
+        recipe = preprocess.recipe
+        size = math.prod(preprocess.size) * preprocess.channels
+        with self._lock:
+            wanted = self._passes[recipe] > 0 and (at, recipe) not in self._kept
+            if not wanted or size > self._room:
+                return False
+            self._room -= size
+            return True
+
+
+def _prepare(photo: Photo, preprocess: Preprocess) -> _Prepared:
+    return _Prepared(preprocess.pixels(*photo), photo.size)
+
+
+def _largest(transforms: Iterable[Preprocess]) -> Needed:
+    """Returns a function from an image's size to the largest of the sizes it is resized to."""
+
+    def needed(width: int, height: int) -> tuple[int, int]:
+        widths, heights = zip(*(each.resized(width, height) for each in transforms), strict=True)
+        return max(widths), max(heights)
+
+    return needed
+
+
+def _collate(ready: Sequence[tuple[int, _Prepared]], preprocess: Preprocess) -> Batch:
+    sizes = [prepared.size for _, prepared in ready]
+    return Batch(
+        [at for at, _ in ready],
+        sizes,
+        [preprocess.region(*size) for size in sizes],
+        np.stack([prepared.pixels for _, prepared in ready]),
+        preprocess,
+    )
+
+
+def _threads(on_gpu: bool) -> int:
+    """Returns how many threads open images: on the processor, the model needs it too."""
+    cores = os.cpu_count() or 1
+    return min(MOST_THREADS, cores if on_gpu else max(cores // 2, 1))

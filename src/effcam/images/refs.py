@@ -1,0 +1,132 @@
+"""A reference to an image: its name, its source, and how its pixels are read."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
+
+from PIL import Image
+
+from effcam.errors import ImageError
+from effcam.images.decoding import Needed, Photo, read
+from effcam.images.frames import FilmFrame, read_frame
+from effcam.images.truth import Truth
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+
+CACHE_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageRef:
+    """An image by name, whose pixels are read when they are asked for.
+
+    Attributes:
+        name: What it is called in tables and pictures, unique in a comparison.
+        source: A path, or the image itself: a PIL image, an array or a tensor; or a
+            `effcam.images.frames.FilmFrame`.
+        truth: What is known of it: its class, boxes around its object, a mask.
+    """
+
+    name: str
+    source: Any = field(repr=False)
+    truth: Truth | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        """Returns the name."""
+        return self.name
+
+    @property
+    def path(self) -> Path | None:
+        """The file, ``None`` if the image came from memory or is a frame of a film."""
+        return self.source if isinstance(self.source, Path) else None
+
+    @property
+    def frame(self) -> FilmFrame | None:
+        """Of which film it is which frame, and when; ``None`` if it is of none."""
+        return self.source if isinstance(self.source, FilmFrame) else None
+
+    def open(self) -> Image.Image:
+        """Returns the image in RGB and upright, the first frame of an animated file.
+
+        Transparent parts lie on white; 16-bit and floating-point pixels are scaled to 8 bits.
+        Metadata other than the orientation are left out, and no harm is done if they are damaged.
+
+        Files are read as one of the raster formats that effcam allows, whatever their names.
+        How large an image may be is Pillow's ``PIL.Image.MAX_IMAGE_PIXELS``, 89 million unless it
+        is set: a file that declares more is read with Pillow's ``DecompressionBombWarning``, one
+        that declares more than twice as many is refused before it is decoded, and so is the former
+        where that warning is an error. While it is read, an image takes up to 13 bytes a pixel.
+
+        Raises:
+            ImageError: If it is missing, empty, truncated, no image, too large or ambiguous.
+        """
+        return self.photo().picture
+
+    def photo(self, needed: Needed | None = None) -> Photo:
+        """Returns what `open` does, with its size; perhaps a reduced copy.
+
+        Args:
+            needed: Returns the width and height in px to which an image of a width and a height
+                will be resized. A JPEG file is then decoded at a half, a quarter or an eighth of
+                its size, if that divides its sides and leaves three times as much.
+
+        Raises:
+            ImageError: As `open` does.
+        """
+        try:
+            if self.frame is not None:
+                picture = read_frame(self.frame)
+                return Photo(picture, picture.size)
+            return read(self.source, needed)
+        except ImageError as error:
+            raise ImageError(f"image {self.name!r}: {error}") from error.__cause__
+
+
+class HoldsImage(Protocol):
+    """What refers to an image among other things, as a demo scene does."""
+
+    @property
+    def ref(self) -> ImageRef:
+        """The image."""
+
+
+ImageLike: TypeAlias = Union[
+    str, "PathLike[str]", Image.Image, "NDArray[Any]", "torch.Tensor", ImageRef, HoldsImage
+]
+
+
+def cached_opener(most_bytes: int = CACHE_BYTES) -> Callable[[ImageRef], Image.Image]:
+    """Returns a function that opens images and keeps the latest, up to a number of bytes.
+
+    Args:
+        most_bytes: How much memory the decoded images may take together.
+    """
+    kept: OrderedDict[ImageRef, Image.Image] = OrderedDict()
+    size = 0
+
+    def open_once(ref: ImageRef) -> Image.Image:
+        nonlocal size
+        if ref in kept:
+            kept.move_to_end(ref)
+            return kept[ref]
+        image = ref.open()
+        kept[ref] = image
+        size += _bytes(image)
+        while size > most_bytes:
+            size -= _bytes(kept.popitem(last=False)[1])
+        return image
+
+    return open_once
+
+
+def _bytes(image: Image.Image) -> int:
+    # Pillow keeps an RGB pixel in four bytes.
+    return 4 * image.width * image.height

@@ -1,0 +1,166 @@
+"""The grid pointing game: whose part of a mosaic of images lights up for whose class.
+
+Source: Boehle et al. 2021 (CoDA-Nets), arXiv:2104.00032. It needs no annotation: images
+that the models know well are put together, and the heat for each one's class must lie on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from effcam.cam.explain import compute_cams
+from effcam.cam.explanation import Explanation
+from effcam.cam.job import Job, column_of, naming
+from effcam.cam.methods import name_of
+from effcam.errors import LayerError, ModelError
+from effcam.images.geometry import Box
+from effcam.images.preprocess import Preprocess
+from effcam.models.build import See
+from effcam.models.model import Model, load_as_seen
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SIDE = 2
+"""How many images a mosaic has in each direction."""
+MOST = 32
+"""How many mosaics are made at most: of the images that the models are surest of."""
+NO_MOSAICS = (
+    "There is no GridPG: it needs four images of different classes, of which models are sure."
+)
+MOSAICS_AT_ONCE = 4
+SAMPLES = 64
+SURE = 0.5
+"""Images in which a model gives its class a smaller probability are not put into mosaics."""
+
+
+def grid_pointing_game(heat: NDArray[np.floating], tile: int, *, side: int = SIDE) -> float:
+    """Returns the share of the heat that lies on one tile of a mosaic, in [0, 1].
+
+    It is NaN without any heat. Source: Boehle et al. 2021, arXiv:2104.00032.
+
+    Args:
+        heat: (h, w), >= 0, over the whole mosaic.
+        tile: Which tile, from 0, in reading order.
+        side: How many tiles the mosaic has in each direction.
+
+    >>> corner = np.zeros((4, 4))
+    >>> corner[0, 0] = 1
+    >>> grid_pointing_game(corner, 0), grid_pointing_game(corner, 3)
+    (1.0, 0.0)
+    """
+    values, _ = Box(0, 0, SAMPLES * side, SAMPLES * side).spread(
+        np.asarray(heat, np.float32), SAMPLES * side, SAMPLES * side
+    )
+    tiles = values.reshape(side, SAMPLES, side, SAMPLES).sum((1, 3), dtype=np.float64)
+    total = float(tiles.sum())
+    return float(tiles.ravel()[tile] / total) if total > 0 else float("nan")
+
+
+def point_in_mosaics(
+    job: Job, rows: Sequence[Sequence[Explanation]], columns: Sequence[str]
+) -> tuple[NDArray[np.float64] | None, list[str]]:
+    """Returns the (mosaics, columns) shares of heat on the right tile, and what is to be told.
+
+    Args:
+        job: The models and how they see images.
+        rows: The cells of each image.
+        columns: The columns' labels.
+    """
+    mosaics = choose(rows)
+    if not mosaics:
+        return None, [NO_MOSAICS]
+    found = np.full((len(mosaics), len(columns)), np.nan)
+    count = "one mosaic" if len(mosaics) == 1 else f"{len(mosaics)} mosaics"
+    notes = [f"GridPG is of {count} of four images, of whose classes all models are sure."]
+    for label in job.columns:
+        try:
+            model = load_as_seen(job.columns[label], device=job.device, see=_twice(job))
+        except (ModelError, LayerError):
+            notes.append(f"{label} takes no input of twice its size, so it has no GridPG.")
+            continue
+        at = [columns.index(column_of(label, method, job.methods)) for method in job.methods]
+        with naming(model):
+            found[:, at] = _point(job, model, rows, mosaics, at)
+        del model
+    return found, notes
+
+
+def choose(rows: Sequence[Sequence[Explanation]]) -> list[tuple[int, ...]]:
+    """Returns groups of four images of different classes, those first that all models know best.
+
+    An image is in one group at most.
+    """
+    least = [min(cell.probability for cell in row) for row in rows]
+    good = [
+        at
+        for at, row in enumerate(rows)
+        if least[at] >= SURE and all(cell.target == cell.predicted for cell in row)
+    ]
+    waiting = sorted(good, key=lambda at: -least[at])
+    groups: list[tuple[int, ...]] = []
+    while waiting and len(groups) < MOST:
+        group: list[int] = []
+        for at in waiting:
+            if len(group) < SIDE**2 and all(_differ(rows[at], rows[other]) for other in group):
+                group.append(at)
+        if len(group) < SIDE**2:
+            break
+        groups.append(tuple(group))
+        waiting = [at for at in waiting if at not in group]
+    return groups
+
+
+def _differ(one: Sequence[Explanation], other: Sequence[Explanation]) -> bool:
+    return all(cell.target != another.target for cell, another in zip(one, other, strict=True))
+
+
+def _twice(job: Job) -> See:
+    """Returns what makes of a model's own transform that of a mosaic: the same, twice as large."""
+
+    def see(preprocess: Preprocess) -> Preprocess:
+        height, width = job.see(preprocess).size
+        return job.see(preprocess).with_size((SIDE * height, SIDE * width))
+
+    return see
+
+
+def _tile(preprocess: Preprocess) -> Preprocess:
+    height, width = preprocess.size
+    return preprocess.with_size((height // SIDE, width // SIDE))
+
+
+def _point(
+    job: Job,
+    model: Model,
+    rows: Sequence[Sequence[Explanation]],
+    mosaics: Sequence[Sequence[int]],
+    columns: Sequence[int],
+) -> NDArray[np.float64]:
+    """Returns (mosaics, methods): the mean share over the tiles."""
+    preprocess = _tile(model.preprocess)
+    shares = np.full((len(mosaics), SIDE**2, len(columns)), np.nan)
+    for start in range(0, len(mosaics), MOSAICS_AT_ONCE):
+        some = mosaics[start : start + MOSAICS_AT_ONCE]
+        images = torch.stack([_lay(job, preprocess, each) for each in some])
+        targets = [rows[at][columns[0]].target for each in some for at in each]
+        cams = compute_cams(model, images.repeat_interleave(SIDE**2, 0), job.methods, targets)
+        for column, method in enumerate(job.methods):
+            for at, heat in enumerate(cams.maps[name_of(method)]):
+                mosaic, tile = divmod(at, SIDE**2)
+                shares[start + mosaic, tile, column] = grid_pointing_game(heat, tile)
+    valid = np.isfinite(shares)
+    means = np.full((len(mosaics), len(columns)), np.nan)
+    np.divide(np.where(valid, shares, 0).sum(1), valid.sum(1), out=means, where=valid.any(1))
+    return means
+
+
+def _lay(job: Job, preprocess: Preprocess, images: Sequence[int]) -> torch.Tensor:
+    """Returns the (channels, height, width) mosaic of four images, each as the model sees it."""
+    tiles = [preprocess(job.open(job.refs[at]))[0] for at in images]
+    lines = [torch.cat(tiles[start : start + SIDE], 2) for start in range(0, SIDE**2, SIDE)]
+    return torch.cat(lines, 1)

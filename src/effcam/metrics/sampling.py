@@ -1,0 +1,177 @@
+"""Maps and truths of one image, brought to the size at which they are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from effcam.cam.explanation import Explanation
+from effcam.errors import AnnotationError
+from effcam.images.geometry import Box
+from effcam.images.truth import Truth
+from effcam.metrics.concentration import count_samples, match
+from effcam.metrics.localisation import coverage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LONGEST = 128
+"""The longer side of an image in px when localisation is measured; smaller ones stay as they are.
+
+Maps have a few cells a side, and boxes keep their fractions of a px: more px tell nothing more.
+"""
+COMMON = 48
+"""Into how many samples a side a region that two models saw is divided, to compare their maps."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Object:
+    """Where the object of an image is, at the size at which the image is measured.
+
+    Attributes:
+        width: The width of the image in px at that size.
+        height: Its height.
+        boxes: Boxes around the object, px at that size; none where only a mask is known.
+        inside: (height, width) in [0, 1], how far pixels are in a box or, without any, the mask.
+        mask: (height, width) bool, which pixels are on the mask; ``None`` where it is not known.
+        ignored: (height, width) bool, where the mask does not say; ``None`` is nowhere.
+    """
+
+    width: int
+    height: int
+    boxes: tuple[Box, ...]
+    inside: NDArray[np.floating]
+    mask: NDArray[np.bool_] | None
+    ignored: NDArray[np.bool_] | None
+
+
+def measured_size(size: tuple[int, int], longest: int = LONGEST) -> tuple[int, int]:
+    """Returns the width and height at which an image of a (width, height) in px is measured."""
+    ratio = min(1.0, longest / max(size))
+    return max(round(size[0] * ratio), 1), max(round(size[1] * ratio), 1)
+
+
+def place_object(truth: Truth, size: tuple[int, int], name: str) -> Object | None:
+    """Returns where the object of an image is, ``None`` if that is not known.
+
+    Args:
+        truth: What is known of the image.
+        size: Width and height of the image in px.
+        name: What the image is called.
+
+    Raises:
+        AnnotationError: If boxes lie outside the image, or a mask is not of its size.
+    """
+    if not truth.boxes and truth.mask is None:
+        return None
+    width, height = measured_size(size)
+    across, down = width / size[0], height / size[1]
+    boxes = tuple(_fit_box(box, size, name).scale(across, down) for box in truth.boxes)
+    share, ignored = (_fit_mask(each, size, name) for each in (truth.mask, truth.ignored))
+    inside = coverage(boxes, width, height) if boxes else share
+    if inside is None or not inside.any():
+        return None
+    return Object(
+        width,
+        height,
+        boxes,
+        inside,
+        None if share is None else share >= 0.5,
+        None if ignored is None else ignored > 0,
+    )
+
+
+def _fit_box(box: Box, size: tuple[int, int], name: str) -> Box:
+    clipped = box.clip(*size)
+    if clipped.width <= 0 or clipped.height <= 0:
+        raise AnnotationError(
+            f"image {name!r}: the box {box.as_tuple()} lies outside of its {size[0]} x {size[1]} px"
+        )
+    return clipped
+
+
+def _fit_mask(
+    mask: NDArray[np.bool_] | None, size: tuple[int, int], name: str
+) -> NDArray[np.floating] | None:
+    """Returns how far the pixels at the measured size lie on a mask: (height, width) in [0, 1]."""
+    if mask is None:
+        return None
+    if mask.shape != (size[1], size[0]):
+        raise AnnotationError(
+            f"image {name!r} is {size[0]} x {size[1]} px (width x height), its mask "
+            f"{mask.shape[1]} x {mask.shape[0]} px"
+        )
+    picture = Image.fromarray(mask.astype(np.uint8) * 255)
+    return np.asarray(picture.resize(measured_size(size), Image.Resampling.BOX)) / 255
+
+
+def focus_samples(
+    cells: Sequence[Explanation], coarsest: Sequence[tuple[float, float]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns the maps of a column over their images, for the measures of concentration.
+
+    Args:
+        cells: The cells of one column.
+        coarsest: Height and width in px of each image of the cells to whose resolution its map is
+            brought.
+
+    Returns:
+        The (n, samples, samples) heat on the part of each image that was seen; and the (n,) areas
+        of the images in samples.
+    """
+    count = max(count_samples(cell.heatmap.shape) for cell in cells)
+    samples = np.zeros((len(cells), count, count))
+    groups: dict[tuple[object, ...], list[int]] = {}
+    shares = [
+        (round(tall / cell.canvas.height, 6), round(wide / cell.canvas.width, 6))
+        for cell, (tall, wide) in zip(cells, coarsest, strict=True)
+    ]
+    for at, (cell, share) in enumerate(zip(cells, shares, strict=True)):
+        groups.setdefault((cell.heatmap.shape, share), []).append(at)
+    for members in groups.values():
+        maps = np.stack([cells[at].heatmap for at in members])
+        samples[members] = match(maps, shares[members[0]], samples=count)
+    for at, cell in enumerate(cells):
+        if cell.region != cell.canvas:
+            samples[at] = _sample(samples[at], cell.canvas, cell.region, count)
+    areas = [
+        cell.size[0] * cell.size[1] * count**2 / (cell.region.width * cell.region.height)
+        for cell in cells
+    ]
+    return np.maximum(samples, 0), np.array(areas)
+
+
+def on_common_region(
+    cells: Sequence[Explanation],
+) -> dict[tuple[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Returns, for every two cells of an image, their maps on the region that both models saw.
+
+    Both are (48, 48) samples of that region. Two cells that saw nothing in common, or of which one
+    has no evidence, are left out.
+    """
+    known: dict[tuple[int, Box], NDArray[np.float32]] = {}
+    found = {}
+    for i, one in enumerate(cells):
+        for j in range(i + 1, len(cells)):
+            other = cells[j]
+            region = one.region.intersect(other.region)
+            if region is None or (one.state, other.state) != ("ok", "ok"):
+                continue
+            for at, cell in ((i, one), (j, other)):
+                if (at, region) not in known:
+                    known[at, region] = _sample(cell.heatmap, cell.canvas, region, COMMON)
+            found[i, j] = known[i, region], known[j, region]
+    return found
+
+
+def _sample(
+    heatmap: NDArray[np.floating], canvas: Box, region: Box, samples: int
+) -> NDArray[np.float32]:
+    """Returns (samples, samples) of a map that covers a canvas, evenly spaced over a region."""
+    placed = canvas.shift(-region.left, -region.top)
+    placed = placed.scale(samples / region.width, samples / region.height)
+    return placed.spread(heatmap.astype(np.float32, copy=False), samples, samples)[0]

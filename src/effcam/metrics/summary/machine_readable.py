@@ -1,0 +1,54 @@
+"""A scoreboard's numbers as they are, unrounded: as JSON knows them, and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from effcam.metrics.summary.records import MODEL, UNITS, Fact, Measure, baseline_names
+
+
+def measure_dict(measure: Measure, labels: Sequence[str]) -> dict[str, object]:
+    """Returns a measure as JSON knows it, beside what its values are in."""
+    return asdict(measure.figure) | {
+        "values_in": UNITS[measure.figure.unit].raw,
+        "values": [_number(value) for value in measure.values],
+        "low": [_number(value) for value in measure.low],
+        "high": [_number(value) for value in measure.high],
+        "counts": measure.counts.tolist(),
+        "baselines": {name: _number(value) for name, value in measure.baselines.items()},
+        "difference_low": [[_number(value) for value in row] for row in measure.difference_low],
+        "difference_high": [[_number(value) for value in row] for row in measure.difference_high],
+        "among_best": [labels[column] for column in measure.among_best()],
+    }
+
+
+def to_csv(labels: Sequence[str], facts: Sequence[Fact], measures: Sequence[Measure]) -> str:
+    """Returns one row a column, then one a baseline: shares, seconds and numbers as they are."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    ends = ("", "_low", "_high", "_n")
+    keys = [measure.figure.key + end for measure in measures for end in ends]
+    writer.writerow(["column", "kind", *(fact.title for fact in facts), *keys])
+    for at, label in enumerate(labels):
+        numbers = [number for measure in measures for number in _csv_cells(measure, at)]
+        writer.writerow([label, MODEL, *(fact.texts[at] for fact in facts), *numbers])
+    for name in baseline_names(measures):
+        values = [_number(measure.baselines.get(name)) for measure in measures]
+        numbers = [cell for value in values for cell in (value, None, None, None)]
+        writer.writerow([name, "baseline", *("" for _ in facts), *numbers])
+    return stream.getvalue()
+
+
+def _csv_cells(measure: Measure, at: int) -> list[float | None]:
+    """Returns a column's value, the ends of its interval, and the number of images."""
+    numbers = [_number(array[at]) for array in (measure.values, measure.low, measure.high)]
+    return [*numbers, int(measure.counts[at])]
+
+
+def _number(value: float | None) -> float | None:
+    """Returns ``None`` for what JSON does not have, NaN and infinity, else the value."""
+    return float(value) if value is not None and math.isfinite(value) else None

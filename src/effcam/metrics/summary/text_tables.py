@@ -1,0 +1,171 @@
+"""The tables of a scoreboard, whatever they are shown as, and as plain text."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from effcam.metrics.summary.records import MODEL, Fact, Measure, baseline_names
+from effcam.text import GAP, align
+
+WIDTH = 110
+"""How many characters a plain-text line has at most."""
+
+LONGEST = 36
+"""How many characters of a label or a fact a plain-text table shows."""
+
+
+class Cell(NamedTuple):
+    """What stands in one place of a table."""
+
+    text: str
+    interval: str = ""
+    best: bool = False
+
+
+class Column(NamedTuple):
+    """A fact or a figure in a table: one cell a row."""
+
+    heading: str
+    explains: str
+    is_number: bool
+    cells: tuple[Cell, ...]
+
+
+class Table(NamedTuple):
+    """The facts and figures of a group; ``models`` rows of models, then those of baselines."""
+
+    group: str
+    labels: tuple[str, ...]
+    models: int
+    columns: tuple[Column, ...]
+
+    def rows(self) -> Iterator[tuple[str, tuple[Cell, ...]]]:
+        """Yields the label and the cells of each row."""
+        cells = zip(*(column.cells for column in self.columns), strict=True)
+        return zip(self.labels, cells, strict=True)
+
+
+class Contents(NamedTuple):
+    """What every rendering of a scoreboard says.
+
+    ``opening`` is of how many images it is, ``legend`` lines on what the marks mean, and
+    ``notes`` whole sentences.
+    """
+
+    opening: str
+    tables: Sequence[Table]
+    legend: Sequence[str]
+    notes: Sequence[str]
+
+
+def tables(
+    labels: Sequence[str], facts: Sequence[Fact], measures: Sequence[Measure]
+) -> list[Table]:
+    """Returns what is shown, one table a group."""
+    groups = dict.fromkeys([MODEL, *(measure.figure.group for measure in measures)])
+    found = [_table(group, labels, facts, measures) for group in groups]
+    return [table for table in found if table.columns]
+
+
+def _table(
+    group: str, labels: Sequence[str], facts: Sequence[Fact], measures: Sequence[Measure]
+) -> Table:
+    inside = [measure for measure in measures if measure.figure.group == group]
+    names = baseline_names(inside)
+    columns = [_measure_column(measure, names) for measure in inside]
+    if group == MODEL:
+        blank = (Cell(""),) * len(names)
+        columns[:0] = [
+            Column(fact.title, "", False, (*map(Cell, fact.texts), *blank)) for fact in facts
+        ]
+    rows = (*labels, *(f"({name})" for name in names))
+    return Table(group, rows, len(labels), tuple(columns))
+
+
+def _measure_column(measure: Measure, baselines: Sequence[str]) -> Column:
+    figure, winners = measure.figure, measure.winners()
+    cells = [
+        Cell(figure.show(value), figure.interval(low, high), at in winners)
+        for at, (value, low, high) in enumerate(
+            zip(measure.values, measure.low, measure.high, strict=True)
+        )
+    ]
+    cells += [Cell(figure.show(measure.baselines.get(name, math.nan))) for name in baselines]
+    return Column(figure.heading, figure.explains, True, tuple(cells))
+
+
+def plain(contents: Contents) -> str:
+    """Returns a scoreboard as plain text, whose lines have `WIDTH` characters at most."""
+    blocks = [block for table in contents.tables for block in _blocks(table)]
+    notes = [
+        textwrap.fill(flat(note), WIDTH, initial_indent="- ", subsequent_indent="  ")
+        for note in contents.notes
+    ]
+    legend = [textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in contents.legend]
+    parts = [contents.opening, *blocks, "\n".join(legend)]
+    parts += ["\n".join(["Notes", *notes])] if notes else []
+    return "\n\n".join(part for part in parts if part)
+
+
+def flat(text: str) -> str:
+    """Returns text as one line."""
+    return " ".join(text.split())
+
+
+def _short(text: str) -> str:
+    """Returns text as one line of `LONGEST` characters at most, its middle left out."""
+    text = flat(text)
+    if len(text) <= LONGEST:
+        return text
+    half = (LONGEST - 1) // 2
+    return f"{text[: LONGEST - 1 - half]}…{text[-half:]}"
+
+
+def _blocks(table: Table) -> Iterator[str]:
+    """Yields a table as blocks of plain text, as few as lines of `WIDTH` characters allow."""
+    labels = [flat(table.group), *map(_short, table.labels)]
+    columns = [_text_column(column) for column in table.columns]
+    room = WIDTH - max(map(len, labels))
+    widths = [len(GAP) + max(map(len, column)) for column in columns]
+    for part in _parts(widths, room):
+        right = [at for at, column in enumerate(table.columns[part], 1) if column.is_number]
+        yield align(list(zip(labels, *columns[part], strict=True)), right=right)
+
+
+def _text_column(column: Column) -> list[str]:
+    """Returns the heading and the cells; values, marks and intervals each stand in line."""
+    cells = column.cells
+    if not column.is_number:
+        return [_short(column.heading), *(_short(cell.text) for cell in cells)]
+    value, span = (
+        max(map(len, texts)) for texts in zip(*(cell[:2] for cell in cells), strict=True)
+    )
+    mark = any(cell.best for cell in cells)
+    return [f" {column.heading}"] + [
+        f" {cell.text:>{value}}"
+        + ("*" * cell.best).ljust(mark)
+        + f" {cell.interval:>{span}}" * (span > 0)
+        for cell in cells
+    ]
+
+
+def _parts(widths: Sequence[int], room: int) -> list[slice]:
+    """Returns which columns stand in one block: as few blocks as there is room for, evenly full."""
+    fewest = len(_packed(widths, room))
+    packed = (_packed(widths, limit) for limit in range(room + 1))
+    return next(parts for parts in packed if len(parts) == fewest)
+
+
+def _packed(widths: Sequence[int], room: int) -> list[slice]:
+    """Returns columns packed one after the other, at least one in each block."""
+    starts, used = [0], 0
+    for at, width in enumerate(widths):
+        if used and used + width > room:
+            starts.append(at)
+            used = 0
+        used += width
+    return [slice(*ends) for ends in itertools.pairwise([*starts, len(widths)])]

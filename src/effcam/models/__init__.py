@@ -1,0 +1,1 @@
+"""From a name to a model: weights, transform, classes, and the layer to look at."""

@@ -1,0 +1,87 @@
+"""What a comparison keeps of a model after it is freed: its size, its cost and its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TYPE_CHECKING
+
+from effcam.models.class_names import find_class
+from effcam.models.tracing.map_layout import Grid
+
+if TYPE_CHECKING:
+    from effcam.models.model import Model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What is known of the model of a column.
+
+    Attributes:
+        name: The model's name.
+        weights: Where its weights are from.
+        parameters: The number of its parameters.
+        flops: The floating-point operations of one image's forward pass at `input_size`, as torch
+            counts them: two for each multiply-add; ``None`` where torch cannot count them.
+        input_size: Height and width of its input in px.
+        grid: Rows and columns of the layer looked at.
+        target_layer: The dotted name of that layer.
+        seconds: How long an image took in this comparison, from the input to all of its maps, in
+            s: the median over batches, the first one left out where there are more; ``None`` if
+            it was not measured.
+        labels: The name of each class, by index.
+        synonyms: All names of each class, by index.
+    """
+
+    name: str
+    weights: str
+    parameters: int
+    flops: int | None
+    input_size: tuple[int, int]
+    grid: Grid
+    target_layer: str
+    seconds: float | None
+    labels: tuple[str, ...] = field(repr=False)
+    synonyms: tuple[tuple[str, ...], ...] = field(repr=False)
+
+    def find_class(self, target: int | str) -> int:
+        """Returns the index of a class that is given by index or by any of its names.
+
+        Raises:
+            TargetError: If there is no such class, or the name stands for several.
+        """
+        return find_class(target, self.labels, self.synonyms, owner=self.name)
+
+    def record(self) -> dict[str, object]:
+        """Returns everything but the classes' names as one flat dict."""
+        names = ("name", "weights", "parameters", "flops", "input_size", "grid", "target_layer")
+        found = {name: getattr(self, name) for name in (*names, "seconds")}
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in found.items()
+        }
+
+
+def facts_of(model: Model, seconds: Sequence[float] = ()) -> ModelFacts:
+    """Returns what is known of a model.
+
+    Args:
+        model: The model, with the input it was given in the comparison.
+        seconds: How long an image took in each batch, in s.
+    """
+    # It loads torch, which who only looks at a comparison does not need.
+    from effcam.models.tracing.flops import find_cost
+
+    preprocess = model.preprocess
+    return ModelFacts(
+        name=model.name,
+        weights=model.weights,
+        parameters=sum(each.numel() for each in model.module.parameters()),
+        flops=find_cost(model.module, preprocess.size, preprocess.channels).flops,
+        input_size=preprocess.size,
+        grid=model.layer.grid,
+        target_layer=model.target_layer,
+        seconds=median(seconds[1:] or seconds) if seconds else None,
+        labels=model.labels,
+        synonyms=model.synonyms,
+    )

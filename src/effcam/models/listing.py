@@ -1,0 +1,195 @@
+"""The models that are known by name, and what is known of each without building it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+
+from effcam.errors import ArgumentError
+from effcam.images.preprocess import Preprocess
+from effcam.models.architectures import (
+    JOINT,
+    LIBRARIES,
+    Library,
+    architecture_names,
+    architectures,
+    entries,
+    weights_names,
+)
+from effcam.models.registry import find_spec, registered_names
+from effcam.models.zoo import find_architecture
+
+REGISTERED = "registered"
+UNKNOWN = "-"
+HEADER = ("name", "source", "family", "parameters", "input", "top-1 %", "target layer", "layout")
+RIGHT = (3, 4, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What is known of a model by its name; what is not known is empty or ``None``.
+
+    Attributes:
+        name: The name that loads it.
+        source: ``"timm"``, ``"torchvision"`` or ``"registered"``; ``"hf-hub"`` or
+            ``"local-dir"`` for a stored model.
+        family: The library's module that defines it.
+        parameters: How many numbers it learns; known for the default weights alone, since others
+            may be for another number of classes.
+        size: Height and width of its own input in px; known for the default weights alone.
+        top1: The top-1 accuracy of its weights on ImageNet in percent, as the library states it.
+        target_layer: The layer that is looked at by default.
+        layout: How that layer's output lies.
+    """
+
+    name: str
+    source: str
+    family: str = ""
+    parameters: int | None = None
+    size: tuple[int, int] | None = None
+    top1: float | None = None
+    target_layer: str = ""
+    layout: str = ""
+
+
+def list_models(
+    pattern: str = "*", *, source: str | None = None, pretrained: bool | None = None
+) -> tuple[str, ...]:
+    """Returns the names that `load_model` and `compare` know, in natural order.
+
+    Every name loads exactly the model that it was listed for: an architecture whose name a
+    registered model uses, or timm before torchvision, is listed with its prefix, as
+    ``torchvision:resnet50``.
+
+    Args:
+        pattern: A glob that the name matches, with or without its prefix and its weights.
+        source: ``"timm"``, ``"torchvision"`` or ``"registered"``; ``None`` is all of them.
+        pretrained: ``None`` lists architectures; true lists each set of published weights, as
+            ``resnet50.a1_in1k``; false lists the architectures that have none. Registered
+            models count by what their spec says.
+
+    Raises:
+        ArgumentError: If ``source`` is not one of the three.
+
+    >>> import effcam
+    >>> effcam.list_models("densenet1?1", source="timm")
+    ('densenet121', 'densenet161')
+    >>> effcam.list_models("alexnet*", pretrained=True)
+    ('alexnet.IMAGENET1K_V1',)
+    """
+    if source not in (None, "registered", *LIBRARIES):
+        raise ArgumentError(
+            f"source must be 'timm', 'torchvision', 'registered' or None, not {source!r}"
+        )
+    names: list[str] = []
+    for library in LIBRARIES:
+        if source in (None, library):
+            names += [
+                name
+                for name in _listed(library, pretrained)
+                if any(fnmatchcase(each, pattern) for each in _forms(name))
+            ]
+    if source in (None, "registered"):
+        names += [name for name in registered_names(pattern) if _has_weights(name, pretrained)]
+    return tuple(dict.fromkeys(sorted(names, key=natural_key)))
+
+
+def _forms(name: str) -> set[str]:
+    """Returns the ways to write a name: with its library and weights, or without either."""
+    bare = name.rpartition(":")[2]
+    return {name, bare, name.partition(".")[0], bare.partition(".")[0]}
+
+
+def natural_key(text: str) -> list[tuple[int, str]]:
+    """Returns a sort key that puts ``resnet18`` before ``resnet101``."""
+    parts = re.split(r"(\d+)", text.casefold())
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+def describe(name: str) -> Listed:
+    """Returns what is known of a model without building it.
+
+    Args:
+        name: A name that `list_models` gives.
+
+    Raises:
+        UnknownModelError: If nothing has that name.
+
+    >>> describe("torchvision:resnet50")  # doctest: +SKIP
+    Listed(name='torchvision:resnet50', source='torchvision', family='resnet', ...)
+    """
+    spec = find_spec(name)
+    if spec is not None:
+        size = spec.preprocess.size if isinstance(spec.preprocess, Preprocess) else None
+        return Listed(name, REGISTERED, size=size, target_layer=_joined(spec.target_layer))
+    architecture = find_architecture(name)
+    entry = entries().get((architecture.library, architecture.name))
+    if entry is None:
+        return Listed(name, architecture.library)
+    usual = architecture.weights in ("", *list(entry.weights)[:1])
+    return Listed(
+        name,
+        architecture.library,
+        entry.family,
+        entry.parameters if usual else None,
+        entry.size if usual else None,
+        entry.weights.get(architecture.weights),
+        JOINT.join(entry.layers),
+        entry.layout,
+    )
+
+
+def _joined(layers: str | Sequence[str] | None) -> str:
+    return layers if isinstance(layers, str) else JOINT.join(layers or ())
+
+
+def _listed(library: Library, pretrained: bool | None) -> list[str]:
+    shadowed = {*registered_names(), *(architectures("timm") if library == "torchvision" else ())}
+    names = []
+    for name in architecture_names(library):
+        shown = f"{library}:{name}" if name in shadowed else name
+        if pretrained is None:
+            names.append(shown)
+        elif pretrained:
+            names += [f"{shown}.{weights}" for weights in weights_names(library, name)]
+        elif not weights_names(library, name):
+            names.append(shown)
+    return names
+
+
+def _has_weights(name: str, pretrained: bool | None) -> bool:
+    spec = find_spec(name)
+    if pretrained is None or spec is None:
+        return True
+    return (spec.pretrained or spec.checkpoint is not None) is pretrained
+
+
+def describe_all(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Returns what `describe` knows of models as rows of text, a header first."""
+    return [HEADER, *(_row(describe(name)) for name in names)]
+
+
+def records(names: Iterable[str]) -> list[dict[str, object]]:
+    """Returns what `describe` knows of models as flat dicts, ``None`` for what is not known."""
+    return [_record(describe(name)) for name in names]
+
+
+def _record(model: Listed) -> dict[str, object]:
+    known = asdict(model)
+    known["input_size"] = known.pop("size")
+    return {key: None if value == "" else value for key, value in known.items()}
+
+
+def _row(model: Listed) -> tuple[str, ...]:
+    return (
+        model.name,
+        model.source,
+        model.family or UNKNOWN,
+        UNKNOWN if model.parameters is None else f"{model.parameters / 1e6:.1f} M",
+        "x".join(dict.fromkeys(map(str, model.size))) if model.size else UNKNOWN,
+        UNKNOWN if model.top1 is None else f"{model.top1:.2f}",
+        model.target_layer or UNKNOWN,
+        model.layout or UNKNOWN,
+    )

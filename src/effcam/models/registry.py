@@ -1,0 +1,180 @@
+"""What a model is called and how it is made, as data; no library is needed to read it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from os import PathLike
+from types import MappingProxyType
+from typing import Any
+
+from effcam.errors import ArgumentError, DuplicateModelError
+
+DEFAULT_MODELS: Mapping[str, str] = MappingProxyType(
+    {
+        "alexnet": "torchvision:alexnet.IMAGENET1K_V1",
+        "densenet121": "torchvision:densenet121.IMAGENET1K_V1",
+        "resnet152": "torchvision:resnet152.IMAGENET1K_V1",
+        "EB0": "timm:tf_efficientnet_b0.in1k",
+        "EB3": "timm:tf_efficientnet_b3.in1k",
+    }
+)
+"""The five models of the 2019 comparison, with the weights it had, by their column labels."""
+
+GROUP = "effcam.models"
+"""The entry points by which installed packages make models of theirs known."""
+
+OWN = (EntryPoint("demo", "effcam.demo.models:specs", GROUP),)
+"""effcam's own, which are there even where the sources are used without being installed."""
+
+_registered: dict[str, ModelSpec] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """How to make one model: a name, and what differs from that name's defaults.
+
+    Nothing is built, read or fetched until the model is needed, so that a comparison holds one
+    model in memory at a time.
+
+    Attributes:
+        name: What the model is called. Without a ``constructor`` it is also a name that
+            `effcam.load_model` knows, such as ``"resnet50"``.
+        constructor: Another name to build from, or a callable that is given ``options`` as
+            keyword arguments and returns an ``nn.Module``.
+        checkpoint: A file with weights to load into the model, instead of published ones.
+        target_layer: The dotted name of the layer to look at, or several, whose maps are added;
+            ``None`` finds it.
+        preprocess: An `effcam.Preprocess`; ``None`` takes what the weights were published with.
+        labels: The name of each class, in order; ``None`` takes the library's.
+        pretrained: Whether to load published weights. Without them, and without a checkpoint,
+            the weights are random, the same each time, and their heat means nothing.
+        options: Keyword arguments for the constructor: ``num_classes``, ``pad_type``, ...
+
+    >>> ModelSpec("flowers", constructor="timm:resnet18", options={"num_classes": 5}).name
+    'flowers'
+    """
+
+    name: str
+    constructor: str | Callable[..., Any] | None = None
+    checkpoint: str | PathLike[str] | None = None
+    target_layer: str | Sequence[str] | None = None
+    preprocess: object | None = None
+    labels: Sequence[str] | None = None
+    pretrained: bool = True
+    options: Mapping[str, object] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        """Checks the name, and keeps a read-only copy of the options."""
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise ArgumentError(f"a model's name must be a non-empty string, not {self.name!r}")
+        object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+
+    def __reduce__(self) -> tuple[Callable[..., ModelSpec], tuple[object, ...]]:
+        """Says how it is pickled, which a read-only mapping is not."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return _spec_of, (values | {"options": dict(self.options)},)
+
+
+def _spec_of(values: dict[str, Any]) -> ModelSpec:
+    return ModelSpec(**values)
+
+
+def register_model(spec: ModelSpec, *, replace: bool = False) -> ModelSpec:
+    """Returns the spec, after making its name known to `load_model`, `compare` and the CLI.
+
+    A registered name goes before a timm or torchvision architecture of the same name. A package
+    makes models of its own known without a call: its entry points of the group ``effcam.models``
+    name a spec, a list of them, or a function that returns these.
+
+    Args:
+        spec: The model to register.
+        replace: Whether a model already registered under the name gives way.
+
+    Raises:
+        DuplicateModelError: If the name is registered already and ``replace`` is false.
+        ArgumentError: If ``spec`` is not a `ModelSpec`.
+
+    >>> import effcam
+    >>> spec = effcam.ModelSpec("my_resnet", constructor="timm:resnet18", pretrained=False)
+    >>> effcam.register_model(spec, replace=True).name
+    'my_resnet'
+    >>> effcam.list_models("my_*")
+    ('my_resnet',)
+    """
+    if not isinstance(spec, ModelSpec):
+        raise ArgumentError(f"register_model takes a ModelSpec, not {type(spec).__name__}")
+    if spec.name in _registered and not replace:
+        raise DuplicateModelError(
+            f"a model called {spec.name!r} is registered already; "
+            "choose another name, or pass replace=True"
+        )
+    _registered[spec.name] = spec
+    return spec
+
+
+def find_spec(name: str) -> ModelSpec | None:
+    """Returns the spec registered under the name, by a call or by a package, or ``None``."""
+    _read_entry_points()
+    return _registered.get(name)
+
+
+def registered_names(pattern: str = "*") -> tuple[str, ...]:
+    """Returns the registered names that match the glob pattern, in order of registration."""
+    _read_entry_points()
+    return tuple(name for name in _registered if fnmatchcase(name, pattern))
+
+
+def _read_entry_points() -> None:
+    """Registers what installed packages offer, once; what cannot be is warned of and left out."""
+    waiting = _entry_points()
+    while waiting:
+        # Taken out first, since what is imported may look a model up itself.
+        entry = waiting.pop(0)
+        origin = f"{entry.name!r} offers to effcam ({entry.value})"
+        try:
+            specs = _specs(entry.load())
+        except Exception as error:  # noqa: BLE001  # the package is somebody's, and may raise anything
+            _warn(f"the models that {origin} are left out: {error!r}")
+            continue
+        for spec in specs:
+            if spec.name in _registered:
+                if entry in OWN:  # whoever took the name meant to
+                    continue
+                _warn(f"the model {spec.name!r} that {origin} is left out: its name is taken")
+            else:
+                register_model(spec)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
+@cache
+def _entry_points() -> list[EntryPoint]:
+    """Returns the entry points, effcam's own and installed packages', that have not been read."""
+    found = {entry.value: entry for entry in (*OWN, *entry_points(group=GROUP))}
+    return list(found.values())
+
+
+def _specs(offered: object) -> list[ModelSpec]:
+    """Returns the specs that an entry point names: one, several, or those a function returns."""
+    found = offered() if callable(offered) else offered
+    if found is None:
+        return []
+    several = list(found) if isinstance(found, Iterable) and not isinstance(found, str) else [found]
+    specs = []
+    for spec in several:
+        if not isinstance(spec, ModelSpec):
+            raise ArgumentError(
+                "expected a ModelSpec, several, or a function that returns them, not a "
+                f"{type(spec).__name__}"
+            )
+        # One that its package has registered itself is no second one.
+        if _registered.get(spec.name) is not spec:
+            specs.append(spec)
+    return specs

@@ -1,0 +1,117 @@
+"""What a forward pass costs: floating-point operations, and whether channels_last helps."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from effcam.models.tracing.cache import Remembered
+from effcam.models.tracing.isolation import in_turn, untouched
+from effcam.models.tracing.map_layout import Grid
+from effcam.models.tracing.rng import OwnDraws
+from effcam.models.tracing.trace import BATCH, call_for_real, call_on_meta, dtype_of
+
+CONVOLUTION = torch.ops.aten.convolution
+CONVOLUTIONS = 0.05
+"""The share of a pass from which on its convolutions are worth laying out memory for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a pass costs, and whether it can be had for less.
+
+    Attributes:
+        flops: The floating-point operations of one image's pass as torch counts them, two for
+            each multiply-add of a convolution, a matrix product or attention; others are not
+            counted. ``None`` where torch cannot count them.
+        channels_last: Whether the module gains by images whose channels lie innermost in memory:
+            it runs on them, as one that flattens maps by ``view`` does not, and has more
+            convolutions than a transformer's patch embedding.
+    """
+
+    flops: int | None
+    channels_last: bool
+
+
+def find_cost(module: nn.Module, size: Grid, channels: int = 3) -> Cost:
+    """Returns what a module's pass costs; found once for modules of one `fingerprint`.
+
+    Args:
+        module: Any module that takes (batch, channels, height, width) images; left as it was.
+        size: Height and width of the input in px.
+        channels: The number of channels of the input.
+    """
+    return COSTS.get(module, (size, channels), lambda: _find_cost(module, size, channels))
+
+
+COSTS: Remembered[Cost] = Remembered()
+
+
+def _find_cost(module: nn.Module, size: Grid, channels: int) -> Cost:
+    for call, last in itertools.product((call_on_meta, call_for_real), (True, False)):
+        counter = _Counter(channels_last=last)
+        try:
+            with (
+                untouched(module),
+                # Whether any thread has such a mode is a flag of the process's, which torch puts
+                # back as if there were one thread.
+                in_turn([TorchDispatchMode]),
+                torch.inference_mode(False),
+                torch.no_grad(),
+                OwnDraws(),
+                counter,
+            ):
+                images = torch.zeros(BATCH, channels, *size, device="meta", dtype=dtype_of(module))
+                call(module.eval(), images)
+        except Exception:  # noqa: BLE001, S112  # what it stumbles over may be anything's
+            continue
+        worth = counter.of_convolutions >= CONVOLUTIONS * counter.total
+        return Cost(counter.total // BATCH, last and worth)
+    return Cost(None, channels_last=False)
+
+
+class _Counter(TorchDispatchMode):
+    """Counts floating-point operations, by the formulas of torch's ``FlopCounterMode``.
+
+    That one hooks every module of the process, those that other threads train among them.
+
+    Convolutions may be made to return maps whose channels lie innermost, as they do on such
+    images: on meta tensors they would not, and what works on contiguous maps alone would not be
+    seen.
+    """
+
+    def __init__(self, *, channels_last: bool) -> None:
+        """Starts from zero."""
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total = 0
+        self.of_convolutions = 0
+        self._channels_last = channels_last
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        _types: object,
+        args: Sequence[object] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        arguments = kwargs or {}
+        operator = func.overloadpacket
+        if operator not in flop_registry:
+            with self:
+                parts = func.decompose(*args, **arguments)
+            return func(*args, **arguments) if parts is NotImplemented else parts
+        output = func(*args, **arguments)
+        count = flop_registry[operator](*args, **arguments, out_val=output)
+        self.total += count
+        if operator is CONVOLUTION:
+            self.of_convolutions += count
+            if self._channels_last and output.ndim == 4:
+                return output.contiguous(memory_format=torch.channels_last)
+        return output

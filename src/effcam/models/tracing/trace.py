@@ -1,0 +1,246 @@
+"""What one forward pass does: which module gives tensors of which shape, in which order.
+
+The pass runs on meta tensors, which hold shapes but no numbers: it costs a fraction of a second
+whatever the size of the network.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from effcam.errors import ModelError
+from effcam.models.tracing.isolation import untouched
+from effcam.models.tracing.logits import Scores, read_scores, tensors
+from effcam.models.tracing.map_layout import PREFIX_TOKENS, Grid, Spatial, spatial
+from effcam.models.tracing.rng import OwnDraws
+
+BATCH = 2
+STRIDE = 2
+CHANNELS = {1: "greyscale", 3: "RGB"}
+VOLUMES = (nn.Conv3d, nn.ConvTranspose3d, nn.MaxPool3d, nn.AvgPool3d, nn.BatchNorm3d)
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """One call of one submodule during a trace.
+
+    Attributes:
+        name: The submodule's dotted name.
+        module: The submodule.
+        start: When it began, on a clock that ticks with each begin and end.
+        inputs: The tensors it was given.
+        turn: Which of the submodule's calls this is, from 0.
+        end: When it ended.
+        output: What it returned.
+        version: How often the output had been changed in place when it was returned.
+    """
+
+    name: str
+    module: nn.Module
+    start: int
+    inputs: list[Tensor]
+    turn: int
+    end: int = -1
+    output: object = None
+    version: int = 0
+
+    def encloses(self, other: Call) -> bool:
+        """Tells whether the other call began and ended inside this one."""
+        return self.start < other.start and other.end < self.end
+
+
+@dataclass(slots=True)
+class Trace:
+    """What one forward pass did: every submodule's call, and the module's own output.
+
+    Attributes:
+        module: The module.
+        size: Height and width of the input in px.
+        channels: The number of channels of the input.
+        prefixes: How many tokens may go before a row of cells, what the module says itself first.
+        calls: The finished calls in the order in which they ended.
+        output: What the module returned. All tensors are kept, so that their ids stay unique.
+    """
+
+    module: nn.Module
+    size: Grid
+    channels: int = 3
+    prefixes: tuple[int, ...] = PREFIX_TOKENS
+    calls: list[Call] = field(default_factory=list)
+    output: object = None
+    _linked: Trace | None = None
+
+    def linked(self) -> Trace:
+        """Returns a trace of the same pass whose tensors keep how they were made (``grad_fn``)."""
+        if self._linked is None:
+            self._linked = trace(self.module, self.size, self.channels, graph=True)
+        return self._linked
+
+    def find(self, call: Call) -> Call:
+        """Returns the call that corresponds to one of another trace of the same pass."""
+        return next(each for each in self.calls if (each.name, each.turn) == (call.name, call.turn))
+
+    @property
+    def scores(self) -> Scores:
+        """The class scores that the module returned.
+
+        Raises:
+            ModelError: If its output is not one row of class scores an image.
+        """
+        return read_scores(self.output, BATCH)
+
+    @property
+    def classes(self) -> int:
+        """The number of classes the module scores.
+
+        Raises:
+            ModelError: If its output is not one row of class scores an image.
+        """
+        return self.scores.values.shape[1]
+
+    def maps(self, stride: int) -> list[tuple[Call, Spatial]]:
+        """Returns the calls that return a map of the image, in order, and how these lie.
+
+        Args:
+            stride: How many px of the input a cell spans at least in each direction.
+        """
+        grids: list[Grid] = []
+        found: list[tuple[Call, Spatial]] = []
+        for call in self.calls:
+            lies = self.look(call.output, grids, stride)
+            if lies is None:
+                continue
+            if lies.layout != "tokens":
+                grids.append(lies.grid)
+            found.append((call, lies))
+        return found
+
+    def look(self, value: object, grids: list[Grid], stride: int) -> Spatial | None:
+        """Returns how a value lies over the images, ``None`` if it is no map of them."""
+        if not isinstance(value, Tensor) or value.ndim == 0 or value.shape[0] != BATCH:
+            return None
+        return spatial(value.shape, self.size, grids, stride=stride, prefixes=self.prefixes)
+
+
+def trace(module: nn.Module, size: Grid, channels: int = 3, *, graph: bool = False) -> Trace:
+    """Returns the record of one forward pass at an input size, the module left as it was.
+
+    The pass runs on meta tensors; a module that cannot run on them (one that reads numbers, or
+    keeps plain tensors outside of its buffers) runs for real, on two black images.
+
+    Args:
+        module: Any module that takes (batch, channels, height, width) images.
+        size: Height and width of the input in px.
+        channels: The number of channels of the input.
+        graph: Whether the tensors keep how they were made (``grad_fn``).
+
+    Raises:
+        ModelError: If the module runs neither way.
+    """
+    try:
+        return _run(module, size, channels, call_on_meta, graph)
+    except Exception:  # noqa: BLE001  # what stops it on meta tensors may not stop it for real
+        try:
+            return _run(module, size, channels, call_for_real, graph)
+        except Exception as error:
+            if any(isinstance(each, VOLUMES) for each in module.modules()):
+                raise ModelError(
+                    "the model works on volumes or videos (it has layers as "
+                    f"{_first_volume(module)}); effcam explains classifiers of single images, of "
+                    "shape (batch, channels, height, width)"
+                ) from error
+            raise ModelError(
+                f"the model does not run on a batch of {size[0]} x {size[1]} px "
+                f"{CHANNELS.get(channels, channels)} images: {error}"
+            ) from error
+
+
+def _first_volume(module: nn.Module) -> str:
+    return next(type(each).__name__ for each in module.modules() if isinstance(each, VOLUMES))
+
+
+Runner = Callable[[nn.Module, Tensor], object]
+
+
+def _run(module: nn.Module, size: Grid, channels: int, call: Runner, graph: bool) -> Trace:
+    record = Trace(module, size, channels, _prefixes(module))
+    with (
+        untouched(module),
+        _recording(module, record),
+        torch.inference_mode(False),
+        torch.set_grad_enabled(graph),
+        OwnDraws(),
+    ):
+        module.eval()
+        images = torch.zeros(BATCH, channels, *size, device="meta", dtype=dtype_of(module))
+        record.output = call(module, images)
+    return record
+
+
+def _prefixes(module: nn.Module) -> tuple[int, ...]:
+    """Returns the numbers of prefix tokens to try: what timm's modules say first."""
+    own = (getattr(each, "num_prefix_tokens", None) for each in module.modules())
+    return tuple(dict.fromkeys([*(each for each in own if isinstance(each, int)), *PREFIX_TOKENS]))
+
+
+def call_on_meta(module: nn.Module, images: Tensor) -> object:
+    """Return the output for images on the meta device, the module's own tensors untouched."""
+    state = {
+        name: tensor.to("meta")
+        for name, tensor in (*module.named_parameters(), *module.named_buffers())
+    }
+    return torch.func.functional_call(module, state, (_as_input(images),))
+
+
+def call_for_real(module: nn.Module, images: Tensor) -> object:
+    """Return the output for black images of the same shape, on the module's device."""
+    device = next((each.device for each in module.parameters()), torch.device("cpu"))
+    return module(_as_input(torch.zeros_like(images, device=device)))
+
+
+def _as_input(images: Tensor) -> Tensor:
+    """Returns images with which a graph begins, if one is kept; no leaf, so they may be changed."""
+    return images.requires_grad_().clone() if torch.is_grad_enabled() else images
+
+
+def dtype_of(module: nn.Module) -> torch.dtype:
+    """Return the floating-point type of the module's first such parameter, else float32."""
+    floating = (each.dtype for each in module.parameters() if each.is_floating_point())
+    return next(floating, torch.float32)
+
+
+@contextmanager
+def _recording(module: nn.Module, record: Trace) -> Iterator[None]:
+    """Hooks every submodule so that its calls land in the record, and unhooks them after."""
+    clock = iter(range(1 << 62))
+    running: list[Call] = []
+    turns: Counter[nn.Module] = Counter()
+    names = {each: name for name, each in module.named_modules() if name}
+
+    def begin(part: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        inputs = list(tensors((args, kwargs)))
+        turns[part] += 1
+        running.append(Call(names[part], part, next(clock), inputs, turns[part] - 1))
+
+    def finish(_part: nn.Module, _args: tuple[Any, ...], output: object) -> None:
+        call = running.pop()
+        call.end, call.output = next(clock), output
+        call.version = output._version if isinstance(output, Tensor) else 0
+        record.calls.append(call)
+
+    handles = []
+    try:
+        for part in names:
+            handles.append(part.register_forward_pre_hook(begin, with_kwargs=True))
+            handles.append(part.register_forward_hook(finish))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

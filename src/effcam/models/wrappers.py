@@ -1,0 +1,136 @@
+"""A module of the caller's own: what it is wrapped in, and what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from effcam.errors import ArgumentError, LayerError, ModelError
+from effcam.models.class_names import read_labels
+
+Layers: TypeAlias = str | nn.Module | Sequence[str | nn.Module] | None
+
+# What stands around a network without being a part of it, by class, and where it keeps it.
+WRAPPERS = {
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+    "AveragedModel": "module",
+    "ModelEmaV2": "module",
+    "ModelEmaV3": "module",
+    "OptimizedModule": "_orig_mod",
+}
+
+
+def unwrap(module: nn.Module) -> nn.Module:
+    """Returns the network in wrappers for parallel, averaged and compiled models.
+
+    Hooks do not run in compiled code, and parallel copies do not hand their layers' outputs
+    back, so the network is looked into by itself.
+    """
+    inner = getattr(module, WRAPPERS.get(type(module).__name__, ""), None)
+    return unwrap(inner) if isinstance(inner, nn.Module) else module
+
+
+def check_module(module: nn.Module, name: str) -> None:
+    """Refuses modules that cannot be looked into, whatever their layers are.
+
+    Raises:
+        ModelError: If it is TorchScript, without parameters, lazy, or made in inference mode.
+    """
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ModelError(
+            f"{name} is a TorchScript module, whose layers cannot be looked into: give the "
+            "nn.Module that it was made from"
+        )
+    if not any(True for _ in module.parameters()):
+        raise ModelError(f"{name} has no parameters, so it is no network to look into")
+    tensors = [*module.parameters(), *module.buffers()]
+    if any(is_lazy(each) for each in tensors):
+        raise ModelError(f"{name} has lazy layers: run it once on a batch of images first")
+    if any(each.is_inference() for each in tensors):
+        raise ModelError(
+            f"{name} was made under torch.inference_mode(), so nothing can be differentiated "
+            "through it; make it outside"
+        )
+
+
+def layer_names(module: nn.Module, layers: Layers) -> tuple[str, ...]:
+    """Returns the dotted names of the layers that a caller chose, each once, none for ``None``.
+
+    Args:
+        module: The network, unwrapped.
+        layers: One or several names or submodules. A name may begin with what wrappers add.
+
+    Raises:
+        LayerError: If a module is no part of the network.
+        ArgumentError: If it is neither a name nor a module, nor several of them.
+    """
+    if layers is None:
+        return ()
+    several = [layers] if isinstance(layers, str | nn.Module) else layers
+    if not isinstance(several, Iterable) or not several:
+        raise ArgumentError(
+            "target_layer must be a layer's name, the layer itself, several of these or None, "
+            f"not {layers!r}"
+        )
+    return tuple(dict.fromkeys(_layer_name(module, each) for each in several))
+
+
+def _layer_name(module: nn.Module, layer: object) -> str:
+    names: dict[nn.Module, str] = {each: name for name, each in module.named_modules() if name}
+    if isinstance(layer, nn.Module):
+        if layer in names:
+            return names[layer]
+        raise LayerError(
+            f"the target layer, a {type(layer).__name__}, is no part of the model; choose one of "
+            "its own modules"
+        )
+    if not isinstance(layer, str):
+        raise ArgumentError(f"a target layer is a name or a module, not {layer!r}")
+    every = dict(module.named_modules(remove_duplicate=False))
+    bare = layer
+    while bare not in every and bare.partition(".")[0] in WRAPPERS.values():
+        bare = bare.partition(".")[2]
+    # A shared module goes by the first of its names. Of one that is nowhere the trace says more.
+    return names.get(every.get(bare, module), bare) or layer
+
+
+def own_size(module: nn.Module) -> tuple[int, int] | None:
+    """Returns the input size that a Hugging Face model's config states, (height, width) in px.
+
+    The model may lie in a module that trains it, as Lightning's do.
+    """
+    return next(filter(None, map(_stated_size, module.modules())), None)
+
+
+def own_labels(module: nn.Module) -> tuple[str, ...] | None:
+    """Returns the classes' names that a module carries with it, ``None`` if it has none.
+
+    timm's modules have them in their ``pretrained_cfg``, Hugging Face's in their ``config``; the
+    model may lie in a module that trains it.
+    """
+    return next(filter(None, map(_stated_labels, module.modules())), None)
+
+
+def _stated_size(module: nn.Module) -> tuple[int, int] | None:
+    config = getattr(module, "config", None)
+    # Models of pictures and texts keep a config for each.
+    for each in (config, getattr(config, "vision_config", None)):
+        stated = getattr(each, "image_size", None)
+        values = [stated, stated] if isinstance(stated, int) else stated
+        if isinstance(values, list | tuple) and len(values) == 2:
+            height, width = values
+            if isinstance(height, int) and isinstance(width, int):
+                return height, width
+    return None
+
+
+def _stated_labels(module: nn.Module) -> tuple[str, ...] | None:
+    config = getattr(module, "pretrained_cfg", None)
+    if isinstance(config, Mapping) and config.get("label_names"):
+        return read_labels(config["label_names"])
+    return read_labels(getattr(getattr(module, "config", None), "id2label", None))

@@ -1,0 +1,109 @@
+"""Networks that compute in half precision, and what stays as it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from effcam import Preprocess, compare, load_model
+from effcam.cam.explain import explaining, predicting
+from effcam.cam.methods import METHODS
+from effcam.cam.precision import Precision, check_precision, computing
+from effcam.demo import MODELS, scenes
+from effcam.errors import ArgumentError
+
+HALVES: tuple[Precision, ...] = ("bf16", "fp16")
+APART = {"bf16": 0.2, "fp16": 0.03}
+
+
+class Seen(nn.Module):
+    """A net that notes in which numbers it computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(3, 8, 3, stride=2)
+        self.head = nn.Linear(8, 5)
+        self.seen: list[torch.dtype] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.features(images)
+        if images.device.type != "meta":
+            self.seen.append(features.dtype)
+        return self.head(features.mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)],
+)
+def test_the_network_computes_in_it_and_all_that_comes_back_is_float32(
+    precision: Precision, dtype: torch.dtype
+) -> None:
+    net = Seen()
+    model = load_model(net, preprocess=Preprocess(size=32))
+    images = torch.rand(2, 3, 32, 32)
+    with explaining(model, precision=precision) as explain:
+        cams = explain(images, METHODS)
+    with predicting(model, precision=precision) as predict:
+        probabilities = predict(images)
+    assert set(net.seen) == {dtype}
+    assert cams.probabilities.dtype == np.float32
+    assert probabilities.dtype == torch.float32
+    np.testing.assert_allclose(cams.probabilities.sum(1), 1, atol=1e-5)
+    assert {heat.dtype for heat in cams.maps.values()} == {np.dtype(np.float32)}
+    assert all(parameter.dtype == torch.float32 for parameter in net.parameters())
+    assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize("precision", HALVES)
+@pytest.mark.parametrize("name", MODELS.values())
+def test_maps_of_trained_models_differ_little(name: str, precision: Precision) -> None:
+    model = load_model(name, device="cpu")
+    images = torch.stack([model.preprocess(each.image)[0] for each in scenes(6, 3)])
+    found = {}
+    for each in ("fp32", precision):
+        with explaining(model, precision=each) as explain:
+            found[each] = explain(images, ["gradcam"], [0] * 6).maps["gradcam"]
+    most = found["fp32"].max((1, 2))
+    assert (most > 0).any()
+    apart = np.abs(found["fp32"] - found[precision]).max((1, 2))[most > 0] / most[most > 0]
+    assert np.median(apart) <= APART[precision]
+
+
+def test_small_gradients_survive_float16() -> None:
+    """1e-8 is 0 in float16: without a scale, a map would be empty."""
+    net = Seen()
+    with torch.no_grad():
+        net.head.weight.fill_(1e-8).mul_(torch.tensor([1.0, 2, 3, 4, 5])[:, None])
+        net.features.weight.abs_()
+        net.features.bias.abs_()
+    model = load_model(net, preprocess=Preprocess(size=32))
+    with explaining(model, precision="fp16") as explain:
+        cams = explain(torch.rand(1, 3, 32, 32), ["gradcam", "layercam"], [4])
+    assert cams.maps["gradcam"].max() > 0
+
+
+def test_compare_takes_it_notes_it_and_its_summary_goes_with_it() -> None:
+    net = Seen()
+    pictures = [each.image for each in scenes(2, 3)]
+    model = load_model(net, preprocess=Preprocess(size=32))
+    comparison = compare(pictures, model, precision="bf16", progress=False)
+    assert comparison.settings["precision"] == "bf16"
+    assert set(net.seen) == {torch.bfloat16}
+    net.seen.clear()
+    compare(pictures, model, precision="bf16", target="consensus", progress=False)
+    assert set(net.seen) == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("precision", ["fp64", "float16", None, 16, "FP32"])
+def test_others_are_refused_with_what_there_is(precision: object) -> None:
+    with pytest.raises(ArgumentError, match="precision must be one of fp32, bf16, fp16, not"):
+        check_precision(precision)
+
+
+def test_full_precision_changes_nothing() -> None:
+    with torch.autocast("cpu", torch.bfloat16), computing(torch.device("cpu"), "fp32"):
+        # A caller's own autocast stays.
+        assert torch.is_autocast_enabled("cpu")

@@ -1,0 +1,130 @@
+"""What goes to standard output and standard error, and when it has colours."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from effcam.cli.console import complain, count, document_alone, remark, say, say_json
+from effcam.errors import OutputError
+
+PLAIN = {"TERM": "xterm", "NO_COLOR": ""}
+
+
+def on_terminal(*argv: str, environment: Mapping[str, str] = PLAIN) -> tuple[int, str]:
+    """Runs effcam with a terminal as standard output and error; returns its code and the text."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "effcam", *argv],
+        stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env={**os.environ, **environment},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # how Linux says that the other side is closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(ours)
+    return process.wait(120), shown.decode().replace("\r\n", "\n")
+
+
+def test_errors_are_red_and_headings_bold_on_a_terminal() -> None:
+    code, shown = on_terminal("models", "resnet5_")
+    assert code == 1
+    assert shown.startswith("\x1b[31meffcam: error:\x1b[0m no model's name matches")
+    code, shown = on_terminal("models", "resnet18", "--source", "timm")
+    heading, row = shown.splitlines()
+    assert code == 0
+    assert heading.startswith("\x1b[1mname ")
+    assert heading.endswith("\x1b[0m")
+    assert "\x1b" not in row
+    # Of the same width as without colours.
+    assert heading[4:].index("source") == row.index("timm")
+
+
+@pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_colours_are_left_out_where_they_are_not_wanted(variables: dict[str, str]) -> None:
+    code, shown = on_terminal("models", "resnet5_", environment=PLAIN | variables)
+    assert code == 1
+    assert shown.startswith("effcam: error: no model's")
+    assert "\x1b" not in on_terminal("models", "resnet18", environment=PLAIN | variables)[1]
+
+
+def test_there_are_no_colours_in_a_pipe() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "effcam", "models", "resnet18"],
+        env={**os.environ, **PLAIN}, capture_output=True, check=True,
+    )  # fmt: skip
+    assert b"\x1b" not in done.stdout + done.stderr
+
+
+def test_messages_are_one_line_and_steer_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    complain("broken:\n  a\x1b[31mb")
+    remark("skipped\tc")
+    assert capsys.readouterr().err == "effcam: error: broken: a\\x1b[31mb\neffcam: skipped c\n"
+
+
+def test_json_is_ascii_without_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    nan = float("nan")
+    say_json("compare", {"a": nan, "b": [(1, nan)], "é\udcff": Path("é.png"), "c": None})
+    shown = capsys.readouterr().out
+    assert shown.isascii()
+    found = json.loads(shown)
+    assert found.pop("effcam")
+    assert found == {
+        "command": "compare", "a": None, "b": [[1, None]], "é\udcff": "é.png", "c": None,
+    }  # fmt: skip
+
+
+def test_output_is_the_documents_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with document_alone(True):
+        say("beside")
+    with document_alone(False):
+        say("there")
+    assert capsys.readouterr() == ("there\n", "beside\n")
+
+
+def test_a_full_disk_is_told_in_one_line() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, "-m", "effcam", "models", "resnet18"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("effcam: error: standard output cannot be written: No space")
+    assert done.stderr.count("\n") == 1
+
+
+def test_without_standard_output_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    say("nowhere")
+
+
+def test_what_cannot_be_written_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    with pytest.raises(OutputError, match="standard output cannot be written: No space left"):
+        say("there")
+
+
+def test_things_are_counted_in_words() -> None:
+    assert [count(number, "image") for number in (0, 1, 2000)] == [
+        "0 images", "1 image", "2,000 images",
+    ]  # fmt: skip

@@ -1,0 +1,167 @@
+"""How steady maps are over a film: closed forms, controls, and what the summary tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from effcam import metrics
+from effcam.cam.explanation import Explanation
+from effcam.errors import ArgumentError
+from effcam.images.frames import FilmFrame
+from effcam.images.geometry import Box
+from effcam.images.refs import ImageRef
+from effcam.images.truth import Truth
+from effcam.metrics.bootstrap import block_length, estimate
+from effcam.metrics.summary.compute import Board, summarize
+from effcam.metrics.temporal import find_pairs
+
+
+def blob(x: float, y: float, side: int = 14, spread: float = 2.0) -> np.ndarray[Any, Any]:
+    down, across = np.mgrid[:side, :side] + 0.5
+    return np.exp(-((across - x) ** 2 + (down - y) ** 2) / (2 * spread**2)).astype(np.float32)
+
+
+def frame(index: int, film: str = "a.mp4") -> ImageRef:
+    return ImageRef(
+        f"{film} @ {index}", FilmFrame(Path(film), index, index / 10, str(index), index, 0)
+    )
+
+
+def cell(image: ImageRef, heat: np.ndarray[Any, Any], **changes: Any) -> Explanation:
+    whole = Box(0, 0, 200, 100)
+    made = Explanation(
+        image=image, column="m", model="m", weights="w", method="gradcam", target_layer="l",
+        target=0, label="a", probability=0.5, predicted=0, predicted_label="a",
+        predicted_probability=0.5, heatmap=heat, size=(200, 100), region=whole, canvas=whole,
+        state="ok",
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+def board(cells: Sequence[Explanation]) -> Board:
+    return Board(("m",), tuple((each,) for each in cells), (), (Truth(),) * len(cells))
+
+
+def test_still_frames_are_as_steady_as_can_be() -> None:
+    still = np.stack([blob(4, 9)] * 5)
+    assert metrics.temporal_stability(still) == pytest.approx(1)
+    assert metrics.centre_shift(still) == 0
+
+
+def test_a_reversed_order_of_heat_is_the_opposite() -> None:
+    one = np.arange(12).reshape(3, 4)
+    assert metrics.temporal_stability(np.stack([one, 11 - one, one])) == pytest.approx(-1)
+
+
+def test_the_centre_moves_as_the_heat_does() -> None:
+    maps = np.zeros((3, 6, 8))
+    for at, (y, x) in enumerate([(1, 1), (1, 4), (5, 4)]):
+        maps[at, y, x] = 7 + at  # scale does not matter
+    assert metrics.centre_shift(maps) == pytest.approx((3 + 4) / 2 / 10)
+
+
+def test_maps_that_say_nothing_do_not_count() -> None:
+    maps = np.stack([blob(4, 4), blob(4, 4), np.zeros((14, 14)), blob(9, 9)])
+    assert metrics.temporal_stability(maps) == pytest.approx(1)
+    assert metrics.centre_shift(maps) == 0
+    assert np.isnan(metrics.temporal_stability(maps[1:]))
+    assert np.isnan(metrics.centre_shift(maps[1:]))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 3), (3, 3), (0, 3, 3), (2, 0, 3)])
+@pytest.mark.parametrize("figure", [metrics.temporal_stability, metrics.centre_shift])
+def test_what_is_no_sequence_is_refused(
+    figure: Callable[[Any], Any], shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(ArgumentError, match="two frames or more"):
+        figure(np.zeros(shape))
+
+
+def test_noise_and_movement_and_disorder_are_less_steady() -> None:
+    rng = np.random.default_rng(0)
+    still = np.stack([blob(7, 7)] * 20)
+    noisy = still + 0.02 * rng.random(still.shape)
+    noisier = still + 0.3 * rng.random(still.shape)
+    moving = np.stack([blob(3 + 0.4 * step, 7) for step in range(20)])
+    shuffled = moving[rng.permutation(20)]
+    stability = [metrics.temporal_stability(maps) for maps in (still, noisy, noisier)]
+    assert stability[0] > stability[1] > stability[2] > 0
+    assert 1 > metrics.temporal_stability(moving) > metrics.temporal_stability(shuffled) + 0.1
+    shifts = [metrics.centre_shift(maps) for maps in (still, noisy, moving, shuffled)]
+    assert shifts == sorted(shifts)
+    assert shifts[0] == 0
+    # The blob itself moves by 0.4 cells of a diagonal of 14 cells' square; its edges are cut.
+    assert shifts[2] == pytest.approx(0.4 / (14 * 2**0.5), rel=0.1)
+
+
+def test_pairs_are_within_films_and_in_their_order() -> None:
+    photo = ImageRef("photo.png", None)
+    images = [frame(4), photo, frame(0), frame(2), frame(1, "b.mp4"), frame(0, "b.mp4")]
+    assert sorted(find_pairs(images)) == [(2, 3), (3, 0), (5, 4)]
+    assert find_pairs([photo, frame(0)]) == []
+
+
+def test_the_summary_tells_of_films() -> None:
+    cells = [cell(frame(at), blob(3 + at, 7)) for at in range(8)]
+    found = summarize(board(cells))
+    one, other = (found.measure(key) for key in ("temporal_stability", "centre_shift"))
+    maps = np.stack([each.heatmap for each in cells])
+    assert found["m", "temporal_stability"] == pytest.approx(
+        metrics.temporal_stability(maps), abs=0.03
+    )
+    # A cell is 200 / 14 px wide, in an image of 200 x 100 px.
+    assert found["m", "centre_shift"] == pytest.approx(200 / 14 / np.hypot(200, 100), rel=0.25)
+    assert (one.figure.group, one.figure.better, other.figure.better) == ("sequence", None, None)
+    assert one.counts.tolist() == [7]
+    assert one.low[0] <= one.values[0] <= one.high[0]
+    assert any("7 pairs of frames" in note and "Steady is not right" in note
+               for note in found.notes)  # fmt: skip
+    assert any("blocks of 2 pairs" in note and "too narrow" in note for note in found.notes)
+    assert "stability" in str(found)
+
+
+def test_photos_have_no_sequence() -> None:
+    found = summarize(board([cell(ImageRef(str(at), None), blob(7, 7)) for at in range(3)]))
+    assert "sequence" not in {each.figure.group for each in found.measures}
+    assert not any("film" in note for note in found.notes)
+
+
+def test_maps_without_evidence_and_sizes_that_change_do_not_count() -> None:
+    cells = [cell(frame(at), blob(7, 7)) for at in range(6)]
+    cells[2] = replace(cells[2], state="flat")
+    cells[5] = replace(cells[5], size=(100, 100), region=Box(0, 0, 100, 100),
+                       canvas=Box(0, 0, 100, 100))  # fmt: skip
+    measure = summarize(board(cells)).measure("temporal_stability")
+    assert measure.counts.tolist() == [2]  # 0 and 1, 3 and 4
+    assert measure.values.tolist() == pytest.approx([1])
+
+
+def test_only_the_part_that_was_seen_counts() -> None:
+    seen = Box(50, 0, 150, 100)
+    cells = [cell(frame(at), blob(3 + 8 * at, 7), region=seen, canvas=seen) for at in range(2)]
+    found = summarize(board(cells))
+    whole = summarize(board([cell(frame(at), blob(3 + 8 * at, 7)) for at in range(2)]))
+    assert found["m", "centre_shift"] == pytest.approx(whole["m", "centre_shift"] / 2, rel=0.01)
+
+
+def test_intervals_of_neighbours_that_are_alike_are_wider_in_blocks() -> None:
+    rng = np.random.default_rng(0)
+    steps = rng.normal(size=400)
+    walk = np.convolve(steps, np.ones(12), "valid")[:, None]  # alike over twelve
+    alone, together = estimate(walk), estimate(walk, block=block_length(len(walk)))
+    assert alone.values == together.values
+    assert together.high - together.low > 1.5 * (alone.high - alone.low)
+    assert [block_length(count) for count in (0, 1, 2, 8, 27, 1000)] == [1, 1, 1, 2, 3, 10]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 7])
+def test_draws_of_blocks_have_as_many_images(count: int) -> None:
+    found = estimate(np.full((count, 1), 3.0), block=2)
+    assert found.values == 3
+    assert count < 2 or (found.low == found.high == 3)

@@ -1,0 +1,195 @@
+"""What one forward pass is known by: every call, its inputs, its output, and when it ran."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from effcam.errors import ModelError
+from effcam.models.tracing.map_layout import Spatial
+from effcam.models.tracing.trace import trace
+
+SIZE = (32, 32)
+
+
+class Network(nn.Module):
+    """Uses one activation twice, and gives its head a named argument."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 6, 4, stride=4), nn.BatchNorm2d(6))
+        self.act = nn.ReLU(inplace=True)
+        self.head = Head()
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.act(self.body(images))
+        scores: Tensor = self.head(maps=[features, self.act(features)])
+        return scores
+
+
+class Head(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 5)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        scores: Tensor = self.fc(maps[0].mean((2, 3)))
+        return scores
+
+
+class Picky(nn.Module):
+    """Cannot run on tensors without numbers."""
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.part = part
+
+    def forward(self, images: Tensor) -> Tensor:
+        images.sum().item()
+        scores: Tensor = self.part(images)
+        return scores
+
+
+def test_calls_are_in_the_order_in_which_they_end() -> None:
+    calls = trace(Network(), SIZE).calls
+    assert [call.name for call in calls] == [
+        *("body.0", "body.1", "body"),
+        *("act", "act"),
+        *("head.fc", "head"),
+    ]
+    assert [call.turn for call in calls if call.name == "act"] == [0, 1]
+    assert [call.end for call in calls] == sorted(call.end for call in calls)
+
+
+def test_a_call_encloses_those_that_run_inside_it() -> None:
+    calls = {call.name: call for call in trace(Network(), SIZE).calls}
+    assert calls["body"].encloses(calls["body.1"])
+    assert not calls["body.1"].encloses(calls["body"])
+    assert not calls["body"].encloses(calls["body"])
+    assert not calls["body"].encloses(calls["head.fc"])
+
+
+def test_a_calls_inputs_are_the_tensors_it_is_given_in_whichever_way() -> None:
+    calls = trace(Network(), SIZE).calls
+    made = [call.output for call in calls]
+    features = made[2]
+    (head,) = (call for call in calls if call.name == "head")
+    assert len(head.inputs) == 2
+    assert all(each is features for each in head.inputs)
+
+
+def test_a_tensor_changed_in_place_is_told_by_its_version() -> None:
+    versions = {call.name: call.version for call in trace(Network(), SIZE).calls}
+    assert (versions["body"], versions["act"]) == (0, 2)
+
+
+def test_shapes_are_found_without_numbers_in_the_modules_precision() -> None:
+    record = trace(Network().half(), SIZE)
+    assert isinstance(record.output, Tensor)
+    assert record.output.is_meta
+    assert record.output.dtype == torch.float16
+    assert (record.output.shape, record.classes) == ((2, 5), 5)
+
+
+def test_a_module_that_needs_numbers_gets_black_images_on_its_own_device() -> None:
+    record = trace(Picky(Network()), SIZE)
+    assert isinstance(record.output, Tensor)
+    assert record.output.device.type == "cpu"
+    assert not record.calls[0].inputs[0].any()
+
+
+@pytest.mark.parametrize("make", [Network, lambda: Picky(Network())])
+def test_a_graph_is_kept_where_it_is_asked_for(make: type[nn.Module]) -> None:
+    assert trace(make(), SIZE, graph=True).scores.values.grad_fn is not None
+    assert trace(make(), SIZE).scores.values.grad_fn is None
+    with torch.no_grad():
+        assert trace(make(), SIZE, graph=True).scores.values.grad_fn is not None
+
+
+def test_maps_are_the_outputs_that_lie_over_the_image() -> None:
+    maps = {call.name: lies for call, lies in trace(Network(), SIZE).maps(2)}
+    assert maps == dict.fromkeys(["body.0", "body.1", "body", "act"], Spatial("NCHW", (8, 8), 6))
+
+
+class Patches(nn.Module):
+    """Patches of an image that is not square, as a row of tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 6, 4, stride=4)
+        self.norm = nn.LayerNorm(6)
+        self.fc = nn.Linear(6, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.norm(self.patches(images).flatten(2).transpose(1, 2))
+        scores: Tensor = self.fc(tokens.mean(1))
+        return scores
+
+
+def test_tokens_have_the_grid_of_the_map_that_they_were() -> None:
+    maps = {call.name: lies for call, lies in trace(Patches(), (16, 96)).maps(2)}
+    assert maps["norm"] == Spatial("tokens", (4, 24), 6)
+
+
+def test_only_tensors_of_the_whole_batch_are_maps() -> None:
+    record = trace(Network(), SIZE)
+    assert record.look(torch.empty(2, 6, 8, 8), [], 2) == Spatial("NCHW", (8, 8), 6)
+    for value in (torch.empty(4, 6, 8, 8), torch.empty(()), [torch.empty(2, 6, 8, 8)], None):
+        assert record.look(value, [], 2) is None
+
+
+@pytest.mark.parametrize(("channels", "kind"), [(1, "greyscale"), (3, "RGB"), (5, "5")])
+def test_what_does_not_run_is_told_with_the_reason(channels: int, kind: str) -> None:
+    class Broken(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            raise ValueError(f"these {images.shape[1]} channels are not for me")
+
+    message = rf"does not run on .* 32 x 32 px {kind} images: these {channels} channels are not"
+    with pytest.raises(ModelError, match=message):
+        trace(nn.Sequential(Broken()), SIZE, channels)
+
+
+VOLUMES = {
+    "Conv3d": lambda: nn.Sequential(
+        nn.Conv3d(3, 4, 3, padding=1), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 2)
+    ),
+    "MaxPool3d": lambda: nn.Sequential(nn.Flatten(3), nn.MaxPool3d(2), nn.Conv2d(3, 4, 3)),
+    "BatchNorm3d": lambda: nn.Sequential(nn.BatchNorm3d(3), nn.Flatten(), nn.Linear(4, 2)),
+}
+
+
+@pytest.mark.parametrize("kind", VOLUMES)
+def test_networks_for_volumes_are_refused_by_what_they_are(kind: str) -> None:
+    message = rf"works on volumes or videos \(it has layers as {kind}\).* single images"
+    with pytest.raises(ModelError, match=message):
+        trace(VOLUMES[kind](), SIZE)
+
+
+class Frame(nn.Module):
+    """Makes a volume of one image itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(3, 6, 4, stride=4)
+        self.volume = nn.Conv3d(6, 6, 1)
+        self.fc = nn.Linear(6, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        volume = self.volume(self.features(images)[:, :, None])
+        scores: Tensor = self.fc(volume.mean((2, 3, 4)))
+        return scores
+
+
+def test_a_network_that_takes_images_may_work_on_volumes_inside() -> None:
+    record = trace(Frame(), SIZE)
+    assert [call.name for call, _ in record.maps(2)] == ["features"]
+
+
+def test_scores_that_are_none_are_refused_when_they_are_asked_for() -> None:
+    record = trace(nn.Sequential(nn.Conv2d(3, 6, 3)), SIZE)
+    assert [call.name for call in record.calls] == ["0"]
+    with pytest.raises(ModelError, match=re.escape("returns a tensor of shape (2, 6, 30, 30)")):
+        _ = record.classes

@@ -1,0 +1,100 @@
+"""Every family of architectures: the smallest run for real beside grad-cam, one more traced."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from effcam.errors import ModelError
+from effcam.models.architectures import JOINT, Entry, entries, is_current
+from effcam.models.model import load_untrained
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # libraries' remarks on their own future
+    pytest.mark.skipif(
+        not (is_current("timm") and is_current("torchvision")),
+        reason="the table is of other versions of timm and torchvision",
+    ),
+]
+
+
+def load_sweep() -> ModuleType:
+    """The tool that runs all architectures; here it runs some."""
+    spec = importlib.util.spec_from_file_location("sweep", ROOT / "tools" / "sweep.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["sweep"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def sweep() -> Iterator[ModuleType]:
+    yield load_sweep()
+    del sys.modules["sweep"]
+
+
+@pytest.fixture(autouse=True)
+def memory_returns() -> Iterator[None]:
+    yield
+    gc.collect()
+
+
+def families() -> dict[str, list[Entry]]:
+    """The architectures with class scores of each family, by size."""
+    found: dict[str, list[Entry]] = defaultdict(list)
+    for entry in sorted(entries().values(), key=lambda entry: entry.parameters):
+        if entry.layers:
+            found[f"{entry.library}:{entry.family}"].append(entry)
+    return found
+
+
+FAMILIES = families()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_smallest_of_a_family_gives_grad_cams_map(sweep: ModuleType, family: str) -> None:
+    entry = FAMILIES[family][0]
+    run = sweep.Run(**sweep.run(entry.library, entry.name))
+    assert run.reason == ""
+    assert (run.layer, run.layout) == (JOINT.join(entry.layers), entry.layout)
+    assert run.verified, run
+    model = load_untrained(f"{entry.library}:{entry.name}")
+    assert tuple(layer.name for layer in model.target_layers) == entry.layers
+    assert (model.layer.layout, model.layer.prefix) == (entry.layout, entry.prefix)
+    assert model.layer in model.layers()
+
+
+@pytest.mark.parametrize("family", [name for name, members in FAMILIES.items() if members[1:]])
+def test_another_of_a_family_is_traced_to_the_layer_that_is_shipped(
+    sweep: ModuleType, family: str
+) -> None:
+    members = FAMILIES[family]
+    entry = members[len(members) // 2]
+    row = sweep.derive(entry.library, entry.name)
+    shipped = sweep.read_shipped()[entry.library, entry.name]
+    assert row == {key: value for key, value in shipped.items() if key != "verified"}
+
+
+def test_every_family_of_both_libraries_is_run() -> None:
+    without = {entry.family for entry in entries().values() if not entry.layers}
+    known = {f"{entry.library}:{entry.family}" for entry in entries().values()}
+    assert known - FAMILIES.keys() <= {f"timm:{family}" for family in without}
+    assert len(FAMILIES) > 100
+
+
+def test_what_gives_no_class_scores_is_refused() -> None:
+    encoders = [entry for entry in entries().values() if not entry.layers]
+    smallest = min(encoders, key=lambda entry: entry.parameters)
+    with pytest.raises(ModelError, match=f"{smallest.name}: expected a classifier"):
+        load_untrained(smallest.name)
