@@ -42,7 +42,7 @@ class NetworkBlockedError(ConnectionError):
 
 @pytest.fixture(autouse=True)
 def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets tests reach no other machine, unless they are marked ``network``."""
+    """Let tests reach no other machine, unless they are marked ``network``."""
     if request.node.get_closest_marker("network"):
         return
     monkeypatch.setattr(socket.socket, "connect", _only_local(socket.socket.connect))
@@ -81,7 +81,7 @@ def _refuse_remote(host: str | bytes | None) -> None:
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    """Starts every test from the same random numbers."""
+    """Start every test from the same random numbers."""
     import torch
 
     random.seed(0)
@@ -93,14 +93,14 @@ def seeded() -> None:
 def doctests_write_elsewhere(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Runs each doctest in an empty folder, since examples save files where they are."""
+    """Run each doctest in an empty folder, since examples save files where they are."""
     if isinstance(request.node, pytest.DoctestItem):
         monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(autouse=True)
 def registry_as_found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Takes back what a test, an example or an installed package registers."""
+    """Take back what a test, an example or an installed package registers."""
     from effcam.models import registry
 
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))

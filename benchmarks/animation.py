@@ -55,7 +55,7 @@ class Found:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code."""
+    """Return the exit code."""
     options = _options(argv)
     mpl.use("Agg")
     tell("making frames")
@@ -106,7 +106,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def make_frames(photos: Sequence[Path]) -> list[Image.Image]:
-    """Returns one frame a photo: the photo, and the heat of each demo model over it."""
+    """Return one frame a photo: the photo, and the heat of each demo model over it."""
     comparison = compare(photos, MODELS, progress=False)
     return [
         _side_by_side([row[0].image.open(), *(cell.overlay() for cell in row)])
@@ -122,7 +122,7 @@ def _side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
 
 
 def measure(frames: Sequence[Image.Image], few: int, rounds: int, folder: Path) -> dict[str, Found]:
-    """Returns what each way takes for all frames."""
+    """Return what each way takes for all frames."""
     files = {way: folder / f"{at}{suffix}" for at, (way, suffix) in enumerate(SUFFIXES.items())}
     ways: dict[str, Callable[[], object]] = {
         way: partial(write_animation, frames, files[way]) for way in (GIF, WEBP, MP4)
@@ -149,7 +149,7 @@ def measure(frames: Sequence[Image.Image], few: int, rounds: int, folder: Path) 
 
 
 def by_matplotlib(arrays: Sequence[np.ndarray], file: Path) -> None:
-    """Writes frames as matplotlib's animation does, each filling the figure."""
+    """Write frames as matplotlib's animation does, each filling the figure."""
     height, width = arrays[0].shape[:2]
     figure = pyplot.figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     axis = figure.add_axes((0, 0, 1, 1))
@@ -165,7 +165,7 @@ def by_matplotlib(arrays: Sequence[np.ndarray], file: Path) -> None:
 
 
 def read_back(file: Path) -> Iterator[Image.Image]:
-    """Yields the frames of an animation; of a video, the first of the several that are alike."""
+    """Yield the frames of an animation; of a video, the first of the several that are alike."""
     if file.suffix == ".mp4":
         with av.open(str(file)) as video:
             yield from (frame.to_image() for frame in video.decode(video=0) if frame.key_frame)
@@ -176,7 +176,7 @@ def read_back(file: Path) -> Iterator[Image.Image]:
 
 
 def psnr(sources: Sequence[Image.Image], written: Iterator[Image.Image]) -> float:
-    """Returns the peak signal-to-noise ratio of all frames together, in dB."""
+    """Return the peak signal-to-noise ratio of all frames together, in dB."""
     squares = [
         np.mean((np.asarray(source, np.float64) - np.asarray(frame, np.float64)) ** 2)
         for source, frame in zip(sources, written, strict=True)
@@ -186,7 +186,7 @@ def psnr(sources: Sequence[Image.Image], written: Iterator[Image.Image]) -> floa
 
 
 def judge(found: Mapping[str, Found], frames: int) -> list[str]:
-    """Returns which goals are reached."""
+    """Return which goals are reached."""
     ours, default = found[GIF], found[DEFAULT]
     return [
         goal(

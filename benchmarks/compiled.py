@@ -45,7 +45,7 @@ class Found:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code."""
+    """Return the exit code."""
     options = _options(argv)
     torch.manual_seed(SEED)
     found = {}
@@ -98,7 +98,7 @@ def _forward(module: nn.Module, images: Tensor) -> Way:
 
 
 def _until_steady(compiled: Way) -> float:
-    """Returns the seconds of the first pass, in which all is compiled, less those of another."""
+    """Return the seconds of the first pass, in which all is compiled, less those of another."""
     seconds = []
     for _ in range(2):
         start = time.perf_counter()
@@ -145,7 +145,7 @@ def _row(label: str, found: Found, batch: int) -> list[object]:
 
 
 def _pays_after(found: Found, batch: int) -> int | None:
-    """Returns after how many images compiling has paid, ``None`` where it never does."""
+    """Return after how many images compiling has paid, ``None`` where it never does."""
     if found.seconds is None:
         return None
     gained = (median_ms(found.seconds, EAGER) - median_ms(found.seconds, COMPILED)) / 1000 / batch

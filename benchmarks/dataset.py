@@ -30,7 +30,7 @@ MILLION, LARGE, COLUMNS = 1e6, 1e8, 5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code."""
+    """Return the exit code."""
     options = _options(argv)
     if options.part:
         begin = time.perf_counter()
@@ -75,7 +75,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[object]], list[str]]:
-    """Returns the table, and which goals are reached."""
+    """Return the table, and which goals are reached."""
     (folder / "drawn").mkdir()
     files = draw_photos(folder / "drawn", DRAWN)
     rows: list[list[object]] = []
@@ -115,7 +115,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[objec
 
 
 def _projected(found: dict[str, float], grown: float, cell: float, listed: int) -> Iterator[str]:
-    """Yields what a run of a hundred million images by five columns would take, in sentences."""
+    """Yield what a run of a hundred million images by five columns would take, in sentences."""
     yield (
         f"Projected, not measured: {LARGE:.0e} images by {COLUMNS} columns take "
         f"{LARGE * COLUMNS * cell / 1e9:.0f} GB, their list {LARGE * found['bytes'] / 1e9:.1f} GB."

@@ -40,7 +40,7 @@ COMPARING, SAVING = "while comparing", "with saving a GIF"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code."""
+    """Return the exit code."""
     options = _options(argv)
     preprocess = Preprocess(size=options.size, interpolation=options.interpolation)
     rows: list[list[object]] = []
@@ -121,7 +121,7 @@ def _size(photo: Path) -> tuple[int, int]:
 def measure(
     name: str, photos: Sequence[Path], preprocess: Preprocess, margins: Sequence[float], rounds: int
 ) -> list[list[object]]:
-    """Returns the rows of the table for some photos."""
+    """Return the rows of the table for some photos."""
     ways: dict[str, Callable[[], object]] = {FULL: partial(_see_all, photos, preprocess, None)}
     ways |= {f"{margin:g}": partial(_see_all, photos, preprocess, margin) for margin in margins}
     seconds = paired(ways, rounds)
@@ -146,7 +146,7 @@ def _see_all(
 def see(
     photo: Path, preprocess: Preprocess, margin: float | None
 ) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Returns what a model is given of a photo before it is normalised, (height, width, 3) uint8.
+    """Return what a model is given of a photo before it is normalised, (height, width, 3) uint8.
 
     Args:
         photo: A JPEG file.
@@ -165,7 +165,7 @@ def see(
 def _reduce(
     file: Image.Image, target: tuple[int, int], margin: float | None
 ) -> tuple[float, float, float, float] | None:
-    """Has a JPEG decoded at a part of its size; returns where the photo then lies, if known."""
+    """Have a JPEG decoded at a part of its size; returns where the photo then lies, if known."""
     if margin is None:
         return None
     least = tuple(int(np.ceil(margin * side)) for side in target)
@@ -180,7 +180,7 @@ def _reduce(
 def _layout(
     preprocess: Preprocess, width: int, height: int
 ) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
-    """Returns the (width, height) that a photo is resized to, and what is then cut out, in px."""
+    """Return the (width, height) that a photo is resized to, and what is then cut out, in px."""
     canvas = preprocess.canvas(width, height)
     tall, wide = preprocess.size
     target = round(wide * width / canvas.width), round(tall * height / canvas.height)
@@ -190,7 +190,7 @@ def _layout(
 
 
 def _check(photo: Path, preprocess: Preprocess, seen: np.ndarray[Any, Any]) -> None:
-    """Makes sure that at full size this is the published transform, which effcam's equals."""
+    """Check that at full size this is the published transform, which effcam's equals."""
     with Image.open(photo) as file:
         tensor, _ = preprocess(file.convert("RGB"))
     mean, std = (torch.tensor(each)[:, None, None] for each in (preprocess.mean, preprocess.std))
@@ -199,7 +199,7 @@ def _check(photo: Path, preprocess: Preprocess, seen: np.ndarray[Any, Any]) -> N
 
 
 def _parts(photos: Sequence[Path], preprocess: Preprocess, margin: float | None) -> str:
-    """Returns at which parts of their size the photos are decoded."""
+    """Return at which parts of their size the photos are decoded."""
     parts: Counter[int] = Counter()
     for photo in photos:
         with Image.open(photo) as file:
@@ -216,7 +216,7 @@ def _parts(photos: Sequence[Path], preprocess: Preprocess, margin: float | None)
 
 
 def count_openings(given: Path | None) -> list[str]:
-    """Returns how often effcam opens each of some files in a comparison of five models."""
+    """Return how often effcam opens each of some files in a comparison of five models."""
     with (
         given_or_drawn(given, 6) as photos,
         TemporaryDirectory() as folder,
@@ -239,7 +239,7 @@ def count_openings(given: Path | None) -> list[str]:
 
 @contextmanager
 def _counting(photos: Sequence[Path]) -> Iterator[Counter[Path]]:
-    """Counts how often Pillow is asked to open each of the files."""
+    """Count how often Pillow is asked to open each of the files."""
     known, opened, opens = set(photos), Counter[Path](), Image.open
 
     def counted(file: Any, *arguments: Any, **named: Any) -> Image.Image:

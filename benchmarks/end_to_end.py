@@ -65,7 +65,7 @@ class Task:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code."""
+    """Return the exit code."""
     options = _options(argv)
     mpl.use("Agg")
     with (
@@ -118,7 +118,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def measure(task: Task, rounds: int, then_rounds: int) -> tuple[list[list[object]], list[str]]:
-    """Returns the rows of the table, and which goals are reached."""
+    """Return the rows of the table, and which goals are reached."""
     rows: list[list[object]] = []
     over_least, under_then = {}, {}
     for view, arguments in VIEWS.items():
@@ -158,7 +158,7 @@ def measure(task: Task, rounds: int, then_rounds: int) -> tuple[list[list[object
 
 
 def effcam_way(task: Task, arguments: Mapping[str, Any]) -> None:
-    """Compares and writes the GIF, models built and loaded included."""
+    """Compare and writes the GIF, models built and loaded included."""
     comparison = compare(
         task.photos,
         task.specs,
@@ -171,7 +171,7 @@ def effcam_way(task: Task, arguments: Mapping[str, Any]) -> None:
 
 
 def effcam_parts(task: Task, arguments: Mapping[str, Any]) -> dict[str, Callable[[], object]]:
-    """Returns each part of what effcam does, by itself."""
+    """Return each part of what effcam does, by itself."""
     loaded = {label: load_model(spec, device=task.device) for label, spec in task.specs.items()}
 
     def load() -> None:
@@ -193,7 +193,7 @@ def effcam_parts(task: Task, arguments: Mapping[str, Any]) -> dict[str, Callable
 
 
 def least_way(task: Task, arguments: Mapping[str, Any]) -> Callable[[], None]:
-    """Returns a function that reads photos and runs models forwards, which are built here."""
+    """Return a function that reads photos and runs models forwards, which are built here."""
     modules = [build(spec).to(task.device) for spec in task.specs.values()]
     seen = [_seen(spec, arguments) for spec in task.specs.values()]
 
@@ -218,7 +218,7 @@ def _seen(spec: ModelSpec, arguments: Mapping[str, Any]) -> Preprocess:
 
 
 def published(preprocess: Preprocess) -> Callable[[Image.Image], Tensor]:
-    """Returns a transform of torchvision's own classes, as it is published with weights."""
+    """Return a transform of torchvision's own classes, as it is published with weights."""
     squash = preprocess.mode == "squash"
     resize = preprocess.resize or preprocess.size
     steps = [
@@ -239,7 +239,7 @@ def _read(photo: Path) -> Image.Image:
 
 
 def build(spec: ModelSpec) -> nn.Module:
-    """Returns a model by its library's own means, with the weights of the file."""
+    """Return a model by its library's own means, with the weights of the file."""
     library, _, name = DEFAULT_MODELS[_label(spec)].partition(":")
     architecture = name.partition(".")[0]
     module: nn.Module
@@ -259,7 +259,7 @@ def _label(spec: ModelSpec) -> str:
 
 
 def then_way(task: Task) -> Callable[[], None]:
-    """Returns the loop of 2019; which layer it looks at is found here, and not timed."""
+    """Return the loop of 2019; which layer it looks at is found here, and not timed."""
     images = torch.zeros(1, 3, SIZE, SIZE)
     layers = {label: last_conv(build(spec), images)[0] for label, spec in task.specs.items()}
     transform = published(Preprocess(size=SIZE).whole())

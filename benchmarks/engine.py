@@ -56,7 +56,7 @@ IN_FORMAT, MOST_IN_FORMAT = ("densenet121", "resnet152", "EB0", "EB3"), 1.10
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code."""
+    """Return the exit code."""
     options = _options(argv)
     torch.manual_seed(SEED)
     found: dict[tuple[str, int], Seconds] = {}
@@ -95,13 +95,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def load(label: str, device: str = "cpu") -> Model:
-    """Returns one of the models with random weights, which changes no figure."""
+    """Return one of the models with random weights, which changes no figure."""
     preprocess = Preprocess(size=SIZE)
     return load_model(MODELS[label], pretrained=False, preprocess=preprocess, device=device)
 
 
 def plain(model: Model, images: Tensor, memory_format: torch.memory_format) -> Way:
-    """Returns a forward pass of a copy of a model, weights and images in a memory format."""
+    """Return a forward pass of a copy of a model, weights and images in a memory format."""
     module = copy.deepcopy(model.module).to(memory_format=memory_format)
     laid = images.contiguous(memory_format=memory_format)
 
@@ -113,7 +113,7 @@ def plain(model: Model, images: Tensor, memory_format: torch.memory_format) -> W
 
 
 def format_of(model: Model) -> torch.memory_format:
-    """Returns the memory format in which effcam runs a model."""
+    """Return the memory format in which effcam runs a model."""
     return torch.channels_last if model.channels_last else torch.contiguous_format
 
 
@@ -128,7 +128,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _measure(model: Model, batch: int, rounds: int) -> Seconds:
-    """Returns the seconds of every way that runs, in every round."""
+    """Return the seconds of every way that runs, in every round."""
     images = torch.randn(batch, 3, SIZE, SIZE, device=model.device)
     peers = {"torch-cam": _torch_cam, "captum": _captum, "grad-cam": _grad_cam}
     with ExitStack() as stack:
@@ -159,7 +159,7 @@ def _runs(name: str, way: Way) -> bool:
 
 
 def _own(model: Model) -> tuple[nn.Module, nn.Module]:
-    """Returns a copy as users have it, its parameters to be trained, and its target layer."""
+    """Return a copy as users have it, its parameters to be trained, and its target layer."""
     module = copy.deepcopy(model.module).to(memory_format=torch.contiguous_format)
     return module.requires_grad_(True), module.get_submodule(model.target_layer)
 
@@ -207,7 +207,7 @@ def _notes(found: Mapping[tuple[str, int], Seconds]) -> list[str]:
 
 
 def _goals(found: Mapping[str, Seconds]) -> list[str]:
-    """Returns which goals are reached and which are missed at one batch size."""
+    """Return which goals are reached and which are missed at one batch size."""
     over = {label: ratio(seconds, OURS, PLAIN) for label, seconds in found.items()}
     notes = []
     for limit in dict.fromkeys(LIMITS.values()):

@@ -26,7 +26,7 @@ WIDTHS = (0.3, 0.5, 0.7, 1.0, 1.4)
 
 
 def main() -> None:
-    """Prints both tables."""
+    """Print both tables."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--width", type=float, default=0.7, help="sigma in cells of the coarsest")
     parser.add_argument("--blobs", type=int, default=200)
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def measure(width: float, count: int) -> NDArray[np.float64]:
-    """Returns (grids, 6): the mean of each figure as maps are, then of each as they are matched."""
+    """Return (grids, 6): the mean of each figure as maps are, then of each as they are matched."""
     coarsest = 1 / min(GRIDS)
     rows = []
     for cells in GRIDS:
@@ -54,7 +54,7 @@ def measure(width: float, count: int) -> NDArray[np.float64]:
 
 
 def blobs(cells: int, width: float, count: int) -> NDArray[np.float64]:
-    """Returns (count, cells, cells) averages over cells, of the same blobs whatever the grid."""
+    """Return (count, cells, cells) averages over cells, of the same blobs whatever the grid."""
     middle = np.random.default_rng(0).uniform(0.25, 0.75, (count, 2, 1))
     place = (np.arange(FINE) + 0.5) / FINE
     lines = np.exp(-(((place - middle) / width) ** 2) / 2)

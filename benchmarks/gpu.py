@@ -66,7 +66,7 @@ class Found:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code."""
+    """Return the exit code."""
     options = _options(argv)
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         print("there is no GPU here: nothing is measured")
@@ -115,7 +115,7 @@ def _in_precision(device: str, precision: str) -> Iterator[None]:
 
 
 def _within(precision: str, device: str, way: Way, times: int = 1) -> Way:
-    """Returns a way that runs several times over in a precision."""
+    """Return a way that runs several times over in a precision."""
 
     def run() -> None:
         with _in_precision(device, precision):
@@ -128,7 +128,7 @@ def _within(precision: str, device: str, way: Way, times: int = 1) -> Way:
 def _add_throughput(
     found: Found, label: str, model: Model, precision: str, options: argparse.Namespace
 ) -> None:
-    """Adds images a second with images on the device, each way at its best batch size."""
+    """Add images a second with images on the device, each way at its best batch size."""
     best: dict[str, tuple[float, int]] = {}
     for batch in options.batches:
         rates = _rates(model, batch, precision, options)
@@ -148,7 +148,7 @@ def _add_throughput(
 def _rates(
     model: Model, batch: int, precision: str, options: argparse.Namespace
 ) -> Mapping[str, float] | None:
-    """Returns images a second by way, ``None`` if so many do not fit."""
+    """Return images a second by way, ``None`` if so many do not fit."""
     try:
         images = torch.randn(batch, 3, SIZE, SIZE, device=options.device)
         with explaining(model) as explain:
@@ -178,7 +178,7 @@ def _is_out_of_memory(error: BaseException | None) -> bool:
 
 
 def _photos(folder: Path, count: int) -> list[Path]:
-    """Returns JPEG files of a usual size."""
+    """Return JPEG files of a usual size."""
     drawn = [each.image.resize(PHOTO) for each in scenes(min(count, SCENES), SEED)]
     files = [folder / f"{at:04}.jpg" for at in range(count)]
     for at, file in enumerate(files):
@@ -195,7 +195,7 @@ def _add_from_files(
     files: Sequence[Path],
     options: argparse.Namespace,
 ) -> None:
-    """Adds images a second from files, effcam beside a loop as users write it."""
+    """Add images a second from files, effcam beside a loop as users write it."""
     ways: dict[str, Callable[[], object]] = {
         PLAIN: _within(precision, options.device, partial(_loop, model, files, options.file_batch)),
         OURS: partial(
@@ -217,7 +217,7 @@ def _add_from_files(
 
 
 def _loop(model: Model, files: Sequence[Path], batch: int) -> None:
-    """Reads, prepares and classifies files, batch by batch."""
+    """Read, prepares and classifies files, batch by batch."""
     with torch.inference_mode():
         for start in range(0, len(files), batch):
             tensors = []
@@ -228,7 +228,7 @@ def _loop(model: Model, files: Sequence[Path], batch: int) -> None:
 
 
 def _compare_maps(options: argparse.Namespace, precision: str) -> dict[str, float]:
-    """Returns, by model, the largest difference of maps from the CPU's, over each map's maximum.
+    """Return, by model, the largest difference of maps from the CPU's, over each map's maximum.
 
     The demo's models are trained. The others' weights are random: their maps are remainders of
     sums that cancel out, which half precision does not resolve.
@@ -259,7 +259,7 @@ def _maps(
 
 
 def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Returns the largest difference of two batches of maps, over the maximum of each map."""
+    """Return the largest difference of two batches of maps, over the maximum of each map."""
     most = one.max((1, 2))
     lit = most > 0
     differences = np.abs(one - other).max((1, 2))

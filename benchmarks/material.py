@@ -29,7 +29,7 @@ GRAIN = 6.0
 
 @contextmanager
 def given_or_drawn(given: Path | None, count: int) -> Iterator[list[Path]]:
-    """Yields the first photos of a folder, or as many drawn ones, which are removed afterwards."""
+    """Yield the first photos of a folder, or as many drawn ones, which are removed afterwards."""
     if given is not None:
         yield [ref.path for ref in list(iter_images(given))[:count] if ref.path is not None]
         return
@@ -38,7 +38,7 @@ def given_or_drawn(given: Path | None, count: int) -> Iterator[list[Path]]:
 
 
 def draw_photos(folder: Path, count: int, size: tuple[int, int] = SIZE) -> list[Path]:
-    """Returns the JPEG files of as many demo scenes, (width, height) px each."""
+    """Return the JPEG files of as many demo scenes, (width, height) px each."""
     files = [folder / f"{at:05}.jpg" for at in range(count)]
     for file, scene in zip(files, scenes(count, SEED, size), strict=True):
         scene.image.save(file, quality=QUALITY)
@@ -46,7 +46,7 @@ def draw_photos(folder: Path, count: int, size: tuple[int, int] = SIZE) -> list[
 
 
 def draw_large(folder: Path, count: int, size: tuple[int, int] = LARGE) -> list[Path]:
-    """Returns large JPEG files: each four by four copies of a demo scene, mirrored, with grain."""
+    """Return large JPEG files: each four by four copies of a demo scene, mirrored, with grain."""
     tile = size[0] // 4, size[1] // 4
     files = [folder / f"large-{at:03}.jpg" for at in range(count)]
     for at, (file, scene) in enumerate(zip(files, scenes(count, SEED, tile), strict=True)):
@@ -58,7 +58,7 @@ def draw_large(folder: Path, count: int, size: tuple[int, int] = LARGE) -> list[
 
 
 def _mosaic(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Returns copies of a picture side by side, each the mirror image of its neighbours."""
+    """Return copies of a picture side by side, each the mirror image of its neighbours."""
     mosaic = Image.new("RGB", size)
     for row in range(4):
         for column in range(4):
@@ -69,13 +69,13 @@ def _mosaic(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def link_photos(files: list[Path], folder: Path, count: int) -> None:
-    """Fills a folder with so many names for the given files, in turn."""
+    """Fill a folder with so many names for the given files, in turn."""
     for at in range(count):
         (folder / f"{at:06}.jpg").symlink_to(files[at % len(files)])
 
 
 def save_weights(folder: Path, models: Mapping[str, str] = DEFAULT_MODELS) -> dict[str, ModelSpec]:
-    """Returns the models as what loads random weights from files that were written for it."""
+    """Return the models as what loads random weights from files that were written for it."""
     import torch
 
     from effcam import load_model

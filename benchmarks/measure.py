@@ -33,13 +33,13 @@ MEMORY = Path("/proc/self/status")
 
 
 def process_memory(name: str) -> float:
-    """Returns this process's memory in MiB: ``VmRSS`` is what it is now, ``VmHWM`` its peak."""
+    """Return this process's memory in MiB: ``VmRSS`` is what it is now, ``VmHWM`` its peak."""
     lines = MEMORY.read_text("utf-8").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
 def run_part(script: str, part: str, *arguments: str) -> dict[str, float]:
-    """Returns what a part of a script found in a process of its own, printed as JSON."""
+    """Return what a part of a script found in a process of its own, printed as JSON."""
     command = [sys.executable, script, "--part", part, *arguments]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -47,7 +47,7 @@ def run_part(script: str, part: str, *arguments: str) -> dict[str, float]:
 
 
 def machine() -> dict[str, str]:
-    """Returns what the figures were measured on; nothing in it says whose machine it is."""
+    """Return what the figures were measured on; nothing in it says whose machine it is."""
     return {
         "processor": _processor(),
         "cores": str(_cores()),
@@ -59,7 +59,7 @@ def machine() -> dict[str, str]:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Returns the versions of those of the packages that are installed, by name."""
+    """Return the versions of those of the packages that are installed, by name."""
     found = {}
     for package in packages:
         try:
@@ -72,7 +72,7 @@ def versions(*packages: str) -> dict[str, str]:
 def paired(
     ways: Mapping[str, Callable[[], object]], rounds: int, *, warmup: int = 1
 ) -> dict[str, list[float]]:
-    """Returns the seconds that each way took in each round.
+    """Return the seconds that each way took in each round.
 
     Every way runs once a round; each round begins with another one, so that none is always first.
 
@@ -93,7 +93,7 @@ def paired(
 
 
 def timed(way: Callable[[], object]) -> float:
-    """Returns the seconds that a call took, what it queued on a GPU included."""
+    """Return the seconds that a call took, what it queued on a GPU included."""
     gc.collect()
     _synchronize()
     start = time.perf_counter()
@@ -104,13 +104,13 @@ def timed(way: Callable[[], object]) -> float:
 
 
 def ratio(seconds: Mapping[str, Sequence[float]], way: str, base: str) -> float:
-    """Returns the median over the rounds of one way's time over another's in the same round."""
+    """Return the median over the rounds of one way's time over another's in the same round."""
     pairs = zip(seconds[way], seconds[base], strict=True)
     return statistics.median(one / other for one, other in pairs)
 
 
 def median_ms(seconds: Mapping[str, Sequence[float]], way: str) -> float:
-    """Returns the median time of a way over the rounds, in milliseconds."""
+    """Return the median time of a way over the rounds, in milliseconds."""
     return 1000 * statistics.median(seconds[way])
 
 
@@ -138,7 +138,7 @@ class Result:
     settings: dict[str, object] = field(default_factory=dict)
 
     def print(self) -> None:
-        """Prints the table with what it was measured on, and the notes."""
+        """Print the table with what it was measured on, and the notes."""
         print(f"{self.title}\n{self.question}\n")
         print(describe(machine(), versions(*PACKAGES)))
         print(", ".join(f"{name} {value}" for name, value in self.settings.items()), "\n")
@@ -147,7 +147,7 @@ class Result:
         print("".join(f"\n- {note}" for note in self.notes), flush=True)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes all of it as JSON, with the machine, the versions and the day (UTC)."""
+        """Write all of it as JSON, with the machine, the versions and the day (UTC)."""
         found = asdict(self) | {
             "machine": machine(),
             "versions": versions(*PACKAGES),
@@ -157,12 +157,12 @@ class Result:
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--json FILE``, for `Result.save`."""
+    """Add ``--json FILE``, for `Result.save`."""
     parser.add_argument("--json", metavar="FILE", help="also write what was found to this file")
 
 
 def report(result: Result, file: str | None) -> None:
-    """Prints what was found, and saves it if a file was asked for."""
+    """Print what was found, and saves it if a file was asked for."""
     result.print()
     if file is not None:
         result.save(file)
@@ -171,7 +171,7 @@ def report(result: Result, file: str | None) -> None:
 def goal(
     what: str, found: Mapping[str, float], reached: Callable[[float], bool], form: str = ".3f"
 ) -> str:
-    """Returns a note on where a goal is reached and where it is missed.
+    """Return a note on where a goal is reached and where it is missed.
 
     Args:
         what: The goal, in words.
@@ -190,12 +190,12 @@ def goal(
 
 
 def tell(text: str) -> None:
-    """Prints what is being measured, apart from what is found."""
+    """Print what is being measured, apart from what is found."""
     print(text, file=sys.stderr, flush=True)
 
 
 def describe(machine: Mapping[str, str], versions: Mapping[str, str]) -> str:
-    """Returns a machine and versions as a sentence each."""
+    """Return a machine and versions as a sentence each."""
     of = [machine["processor"], f"{machine['cores']} cores", f"{machine['memory']} of memory"]
     of += [machine["accelerator"], machine["system"], f"Python {machine['python']}"]
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
@@ -203,14 +203,14 @@ def describe(machine: Mapping[str, str], versions: Mapping[str, str]) -> str:
 
 
 def show(cell: object) -> str:
-    """Returns a cell of a table as text."""
+    """Return a cell of a table as text."""
     if cell is None:
         return "-"
     return f"{cell:.2f}" if isinstance(cell, float) else str(cell)
 
 
 def numeric(rows: Sequence[Sequence[object]]) -> list[int]:
-    """Returns which columns hold numbers alone, from 0."""
+    """Return which columns hold numbers alone, from 0."""
     return [
         at
         for at, column in enumerate(zip(*rows, strict=True))
@@ -244,7 +244,7 @@ def _accelerator() -> str:
 
 
 def _synchronize() -> None:
-    """Waits for a GPU, if this process has used one."""
+    """Wait for a GPU, if this process has used one."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.synchronize()

@@ -28,7 +28,7 @@ MOST_OVER, MOST_CELL, MOST_GROWTH = 300, 1024, 50
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code."""
+    """Return the exit code."""
     options = _options(argv)
     if options.part:
         print(json.dumps(PARTS[options.part](*options.arguments)))
@@ -71,7 +71,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[object]], list[str]]:
-    """Returns the table, and which goals are reached."""
+    """Return the table, and which goals are reached."""
     batch = str(options.batch_size)
     (folder / "weights").mkdir()
     (folder / "drawn").mkdir()
@@ -195,7 +195,7 @@ def _calls(folder: str, calls: str, batch: str) -> dict[str, float]:
 
 
 def _compare_small(images: Path, batch: str) -> Any:
-    """Compares the small models on a folder or a file."""
+    """Compare the small models on a folder or a file."""
     from effcam import ModelSpec, compare
 
     return compare(

@@ -25,7 +25,7 @@ MOST = 1.3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code."""
+    """Return the exit code."""
     options = _options(argv)
     torch.manual_seed(SEED)
     found: dict[str, Seconds] = {}

@@ -32,7 +32,7 @@ SEED = 2019
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code."""
+    """Return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def whole(count: int, rounds: int) -> list[tuple[str, ...]]:
-    """Returns a table: each step's median time, and its median ratio to the comparison."""
+    """Return a table: each step's median time, and its median ratio to the comparison."""
     made = scenes(count, SEED)
     effcam.compare(made[:2], MODELS, progress=False).summary()
     times: dict[str, list[float]] = {"comparison": [], "summary": [], "agreement": []}
@@ -69,7 +69,7 @@ def whole(count: int, rounds: int) -> list[tuple[str, ...]]:
 
 
 def filling(rounds: int, side: int = 224) -> list[tuple[str, ...]]:
-    """Returns a table: what it takes to fill in the hottest pixels of an image."""
+    """Return a table: what it takes to fill in the hottest pixels of an image."""
     torch.manual_seed(SEED)
     image = torch.randn(3, side, side)
     heat = functional.interpolate(torch.rand(1, 1, 7, 7), size=(side, side), mode="bilinear")[0, 0]

@@ -69,7 +69,7 @@ Intervals are paired bootstraps over the photos: {DRAWS:,} draws, seed {SEED}.""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the comparison and returns the exit code: 0 done, 1 failed."""
+    """Print the comparison and returns the exit code: 0 done, 1 failed."""
     options = _options(argv)
     try:
         specs = find_specs(options.models, options.weights)
@@ -98,7 +98,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _compare(specs: Mapping[str, ModelSpec], options: argparse.Namespace) -> None:
-    """Runs both ways and prints what they find; what can fail early does so first."""
+    """Run both ways and prints what they find; what can fail early does so first."""
     photos = find_photos(options.photos, options.per_category)
     check_output(options.output)
     check_weights(specs.values())
@@ -117,7 +117,7 @@ def _compare(specs: Mapping[str, ModelSpec], options: argparse.Namespace) -> Non
 
 
 def find_photos(root: str | Path, per_category: int) -> list[ImageRef]:
-    """Returns the first photos of each of the seven categories.
+    """Return the first photos of each of the seven categories.
 
     Args:
         root: The folder of the class folders, be they called ``bear`` or ``009.bear``.
@@ -135,7 +135,7 @@ def find_photos(root: str | Path, per_category: int) -> list[ImageRef]:
 
 
 def category_of(folder: str) -> str:
-    """Returns what a folder of Caltech-256 holds, without its number.
+    """Return what a folder of Caltech-256 holds, without its number.
 
     >>> category_of("251.airplanes-101"), category_of("009.bear"), category_of("bear")
     ('airplanes', 'bear', 'bear')
@@ -144,7 +144,7 @@ def category_of(folder: str) -> str:
 
 
 def find_specs(models: Iterable[str], weights: Path | None) -> dict[str, ModelSpec]:
-    """Returns how each model is made, by its column's label.
+    """Return how each model is made, by its column's label.
 
     Args:
         models: ``"LABEL=NAME"``, a label of `DEFAULT_MODELS`, or another name that is its own
@@ -206,7 +206,7 @@ class Look:
 
 
 def looks(specs: Mapping[str, ModelSpec]) -> dict[str, Look]:
-    """Returns where the two ways look in each model; needs no weights."""
+    """Return where the two ways look in each model; needs no weights."""
     return {label: _look(spec) for label, spec in specs.items()}
 
 
@@ -232,7 +232,7 @@ def _as_in_2019(preprocess: Preprocess) -> Preprocess:
 
 
 def last_conv(module: nn.Module, images: Tensor) -> tuple[str, tuple[int, ...]]:
-    """Returns the name of the last ``Conv2d`` executed, and its output's shape without the batch.
+    """Return the name of the last ``Conv2d`` executed, and its output's shape without the batch.
 
     This is how the notebook's Grad-CAM chose its layer.
 
@@ -253,7 +253,7 @@ def last_conv(module: nn.Module, images: Tensor) -> tuple[str, tuple[int, ...]]:
 
 @contextmanager
 def _on_convs(module: nn.Module, ran: list[tuple[str, tuple[int, ...]]]) -> Iterator[None]:
-    """Writes down each ``Conv2d`` that runs."""
+    """Write down each ``Conv2d`` that runs."""
 
     def note(name: str, _module: nn.Module, _args: object, output: Tensor) -> None:
         ran.append((name, tuple(output.shape[1:])))
@@ -271,7 +271,7 @@ def _on_convs(module: nn.Module, ran: list[tuple[str, tuple[int, ...]]]) -> Iter
 
 
 def layer_table(found: Mapping[str, Look]) -> str:
-    """Returns a table of the layers that the two ways look at."""
+    """Return a table of the layers that the two ways look at."""
     small = f"at {SIZE} px"
     head = "model", WAYS[0], small, WAYS[1], small, "at its own size"
     rows = [
@@ -296,7 +296,7 @@ def _times(numbers: Iterable[int]) -> str:
 
 
 def correlation(cell: Explanation, other: Explanation) -> float:
-    """Returns Pearson's correlation of two cells' heat over the pixels that both saw.
+    """Return Pearson's correlation of two cells' heat over the pixels that both saw.
 
     It is NaN where one of them has no heat, or the same everywhere.
     """
@@ -308,7 +308,7 @@ def correlation(cell: Explanation, other: Explanation) -> float:
 
 
 def _seen(cell: Explanation) -> NDArray[np.bool_]:
-    """Returns which pixels of the photo the model saw, (height, width)."""
+    """Return which pixels of the photo the model saw, (height, width)."""
     _, inside = cell.region.spread(np.ones((1, 1), np.float32), *cell.size)
     return inside
 
@@ -316,7 +316,7 @@ def _seen(cell: Explanation) -> NDArray[np.bool_]:
 def interval(
     areas: NDArray[np.float64], others: NDArray[np.float64], *, draws: int = DRAWS, seed: int = SEED
 ) -> tuple[float, float]:
-    """Returns the 95 % interval of how much larger the others' median is: a paired bootstrap.
+    """Return the 95 % interval of how much larger the others' median is: a paired bootstrap.
 
     Args:
         areas: One number a photo, NaN where there is none; such photos are left out.
@@ -339,7 +339,7 @@ def interval(
 
 
 def report(then: Comparison, now: Comparison) -> str:
-    """Returns what the two ways find, as a table, and what follows from it, as text.
+    """Return what the two ways find, as a table, and what follows from it, as text.
 
     Args:
         then: The comparison as in 2019.
@@ -368,12 +368,12 @@ def report(then: Comparison, now: Comparison) -> str:
 def _by_cell(
     comparison: Comparison, measure: Callable[[Explanation], float]
 ) -> NDArray[np.float64]:
-    """Returns a number for every cell, (photos, columns)."""
+    """Return a number for every cell, (photos, columns)."""
     return np.array([[measure(cell) for cell in row] for row in comparison.rows()])
 
 
 def _medians(values: NDArray[np.float64]) -> list[float]:
-    """Returns each column's median without its NaN; NaN if it has nothing else."""
+    """Return each column's median without its NaN; NaN if it has nothing else."""
     kept = (column[np.isfinite(column)] for column in values.T)
     return [float(np.median(column)) if column.size else float("nan") for column in kept]
 
@@ -383,7 +383,7 @@ def _percents(shares: Iterable[float]) -> list[str]:
 
 
 def _order(values: NDArray[np.float64]) -> list[int]:
-    """Returns the columns by their medians, the smallest first and those without one last."""
+    """Return the columns by their medians, the smallest first and those without one last."""
     return [int(column) for column in np.argsort(_medians(values), kind="stable")]
 
 
@@ -393,7 +393,7 @@ def _ranks(values: NDArray[np.float64]) -> list[str]:
 
 
 def _without_heat(areas: Sequence[NDArray[np.float64]], columns: Sequence[str]) -> str:
-    """Returns which cells have no heat and are left out; empty if none is."""
+    """Return which cells have no heat and are left out; empty if none is."""
     counts = [
         f"{label} {count} {way}"
         for way, each in zip(WAYS, areas, strict=True)
@@ -407,7 +407,7 @@ def _without_heat(areas: Sequence[NDArray[np.float64]], columns: Sequence[str]) 
 
 
 def conclude(columns: Sequence[str], areas: Sequence[NDArray[np.float64]]) -> str:
-    """Returns what the effective areas say of which model is the most specific.
+    """Return what the effective areas say of which model is the most specific.
 
     Args:
         columns: The models' labels.
@@ -424,7 +424,7 @@ def conclude(columns: Sequence[str], areas: Sequence[NDArray[np.float64]]) -> st
 
 
 def _judge(columns: Sequence[str], areas: NDArray[np.float64]) -> tuple[str, bool]:
-    """Returns how the two most specific models compare, and whether they can be told apart."""
+    """Return how the two most specific models compare, and whether they can be told apart."""
     one, two, *_ = _order(areas)
     medians = _medians(areas)
     low, high = interval(areas[:, one], areas[:, two])

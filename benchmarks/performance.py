@@ -62,7 +62,7 @@ Weights are random where nothing else is said, which changes no time. How to run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 1 if a script that was to run failed."""
+    """Return the exit code: 1 if a script that was to run failed."""
     options = _options(argv)
     if not options.run:
         _write([Path(each) for each in options.results], options.output, update=options.update)
@@ -96,7 +96,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(name: str, file: Path) -> bool:
-    """Runs a script; tells whether it succeeded."""
+    """Run a script; tells whether it succeeded."""
     file.unlink(missing_ok=True)
     command = [sys.executable, str(HERE / f"{name}.py"), "--json", str(file)]
     return subprocess.run(command, check=False).returncode == 0
@@ -119,7 +119,7 @@ def _write(files: Sequence[Path], output: Path, *, update: bool = False) -> None
 
 
 def _kept(text: str) -> tuple[dict[str, str], str]:
-    """Returns a page's sections by script, and where and when they were measured."""
+    """Return a page's sections by script, and where and when they were measured."""
     _, *sections, last = text.split("\n## ")
     if not last.startswith(PLACE):
         sys.exit(f"the page does not end with '{PLACE}'")
@@ -135,7 +135,7 @@ def page(
     kept: Mapping[str, str] = MappingProxyType({}),
     usual: str = "",
 ) -> str:
-    """Returns the page.
+    """Return the page.
 
     Args:
         found: What `measure.Result.save` wrote, by script.
@@ -159,7 +159,7 @@ def page(
 
 
 def _place(result: Mapping[str, Any]) -> str:
-    """Returns on what and when something was measured."""
+    """Return on what and when something was measured."""
     where = describe(result["machine"], result["versions"]).replace("\n", "\n\n")
     return f"{where}\n\nMeasured on {result['date']}."
 
@@ -184,7 +184,7 @@ def _table(result: Mapping[str, Any]) -> str:
 
 
 def _escape(cell: str) -> str:
-    """Returns a cell whose text Markdown leaves as it is."""
+    """Return a cell whose text Markdown leaves as it is."""
     return cell.replace("|", "\\|").replace("*", "\\*")
 
 

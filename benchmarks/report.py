@@ -60,7 +60,7 @@ class Seen:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code."""
+    """Return the exit code."""
     options = _options(argv)
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
@@ -125,7 +125,7 @@ def _rows(base: Comparison, counts: Sequence[int], rounds: int, program: str) ->
 
 
 def repeat(base: Comparison, count: int) -> Comparison:
-    """Returns a comparison of so many images: those of another one, again and again."""
+    """Return a comparison of so many images: those of another one, again and again."""
     known = list(base.rows())
     rows = [known[at % len(known)] for at in range(count)]
     images = [replace(row[0].image, name=f"{at:04} {row[0].image}") for at, row in enumerate(rows)]
@@ -135,7 +135,7 @@ def repeat(base: Comparison, count: int) -> Comparison:
 
 
 def visit(browser: Browser, path: Path) -> Seen:
-    """Returns what the browser told of a page, opened afresh."""
+    """Return what the browser told of a page, opened afresh."""
     context = browser.new_context(viewport=WINDOW)
     page = context.new_page()
     page.goto(path.as_uri())

@@ -36,7 +36,7 @@ SEED = 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 done, 1 failed."""
+    """Return the exit code: 0 done, 1 failed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def read_checkpoints(file: Path) -> dict[str, ModelSpec]:
-    """Returns the models that a JSON file describes, by the names of their weights' files."""
+    """Return the models that a JSON file describes, by the names of their weights' files."""
     described = json.loads(file.read_text("utf-8"))
     return {stem: describe(stem, known, file.parent) for stem, known in sorted(described.items())}
 
@@ -131,7 +131,7 @@ def show_agreement(comparison: Comparison) -> None:
 
 
 def pick(comparison: Comparison, count: int) -> Comparison:
-    """Returns the comparison of some of the images, at random, the same each time."""
+    """Return the comparison of some of the images, at random, the same each time."""
     order = np.random.default_rng(SEED).permutation(len(comparison.images))[:count]
     return comparison.take(sorted(int(at) for at in order))
 

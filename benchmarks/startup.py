@@ -47,7 +47,7 @@ MOST_IMPORT, MOST_HELP, MOST_LIST, MOST_TRACE = 100, 300, 3000, 1000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code."""
+    """Return the exit code."""
     options = _options(argv)
     tell("processes")
     commands = {name: partial(_process, command) for name, command in COMMANDS.items()}
@@ -94,14 +94,14 @@ def _process(command: Sequence[str]) -> None:
 
 
 def _processes(seconds: dict[str, list[float]]) -> dict[str, list[float]]:
-    """Returns the seconds by process, importing less what Python itself takes in its round."""
+    """Return the seconds by process, importing less what Python itself takes in its round."""
     pairs = zip(seconds[IMPORT], seconds[BARE], strict=True)
     extra = {f"{IMPORT}, over {BARE}": [one - other for one, other in pairs]}
     return {BARE: seconds[BARE], **extra, HELP: seconds[HELP], LIST: seconds[LIST]}
 
 
 def _networks(count: int) -> dict[str, list[float]]:
-    """Returns the seconds that it took to trace and to load networks."""
+    """Return the seconds that it took to trace and to load networks."""
     first = _seconds(partial(trace, _build("resnet18"), (224, 224)))
     found: dict[str, list[float]] = {"trace": [], "load": [], "again": []}
     for name in _sample(count):
@@ -133,7 +133,7 @@ def _build(name: str) -> Any:
 
 
 def _sample(count: int) -> list[str]:
-    """Returns names spread over all of timm's, one at random from each stretch of the list."""
+    """Return names spread over all of timm's, one at random from each stretch of the list."""
     names, chance = timm.list_models(), np.random.default_rng(SEED)
     bounds = [round(at * len(names) / count) for at in range(count + 1)]
     return [names[chance.integers(start, stop)] for start, stop in pairwise(bounds)]

@@ -115,7 +115,7 @@ sphinx_gallery_conf = {
 
 
 def public_name(app: Sphinx, env: Any, node: Any, content: Node) -> Node | None:
-    """Returns the reference to where a public name is described.
+    """Return the reference to where a public name is described.
 
     Signatures name the module that defines a class, ``effcam.comparison.comparison.Comparison``;
     it is described where its users find it, as ``effcam.Comparison``.
@@ -139,7 +139,7 @@ def public_name(app: Sphinx, env: Any, node: Any, content: Node) -> Node | None:
 def found_from_anywhere(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Node | None
 ) -> None:
-    """Has the page that is shown for missing ones look for what it uses at the site.
+    """Have the page that is shown for missing ones look for what it uses at the site.
 
     It is shown under any address, from which nothing can be reached by a relative one.
     """

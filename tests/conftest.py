@@ -193,7 +193,7 @@ class Host:
                     self.wfile.write(data or b"")
 
             def log_message(self, *_: object) -> None:
-                """Says nothing on stderr."""
+                """Say nothing on stderr."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self.server.server_port}"

@@ -122,7 +122,7 @@ def run(images: Any, models: Any, **options: Any) -> Comparison:
 
 
 def check_same(found: Iterable[Explanation], expected: Iterable[Explanation]) -> None:
-    """Holds that cells say the same, maps and probabilities to 1e-5."""
+    """Hold that cells say the same, maps and probabilities to 1e-5."""
     for left, right in zip(found, expected, strict=True):
         for name in ("column", "target", "predicted", "state", "region", "canvas", "size"):
             assert getattr(left, name) == getattr(right, name)
@@ -859,7 +859,7 @@ def test_a_caller_without_gradients_gets_the_same_maps() -> None:
 
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has the bar show every change, however fast they come."""
+    """Have the bar show every change, however fast they come."""
     eager = partial(progress._tqdm(), mininterval=0, miniters=1)
     monkeypatch.setattr(progress, "_tqdm", lambda: eager)
 

@@ -107,14 +107,14 @@ class BlockError(Exception):
 
 
 def pages() -> list[Path]:
-    """Returns the README and every written page of the documentation."""
+    """Return the README and every written page of the documentation."""
     found = sorted((ROOT / "docs").rglob("*.md"))
     written = [path for path in found if path.name not in GENERATED and "_build" not in path.parts]
     return [ROOT / "README.md", *written]
 
 
 def read(path: Path) -> Page:
-    """Returns what runs of a page, in order."""
+    """Return what runs of a page, in order."""
     page = Page(path)
     lines = path.read_text(encoding="utf-8").splitlines()
     marks: dict[str, str] = {}
@@ -150,7 +150,7 @@ def read(path: Path) -> Page:
 
 
 def run(page: Page, folder: Path) -> None:
-    """Runs a page's blocks in a folder, which is prepared first.
+    """Run a page's blocks in a folder, which is prepared first.
 
     Raises:
         BlockError: If one of them fails, or succeeds where it was to fail; says which.
@@ -225,7 +225,7 @@ def _console(block: Block, names: dict[str, Any]) -> None:
 
 
 def commands(text: str) -> list[tuple[str, str]]:
-    """Returns the commands of a block but installations, each with the error it is shown to give.
+    """Return the commands of a block but installations, each with the error it is shown to give.
 
     They follow prompts. Without any, a script is one command, and all else has one a line.
     """
@@ -257,7 +257,7 @@ def _command(command: str) -> None:
 
 
 def _stage(command: str, told: bytes) -> bytes:
-    """Returns what one command of a pipe writes, given what the one before wrote."""
+    """Return what one command of a pipe writes, given what the one before wrote."""
     variables, call = re.fullmatch(r"((?:[A-Z_]+=\S+ +)*)(.*)", command, re.DOTALL).groups()
     if not call.startswith("effcam "):
         return _shell(command, told)
@@ -267,7 +267,7 @@ def _stage(command: str, told: bytes) -> bytes:
 
 
 def _effcam(arguments: Sequence[str], told: bytes) -> bytes:
-    """Runs effcam's command line in this process, and returns what it prints."""
+    """Run effcam's command line in this process, and returns what it prints."""
     from effcam.cli import main
 
     printed, said = io.StringIO(), io.StringIO()
@@ -286,7 +286,7 @@ def _effcam(arguments: Sequence[str], told: bytes) -> bytes:
 
 
 def _shell(command: str, told: bytes = b"") -> bytes:
-    """Runs a command in a shell, where ``effcam`` is this file, and returns what it prints."""
+    """Run a command in a shell, where ``effcam`` is this file, and returns what it prints."""
     with tempfile.TemporaryDirectory() as folder:
         for name, arguments in (("effcam", [__file__, "effcam"]), ("python", [])):
             file = Path(folder, name)
@@ -309,7 +309,7 @@ def _shell(command: str, told: bytes = b"") -> bytes:
 
 @contextlib.contextmanager
 def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
-    """Makes published models load without their weights, small, and draws few scenes.
+    """Make published models load without their weights, small, and draws few scenes.
 
     They say the same of themselves as with the weights. Only ``local-dir:`` models and files
     given as checkpoints are read as ever.
@@ -385,12 +385,12 @@ def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
 
 @functools.lru_cache(maxsize=8)
 def _built(build: Any, architecture: Any, options: tuple[tuple[str, Any], ...]) -> Any:
-    """Returns a module with random weights, which pages share: drawing them takes seconds."""
+    """Return a module with random weights, which pages share: drawing them takes seconds."""
     return build(architecture, pretrained=False, options=dict(options))
 
 
 def _home(caches: Path) -> Path:
-    """Returns a home folder of a reader, in which what shells complete has its places."""
+    """Return a home folder of a reader, in which what shells complete has its places."""
     home = caches / "home"
     for place in (".local/share/bash-completion/completions", ".zfunc", ".config/fish/completions"):
         (home / place).mkdir(parents=True, exist_ok=True)
@@ -398,7 +398,7 @@ def _home(caches: Path) -> Path:
 
 
 def _write_hub(caches: Path) -> None:
-    """Writes what the cache of the hub holds of a model but its weights."""
+    """Write what the cache of the hub holds of a model but its weights."""
     folder = caches / "hub" / "models--timm--resnet50.a1_in1k"
     snapshot = folder / "snapshots" / ("0" * 40)
     snapshot.mkdir(parents=True, exist_ok=True)
@@ -408,7 +408,7 @@ def _write_hub(caches: Path) -> None:
 
 
 def prepare(folder: Path) -> None:
-    """Puts what pages speak of into a folder: photos, what is known of them, checkpoints.
+    """Put what pages speak of into a folder: photos, what is known of them, checkpoints.
 
     ``photos/`` holds two pictures and a folder each of two classes; ``boxes.json``,
     ``labels.csv`` and ``masks/`` know them. ``imagenet/val`` and ``256_ObjectCategories`` are
@@ -471,7 +471,7 @@ def _write_checkpoints(folder: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the pages that are named, all without a name; ``effcam ...`` is its command line."""
+    """Run the pages that are named, all without a name; ``effcam ...`` is its command line."""
     if arguments[:1] == ["effcam"]:
         from effcam.cli.program import main as effcam
 

@@ -58,7 +58,7 @@ Mutation = Callable[[random.Random, bytes, bytes], bytes]
 
 
 def load_image(path: Path) -> None:
-    """Opens an image, or each frame of a film, as a whole and as its reduced copy."""
+    """Open an image, or each frame of a film, as a whole and as its reduced copy."""
     from effcam import Preprocess
     from effcam.images.discovery import iter_images
 
@@ -68,7 +68,7 @@ def load_image(path: Path) -> None:
 
 
 def load_checkpoint(path: Path) -> None:
-    """Reads a checkpoint, and loads it into a network as `effcam.load_model` does."""
+    """Read a checkpoint, and loads it into a network as `effcam.load_model` does."""
     from effcam.models.build import make
     from effcam.models.checkpoint import read_checkpoint
     from effcam.models.registry import ModelSpec
@@ -79,7 +79,7 @@ def load_checkpoint(path: Path) -> None:
 
 
 def load_folder(path: Path) -> None:
-    """Builds the model of a folder, without and with its weights."""
+    """Build the model of a folder, without and with its weights."""
     from effcam.models.build import make
     from effcam.models.registry import ModelSpec
 
@@ -89,7 +89,7 @@ def load_folder(path: Path) -> None:
 
 
 def tiny() -> Any:
-    """Returns a network with what state dicts hold: weights, statistics, a counter."""
+    """Return a network with what state dicts hold: weights, statistics, a counter."""
     from torch import nn
 
     layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
@@ -100,7 +100,7 @@ LOADERS = {"image": load_image, "checkpoint": load_checkpoint, "folder": load_fo
 
 
 def serve() -> None:
-    """Answers each line of the standard input, a path and its kind, with what came of it."""
+    """Answer each line of the standard input, a path and its kind, with what came of it."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a library prints is no answer
     import timm
@@ -121,7 +121,7 @@ def serve() -> None:
 
 
 def attempt(kind: str, path: str) -> dict[str, Any]:
-    """Loads a file; returns the outcome, what is wrong with it if anything, and what it took."""
+    """Load a file; returns the outcome, what is wrong with it if anything, and what it took."""
     from effcam.errors import EffcamError
 
     Path("/proc/self/clear_refs").write_text("5", "ascii")  # the peak counts from here
@@ -187,7 +187,7 @@ class Worker:
         self.process: subprocess.Popen[str] | None = None
 
     def load(self, kind: str, path: Path) -> Result:
-        """Loads a file, or a folder; returns what came of it, new files in it among that."""
+        """Load a file, or a folder; returns what came of it, new files in it among that."""
         process = self._started()
         held = set(self.folder.rglob("*"))
         ended = self._ask(process, {"kind": kind, "path": str(path)})
@@ -197,7 +197,7 @@ class Worker:
         return ended
 
     def stop(self) -> None:
-        """Ends the process."""
+        """End the process."""
         if self.process is not None:
             self.process.kill()
             self.process.communicate()
@@ -232,7 +232,7 @@ class Worker:
 
     @staticmethod
     def _answer(process: subprocess.Popen[str], seconds: float) -> dict[str, Any] | None:
-        """Returns the process's next line, ``None`` if it ended or took too long."""
+        """Return the process's next line, ``None`` if it ended or took too long."""
         assert process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
@@ -266,7 +266,7 @@ class Seed:
 
 
 def image_seeds() -> list[Seed]:
-    """Returns an image of every format and mode that Pillow writes and reads again."""
+    """Return an image of every format and mode that Pillow writes and reads again."""
     from PIL import Image
 
     Image.init()
@@ -292,7 +292,7 @@ def _picture(mode: str) -> Any:
 
 
 def _written(mode: str, kind: str, **options: Any) -> bytes | None:
-    """Returns an image's file, ``None`` where the format has no such mode or cannot be read."""
+    """Return an image's file, ``None`` where the format has no such mode or cannot be read."""
     from PIL import Image
 
     file = io.BytesIO()
@@ -309,7 +309,7 @@ def _written(mode: str, kind: str, **options: Any) -> bytes | None:
 
 
 def _timeless(data: bytes) -> bytes:
-    """Returns a file without the time at which it was written, as AVIF's animations have it."""
+    """Return a file without the time at which it was written, as AVIF's animations have it."""
     for box in (b"mvhd\1", b"tkhd\1", b"mdhd\1"):
         before, found, after = data.partition(box)
         data = before + found + after[:3] + bytes(16) + after[19:] if found else data
@@ -359,7 +359,7 @@ class Evaluated:
 
 
 def checkpoint_seeds() -> list[Seed]:
-    """Returns checkpoints in every container, with and without what would run code."""
+    """Return checkpoints in every container, with and without what would run code."""
     import torch
     from safetensors.torch import save
 
@@ -395,7 +395,7 @@ def checkpoint_seeds() -> list[Seed]:
 
 
 def _in_one_storage(state: dict[str, Any]) -> dict[str, Any]:
-    """Returns the weights of a state dict as parts of one tensor."""
+    """Return the weights of a state dict as parts of one tensor."""
     import torch
 
     floats = {name: value for name, value in state.items() if value.is_floating_point()}
@@ -408,7 +408,7 @@ def _in_one_storage(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _legacy(content: Any) -> bytes:
-    """Returns the file that torch wrote until 2020, the same in each run.
+    """Return the file that torch wrote until 2020, the same in each run.
 
     It names its storages by where they lie in memory, and sorts them by that.
     """
@@ -455,7 +455,7 @@ def _folder_seeds() -> Iterator[Seed]:
 
 
 def flip(draw: random.Random, data: bytes, _: bytes) -> bytes:
-    """Flips some bits."""
+    """Flip some bits."""
     changed = bytearray(data)
     for _each in range(draw.choice((1, 1, 2, 4, 16))):
         changed[draw.randrange(len(changed))] ^= 1 << draw.randrange(8)
@@ -463,25 +463,25 @@ def flip(draw: random.Random, data: bytes, _: bytes) -> bytes:
 
 
 def insert(draw: random.Random, data: bytes, _: bytes) -> bytes:
-    """Puts random bytes between others."""
+    """Put random bytes between others."""
     at = draw.randrange(len(data) + 1)
     return data[:at] + draw.randbytes(draw.choice((1, 2, 4, 100))) + data[at:]
 
 
 def delete(draw: random.Random, data: bytes, _: bytes) -> bytes:
-    """Leaves out some bytes."""
+    """Leave out some bytes."""
     start, end = _span(draw, data)
     return data[:start] + data[end:]
 
 
 def duplicate(draw: random.Random, data: bytes, _: bytes) -> bytes:
-    """Repeats some bytes."""
+    """Repeat some bytes."""
     start, end = _span(draw, data)
     return data[:end] + data[start:end] * draw.choice((1, 2, 50)) + data[end:]
 
 
 def swap(draw: random.Random, data: bytes, _: bytes) -> bytes:
-    """Lets two chunks change places."""
+    """Let two chunks change places."""
     first, second = sorted((_span(draw, data), _span(draw, data)))
     middle = max(first[1], second[0])
     cuts = (0, first[0], first[1], middle, max(middle, second[1]), len(data))
@@ -490,17 +490,17 @@ def swap(draw: random.Random, data: bytes, _: bytes) -> bytes:
 
 
 def truncate(draw: random.Random, data: bytes, _: bytes) -> bytes:
-    """Cuts off the end."""
+    """Cut off the end."""
     return data[: draw.randrange(len(data))]
 
 
 def splice(draw: random.Random, data: bytes, other: bytes) -> bytes:
-    """Goes on with another file."""
+    """Go on with another file."""
     return data[: draw.randrange(len(data) + 1)] + other[draw.randrange(len(other) + 1) :]
 
 
 def inflate(draw: random.Random, data: bytes, _: bytes) -> bytes:
-    """Writes a large or negative number, as lengths and sizes could be, over some bytes."""
+    """Write a large or negative number, as lengths and sizes could be, over some bytes."""
     changed = bytearray(data)
     # Most lengths stand at the beginning, and those of archives at the end.
     near = min(len(data), draw.choice((32, 128, len(data))))
@@ -536,7 +536,7 @@ VALUES: tuple[Any, ...] = (
 
 
 def damage(draw: random.Random, data: bytes, other: bytes) -> bytes:
-    """Returns a file with one to three changes, half of the time within what its checks guard."""
+    """Return a file with one to three changes, half of the time within what its checks guard."""
     for _ in range(draw.choice((1, 1, 2, 3))):
         change, within = draw.choice(PLAIN), _repairing(data)
         if within is not None and draw.random() < 0.5:
@@ -550,7 +550,7 @@ Repairing = Callable[[random.Random, bytes, Mutation, bytes], bytes]
 
 
 def _repairing(data: bytes) -> Repairing | None:
-    """Returns what changes a part of a file and mends the checks that would tell."""
+    """Return what changes a part of a file and mends the checks that would tell."""
     if data.startswith(b"PK\x03\x04"):
         return _within_zip
     if data.startswith(b"\x89PNG"):
@@ -561,7 +561,7 @@ def _repairing(data: bytes) -> Repairing | None:
 
 
 def _within_zip(draw: random.Random, data: bytes, change: Mutation, other: bytes) -> bytes:
-    """Changes one record of an archive, mostly its pickle, and may compress it."""
+    """Change one record of an archive, mostly its pickle, and may compress it."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             records = {each.filename: archive.read(each) for each in archive.infolist()}
@@ -583,7 +583,7 @@ def _within_zip(draw: random.Random, data: bytes, change: Mutation, other: bytes
 
 
 def _within_pickle(draw: random.Random, data: bytes, _: bytes) -> bytes:
-    """Writes another number, as sizes, strides and offsets are, or another name into a pickle."""
+    """Write another number, as sizes, strides and offsets are, or another name into a pickle."""
     try:
         # Each instruction, its place and the place of the next one.
         codes = list(
@@ -605,7 +605,7 @@ def _within_pickle(draw: random.Random, data: bytes, _: bytes) -> bytes:
 
 
 def _within_png(draw: random.Random, data: bytes, change: Mutation, other: bytes) -> bytes:
-    """Changes one chunk and makes its length and its checksum right."""
+    """Change one chunk and makes its length and its checksum right."""
     chunks, at = [], 8
     while at + 12 <= len(data):
         (length,) = struct.unpack(">I", data[at : at + 4])
@@ -627,7 +627,7 @@ def _within_png(draw: random.Random, data: bytes, change: Mutation, other: bytes
 
 
 def _within_safetensors(draw: random.Random, data: bytes, change: Mutation, other: bytes) -> bytes:
-    """Changes the header and makes its length right."""
+    """Change the header and makes its length right."""
     (length,) = struct.unpack("<Q", data[:8])
     header, numbers = data[8 : 8 + length], data[8 + length :]
     changed = _within_json(draw, header, change, other)
@@ -635,7 +635,7 @@ def _within_safetensors(draw: random.Random, data: bytes, change: Mutation, othe
 
 
 def _within_json(draw: random.Random, data: bytes, change: Mutation, other: bytes) -> bytes:
-    """Puts another value somewhere into what a JSON file holds."""
+    """Put another value somewhere into what a JSON file holds."""
     try:
         content = json.loads(data)
     except (ValueError, RecursionError):
@@ -676,7 +676,7 @@ class Report:
     findings: list[tuple[str, str]] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """Returns it as text."""
+        """Return it as text."""
         rate = self.cases / max(self.seconds, 1e-9)
         lines = [f"{self.cases} cases in {self.seconds:.0f} s, {rate:.1f} cases/s"]
         lines += [f"  {count:7} {name}" for name, count in sorted(self.outcomes.items())]
@@ -690,7 +690,7 @@ def _last_line(fault: str) -> str:
 
 
 def cases(kinds: tuple[str, ...], seed: int) -> Iterator[tuple[int, Seed, bytes]]:
-    """Yields damaged files without end: a number, the seed they are of, their bytes."""
+    """Yield damaged files without end: a number, the seed they are of, their bytes."""
     makers = {"images": image_seeds, "checkpoints": checkpoint_seeds}
     seeds = {kind: makers[kind]() for kind in kinds}
     number = 0
@@ -706,7 +706,7 @@ def cases(kinds: tuple[str, ...], seed: int) -> Iterator[tuple[int, Seed, bytes]
 def run(
     kinds: tuple[str, ...], seed: int, *, keep: Path, minutes: float = 0, most: int = 0
 ) -> Report:
-    """Loads damaged files for a time, or so many of them.
+    """Load damaged files for a time, or so many of them.
 
     Args:
         kinds: What to load: "images", "checkpoints".
@@ -735,7 +735,7 @@ def run(
 
 
 def load_case(worker: Worker, seed: Seed, data: bytes) -> Result:
-    """Loads one damaged file, and takes it away again."""
+    """Load one damaged file, and takes it away again."""
     if seed.kind != "folder":
         path = worker.folder / f"case{seed.suffix}"
         path.write_bytes(data)
@@ -751,7 +751,7 @@ def load_case(worker: Worker, seed: Seed, data: bytes) -> Result:
 
 
 def keep_case(keep: Path, number: str, seed: Seed, data: bytes, result: Result) -> str:
-    """Writes a file that broke effcam, and why; returns its name."""
+    """Write a file that broke effcam, and why; returns its name."""
     keep.mkdir(parents=True, exist_ok=True)
     name = f"{number}-{seed.suffix.lstrip('.')}"
     file = keep / (name if "." in seed.suffix[1:] else f"{number}{seed.suffix}")
@@ -762,7 +762,7 @@ def keep_case(keep: Path, number: str, seed: Seed, data: bytes, result: Result) 
 
 
 def main() -> int:
-    """Runs what the command line asks for; returns 1 if anything broke effcam."""
+    """Run what the command line asks for; returns 1 if anything broke effcam."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=0)

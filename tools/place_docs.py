@@ -28,7 +28,7 @@ START = """<!doctype html>
 
 
 def place(built: Path, site: Path, version: str, url: str) -> None:
-    """Puts one version into the site, and lists it there.
+    """Put one version into the site, and lists it there.
 
     Raises:
         SystemExit: If the version is none, or the folder holds no built documentation.
@@ -61,13 +61,13 @@ def _replace(built: Path, folder: Path) -> None:
 
 
 def _released(site: Path) -> list[str]:
-    """Returns the releases of the site, newest first."""
+    """Return the releases of the site, newest first."""
     names = [each.name for each in site.iterdir() if each.is_dir()]
     return sorted(filter(VERSION.fullmatch, names), key=_order, reverse=True)
 
 
 def _order(name: str) -> tuple[tuple[int, ...], int, str, int]:
-    """Returns what sorts versions by age: 0.2.0rc1 < 0.2.0 < 0.2.0.post1 < 0.10.0."""
+    """Return what sorts versions by age: 0.2.0rc1 < 0.2.0 < 0.2.0.post1 < 0.10.0."""
     found = VERSION.fullmatch(name)
     assert found is not None
     numbers = tuple(map(int, found["release"].split(".")))
@@ -77,12 +77,12 @@ def _order(name: str) -> tuple[tuple[int, ...], int, str, int]:
 
 
 def _latest(released: list[str]) -> str | None:
-    """Returns the newest release that is no preview, if there is one."""
+    """Return the newest release that is no preview, if there is one."""
     return next((name for name in released if re.fullmatch(r"[\d.]+(\.post\d+)?", name)), None)
 
 
 def _listed(site: Path, url: str, stable: str | None) -> list[dict[str, str]]:
-    """Returns the entries of ``versions.json``; the newest release is read under ``stable``."""
+    """Return the entries of ``versions.json``; the newest release is read under ``stable``."""
     entries = [
         {"name": f"{name} (stable)", "version": name, "url": f"{url}/{STABLE}/"}
         if name == stable
@@ -95,7 +95,7 @@ def _listed(site: Path, url: str, stable: str | None) -> list[dict[str, str]]:
 
 
 def main() -> None:
-    """Places what the arguments say."""
+    """Place what the arguments say."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("built", type=Path, help="folder that sphinx-build wrote")
     parser.add_argument("site", type=Path, help="folder of all versions")

@@ -22,7 +22,7 @@ PICTURES = Path(__file__).parents[1] / "docs" / "_static"
 
 
 def main() -> None:
-    """Writes the pictures and says where."""
+    """Write the pictures and says where."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("weights", type=Path, nargs="?")
     weights = parser.parse_args().weights

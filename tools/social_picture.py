@@ -19,7 +19,7 @@ GROUND, TEXT, FAINT = "#14181f", "#ffffff", "#b6c0cf"
 
 
 def draw() -> Image.Image:
-    """Returns the picture: a scene under four models, above it what effcam is."""
+    """Return the picture: a scene under four models, above it what effcam is."""
     scene = effcam.demo.scenes(8, seed=3, size=512)[1]
     models = {label: effcam.demo.MODELS[label] for label in COLUMNS}
     comparison = effcam.compare(scene, models, progress=False)
@@ -36,7 +36,7 @@ def draw() -> Image.Image:
 
 
 def main() -> None:
-    """Writes the picture."""
+    """Write the picture."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     default = Path(__file__).parents[1] / "docs" / "_static" / "social.png"
     parser.add_argument("-o", "--output", type=Path, default=default)

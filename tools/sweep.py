@@ -108,7 +108,7 @@ class Fast(TorchFunctionMode):
         return function(*args, **kwargs)
 
     def fill(self, tensor: Tensor, block: Tensor, low: float, high: float) -> Tensor:
-        """Fills a tensor with ``low + high * block``, block after block."""
+        """Fill a tensor with ``low + high * block``, block after block."""
         with torch.no_grad():
             scaled = block * high + low
             if tensor.is_contiguous():
@@ -123,7 +123,7 @@ class Fast(TorchFunctionMode):
         return tensor
 
     def enliven(self, module: nn.Module) -> None:
-        """Gives values to parameters that are all alike: heads of zeros, scales of 1e-5."""
+        """Give values to parameters that are all alike: heads of zeros, scales of 1e-5."""
         with torch.no_grad():
             for parameter in module.parameters():
                 if not parameter.is_floating_point() or parameter.numel() < 2:
@@ -144,7 +144,7 @@ def _range(normal: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple
 
 
 def names() -> list[tuple[str, str]]:
-    """Returns every architecture, by library."""
+    """Return every architecture, by library."""
     torchvisions = torchvision.models.list_models(module=torchvision.models)
     return [("timm", name) for name in timm.list_models()] + [
         ("torchvision", name) for name in torchvisions
@@ -152,7 +152,7 @@ def names() -> list[tuple[str, str]]:
 
 
 def build(library: str, name: str, *, meta: bool, **options: object) -> nn.Module:
-    """Returns the architecture with random weights, or without any."""
+    """Return the architecture with random weights, or without any."""
     architecture = Architecture(library, name, "")
     if meta:
         # torchvision's RegNets read numbers while they are built.
@@ -167,18 +167,18 @@ def build(library: str, name: str, *, meta: bool, **options: object) -> nn.Modul
 
 
 def own_size(library: str, name: str) -> tuple[int, int]:
-    """Returns the input size that an architecture's weights are published for, in px."""
+    """Return the input size that an architecture's weights are published for, in px."""
     return zoo.published_preprocess(zoo.find_architecture(f"{library}:{name}")).size
 
 
 def own_options(library: str, name: str) -> dict[str, object]:
-    """Returns what builds an architecture for its own size, where it does not by itself."""
+    """Return what builds an architecture for its own size, where it does not by itself."""
     option = zoo.size_option(Architecture(library, name, ""))
     return {option: own_size(library, name)[0]} if option == "image_size" else {}
 
 
 def run(library: str, name: str) -> dict[str, object]:
-    """Returns what comes of running one architecture, whatever that is."""
+    """Return what comes of running one architecture, whatever that is."""
     row = Run(library, name)
     start = time.perf_counter()
     try:
@@ -219,7 +219,7 @@ def _run(row: Run) -> None:
 
 
 def compare(row: Run, module: nn.Module, layers: tuple[TargetLayer, ...], images: Tensor) -> None:
-    """Notes how effcam's maps compare with grad-cam's."""
+    """Note how effcam's maps compare with grad-cam's."""
     target = pick_class(module, images)
     ours, support = own_maps(module, layers, images, target)
     theirs = reference_maps(module, layers, images, target)
@@ -238,7 +238,7 @@ def compare(row: Run, module: nn.Module, layers: tuple[TargetLayer, ...], images
 def smaller(
     row: Run, sketch: nn.Module, layers: tuple[TargetLayer, ...], own: tuple[int, int]
 ) -> tuple[tuple[int, int], dict[str, object], tuple[TargetLayer, ...]]:
-    """Returns a smaller input size at which the same layers are found, with the options for it."""
+    """Return a smaller input size at which the same layers are found, with the options for it."""
     strides = [own[at] // layers[0].grid[at] for at in (0, 1)]
     step = 32 if max(strides) <= 32 and 32 % max(strides) == 0 else max(strides)
     option = zoo.size_option(Architecture(row.library, row.name, ""))
@@ -257,7 +257,7 @@ def smaller(
 
 
 def pick_class(module: nn.Module, images: Tensor) -> int:
-    """Returns the class to explain: a fixed one, unless its score is dead behind a last ReLU."""
+    """Return the class to explain: a fixed one, unless its score is dead behind a last ReLU."""
     with torch.no_grad():
         scores = read_scores(module(images), 1).values[0]
     return CLASS if float(scores[CLASS]) != 0 else int(scores.argmax())
@@ -266,7 +266,7 @@ def pick_class(module: nn.Module, images: Tensor) -> int:
 def own_maps(
     module: nn.Module, layers: tuple[TargetLayer, ...], images: Tensor, target: int
 ) -> tuple[list[Tensor], int]:
-    """Returns effcam's maps before the ReLU, (1, h, w) a layer, and how many cells count."""
+    """Return effcam's maps before the ReLU, (1, h, w) a layer, and how many cells count."""
     preprocess = effcam.Preprocess(size=tuple(images.shape[2:]))
     cam = HeadCAM(effcam.Model("", module, layers, preprocess, (), (), "random"))
     try:
@@ -296,7 +296,7 @@ class Recorder(GradCAM):
 def reference_maps(
     module: nn.Module, layers: tuple[TargetLayer, ...], images: Tensor, target: int
 ) -> list[Tensor]:
-    """Returns grad-cam's maps before the ReLU, (1, h, w) a layer, each layer on its own."""
+    """Return grad-cam's maps before the ReLU, (1, h, w) a layer, each layer on its own."""
     maps = []
     for layer in layers:
         part = module.get_submodule(layer.name)
@@ -310,7 +310,7 @@ def reference_maps(
 
 
 def reshape(output: Tensor, layer: TargetLayer) -> Tensor:
-    """Returns a layer's output as users of grad-cam reshape it, for each layout by hand."""
+    """Return a layer's output as users of grad-cam reshape it, for each layout by hand."""
     height, width = layer.grid
     if layer.layout == "NHWC":
         return output.transpose(2, 3).transpose(1, 2).clone()
@@ -326,7 +326,7 @@ def _yes(value: bool) -> str:
 
 
 def read_runs(path: Path = RUNS) -> dict[tuple[str, str], Run]:
-    """Returns the recorded runs by library and name."""
+    """Return the recorded runs by library and name."""
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8") as file:
@@ -337,7 +337,7 @@ def read_runs(path: Path = RUNS) -> dict[tuple[str, str], Run]:
 
 
 def write_runs(rows: Iterable[Run], path: Path = RUNS) -> None:
-    """Writes the runs, those of timm first, by name."""
+    """Write the runs, those of timm first, by name."""
     columns = [field.name for field in fields(Run)]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
@@ -347,7 +347,7 @@ def write_runs(rows: Iterable[Run], path: Path = RUNS) -> None:
 
 
 def work(job: Callable[[str, str], object]) -> None:
-    """Does a job for the architectures that the input names, and prints its results as JSON."""
+    """Do a job for the architectures that the input names, and prints its results as JSON."""
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     for line in sys.stdin:
@@ -356,7 +356,7 @@ def work(job: Callable[[str, str], object]) -> None:
 
 
 def run_chunk(chunk: list[tuple[str, str]], threads: int) -> list[Run]:
-    """Returns the rows of a chunk, run in processes of their own, a new one after each crash."""
+    """Return the rows of a chunk, run in processes of their own, a new one after each crash."""
     rows: list[Run] = []
     while len(rows) < len(chunk):
         rest = chunk[len(rows) :]
@@ -379,7 +379,7 @@ def run_chunk(chunk: list[tuple[str, str]], threads: int) -> list[Run]:
 
 
 def derive(library: str, name: str) -> dict[str, str]:
-    """Returns what is known of one architecture: a row of ``architectures.csv``."""
+    """Return what is known of one architecture: a row of ``architectures.csv``."""
     size = own_size(library, name)
     module = build(library, name, meta=True, **own_options(library, name)).eval()
     record = trace(module, size)
@@ -407,14 +407,14 @@ def derive(library: str, name: str) -> dict[str, str]:
 
 
 def constructor(library: str, name: str) -> str:
-    """Returns where the function that builds an architecture is, dotted."""
+    """Return where the function that builds an architecture is, dotted."""
     if library == "timm":
         return f"{timm.models.model_entrypoint(name).__module__}.{name}"
     return f"{torchvision.models.get_model_builder(name).__module__}.{name}"
 
 
 def weights(library: str, name: str) -> Iterator[str]:
-    """Yields the names of an architecture's weights, with top-1 accuracy where it is stated."""
+    """Yield the names of an architecture's weights, with top-1 accuracy where it is stated."""
     for each in library_weights(library, name):
         accuracy = None
         if library == "torchvision":
@@ -424,7 +424,7 @@ def weights(library: str, name: str) -> Iterator[str]:
 
 
 def derive_all(workers: int, *, write: bool) -> int:
-    """Derives the whole table anew, shows how it differs from the shipped one; 1 if it does."""
+    """Derive the whole table anew, shows how it differs from the shipped one; 1 if it does."""
     pairs = names()
     chunks = [pairs[at::workers] for at in range(workers)]
     with ThreadPoolExecutor(workers) as pool:
@@ -455,7 +455,7 @@ def derive_all(workers: int, *, write: bool) -> int:
 
 
 def write_shipped(rows: Iterable[dict[str, str]]) -> None:
-    """Writes the table that is shipped."""
+    """Write the table that is shipped."""
     listed = list(rows)
     with SHIPPED.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(listed[0]), lineterminator="\n")
@@ -464,7 +464,7 @@ def write_shipped(rows: Iterable[dict[str, str]]) -> None:
 
 
 def mark_verified(runs: dict[tuple[str, str], Run]) -> None:
-    """Notes in the shipped table what has been run."""
+    """Note in the shipped table what has been run."""
     shipped = read_shipped()
     for pair, row in shipped.items():
         row["verified"] = _yes(pair in runs and runs[pair].verified)
@@ -472,7 +472,7 @@ def mark_verified(runs: dict[tuple[str, str], Run]) -> None:
 
 
 def derive_chunk(chunk: list[tuple[str, str]]) -> list[dict[str, str]]:
-    """Returns the rows of a chunk, derived in a process of its own."""
+    """Return the rows of a chunk, derived in a process of its own."""
     process = subprocess.run(
         [sys.executable, __file__, "derive-worker"],
         input="".join(f"{library} {name}\n" for library, name in chunk),
@@ -485,7 +485,7 @@ def derive_chunk(chunk: list[tuple[str, str]]) -> list[dict[str, str]]:
 
 
 def read_shipped() -> dict[tuple[str, str], dict[str, str]]:
-    """Returns the rows of the shipped table by library and name."""
+    """Return the rows of the shipped table by library and name."""
     if not SHIPPED.is_file():
         return {}
     with SHIPPED.open(newline="", encoding="utf-8") as file:
@@ -493,7 +493,7 @@ def read_shipped() -> dict[tuple[str, str], dict[str, str]]:
 
 
 def sweep(pattern: str, workers: int) -> None:
-    """Runs what is not yet recorded, the small ones first, and records each chunk at once."""
+    """Run what is not yet recorded, the small ones first, and records each chunk at once."""
     known = read_runs()
     waiting = [pair for pair in names() if pair not in known and re.search(pattern, ":".join(pair))]
     print(f"{len(known)} recorded, {len(waiting)} to run", flush=True)
@@ -521,7 +521,7 @@ def _record(known: dict[tuple[str, str], Run], rows: list[Run]) -> None:
 
 
 def main() -> int:
-    """Does what the command line says."""
+    """Do what the command line says."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("job", choices=["derive", "run", "derive-worker", "run-worker"])
     parser.add_argument("--write", action="store_true", help="write what was derived")

@@ -83,7 +83,7 @@ class Pictures:
 
 
 def main() -> None:
-    """Trains what is asked for, and says what came out."""
+    """Train what is asked for, and says what came out."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("networks", nargs="*", help=f"of {', '.join(RECIPES)}; default all")
     parser.add_argument("--scenes", type=int, default=12_000, help="to train on; default 12,000")
@@ -108,7 +108,7 @@ def main() -> None:
 
 
 def _share(pictures: Pictures) -> None:
-    """Keeps the scenes for what this process trains, and leaves it one core."""
+    """Keep the scenes for what this process trains, and leaves it one core."""
     torch.set_num_threads(1)
     shared.append(pictures)
 
@@ -141,7 +141,7 @@ def _kept_pictures(file: Path | None, count: int) -> Pictures:
 
 
 def make_pictures(count: int, seed: int) -> Pictures:
-    """Returns as many scenes, drawn by as many processes as there are cores."""
+    """Return as many scenes, drawn by as many processes as there are cores."""
     with Pool() as pool:
         made = pool.starmap(_picture, [(seed, index) for index in range(count)], chunksize=50)
     images, targets, boxes = zip(*made, strict=True)
@@ -156,7 +156,7 @@ def _picture(seed: int, index: int) -> tuple[np.ndarray, int, tuple[float, ...]]
 
 
 def train(name: str, pictures: Pictures) -> nn.Module:
-    """Returns a trained network, in evaluation mode."""
+    """Return a trained network, in evaluation mode."""
     recipe = RECIPES[name]
     torch.manual_seed(0)
     random = np.random.default_rng(0)
@@ -188,7 +188,7 @@ def train(name: str, pictures: Pictures) -> nn.Module:
 
 
 def _batches(count: int, random: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yields batches of positions for ever, each scene once before any comes again."""
+    """Yield batches of positions for ever, each scene once before any comes again."""
     while True:
         order = random.permutation(count)
         yield from (order[at : at + BATCH] for at in range(0, count - BATCH + 1, BATCH))
@@ -197,7 +197,7 @@ def _batches(count: int, random: np.random.Generator) -> Iterator[np.ndarray]:
 def _augment(
     pictures: Pictures, chosen: np.ndarray, progress: float, size: int, random: np.random.Generator
 ) -> Tensor:
-    """Returns a batch as a network's input: cut, turned, mirrored, and lit in another way.
+    """Return a batch as a network's input: cut, turned, mirrored, and lit in another way.
 
     The smaller the part of the picture, the smaller the input, so that things keep their size.
     """
@@ -229,7 +229,7 @@ def _cut(pictures: Pictures, index: int, side: int, random: np.random.Generator)
 
 
 def save(network: nn.Module, path: Path) -> Path:
-    """Returns the file that it wrote: the weights in half precision, without step counters."""
+    """Return the file that it wrote: the weights in half precision, without step counters."""
     state = {
         name: tensor.half().contiguous()
         for name, tensor in network.state_dict().items()
@@ -241,7 +241,7 @@ def save(network: nn.Module, path: Path) -> Path:
 
 
 def measure(name: str, path: Path, held_out: list[Scene]) -> dict[str, float]:
-    """Returns the accuracy on held-out scenes, and how often heat points at the object, in %."""
+    """Return the accuracy on held-out scenes, and how often heat points at the object, in %."""
     (spec,) = (each for each in specs() if each.name == f"demo_{name}")
     spec = replace(spec, checkpoint=path)
     comparison = compare(held_out, spec, progress=False)
@@ -252,7 +252,7 @@ def measure(name: str, path: Path, held_out: list[Scene]) -> dict[str, float]:
 
 
 def add_to_log(row: dict[str, object]) -> None:
-    """Puts a network's row into the log, in the place of an older one."""
+    """Put a network's row into the log, in the place of an older one."""
     rows: dict[str, dict[str, object]] = {}
     if LOG.is_file():
         with LOG.open(newline="", encoding="utf-8") as stream:

@@ -16,7 +16,7 @@ _shown: list[Image.Image] = []
 
 
 def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
-    """Returns the reStructuredText that shows what the block has made."""
+    """Return the reStructuredText that shows what the block has made."""
     del block  # sphinx-gallery passes it; what it made is in `block_vars`
     paths = []
     for value in block_vars["example_globals"].values():

@@ -36,7 +36,7 @@ Every architecture is on [a page of its own](architectures.md).
 
 
 def write_pages(folder: Path) -> None:
-    """Writes ``models.md`` and ``architectures.md`` into a folder of documentation."""
+    """Write ``models.md`` and ``architectures.md`` into a folder of documentation."""
     runs = _read_runs(folder / "sweep.csv")
     known = list(entries().values())
     sections = [_introduction(known, runs), _exceptions(known, runs), _families(known)]
@@ -139,7 +139,7 @@ def _by_family(known: Iterable[Entry]) -> dict[tuple[str, str], list[Entry]]:
 
 
 def _pattern(entry: Entry) -> str:
-    """Returns a layer's name with its numbers left open, to tell layers of one kind together."""
+    """Return a layer's name with its numbers left open, to tell layers of one kind together."""
     parts = JOINT.join(entry.layers).split(".")
     return ".".join("n" if part.isdigit() else part for part in parts)
 

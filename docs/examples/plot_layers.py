@@ -36,7 +36,7 @@ picture = effcam.compare(scenes[:4], by_layer, progress=False).grid(width=170)
 
 
 def hits(comparison: effcam.Comparison, column: str) -> int:
-    """Returns how many maps of a column point at the object."""
+    """Return how many maps of a column point at the object."""
     cells = [comparison[row, column] for row in range(len(scenes))]
     return sum(scene.is_hit(cell.upsampled()) for scene, cell in zip(scenes, cells, strict=True))
 
@@ -99,7 +99,7 @@ from dataclasses import replace
 
 
 def in_place(cell: effcam.Explanation) -> effcam.Explanation:
-    """Returns the cell with its map where AlexNet's cells are: from 9 to 105 of 128 px."""
+    """Return the cell with its map where AlexNet's cells are: from 9 to 105 of 128 px."""
     box = cell.canvas
     pixel = box.width / 128
     left, top = box.left + 9 * pixel, box.top + 9 * pixel

@@ -29,7 +29,7 @@ import numpy as np
 
 
 def likeness(one: str, other: str, label: str, comparison: effcam.Comparison) -> float:
-    """Returns the mean correlation of two methods' maps over the images."""
+    """Return the mean correlation of two methods' maps over the images."""
     pairs = [
         (comparison[row, f"{label} {one}"].heatmap, comparison[row, f"{label} {other}"].heatmap)
         for row in range(len(comparison.images))

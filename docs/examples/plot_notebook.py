@@ -41,7 +41,7 @@ print(len(photos), "images:", ", ".join(photo.name for photo in photos[:3]), "..
 
 
 def last_convolution(name: str) -> str:
-    """Returns the name of the last convolution of a model that can be looked at."""
+    """Return the name of the last convolution of a model that can be looked at."""
     import torch
 
     model = effcam.load_model(name)
@@ -106,7 +106,7 @@ picture = effcam.compare(example, effcam.demo.MODELS, progress=False).grid(width
 
 
 def specific(comparison: effcam.Comparison, column: str) -> tuple[float, float]:
-    """Returns the share of hits, and the median share of heat on the object."""
+    """Return the share of hits, and the median share of heat on the object."""
     import numpy as np
 
     hits, shares = [], []

@@ -103,7 +103,7 @@ torch.save(
 
 
 def build() -> nn.Module:
-    """Returns the network without its weights."""
+    """Return the network without its weights."""
     from effcam.demo.networks import resnet
 
     built = resnet()

@@ -74,7 +74,7 @@ _MODULES = ("demo", "errors", "images", "metrics")
 
 
 def __getattr__(name: str) -> object:
-    """Loads a public name when it is first asked for (PEP 562)."""
+    """Load a public name when it is first asked for (PEP 562)."""
     if name in _MODULES:
         return import_module(f"effcam.{name}")
     if name not in _HOMES:

@@ -48,7 +48,7 @@ def compare(
     on_error: Literal["raise", "skip"] = "raise",
     progress: bool | None = None,
 ) -> Comparison:
-    """Returns what each model looked at in each image.
+    """Return what each model looked at in each image.
 
     Models run one after another and each is freed before the next is loaded. A model of the
     caller's own comes back exactly as it was.
@@ -136,7 +136,7 @@ def compare(
 def _explain(
     job: Job, label: str, targets: Sequence[int | str] | None, bar: Bar
 ) -> Iterator[Explanation]:
-    """Yields the cells of one model, method by method within each batch."""
+    """Yield the cells of one model, method by method within each batch."""
     bar.set_description(f"loading {label}")
     model = job.load(label)
     bar.set_description(label)
@@ -146,7 +146,7 @@ def _explain(
 
 
 def _find_consensus(job: Job, bar: Bar) -> list[int]:
-    """Returns the class of the highest mean probability over the models, for each image."""
+    """Return the class of the highest mean probability over the models, for each image."""
     classes: dict[str, tuple[str, ...]] = {}
     total: NDArray[np.float64] = np.zeros(())
     for label in job.columns:
@@ -179,7 +179,7 @@ def _check_same_classes(classes: Mapping[str, tuple[str, ...]]) -> None:
 def _assemble(
     job: Job, cells: list[Explanation], target: int | str | list[int | str] | None
 ) -> Comparison:
-    """Returns the comparison of all cells, brought into row order."""
+    """Return the comparison of all cells, brought into row order."""
     refs = tuple(ref for ref in job.refs if ref not in job.skipped)
     skipped = tuple(Skipped(ref.name, reason) for ref, reason in job.skipped.items())
     if not refs:
@@ -210,7 +210,7 @@ def _check_arguments(job: Job, on_error: str) -> None:
 
 
 def plain_target(target: object) -> int | str | list[int | str] | None:
-    """Returns a target in Python's own types, whatever array or tensor it came in.
+    """Return a target in Python's own types, whatever array or tensor it came in.
 
     Raises:
         TargetError: If it is none.
@@ -234,7 +234,7 @@ def _class(target: object) -> int:
 
 
 def _one_each(target: int | str | list[int | str] | None, images: int) -> list[int | str] | None:
-    """Returns one target an image, ``None`` for each model's own."""
+    """Return one target an image, ``None`` for each model's own."""
     if target is None:
         return None
     if not isinstance(target, list):

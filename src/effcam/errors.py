@@ -77,7 +77,7 @@ class OutputError(EffcamError, OSError):
 
 
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
-    """Returns ``" Did you mean 'resnet50'?"``, or an empty string where nothing is close.
+    """Return ``" Did you mean 'resnet50'?"``, or an empty string where nothing is close.
 
     >>> did_you_mean("resnet5", ["resnet50", "vgg16"])
     " Did you mean 'resnet50'?"
@@ -90,7 +90,7 @@ def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
 
 
 def check_choice(name: str, value: str, known: Sequence[str]) -> str:
-    """Returns a value that is one of those known.
+    """Return a value that is one of those known.
 
     Raises:
         ArgumentError: If it is not.
@@ -101,7 +101,7 @@ def check_choice(name: str, value: str, known: Sequence[str]) -> str:
 
 
 def check_number(name: str, value: int, *, least: int = 1) -> int:
-    """Returns a whole number of any type as an int.
+    """Return a whole number of any type as an int.
 
     Raises:
         ArgumentError: If it is none, or too small.
@@ -113,7 +113,7 @@ def check_number(name: str, value: int, *, least: int = 1) -> int:
 
 
 def _index(value: object) -> int | None:
-    """Returns a whole number of any type as an int, ``None`` for what is none."""
+    """Return a whole number of any type as an int, ``None`` for what is none."""
     try:
         return None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
     except TypeError:

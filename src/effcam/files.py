@@ -16,7 +16,7 @@ TEMPORARY = ".effcam-"
 
 
 def check_path(path: str | PathLike[str], suffixes: Collection[str]) -> Path:
-    """Returns the path, after making sure that a file of one of the formats can be written there.
+    """Return the path, after making sure that a file of one of the formats can be written there.
 
     Raises:
         OutputError: If the suffix is none of those, the folder does not exist.
@@ -35,7 +35,7 @@ def check_path(path: str | PathLike[str], suffixes: Collection[str]) -> Path:
 
 @contextlib.contextmanager
 def atomic(path: Path, *, suffix: str | None = None) -> Iterator[Path]:
-    """Yields a temporary path, of the same folder, that becomes `path` on success.
+    """Yield a temporary path, of the same folder, that becomes `path` on success.
 
     Whatever ends the block early, an interrupt too, leaves the previous file as it was and no
     temporary one behind.
@@ -72,7 +72,7 @@ def atomic(path: Path, *, suffix: str | None = None) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
-    """Brings a file's content to the disk, lest a crash leaves a renamed but empty file."""
+    """Bring a file's content to the disk, lest a crash leaves a renamed but empty file."""
     handle = os.open(path, os.O_RDWR)
     try:
         os.fsync(handle)

@@ -14,7 +14,7 @@ LONGEST = 200
 
 
 def align(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
-    """Returns rows as lines whose columns are aligned.
+    """Return rows as lines whose columns are aligned.
 
     Args:
         rows: The cells; all rows have as many.
@@ -36,7 +36,7 @@ def align(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
 
 
 def printable(text: str, stream: TextIO | None = None) -> str:
-    r"""Returns a text as a stream takes it, which may not know all characters of a name.
+    r"""Return a text as a stream takes it, which may not know all characters of a name.
 
     What would steer a terminal, as a name may, is escaped.
 
@@ -55,13 +55,13 @@ def printable(text: str, stream: TextIO | None = None) -> str:
 
 
 def one_line(text: str) -> str:
-    """Returns a text for a message on one line, cut off where it is long."""
+    """Return a text for a message on one line, cut off where it is long."""
     shown = "".join(each if each.isprintable() else _escape(each) for each in text[:LONGEST])
     return shown if len(text) <= LONGEST else f"{shown}..."
 
 
 def quote(value: object) -> str:
-    """Returns a value for a message, cut off where it is long."""
+    """Return a value for a message, cut off where it is long."""
     text = repr(value) if isinstance(value, str) else reprlib.repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 

@@ -15,7 +15,7 @@ ON_CPU = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory
 
 
 def fitting(most: int, error: BaseException = OUT_OF_MEMORY) -> Callable[[slice], list[int]]:
-    """Returns what computes at most so many at once."""
+    """Return what computes at most so many at once."""
 
     def compute(part: slice) -> list[int]:
         if part.stop - part.start > most:

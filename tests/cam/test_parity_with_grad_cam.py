@@ -72,7 +72,7 @@ FAMILIES = [
 
 
 def untrained(name: str, size: int) -> Model:
-    """Returns a model with random weights whose features and scores are neither tiny nor huge."""
+    """Return a model with random weights whose features and scores are neither tiny nor huge."""
     model = load_model(name, pretrained=False, preprocess=Preprocess(size=size))
     # Both ways compute in one memory format: another one adds up in another order, and differs by
     # 1e-5. With channels last, the gradient of a strided 1 x 1 convolution's weights, which
@@ -83,7 +83,7 @@ def untrained(name: str, size: int) -> Model:
 
 
 def calibrate(module: nn.Module, size: int) -> None:
-    """Lets batch normalisation see a batch, so that depth does not blow the features up."""
+    """Let batch normalisation see a batch, so that depth does not blow the features up."""
     norms = [each for each in module.modules() if isinstance(each, nn.BatchNorm2d)]
     for norm in norms:
         norm.train()
@@ -94,7 +94,7 @@ def calibrate(module: nn.Module, size: int) -> None:
 
 
 def pictures(count: int, size: int) -> Tensor:
-    """Returns seeded images with structure at several scales, (count, 3, size, size)."""
+    """Return seeded images with structure at several scales, (count, 3, size, size)."""
     generator = torch.Generator().manual_seed(1)
     total = torch.zeros(count, 3, size, size)
     for cells in (2, 5, 16):
@@ -104,7 +104,7 @@ def pictures(count: int, size: int) -> Tensor:
 
 
 def upsampled(heatmap: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Returns a map at the input's size, in [0, 1], as `Explanation.upsampled` makes it."""
+    """Return a map at the input's size, in [0, 1], as `Explanation.upsampled` makes it."""
     heat, _ = Box(0, 0, size, size).spread(heatmap, size, size)
     extent = float(np.ptp(heat))
     return (heat - heat.min()) / extent if extent else np.zeros_like(heat)
@@ -117,7 +117,7 @@ def reference(
     targets: Sequence[int],
     **options: object,
 ) -> NDArray[np.float32]:
-    """Returns what grad-cam's own class gives for a copy of the module, differentiated in full."""
+    """Return what grad-cam's own class gives for a copy of the module, differentiated in full."""
     module = copy.deepcopy(model.module)
     module.requires_grad_(True)
     layer = module.get_submodule(model.target_layer)
@@ -132,7 +132,7 @@ def reference(
 
 
 def reshape(model: Model, output: Tensor) -> Tensor:
-    """Returns a layer's output as NCHW, as grad-cam's users write it for transformers."""
+    """Return a layer's output as NCHW, as grad-cam's users write it for transformers."""
     if model.layer.layout == "tokens":
         height, width = model.layer.grid
         cells = output[:, model.layer.prefix :].reshape(len(output), height, width, -1)

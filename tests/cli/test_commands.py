@@ -64,7 +64,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """Runs a command line in this process."""
+    """Run a command line in this process."""
 
     def run(*argv: object) -> Done:
         try:
@@ -92,7 +92,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 @pytest.fixture
 def module_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Writes a module of the user's own into the current folder, and forgets it afterwards."""
+    """Write a module of the user's own into the current folder, and forgets it afterwards."""
 
     def write(name: str, text: str) -> None:
         monkeypatch.chdir(tmp_path)

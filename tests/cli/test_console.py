@@ -20,7 +20,7 @@ PLAIN = {"TERM": "xterm", "NO_COLOR": ""}
 
 
 def on_terminal(*argv: str, environment: Mapping[str, str] = PLAIN) -> tuple[int, str]:
-    """Runs effcam with a terminal as standard output and error; returns its code and the text."""
+    """Run effcam with a terminal as standard output and error; returns its code and the text."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "effcam", *argv],

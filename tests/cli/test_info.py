@@ -21,7 +21,7 @@ PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 @pytest.fixture
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves out the extras, which take seconds to import."""
+    """Leave out the extras, which take seconds to import."""
     monkeypatch.setattr(environment, "EXTRAS", {"video": {"av": "av"}})
 
 

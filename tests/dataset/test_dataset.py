@@ -536,7 +536,7 @@ def script(photos: Path, out: Path, text: str) -> list[str]:
 
 @pytest.mark.slow
 def test_killed_at_any_step_it_goes_on_to_the_same_rows(photos: Path, out: Path) -> None:
-    """Kills the process at every call by which a file gets onto the disk, one after another."""
+    """Kill the process at every call by which a file gets onto the disk, one after another."""
     text = """
     import shutil, signal
     STEPS = (os, "open"), (os, "fsync"), (Path, "replace"), (Path, "write_bytes")
@@ -681,7 +681,7 @@ def test_a_second_process_is_kept_out(photos: Path, out: Path) -> None:
 
 
 def _mounted(photos: Path, out: Path, options: str, text: str) -> str:
-    """Runs a script with a file system of its own at the folder of the run."""
+    """Run a script with a file system of its own at the folder of the run."""
     out.mkdir()
     tool = shutil.which("unshare")
     mount = f'mount -t tmpfs {options} tmpfs {out} && exec "$@"'

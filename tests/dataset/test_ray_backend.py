@@ -88,7 +88,7 @@ def colours(seconds: float = 0.0) -> Any:
 
 @pytest.fixture(autouse=True)
 def no_waiting_for_ever() -> Iterator[None]:
-    """Makes of a hang a failure."""
+    """Make of a hang a failure."""
 
     def give_up(*_: object) -> None:
         raise TimeoutError(f"it took more than {PATIENCE} s")
@@ -102,7 +102,7 @@ def no_waiting_for_ever() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Computes here as workers do, which have one CPU: else sums may differ in the last bit."""
+    """Compute here as workers do, which have one CPU: else sums may differ in the last bit."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

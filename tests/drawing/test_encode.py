@@ -34,7 +34,7 @@ LOOPS = (".gif", ".webp")
 
 
 def picture(seed: int = 0, width: int = 120, height: int = 80) -> Image.Image:
-    """Returns a smooth colourful picture with an edge, as a heatmap on a photo is."""
+    """Return a smooth colourful picture with an edge, as a heatmap on a photo is."""
     y, x = np.mgrid[:height, :width]
     light = 120 + 40 * np.sin(x / 9 + seed) + 20 * np.cos(y / 5)
     heat = np.exp(-((x - 60 - 8 * seed) ** 2 + (y - 40) ** 2) / 500)
@@ -44,7 +44,7 @@ def picture(seed: int = 0, width: int = 120, height: int = 80) -> Image.Image:
 
 
 def colourful(seed: int) -> Image.Image:
-    """Returns a picture, 240 x 160 px, with as many hues and shades as a photo under heat."""
+    """Return a picture, 240 x 160 px, with as many hues and shades as a photo under heat."""
     y, x = np.mgrid[:160, :240]
     waves = [np.sin(x / (9 + 3 * c) + seed) + np.cos(y / (13 - 2 * c) - seed * c) for c in range(3)]
     return Image.fromarray((127.5 + 60 * np.stack(waves, axis=-1)).astype(np.uint8))
@@ -59,7 +59,7 @@ def psnr(left: Image.Image, right: Image.Image) -> float:
 
 
 def read_back(path: Path) -> tuple[list[Image.Image], list[int], int]:
-    """Returns the frames of an animation, their durations in ms, and its number of loops."""
+    """Return the frames of an animation, their durations in ms, and its number of loops."""
     with Image.open(path) as file:
         frames, durations = [], []
         for frame in ImageSequence.Iterator(file):
@@ -69,7 +69,7 @@ def read_back(path: Path) -> tuple[list[Image.Image], list[int], int]:
 
 
 def watch(path: Path) -> tuple[list[tuple[float, Image.Image]], float, list[float]]:
-    """Returns what a player shows of a video.
+    """Return what a player shows of a video.
 
     Returns:
         The frames with the second at which each is shown, the seconds that the video lasts, and

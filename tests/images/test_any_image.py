@@ -86,7 +86,7 @@ def model() -> Model:
 
 
 def picture(mode: str, size: tuple[int, int], seed: int) -> Image.Image:
-    """Returns an image of noise in a mode, whose every value is one that the mode can have."""
+    """Return an image of noise in a mode, whose every value is one that the mode can have."""
     random = np.random.default_rng(seed)
     width, height = size
     if mode in ("I", "F"):
@@ -118,7 +118,7 @@ def run(images: Any, model: Model, **options: Any) -> Comparison:
 
 
 def check(cell: Explanation, size: tuple[int, int]) -> None:
-    """Holds that a cell is what `Explanation` says, of an image of a width and a height."""
+    """Hold that a cell is what `Explanation` says, of an image of a width and a height."""
     width, height = cell.size
     assert (width, height) == size
     assert cell.heatmap.shape == (GRID, GRID)
@@ -239,7 +239,7 @@ def test_a_tiff_file_lies_as_any_other(mode: str, orientation: int, tmp_path: Pa
 
 
 def array(size: tuple[int, int], channels: int, kind: str, layout: str, seed: int) -> NDArray[Any]:
-    """Returns noise of a type in [0, 1] or [0, 255], in a layout."""
+    """Return noise of a type in [0, 1] or [0, 255], in a layout."""
     width, height = size
     values = np.random.default_rng(seed).random((height, width, channels))
     if kind == "uint8":

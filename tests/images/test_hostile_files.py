@@ -65,7 +65,7 @@ def encoded(kind: str, image: Image.Image | None = None, **options: Any) -> byte
 
 
 def attempt(path: Path) -> str:
-    """Returns the mode in which a file was opened, or the reason why not; anything else is raised.
+    """Return the mode in which a file was opened, or the reason why not; anything else is raised.
 
     What Pillow remarks on damaged metadata is not what is tested.
     """
@@ -77,7 +77,7 @@ def attempt(path: Path) -> str:
 
 
 def plain(message: str, name: str) -> str:
-    """Returns the reason in a message that is fit to be printed: one line, with the name first."""
+    """Return the reason in a message that is fit to be printed: one line, with the name first."""
     assert message.isprintable()
     assert len(message) < 1000
     start = f"image {name!r}: "
@@ -153,7 +153,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png(*chunks: bytes, size: tuple[int, int] = (8, 4), pixels: bytes | None = None) -> bytes:
-    """Returns a greyscale PNG file with extra chunks, whatever its size says its pixels are."""
+    """Return a greyscale PNG file with extra chunks, whatever its size says its pixels are."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 0, 0, 0, 0))
     rows = zlib.compress(bytes(size[1] * (size[0] + 1))) if pixels is None else pixels
     end = chunk(b"IDAT", rows) + chunk(b"IEND", b"")
@@ -162,14 +162,14 @@ def png(*chunks: bytes, size: tuple[int, int] = (8, 4), pixels: bytes | None = N
 
 @cache
 def zeros(mebibytes: int) -> bytes:
-    """Returns that many MiB of zeros compressed, a thousandth of that."""
+    """Return that many MiB of zeros compressed, a thousandth of that."""
     squeeze = zlib.compressobj(9)
     block = bytes(2**20)
     return b"".join(squeeze.compress(block) for _ in range(mebibytes)) + squeeze.flush()
 
 
 def exif(*entries: tuple[int, int, int, int], stated: int | None = None) -> bytes:
-    """Returns metadata of (tag, type, count, value) entries; the list of them begins at byte 8."""
+    """Return metadata of (tag, type, count, value) entries; the list of them begins at byte 8."""
     count = struct.pack("<H", len(entries) if stated is None else stated)
     listed = b"".join(struct.pack("<HHLL", *entry) for entry in entries)
     return b"II*\0" + struct.pack("<L", 8) + count + listed + struct.pack("<L", 8)
@@ -185,7 +185,7 @@ DOT = b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\0"
 
 
 def tiff(**changes: int) -> bytes:
-    """Returns a greyscale TIFF file of one strip in which some entries say something else."""
+    """Return a greyscale TIFF file of one strip in which some entries say something else."""
     said = {
         "ImageWidth": 8,
         "ImageLength": 4,
@@ -386,7 +386,7 @@ def test_ghostscript_is_never_started(tmp_path: Path) -> None:
 
 
 def child(code: str, **options: Any) -> str:
-    """Returns what a Python process prints; it must end by itself, and well."""
+    """Return what a Python process prints; it must end by itself, and well."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         check=False,
@@ -400,7 +400,7 @@ def child(code: str, **options: Any) -> str:
 
 
 def outcomes_within(mebibytes: int, paths: list[Path]) -> list[str]:
-    """Returns how files are opened in a process that may take so much more memory, each anew."""
+    """Return how files are opened in a process that may take so much more memory, each anew."""
     code = f"""
         import json, resource, sys, warnings
         from pathlib import Path

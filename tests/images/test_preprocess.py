@@ -46,14 +46,14 @@ def photos() -> list[Image.Image]:
 
 
 def timm_transforms() -> Iterator[tuple[str, Any, str]]:
-    """Yields every evaluation transform of timm once: a name that has it, itself, its text."""
+    """Yield every evaluation transform of timm once: a name that has it, itself, its text."""
     for name in listing.list_models(source="timm", pretrained=True):
         config = resolve_data_config(pretrained_cfg=get_pretrained_cfg(name).to_dict())
         yield name, lambda config=config: create_transform(**config), str(config)
 
 
 def torchvision_transforms() -> Iterator[tuple[str, Any, str]]:
-    """Yields every evaluation transform of torchvision: a name that has it, itself, its text."""
+    """Yield every evaluation transform of torchvision: a name that has it, itself, its text."""
     for name in torchvision.models.list_models(module=torchvision.models):
         for entry in get_model_weights(name):
             yield f"torchvision:{name}.{entry.name}", entry.transforms, repr(entry.transforms())
@@ -114,7 +114,7 @@ def plain(size: tuple[int, int], resize: tuple[int, int], mode: str) -> Preproce
 
 
 def ramp(height: int, width: int) -> Image.Image:
-    """Returns an image that tells where its pixels are: red grows with x, green with y, 255 blue.
+    """Return an image that tells where its pixels are: red grows with x, green with y, 255 blue.
 
     The steps are those that 8 bits hold, so a coordinate is known to half a step.
     """

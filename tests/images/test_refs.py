@@ -43,7 +43,7 @@ def noise(height: int = 8, width: int = 10, seed: int = 0) -> NDArray[np.uint8]:
 
 
 def smooth(height: int = 48, width: int = 64) -> Image.Image:
-    """Returns a photo-like picture that JPEG keeps to within a few steps."""
+    """Return a photo-like picture that JPEG keeps to within a few steps."""
     y, x = np.mgrid[:height, :width]
     return Image.fromarray(
         np.stack([4 * x, 5 * y, 255 - 2 * x - 2 * y], axis=2).clip(0, 255).astype(np.uint8)
@@ -51,7 +51,7 @@ def smooth(height: int = 48, width: int = 64) -> Image.Image:
 
 
 def opened(source: object) -> Image.Image:
-    """Returns the single image that a source holds, opened."""
+    """Return the single image that a source holds, opened."""
     (ref,) = iter_images(source)  # type: ignore[arg-type]
     return ref.open()
 
@@ -621,7 +621,7 @@ def encoded(kind: str, image: Image.Image | None = None, **options: Any) -> byte
 
 
 def bad(path: Path, reason: str) -> None:
-    """Holds that opening the file is an ImageError that gives its name and the reason."""
+    """Hold that opening the file is an ImageError that gives its name and the reason."""
     with pytest.raises(ImageError, match=f"^image {re.escape(repr(path.name))}: {reason}"):
         opened(path)
 
@@ -738,7 +738,7 @@ def test_the_low_level_error_is_kept(tmp_path: Path) -> None:
 
 
 def attempt(path: Path) -> str:
-    """Returns the mode in which a file was opened, or the name that the ImageError began with."""
+    """Return the mode in which a file was opened, or the name that the ImageError began with."""
     with warnings.catch_warnings(action="ignore"):  # Pillow's, on damaged metadata
         try:
             return opened(path).mode

@@ -68,7 +68,7 @@ def sample(count: int, known: list[Any]) -> list[Any]:
 
 @pytest.fixture
 def fresh() -> Iterator[None]:
-    """Forgets what was found out of the table and of the libraries, before and after."""
+    """Forget what was found out of the table and of the libraries, before and after."""
     known = (entries, is_current, architecture_names)
     for each in known:
         each.cache_clear()
@@ -293,7 +293,7 @@ def test_an_architecture_that_was_added_to_timm_is_known(monkeypatch: pytest.Mon
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Puts other values into the entry of test_resnet, whichever versions are installed."""
+    """Put other values into the entry of test_resnet, whichever versions are installed."""
     pair = ("timm", "test_resnet")
     known = entries()[pair]
     assert known.layers == (LAYER,)

@@ -28,7 +28,7 @@ from effcam.models.checkpoint import WRAPPERS, count_classes, fit, read_checkpoi
 
 
 def network(seed: int = 0, classes: int = 10) -> nn.Module:
-    """Returns a small network with what state dicts hold: weights, statistics, a counter."""
+    """Return a small network with what state dicts hold: weights, statistics, a counter."""
     torch.manual_seed(seed)
     return nn.Sequential(
         collections.OrderedDict(
@@ -322,7 +322,7 @@ def nothing_is_made() -> Iterator[None]:
 
 
 def lightning(**settings: object) -> dict[str, object]:
-    """Returns what Lightning's trainer saves of a module that keeps its network as ``model``."""
+    """Return what Lightning's trainer saves of a module that keeps its network as ``model``."""
     return {
         "epoch": 3,
         "pytorch-lightning_version": "2.6.0",
@@ -608,7 +608,7 @@ def test_the_file_given_is_not_changed() -> None:
 
 
 def mismatch(state: dict[str, Tensor]) -> str:
-    """Returns what is said of a state dict that does not fit, which must load nothing."""
+    """Return what is said of a state dict that does not fit, which must load nothing."""
     module = network()
     before = {name: value.clone() for name, value in module.state_dict().items()}
     with pytest.raises(WeightsError, match=r"^checkpoint 'best\.pt' does not fit mine: ") as caught:

@@ -41,7 +41,7 @@ def on_hub(name: str = TINY) -> PublishedWeights:
 
 
 def put_on_hub_cache(cache: Path, name: str, save: Callable[[Path], object], file: str) -> Path:
-    """Saves a file where the hub's client keeps the repository ``timm/name``."""
+    """Save a file where the hub's client keeps the repository ``timm/name``."""
     repository = cache / f"models--timm--{name}"
     snapshot = repository / "snapshots" / COMMIT
     snapshot.mkdir(parents=True)
@@ -52,7 +52,7 @@ def put_on_hub_cache(cache: Path, name: str, save: Callable[[Path], object], fil
 
 
 def drawn(module: nn.Module, seed: int = 1) -> dict[str, Tensor]:
-    """Returns a state dict for the module with values that nothing else draws."""
+    """Return a state dict for the module with values that nothing else draws."""
     generator = torch.Generator().manual_seed(seed)
     state = module.state_dict()  # with its version, which MNASNet asks a file for
     for name, value in state.items():

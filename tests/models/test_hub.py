@@ -32,7 +32,7 @@ VIT = "vit_tiny_patch16_224"
 
 
 def save(folder: Path, name: str = "test_resnet", *, safe: Any = True, **options: Any) -> nn.Module:
-    """Saves a model of three flowers as timm does, and returns it."""
+    """Save a model of three flowers as timm does, and returns it."""
     module = drawn(timm.create_model(name, **{"num_classes": 3, **options}), seed=1)
     save_for_hf(
         module,
@@ -45,7 +45,7 @@ def save(folder: Path, name: str = "test_resnet", *, safe: Any = True, **options
 
 
 def drawn(module: nn.Module, seed: int) -> Any:
-    """Returns the module with values that nothing else draws."""
+    """Return the module with values that nothing else draws."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for value in module.state_dict().values():
@@ -61,7 +61,7 @@ def assert_same(module: nn.Module, expected: nn.Module) -> None:
 
 
 def change(folder: Path, **changes: Any) -> None:
-    """Changes settings in a folder's configuration; those that are ``...`` are taken out."""
+    """Change settings in a folder's configuration; those that are ``...`` are taken out."""
     file = folder / "config.json"
     content = json.loads(file.read_text()) | changes
     kept = {key: value for key, value in content.items() if value is not ...}
@@ -395,7 +395,7 @@ def test_an_architecture_that_was_added_to_timm(
 
 
 def serve(hub: Host, folder: Path, repository: str, revision: str = "main") -> None:
-    """Puts all files of a folder on the hub."""
+    """Put all files of a folder on the hub."""
     for file in folder.iterdir():
         hub.files[f"/{repository}/resolve/{revision}/{file.name}"] = file.read_bytes()
 

@@ -63,13 +63,13 @@ def maps_of(module: nn.Module, **options: Any) -> np.ndarray:
 
 
 def cell_of(module: nn.Module, photo: Any = PHOTO, **options: Any) -> Explanation:
-    """Returns the one cell of a comparison."""
+    """Return the one cell of a comparison."""
     (cell,) = compare(photo, [module], progress=False, **options)
     return cell
 
 
 def state_of(module: nn.Module) -> tuple[list[object], dict[str, Tensor]]:
-    """Returns what must be the same afterwards: settings, and the values of all tensors."""
+    """Return what must be the same afterwards: settings, and the values of all tensors."""
     settings: list[object] = [
         (
             each.training,

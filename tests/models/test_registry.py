@@ -30,7 +30,7 @@ from effcam.models.registry import (
 
 @pytest.fixture(autouse=True)
 def without_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves the registry to the tests; tests/test_demo_models.py has what is in it otherwise."""
+    """Leave the registry to the tests; tests/test_demo_models.py has what is in it otherwise."""
     monkeypatch.setattr(registry, "OWN", ())
     monkeypatch.setattr(registry, "_registered", {})
 
@@ -121,7 +121,7 @@ def test_the_registry_needs_the_standard_library_alone() -> None:
 
 @pytest.fixture
 def offer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Lets an installed package have entry points, by name, that load what is given."""
+    """Let an installed package have entry points, by name, that load what is given."""
 
     def offer(**offered: Any) -> None:
         package = ModuleType("ownpackage")
@@ -297,7 +297,7 @@ def test_what_is_offered_under_two_names_is_offered_once(offer: Callable[..., No
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Callable[..., dict[str, str]]:
-    """Installs a package with entry points; returns the environment that finds it."""
+    """Install a package with entry points; returns the environment that finds it."""
 
     def install(entries: str, code: str) -> dict[str, str]:
         (tmp_path / "ownflowers").mkdir()

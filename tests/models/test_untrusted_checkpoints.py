@@ -53,7 +53,7 @@ def worker(fuzz: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def put(worker: Any) -> Iterator[Callable[[str, bytes], Path]]:
-    """Returns a function that writes a file into the worker's folder."""
+    """Return a function that writes a file into the worker's folder."""
 
     def write(name: str, data: bytes) -> Path:
         path: Path = worker.folder / name
@@ -66,7 +66,7 @@ def put(worker: Any) -> Iterator[Callable[[str, bytes], Path]]:
 
 
 def outcome(worker: Any, path: Path, kind: str = "checkpoint", most: int = MOST) -> Any:
-    """Returns what came of a file, which must be soon, small and in one line."""
+    """Return what came of a file, which must be soon, small and in one line."""
     found = worker.load(kind, path)
     assert found.fault == ""
     assert found.taken < most
@@ -75,7 +75,7 @@ def outcome(worker: Any, path: Path, kind: str = "checkpoint", most: int = MOST)
 
 
 def refusal(worker: Any, path: Path, **options: Any) -> str:
-    """Returns why a file is refused, which it must be."""
+    """Return why a file is refused, which it must be."""
     found = outcome(worker, path, **options)
     assert found.outcome == "WeightsError"
     return str(found.message)
@@ -128,7 +128,7 @@ def view(
 
 
 def file_of(content: bytes, zipped: bool) -> bytes:
-    """Returns a file as torch.save writes it, but for what its pickle says."""
+    """Return a file as torch.save writes it, but for what its pickle says."""
     program = b"\x80\x02" + content + b"."
     numbers = np.arange(20, dtype=np.float32).tobytes()
     if zipped:
@@ -322,7 +322,7 @@ def test_what_hangs_on_a_dict_or_a_tensor_is_not_used(zipped: bool, tmp_path: Pa
 
 
 def bomb(size: int, name: str) -> bytes:
-    """Returns an archive with one deflated record, of zeros without end."""
+    """Return an archive with one deflated record, of zeros without end."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     block = packer.compress(bytes(2**24)) + packer.flush(zlib.Z_FULL_FLUSH)
     packed = block * (size // 2**24) + zlib.compressobj(9, zlib.DEFLATED, -15).flush()
@@ -382,7 +382,7 @@ def test_archives_that_two_readers_would_read_differently(tmp_path: Path) -> Non
 
 
 def chain(first: bytes, link: Callable[[bytes], bytes], count: int) -> bytes:
-    """Returns a value that holds another twice, which holds another twice, and so on."""
+    """Return a value that holds another twice, which holds another twice, and so on."""
     program = first + b"q\0"
     for index in range(1, count):
         program += link(b"h" + bytes([index - 1])) + b"q" + bytes([index])

@@ -41,7 +41,7 @@ PAGES = {str(path.relative_to(ROOT)): code.read(path) for path in code.pages()}
 
 @pytest.fixture
 def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """Writes a page and reads it."""
+    """Write a page and reads it."""
 
     def write(text: str) -> Any:
         path = tmp_path / "page.md"

@@ -24,7 +24,7 @@ HEAVY = ("torch", "torchvision", "timm", "numpy", "PIL", "pytorch_grad_cam", "ma
 
 
 def build(target: str, sources: Path, folder: Path) -> Path:
-    """Builds a wheel or a source distribution without a network, and returns where it is."""
+    """Build a wheel or a source distribution without a network, and returns where it is."""
     built = subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)],
         cwd=sources,

@@ -44,7 +44,7 @@ def steps() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def environments() -> set[str]:
-    """Returns the environments of tox.ini, with those that only name a Python."""
+    """Return the environments of tox.ini, with those that only name a Python."""
     tox = configparser.ConfigParser()
     tox.read(REPOSITORY / "tox.ini", encoding="utf-8")
     named = {each.removeprefix("testenv:") for each in tox.sections() if ":" in each}

@@ -12,7 +12,7 @@ Made = TypeVar("Made")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tells whether an error says that there was not enough memory, a GPU's or the machine's."""
+    """Return whether an error says that there was not enough memory, a GPU's or the machine's."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     )
@@ -22,7 +22,7 @@ class Portions:
     """Runs batches whole, and in halves from when memory does not suffice for that."""
 
     def __init__(self, name: str, most: int) -> None:
-        """Starts with whole batches.
+        """Start with whole batches.
 
         Args:
             name: Whose batches they are, for the warning.
@@ -32,7 +32,7 @@ class Portions:
         self._most = most
 
     def run(self, count: int, compute: Callable[[slice], Made]) -> list[Made]:
-        """Returns what is computed of each portion of a batch, in order.
+        """Return what is computed of each portion of a batch, in order.
 
         Args:
             count: How many images the batch has.

@@ -39,13 +39,13 @@ class Cells:
     facts: tuple[ModelFacts, ...] = ()
 
     def rows(self) -> Iterator[tuple[Explanation, ...]]:
-        """Yields the cells of each image."""
+        """Yield the cells of each image."""
         width = len(self.columns)
         for start in range(0, len(self.cells), width):
             yield self.cells[start : start + width]
 
     def column(self, at: int) -> tuple[Explanation, ...]:
-        """Returns the cells of a column.
+        """Return the cells of a column.
 
         Args:
             at: The column's position, from 0.
@@ -53,5 +53,5 @@ class Cells:
         return self.cells[at :: len(self.columns)]
 
     def table(self) -> list[dict[str, object]]:
-        """Returns one flat dict a cell, row by row: ``pandas.DataFrame(comparison.table())``."""
+        """Return one flat dict a cell, row by row: ``pandas.DataFrame(comparison.table())``."""
         return [cell.record() for cell in self.cells]

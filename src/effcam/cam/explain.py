@@ -53,7 +53,7 @@ class Cams:
 
     @classmethod
     def join(cls, parts: Sequence[Cams]) -> Cams:
-        """Returns what several parts of one batch gave, as one; there is at least one part."""
+        """Return what several parts of one batch gave, as one; there is at least one part."""
         first, *others = parts
         if not others:
             return first
@@ -71,7 +71,7 @@ class Explain(Protocol):
     def __call__(
         self, images: Tensor, methods: Sequence[Method], targets: Sequence[int] | None = None
     ) -> Cams:
-        """Returns the maps of a batch."""
+        """Return the maps of a batch."""
 
 
 Predict: TypeAlias = Callable[[Tensor], Tensor]
@@ -80,7 +80,7 @@ Predict: TypeAlias = Callable[[Tensor], Tensor]
 def compute_cams(
     model: Model, images: Tensor, methods: Sequence[Method], targets: Sequence[int] | None = None
 ) -> Cams:
-    """Returns the maps of a batch by every method; those of one pass share it.
+    """Return the maps of a batch by every method; those of one pass share it.
 
     The module comes back as it was: modes, ``requires_grad``, ``.grad``, hooks and buffers. It
     draws no random numbers but its own (`effcam.models.tracing.rng.OwnDraws`).
@@ -102,7 +102,7 @@ def compute_cams(
 
 @contextmanager
 def explaining(model: Model, *, precision: Precision = "fp32") -> Iterator[Explain]:
-    """Gives a function that does what `compute_cams` does, batch after batch.
+    """Return a function that does what `compute_cams` does, batch after batch.
 
     The module is as it was after the context: what that takes is done once, and not for every
     batch. Other code should not use the module within it; another thread that asks for its maps
@@ -133,7 +133,7 @@ def explaining(model: Model, *, precision: Precision = "fp32") -> Iterator[Expla
 
 @contextmanager
 def predicting(model: Model, *, precision: Precision = "fp32") -> Iterator[Predict]:
-    """Gives a function that returns the (B, classes) float32 probabilities of a batch.
+    """Return a function that returns the (B, classes) float32 probabilities of a batch.
 
     The module is as it was after the context.
 
@@ -156,7 +156,7 @@ def predicting(model: Model, *, precision: Precision = "fp32") -> Iterator[Predi
 
 
 def _placing(model: Model) -> Callable[[Tensor], Tensor]:
-    """Returns a function that brings images to where, and to how, a model's weights lie."""
+    """Return a function that brings images to where, and to how, a model's weights lie."""
     device, dtype = model.device, model.dtype
     layout = torch.channels_last if model.channels_last else torch.contiguous_format
 
@@ -170,7 +170,7 @@ def _placing(model: Model) -> Callable[[Tensor], Tensor]:
 
 @contextmanager
 def _differentiable() -> Iterator[None]:
-    """Undoes a caller's ``no_grad`` or ``inference_mode`` for the time being."""
+    """Undo a caller's ``no_grad`` or ``inference_mode`` for the time being."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
 
@@ -203,14 +203,14 @@ def _explain(
 
 
 def _arithmetic(method: Method) -> Arithmetic:
-    """Returns what makes a map of activations and gradients, in effcam's methods or the user's."""
+    """Return what makes a map of activations and gradients, in effcam's methods or the user's."""
     if isinstance(method, str):
         return (GRADIENT_METHODS | ACTIVATION_METHODS)[method]
     return partial(apply_own, method)
 
 
 def _add(maps: Sequence[Tensor]) -> Tensor:
-    """Returns the sum of several layers' maps at the finest one's resolution.
+    """Return the sum of several layers' maps at the finest one's resolution.
 
     A cell holds evidence for the part of the image that it covers, so that a coarse map is
     spread as a density: its sum over the image stays what it was.
@@ -228,7 +228,7 @@ def _add(maps: Sequence[Tensor]) -> Tensor:
 
 
 def _settle(raw: Tensor) -> tuple[NDArray[np.float32], list[State]]:
-    """Returns (B, h, w) maps without negative evidence, and the state of each."""
+    """Return (B, h, w) maps without negative evidence, and the state of each."""
     finite = raw.isfinite().flatten(1).all(1)
     heat = raw.float().clamp(min=0)
     heat[~finite] = 0
@@ -248,7 +248,7 @@ def _to_numpy(tensor: Tensor) -> NDArray[np.float32]:
 
 
 def apply_own(method: Arithmetic, activations: Tensor, gradients: Tensor) -> Tensor:
-    """Returns the map that a function of the user's gives, without gradient.
+    """Return the map that a function of the user's gives, without gradient.
 
     It is given copies, which it may change.
 

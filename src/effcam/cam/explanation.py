@@ -82,7 +82,7 @@ class Explanation:
         return map_checks.flags(self.heatmap, self.state, self.canvas, self.size)
 
     def evidence(self, width: int, height: int) -> NDArray[np.float32]:
-        """Returns the map over the image at another size, not scaled to its own range.
+        """Return the map over the image at another size, not scaled to its own range.
 
         Args:
             width: The width in px at which to lay it out.
@@ -96,7 +96,7 @@ class Explanation:
         return spread
 
     def upsampled(self) -> NDArray[np.float32]:
-        """Returns the map over the original image: (H, W) float32 in [0, 1], 0 outside `region`.
+        """Return the map over the original image: (H, W) float32 in [0, 1], 0 outside `region`.
 
         Within the region it is what ``pytorch_grad_cam.GradCAM`` returns for an image that is
         the model's input: scaled to its own range, bilinear. It is 0 where `state` is not "ok".
@@ -104,7 +104,7 @@ class Explanation:
         return self._heat(self.canvas, *self.size)
 
     def box(self, *, threshold: float = BOX_THRESHOLD) -> Box | None:
-        """Returns a box around the heat, px of the original: where the model places its object.
+        """Return a box around the heat, px of the original: where the model places its object.
 
         It is the smallest box around the connected part, of what lies above a share of the map's
         range, that holds the hottest cell; to a fraction of a cell, since the map is taken for
@@ -135,7 +135,7 @@ class Explanation:
     def overlay(
         self, *, alpha: float = 0.5, colormap: str = "turbo", boxes: bool = False
     ) -> Image.Image:
-        """Returns the original photo with the heat over it, what the model did not see shaded.
+        """Return the original photo with the heat over it, what the model did not see shaded.
 
         Args:
             alpha: The opacity of the strongest heat, in [0, 1]; weaker heat is more transparent.
@@ -157,7 +157,7 @@ class Explanation:
         boxes: bool = False,
         font: str = "",
     ) -> Image.Image:
-        """Returns what `overlay` does, on a smaller copy of the photo.
+        """Return what `overlay` does, on a smaller copy of the photo.
 
         Args:
             photo: The copy, RGB, in the image's proportions.
@@ -181,7 +181,7 @@ class Explanation:
         )
 
     def _repr_html_(self) -> str:
-        """Returns what notebooks show: the photo, the photo with the heat, and what they are."""
+        """Return what notebooks show: the photo, the photo with the heat, and what they are."""
         photo = overlay.fit(self.image.open(), PREVIEW_WIDTH, PREVIEW_WIDTH)
         over = self.over(photo, alpha=0.5, colormap="turbo")
         label, share = self.caption()
@@ -196,7 +196,7 @@ class Explanation:
         )
 
     def caption(self) -> tuple[str, str]:
-        """Returns two lines to write under it: the prediction; its share, and what is explained."""
+        """Return two lines to write under it: the prediction; its share, and what is explained."""
         share = percent(self.predicted_probability)
         if self.target != self.predicted and self.method not in CLASSLESS:
             share += f" · heat: {self.label} {percent(self.probability)}"
@@ -205,7 +205,7 @@ class Explanation:
         return self.predicted_label, share
 
     def record(self) -> dict[str, object]:
-        """Returns everything but the heatmap as one flat dict, a row of a table."""
+        """Return everything but the heatmap as one flat dict, a row of a table."""
         rows, columns = self.heatmap.shape
         return {
             "image": self.image.name,
@@ -229,7 +229,7 @@ class Explanation:
         }
 
     def _heat(self, canvas: Box, width: int, height: int) -> NDArray[np.float32]:
-        """Returns the heat on an image of a size in which ``canvas`` is where the map lies."""
+        """Return the heat on an image of a size in which ``canvas`` is where the map lies."""
         heat = np.zeros((height, width), np.float32)
         if self.state != "ok":
             return heat
@@ -241,5 +241,5 @@ class Explanation:
 
 
 def percent(probability: float) -> str:
-    """Returns a probability as a share of a hundred, small ones with a decimal."""
+    """Return a probability as a share of a hundred, small ones with a decimal."""
     return f"{100 * probability:.1f} %" if probability < 0.0995 else f"{100 * probability:.0f} %"

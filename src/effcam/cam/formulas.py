@@ -64,7 +64,7 @@ def _eigengradcam(activations: Tensor, gradients: Tensor) -> Tensor:
 
 
 def _principal(features: Tensor) -> Tensor:
-    """Returns the (B, h, w) projection of (B, C, h, w) features on their first component."""
+    """Return the (B, h, w) projection of (B, C, h, w) features on their first component."""
     cells = features.flatten(2).transpose(1, 2).cpu().numpy()
     finite = np.isfinite(cells).all((1, 2), keepdims=True)
     cells = np.where(finite, cells, 0)

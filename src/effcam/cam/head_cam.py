@@ -30,7 +30,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
     """GradCAM whose graph begins at the target layers, and whose maps keep their resolution."""
 
     def __init__(self, model: Model, precision: Precision = "fp32") -> None:
-        """Hooks the target layers; `release` unhooks them."""
+        """Register hooks on the target layers; they stay until `release`."""
         self.precision = precision
         self.layers = model.target_layers
         found = [model.module.get_submodule(layer.name) for layer in self.layers]
@@ -48,13 +48,13 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         self._draws = OwnDraws()
 
     def run(self, images: Tensor, batch: int | None = None) -> Scores:
-        """Returns the scores of a batch, or of the ``batch`` outputs put in a layer's place."""
+        """Return the scores of a batch, or of the ``batch`` outputs put in a layer's place."""
         self._turns = [0] * len(self.layers)
         with self._draws.if_needed(), computing(images.device, self.precision):
             return read_scores(self.model(images), batch or len(images))
 
     def _cut(self, index: int, _module: nn.Module, _args: object, output: Tensor) -> Tensor:
-        """Replaces a layer's output by a leaf of a new graph, or by a substitute for it."""
+        """Replace a layer's output by a leaf of a new graph, or by a substitute for it."""
         turn, self._turns[index] = self._turns[index], self._turns[index] + 1
         layer = self.layers[index]
         if turn != layer.turn:
@@ -76,7 +76,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         return leaf.clone()
 
     def scores(self, images: Tensor) -> Scores:
-        """Returns the scores of a batch; `leaves` then holds the layers' outputs."""
+        """Return the scores of a batch; `leaves` then holds the layers' outputs."""
         self.leaves = [None] * len(self.layers)
         self._cuts = True
         try:
@@ -97,7 +97,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         return scores
 
     def maps(self, tensors: Sequence[Tensor | None]) -> list[Tensor]:
-        """Returns tensors that lie as the layers' outputs do as (B, C, h, w) maps.
+        """Return tensors that lie as the layers' outputs do as (B, C, h, w) maps.
 
         Half precision is brought to float32: sums over channels would lose too much.
         """
@@ -108,7 +108,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         ]
 
     def gradients(self, scores: Tensor, targets: Tensor) -> list[Tensor]:
-        """Returns the gradients of each image's target score at the layers, (B, C, h, w) each.
+        """Return the gradients of each image's target score at the layers, (B, C, h, w) each.
 
         Raises:
             LayerError: If a layer or its cells have no part in the scores.
@@ -122,7 +122,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         return self.maps(found)
 
     def _differentiate(self, scores: Tensor) -> list[Tensor]:
-        """Returns the gradients of the sum of scores at the layers, shaped as their outputs."""
+        """Return the gradients of the sum of scores at the layers, shaped as their outputs."""
         leaves = [leaf for leaf in self.leaves if leaf is not None]
         found: Sequence[Tensor | None] = [None] * len(leaves)
         if scores.requires_grad:
@@ -139,7 +139,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         return [gradient for gradient in found if gradient is not None]
 
     def release(self) -> None:
-        """Unhooks the layers and lets the graph go."""
+        """Unhook the layers and lets the graph go."""
         for handle in self._handles:
             handle.remove()
         self.leaves = []
@@ -147,14 +147,14 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
 
 
 def _read_at(layer: TargetLayer, gradient: Tensor) -> tuple[int, int]:
-    """Returns at how many cells a gradient is not zero, and whether it is not at a prefix token."""
+    """Return at how many cells a gradient is not zero, and whether it is not at a prefix token."""
     cells = layer.to_map(gradient).abs().sum((0, 1))
     prefix = gradient[:, : layer.prefix].abs().sum()
     return int((cells != 0).sum()), int(prefix != 0)
 
 
 def _check_support(layer: TargetLayer, gradient: Tensor) -> None:
-    """Refuses a layer of which one position alone has a part in any of the scores.
+    """Refuse a layer of which one position alone has a part in any of the scores.
 
     A gradient that is zero everywhere is another finding: the score itself is flat, as it is
     behind a dead activation, and the layer may be the right one.

@@ -50,7 +50,7 @@ def part_ious(
     thresholds: NDArray[np.floating],
     sizes: Sequence[tuple[float, float]],
 ) -> NDArray[np.float64]:
-    """Returns how well boxes around hot parts fit given ones: (n, 2, thresholds), in [0, 1].
+    """Return how well boxes around hot parts fit given ones: (n, 2, thresholds), in [0, 1].
 
     It is the best intersection over union of any part's box with any given one, and the same for
     the largest part alone.
@@ -94,7 +94,7 @@ class _Areas:
 
 
 def hottest_part(heat: NDArray[np.floating], threshold: float) -> tuple[float, ...]:
-    """Returns the box around the hot part that holds a map's hottest cell.
+    """Return the box around the hot part that holds a map's hottest cell.
 
     Args:
         heat: (h, w), scaled to its own range, in [0, 1]; not the same everywhere.
@@ -109,7 +109,7 @@ def hottest_part(heat: NDArray[np.floating], threshold: float) -> tuple[float, .
 
 
 def scale(values: NDArray[np.floating], top: float = 1) -> NDArray[np.floating]:
-    """Returns (..., height, width) maps scaled to [0, top] each; all 0 where one is constant."""
+    """Return (..., height, width) maps scaled to [0, top] each; all 0 where one is constant."""
     low = values.min((-2, -1), keepdims=True)
     extent = values.max((-2, -1), keepdims=True) - low
     scaled = values - low
@@ -128,7 +128,7 @@ def _find(heats: NDArray[np.floating], thresholds: NDArray[np.floating]) -> _Par
 
 
 def _areas(heats: NDArray[np.floating], thresholds: NDArray[np.floating]) -> tuple[_Areas, float]:
-    """Returns the hot areas of maps, and how many cells their samples are apart."""
+    """Return the hot areas of maps, and how many cells their samples are apart."""
     surface, step = _sample(heats)
     hot = (surface[:, None] >= thresholds[:, :, None, None]).reshape(-1, *surface.shape[1:])
     # One call labels all areas: parts touch within an area and never across two.
@@ -137,7 +137,7 @@ def _areas(heats: NDArray[np.floating], thresholds: NDArray[np.floating]) -> tup
 
 
 def _edges(areas: _Areas, step: float, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Returns (parts, 4) left, top, right, bottom as shares of what the (n, h, w) maps cover."""
+    """Return (parts, 4) left, top, right, bottom as shares of what the (n, h, w) maps cover."""
     edges = [
         _shares(_reach(areas, axis, end), step, shape[axis], end)
         for end in (0, 1)
@@ -147,7 +147,7 @@ def _edges(areas: _Areas, step: float, shape: tuple[int, ...]) -> NDArray[np.flo
 
 
 def _sample(heats: NDArray[np.floating]) -> tuple[NDArray[np.floating], float]:
-    """Returns samples of the surfaces on its lines of cells, and how many cells they are apart."""
+    """Return samples of the surfaces on its lines of cells, and how many cells they are apart."""
     count, rows, columns = heats.shape
     if min(rows, columns) >= COARSE:
         return heats, 1.0
@@ -159,7 +159,7 @@ def _sample(heats: NDArray[np.floating]) -> tuple[NDArray[np.floating], float]:
 
 
 def _reach(areas: _Areas, axis: int, end: int) -> NDArray[np.float64]:
-    """Returns how far to the beginning of an axis, or to its end, each part reaches, in samples.
+    """Return how far to the beginning of an axis, or to its end, each part reaches, in samples.
 
     Samples are counted from there. It is -1 for a part that touches the edge.
     """
@@ -183,7 +183,7 @@ def _reach(areas: _Areas, axis: int, end: int) -> NDArray[np.float64]:
 
 
 def _shares(reach: NDArray[np.float64], step: float, cells: int, end: int) -> NDArray[np.float64]:
-    """Returns positions in samples as shares of what the map covers, from its beginning."""
+    """Return positions in samples as shares of what the map covers, from its beginning."""
     share = np.where(reach < 0, 0, (reach * step + 0.5) / cells)
     return 1 - share if end else share
 
@@ -194,7 +194,7 @@ def _on_images(
     canvases: Sequence[Box],
     sizes: Sequence[tuple[float, float]],
 ) -> NDArray[np.float64]:
-    """Returns (parts, 4) edges in px, within the images."""
+    """Return (parts, 4) edges in px, within the images."""
     corners = np.array([canvas.as_tuple() for canvas in canvases])
     start, extent = corners[:, :2], corners[:, 2:] - corners[:, :2]
     placed = np.tile(start, 2)[image] + edges * np.tile(extent, 2)[image]
@@ -204,7 +204,7 @@ def _on_images(
 def _overlaps(
     edges: NDArray[np.float64], image: NDArray[np.intp], boxes: Sequence[Sequence[Box]]
 ) -> NDArray[np.float64]:
-    """Returns each part's best intersection over union with a box of its image: (parts,)."""
+    """Return each part's best intersection over union with a box of its image: (parts,)."""
     wanted = np.zeros((len(boxes), max(map(len, boxes)), 4))
     for at, own in enumerate(boxes):
         wanted[at, : len(own)] = [box.as_tuple() for box in own]

@@ -47,13 +47,13 @@ class Job:
     open: Callable[[ImageRef], Image.Image] = field(default_factory=cached_opener)
 
     def load(self, label: str) -> Model:
-        """Returns the model of a column, seeing images as this comparison wants it."""
+        """Return the model of a column, seeing images as this comparison wants it."""
         model = load_as_seen(self.columns[label], device=self.device, see=self.see)
         self._read_ahead(label)
         return model
 
     def _read_ahead(self, label: str) -> None:
-        """Has the system read the weights of the model after this one while this one runs."""
+        """Have the system read the weights of the model after this one while this one runs."""
         labels = list(self.columns)
         after = labels[labels.index(label) + 1 :]
         file = weights_file(self.columns[after[0]]) if after else None
@@ -61,13 +61,13 @@ class Job:
             read_ahead(file)
 
     def see(self, preprocess: Preprocess) -> Preprocess:
-        """Returns a model's own transform, changed as this comparison wants it."""
+        """Return a model's own transform, changed as this comparison wants it."""
         if self.size is not None:
             preprocess = preprocess.with_size(self.size)
         return preprocess.whole() if self.view == "whole" else preprocess
 
     def batches(self, model: Model) -> Iterator[Batch]:
-        """Yields the readable images in batches, as the model's input: one of the `passes`."""
+        """Yield the readable images in batches, as the model's input: one of the `passes`."""
         if self.loader is None:
             expected = [expected_preprocess(each, see=self.see) for each in self.columns.values()]
             planned = [each for each in expected * self.passes if each is not None]
@@ -82,7 +82,7 @@ class Job:
 
 @contextmanager
 def naming(model: Model) -> Iterator[None]:
-    """Puts the model's name before what goes wrong while it runs."""
+    """Put the model's name before what goes wrong while it runs."""
     try:
         yield
     except (ArgumentError, LayerError) as error:
@@ -92,12 +92,12 @@ def naming(model: Model) -> Iterator[None]:
 
 
 def column_of(label: str, method: Method, methods: Sequence[Method]) -> str:
-    """Returns the label of the column in which a model and one of the methods stand."""
+    """Return the label of the column in which a model and one of the methods stand."""
     return label if len(methods) == 1 else f"{label} {name_of(method)}"
 
 
 def name_columns(models: Models) -> dict[str, ModelLike]:
-    """Returns the models by unique column labels."""
+    """Return the models by unique column labels."""
     if isinstance(models, Mapping):
         named = [(str(label), model) for label, model in models.items()]
     elif isinstance(models, ModelLike | Iterable):

@@ -74,7 +74,7 @@ class Finding:
     total: int
 
     def __str__(self) -> str:
-        """Returns it in words, with what usually causes it."""
+        """Return it in words, with what usually causes it."""
         if self.flag == SAME:
             return f"the map {MEANING[SAME]}. {CAUSES[SAME]}"
         of = f"{self.count} of {self.total} maps" if self.total > 1 else "the map"
@@ -87,7 +87,7 @@ class Finding:
 def flags(
     heatmap: NDArray[np.float32], state: State, canvas: Box, size: tuple[int, int]
 ) -> tuple[str, ...]:
-    """Returns what is odd about one map: ``"flat"``, ``"nan"``, ``"padding"``, ``"border"``.
+    """Return what is odd about one map: ``"flat"``, ``"nan"``, ``"padding"``, ``"border"``.
 
     Args:
         heatmap: (h, w), >= 0.
@@ -106,7 +106,7 @@ def flags(
 
 
 def padded_share(heatmap: NDArray[np.float32], canvas: Box, size: tuple[int, int]) -> float:
-    """Returns the share of the heat that lies outside of the image, in [0, 1]."""
+    """Return the share of the heat that lies outside of the image, in [0, 1]."""
     region = canvas.clip(*size)
     if region == canvas:
         return 0.0
@@ -129,7 +129,7 @@ class Flagged(Protocol):
 
 
 def column_findings(cells: Sequence[Flagged]) -> list[Finding]:
-    """Returns what is odd about the maps of a column, all of one grid.
+    """Return what is odd about the maps of a column, all of one grid.
 
     Maps without evidence and those that are not numbers are always told. Heat on padding is told
     of when it is in most maps, peaks at the border when they are in most and clearly more than
@@ -147,14 +147,14 @@ class Tally:
     """Counts what is odd about the maps of a column, all of one grid, some maps at a time."""
 
     def __init__(self) -> None:
-        """Knows no map yet."""
+        """Know no map yet."""
         self._counts = dict.fromkeys(MEANING, 0)
         self._total = self._sound = 0
         self._grid: tuple[int, ...] = (1, 1)
         self._sum: NDArray[np.float64] = np.zeros(1)
 
     def add(self, cells: Sequence[Flagged]) -> None:
-        """Takes maps in, each with its `flags`."""
+        """Take maps in, each with its `flags`."""
         flagged = [cell.flags for cell in cells]
         self._total += len(cells)
         for flag in MEANING:
@@ -170,7 +170,7 @@ class Tally:
             self._sum = self._sum + _unit_vectors(np.stack(sound)).sum(0)
 
     def findings(self) -> list[Finding]:
-        """Returns what `column_findings` does of all maps that were taken in."""
+        """Return what `column_findings` does of all maps that were taken in."""
         counts, total, sound = self._counts, self._total, self._sound
         found = [Finding(flag, counts[flag], total) for flag in (NAN, FLAT) if counts[flag]]
         if sound < FEWEST:
@@ -185,18 +185,18 @@ class Tally:
 
 
 def border_share(grid: tuple[int, ...]) -> float:
-    """Returns the share of a grid's cells that are at its border."""
+    """Return the share of a grid's cells that are at its border."""
     rows, columns = grid
     return 1 - max(rows - 2, 0) * max(columns - 2, 0) / (rows * columns)
 
 
 def mean_correlation(heatmaps: NDArray[np.floating]) -> float:
-    """Returns the mean correlation of every two of (n, h, w) maps, none of them constant."""
+    """Return the mean correlation of every two of (n, h, w) maps, none of them constant."""
     return _mean_product(_unit_vectors(heatmaps).sum(0), len(heatmaps))
 
 
 def _unit_vectors(heatmaps: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Returns (n, h * w) maps whose products are their correlations; zeros for even ones."""
+    """Return (n, h * w) maps whose products are their correlations; zeros for even ones."""
     flat = heatmaps.reshape(len(heatmaps), -1).astype(np.float64)
     flat = flat - flat.mean(1, keepdims=True)
     lengths = np.linalg.norm(flat, axis=1, keepdims=True)
@@ -204,13 +204,13 @@ def _unit_vectors(heatmaps: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _mean_product(total: NDArray[np.float64], count: int) -> float:
-    """Returns the mean product of every two of ``count`` unit vectors, given their sum."""
+    """Return the mean product of every two of ``count`` unit vectors, given their sum."""
     # The squared length of a sum of unit vectors is n, and twice every pair's product.
     return float((np.square(total).sum() - count) / (count * (count - 1)))
 
 
 def _covered(start: float, stop: float, low: float, high: float, cells: int) -> NDArray[np.float64]:
-    """Returns which share of each of the cells between ``start`` and ``stop`` lies in a range."""
+    """Return which share of each of the cells between ``start`` and ``stop`` lies in a range."""
     edges = np.linspace(start, stop, cells + 1)
     inside = np.clip(edges, low, high)
     return np.asarray(np.diff(inside) / np.diff(edges))

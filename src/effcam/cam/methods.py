@@ -25,7 +25,7 @@ Method: TypeAlias = Union[str, "Arithmetic"]
 
 
 def check_methods(methods: Method | Sequence[Method]) -> tuple[Method, ...]:
-    """Returns the methods as a tuple: names, and functions of the user's own.
+    """Return the methods as a tuple: names, and functions of the user's own.
 
     Raises:
         ArgumentError: If there is none, two of one name, a name that is not in `METHODS`, or a
@@ -60,12 +60,12 @@ def check_methods(methods: Method | Sequence[Method]) -> tuple[Method, ...]:
 
 
 def name_of(method: Method) -> str:
-    """Returns what a method is called in columns and records."""
+    """Return what a method is called in columns and records."""
     return method if isinstance(method, str) else str(getattr(method, "__name__", ""))
 
 
 def check_own(method: Arithmetic, taken: Container[str]) -> None:
-    """Makes sure that a function can stand beside effcam's methods.
+    """Check that a function can stand beside effcam's methods.
 
     Args:
         method: The function.

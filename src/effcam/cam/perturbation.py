@@ -58,7 +58,7 @@ def _ablationcam(
 
 
 def _head(cam: HeadCAM, index: int, image: Tensor, outputs: Tensor) -> Tensor:
-    """Returns the (n, classes) scores for n outputs of a target layer."""
+    """Return the (n, classes) scores for n outputs of a target layer."""
     # A network that goes round the layer, as every transformer does, needs as many images.
     alone = len(cam.layers) == 1 and cam.layers[0].layout == "NCHW"
     images = image[None] if alone else image.repeat(len(outputs), 1, 1, 1)

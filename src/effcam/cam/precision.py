@@ -17,7 +17,7 @@ HALVES = {"bf16": "bfloat16", "fp16": "float16"}
 
 
 def check_precision(precision: object) -> Precision:
-    """Returns the precision.
+    """Return the precision.
 
     Raises:
         ArgumentError: If there is none of that name.
@@ -30,7 +30,7 @@ def check_precision(precision: object) -> Precision:
 
 
 def computing(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """Returns a context in which networks on a device compute in that precision."""
+    """Return a context in which networks on a device compute in that precision."""
     import torch
 
     if precision == "fp32":

@@ -18,10 +18,10 @@ class Bar(Protocol):
     """What is told how far the work is."""
 
     def update(self, n: int, /) -> object:
-        """Takes in that so many more images are done."""
+        """Take in that so many more images are done."""
 
     def set_description(self, desc: str, /) -> object:
-        """Says what is at work."""
+        """Say what is at work."""
 
 
 class _Silent:
@@ -37,7 +37,7 @@ class _Silent:
 
 @contextmanager
 def progress_bar(total: int, asked: bool | None = None) -> Iterator[Bar]:
-    """Has a bar that counts images, which shows nothing where it is not wanted.
+    """Have a bar that counts images, which shows nothing where it is not wanted.
 
     Args:
         total: How many images there are.
@@ -51,12 +51,12 @@ def progress_bar(total: int, asked: bool | None = None) -> Iterator[Bar]:
 
 
 def shown_bar(total: int) -> ShownBar:
-    """Returns a bar that counts images, on standard error or in a notebook."""
+    """Return a bar that counts images, on standard error or in a notebook."""
     return _tqdm()(total=total, unit="image", leave=False)
 
 
 def say(text: str) -> None:
-    """Writes a line to standard error, above the bars that are there."""
+    """Write a line to standard error, above the bars that are there."""
     _tqdm().write(text, file=sys.stderr)
 
 
@@ -69,7 +69,7 @@ def _tqdm() -> type[ShownBar]:
 
 
 def is_watched() -> bool:
-    """Returns whether standard error is a terminal, or this is a notebook's kernel."""
+    """Return whether standard error is a terminal, or this is a notebook's kernel."""
     return sys.stderr.isatty() or _in_kernel()
 
 

@@ -32,7 +32,7 @@ def explain_images(
     done: Done,
     seconds: list[float] | None = None,
 ) -> Iterator[Explanation]:
-    """Yields what a model looked at in the images, method by method within each batch.
+    """Yield what a model looked at in the images, method by method within each batch.
 
     Args:
         job: Which images, and how.
@@ -109,7 +109,7 @@ def _cells(job: Job, label: str, model: Model, batch: Batch, cams: Cams) -> Iter
 def predict_images(
     job: Job, label: str, model: Model, *, done: Done
 ) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
-    """Yields the positions of the images of each batch, and their (batch, classes) probabilities.
+    """Yield the positions of the images of each batch, and their (batch, classes) probabilities.
 
     Args:
         job: Which images, and how.

@@ -65,14 +65,14 @@ class _Made:
 
     @contextmanager
     def keeping(self) -> Iterator[None]:
-        """Keeps what goes wrong within for the end."""
+        """Keep what goes wrong within for the end."""
         try:
             yield
         except EffcamError as error:
             self.failures.append(error)
 
     def document(self) -> dict[str, object]:
-        """Returns what ``--json`` prints."""
+        """Return what ``--json`` prints."""
         from effcam.comparison.export import to_record
 
         return {
@@ -84,7 +84,7 @@ class _Made:
 
 
 def add_compare(commands: Any) -> None:
-    """Adds the command to those of ``effcam``."""
+    """Add the command to those of ``effcam``."""
     parser = commands.add_parser(
         "compare",
         usage="%(prog)s [OPTION ...] PATH [PATH ...]",
@@ -118,7 +118,7 @@ def add_compare(commands: Any) -> None:
 
 
 def run_compare(options: argparse.Namespace) -> None:
-    """Compares, writes, and tells what came of it."""
+    """Compare, writes, and tells what came of it."""
     with document_alone(options.json), path_as_found(), _warnings_for(options):
         made = _make(options)
     if options.json:

@@ -85,7 +85,7 @@ OWNED = {"bash": "_effcam_owned_files", "zsh": "_effcam_owned_files", "fish": ""
 
 
 def add_completion(commands: Any) -> None:
-    """Adds the command to those of ``effcam``."""
+    """Add the command to those of ``effcam``."""
     parser = commands.add_parser(
         "completion",
         help="print a script that completes effcam in a shell",
@@ -95,7 +95,7 @@ def add_completion(commands: Any) -> None:
 
 
 def script(parser: argparse.ArgumentParser, shell: str) -> str:
-    """Returns the script of a shell for all of a parser's commands.
+    """Return the script of a shell for all of a parser's commands.
 
     Args:
         parser: The parser, which is marked for this and of no use afterwards.
@@ -111,7 +111,7 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
 
 
 def print_script(parser: argparse.ArgumentParser, shell: str) -> None:
-    """Prints the script of a shell."""
+    """Print the script of a shell."""
     say(script(parser, shell))
 
 

@@ -18,7 +18,7 @@ BOLD, RED = "1", "31"
 
 
 def is_coloured(stream: TextIO | None) -> bool:
-    """Tells whether what is written to a stream may have colours: on a terminal that has them.
+    """Return whether what is written to a stream may have colours: on a terminal that has them.
 
     NO_COLOR, set to anything, is respected (https://no-color.org), and so is ``TERM=dumb``.
     """
@@ -29,12 +29,12 @@ def is_coloured(stream: TextIO | None) -> bool:
 
 
 def paint(text: str, style: str, stream: TextIO | None) -> str:
-    """Returns a text in a style, `BOLD` or `RED`, where the stream takes colours."""
+    """Return a text in a style, `BOLD` or `RED`, where the stream takes colours."""
     return f"\x1b[{style}m{text}\x1b[0m" if is_coloured(stream) else text
 
 
 def say(text: str) -> None:
-    """Prints a line, or several, on standard output.
+    """Print a line, or several, on standard output.
 
     Raises:
         OutputError: If it cannot be written, as on a full disk.
@@ -44,7 +44,7 @@ def say(text: str) -> None:
 
 
 def say_table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
-    """Prints rows as aligned columns, the first row as their headings.
+    """Print rows as aligned columns, the first row as their headings.
 
     Args:
         rows: The cells; all rows have as many.
@@ -58,7 +58,7 @@ def say_table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> No
 
 
 def say_json(command: str, content: Mapping[str, object]) -> None:
-    """Prints what a command found as one JSON document, the version of effcam and its name first.
+    """Print what a command found as one JSON document, the version of effcam and its name first.
 
     It is plain ASCII, so that every terminal, pipe and parser takes it, and names of files whose
     bytes are no text come back from it as they were.
@@ -72,7 +72,7 @@ def say_json(command: str, content: Mapping[str, object]) -> None:
 
 @contextlib.contextmanager
 def document_alone(asked: bool) -> Iterator[None]:
-    """Sends to standard error what is printed within, a model's own remarks too, if asked for.
+    """Send to standard error what is printed within, a model's own remarks too, if asked for.
 
     Standard output is then the document's alone.
     """
@@ -81,18 +81,18 @@ def document_alone(asked: bool) -> Iterator[None]:
 
 
 def remark(text: str) -> None:
-    """Prints a line on standard error that begins with ``effcam:``."""
+    """Print a line on standard error that begins with ``effcam:``."""
     print(f"effcam: {_line(text)}", file=sys.stderr)
 
 
 def complain(text: str) -> None:
-    """Prints an error on standard error, as one line."""
+    """Print an error on standard error, as one line."""
     head = paint("effcam: error:", RED, sys.stderr)
     print(f"{head} {_line(text)}", file=sys.stderr)
 
 
 def flush() -> None:
-    """Writes out what was said so far.
+    """Write out what was said so far.
 
     Raises:
         OutputError: As `say`.
@@ -104,7 +104,7 @@ def flush() -> None:
 
 
 def give_up_output() -> None:
-    """Sends what is still to be written nowhere, where it cannot be written anyway.
+    """Send what is still to be written nowhere, where it cannot be written anyway.
 
     Else the interpreter would try again at its end, and complain in its own words.
     """
@@ -113,7 +113,7 @@ def give_up_output() -> None:
 
 
 def count(things: int, name: str) -> str:
-    """Returns a number of things in words.
+    """Return a number of things in words.
 
     >>> count(1, "image"), count(2, "image")
     ('1 image', '2 images')
@@ -142,7 +142,7 @@ def _line(text: str) -> str:
 
 
 def _plain(value: object) -> object:
-    """Returns a value as JSON has it: NaN and infinity, which it has not, as ``None``."""
+    """Return a value as JSON has it: NaN and infinity, which it has not, as ``None``."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
@@ -156,7 +156,7 @@ STDIN = "-"
 
 
 def expand_paths(paths: Sequence[str]) -> list[str]:
-    """Returns paths with what standard input lists in the place of a ``-`` among them.
+    """Return paths with what standard input lists in the place of a ``-`` among them.
 
     Raises:
         ArgumentError: If there are two, or standard input is a terminal or closed.
@@ -186,7 +186,7 @@ def _read() -> list[str]:
 
 
 def split_paths(data: bytes) -> Iterator[str]:
-    r"""Yields the paths of a list: one a line, or with NUL after each as ``find -print0`` has it.
+    r"""Yield the paths of a list: one a line, or with NUL after each as ``find -print0`` has it.
 
     Names come out as the system's own functions have them, be they text or not.
 

@@ -31,7 +31,7 @@ examples:
 
 
 def add_dataset(commands: Any) -> None:
-    """Adds the command to those of ``effcam``."""
+    """Add the command to those of ``effcam``."""
     parser = commands.add_parser(
         "dataset",
         usage="%(prog)s [OPTION ...] -o RUN PATH [PATH ...]",
@@ -90,7 +90,7 @@ def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run_dataset(options: argparse.Namespace) -> None:
-    """Makes a run, or goes on with it, and tells what came of it."""
+    """Make a run, or goes on with it, and tells what came of it."""
     with document_alone(options.json):
         run, summary = _make(options)
         bad = run.errors()

@@ -21,7 +21,7 @@ examples:
 
 
 def add_demo(commands: Any) -> None:
-    """Adds the command to those of ``effcam``."""
+    """Add the command to those of ``effcam``."""
     parser = commands.add_parser(
         "demo",
         help="see a comparison made in seconds, without a download",
@@ -45,7 +45,7 @@ def add_demo(commands: Any) -> None:
 
 
 def run_demo(options: argparse.Namespace) -> None:
-    """Makes the demonstration and tells what it shows."""
+    """Make the demonstration and tells what it shows."""
     with document_alone(options.json):
         from effcam.cli.demo_folder import tour
 

@@ -44,7 +44,7 @@ class Score:
     hits: int
 
     def row(self) -> tuple[str, ...]:
-        """Returns it as text, as `HEADER` has it."""
+        """Return it as text, as `HEADER` has it."""
         return (
             self.column,
             self.target_layer,
@@ -69,15 +69,15 @@ class Tour:
     written: tuple[Path, ...]
 
     def scores(self) -> list[Score]:
-        """Returns how often each model, and its heat, is right."""
+        """Return how often each model, and its heat, is right."""
         return [self._score(column) for column in range(len(self.comparison.columns))]
 
     def summary(self) -> list[tuple[str, ...]]:
-        """Returns `scores` as rows of text, a header first."""
+        """Return `scores` as rows of text, a header first."""
         return [HEADER, *(score.row() for score in self.scores())]
 
     def record(self) -> dict[str, object]:
-        """Returns what was made and found as flat records."""
+        """Return what was made and found as flat records."""
         images = zip(self.comparison.images, self.scenes, strict=True)
         return {
             "written": self.written,
@@ -99,7 +99,7 @@ class Tour:
 
 
 def tour(folder: str | PathLike[str], *, seed: int = 0, progress: bool | None = None) -> Tour:
-    """Returns what the demo models looked at in a dozen scenes, after writing it into a folder.
+    """Return what the demo models looked at in a dozen scenes, after writing it into a folder.
 
     The folder then holds the grid, the animation, the report, and the scenes in a folder of
     their own. What else was in it stays.
@@ -132,7 +132,7 @@ def tour(folder: str | PathLike[str], *, seed: int = 0, progress: bool | None = 
 
 
 def _write_scenes(made: Sequence[Scene], folder: Path) -> list[Path]:
-    """Returns the files that it wrote, named by position and class."""
+    """Return the files that it wrote, named by position and class."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

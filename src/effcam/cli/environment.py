@@ -64,7 +64,7 @@ MISSING = "missing"
 
 
 def find_out() -> dict[str, Any]:
-    """Returns what there is to say, as JSON has it: texts, numbers, ``None`` where not known.
+    """Return what there is to say, as JSON has it: texts, numbers, ``None`` where not known.
 
     Nothing of it names the user or their home. It takes seconds, since packages are imported to
     see whether they work.
@@ -93,7 +93,7 @@ def find_out() -> dict[str, Any]:
 
 
 def anonymous(value: Any) -> Any:
-    """Returns texts, in mappings and sequences, without home folders, users and passwords.
+    """Return texts, in mappings and sequences, without home folders, users and passwords.
 
     >>> anonymous("https://me:secret@host/path")
     'https://***@host/path'
@@ -134,7 +134,7 @@ def _python() -> dict[str, Any]:
 
 
 def _state(distribution: str, module: str) -> str:
-    """Returns the version of a package, and why it cannot be used if it cannot."""
+    """Return the version of a package, and why it cannot be used if it cannot."""
     try:
         number = version(distribution)
     except PackageNotFoundError:
@@ -147,7 +147,7 @@ def _state(distribution: str, module: str) -> str:
 
 
 def _attempt(ask: Callable[[], Any]) -> Any:
-    """Returns an answer, or why there is none."""
+    """Return an answer, or why there is none."""
     try:
         return ask()
     except Exception as error:  # noqa: BLE001  # a broken package may raise anything
@@ -155,7 +155,7 @@ def _attempt(ask: Callable[[], Any]) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """Returns the first line of what an error says, after its kind."""
+    """Return the first line of what an error says, after its kind."""
     said = str(error).strip().split("\n")[0]
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
@@ -187,7 +187,7 @@ def _processor_name() -> str | None:
 
 
 def _memory() -> int | None:
-    """Returns the bytes of memory, where the system says."""
+    """Return the bytes of memory, where the system says."""
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         return None
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -222,7 +222,7 @@ def _caches() -> dict[str, Any]:
 
 
 def _size(folder: Path) -> int | None:
-    """Returns the bytes of the files in a folder, ``None`` if there is none."""
+    """Return the bytes of the files in a folder, ``None`` if there is none."""
     if not folder.is_dir():
         return None
     total = 0
@@ -235,7 +235,7 @@ def _size(folder: Path) -> int | None:
 
 
 def _weights() -> dict[str, int]:
-    """Returns how many of the sets of published weights are on this machine."""
+    """Return how many of the sets of published weights are on this machine."""
     from effcam.models.listing import list_models
     from effcam.models.registry import find_spec
     from effcam.models.zoo import find_architecture, published_weights

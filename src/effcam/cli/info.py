@@ -20,7 +20,7 @@ UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def add_info(commands: Any) -> None:
-    """Adds the command to those of ``effcam``."""
+    """Add the command to those of ``effcam``."""
     parser = commands.add_parser(
         "info",
         help="tell versions, devices and caches, for a report on a bug",
@@ -36,7 +36,7 @@ def add_info(commands: Any) -> None:
 
 
 def run_info(options: argparse.Namespace) -> None:
-    """Prints what there is to say."""
+    """Print what there is to say."""
     from effcam.cli.environment import find_out
 
     # Packages may print as they are imported.
@@ -108,7 +108,7 @@ def _text(value: object) -> str:
 
 
 def _bytes(value: object, *, nothing: str = "not known") -> str:
-    """Returns a number of bytes in words.
+    """Return a number of bytes in words.
 
     >>> _bytes(3 * 2**30), _bytes(0), _bytes(None)
     ('3.0 GiB', '0 B', 'not known')

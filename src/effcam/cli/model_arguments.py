@@ -25,7 +25,7 @@ SHORT_OF_MEMORY = ".*: not enough memory for "
 
 
 def comparison_arguments(options: argparse.Namespace) -> dict[str, Any]:
-    """Returns what these options say beside images and models, by argument of `compare`.
+    """Return what these options say beside images and models, by argument of `compare`.
 
     Raises:
         ArgumentError: If a method of the user's own cannot be imported.
@@ -40,7 +40,7 @@ def comparison_arguments(options: argparse.Namespace) -> dict[str, Any]:
 
 @contextmanager
 def path_as_found() -> Iterator[None]:
-    """Takes back what `_import` adds, late: functions may import only when they are called."""
+    """Take back what `_import` adds, late: functions may import only when they are called."""
     before = sys.path.copy()
     try:
         yield
@@ -49,7 +49,7 @@ def path_as_found() -> Iterator[None]:
 
 
 def read_models(options: argparse.Namespace) -> dict[str, ModelSpec]:
-    """Returns the models by label, with what the other options say of each.
+    """Return the models by label, with what the other options say of each.
 
     Args:
         options: What ``effcam compare`` was given as ``--model``, ``--checkpoint``, ``--layer``,
@@ -91,7 +91,7 @@ def _target(text: str | None) -> int | str | None:
 
 
 def _spec(name: str, label: str) -> ModelSpec:
-    """Returns what a name means by itself: a function to import, or what is known by that name."""
+    """Return what a name means by itself: a function to import, or what is known by that name."""
     constructor = _import(name, UnknownModelError, LIBRARIES)
     if constructor is not None:
         return ModelSpec(label, constructor=constructor)
@@ -116,7 +116,7 @@ def _preprocess(values: dict[str, Any]) -> Preprocess | None:
 def _import(
     name: str, failure: type[EffcamError], known: Iterable[str] = ()
 ) -> Callable[..., Any] | None:
-    """Returns the function that ``package.module:function`` names, ``None`` for other names.
+    """Return the function that ``package.module:function`` names, ``None`` for other names.
 
     Args:
         name: What the user wrote.
@@ -137,7 +137,7 @@ def _import(
 
 
 def _one_each(texts: Sequence[str], form: str, named: dict[str, str]) -> dict[str, str]:
-    """Returns what is said of models by label, at most once of each."""
+    """Return what is said of models by label, at most once of each."""
     found: dict[str, str] = {}
     for text in texts:
         label, value = _find_label(*_split(text, "=", form), named)
@@ -173,7 +173,7 @@ def _split_label(text: str) -> tuple[str, str]:
 
 
 def _split(text: str, separator: str, form: str, *, last: bool = False) -> tuple[str, str]:
-    """Returns the two halves of ``text``; a name may hold the separator, as timm:resnet18 does."""
+    """Return the two halves of ``text``; a name may hold the separator, as timm:resnet18 does."""
     head, found, tail = text.partition(separator)
     if last:
         head, found, tail = text.partition("=")[0].rpartition(separator)
@@ -184,7 +184,7 @@ def _split(text: str, separator: str, form: str, *, last: bool = False) -> tuple
 
 
 def _find_label(owner: str, value: str, named: dict[str, str]) -> tuple[str, str]:
-    """Returns the label of the model that ``owner`` means by label or by name, with the value."""
+    """Return the label of the model that ``owner`` means by label or by name, with the value."""
     if owner in named:
         return owner, value
     labels = [label for label, name in named.items() if owner == name]

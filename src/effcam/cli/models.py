@@ -25,7 +25,7 @@ examples:
 
 
 def add_models(commands: Any) -> None:
-    """Adds the command to those of ``effcam``."""
+    """Add the command to those of ``effcam``."""
     parser = commands.add_parser(
         "models",
         help="list the models that are known by name, or the layers of one",
@@ -65,7 +65,7 @@ def add_models(commands: Any) -> None:
 
 
 def run_models(options: argparse.Namespace) -> None:
-    """Prints models, or the layers of one."""
+    """Print models, or the layers of one."""
     if options.layers:
         _print_layers(options)
     else:
@@ -90,7 +90,7 @@ def _print_models(options: argparse.Namespace) -> None:
 
 
 def _hint(options: argparse.Namespace) -> str:
-    """Returns what else to try: a wider pattern if names have this one within, else close names."""
+    """Return what else to try: a wider pattern if names have this one within, else close names."""
     from effcam.models.listing import list_models
 
     wider = f"*{options.pattern.strip('*')}*"
@@ -111,7 +111,7 @@ def _print_layers(options: argparse.Namespace) -> None:
 
 
 def _find_layers(options: argparse.Namespace) -> tuple[TargetLayer, ...]:
-    """Returns the layers of the one model that the pattern names, built without any weights."""
+    """Return the layers of the one model that the pattern names, built without any weights."""
     for name in ("source", "pretrained"):
         if getattr(options, name) is not None:
             raise ArgumentError(f"--{name} has no meaning with --layers, which is of one model")

@@ -9,14 +9,14 @@ from effcam.models.registry import DEFAULT_MODELS
 
 
 def add_comparison_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say what is compared, and how: images, models, method, computing."""
+    """Add the options that say what is compared, and how: images, models, method, computing."""
     _add_subjects(parser)
     _add_method(parser)
     _add_computing(parser)
 
 
 def add_film_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say which frames of videos and animated pictures are taken."""
+    """Add the options that say which frames of videos and animated pictures are taken."""
     group = parser.add_argument_group("films", "videos, and animated pictures, frame by frame")
     pace = group.add_mutually_exclusive_group()
     pace.add_argument("--every", type=int, metavar="N", help="take each Nth frame; default: all")
@@ -33,7 +33,7 @@ class _Methods(tuple[str, ...]):
 
 
 def add_output_options(group: argparse._ArgumentGroup) -> argparse._MutuallyExclusiveGroup:
-    """Adds the options that say what is printed, and returns the group of which one alone goes."""
+    """Add the options that say what is printed, and returns the group of which one alone goes."""
     group.add_argument(
         "--json",
         action="store_true",

@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]  # typed as several overloads there
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
-        """Returns what was parsed; nothing is left over, also not for the parser above.
+        """Return what was parsed; nothing is left over, also not for the parser above.
 
         That one would complain too, but does not know this one's options.
         """
@@ -42,7 +42,7 @@ class Parser(argparse.ArgumentParser):
         return found, left
 
     def error(self, message: str) -> NoReturn:
-        """Prints a mistake as one line, and ends the program.
+        """Print a mistake as one line, and ends the program.
 
         Raises:
             SystemExit: Always, with the exit code `MISUSED`.
@@ -70,7 +70,7 @@ class Page(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, **{"max_help_position": 28, "width": width} | options)
 
     def add_argument(self, action: argparse.Action) -> None:
-        """Makes room for an argument, and for commands as far in as they stand."""
+        """Make room for an argument, and for commands as far in as they stand."""
         super().add_argument(action)
         if isinstance(action, argparse._SubParsersAction):
             longest = 4 + max(map(len, action.choices))

@@ -21,7 +21,7 @@ STYLE = {name: f"--{name}" for name in NAMES} | {
 
 
 def add_picture_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of pictures to those of ``effcam compare``."""
+    """Add the options of pictures to those of ``effcam compare``."""
     group = parser.add_argument_group(
         "pictures", "each is for the files of -o whose format has it; where none has, it is refused"
     )
@@ -82,7 +82,7 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_styles(options: argparse.Namespace, outputs: Sequence[Path]) -> list[dict[str, Any]]:
-    """Returns what `Comparison.save` is to be told of each file.
+    """Return what `Comparison.save` is to be told of each file.
 
     Args:
         options: What ``effcam compare`` was given.

@@ -56,7 +56,7 @@ documentation: docs/ beside effcam's sources; docs/howto/command_line.md is on t
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code of a command line: 0 done, 1 failed, 2 misused, 130 interrupted."""
+    """Return the exit code of a command line: 0 done, 1 failed, 2 misused, 130 interrupted."""
     try:
         _run(argv)
         # Else what is still to be written would fail where nothing catches it.
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Returns the parser of all commands."""
+    """Return the parser of all commands."""
     parser = Parser(prog="effcam", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"effcam {__version__}")
     commands = parser.add_subparsers(

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def is_report(path: Path) -> bool:
-    """Tells whether a file to write is a report, which holds the scoreboard."""
+    """Return whether a file to write is a report, which holds the scoreboard."""
     from effcam.comparison.report import SUFFIXES
 
     return path.suffix.lower() in SUFFIXES
 
 
 def add_summary_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of the summary to those of ``effcam compare``."""
+    """Add the options of the summary to those of ``effcam compare``."""
     group = parser.add_argument_group(
         "scoreboard",
         "any of these measures the maps and prints it; without -o no picture is written",
@@ -80,7 +80,7 @@ class Scorecard:
 
     @classmethod
     def read(cls, options: argparse.Namespace) -> Scorecard | None:
-        """Returns what the options ask for, ``None`` if for no summary; reads the files named.
+        """Return what the options ask for, ``None`` if for no summary; reads the files named.
 
         Raises:
             AnnotationError: If a file is missing or broken.
@@ -106,7 +106,7 @@ class Scorecard:
         return cls(known, fair, options.faithfulness, output)
 
     def check(self, images: Sequence[ImageRef], specs: Mapping[str, ModelSpec]) -> None:
-        """Makes sure that what is known of images fits them, and the models.
+        """Check that what is known of images fits them, and the models.
 
         What cannot be told before models are built and run, `measure` tells.
 
@@ -136,7 +136,7 @@ class Scorecard:
         device: str | None,
         progress: bool | None,
     ) -> Summary:
-        """Returns the summary of a comparison, after writing it where it shall be."""
+        """Return the summary of a comparison, after writing it where it shall be."""
         from effcam.metrics import faithfulness
 
         found = None
@@ -150,7 +150,7 @@ class Scorecard:
     def save_report(
         self, comparison: Comparison, summary: Summary, path: Path, style: Mapping[str, Any]
     ) -> Path:
-        """Returns the path of the page that it wrote, with a summary that was measured already.
+        """Return the path of the page that it wrote, with a summary that was measured already.
 
         Args:
             comparison: What the page shows.

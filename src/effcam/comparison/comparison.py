@@ -57,15 +57,15 @@ class Comparison(Cells):
     """
 
     def __len__(self) -> int:
-        """Returns the number of cells."""
+        """Return the number of cells."""
         return len(self.cells)
 
     def __iter__(self) -> Iterator[Explanation]:
-        """Yields the cells, row by row."""
+        """Yield the cells, row by row."""
         return iter(self.cells)
 
     def __getitem__(self, key: tuple[int | str, int | str]) -> Explanation:
-        """Returns the cell of an image and a column, each by position or by name.
+        """Return the cell of an image and a column, each by position or by name.
 
         Raises:
             CellError: If there is no such name or position.
@@ -91,7 +91,7 @@ class Comparison(Cells):
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
     ) -> Image.Image:
-        """Returns one picture of everything: a row an image, the original first.
+        """Return one picture of everything: a row an image, the original first.
 
         Args:
             alpha: The opacity of the strongest heat, in [0, 1].
@@ -134,7 +134,7 @@ class Comparison(Cells):
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
     ) -> Iterator[Image.Image]:
-        """Yields one picture an image, all of one size: the original and every column.
+        """Yield one picture an image, all of one size: the original and every column.
 
         Args:
             alpha: The opacity of the strongest heat, in [0, 1].
@@ -172,7 +172,7 @@ class Comparison(Cells):
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
     ) -> Image.Image:
-        """Returns a picture of one image: the photo, large, and around it what each model saw.
+        """Return a picture of one image: the photo, large, and around it what each model saw.
 
         Args:
             image: The image, by position or by name.
@@ -216,7 +216,7 @@ class Comparison(Cells):
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
     ) -> Canvas:
-        """Returns a matplotlib figure for print: the `grid`, its text as text, at a given size.
+        """Return a matplotlib figure for print: the `grid`, its text as text, at a given size.
 
         ``figure.savefig("figure.pdf")`` embeds fonts and writes no date, whatever matplotlib's
         settings. `save` does the same at once.
@@ -256,7 +256,7 @@ class Comparison(Cells):
         fair: bool | None = None,
         faithfulness: Faithfulness | None = None,
     ) -> Summary:
-        """Returns the scoreboard: one row a column, each figure with its 95 % interval.
+        """Return the scoreboard: one row a column, each figure with its 95 % interval.
 
         Focus is always measured, at the resolution of the coarsest of the columns' maps, so that
         it depends on which columns there are; accuracy where labels, localisation where boxes or
@@ -297,7 +297,7 @@ class Comparison(Cells):
         alpha: float = 0.5,
         colormap: str = "turbo",
     ) -> Path:
-        """Returns the path of a page it wrote, to look around in with a browser.
+        """Return the path of a page it wrote, to look around in with a browser.
 
         The page holds the photos, the heat as a layer of its own over them, the `summary` and the
         `agreement`; images can be sorted, filtered and enlarged, and heat be read off. It is one
@@ -329,7 +329,7 @@ class Comparison(Cells):
         return write_report(material, path, look)
 
     def agreement(self, *, measure: Agreement = "spearman") -> NDArray[np.float64]:
-        """Returns how far the columns' maps agree: (columns, columns), the mean over images.
+        """Return how far the columns' maps agree: (columns, columns), the mean over images.
 
         Maps are compared on the part of the image that both models saw. Images in which one of
         two maps has no evidence do not count for these two; NaN where none is left.
@@ -344,7 +344,7 @@ class Comparison(Cells):
         return agreement_matrix(pair_agreements(tuple(self.rows()), measure), len(self.columns))
 
     def agreement_picture(self, *, measure: Agreement = "spearman") -> Image.Image:
-        """Returns `agreement` as a picture: a matrix of coloured cells with their numbers.
+        """Return `agreement` as a picture: a matrix of coloured cells with their numbers.
 
         Args:
             measure: As in `agreement`.
@@ -357,7 +357,7 @@ class Comparison(Cells):
         )
 
     def most_disagreed(self, n: int = 10) -> Comparison:
-        """Returns the comparison of the images on which the columns differ most, these first.
+        """Return the comparison of the images on which the columns differ most, these first.
 
         They are those of the lowest rank correlation, the mean over all pairs of columns.
 
@@ -371,7 +371,7 @@ class Comparison(Cells):
         return self.take(least_agreed(pair_agreements(tuple(self.rows()), "spearman"))[:n])
 
     def take(self, images: Sequence[int | str]) -> Comparison:
-        """Returns the comparison of some of the images, in the order given.
+        """Return the comparison of some of the images, in the order given.
 
         Args:
             images: Their positions or names.
@@ -409,7 +409,7 @@ class Comparison(Cells):
         fontsize: float | None = None,
         dpi: int | None = None,
     ) -> Path:
-        """Returns the path of a file it wrote, in the format that its suffix names.
+        """Return the path of a file it wrote, in the format that its suffix names.
 
         ``.html`` is a `report`; ``.png`` and ``.jpg`` hold the `grid`; ``.pdf`` and ``.svg`` the
         same as a `figure` for print; ``.gif`` and ``.webp`` the `frames`, one after another, for
@@ -455,7 +455,7 @@ class Comparison(Cells):
         return export.save(self, path, style)
 
     def _repr_html_(self) -> str:
-        """Returns what notebooks show: the first images' grid and a scoreboard, all static."""
+        """Return what notebooks show: the first images' grid and a scoreboard, all static."""
         measured = 0 < len(self) <= notebook.MEASURED
         return notebook.to_html(self, self.summary() if measured else None)
 

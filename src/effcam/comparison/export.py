@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def save(content: Cells, path: str | PathLike[str], given: dict[str, Any]) -> Path:
-    """Returns the path of a file it wrote, in the format that its suffix names.
+    """Return the path of a file it wrote, in the format that its suffix names.
 
     Args:
         content: What to write.
@@ -55,7 +55,7 @@ def save(content: Cells, path: str | PathLike[str], given: dict[str, Any]) -> Pa
 
 
 def check_output(path: str | PathLike[str]) -> Path:
-    """Returns the path, after making sure that a comparison can be saved there.
+    """Return the path, after making sure that a comparison can be saved there.
 
     Raises:
         OutputError: If the suffix names no format, what writes it is not installed, or the folder
@@ -70,7 +70,7 @@ def check_output(path: str | PathLike[str]) -> Path:
 
 
 def check_style(**given: Any) -> None:
-    """Makes sure that pictures can be drawn so, before there is anything to draw.
+    """Check that pictures can be drawn so, before there is anything to draw.
 
     Args:
         given: What `Comparison.save` is told, by argument.
@@ -120,7 +120,7 @@ def _save_csv(content: Cells, path: Path, _style: dict[str, Any]) -> None:
 
 
 def to_record(content: Cells) -> dict[str, object]:
-    """Returns what a comparison is, as JSON has it, without its cells."""
+    """Return what a comparison is, as JSON has it, without its cells."""
     return {
         "settings": dict(content.settings),
         "images": [image.name for image in content.images],
@@ -144,7 +144,7 @@ def _save_json(content: Cells, path: Path, _style: dict[str, Any]) -> None:
 
 
 def _json_value(value: object) -> object:
-    """Returns ``None`` for NaN and infinity, which JSON does not have, else the value."""
+    """Return ``None`` for NaN and infinity, which JSON does not have, else the value."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -18,7 +18,7 @@ MEASURED = 200
 
 
 def to_html(content: Cells, summary: Summary | None) -> str:
-    """Returns the grid of the first images, and below it the scoreboard.
+    """Return the grid of the first images, and below it the scoreboard.
 
     Args:
         content: What is shown.
@@ -48,7 +48,7 @@ def to_html(content: Cells, summary: Summary | None) -> str:
 
 
 def _left_out(content: Cells) -> str:
-    """Returns which images could not be read, if any."""
+    """Return which images could not be read, if any."""
     if not content.skipped:
         return ""
     reasons = [html.escape(each.reason) for each in content.skipped[:ROWS]]

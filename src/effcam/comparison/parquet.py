@@ -83,7 +83,7 @@ class Unread:
 
 
 def require_pyarrow() -> None:
-    """Makes sure that pyarrow is there.
+    """Check that pyarrow is there.
 
     Raises:
         OutputError: If it is not.
@@ -95,7 +95,7 @@ def require_pyarrow() -> None:
 
 
 def schema(notes: Mapping[str, object] | None = None) -> pa.Schema:
-    """Returns the schema of `COLUMNS`, with notes that the file carries along as JSON."""
+    """Return the schema of `COLUMNS`, with notes that the file carries along as JSON."""
     import pyarrow as pa
 
     types = {"list<float16>": pa.list_(pa.float16())}
@@ -107,7 +107,7 @@ def schema(notes: Mapping[str, object] | None = None) -> pa.Schema:
 def to_table(
     rows: Sequence[Explanation | Unread], notes: Mapping[str, object] | None = None
 ) -> pa.Table:
-    """Returns cells as a table.
+    """Return cells as a table.
 
     Args:
         rows: The cells, in the order of the rows.
@@ -131,7 +131,7 @@ def to_table(
 
 
 def encode(table: pa.Table) -> bytes:
-    """Returns a table as a Parquet file, the same bytes for the same table."""
+    """Return a table as a Parquet file, the same bytes for the same table."""
     import pyarrow.parquet as pq
 
     stream = io.BytesIO()
@@ -140,13 +140,13 @@ def encode(table: pa.Table) -> bytes:
 
 
 def notes_of(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
-    """Returns what a file says of itself, from its metadata."""
+    """Return what a file says of itself, from its metadata."""
     found: dict[str, Any] = json.loads((metadata or {}).get(KEY, b"{}"))
     return found
 
 
 def to_cells(table: pa.Table, images: Sequence[ImageRef]) -> list[Explanation | None]:
-    """Returns the cells of a table, ``None`` for images that could not be read.
+    """Return the cells of a table, ``None`` for images that could not be read.
 
     Args:
         table: Rows of `COLUMNS`.
@@ -166,7 +166,7 @@ def to_cells(table: pa.Table, images: Sequence[ImageRef]) -> list[Explanation | 
 
 
 def readable(text: str) -> str:
-    """Returns a text that is sound UTF-8: the name of a file may hold bytes that are not."""
+    """Return a text that is sound UTF-8: the name of a file may hold bytes that are not."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -190,7 +190,7 @@ def _peak(cell: Explanation) -> float:
 
 
 def _heatmaps(rows: Iterable[Explanation | Unread]) -> pa.Array:
-    """Returns each map as shares of its peak, which 16 bits hold whatever the unit is."""
+    """Return each map as shares of its peak, which 16 bits hold whatever the unit is."""
     import pyarrow as pa
 
     maps: list[NDArray[np.float16]] = []
@@ -210,7 +210,7 @@ def _heatmaps(rows: Iterable[Explanation | Unread]) -> pa.Array:
 
 
 def _focus(cells: Sequence[Explanation]) -> list[dict[str, float]]:
-    """Returns the figures of focus of each cell, none where its map has no evidence."""
+    """Return the figures of focus of each cell, none where its map has no evidence."""
     found: list[dict[str, float]] = [{} for _ in cells]
     grids: dict[tuple[int, ...], list[int]] = {}
     for at, cell in enumerate(cells):
@@ -226,7 +226,7 @@ def _focus(cells: Sequence[Explanation]) -> list[dict[str, float]]:
 
 
 def _own_cell(cell: Explanation) -> tuple[float, float]:
-    """Returns height and width of a map's cells in px."""
+    """Return height and width of a map's cells in px."""
     rows, columns = cell.heatmap.shape
     return cell.canvas.height / rows, cell.canvas.width / columns
 

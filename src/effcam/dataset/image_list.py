@@ -46,7 +46,7 @@ def list_images(
     *,
     at_once: int,
 ) -> Iterator[pa.RecordBatch]:
-    """Yields the rows of the inventory of some images, a shard's at a time.
+    """Yield the rows of the inventory of some images, a shard's at a time.
 
     Args:
         images: As in `effcam.compare`, but files alone.
@@ -72,7 +72,7 @@ def list_images(
 
 
 def write_inventory(store: Store, batches: Iterable[pa.RecordBatch]) -> int:
-    """Returns the number of images, after writing them down.
+    """Return the number of images, after writing them down.
 
     Raises:
         ImageError: If there are none.
@@ -92,7 +92,7 @@ def write_inventory(store: Store, batches: Iterable[pa.RecordBatch]) -> int:
 
 
 def differences(store: Store, batches: Iterable[pa.RecordBatch]) -> list[str]:
-    """Returns how images differ from those that were written down, in words; nothing if not."""
+    """Return how images differ from those that were written down, in words; nothing if not."""
     with store.open(FILE) as stream:
         file = pq.ParquetFile(stream)
         written = (_first(file, number) for number in range(file.num_row_groups))
@@ -137,11 +137,11 @@ class Inventory:
         return -(-self.count // self.at_once)
 
     def size(self, number: int) -> int:
-        """Returns how many images a shard holds."""
+        """Return how many images a shard holds."""
         return min(self.at_once, self.count - number * self.at_once)
 
     def read(self, number: int) -> tuple[list[ImageRef], list[int | str] | None]:
-        """Returns the images of a shard, and the class to explain in each if they have their own.
+        """Return the images of a shard, and the class to explain in each if they have their own.
 
         Raises:
             OutputError: If they cannot be read.
@@ -152,7 +152,7 @@ class Inventory:
         return refs, [json.loads(text) for text in texts] or None
 
     def seen(self, number: int) -> list[Path]:
-        """Returns the files of a shard that were there when images were listed.
+        """Return the files of a shard that were there when images were listed.
 
         Raises:
             OutputError: If they cannot be read.
@@ -161,7 +161,7 @@ class Inventory:
         return [Path(os.fsdecode(row["path"])) for row in rows if row["bytes"] is not None]
 
     def find(self, images: Sequence[int | str]) -> list[int]:
-        """Returns the positions of images given by position or by name, in the order given.
+        """Return the positions of images given by position or by name, in the order given.
 
         Raises:
             CellError: If there is no such image.

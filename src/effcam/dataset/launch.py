@@ -79,7 +79,7 @@ def compare_dataset(
     address: str | None = None,
     progress: bool | None = None,
 ) -> DatasetRun:
-    """Returns a run: what each model looked at in each of many images, in Parquet files.
+    """Return a run: what each model looked at in each of many images, in Parquet files.
 
     What `compare` keeps in memory is written as it is found, in shards of one model and a slice
     of the images. Whatever ends it, the same call goes on after the last whole shard, and comes to
@@ -173,7 +173,7 @@ def compare_dataset(
 
 
 def _names_of(methods: str | Sequence[str]) -> tuple[str, ...]:
-    """Returns the names of methods, which are all that a run writes down of them.
+    """Return the names of methods, which are all that a run writes down of them.
 
     Raises:
         ArgumentError: If one is a function: it may change before the run goes on.
@@ -191,7 +191,7 @@ def _names_of(methods: str | Sequence[str]) -> tuple[str, ...]:
 def _check_backend(
     backend: str, workers: int | None, num_gpus: float | None, address: str | None
 ) -> Cluster | None:
-    """Returns what of a cluster is wanted, ``None`` for this process."""
+    """Return what of a cluster is wanted, ``None`` for this process."""
     check_choice("backend", backend, ("local", "ray"))
     if backend == "local":
         for name, value in (("workers", workers), ("num_gpus", num_gpus), ("address", address)):
@@ -207,7 +207,7 @@ def _check_backend(
 
 
 def _require_ray() -> None:
-    """Makes sure that Ray Data is there.
+    """Check that Ray Data is there.
 
     Raises:
         OutputError: If it is not.
@@ -223,7 +223,7 @@ def _require_ray() -> None:
 def _settle(
     store: Store, wanted: Manifest, batches: Iterator[object], *, overwrite: bool
 ) -> Manifest:
-    """Returns the manifest of the run that is there, if it is the same, else of a new one."""
+    """Return the manifest of the run that is there, if it is the same, else of a new one."""
     known = None if overwrite else Manifest.read(store)
     if known is not None:
         wanted = replace(wanted, images=known.images)
@@ -252,7 +252,7 @@ def _settle(
 def _make(
     plan: Plan, cluster: Cluster | None, max_errors: int | None, progress: bool | None
 ) -> None:
-    """Makes the shards that are missing."""
+    """Make the shards that are missing."""
     there = _finished(plan)
     bad = {at: reason for outcome in there for at, reason in outcome.bad.items()}
     _check_errors(plan, bad, max_errors)
@@ -304,7 +304,7 @@ def _outcomes(
 
 
 def _finished(plan: Plan) -> list[Outcome]:
-    """Returns what came of the shards that are there and whole."""
+    """Return what came of the shards that are there and whole."""
     wanted = []
     for model in range(len(plan.columns)):
         folder = folder_of(plan.manifest, model)

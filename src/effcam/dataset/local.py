@@ -11,7 +11,7 @@ from effcam.dataset.shards import Outcome, Plan, Worker
 def run_here(
     plan: Plan, missing: Mapping[int, Sequence[int]], pace: Pace, stopped: Callable[[], bool]
 ) -> Iterator[Outcome]:
-    """Yields what came of each shard, after it was written.
+    """Yield what came of each shard, after it was written.
 
     Args:
         plan: What to do.

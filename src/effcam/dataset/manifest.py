@@ -79,7 +79,7 @@ class Manifest:
         return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
     def write(self, store: Store) -> None:
-        """Writes it: from now on there is a run.
+        """Write it: from now on there is a run.
 
         Raises:
             OutputError: If it cannot be written.
@@ -89,7 +89,7 @@ class Manifest:
 
     @classmethod
     def read(cls, store: Store) -> Manifest | None:
-        """Returns the manifest of a run, ``None`` if there is none.
+        """Return the manifest of a run, ``None`` if there is none.
 
         Raises:
             OutputError: If it cannot be read, or is of another release's format.
@@ -110,7 +110,7 @@ class Manifest:
             raise OutputError(f"{store.path(FILE)!r} is no manifest of a run: {error}") from error
 
     def differences(self, other: Manifest) -> list[str]:
-        """Returns how another run's settings and models differ from these, in words."""
+        """Return how another run's settings and models differ from these, in words."""
         found = _differences("", asdict(self.settings), asdict(other.settings))
         if list(self.models) != list(other.models):
             found.append(f"models were {', '.join(self.models)}, are {', '.join(other.models)}")
@@ -120,17 +120,17 @@ class Manifest:
         return found
 
     def other_versions(self, other: Manifest) -> list[str]:
-        """Returns which packages are of another version, in words."""
+        """Return which packages are of another version, in words."""
         return _differences("", self.versions, other.versions)
 
 
 def current_versions() -> dict[str, str]:
-    """Returns the versions of effcam and of the packages that its numbers depend on."""
+    """Return the versions of effcam and of the packages that its numbers depend on."""
     return {"effcam": __version__} | {package: version(package) for package in PACKAGES}
 
 
 def describe(model: ModelLike) -> dict[str, object]:
-    """Returns what decides a model's numbers, its weights as a digest.
+    """Return what decides a model's numbers, its weights as a digest.
 
     Raises:
         UnknownModelError: If nothing has that name.
@@ -161,7 +161,7 @@ def describe(model: ModelLike) -> dict[str, object]:
 
 
 def _of_spec(spec: ModelSpec) -> str:
-    """Returns a digest of a spec's weights, which are fetched if they are not on disk."""
+    """Return a digest of a spec's weights, which are fetched if they are not on disk."""
     file = weights_file(spec)
     if file is None and not spec.pretrained and not callable(spec.constructor):
         return "random"
@@ -219,7 +219,7 @@ def _differences(prefix: str, before: Mapping[str, Any], now: Mapping[str, Any])
 
 
 def _plain(value: object) -> object:
-    """Returns a value as JSON gives it back."""
+    """Return a value as JSON gives it back."""
     return json.loads(json.dumps(value))
 
 

@@ -25,7 +25,7 @@ class Pace:
     """Tells how far a run is, how fast, how long it will take, and how many images are bad."""
 
     def __init__(self, total: int, *, shown: bool | None) -> None:
-        """Starts the clock.
+        """Start the clock.
 
         Args:
             total: How many images are to run, each once a model.
@@ -46,12 +46,12 @@ class Pace:
             self._bar.close()
 
     def name(self, what: str) -> None:
-        """Says what is at work."""
+        """Say what is at work."""
         if self._bar is not None:
             self._bar.set_description(what)
 
     def advance(self, images: int) -> None:
-        """Takes in that so many more images are done."""
+        """Take in that so many more images are done."""
         self._done += images
         if self._bar is not None:
             self._bar.update(images)
@@ -60,7 +60,7 @@ class Pace:
             print(f"effcam: {self}", file=sys.stderr, flush=True)  # noqa: T201  # progress, not output
 
     def bad(self, images: int) -> None:
-        """Takes in how many images could not be read so far."""
+        """Take in how many images could not be read so far."""
         self._bad = images
         if self._bar is not None and images:
             self._bar.set_postfix_str(f"{images} bad")
@@ -82,7 +82,7 @@ class Pace:
 
 
 def duration(seconds: float) -> str:
-    """Returns a time in words.
+    """Return a time in words.
 
     >>> duration(42), duration(200), duration(9000), duration(300000)
     ('42 s', '3 min', '2 h 30 min', '3 days 11 h')
@@ -101,7 +101,7 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def finishing(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
-    """Gives a function that tells whether Ctrl-C was pressed, which then ends nothing by itself.
+    """Return a function that tells whether Ctrl-C was pressed, which then ends nothing by itself.
 
     Pressed again it does. Only the main thread hears of it; elsewhere nothing changes.
 

@@ -60,7 +60,7 @@ def run_on_ray(
     num_gpus: float | None,
     address: str | None,
 ) -> Iterator[Outcome]:
-    """Yields what came of each shard, after it was written, in the order in which they are done.
+    """Yield what came of each shard, after it was written, in the order in which they are done.
 
     A worker that dies, alone or with its node, is started again where there is room, and the
     shard that it had in hand is made again.
@@ -102,7 +102,7 @@ def run_on_ray(
 def _told(
     shards: Sequence[Mapping[str, int]], seats: Seats, packed: object, permit: Permit
 ) -> Generator[Outcome | EffcamError | None]:
-    """Yields what workers say of each shard: ``None`` where they were told to stop."""
+    """Yield what workers say of each shard: ``None`` where they were told to stop."""
     listed: Any = ray.data.from_items(list(shards), override_num_blocks=len(shards))
     made = listed.map(
         _Hand,
@@ -154,7 +154,7 @@ class _Hand:
         return {"told": pickle.dumps(told)}
 
     def _make(self, model: int, number: int) -> Outcome | None:
-        """Returns what came of a shard, ``None`` if it is not to be begun."""
+        """Return what came of a shard, ``None`` if it is not to be begun."""
         if self._plan is None:
             packed = self._packed
             self._plan = _unpack(packed if isinstance(packed, bytes) else ray.get(packed))
@@ -186,7 +186,7 @@ class _Hand:
         return self._worker[1].run(number, self._look)
 
     def _look(self, _: int) -> None:
-        """Ends a shard that nobody waits for any more."""
+        """End a shard that nobody waits for any more."""
         if time.monotonic() - self._looked >= LOOK:
             if not self._permit.holds:
                 raise _WithdrawnError
@@ -198,7 +198,7 @@ class _WithdrawnError(Exception):
 
 
 def _check_images(plan: Plan, number: int) -> None:
-    """Makes sure that a node sees images, whose absence would else become rows of the run.
+    """Check that a node sees images, whose absence would else become rows of the run.
 
     Raises:
         OutputError: If it sees none that were there when they were listed.
@@ -212,7 +212,7 @@ def _check_images(plan: Plan, number: int) -> None:
 
 
 def _pack(plan: Plan) -> bytes:
-    """Returns all that a worker has to know, with what only this process's modules define."""
+    """Return all that a worker has to know, with what only this process's modules define."""
     try:
         packed: bytes = ray.cloudpickle.dumps(plan)
     except (pickle.PicklingError, TypeError, AttributeError, RuntimeError) as error:
@@ -221,7 +221,7 @@ def _pack(plan: Plan) -> bytes:
 
 
 def _hand_over(packed: bytes) -> bytes | ray.ObjectRef[bytes]:
-    """Returns what is passed to workers: what is large once, and not once a worker."""
+    """Return what is passed to workers: what is large once, and not once a worker."""
     return packed if len(packed) <= INLINE else ray.put(packed)
 
 
@@ -249,7 +249,7 @@ def _seats(plan: Plan, shards: int, workers: int | None, num_gpus: float | None)
 
 
 def _placed(plan: Plan, seats: Seats) -> Plan:
-    """Returns the plan with its device, which is that of the workers and not of this machine."""
+    """Return the plan with its device, which is that of the workers and not of this machine."""
     return replace(plan, device=plan.device or ("cuda" if seats.gpus else "cpu"))
 
 
@@ -280,7 +280,7 @@ def _passing_on(stopped: Callable[[], bool], permit: Permit) -> Iterator[None]:
 
 @contextmanager
 def _connected(address: str | None) -> Iterator[None]:
-    """Connects to a cluster, or starts one, unless the caller did.
+    """Connect to a cluster, or starts one, unless the caller did.
 
     Raises:
         OutputError: If it cannot be reached.
@@ -305,7 +305,7 @@ def _connected(address: str | None) -> Iterator[None]:
 
 @contextmanager
 def _as_found() -> Iterator[None]:
-    """Takes back what Ray changes in a process: variables, and who hears of SIGTERM."""
+    """Take back what Ray changes in a process: variables, and who hears of SIGTERM."""
     variables, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
     try:
         yield
@@ -329,7 +329,7 @@ def _start(address: str | None) -> None:
 
 
 def _check_reachable(address: str) -> None:
-    """Makes sure that something answers, which Ray itself waits for much longer."""
+    """Check that something answers, which Ray itself waits for much longer."""
     parts = urlsplit(address if "://" in address else f"//{address}")
     try:
         host, port = parts.hostname, parts.port
@@ -348,7 +348,7 @@ def _check_reachable(address: str) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps Ray Data from telling of its progress what effcam tells of its own."""
+    """Keep Ray Data from telling of its progress what effcam tells of its own."""
     logger = logging.getLogger("ray.data")
     before = logger.level
     logger.setLevel(logging.ERROR)

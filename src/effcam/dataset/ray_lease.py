@@ -32,7 +32,7 @@ class Permit:
     @classmethod
     @contextmanager
     def given(cls, store: Store) -> Iterator[Permit]:
-        """Gives leave until the block ends; what a killed run left of its own goes first.
+        """Give leave until the block ends; what a killed run left of its own goes first.
 
         Raises:
             OutputError: If the run cannot be written.
@@ -60,11 +60,11 @@ class Permit:
         return self._read() is not None
 
     def finish(self) -> None:
-        """Lets no further shard be begun."""
+        """Let no further shard be begun."""
         self.store.write(self._word, FINISH)
 
     def claim(self, model: int, number: int) -> int:
-        """Returns how often a shard was begun before, and writes down that it is again.
+        """Return how often a shard was begun before, and writes down that it is again.
 
         Who begins one a second time does so because a worker died of it, or with its node.
         """

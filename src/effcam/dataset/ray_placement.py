@@ -38,7 +38,7 @@ class Seats:
 def find_seats(
     nodes: Sequence[Node], shards: int, *, workers: int | None = None, gpus: float | None = None
 ) -> Seats:
-    """Returns as many workers as were asked for or fit, with the CPUs that there are for them.
+    """Return as many workers as were asked for or fit, with the CPUs that there are for them.
 
     Args:
         nodes: The cluster.
@@ -69,7 +69,7 @@ def find_seats(
 
 
 def _room(nodes: Sequence[Node], gpus: float) -> int:
-    """Returns the most workers that fit: one a share of a GPU, without GPUs one a CPU."""
+    """Return the most workers that fit: one a share of a GPU, without GPUs one a CPU."""
     if gpus > 1 and gpus != int(gpus):
         raise ArgumentError(f"num_gpus must be a whole number above 1, not {gpus:g}")
     room = sum(_times(own, gpus) if gpus else int(cpus) for cpus, own in nodes)
@@ -80,7 +80,7 @@ def _room(nodes: Sequence[Node], gpus: float) -> int:
 
 
 def _share(nodes: Sequence[Node], gpus: float, workers: int) -> float:
-    """Returns the most CPUs that each can have if all of them are to find a place."""
+    """Return the most CPUs that each can have if all of them are to find a place."""
     shares = {cpus / count for cpus, _ in nodes for count in range(1, workers + 1)}
     for share in sorted(shares - {0}, reverse=True):
         fit = (
@@ -92,7 +92,7 @@ def _share(nodes: Sequence[Node], gpus: float, workers: int) -> float:
 
 
 def _times(whole: float, part: float) -> int:
-    """Returns how often a part fits, however its decimals were rounded."""
+    """Return how often a part fits, however its decimals were rounded."""
     return int(whole / part + 1e-9)
 
 

@@ -71,12 +71,12 @@ class DatasetRun:
         )
 
     def __len__(self) -> int:
-        """Returns the number of rows there are: one a cell, bad images included."""
+        """Return the number of rows there are: one a cell, bad images included."""
         size, methods = self._inventory.size, len(self.manifest.settings.method)
         return sum(methods * size(number) for _, number in self._shards())
 
     def __iter__(self) -> Iterator[pa.Table]:
-        """Yields the shards that are there, model by model."""
+        """Yield the shards that are there, model by model."""
         for model, number in self._shards():
             yield self._read(model, number)
 
@@ -116,7 +116,7 @@ class DatasetRun:
         return tuple(found)
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """Returns all rows that are there, model by model, as one ``pyarrow.Table``.
+        """Return all rows that are there, model by model, as one ``pyarrow.Table``.
 
         Args:
             columns: The table's columns to read; ``None`` is all, maps included.
@@ -135,7 +135,7 @@ class DatasetRun:
         )
 
     def errors(self) -> dict[str, str]:
-        """Returns why images could not be read, by name, of all shards that are there."""
+        """Return why images could not be read, by name, of all shards that are there."""
         found: dict[str, str] = {}
         for each in self._shards():
             rows = self._read(*each, ["image", "error"])
@@ -146,7 +146,7 @@ class DatasetRun:
         return found
 
     def summary(self, *, labels: Labels = None, fair: bool | None = None) -> Summary:
-        """Returns the scoreboard of all images that every model has run on, in flat memory.
+        """Return the scoreboard of all images that every model has run on, in flat memory.
 
         It is what `Comparison.summary` is, but that intervals are of the normal approximation,
         and that localisation is left to ``run.comparison(images).summary(boxes=...)``.
@@ -176,7 +176,7 @@ class DatasetRun:
         return scores.summary()
 
     def agreement(self, *, measure: Agreement = "spearman") -> NDArray[np.float64]:
-        """Returns how far the columns' maps agree, as `Comparison.agreement`, in flat memory.
+        """Return how far the columns' maps agree, as `Comparison.agreement`, in flat memory.
 
         Args:
             measure: As there.
@@ -193,7 +193,7 @@ class DatasetRun:
         return moments.estimate().values.reshape(columns, columns)
 
     def most_disagreed(self, n: int = 10) -> Comparison:
-        """Returns the comparison of the images on which the columns differ most, these first.
+        """Return the comparison of the images on which the columns differ most, these first.
 
         Args:
             n: How many images; all of them if there are fewer.
@@ -216,7 +216,7 @@ class DatasetRun:
         alpha: float = 0.5,
         colormap: str = "turbo",
     ) -> Path:
-        """Returns the path of a page it wrote: the run's scoreboard, and its most telling images.
+        """Return the path of a page it wrote: the run's scoreboard, and its most telling images.
 
         These are the images on which the columns differ most; of one column alone, those of which
         it is least sure. The page says so. It is otherwise that of `Comparison.report`.
@@ -263,7 +263,7 @@ class DatasetRun:
         return Call("Python", f"{code}run.report({FILE_OF_REPORT!r}, n={n}{more})")
 
     def comparison(self, images: Sequence[int | str] | None = None) -> Comparison:
-        """Returns the comparison of some of the images, in the order given, as `compare` does.
+        """Return the comparison of some of the images, in the order given, as `compare` does.
 
         Args:
             images: Their positions or names; ``None`` is all of them, which takes some two KiB
@@ -305,7 +305,7 @@ class DatasetRun:
         return inventory_of(self.store, self.manifest)
 
     def _least(self, n: int, value: Callable[[Rows], NDArray[np.float64]]) -> list[int]:
-        """Returns the places of the images of the lowest values, these first, in flat memory."""
+        """Return the places of the images of the lowest values, these first, in flat memory."""
         least: list[tuple[float, int]] = []
         for start, rows in self._rows():
             values = value(tuple(rows.values()))
@@ -314,7 +314,7 @@ class DatasetRun:
         return [at for _, at in least]
 
     def _shards(self) -> list[tuple[int, int]]:
-        """Returns the shards that are there: the position of the model, and which slice."""
+        """Return the shards that are there: the position of the model, and which slice."""
         found = []
         for model in range(len(self.manifest.models)):
             names = set(self.store.names(folder_of(self.manifest, model)))
@@ -337,7 +337,7 @@ class DatasetRun:
                 ) from error
 
     def _rows(self) -> Iterator[tuple[int, dict[int, tuple[Explanation, ...]]]]:
-        """Yields the rows of each slice that every model has run on: where it starts, and by place.
+        """Yield the rows of each slice that every model has run on: where it starts, and by place.
 
         Images that could not be read are left out.
         """
@@ -360,7 +360,7 @@ class DatasetRun:
     def _slice(
         self, number: int, places: Collection[int]
     ) -> tuple[dict[int, tuple[Explanation, ...]], dict[int, Skipped]]:
-        """Returns the cells of some images of a slice by place, and why others have none."""
+        """Return the cells of some images of a slice by place, and why others have none."""
         refs, _ = self._inventory.read(number)
         methods = len(self.manifest.settings.method)
         wanted = [at * methods + each for at in places for each in range(methods)]
@@ -388,12 +388,12 @@ class DatasetRun:
 
 
 def _mean_agreements(rows: Rows) -> NDArray[np.float64]:
-    """Returns how far the columns agree in each image, infinite where that cannot be told."""
+    """Return how far the columns agree in each image, infinite where that cannot be told."""
     return mean_agreements(pair_agreements(rows, "spearman"))
 
 
 def _mean_confidences(rows: Rows) -> NDArray[np.float64]:
-    """Returns how sure the columns are of what they predict in each image."""
+    """Return how sure the columns are of what they predict in each image."""
     found = [[cell.predicted_probability for cell in row] for row in rows]
     return np.asarray(np.mean(found, axis=1))
 
@@ -402,7 +402,7 @@ class _Labels:
     """The labels of many images, of which some are asked for at a time."""
 
     def __init__(self, given: Labels, images: int) -> None:
-        """Reads them.
+        """Read them.
 
         Raises:
             AnnotationError: If a file is broken.
@@ -421,7 +421,7 @@ class _Labels:
             )
 
     def take(self, start: int, places: Sequence[int], refs: Sequence[ImageRef]) -> list[Any]:
-        """Returns the labels of some images, ``None`` where there is none."""
+        """Return the labels of some images, ``None`` where there is none."""
         if self._listed is not None:
             return [self._listed[start + at] for at in places]
         if self._index is None:
@@ -431,7 +431,7 @@ class _Labels:
         return found
 
     def check(self) -> None:
-        """Makes sure that there was a label of any image.
+        """Check that there was a label of any image.
 
         Raises:
             AnnotationError: If there was none.
@@ -441,7 +441,7 @@ class _Labels:
 
 
 def open_run(place: str | PathLike[str]) -> DatasetRun:
-    """Returns a run that `compare_dataset` wrote, complete or not.
+    """Return a run that `compare_dataset` wrote, complete or not.
 
     Args:
         place: Its folder or address.

@@ -72,23 +72,23 @@ class Outcome:
 
 
 def inventory_of(store: Store, manifest: Manifest) -> Inventory:
-    """Returns the images of a run."""
+    """Return the images of a run."""
     return Inventory(store, manifest.images, manifest.settings.shard_size)
 
 
 def folder_of(manifest: Manifest, model: int) -> str:
-    """Returns the folder of a model's shards."""
+    """Return the folder of a model's shards."""
     label = list(manifest.models)[model]
     return f"{FOLDER}/{model:02d}-{re.sub(r'[^A-Za-z0-9._-]+', '_', label)[:60]}"
 
 
 def name_of(manifest: Manifest, model: int, number: int) -> str:
-    """Returns the name of a shard's file."""
+    """Return the name of a shard's file."""
     return f"{folder_of(manifest, model)}/{number:08d}.parquet"
 
 
 def read_notes(plan: Plan, model: int, number: int) -> dict[str, Any] | None:
-    """Returns what a shard says of itself; ``None`` if it is torn or of another run.
+    """Return what a shard says of itself; ``None`` if it is torn or of another run.
 
     What was cut off somewhere has no footer, and one that has it was written to the end.
     """
@@ -101,7 +101,7 @@ def read_notes(plan: Plan, model: int, number: int) -> dict[str, Any] | None:
 
 
 def finished(plan: Plan, model: int, number: int) -> Outcome | None:
-    """Returns what came of a shard that is there already, ``None`` if it has to be made."""
+    """Return what came of a shard that is there already, ``None`` if it has to be made."""
     notes = read_notes(plan, model, number)
     if notes is None:
         return None
@@ -113,7 +113,7 @@ class Worker:
     """A model that is loaded once, and writes one shard after another."""
 
     def __init__(self, plan: Plan, model: int) -> None:
-        """Loads the model, and writes down what is known of it.
+        """Load the model, and writes down what is known of it.
 
         Args:
             plan: What to do.
@@ -135,7 +135,7 @@ class Worker:
         plan.store.write(f"{MODELS}/{model:02d}.json", facts.encode("utf-8", "backslashreplace"))
 
     def run(self, number: int, done: Callable[[int], object]) -> Outcome:
-        """Returns what came of a shard, after writing it.
+        """Return what came of a shard, after writing it.
 
         Args:
             number: Which slice of the images.
@@ -194,7 +194,7 @@ class Worker:
 
 
 def read_facts(store: Store, model: int) -> ModelFacts | None:
-    """Returns what is known of a model that has run, ``None`` if it has not.
+    """Return what is known of a model that has run, ``None`` if it has not.
 
     Raises:
         OutputError: If it cannot be read.

@@ -40,7 +40,7 @@ class Store:
 
     @classmethod
     def at(cls, place: str | PathLike[str]) -> Store:
-        """Returns the store at a path or an address.
+        """Return the store at a path or an address.
 
         Raises:
             OutputError: If nothing here knows that kind of address.
@@ -62,17 +62,17 @@ class Store:
         return Path(root) if isinstance(system, LocalFileSystem) else None
 
     def path(self, name: str = "") -> str:
-        """Returns the path of a file within its file system."""
+        """Return the path of a file within its file system."""
         _, root = self._split()
         return f"{root.rstrip('/')}/{name}" if name else root
 
     def exists(self, name: str = "") -> bool:
-        """Tells whether there is such a file, or the folder itself."""
+        """Return whether there is such a file, or the folder itself."""
         with self._naming("read", name):
             return bool(self._split()[0].exists(self.path(name)))
 
     def names(self, folder: str = "") -> list[str]:
-        """Returns the names in a folder, in order; none if it does not exist."""
+        """Return the names in a folder, in order; none if it does not exist."""
         system, _ = self._split()
         with self._naming("read", folder):
             try:
@@ -82,7 +82,7 @@ class Store:
         return sorted(str(each).rstrip("/").rpartition("/")[2] for each in found)
 
     def read(self, name: str) -> bytes:
-        """Returns the content of a file.
+        """Return the content of a file.
 
         Raises:
             OutputError: If it cannot be read.
@@ -93,12 +93,12 @@ class Store:
 
     @contextmanager
     def open(self, name: str) -> Iterator[Any]:
-        """Gives a file to read parts of."""
+        """Give a file to read parts of."""
         with self._naming("read", name), self._split()[0].open(self.path(name), "rb") as stream:
             yield stream
 
     def write(self, name: str, content: bytes) -> None:
-        """Writes a file, which is there whole or, whatever happens, as it was before.
+        """Write a file, which is there whole or, whatever happens, as it was before.
 
         Raises:
             OutputError: If it cannot be written.
@@ -116,7 +116,7 @@ class Store:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Any]:
-        """Gives a file to write piece by piece, which is there when it is complete.
+        """Give a file to write piece by piece, which is there when it is complete.
 
         Raises:
             OutputError: If it cannot be written.
@@ -133,14 +133,14 @@ class Store:
             yield stream
 
     def remove(self, name: str, *, recursive: bool = False) -> None:
-        """Removes a file or, with all that is in it, a folder; nothing if there is none."""
+        """Remove a file or, with all that is in it, a folder; nothing if there is none."""
         system, _ = self._split()
         with self._naming("remove", name):
             if system.exists(self.path(name)):
                 system.rm(self.path(name), recursive=recursive)
 
     def tidy(self, folders: Iterable[str]) -> None:
-        """Removes what a process that was killed had begun to write in some folders."""
+        """Remove what a process that was killed had begun to write in some folders."""
         for folder in folders:
             for name in self.names(folder):
                 if name.startswith(files.TEMPORARY):
@@ -148,7 +148,7 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other processes out of a folder of this machine; an address cannot be locked.
+        """Keep other processes out of a folder of this machine; an address cannot be locked.
 
         The system lets go of the lock when the process ends, however it ends.
 
@@ -175,7 +175,7 @@ class Store:
             lock.release()
 
     def _split(self) -> tuple[Any, str]:
-        """Returns the file system, which fsspec keeps, and the path in it."""
+        """Return the file system, which fsspec keeps, and the path in it."""
         if not ADDRESS.match(self.address):
             return LocalFileSystem(), self.address
         system, root = fsspec.core.url_to_fs(self.address)
@@ -183,7 +183,7 @@ class Store:
 
     @contextmanager
     def _naming(self, what: str, name: str) -> Iterator[None]:
-        """Says of which file of the run an error of the system is."""
+        """Say of which file of the run an error of the system is."""
         try:
             yield
         except OSError as error:

@@ -39,7 +39,7 @@ SIZES = {
 
 
 def specs() -> list[ModelSpec]:
-    """Returns how each demo model is made; they are read when a name is first looked up."""
+    """Return how each demo model is made; they are read when a name is first looked up."""
     return [
         ModelSpec(
             f"demo_{network}",

@@ -30,7 +30,7 @@ FEATURES = 160
 
 
 def alexnet() -> AlexNet:
-    """Returns an AlexNet (Krizhevsky et al. 2012; torchvision's, arXiv 1404.5997), narrow."""
+    """Return an AlexNet (Krizhevsky et al. 2012; torchvision's, arXiv 1404.5997), narrow."""
     network = AlexNet(num_classes=CLASSES)
     widths = (24, 48, 64, 48, 32)
     channels = 3
@@ -47,14 +47,14 @@ def alexnet() -> AlexNet:
 
 
 def densenet() -> DenseNet:
-    """Returns a DenseNet (Huang et al. 2017, arXiv 1608.06993) of three blocks, narrow."""
+    """Return a DenseNet (Huang et al. 2017, arXiv 1608.06993) of three blocks, narrow."""
     return DenseNet(
         growth_rate=10, block_config=(4, 8, 10), num_init_features=24, num_classes=CLASSES
     )
 
 
 def resnet(output_stride: int = 8) -> ResNet:
-    """Returns a ResNet (He et al. 2016, arXiv 1512.03385) of bottlenecks, narrow.
+    """Return a ResNet (He et al. 2016, arXiv 1512.03385) of bottlenecks, narrow.
 
     Args:
         output_stride: By how much it divides the picture. The weights were trained at 16, which
@@ -72,12 +72,12 @@ def resnet(output_stride: int = 8) -> ResNet:
 
 
 def efficientnet_b0() -> EfficientNet:
-    """Returns an EfficientNet-B0 (Tan and Le 2019, arXiv 1905.11946), narrow."""
+    """Return an EfficientNet-B0 (Tan and Le 2019, arXiv 1905.11946), narrow."""
     return _efficientnet(1.0, 1.0)
 
 
 def efficientnet_b3() -> EfficientNet:
-    """Returns the same scaled as EfficientNet-B3 is: 1.2 times as wide, 1.4 times as deep."""
+    """Return the same scaled as EfficientNet-B3 is: 1.2 times as wide, 1.4 times as deep."""
     return _efficientnet(1.2, 1.4)
 
 

@@ -31,7 +31,7 @@ class Spot:
     stretch: float
 
     def overlaps(self, other: Spot) -> bool:
-        """Tells whether two things would lie on one another."""
+        """Return whether two things would lie on one another."""
         dx, dy = self.at[0] - other.at[0], self.at[1] - other.at[1]
         near = 0.9 * (self.radius + other.radius)
         return dx * dx + dy * dy < near * near
@@ -48,7 +48,7 @@ class Stage:
         self._picture = colours * self._brightness(shading.lit(relief, self._light))[..., None]
 
     def lay(self, chance: Chance, outline: Outline, spot: Spot) -> NDArray[np.bool_]:
-        """Lays a thing onto the ground and returns where it is seen: (height, width) bool."""
+        """Lay a thing onto the ground and returns where it is seen: (height, width) bool."""
         first, second = self._thing_colours(chance)
         material, shine = chance.pick(shading.MATERIALS), chance.between(0, 0.6)
         thick = spot.radius * chance.between(0.15, 0.35)
@@ -72,7 +72,7 @@ class Stage:
         return seen
 
     def develop(self, chance: Chance) -> NDArray[np.uint8]:
-        """Returns the picture with the light's falling off and a camera's grain: (h, w, 3)."""
+        """Return the picture with the light's falling off and a camera's grain: (h, w, 3)."""
         height, width = self._picture.shape[:2]
         y, x = np.indices((height, width), dtype=np.float32)
         across, down = x / width * 2 - 1, y / height * 2 - 1
@@ -87,7 +87,7 @@ class Stage:
         return AMBIENT + (1 - AMBIENT) * shade
 
     def _shadow(self, distance: Plane, thick: float) -> Plane:
-        """Returns how much of the light a thing takes from what lies below it: (h, w) in [0, 1]."""
+        """Return how much of the light a thing takes from what lies below it: (h, w) in [0, 1]."""
         right = round(-self._light.x / self._light.z * thick)
         down = round(-self._light.y / self._light.z * thick)
         cast = np.roll(distance, (down, right), (0, 1))
@@ -98,7 +98,7 @@ class Stage:
         return shadow
 
     def _thing_colours(self, chance: Chance) -> tuple[Colour, Colour]:
-        """Returns two colours, the first of which stands out from the ground."""
+        """Return two colours, the first of which stands out from the ground."""
         while True:
             hue, saturation = chance.between(0, 1), chance.between(0.15, 0.95)
             first = shading.colour(hue, saturation, chance.between(0.3, 0.95))
@@ -124,7 +124,7 @@ def _ground_colours(chance: Chance) -> tuple[Colour, Colour]:
 
 
 def _own_axes(side: int, at: Point, spot: Spot) -> tuple[Plane, Plane]:
-    """Returns the coordinates of a thing's own, in units of its radius: twice (side, side)."""
+    """Return the coordinates of a thing's own, in units of its radius: twice (side, side)."""
     y, x = np.indices((side, side), dtype=np.float32)
     dx, dy = (x - at[0]) / spot.radius, (y - at[1]) / spot.radius
     cosine, sine = spot.turn
@@ -135,7 +135,7 @@ Window: TypeAlias = tuple[slice, slice]
 
 
 def _overlap(picture: Plane, left: int, top: int, side: int) -> tuple[Window, Window]:
-    """Returns what a square covers of a picture, and which part of the square that is."""
+    """Return what a square covers of a picture, and which part of the square that is."""
     cuts = [
         (max(start, 0), max(min(start + side, most), 0), start)
         for start, most in zip((top, left), picture.shape, strict=False)

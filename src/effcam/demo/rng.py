@@ -28,28 +28,28 @@ class Chance:
         self._bits = np.random.PCG64(seed)
 
     def field(self, *shape: int) -> NDArray[np.float32]:
-        """Returns numbers from [0, 1): float32 of that shape."""
+        """Return numbers from [0, 1): float32 of that shape."""
         raw = self._bits.random_raw(math.prod(shape)) >> np.uint64(40)
         return (raw.astype(np.float32) * np.float32(2.0**-24)).reshape(shape)
 
     def between(self, low: float, high: float) -> float:
-        """Returns a number from [low, high)."""
+        """Return a number from [low, high)."""
         return low + (high - low) * (int(self._bits.random_raw()) >> 11) * 2.0**-53
 
     def whole(self, low: int, high: int) -> int:
-        """Returns a whole number from low to high, both included."""
+        """Return a whole number from low to high, both included."""
         return math.floor(self.between(low, high + 1))
 
     def happens(self, probability: float) -> bool:
-        """Tells whether something of that probability happens this time."""
+        """Return whether something of that probability happens this time."""
         return self.between(0, 1) < probability
 
     def pick(self, things: Sequence[T]) -> T:
-        """Returns one of several things."""
+        """Return one of several things."""
         return things[self.whole(0, len(things) - 1)]
 
     def direction(self) -> tuple[float, float]:
-        """Returns a point on the unit circle, found without sines, which machines round apart."""
+        """Return a point on the unit circle, found without sines, which machines round apart."""
         while True:
             x, y = self.between(-1, 1), self.between(-1, 1)
             length = math.sqrt(x * x + y * y)

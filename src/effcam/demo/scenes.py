@@ -61,7 +61,7 @@ class Scene:
         return ImageRef(self.name, self.image, truth)
 
     def is_hit(self, heat: NDArray[np.float32]) -> bool:
-        """Tells whether the strongest point of a map over the picture lies in the object's box.
+        """Return whether the strongest point of a map over the picture lies in the object's box.
 
         This is the pointing game of Zhang et al. 2016 (arXiv 1608.00507), without a tolerance.
 
@@ -75,7 +75,7 @@ class Scene:
 
 
 def scenes(n: int, seed: int = 0, size: int | tuple[int, int] = 256) -> list[Scene]:
-    """Returns pictures that look somewhat like photos, of which everything is known.
+    """Return pictures that look somewhat like photos, of which everything is known.
 
     Things lie on a ground and are lit from one side. One in each picture has a class, of the ten
     in `effcam.demo.LABELS`; its place, size, angle, colour and material are drawn at random. The
@@ -122,7 +122,7 @@ def _check_size(size: object) -> tuple[int, int]:
 
 
 def scene(seed: int, index: int, width: int, height: int) -> Scene:
-    """Returns the scene at one position of those of a seed."""
+    """Return the scene at one position of those of a seed."""
     chance = Chance(seed, index)
     target = _turn(seed, index)
     stage = Stage(chance, width, height)
@@ -143,7 +143,7 @@ def scene(seed: int, index: int, width: int, height: int) -> Scene:
 
 
 def _turn(seed: int, index: int) -> int:
-    """Returns the class of a scene: every ten scenes in a row show all ten, in random order."""
+    """Return the class of a scene: every ten scenes in a row show all ten, in random order."""
     block, place = divmod(index, len(LABELS))
     chance = Chance(seed, block, len(LABELS))
     order = list(range(len(LABELS)))
@@ -154,7 +154,7 @@ def _turn(seed: int, index: int) -> int:
 
 
 def _spot(chance: Chance, width: int, height: int) -> Spot:
-    """Returns where the object lies: whole within the central square, short of its margin.
+    """Return where the object lies: whole within the central square, short of its margin.
 
     The middle is where maps that know nothing tend to point, so objects lie there half as often.
     """
@@ -170,7 +170,7 @@ def _spot(chance: Chance, width: int, height: int) -> Spot:
 
 
 def _free_spot(chance: Chance, width: int, height: int, taken: Sequence[Spot]) -> Spot | None:
-    """Returns a place for a distractor, which the picture's edge may cut, or ``None``."""
+    """Return a place for a distractor, which the picture's edge may cut, or ``None``."""
     side = min(width, height)
     for _ in range(12):
         radius = side * chance.between(*RADII)

@@ -33,7 +33,7 @@ class Light:
 
 
 def light_from(direction: tuple[float, float], height: float) -> Light:
-    """Returns the light of a compass direction and a height above the ground, of any length."""
+    """Return the light of a compass direction and a height above the ground, of any length."""
     length = math.sqrt(1 + height * height)
     return Light(direction[0] / length, direction[1] / length, height / length)
 
@@ -42,7 +42,7 @@ def light_from(direction: tuple[float, float], height: float) -> Light:
 
 
 def colour(hue: float, saturation: float, value: float) -> Colour:
-    """Returns the RGB colour of a hue, a saturation and a value, each in [0, 1]."""
+    """Return the RGB colour of a hue, a saturation and a value, each in [0, 1]."""
 
     def channel(offset: float) -> float:
         place = (offset + 6 * hue) % 6
@@ -52,19 +52,19 @@ def colour(hue: float, saturation: float, value: float) -> Colour:
 
 
 def difference(first: Colour, second: Colour) -> float:
-    """Returns how different two colours look, from 0 to about 1: weighted, greens the most."""
+    """Return how different two colours look, from 0 to about 1: weighted, greens the most."""
     weights = (0.3, 0.5, 0.2)
     pairs = zip(weights, first, second, strict=True)
     return math.sqrt(sum(weight * (a - b) * (a - b) for weight, a, b in pairs))
 
 
 def mix(first: Colour, second: Colour, share: Plane) -> Plane:
-    """Returns the colours from the first, where ``share`` (h, w) is 0, to the second, at 1."""
+    """Return the colours from the first, where ``share`` (h, w) is 0, to the second, at 1."""
     return blend(np.asarray(first, np.float32), np.asarray(second, np.float32), share)
 
 
 def blend(below: Plane, above: Plane, share: Plane) -> Plane:
-    """Returns what is seen where ``above`` covers a share (h, w) of ``below``."""
+    """Return what is seen where ``above`` covers a share (h, w) of ``below``."""
     blended: Plane = below + (above - below) * share[..., None]
     return blended
 
@@ -73,7 +73,7 @@ def blend(below: Plane, above: Plane, share: Plane) -> Plane:
 
 
 def smooth(values: Plane) -> Plane:
-    """Returns a soft step: 0 below 0, 1 above 1, without corners between."""
+    """Return a soft step: 0 below 0, 1 above 1, without corners between."""
     inside: Plane = np.clip(values, 0, 1)
     return inside * inside * (3 - 2 * inside)
 
@@ -81,7 +81,7 @@ def smooth(values: Plane) -> Plane:
 def noise(
     chance: Chance, size: tuple[int, int], cells: float, octaves: int = 4, fade: float = 0.5
 ) -> Plane:
-    """Returns cloudy noise in [0, 1]: (height, width).
+    """Return cloudy noise in [0, 1]: (height, width).
 
     Args:
         chance: Where it is drawn from.
@@ -107,7 +107,7 @@ def noise(
 
 
 def _spread(lattice: Plane, height: int, width: int, pitch: float) -> Plane:
-    """Returns the lattice's values between its points, which lie ``pitch`` px apart."""
+    """Return the lattice's values between its points, which lie ``pitch`` px apart."""
     rows, down = _places(height, pitch)
     columns, across = _places(width, pitch)
     left = lattice[:, columns] + (lattice[:, columns + 1] - lattice[:, columns]) * across
@@ -122,13 +122,13 @@ def _places(pixels: int, pitch: float) -> tuple[NDArray[np.intp], Plane]:
 
 
 def wave(values: Plane) -> Plane:
-    """Returns a triangle wave of period 1, in [0, 1]."""
+    """Return a triangle wave of period 1, in [0, 1]."""
     folded: Plane = np.abs(2 * (values - np.floor(values)) - 1)
     return folded
 
 
 def stripes(values: Plane, soft: float) -> Plane:
-    """Returns bands of 0 and 1 with period 1, their edges ``soft`` periods wide."""
+    """Return bands of 0 and 1 with period 1, their edges ``soft`` periods wide."""
     return smooth((wave(values) - 0.5) / max(2 * soft, 1e-3) + 0.5)
 
 
@@ -136,7 +136,7 @@ def stripes(values: Plane, soft: float) -> Plane:
 
 
 def lit(relief: Plane, light: Light) -> Plane:
-    """Returns how light falls on a relief (h, w), heights in px: 1 where it is level."""
+    """Return how light falls on a relief (h, w), heights in px: 1 where it is level."""
     slope_x, slope_y = np.zeros_like(relief), np.zeros_like(relief)
     slope_x[:, 1:-1] = (relief[:, 2:] - relief[:, :-2]) * 0.5
     slope_y[1:-1] = (relief[2:] - relief[:-2]) * 0.5
@@ -146,7 +146,7 @@ def lit(relief: Plane, light: Light) -> Plane:
 
 
 def gloss(shade: Plane, light: Light) -> Plane:
-    """Returns where a surface that is lit like that shines, in [0, 1]."""
+    """Return where a surface that is lit like that shines, in [0, 1]."""
     bright: Plane = np.clip(shade * light.z, 0, 1)
     for _ in range(5):
         bright = bright * bright
@@ -154,7 +154,7 @@ def gloss(shade: Plane, light: Light) -> Plane:
 
 
 def domed(distance: Plane, radius: float) -> Plane:
-    """Returns the height of a thing with a rounded edge: (h, w), px.
+    """Return the height of a thing with a rounded edge: (h, w), px.
 
     Args:
         distance: The signed distance to its outline, < 0 inside, px.
@@ -172,7 +172,7 @@ Ground: TypeAlias = Callable[[Chance, int, int, Colour, Colour], tuple[Plane, Pl
 
 
 def _axes(height: int, width: int, turn: tuple[float, float]) -> tuple[Plane, Plane]:
-    """Returns coordinates in units of the shorter side, turned."""
+    """Return coordinates in units of the shorter side, turned."""
     side = min(height, width)
     y, x = np.indices((height, width), dtype=np.float32) / side
     cosine, sine = turn[0], turn[1]

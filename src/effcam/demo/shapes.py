@@ -30,7 +30,7 @@ class Outline:
 
 
 def signed_distance(outline: Outline, height: int, width: int) -> NDArray[np.float32]:
-    """Returns how far each pixel's centre is from the outline: (height, width), < 0 inside, px.
+    """Return how far each pixel's centre is from the outline: (height, width), < 0 inside, px.
 
     Args:
         outline: Its loops in px, pixel (0, 0) covering the square from (0, 0) to (1, 1).
@@ -55,7 +55,7 @@ def _union(
 
 
 def _to_loop(loop: Loop, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns the distance to the nearest edge, negative where a ray crosses the loop oddly."""
+    """Return the distance to the nearest edge, negative where a ray crosses the loop oddly."""
     nearest = np.full(x.shape, np.inf, np.float32)
     inside = np.zeros(x.shape, bool)
     for (ax, ay), (bx, by) in zip(loop, loop[1:] + loop[:1], strict=True):
@@ -76,7 +76,7 @@ def _to_loop(loop: Loop, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDAr
 def placed(
     outline: Outline, at: Point, radius: float, turn: Point, stretch: float = 1.0
 ) -> Outline:
-    """Returns the outline in px: stretched, turned, scaled and moved.
+    """Return the outline in px: stretched, turned, scaled and moved.
 
     Args:
         outline: An outline in the unit circle.
@@ -104,7 +104,7 @@ def placed(
 
 
 def _round(loop: Loop, times: int = 2) -> Loop:
-    """Returns the loop with its corners cut, again and again (Chaikin)."""
+    """Return the loop with its corners cut, again and again (Chaikin)."""
     for _ in range(times):
         pairs = zip(loop, loop[1:] + loop[:1], strict=True)
         loop = [
@@ -119,7 +119,7 @@ def _round(loop: Loop, times: int = 2) -> Loop:
 
 
 def _spoke(turns: float, radius: float = 1.0) -> Point:
-    """Returns the point at a share of a full turn; rounded, since machines' sines differ."""
+    """Return the point at a share of a full turn; rounded, since machines' sines differ."""
     angle = 2 * math.pi * turns
     return radius * round(math.cos(angle), 9), radius * round(math.sin(angle), 9)
 
@@ -134,7 +134,7 @@ def _bar(left: float, top: float, right: float, bottom: float) -> Loop:
 
 
 def _mirrored(half: Loop) -> Loop:
-    """Returns the loop of a right half, from top to bottom, and of its mirror image."""
+    """Return the loop of a right half, from top to bottom, and of its mirror image."""
     return half + [(-x, y) for x, y in reversed(half) if x != 0]
 
 
@@ -229,7 +229,7 @@ THINGS: dict[str, Callable[[], Outline]] = {
 
 
 def pebble(chance: Chance) -> Outline:
-    """Returns a roundish outline that is never the same."""
+    """Return a roundish outline that is never the same."""
     corners = chance.whole(7, 10)
     loop = [_spoke(corner / corners, chance.between(0.62, 1)) for corner in range(corners)]
     return Outline((_round(loop),))

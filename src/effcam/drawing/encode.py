@@ -50,7 +50,7 @@ LONGEST_SECONDS = 655.35
 
 
 def write_image(picture: Image.Image, path: Path) -> Path:
-    """Returns `path`, to which the picture was written as PNG, JPEG or WebP by its suffix.
+    """Return `path`, to which the picture was written as PNG, JPEG or WebP by its suffix.
 
     Raises:
         OutputError: If the suffix is none of `IMAGE_SUFFIXES`, the format cannot hold so large a
@@ -65,7 +65,7 @@ def write_image(picture: Image.Image, path: Path) -> Path:
 
 
 def check_seconds(seconds: float) -> None:
-    """Makes sure that a frame can show for so long.
+    """Check that a frame can show for so long.
 
     Raises:
         ArgumentError: If it cannot.
@@ -77,7 +77,7 @@ def check_seconds(seconds: float) -> None:
 
 
 def write_animation(frames: Iterable[Image.Image], path: Path, *, seconds: float = 1.0) -> Path:
-    """Returns `path`, to which the frames were written as an animation.
+    """Return `path`, to which the frames were written as an animation.
 
     Frames are taken one by one. GIF and WebP loop for ever, and consecutive frames that are equal
     are stored once, for as long as they last together. Frames of a GIF are held with one byte a
@@ -123,7 +123,7 @@ def write_animation(frames: Iterable[Image.Image], path: Path, *, seconds: float
 
 
 def _encode(frames: Iterable[NDArray[np.uint8]], path: Path, options: Mapping[str, Any]) -> None:
-    """Writes frames, each (H, W, 3 or 4) uint8, in the format that the suffix names."""
+    """Write frames, each (H, W, 3 or 4) uint8, in the format that the suffix names."""
     import imageio.v3 as iio
 
     file = iio.imopen(path, "w", plugin="pillow", extension=path.suffix.lower())
@@ -144,12 +144,12 @@ def _encode(frames: Iterable[NDArray[np.uint8]], path: Path, options: Mapping[st
 
 
 def _exactly(seconds: float) -> Fraction:
-    """Returns a time that players count in small units: 1 / 29.97 s is 1001 / 30000 s."""
+    """Return a time that players count in small units: 1 / 29.97 s is 1001 / 30000 s."""
     return Fraction(seconds).limit_denominator(60_000)
 
 
 def check_video(path: Path) -> None:
-    """Makes sure, before any frame is made, that there is something to write video with."""
+    """Make sure, before any frame is made, that there is something to write video with."""
     try:
         import av
     except ImportError as error:
@@ -165,7 +165,7 @@ def check_video(path: Path) -> None:
 
 
 def _encode_video(frames: Iterable[NDArray[np.uint8]], path: Path, seconds: Fraction) -> None:
-    """Writes frames, each (H, W, 3) uint8, as H.264 in MP4, each for so many seconds."""
+    """Write frames, each (H, W, 3) uint8, as H.264 in MP4, each for so many seconds."""
     import av
 
     repeats = min(math.ceil(_LEAST_RATE * seconds), _MOST_REPEATS)
@@ -194,7 +194,7 @@ def _encode_video(frames: Iterable[NDArray[np.uint8]], path: Path, seconds: Frac
 
 
 def _video_frames(frames: Iterable[NDArray[np.uint8]]) -> Iterator[VideoFrame]:
-    """Yields frames, each (H, W, 3) uint8, as the encoder takes them, with even sides."""
+    """Yield frames, each (H, W, 3) uint8, as the encoder takes them, with even sides."""
     import av
     from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 

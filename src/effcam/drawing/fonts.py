@@ -17,7 +17,7 @@ SCALABLE = (b"\0\1\0\0", b"OTTO", b"true", b"ttcf")
 
 @lru_cache(maxsize=64)
 def load_font(size: int, bold: bool, file: str = "") -> ImageFont.FreeTypeFont:
-    """Returns a font at a size in px.
+    """Return a font at a size in px.
 
     Args:
         size: The size in px.
@@ -34,7 +34,7 @@ def load_font(size: int, bold: bool, file: str = "") -> ImageFont.FreeTypeFont:
 
 
 def font_file(font: str | PathLike[str] | None) -> str:
-    """Returns the path of a font's file, empty for ``None``, after making sure that it is one.
+    """Return the path of a font's file, empty for ``None``, after making sure that it is one.
 
     Raises:
         ArgumentError: If it is no path, there is no such file, or it is no scalable font.

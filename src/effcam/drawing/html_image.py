@@ -14,7 +14,7 @@ QUALITY = 85
 
 
 def embedded(picture: Image.Image, alt: str) -> str:
-    """Returns an ``<img>`` that holds its picture as JPEG, no wider than what it stands in.
+    """Return an ``<img>`` that holds its picture as JPEG, no wider than what it stands in.
 
     Args:
         picture: The picture, RGB.

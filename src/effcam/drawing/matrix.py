@@ -32,7 +32,7 @@ LUMA = (0.299, 0.587, 0.114)
 def draw_matrix(
     values: NDArray[np.floating], labels: Sequence[str], *, title: str, low: float = 0.0
 ) -> Image.Image:
-    """Returns a square matrix as a picture: cells coloured from ``low`` to 1, with their numbers.
+    """Return a square matrix as a picture: cells coloured from ``low`` to 1, with their numbers.
 
     Args:
         values: (n, n), at most 1; NaN is drawn grey, with a dash.

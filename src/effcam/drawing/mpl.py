@@ -35,7 +35,7 @@ DATES = {".pdf": "CreationDate", ".svg": "Date"}
 def new_figure(
     size: tuple[float, float], *, dpi: float, layout: Literal["constrained"] | None = None
 ) -> Figure:
-    """Returns an empty figure that needs no pyplot, and that notebooks show.
+    """Return an empty figure that needs no pyplot, and that notebooks show.
 
     Args:
         size: Its width and height in inches.
@@ -71,7 +71,7 @@ def new_figure(
 
 
 def _metadata(file: object, options: dict[str, Any]) -> dict[str, Any] | None:
-    """Returns what a file says of itself: what was asked for, and no date unless it was."""
+    """Return what a file says of itself: what was asked for, and no date unless it was."""
     suffix = f".{options['format']}" if options.get("format") else ""
     if not suffix and isinstance(file, str | PathLike):
         suffix = PurePath(file).suffix

@@ -27,7 +27,7 @@ FULL_AT = 0.5
 
 @lru_cache(maxsize=32)
 def colormap_table(name: str) -> NDArray[np.uint8]:
-    """Returns the colours of a matplotlib colour map, (256, 3) uint8, read-only.
+    """Return the colours of a matplotlib colour map, (256, 3) uint8, read-only.
 
     Raises:
         ArgumentError: If matplotlib has no colour map of that name.
@@ -49,7 +49,7 @@ def colormap_table(name: str) -> NDArray[np.uint8]:
 
 
 def check_alpha(alpha: float) -> None:
-    """Makes sure that a number is an opacity.
+    """Check that a number is an opacity.
 
     Raises:
         ArgumentError: If it is not.
@@ -60,7 +60,7 @@ def check_alpha(alpha: float) -> None:
 
 @lru_cache(maxsize=32)
 def _opacity(alpha: float) -> list[int]:
-    """Returns the opacity, 0 to 255, of each of 256 strengths of heat."""
+    """Return the opacity, 0 to 255, of each of 256 strengths of heat."""
     ramp = np.minimum(np.linspace(0, 1, 256) / FULL_AT, 1)
     # The smooth step has no slope at either end, so neither the faint rim of a spot nor the
     # place where its opacity settles shows as an edge that is not in the heat.
@@ -74,7 +74,7 @@ def overlay(
     alpha: float = 0.5,
     colormap: str = "turbo",
 ) -> Image.Image:
-    """Returns the photo, (W, H) RGB, with heat in colour on it, opaque as far as it is strong.
+    """Return the photo, (W, H) RGB, with heat in colour on it, opaque as far as it is strong.
 
     Without heat the photo shows untouched; from half of the full heat on, the colour has the
     opacity `alpha`. A pixel depends on nothing but its own photo and heat, so overlays compare.
@@ -106,7 +106,7 @@ def overlay(
 
 @lru_cache(maxsize=32)
 def _hatch(width: int, height: int) -> Image.Image:
-    """Returns soft diagonal stripes as a mask of mode L."""
+    """Return soft diagonal stripes as a mask of mode L."""
     period = max(6.0, min(width, height) / 26)
     y, x = np.ogrid[:height, :width]
     distance = np.abs((x + y) % period - period / 2) / math.sqrt(2)
@@ -115,13 +115,13 @@ def _hatch(width: int, height: int) -> Image.Image:
 
 
 def _dimmed(picture: Image.Image) -> Image.Image:
-    """Returns the picture grey, flat and rather dark, whether it was dark or light."""
+    """Return the picture grey, flat and rather dark, whether it was dark or light."""
     grey = picture.convert("L").point([round(40 + 0.36 * value) for value in range(256)])
     return grey.convert("RGB")
 
 
 def shade_outside(picture: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
-    """Returns the picture with all that lies outside a box greyed, hatched and edged.
+    """Return the picture with all that lies outside a box greyed, hatched and edged.
 
     Args:
         picture: The picture; other modes than RGB are converted.
@@ -148,7 +148,7 @@ def shade_outside(picture: Image.Image, box: tuple[float, float, float, float]) 
 
 
 def frame(picture: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
-    """Returns the picture with a box on it: a white line between black ones, seen on anything.
+    """Return the picture with a box on it: a white line between black ones, seen on anything.
 
     Args:
         picture: The picture; other modes than RGB are converted.
@@ -176,7 +176,7 @@ def frame(picture: Image.Image, box: tuple[float, float, float, float]) -> Image
 
 
 def _apart(start: int, stop: int, least: int, most: int) -> tuple[int, int]:
-    """Returns two ends that are so far apart at least, as far as there is room."""
+    """Return two ends that are so far apart at least, as far as there is room."""
     missing = max(0, min(least, most) - (stop - start))
     start = max(0, min(start - missing // 2, most - min(least, most)))
     return start, min(most, max(stop, start + min(least, most)))
@@ -188,7 +188,7 @@ def _check_box(box: tuple[float, float, float, float]) -> None:
 
 
 def badge(picture: Image.Image, text: str, *, font: str = "") -> Image.Image:
-    """Returns the picture greyed, with a short text on a plate in its middle.
+    """Return the picture greyed, with a short text on a plate in its middle.
 
     The text shrinks and wraps to fit, and is shortened where even that does not do.
     """
@@ -210,7 +210,7 @@ def badge(picture: Image.Image, text: str, *, font: str = "") -> Image.Image:
 
 
 def fit(photo: Image.Image, width: int, height: int | None = None) -> Image.Image:
-    """Returns the photo as large as fits `width` x `height` px, its proportions kept.
+    """Return the photo as large as fits `width` x `height` px, its proportions kept.
 
     Args:
         photo: The photo; other modes than RGB are converted.

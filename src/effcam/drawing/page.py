@@ -108,7 +108,7 @@ class Surface:
 
 
 def stack(bands: Sequence[Band], width: int, margin: int, theme: Theme) -> Surface:
-    """Returns the page of bands below each other, with a margin above and below."""
+    """Return the page of bands below each other, with a margin above and below."""
     items: list[Item] = []
     top = margin
     for band in bands:
@@ -118,7 +118,7 @@ def stack(bands: Sequence[Band], width: int, margin: int, theme: Theme) -> Surfa
 
 
 def paint(surface: Surface) -> Image.Image:
-    """Returns a page whose unit is the pixel as a picture."""
+    """Return a page whose unit is the pixel as a picture."""
     page = Image.new("RGB", (surface.width, surface.height), surface.theme.page)
     for item in surface.items:
         if isinstance(item, Picture):
@@ -131,7 +131,7 @@ def paint(surface: Surface) -> Image.Image:
 
 
 def strip(colormap: str) -> Image.Image:
-    """Returns the colours of a colour map from left to right, 256 x 1 px.
+    """Return the colours of a colour map from left to right, 256 x 1 px.
 
     Raises:
         ArgumentError: If matplotlib has no colour map of that name.

@@ -69,12 +69,12 @@ class Measures:
         return self.side + self.columns * self.width + (self.columns - 1) * self.gutter
 
     def left(self, column: int) -> int:
-        """Returns where a column begins."""
+        """Return where a column begins."""
         return self.margin + self.side + column * (self.width + self.gutter)
 
 
 def title_band(title: str, lengths: Measures, *, fixed: bool = False) -> Band:
-    """Returns a line above everything; nothing, if the title is empty.
+    """Return a line above everything; nothing, if the title is empty.
 
     Args:
         title: What it says.
@@ -91,7 +91,7 @@ def title_band(title: str, lengths: Measures, *, fixed: bool = False) -> Band:
 
 
 def footer_band(legend: Sequence[str], lengths: Measures, colormap: str) -> Band:
-    """Returns the colour bar, and its note and legend beside it or, on narrow pages, below."""
+    """Return the colour bar, and its note and legend beside it or, on narrow pages, below."""
     small, margin = lengths.small, lengths.margin
     size = small.size
     note = " \u00b7 ".join((BAR_NOTE, *filter(None, legend)))

@@ -49,7 +49,7 @@ class Mosaic:
         return self.rows * self.columns - taken - self.count
 
     def places(self) -> list[tuple[int, int]]:
-        """Returns the row and the column of each cell."""
+        """Return the row and the column of each cell."""
         free = [
             (row, column)
             for row in range(self.rows)
@@ -60,7 +60,7 @@ class Mosaic:
 
 
 def choose(count: int, tall: float, columns: int | None = None) -> Mosaic:
-    """Returns the arrangement that leaves few places empty on a page of pleasant proportions.
+    """Return the arrangement that leaves few places empty on a page of pleasant proportions.
 
     Args:
         count: How many cells there are, at least one.

@@ -58,7 +58,7 @@ def sheet(
     captioned: bool = True,
     font: str = "",
 ) -> Image.Image:
-    """Returns one page: headings, rows of captioned panels, and a colour bar with its legend.
+    """Return one page: headings, rows of captioned panels, and a colour bar with its legend.
 
     With a `height`, the size of the page depends on nothing but the number of columns and rows,
     `width`, `height`, the number of caption lines, whether there are a `title` and `sides`, and
@@ -109,7 +109,7 @@ def compose(
     block: int = 1,
     captioned: bool = True,
 ) -> Surface:
-    """Returns what `sheet` draws, in any unit of length; its arguments are as there.
+    """Return what `sheet` draws, in any unit of length; its arguments are as there.
 
     Raises:
         ArgumentError: If there is no column or row, or a row has not one panel a column.
@@ -147,13 +147,13 @@ def _check_sheet(
 def heading_lines(
     heading: Heading, lengths: Measures, width: int, most: int
 ) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
-    """Returns the lines of a heading's title, and of its detail, at most so many."""
+    """Return the lines of a heading's title, and of its detail, at most so many."""
     titles = fit_text(heading.title, lengths.strong, width, RESERVED_LINES)
     return titles, fit_text(heading.detail, lengths.small, width, most) if heading.detail else ()
 
 
 def _heading_band(headings: Sequence[Heading], lengths: Measures, *, fixed: bool) -> Band:
-    """Returns the column headings, standing on a common last line."""
+    """Return the column headings, standing on a common last line."""
     columns = [
         heading_lines(heading, lengths, lengths.width, lengths.detail_lines) for heading in headings
     ]
@@ -171,7 +171,7 @@ def _heading_band(headings: Sequence[Heading], lengths: Measures, *, fixed: bool
 
 
 def side_width(sides: Sequence[Heading], lengths: Measures, *, fixed: bool) -> int:
-    """Returns the room left of the pictures for what stands beside rows."""
+    """Return the room left of the pictures for what stands beside rows."""
     if not sides:
         return 0
     details = any(side.detail for side in sides)
@@ -182,14 +182,14 @@ def side_width(sides: Sequence[Heading], lengths: Measures, *, fixed: bool) -> i
 
 
 def _side_lines(sides: Sequence[Heading], lengths: Measures) -> int:
-    """Returns how many lines the titles beside rows take where pictures are not very wide."""
+    """Return how many lines the titles beside rows take where pictures are not very wide."""
     room = round(lengths.width * 0.6)
     short = all(measure_text(side.title, lengths.strong) <= room for side in sides)
     return 1 if short else RESERVED_LINES
 
 
 def _side(side: Heading, lengths: Measures, height: int) -> list[Item]:
-    """Returns what stands beside a row, next to its pictures."""
+    """Return what stands beside a row, next to its pictures."""
     details = fit_text(side.detail, lengths.small, height, 2) if side.detail else ()
     room = lengths.side - lengths.gap - text_height(details)
     most = min(RESERVED_LINES, room // lengths.strong.height)
@@ -201,7 +201,7 @@ def _side(side: Heading, lengths: Measures, height: int) -> list[Item]:
 def _panel_band(
     row: PanelRow, side: Heading | None, lengths: Measures, height: int | None, *, captioned: bool
 ) -> Band:
-    """Returns one row: the pictures, centred in cells of one height, and captions below them."""
+    """Return one row: the pictures, centred in cells of one height, and captions below them."""
     panels = [(at, panel) for at, panel in enumerate(row) if panel is not None]
     pictures = [place_picture(panel.picture, lengths, height) for _, panel in panels]
     cell = max((each.height for each in pictures), default=1) if height is None else height
@@ -220,7 +220,7 @@ def _panel_band(
 
 
 def place_picture(picture: Image.Image, lengths: Measures, height: int | None) -> Picture:
-    """Returns a picture at the size that it has on the page, at no place yet."""
+    """Return a picture at the size that it has on the page, at no place yet."""
     limit = lengths.width / lengths.scale
     fits = picture.width <= math.ceil(limit) and (height is None or picture.height <= height)
     shown = picture if fits else fit(picture, int(limit), height)

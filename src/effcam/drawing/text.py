@@ -44,19 +44,19 @@ class Line:
 
 
 def line_height(size: int) -> int:
-    """Returns the height of a line of text of a font size, both in px."""
+    """Return the height of a line of text of a font size, both in px."""
     return math.ceil(size * 1.25)
 
 
 def measure_text(text: str, like: Line) -> int:
-    """Returns how wide a text is in px in the font of a line."""
+    """Return how wide a text is in px in the font of a line."""
     # One px more on either side holds the ink that leans out of its advance, as in "j".
     return math.ceil(load_font(like.size, like.bold, like.font).getlength(text)) + 2
 
 
 @lru_cache(maxsize=1024)
 def ink(line: Line) -> Image.Image:
-    """Returns a line's ink as a mask of mode L, one line high: what it clips cannot overlap."""
+    """Return a line's ink as a mask of mode L, one line high: what it clips cannot overlap."""
     mask = Image.new("L", (measure_text(line.text, line), line.height))
     baseline = round(line.size * 0.98)
     font = load_font(line.size, line.bold, line.font)
@@ -65,7 +65,7 @@ def ink(line: Line) -> Image.Image:
 
 
 def _clean(text: str) -> str:
-    """Returns the text on one line, without characters that have no shape of their own."""
+    """Return the text on one line, without characters that have no shape of their own."""
     shown = []
     for character in unicodedata.normalize("NFC", text[:LONGEST_TEXT]):
         category = unicodedata.category(character)
@@ -81,7 +81,7 @@ _PIECES = re.compile(r"[^ _\-/.,:+]*[_\-/.,:+]+|[^ _\-/.,:+]+| ")
 
 
 def _wrap(pieces: Iterable[str], like: Line, width: int) -> tuple[list[str], bool]:
-    """Returns the pieces in lines no wider than `width`, and whether every piece stayed whole."""
+    """Return the pieces in lines no wider than `width`, and whether every piece stayed whole."""
     lines, line, whole = [], "", True
     for piece in pieces:
         if measure_text((line + piece).rstrip(), like) <= width:
@@ -98,7 +98,7 @@ def _wrap(pieces: Iterable[str], like: Line, width: int) -> tuple[list[str], boo
 
 
 def _longest(text: str, like: Line, width: int) -> int:
-    """Returns how many characters of the text, at least one, `width` px can hold."""
+    """Return how many characters of the text, at least one, `width` px can hold."""
     low, high = 1, len(text)
     while low < high:
         middle = (low + high + 1) // 2
@@ -110,7 +110,7 @@ def _longest(text: str, like: Line, width: int) -> int:
 
 @lru_cache(maxsize=4096)
 def fit_text(text: str, like: Line, width: int, most: int) -> tuple[Line, ...]:
-    """Returns the text on at most `most` lines: as it is, else smaller, else shortened."""
+    """Return the text on at most `most` lines: as it is, else smaller, else shortened."""
     text = _clean(text)
     sizes = [max(MIN_FONT, round(like.size * scale)) for scale in (1.0, 0.92, 0.85)]
     # A smaller word is easier to read than one that is cut in two.
@@ -128,7 +128,7 @@ def fit_text(text: str, like: Line, width: int, most: int) -> tuple[Line, ...]:
 
 
 def stack_text(texts: Sequence[str], like: Line, width: int, room: int) -> tuple[Line, ...]:
-    """Returns texts below each other on at most `room` lines, each on two where there is room."""
+    """Return texts below each other on at most `room` lines, each on two where there is room."""
     spare = room - len(texts)
     lines: list[Line] = []
     for place, text in enumerate(texts):
@@ -148,7 +148,7 @@ def put_text(
     *,
     centred: bool = True,
 ) -> None:
-    """Draws lines below each other from `corner` on, within `width`."""
+    """Draw lines below each other from `corner` on, within `width`."""
     left, top = corner
     for line in lines:
         mask = ink(line)
@@ -160,5 +160,5 @@ def put_text(
 
 
 def text_height(lines: Sequence[Line]) -> int:
-    """Returns the height of lines below each other, in px."""
+    """Return the height of lines below each other, in px."""
     return sum(line.height for line in lines)

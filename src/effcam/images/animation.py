@@ -19,7 +19,7 @@ SHORTEST, USUAL = 0.02, 0.1
 
 
 def is_animated(path: Path) -> bool:
-    """Returns whether a file is a picture of several frames; what cannot be read is not."""
+    """Return whether a file is a picture of several frames; what cannot be read is not."""
     if path.suffix.lower() not in SUFFIXES:
         return False
     try:
@@ -33,7 +33,7 @@ class Animation:
     """An animated picture, whose frames are read in order."""
 
     def __init__(self, path: Path) -> None:
-        """Opens a file.
+        """Open a file.
 
         Raises:
             ImageError: If it is missing, no picture, or too large.
@@ -58,12 +58,12 @@ class Animation:
         self._first = int(bool(self._image.info.get("default_image")))
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._image.close()
         self._file.close()
 
     def frames(self, key: int | None, *, tries: int = 0) -> Iterator[tuple[int, Image.Image]]:
-        """Yields the frames from the first one on, in RGB, each with its number.
+        """Yield the frames from the first one on, in RGB, each with its number.
 
         Raises:
             ImageError: If one cannot be decoded.
@@ -79,22 +79,22 @@ class Animation:
             yield number - self._first, decode(self._image)
 
     def picture(self, frame: Image.Image) -> Image.Image:
-        """Returns a copy of a frame."""
+        """Return a copy of a frame."""
         return frame.copy()
 
     @staticmethod
     def size(frame: Image.Image) -> int:
-        """Returns how many bytes a frame takes: Pillow keeps an RGB pixel in four."""
+        """Return how many bytes a frame takes: Pillow keeps an RGB pixel in four."""
         return 4 * frame.width * frame.height
 
     def seconds(self) -> float:
-        """Returns for how long viewers show the frame that was read last."""
+        """Return for how long viewers show the frame that was read last."""
         duration = float(self._image.info.get("duration") or 0) / 1000
         return duration if duration >= SHORTEST else USUAL
 
 
 def index(path: Path) -> list[Entry]:
-    """Returns the frames of an animated picture, in order, after decoding all of it.
+    """Return the frames of an animated picture, in order, after decoding all of it.
 
     Where one cannot be decoded, it stands for those after it.
 

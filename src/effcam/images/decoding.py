@@ -62,7 +62,7 @@ Needed: TypeAlias = Callable[[int, int], tuple[int, int]]
 
 
 def read(source: object, needed: Needed | None = None) -> Photo:
-    """Returns an image in RGB and upright, perhaps reduced; see `effcam.images.ImageRef.photo`.
+    """Return an image in RGB and upright, perhaps reduced; see `effcam.images.ImageRef.photo`.
 
     Args:
         source: A path, a PIL image, an array or a tensor.
@@ -104,7 +104,7 @@ def _read_file(path: Path, needed: Needed | None) -> Photo:
 
 @contextmanager
 def open_file(path: Path, formats: Sequence[str] = FORMATS) -> Iterator[Image.Image]:
-    """Yields the image that a file is, not decoded yet, read as one of some formats.
+    """Yield the image that a file is, not decoded yet, read as one of some formats.
 
     Raises:
         ImageError: If it is no regular file, or empty.
@@ -118,7 +118,7 @@ def open_file(path: Path, formats: Sequence[str] = FORMATS) -> Iterator[Image.Im
 
 
 def check_file(path: Path) -> None:
-    """Refuses what has no content to read; to open a pipe might wait for ever.
+    """Refuse what has no content to read; to open a pipe might wait for ever.
 
     Raises:
         ImageError: If it is no regular file, or empty.
@@ -132,7 +132,7 @@ def check_file(path: Path) -> None:
 
 
 def check_pixels(width: int, height: int) -> None:
-    """Holds a size in px to what `PIL.Image.open` holds images to.
+    """Hold a size in px to what `PIL.Image.open` holds images to.
 
     Raises:
         ImageError: If there are no pixels, or more than twice ``PIL.Image.MAX_IMAGE_PIXELS``; or
@@ -153,13 +153,13 @@ def check_pixels(width: int, height: int) -> None:
 
 
 def readable(formats: Sequence[str]) -> list[str]:
-    """Returns those of some formats that this Pillow, with its plugins, reads."""
+    """Return those of some formats that this Pillow, with its plugins, reads."""
     Image.init()
     return [each for each in formats if each in Image.OPEN]
 
 
 def told(error: Exception) -> str:
-    """Returns what an error says, in one printable line: Pillow's may quote a file's bytes."""
+    """Return what an error says, in one printable line: Pillow's may quote a file's bytes."""
     if isinstance(error, MemoryError):
         return "there is not enough memory"
     said = " ".join(str(error).split()) or type(error).__name__
@@ -167,7 +167,7 @@ def told(error: Exception) -> str:
 
 
 def _reduce(image: Image.Image, needed: Needed) -> int:
-    """Has a JPEG decoded at a part of its size, if that is enough; returns by how much less."""
+    """Have a JPEG decoded at a part of its size, if that is enough; returns by how much less."""
     if image.format != "JPEG":
         return 1
     width, height = image.size
@@ -182,7 +182,7 @@ def _reduce(image: Image.Image, needed: Needed) -> int:
 
 
 def decode(image: Image.Image) -> Image.Image:
-    """Returns a PIL image upright and in RGB; the image itself stays as it was.
+    """Return a PIL image upright and in RGB; the image itself stays as it was.
 
     Raises:
         ImageError: If it has no pixels, or they cannot be decoded.
@@ -200,7 +200,7 @@ def decode(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Returns how an image lies by its Exif: 1, upright, where that says nothing that is known.
+    """Return how an image lies by its Exif: 1, upright, where that says nothing that is known.
 
     Not by `PIL.ImageOps.exif_transpose`, which rewrites all metadata and fails where it cannot.
     """
@@ -212,7 +212,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Returns a copy in RGB, without metadata; what is in between takes little memory."""
+    """Return a copy in RGB, without metadata; what is in between takes little memory."""
     if image.mode == "RGB" and not image.has_transparency_data:
         copy = image.copy()
         copy.info = {}
@@ -226,7 +226,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """Yields an image from top to bottom in parts, each with its first row."""
+    """Yield an image from top to bottom in parts, each with its first row."""
     width, height = image.size
     rows = max(STRIP_PIXELS // width, 1)
     if rows >= height:
@@ -259,7 +259,7 @@ def _from_lab(image: Image.Image) -> Image.Image:
 
 
 def _scaling(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """Returns what makes 8-bit pixels of 16-bit, 32-bit and floating-point ones, none clipped.
+    """Return what makes 8-bit pixels of 16-bit, 32-bit and floating-point ones, none clipped.
 
     The range is what the numbers were meant for: [0, 1], [0, 255] or [0, 65535], whichever is the
     smallest that holds them; else their own. Integers start at [0, 65535].
@@ -297,7 +297,7 @@ def _to_numpy(tensor: Any) -> NDArray[Any]:
 
 
 def _to_pixels(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Returns (height, width, 3) uint8 pixels from an array in any layout that is unambiguous."""
+    """Return (height, width, 3) uint8 pixels from an array in any layout that is unambiguous."""
     shape = " x ".join(map(str, array.shape)) or "()"
     if array.size == 0:
         raise ImageError(f"the array has no pixels, its shape is {shape}")

@@ -71,7 +71,7 @@ class _Ways:
         return SUFFIXES | VIDEOS if self.films else SUFFIXES
 
     def frames(self, path: Path, name: str) -> Iterator[ImageRef]:
-        """Yields the frames of a film."""
+        """Yield the frames of a film."""
         self.found.append(path)
         try:
             frames = list_frames(path, every=self.every, fps=self.fps)
@@ -92,7 +92,7 @@ def iter_images(
     fps: float | None = None,
     films: bool = True,
 ) -> Iterator[ImageRef]:
-    """Yields a reference to every image, each name once.
+    """Yield a reference to every image, each name once.
 
     Args:
         images: A file, a folder (searched through, in natural order), a glob, a PIL image, an
@@ -149,7 +149,7 @@ def from_folders(
     categories: Sequence[str] | None = None,
     per_category: int | None = None,
 ) -> list[ImageRef]:
-    """Returns the images of a tree with one folder a class, the first few of each.
+    """Return the images of a tree with one folder a class, the first few of each.
 
     Args:
         root: The folder that holds the class folders.
@@ -259,7 +259,7 @@ def _path(text: str) -> Path:
 
 
 def _files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
-    """Returns what is named as an image below a folder in natural order, without hidden ones."""
+    """Return what is named as an image below a folder in natural order, without hidden ones."""
     failed: list[OSError] = []
     found = (each for _, names in _folders(folder, failed) for each in names)
     files = [path for path in map(Path, found) if path.suffix.lower() in suffixes]
@@ -273,7 +273,7 @@ def _files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
 
 
 def _folders(top: Path, failed: list[OSError]) -> Iterator[tuple[str, list[str]]]:
-    """Yields a folder and those below it, each with what it holds beside folders.
+    """Yield a folder and those below it, each with what it holds beside folders.
 
     Hidden ones are left out, and links to folders, which may lead back. `os.walk` would fail for
     a thousand folders in one another in Python 3.11.
@@ -312,7 +312,7 @@ def _matches(pattern: str, suffixes: Collection[str]) -> list[Path]:
 
 
 def _expand(parts: tuple[str, ...]) -> Iterator[str]:
-    """Yields what matches a pattern, whose ``**`` is any number of folders.
+    """Yield what matches a pattern, whose ``**`` is any number of folders.
 
     `glob` itself would follow links to folders there, and two that lead back take it for ever.
     """
@@ -329,7 +329,7 @@ def _expand(parts: tuple[str, ...]) -> Iterator[str]:
 
 
 def _natural(path: Path) -> list[list[tuple[int, str]]]:
-    """Returns a sort key that puts ``2.jpg`` before ``10.jpg``, folder by folder."""
+    """Return a sort key that puts ``2.jpg`` before ``10.jpg``, folder by folder."""
     return [
         [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces]
         for pieces in (re.split(r"(\d+)", part.casefold()) for part in path.parts)

@@ -56,24 +56,24 @@ class FilmFrame:
     problem: str = ""
 
     def follows(self, other: FilmFrame) -> bool:
-        """Returns whether it is a later frame of the same film."""
+        """Return whether it is a later frame of the same film."""
         return self.path == other.path and self.index > other.index
 
 
 def is_video(path: Path) -> bool:
-    """Returns whether a file is named as a video."""
+    """Return whether a file is named as a video."""
     return path.suffix.lower() in video.SUFFIXES
 
 
 def is_film(path: Path) -> bool:
-    """Returns whether a file is named as a video, or is an animated picture."""
+    """Return whether a file is named as a video, or is an animated picture."""
     return is_video(path) or is_animated(path)
 
 
 def list_frames(
     path: Path, *, every: int | None = None, fps: float | None = None
 ) -> list[FilmFrame]:
-    """Returns frames of a film, in order.
+    """Return frames of a film, in order.
 
     All of it is decoded once, as the number of frames is known from nothing else.
 
@@ -98,7 +98,7 @@ def list_frames(
 
 
 def check_pace(every: object, fps: object) -> None:
-    """Makes sure that at most one of two ways to take frames is given, and is possible.
+    """Check that at most one of two ways to take frames is given, and is possible.
 
     Raises:
         ArgumentError: If not.
@@ -116,7 +116,7 @@ def check_pace(every: object, fps: object) -> None:
 
 
 def spacing(frames: Sequence[FilmFrame | None]) -> float | None:
-    """Returns how far frames of one film are apart, in s, the mean over them.
+    """Return how far frames of one film are apart, in s, the mean over them.
 
     It is ``None`` where they are not of one film, not in order, or not two.
     """
@@ -129,7 +129,7 @@ def spacing(frames: Sequence[FilmFrame | None]) -> float | None:
 
 
 def _at_rate(frames: Sequence[FilmFrame], fps: float) -> list[FilmFrame]:
-    """Returns each frame that is the latest one at a multiple of 1 / fps s, while the film runs."""
+    """Return each frame that is the latest one at a multiple of 1 / fps s, while the film runs."""
     times = [frame.time - ROUNDING for frame in frames]
     last = times[-1] - times[-2] if len(times) > 1 else 0.0
     ends = [*times[1:], times[-1] + max(last, ROUNDING)]
@@ -174,7 +174,7 @@ class _Film:
         self._retired = False
 
     def read(self, frame: FilmFrame) -> Image.Image:
-        """Returns a frame.
+        """Return a frame.
 
         Raises:
             ImageError: If it cannot be read.
@@ -194,7 +194,7 @@ class _Film:
         return reader.picture(found)
 
     def close(self) -> None:
-        """Closes the file once nobody reads from it; who still comes closes it again."""
+        """Close the file once nobody reads from it; who still comes closes it again."""
         with self._lock:
             self._retired = True
             self._close()
@@ -229,7 +229,7 @@ class _Film:
         return None
 
     def _forward(self, reader: _Reader, stamp: int) -> Any:
-        """Returns the frame of a stamp if it comes, and keeps the latest on the way."""
+        """Return the frame of a stamp if it comes, and keeps the latest on the way."""
         for at, each in self._coming:
             self._at = at
             self._keep(at, each, reader.size(each))
@@ -252,7 +252,7 @@ _films_lock = threading.Lock()
 
 
 def read_frame(frame: FilmFrame) -> Image.Image:
-    """Returns a frame of a film in RGB, upright, with square pixels, transparent parts on white.
+    """Return a frame of a film in RGB, upright, with square pixels, transparent parts on white.
 
     The film stays open, and the frames that come next are read the faster; `close_films` closes it.
 
@@ -265,7 +265,7 @@ def read_frame(frame: FilmFrame) -> Image.Image:
 
 
 def close_films() -> None:
-    """Closes the films that are open; they open again when a frame is read."""
+    """Close the films that are open; they open again when a frame is read."""
     with _films_lock:
         known = list(_films.values())
         _films.clear()
@@ -275,7 +275,7 @@ def close_films() -> None:
 
 @contextmanager
 def closing_films() -> Iterator[None]:
-    """Closes, at the end, the films that were opened."""
+    """Close, at the end, the films that were opened."""
     try:
         yield
     finally:
@@ -301,7 +301,7 @@ def _film(path: Path) -> _Film:
 
 
 def _forget() -> None:
-    """Leaves a forked process without the films that another thread was opening meanwhile."""
+    """Leave a forked process without the films that another thread was opening meanwhile."""
     global _films_lock  # noqa: PLW0603 - it may be held by a thread that is not there
     _films_lock = threading.Lock()
     _films.clear()

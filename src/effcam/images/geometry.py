@@ -42,11 +42,11 @@ class Box:
         return self.bottom - self.top
 
     def as_tuple(self) -> tuple[float, float, float, float]:
-        """Returns (left, top, right, bottom) in px."""
+        """Return (left, top, right, bottom) in px."""
         return self.left, self.top, self.right, self.bottom
 
     def scale(self, x: float, y: float) -> Box:
-        """Returns the box in an image that is ``x`` times as wide and ``y`` times as tall.
+        """Return the box in an image that is ``x`` times as wide and ``y`` times as tall.
 
         Args:
             x: The factor of widths.
@@ -55,7 +55,7 @@ class Box:
         return Box(self.left * x, self.top * y, self.right * x, self.bottom * y)
 
     def shift(self, x: float, y: float) -> Box:
-        """Returns the box, ``x`` px further right and ``y`` px further down.
+        """Return the box, ``x`` px further right and ``y`` px further down.
 
         Args:
             x: How far, in px; to the left if negative.
@@ -64,13 +64,13 @@ class Box:
         return Box(self.left + x, self.top + y, self.right + x, self.bottom + y)
 
     def intersect(self, other: Box) -> Box | None:
-        """Returns what the box has in common with another one, ``None`` if that is nothing."""
+        """Return what the box has in common with another one, ``None`` if that is nothing."""
         left, top = max(self.left, other.left), max(self.top, other.top)
         right, bottom = min(self.right, other.right), min(self.bottom, other.bottom)
         return Box(left, top, right, bottom) if left < right and top < bottom else None
 
     def clip(self, width: float, height: float) -> Box:
-        """Returns the part of the box that lies in an image of ``width`` by ``height`` px.
+        """Return the part of the box that lies in an image of ``width`` by ``height`` px.
 
         Args:
             width: The image's width in px.
@@ -86,7 +86,7 @@ class Box:
     def spread(
         self, heatmap: NDArray[np.float32], width: int, height: int
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Returns the heatmap that fills this box, sampled at the pixels of an image.
+        """Return the heatmap that fills this box, sampled at the pixels of an image.
 
         Sampling is bilinear with half-pixel centres and clamped edges, as OpenCV's and torch's
         (``align_corners=False``) are.
@@ -110,7 +110,7 @@ class Box:
 def interpolation(
     start: float, stop: float, cells: int, pixels: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Returns the (pixels, cells) float32 weights of linear interpolation, and who is inside."""
+    """Return the (pixels, cells) float32 weights of linear interpolation, and who is inside."""
     centres = (np.arange(pixels) + 0.5 - start) / (stop - start) * cells
     inside = (centres >= 0) & (centres <= cells)
     position = np.clip(centres - 0.5, 0, cells - 1)

@@ -52,7 +52,7 @@ class Batch:
     preprocess: Preprocess
 
     def images(self, device: torch.device | str = "cpu") -> torch.Tensor:
-        """Returns the model's input on a device, (batch, channels, height, width) float32."""
+        """Return the model's input on a device, (batch, channels, height, width) float32."""
         import torch
 
         pixels = torch.from_numpy(self.pixels)
@@ -86,7 +86,7 @@ class Loader:
         reduced: bool = False,
         most_bytes: int = KEPT_BYTES,
     ) -> None:
-        """Notes what will be wanted, and opens nothing.
+        """Note what will be wanted, and opens nothing.
 
         Args:
             refs: The images.
@@ -111,7 +111,7 @@ class Loader:
         skipped: dict[ImageRef, str] | None = None,
         on_gpu: bool = False,
     ) -> Iterator[Batch]:
-        """Yields the images in batches, as the input of a model with that transform: one pass.
+        """Yield the images in batches, as the input of a model with that transform: one pass.
 
         Args:
             preprocess: The model's transform.
@@ -143,7 +143,7 @@ class Loader:
     def _finish(
         self, pending: Iterable[tuple[int, Future[_Prepared]]], skipped: dict[ImageRef, str] | None
     ) -> Iterator[tuple[int, _Prepared]]:
-        """Yields what came of each image, in order."""
+        """Yield what came of each image, in order."""
         for at, future in pending:
             try:
                 yield at, future.result()
@@ -153,7 +153,7 @@ class Loader:
                 skipped[self._refs[at]] = str(error)
 
     def _take(self, at: int, preprocess: Preprocess) -> _Prepared:
-        """Returns the input of an image, from what was kept or from the image itself."""
+        """Return the input of an image, from what was kept or from the image itself."""
         own = preprocess.recipe
         found = self._give(at, own)
         if found is not None:
@@ -174,7 +174,7 @@ class Loader:
         return found
 
     def _give(self, at: int, recipe: Recipe) -> _Prepared | None:
-        """Returns an input that was kept, for the last time if no other pass will ask for it."""
+        """Return an input that was kept, for the last time if no other pass will ask for it."""
         with self._lock:
             if self._passes[recipe] > 0:
                 return self._kept.get((at, recipe))
@@ -183,7 +183,7 @@ class Loader:
             return found
 
     def _reserve(self, at: int, preprocess: Preprocess) -> bool:
-        """Takes room for an input that is to be kept; tells whether there was any, and need."""
+        """Take room for an input that is to be kept; tells whether there was any, and need."""
         recipe = preprocess.recipe
         size = math.prod(preprocess.size) * preprocess.channels
         with self._lock:
@@ -199,7 +199,7 @@ def _prepare(photo: Photo, preprocess: Preprocess) -> _Prepared:
 
 
 def _largest(transforms: Iterable[Preprocess]) -> Needed:
-    """Returns a function from an image's size to the largest of the sizes it is resized to."""
+    """Return a function from an image's size to the largest of the sizes it is resized to."""
 
     def needed(width: int, height: int) -> tuple[int, int]:
         widths, heights = zip(*(each.resized(width, height) for each in transforms), strict=True)
@@ -220,6 +220,6 @@ def _collate(ready: Sequence[tuple[int, _Prepared]], preprocess: Preprocess) -> 
 
 
 def _threads(on_gpu: bool) -> int:
-    """Returns how many threads open images: on the processor, the model needs it too."""
+    """Return how many threads open images: on the processor, the model needs it too."""
     cores = os.cpu_count() or 1
     return min(MOST_THREADS, cores if on_gpu else max(cores // 2, 1))

@@ -72,7 +72,7 @@ class Preprocess:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
     def __post_init__(self) -> None:
-        """Brings sizes, means and deviations to tuples, and checks every value."""
+        """Bring sizes, means and deviations to tuples, and checks every value."""
         size = _pair("size", self.size)
         default = (math.floor(size[0] / DEFAULT_CROP), math.floor(size[1] / DEFAULT_CROP))
         resize = default if self.resize is None else _pair("resize", self.resize)
@@ -93,7 +93,7 @@ class Preprocess:
             raise ArgumentError(f"std must be positive in every channel, not {self.std}")
 
     def __call__(self, image: Image.Image) -> tuple[torch.Tensor, Box]:
-        """Returns the model's input and the part of the image that it shows.
+        """Return the model's input and the part of the image that it shows.
 
         Args:
             image: An RGB image.
@@ -110,7 +110,7 @@ class Preprocess:
         return self.normalise(pixels[None])[0].contiguous(), self.region(*image.size)
 
     def pixels(self, image: Image.Image, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        """Returns the model's input before it is normalised: (height, width, channels) uint8.
+        """Return the model's input before it is normalised: (height, width, channels) uint8.
 
         Args:
             image: An RGB image.
@@ -130,7 +130,7 @@ class Preprocess:
         return np.array(self._cut(picture, offset)).reshape(*self.size, self.channels)
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Returns the model's input for a batch of `pixels`, on the device where they are.
+        """Return the model's input for a batch of `pixels`, on the device where they are.
 
         Args:
             pixels: (batch, height, width, channels) uint8.
@@ -148,7 +148,7 @@ class Preprocess:
         return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(full).sub_(mean).div_(std)
 
     def resized(self, width: int, height: int) -> tuple[int, int]:
-        """Returns the (width, height) in px to which an image of such a size is resized.
+        """Return the (width, height) in px to which an image of such a size is resized.
 
         Args:
             width: The image's width in px.
@@ -164,7 +164,7 @@ class Preprocess:
         return self.size, self.resize, self.mode, self.interpolation, self.channels, padding
 
     def canvas(self, width: int, height: int) -> Box:
-        """Returns where the model's whole input lies on an image, in px of that image.
+        """Return where the model's whole input lies on an image, in px of that image.
 
         The box reaches past the image's edges where the transform pads.
 
@@ -175,7 +175,7 @@ class Preprocess:
         return _places(self, width, height)[0]
 
     def region(self, width: int, height: int) -> Box:
-        """Returns the part of an image of ``width`` by ``height`` px that the model sees, in px.
+        """Return the part of an image of ``width`` by ``height`` px that the model sees, in px.
 
         Args:
             width: The image's width in px.
@@ -184,18 +184,18 @@ class Preprocess:
         return _places(self, width, height)[1]
 
     def whole(self) -> Preprocess:
-        """Returns the same with the whole image squashed to the input: nothing is cut off."""
+        """Return the same with the whole image squashed to the input: nothing is cut off."""
         return replace(self, mode="squash", resize=self.size)
 
     def with_size(self, size: int | tuple[int, int]) -> Preprocess:
-        """Returns the same for another input size in px, the share that is cropped kept."""
+        """Return the same for another input size in px, the share that is cropped kept."""
         height, width = _pair("size", size)
         tall, wide = self._resize
         resize = height * tall // self.size[0], width * wide // self.size[1]
         return replace(self, size=(height, width), resize=resize)
 
     def grey(self) -> Preprocess:
-        """Returns the same for a model that takes greyscale images: means over the channels."""
+        """Return the same for a model that takes greyscale images: means over the channels."""
         mean, std = (sum(each) / len(each) for each in (self.mean, self.std))
         return replace(self, mean=(mean,), std=(std,))
 
@@ -209,7 +209,7 @@ class Preprocess:
         return self.resize or self.size
 
     def _layout(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Returns the resized image's (height, width) and the input's (top, left) in it."""
+        """Return the resized image's (height, width) and the input's (top, left) in it."""
         resized = self._resized(width, height)
         top, left = (_offset(have, want) for have, want in zip(resized, self.size, strict=True))
         return resized, (top, left)
@@ -230,7 +230,7 @@ class Preprocess:
     def _resize_to(
         self, picture: Image.Image, resized: tuple[int, int], offset: tuple[int, int]
     ) -> tuple[Image.Image, tuple[int, int]]:
-        """Returns a resized picture, and the input's (top, left) in it.
+        """Return a resized picture, and the input's (top, left) in it.
 
         Of a strip that would become millions of px long, it is the part that the input shows.
         """
@@ -263,7 +263,7 @@ class Preprocess:
 # Images of one size lie alike, and what is kept of a thousand of them holds one box.
 @lru_cache(maxsize=1024)
 def _places(preprocess: Preprocess, width: int, height: int) -> tuple[Box, Box]:
-    """Returns the `Preprocess.canvas` and the `Preprocess.region` of images of one size."""
+    """Return the `Preprocess.canvas` and the `Preprocess.region` of images of one size."""
     (resized_height, resized_width), (top, left) = preprocess._layout(width, height)
     bottom, right = top + preprocess.size[0], left + preprocess.size[1]
     # Multiplied before it is divided, so that the whole image ends exactly at its edges.
@@ -278,7 +278,7 @@ def _places(preprocess: Preprocess, width: int, height: int) -> tuple[Box, Box]:
 
 
 def _offset(have: int, want: int) -> int:
-    """Returns where ``want`` px start when centred in ``have`` px; negative where they jut out."""
+    """Return where ``want`` px start when centred in ``have`` px; negative where they jut out."""
     return -((want - have) // 2) if want > have else round((have - want) / 2)
 
 

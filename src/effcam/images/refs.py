@@ -40,7 +40,7 @@ class ImageRef:
     truth: Truth | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
-        """Returns the name."""
+        """Return the name."""
         return self.name
 
     @property
@@ -54,7 +54,7 @@ class ImageRef:
         return self.source if isinstance(self.source, FilmFrame) else None
 
     def open(self) -> Image.Image:
-        """Returns the image in RGB and upright, the first frame of an animated file.
+        """Return the image in RGB and upright, the first frame of an animated file.
 
         Transparent parts lie on white; 16-bit and floating-point pixels are scaled to 8 bits.
         Metadata other than the orientation are left out, and no harm is done if they are damaged.
@@ -71,7 +71,7 @@ class ImageRef:
         return self.photo().picture
 
     def photo(self, needed: Needed | None = None) -> Photo:
-        """Returns what `open` does, with its size; perhaps a reduced copy.
+        """Return what `open` does, with its size; perhaps a reduced copy.
 
         Args:
             needed: Returns the width and height in px to which an image of a width and a height
@@ -104,7 +104,7 @@ ImageLike: TypeAlias = Union[
 
 
 def cached_opener(most_bytes: int = CACHE_BYTES) -> Callable[[ImageRef], Image.Image]:
-    """Returns a function that opens images and keeps the latest, up to a number of bytes.
+    """Return a function that opens images and keeps the latest, up to a number of bytes.
 
     Args:
         most_bytes: How much memory the decoded images may take together.

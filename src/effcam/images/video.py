@@ -81,7 +81,7 @@ class Video:
     """
 
     def __init__(self, path: Path) -> None:
-        """Opens a file, at its first frame.
+        """Open a file, at its first frame.
 
         Raises:
             ImageError: If it is missing, no video or too large, or PyAV is not there.
@@ -143,14 +143,14 @@ class Video:
         return 3600.0 * int(found[1]) + 60.0 * int(found[2]) + float(found[3]) if found else 0.0
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         container = getattr(self, "_container", None)
         if container is not None:
             container.close()
         self._file.close()
 
     def frames(self, key: int | None, *, tries: int = 0) -> Iterator[tuple[int, VideoFrame]]:
-        """Yields the whole frames from a key frame on, or one before it, with their stamps.
+        """Yield the whole frames from a key frame on, or one before it, with their stamps.
 
         Args:
             key: The stamp of the key frame; ``None`` where stamps are numbers.
@@ -164,7 +164,7 @@ class Video:
                 yield stamp, frame
 
     def _go(self, stamp: int | None) -> None:
-        """Goes to the last key frame at or before a stamp, else to the first frame."""
+        """Go to the last key frame at or before a stamp, else to the first frame."""
         if stamp is not None:
             try:
                 self._container.seek(stamp, stream=self.stream)
@@ -178,7 +178,7 @@ class Video:
         return int(EARLIER / (self.stream.time_base or 1))
 
     def decode(self, note: Callable[[Packet[Any]], object] | None = None) -> Iterator[VideoFrame]:
-        """Yields what can be decoded from here on; `lost` becomes true where something cannot.
+        """Yield what can be decoded from here on; `lost` becomes true where something cannot.
 
         Args:
             note: Is told of each packet before it is decoded.
@@ -202,7 +202,7 @@ class Video:
             yield from decoded
 
     def picture(self, frame: VideoFrame) -> Image.Image:
-        """Returns a frame in RGB, upright, with square pixels, transparent parts on white."""
+        """Return a frame in RGB, upright, with square pixels, transparent parts on white."""
         picture = _to_picture(frame)
         size = _displayed(picture.size, self._aspect)
         if size != picture.size:
@@ -213,12 +213,12 @@ class Video:
 
     @staticmethod
     def size(frame: VideoFrame) -> int:
-        """Returns how many bytes a frame takes."""
+        """Return how many bytes a frame takes."""
         return sum(plane.buffer_size for plane in frame.planes)
 
 
 def index(path: Path) -> list[Entry]:
-    """Returns the frames of a video, in order, after decoding all of it.
+    """Return the frames of a video, in order, after decoding all of it.
 
     What a file says of itself may be wrong, and some packets hold no frame that is shown.
 
@@ -245,7 +245,7 @@ def index(path: Path) -> list[Entry]:
 def _timed(
     video: Video, shown: Sequence[tuple[int | None, bool]], packets: Sequence[tuple[int, bool]]
 ) -> list[Entry]:
-    """Returns the frames by their times; none where these are unknown or out of order."""
+    """Return the frames by their times; none where these are unknown or out of order."""
     numbers = {stamp: number for number, (stamp, _) in enumerate(shown) if stamp is not None}
     unit = video.stream.time_base
     if not unit or len(numbers) < len(shown) or any(a >= b for a, b in pairwise(numbers)):
@@ -271,7 +271,7 @@ def _timed(
 
 
 def _counted(video: Video, damaged: Sequence[bool]) -> list[Entry]:
-    """Returns the frames by their numbers, evenly spaced in time."""
+    """Return the frames by their numbers, evenly spaced in time."""
     rate = video.stream.average_rate or video.stream.guessed_rate or GUESSED_RATE
     entries = [
         Entry(float(number / rate), number, None, DAMAGED if each else "")
@@ -284,7 +284,7 @@ def _counted(video: Video, damaged: Sequence[bool]) -> list[Entry]:
 
 
 def _missing(video: Video, entries: Sequence[Entry]) -> list[Entry]:
-    """Returns what stands for the frames after the last one, if the file says there are some."""
+    """Return what stands for the frames after the last one, if the file says there are some."""
     last, stated = entries[-1], video.duration
     found = last.time + last.time / max(len(entries) - 1, 1)
     if stated - found <= max(LATE_SECONDS, LATE_SHARE * stated):
@@ -294,7 +294,7 @@ def _missing(video: Video, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _displayed(size: tuple[int, int], aspect: Fraction | None) -> tuple[int, int]:
-    """Returns the size at which pixels of an aspect ratio are square; none is lost."""
+    """Return the size at which pixels of an aspect ratio are square; none is lost."""
     if not aspect or aspect <= 0:
         return size
     width, height = size
@@ -319,7 +319,7 @@ def _to_picture(frame: VideoFrame) -> Image.Image:
 
 
 def _orientation(frame: VideoFrame) -> int:
-    """Returns how a frame lies, as Exif counts: 1 is upright."""
+    """Return how a frame lies, as Exif counts: 1 is upright."""
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return 1

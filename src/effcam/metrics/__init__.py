@@ -90,7 +90,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Loads what needs torch when it is first asked for (PEP 562)."""
+    """Load what needs torch when it is first asked for (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module 'effcam.metrics' has no attribute {name!r}")
     value = getattr(import_module(f"effcam.metrics.{_HOMES[name]}"), name)

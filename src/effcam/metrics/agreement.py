@@ -25,7 +25,7 @@ TOP = 0.2
 
 
 def spearman(one: ArrayLike, other: ArrayLike) -> NDArray[np.float64]:
-    """Returns Spearman's rank correlation of two maps, in [-1, 1], equal values sharing their rank.
+    """Return Spearman's rank correlation of two maps, in [-1, 1], equal values sharing their rank.
 
     For maps of evidence: Adebayo et al. 2018, arXiv:1810.03292.
 
@@ -44,7 +44,7 @@ def spearman(one: ArrayLike, other: ArrayLike) -> NDArray[np.float64]:
 
 
 def top_iou(one: ArrayLike, other: ArrayLike, *, share: float = TOP) -> NDArray[np.float64]:
-    """Returns how far the hottest areas of two maps overlap: intersection over union, in [0, 1].
+    """Return how far the hottest areas of two maps overlap: intersection over union, in [0, 1].
 
     An area is the ``share`` of the samples with the highest values; samples that tie for its last
     places take an equal part in it.
@@ -71,7 +71,7 @@ def top_iou(one: ArrayLike, other: ArrayLike, *, share: float = TOP) -> NDArray[
 
 
 def correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns Pearson's correlation of (..., samples) values, NaN where some are all the same."""
+    """Return Pearson's correlation of (..., samples) values, NaN where some are all the same."""
     one, two = (each - each.mean(-1, keepdims=True) for each in (first, second))
     with np.errstate(invalid="ignore", divide="ignore"):
         found = (one * two).sum(-1) / np.sqrt((one**2).sum(-1) * (two**2).sum(-1))
@@ -79,7 +79,7 @@ def correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDAr
 
 
 def _membership(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Returns how far each sample belongs to the ``count`` highest: 1, 0, or a share of a tie."""
+    """Return how far each sample belongs to the ``count`` highest: 1, 0, or a share of a tie."""
     last = np.partition(values, values.shape[-1] - count, axis=-1)[..., -count, None]
     above, tied = values > last, values == last
     left = count - above.sum(-1, keepdims=True)
@@ -108,7 +108,7 @@ AGREEMENT_TITLES = {
 def pair_agreements(
     rows: Sequence[Sequence[Explanation]], measure: Agreement
 ) -> NDArray[np.float64]:
-    """Returns how far every two columns agree in every image: (images, columns, columns).
+    """Return how far every two columns agree in every image: (images, columns, columns).
 
     It is NaN where two maps cannot be compared, and 1 on the diagonal where there is a map.
 
@@ -136,7 +136,7 @@ def pair_agreements(
 
 
 def agreement_matrix(pairs: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
-    """Returns the mean over images, (columns, columns), NaN where no image counts."""
+    """Return the mean over images, (columns, columns), NaN where no image counts."""
     valid = np.isfinite(pairs)
     means = np.full((columns, columns), np.nan)
     np.divide(np.where(valid, pairs, 0).sum(0), valid.sum(0), out=means, where=valid.any(0))
@@ -144,7 +144,7 @@ def agreement_matrix(pairs: NDArray[np.float64], columns: int) -> NDArray[np.flo
 
 
 def least_agreed(pairs: NDArray[np.float64]) -> list[int]:
-    """Returns the images in order of their columns' mean agreement, the lowest first.
+    """Return the images in order of their columns' mean agreement, the lowest first.
 
     Images in which no two columns can be compared come last.
     """
@@ -152,7 +152,7 @@ def least_agreed(pairs: NDArray[np.float64]) -> list[int]:
 
 
 def check_disagreed(n: int, columns: int) -> None:
-    """Makes sure that the ``n`` images on which so many columns differ most can be told.
+    """Check that the ``n`` images on which so many columns differ most can be told.
 
     Raises:
         ArgumentError: If ``n`` is no whole number from 1, or there is one column alone.
@@ -163,7 +163,7 @@ def check_disagreed(n: int, columns: int) -> None:
 
 
 def check_count(n: int) -> None:
-    """Makes sure that there can be ``n`` images.
+    """Check that there can be ``n`` images.
 
     Raises:
         ArgumentError: If ``n`` is no whole number from 1.
@@ -173,7 +173,7 @@ def check_count(n: int) -> None:
 
 
 def mean_agreements(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns each image's mean over every two columns, infinite where no two can be compared."""
+    """Return each image's mean over every two columns, infinite where no two can be compared."""
     first, second = np.triu_indices(pairs.shape[1], 1)
     own = pairs[:, first, second]
     valid = np.isfinite(own)

@@ -53,7 +53,7 @@ class Estimate:
 def estimate(
     samples: NDArray[np.float64], *, draws: int = DRAWS, seed: int = SEED, block: int = 1
 ) -> Estimate:
-    """Returns the mean of each column, with intervals.
+    """Return the mean of each column, with intervals.
 
     Args:
         samples: (images, columns), NaN where there is no value.
@@ -84,7 +84,7 @@ def estimate(
 def estimate_by(
     samples: NDArray[np.float64], statistic: Statistic, *, draws: int = DRAWS, seed: int = SEED
 ) -> Estimate:
-    """Returns a figure that is a function of sums over images, with intervals.
+    """Return a figure that is a function of sums over images, with intervals.
 
     Args:
         samples: (images, columns, ...), counts that add up over images.
@@ -108,7 +108,7 @@ def estimate_by(
 
 
 def block_length(images: int) -> int:
-    """Returns how many neighbours to draw together: the cube root of how many there are.
+    """Return how many neighbours to draw together: the cube root of how many there are.
 
     So it grows with what can be told of how far likeness reaches: Künsch 1989.
     """
@@ -116,7 +116,7 @@ def block_length(images: int) -> int:
 
 
 def _draw(images: int, draws: int, seed: int, block: int = 1) -> Iterator[NDArray[np.float64]]:
-    """Yields (some draws, images): how often each image is in each draw."""
+    """Yield (some draws, images): how often each image is in each draw."""
     chunk = max(1, AT_ONCE // max(images, 1))
     for start in range(0, draws, chunk):
         yield _weights(images, min(chunk, draws - start), seed + start, block)
@@ -142,7 +142,7 @@ def _ratio(total: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np
 def _ends(
     means: NDArray[np.float64], counts: NDArray[np.number]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns the ends of each (draws, n) mean's interval, NaN where too few images count."""
+    """Return the ends of each (draws, n) mean's interval, NaN where too few images count."""
     tail = 100 * (1 - CONFIDENCE) / 2
     ends = np.full((2, means.shape[1]), np.nan)
     told = np.asarray(counts >= FEWEST) & np.isfinite(means).any(0)

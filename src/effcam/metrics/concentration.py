@@ -32,7 +32,7 @@ BLUR_OF_A_CELL = 1 / 12 + 1 / 6
 
 
 def effective_area(heat: ArrayLike, *, area: ArrayLike | None = None) -> NDArray[np.float64]:
-    """Returns the share of the image over which heat spreads, in (0, 1].
+    """Return the share of the image over which heat spreads, in (0, 1].
 
     It is the exponential of the entropy of the heat, taken as a density, over the area: 1 for even
     heat, 1 / n for heat in one of n samples. Entropy as an effective number: Hill 1973,
@@ -56,7 +56,7 @@ def effective_area(heat: ArrayLike, *, area: ArrayLike | None = None) -> NDArray
 
 
 def gini(heat: ArrayLike, *, area: ArrayLike | None = None) -> NDArray[np.float64]:
-    """Returns the Gini index of the heat over the image, in [0, 1): 0 is even, 1 is one point.
+    """Return the Gini index of the heat over the image, in [0, 1): 0 is even, 1 is one point.
 
     As a measure of sparsity: Hurley and Rickard 2009, arXiv:0811.4706.
 
@@ -80,7 +80,7 @@ def gini(heat: ArrayLike, *, area: ArrayLike | None = None) -> NDArray[np.float6
 
 
 def half_mass_area(heat: ArrayLike, *, area: ArrayLike | None = None) -> NDArray[np.float64]:
-    """Returns the smallest share of the image that holds half of the heat, in (0, 0.5].
+    """Return the smallest share of the image that holds half of the heat, in (0, 0.5].
 
     Args:
         heat: (..., height, width), >= 0.
@@ -104,7 +104,7 @@ def half_mass_area(heat: ArrayLike, *, area: ArrayLike | None = None) -> NDArray
 
 
 def count_samples(grid: Sequence[int]) -> int:
-    """Returns into how many samples a side `match` divides what maps of a grid cover.
+    """Return into how many samples a side `match` divides what maps of a grid cover.
 
     They are 32, and twice as many as the grid has cells where that is more.
     """
@@ -117,7 +117,7 @@ def match(
     *,
     samples: int | None = None,
 ) -> NDArray[np.float64]:
-    """Returns maps on evenly spaced samples, as blurred as the maps of a coarser grid are.
+    """Return maps on evenly spaced samples, as blurred as the maps of a coarser grid are.
 
     A map is spread bilinearly over what it covers, and then smoothed by the Gaussian whose variance
     is what a cell of the coarser grid blurs more.
@@ -141,7 +141,7 @@ def match(
 
 @lru_cache(maxsize=256)
 def _spread(cells: int, cell: float, samples: int) -> NDArray[np.float64]:
-    """Returns the (samples, cells) weights with which a row of cells is laid out."""
+    """Return the (samples, cells) weights with which a row of cells is laid out."""
     places = FINER * samples
     dense, _ = interpolation(0.0, places, cells, places)
     weights = dense.astype(np.float64).reshape(samples, FINER, cells).mean(1)
@@ -159,7 +159,7 @@ def _spread(cells: int, cell: float, samples: int) -> NDArray[np.float64]:
 def _flat(
     heat: ArrayLike, area: ArrayLike | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns (..., samples) heat, and how many samples each image has."""
+    """Return (..., samples) heat, and how many samples each image has."""
     values = np.asarray(heat, np.float64)
     if values.ndim < 2 or not values.size:
         raise ArgumentError(f"heat must be (..., height, width), not of shape {values.shape}")

@@ -79,7 +79,7 @@ def faithfulness(
     device: str | torch.device | None = None,
     progress: bool | None = None,
 ) -> Faithfulness:
-    """Returns how much the models' answers depend on what their maps show.
+    """Return how much the models' answers depend on what their maps show.
 
     The models run again, one after another, on images with parts taken away: some forty forward
     passes an image. Each figure is measured for random maps too, of the same resolution, or is
@@ -184,7 +184,7 @@ def _job(
 
 
 def _methods(comparison: Compared, given: Method | Sequence[Method] | None) -> tuple[Method, ...]:
-    """Returns the methods of a comparison, which knows its functions by name alone."""
+    """Return the methods of a comparison, which knows its functions by name alone."""
     known = comparison.settings.get("method") or sorted({cell.method for cell in comparison.cells})
     made = tuple(str(name) for name in known)  # type: ignore[attr-defined]
     if given is None:
@@ -235,7 +235,7 @@ class _Board:
 
     @classmethod
     def blank(cls, images: int, columns: int, figures: Sequence[str]) -> _Board:
-        """Returns the board for some figures, with nothing in it."""
+        """Return the board for some figures, with nothing in it."""
         own = [key for key in figures if key != GRID_FIGURE]
         samples, random = (
             {key: np.full((images, columns), np.nan) for key in keys}
@@ -265,7 +265,7 @@ class _Some:
     column: int
 
     def random(self) -> Tensor:
-        """Returns maps at random of the same grid, the same for an image in every model."""
+        """Return maps at random of the same grid, the same for an image in every model."""
         return torch.stack(
             [
                 torch.rand(self.maps.shape[1:], generator=torch.Generator().manual_seed(seed))
@@ -281,7 +281,7 @@ def _measure_model(
     columns: Sequence[int],
     board: _Board,
 ) -> Iterator[int]:
-    """Fills in the columns of a model, and yields how many images are done after each batch."""
+    """Fill in the columns of a model, and yields how many images are done after each batch."""
     shuffled = shuffle_from_top(model, SHUFFLED) if RANDOMISATION in board.figures else None
     for batch in job.batches(model):
         for column, method in zip(columns, job.methods, strict=True):
@@ -298,7 +298,7 @@ def _measure_model(
 def _pick(
     batch: Batch, rows: Sequence[Sequence[Explanation]], column: int, method: Method
 ) -> _Some | None:
-    """Returns what is measured of a batch: a map without heat shows nothing to take away."""
+    """Return what is measured of a batch: a map without heat shows nothing to take away."""
     found = [
         (tensor, at, rows[at][column])
         for tensor, at in zip(batch.images(), batch.positions, strict=True)
@@ -318,7 +318,7 @@ def _pick(
 
 
 def _take_away(model: Model, some: _Some, board: _Board) -> None:
-    """Fills in what asks for forward passes alone."""
+    """Fill in what asks for forward passes alone."""
     images = some.images.to(model.device)
     with predicting(model) as predict:
         full = target_probabilities(predict, images, torch.tensor(some.targets))
@@ -340,7 +340,7 @@ class _Probe:
     full: Tensor
 
     def measure(self, wanted: Container[str]) -> dict[str, NDArray[np.float64]]:
-        """Returns those of the figures that are wanted: (n,) each."""
+        """Return those of the figures that are wanted: (n,) each."""
         found: dict[str, NDArray[np.float64]] = {}
         if any(key in wanted for key in MASKING):
             before, after = self.full.numpy(), self._masked()
@@ -370,7 +370,7 @@ class _Probe:
 
 
 def _lose(model: Model, some: _Some, shuffled: Shuffled, board: _Board) -> None:
-    """Fills in how similar maps are to those without half of the weights, and to random ones."""
+    """Fill in how similar maps are to those without half of the weights, and to random ones."""
     maps = list(some.maps.numpy())
     with shuffled.in_place():
         lost = compute_cams(model, some.images, (some.method,), some.targets)
@@ -380,7 +380,7 @@ def _lose(model: Model, some: _Some, shuffled: Shuffled, board: _Board) -> None:
 
 
 def _to_input(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Returns (n, height, width) maps over the model's input, each scaled to [0, 1]."""
+    """Return (n, height, width) maps over the model's input, each scaled to [0, 1]."""
     spread = functional.interpolate(maps[:, None], size=size, mode="bilinear")[:, 0]
     low, high = spread.amin((1, 2), keepdim=True), spread.amax((1, 2), keepdim=True)
     return (spread - low) / (high - low)

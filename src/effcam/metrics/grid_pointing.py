@@ -39,7 +39,7 @@ SURE = 0.5
 
 
 def grid_pointing_game(heat: NDArray[np.floating], tile: int, *, side: int = SIDE) -> float:
-    """Returns the share of the heat that lies on one tile of a mosaic, in [0, 1].
+    """Return the share of the heat that lies on one tile of a mosaic, in [0, 1].
 
     It is NaN without any heat. Source: Boehle et al. 2021, arXiv:2104.00032.
 
@@ -64,7 +64,7 @@ def grid_pointing_game(heat: NDArray[np.floating], tile: int, *, side: int = SID
 def point_in_mosaics(
     job: Job, rows: Sequence[Sequence[Explanation]], columns: Sequence[str]
 ) -> tuple[NDArray[np.float64] | None, list[str]]:
-    """Returns the (mosaics, columns) shares of heat on the right tile, and what is to be told.
+    """Return the (mosaics, columns) shares of heat on the right tile, and what is to be told.
 
     Args:
         job: The models and how they see images.
@@ -91,7 +91,7 @@ def point_in_mosaics(
 
 
 def choose(rows: Sequence[Sequence[Explanation]]) -> list[tuple[int, ...]]:
-    """Returns groups of four images of different classes, those first that all models know best.
+    """Return groups of four images of different classes, those first that all models know best.
 
     An image is in one group at most.
     """
@@ -120,7 +120,7 @@ def _differ(one: Sequence[Explanation], other: Sequence[Explanation]) -> bool:
 
 
 def _twice(job: Job) -> See:
-    """Returns what makes of a model's own transform that of a mosaic: the same, twice as large."""
+    """Return what makes of a model's own transform that of a mosaic: the same, twice as large."""
 
     def see(preprocess: Preprocess) -> Preprocess:
         height, width = job.see(preprocess).size
@@ -141,7 +141,7 @@ def _point(
     mosaics: Sequence[Sequence[int]],
     columns: Sequence[int],
 ) -> NDArray[np.float64]:
-    """Returns (mosaics, methods): the mean share over the tiles."""
+    """Return (mosaics, methods): the mean share over the tiles."""
     preprocess = _tile(model.preprocess)
     shares = np.full((len(mosaics), SIDE**2, len(columns)), np.nan)
     for start in range(0, len(mosaics), MOSAICS_AT_ONCE):
@@ -160,7 +160,7 @@ def _point(
 
 
 def _lay(job: Job, preprocess: Preprocess, images: Sequence[int]) -> torch.Tensor:
-    """Returns the (channels, height, width) mosaic of four images, each as the model sees it."""
+    """Return the (channels, height, width) mosaic of four images, each as the model sees it."""
     tiles = [preprocess(job.open(job.refs[at]))[0] for at in images]
     lines = [torch.cat(tiles[start : start + SIDE], 2) for start in range(0, SIDE**2, SIDE)]
     return torch.cat(lines, 1)

@@ -30,7 +30,7 @@ CENTRE_SPREAD = 0.25
 
 
 def coverage(boxes: Sequence[Box], width: int, height: int) -> NDArray[np.float64]:
-    """Returns which share of each pixel lies in one of the boxes: (height, width) in [0, 1]."""
+    """Return which share of each pixel lies in one of the boxes: (height, width) in [0, 1]."""
     across = np.unique([edge for box in boxes for edge in (box.left, box.right)])
     down = np.unique([edge for box in boxes for edge in (box.top, box.bottom)])
     # Between two edges all is in a box or all outside, so that boxes which overlap count once.
@@ -49,7 +49,7 @@ def pointing_game(
     mask: ArrayLike | None = None,
     tolerance: float | None = None,
 ) -> NDArray[np.bool_]:
-    """Returns whether the hottest pixel lies on the object, or almost: Zhang et al. 2016.
+    """Return whether the hottest pixel lies on the object, or almost: Zhang et al. 2016.
 
     Source: arXiv:1608.00507. Of several hottest pixels the first in reading order counts; a map
     that is the same everywhere points nowhere, and misses.
@@ -82,7 +82,7 @@ def reachable(
     mask: ArrayLike | None = None,
     tolerance: float | None = None,
 ) -> NDArray[np.bool_]:
-    """Returns which pixels hit in the `pointing_game`: (height, width) bool.
+    """Return which pixels hit in the `pointing_game`: (height, width) bool.
 
     Their share is how often a point at random hits.
     """
@@ -99,7 +99,7 @@ def reachable(
 
 
 def hits(heat: NDArray[np.floating], near: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Returns whether the hottest pixel of each (..., height, width) map is one of those near."""
+    """Return whether the hottest pixel of each (..., height, width) map is one of those near."""
     flat = heat.reshape(*heat.shape[:-2], -1)
     hottest = flat.argmax(-1)
     return np.asarray(near.ravel()[hottest] & (flat.max(-1) > flat.min(-1)))
@@ -108,7 +108,7 @@ def hits(heat: NDArray[np.floating], near: NDArray[np.bool_]) -> NDArray[np.bool
 def energy_pointing_game(
     heat: ArrayLike, *, boxes: Sequence[Box] = (), mask: ArrayLike | None = None
 ) -> NDArray[np.float64]:
-    """Returns the share of the heat that lies on the object, in [0, 1]; NaN without any heat.
+    """Return the share of the heat that lies on the object, in [0, 1]; NaN without any heat.
 
     Source: Wang et al. 2020 (Score-CAM), arXiv:1910.01279.
 
@@ -132,7 +132,7 @@ def energy_pointing_game(
 def mass_area_ratio(
     heat: ArrayLike, *, boxes: Sequence[Box] = (), mask: ArrayLike | None = None
 ) -> NDArray[np.float64]:
-    """Returns how many times denser heat is on the object than over the whole image, >= 0.
+    """Return how many times denser heat is on the object than over the whole image, >= 0.
 
     It is the share of the heat on the object over the object's share of the image: 1 for even
     heat. NaN without any heat, or if the object has no pixel.
@@ -160,7 +160,7 @@ def box_ious(
     thresholds: Sequence[float] = THRESHOLDS,
     largest: bool = False,
 ) -> NDArray[np.float64]:
-    """Returns how well boxes around the heat fit the object's, by threshold.
+    """Return how well boxes around the heat fit the object's, by threshold.
 
     The map is the surface that interpolates its cells bilinearly. Where it is at or above a
     threshold it falls into connected parts, each of which has a box; the figure is the best
@@ -196,7 +196,7 @@ def max_box_acc(
     overlap: float = 0.5,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> float:
-    """Returns the share of images whose object the largest part of the heat boxes, in [0, 1].
+    """Return the share of images whose object the largest part of the heat boxes, in [0, 1].
 
     The threshold is the best one for these very images, as in the paper, Choe et al. 2020,
     arXiv:2001.07437. `effcam.Comparison.summary` chooses it on other images.
@@ -220,7 +220,7 @@ def max_box_acc_v2(
     overlaps: Sequence[float] = OVERLAPS,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> float:
-    """Returns `max_box_acc` where any part of the heat counts, the mean over three overlaps.
+    """Return `max_box_acc` where any part of the heat counts, the mean over three overlaps.
 
     The threshold is the best for each overlap. Source: Choe et al. 2020, arXiv:2007.04178.
 
@@ -242,7 +242,7 @@ def pixel_average_precision(
     *,
     ignored: Sequence[ArrayLike | None] | None = None,
 ) -> float:
-    """Returns the average precision of heat as a guess at the object's pixels, in [0, 1].
+    """Return the average precision of heat as a guess at the object's pixels, in [0, 1].
 
     The pixels of all images count together (PxAP); each map is scaled to its own range, of which
     128 levels are told apart. Source: Choe et al. 2020, arXiv:2007.04178.
@@ -270,7 +270,7 @@ def pixel_average_precision(
 def pixel_levels(
     heat: ArrayLike, mask: ArrayLike, ignored: ArrayLike | None = None
 ) -> NDArray[np.int64]:
-    """Returns (..., 2, 128): how many pixels off and on the object have each level of heat.
+    """Return (..., 2, 128): how many pixels off and on the object have each level of heat.
 
     Args:
         heat: (..., height, width).
@@ -289,7 +289,7 @@ def pixel_levels(
 
 
 def average_precision(levels: NDArray[np.number]) -> NDArray[np.float64]:
-    """Returns the average precision, given (..., 2, levels) counts off and on the object.
+    """Return the average precision, given (..., 2, levels) counts off and on the object.
 
     It is NaN where nothing is on the object.
     """
@@ -303,7 +303,7 @@ def average_precision(levels: NDArray[np.number]) -> NDArray[np.float64]:
 
 
 def centre_map(width: int, height: int) -> NDArray[np.float32]:
-    """Returns a map that knows only that photos are centred: (height, width) float32 in (0, 1].
+    """Return a map that knows only that photos are centred: (height, width) float32 in (0, 1].
 
     It is a Gaussian whose standard deviations are a quarter of the sides.
     """
@@ -322,7 +322,7 @@ def _hit_rates(
     *,
     largest: bool,
 ) -> list[float]:
-    """Returns the share of images that are right, by overlap, each with its best threshold."""
+    """Return the share of images that are right, by overlap, each with its best threshold."""
     if not len(heats) == len(boxes) > 0:
         raise ArgumentError(
             f"boxes are given one set an image, not {len(boxes)} for {len(heats)} images"
@@ -337,13 +337,13 @@ def _hit_rates(
 
 
 def _beyond(start: float, stop: float, pixels: int) -> NDArray[np.float64]:
-    """Returns how far each pixel's centre lies from a stretch of a line, px; 0 within."""
+    """Return how far each pixel's centre lies from a stretch of a line, px; 0 within."""
     centres = np.arange(pixels) + 0.5
     return np.asarray(np.maximum(np.maximum(start - centres, centres - stop), 0))
 
 
 def _overlap(edges: NDArray[np.float64], pixels: int) -> NDArray[np.float64]:
-    """Returns how much of each pixel of a line lies between two edges: (pixels, edges - 1)."""
+    """Return how much of each pixel of a line lies between two edges: (pixels, edges - 1)."""
     start = np.arange(pixels)[:, None]
     between = np.minimum(edges[1:], start + 1) - np.maximum(edges[:-1], start)
     return np.asarray(np.clip(between, 0, None))
@@ -352,7 +352,7 @@ def _overlap(edges: NDArray[np.float64], pixels: int) -> NDArray[np.float64]:
 def _check(
     heat: ArrayLike, boxes: Sequence[Box], mask: ArrayLike | None
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Returns maps as floats, and how far each of their pixels is on the object."""
+    """Return maps as floats, and how far each of their pixels is on the object."""
     values = np.asarray(heat)
     if not np.issubdtype(values.dtype, np.floating):
         values = values.astype(np.float64)

@@ -52,7 +52,7 @@ class Localised:
 
 
 def localise(rows: Sequence[Sequence[Explanation]], objects: Sequence[Object | None]) -> Localised:
-    """Returns every figure of localisation that boxes or masks allow.
+    """Return every figure of localisation that boxes or masks allow.
 
     Args:
         rows: The cells of each image.
@@ -92,7 +92,7 @@ def localise(rows: Sequence[Sequence[Explanation]], objects: Sequence[Object | N
 def _maps(
     row: Sequence[Explanation], thing: Object
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Returns (columns, height, width) maps over an image, the blind ones last; who has heat."""
+    """Return (columns, height, width) maps over an image, the blind ones last; who has heat."""
     width, height = thing.width, thing.height
     maps = [cell.evidence(width, height) for cell in row]
     maps += [centre_map(width, height), np.ones((height, width), np.float32)]
@@ -103,7 +103,7 @@ def _maps(
 def _measure(
     maps: NDArray[np.float32], told: NDArray[np.bool_], thing: Object
 ) -> dict[str, NDArray[np.float64]]:
-    """Returns the figures of each map that need no other image."""
+    """Return the figures of each map that need no other image."""
     where = {"boxes": thing.boxes} if thing.boxes else {"mask": thing.inside >= 0.5}
     near = reachable(thing.width, thing.height, **where)
     pointing = (hits(maps, near) & told).astype(np.float64)
@@ -120,7 +120,7 @@ def _measure(
 def _box_hits(
     rows: Sequence[Sequence[Explanation]], objects: Sequence[Object]
 ) -> dict[str, NDArray[np.float64]]:
-    """Returns whether boxes around each map's heat are right, (images, columns), by figure.
+    """Return whether boxes around each map's heat are right, (images, columns), by figure.
 
     The images are halved at random; the threshold that serves one half best is used on the other.
     """
@@ -147,7 +147,7 @@ def _box_hits(
 
 
 def _ious(cells: Sequence[Explanation], objects: Sequence[Object]) -> NDArray[np.float64]:
-    """Returns (images, 2, thresholds) overlaps of a column's heat, 0 where there is none."""
+    """Return (images, 2, thresholds) overlaps of a column's heat, 0 where there is none."""
     found = np.zeros((len(cells), 2, len(THRESHOLDS)))
     by_grid: dict[tuple[int, ...], list[int]] = {}
     for at, cell in enumerate(cells):
@@ -185,7 +185,7 @@ def _overlaps(
 
 
 def _best_thresholds(right: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Returns the position of each column's best threshold, given (images, columns, thresholds).
+    """Return the position of each column's best threshold, given (images, columns, thresholds).
 
     Of several that are as good it is the middle one.
     """
@@ -195,7 +195,7 @@ def _best_thresholds(right: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 def _means(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns each column's mean without its NaN; NaN if it has nothing else."""
+    """Return each column's mean without its NaN; NaN if it has nothing else."""
     valid = np.isfinite(values)
     total = np.where(valid, values, 0).sum(0)
     means = np.full(total.shape, np.nan)

@@ -37,7 +37,7 @@ SEED = 0
 
 
 def average_drop(before: ArrayLike, after: ArrayLike) -> NDArray[np.float64]:
-    """Returns the share of its confidence that a model loses, in [0, 1]; 0 where it gains.
+    """Return the share of its confidence that a model loses, in [0, 1]; 0 where it gains.
 
     Source: Chattopadhyay et al. 2018 (Grad-CAM++), arXiv:1710.11063. The mean over images is the
     average drop.
@@ -54,7 +54,7 @@ def average_drop(before: ArrayLike, after: ArrayLike) -> NDArray[np.float64]:
 
 
 def increase_in_confidence(before: ArrayLike, after: ArrayLike) -> NDArray[np.float64]:
-    """Returns 1 where a model is surer than before, else 0.
+    """Return 1 where a model is surer than before, else 0.
 
     Source: Chattopadhyay et al. 2018 (Grad-CAM++), arXiv:1710.11063.
 
@@ -67,7 +67,7 @@ def increase_in_confidence(before: ArrayLike, after: ArrayLike) -> NDArray[np.fl
 
 
 def average_gain(before: ArrayLike, after: ArrayLike) -> NDArray[np.float64]:
-    """Returns the share of the confidence it lacked that a model gains, in [0, 1].
+    """Return the share of the confidence it lacked that a model gains, in [0, 1].
 
     Source: Zhang et al. 2023 (Opti-CAM), arXiv:2301.07002.
 
@@ -84,7 +84,7 @@ def average_gain(before: ArrayLike, after: ArrayLike) -> NDArray[np.float64]:
 
 
 def masked(images: Tensor, heats: Tensor) -> Tensor:
-    """Returns images multiplied by maps: without heat there is the mean colour."""
+    """Return images multiplied by maps: without heat there is the mean colour."""
     return images * heats[:, None].to(images)
 
 
@@ -97,7 +97,7 @@ def insertion(
     baseline: Baseline = "blur",
     steps: int = STEPS,
 ) -> NDArray[np.float64]:
-    """Returns the area under the target's probability while the hottest pixels come first.
+    """Return the area under the target's probability while the hottest pixels come first.
 
     Source: Petsiuk et al. 2018 (RISE), arXiv:1806.07421.
 
@@ -128,7 +128,7 @@ def deletion(
     baseline: Baseline = "mean",
     steps: int = STEPS,
 ) -> NDArray[np.float64]:
-    """Returns the area under the target's probability while the hottest pixels go first.
+    """Return the area under the target's probability while the hottest pixels go first.
 
     Source: Petsiuk et al. 2018 (RISE), arXiv:1806.07421.
 
@@ -159,7 +159,7 @@ def road(
     removed: Sequence[float] = REMOVED,
     noise: float = NOISE,
 ) -> NDArray[np.float64]:
-    """Returns how much more the target depends on the hottest pixels than on the coldest.
+    """Return how much more the target depends on the hottest pixels than on the coldest.
 
     It is half the difference between its probability without the coldest pixels and without the
     hottest, the mean over the shares removed; what is removed is filled in from around. It is 0
@@ -204,7 +204,7 @@ def removal_curve(
     steps: int = STEPS,
     ends: tuple[Tensor | None, Tensor | None] = (None, None),
 ) -> NDArray[np.float64]:
-    """Returns (B, steps + 1): the target's probability while pixels of one image become another's.
+    """Return (B, steps + 1): the target's probability while pixels of one image become another's.
 
     The hottest become so first; pixels that are equally hot in an order at random.
 
@@ -236,7 +236,7 @@ def removal_curve(
 
 
 def area_under(curve: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Returns the mean of (..., points) over their span, by the trapezoidal rule.
+    """Return the mean of (..., points) over their span, by the trapezoidal rule.
 
     >>> float(area_under(np.array([0.0, 1.0, 1.0])))
     0.75
@@ -245,7 +245,7 @@ def area_under(curve: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def make_baseline(images: Tensor, kind: str) -> Tensor:
-    """Returns what images are without their content: blurred, or their mean colour.
+    """Return what images are without their content: blurred, or their mean colour.
 
     Args:
         images: (B, channels, height, width), normalised.
@@ -270,7 +270,7 @@ def make_baseline(images: Tensor, kind: str) -> Tensor:
 
 
 def rank(heats: Tensor) -> Tensor:
-    """Returns (B, height, width) int64: the place of each pixel by heat, the hottest 0.
+    """Return (B, height, width) int64: the place of each pixel by heat, the hottest 0.
 
     Equal pixels are in an order at random, the same each time.
     """
@@ -295,7 +295,7 @@ def _fill_all(images: Tensor, gone: Tensor, noise: float, generator: torch.Gener
 
 
 def target_probabilities(predict: Predict, images: Tensor, targets: Tensor) -> Tensor:
-    """Returns the (B,) float64 probabilities of the targets."""
+    """Return the (B,) float64 probabilities of the targets."""
     # Convolutions run faster on this order of the same numbers.
     found = predict(images.contiguous(memory_format=torch.channels_last))
     return found.gather(1, targets.to(found.device)[:, None])[:, 0].double().cpu()

@@ -40,7 +40,7 @@ class Shuffled:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Puts the shuffled weights into the model for the time being."""
+        """Put the shuffled weights into the model for the time being."""
         own = [parameter.data for parameter, _ in self.weights]
         try:
             for parameter, shuffled in self.weights:
@@ -52,7 +52,7 @@ class Shuffled:
 
 
 def shuffle_from_top(model: Model, share: float, *, seed: int = SEED) -> Shuffled:
-    """Returns the weights of the upper layers of a model, shuffled; the model is left as it is.
+    """Return the weights of the upper layers of a model, shuffled; the model is left as it is.
 
     Args:
         model: The model.
@@ -82,13 +82,13 @@ def shuffle_from_top(model: Model, share: float, *, seed: int = SEED) -> Shuffle
 def similarity(
     maps: Sequence[NDArray[np.float32]], others: Sequence[NDArray[np.float32]]
 ) -> NDArray[np.float64]:
-    """Returns the (n,) rank correlations of each two maps; 0 where one has no evidence."""
+    """Return the (n,) rank correlations of each two maps; 0 where one has no evidence."""
     found = spearman(np.stack(maps), np.stack(others))
     return np.nan_to_num(found)
 
 
 def _from_top(model: Model) -> list[str]:
-    """Returns the layers that have weights of their own, those first that run last."""
+    """Return the layers that have weights of their own, those first that run last."""
     preprocess = model.preprocess
     record = trace(model.module, preprocess.size, preprocess.channels)
     ran = dict.fromkeys(call.name for call in reversed(record.calls))

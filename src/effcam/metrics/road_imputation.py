@@ -30,7 +30,7 @@ NEIGHBOURS = tuple(
 
 
 def fill_in(image: NDArray[np.floating], missing: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Returns the (channels, height, width) float32 image with its missing pixels filled in.
+    """Return the (channels, height, width) float32 image with its missing pixels filled in.
 
     Args:
         image: (channels, height, width).

@@ -50,13 +50,13 @@ class Object:
 
 
 def measured_size(size: tuple[int, int], longest: int = LONGEST) -> tuple[int, int]:
-    """Returns the width and height at which an image of a (width, height) in px is measured."""
+    """Return the width and height at which an image of a (width, height) in px is measured."""
     ratio = min(1.0, longest / max(size))
     return max(round(size[0] * ratio), 1), max(round(size[1] * ratio), 1)
 
 
 def place_object(truth: Truth, size: tuple[int, int], name: str) -> Object | None:
-    """Returns where the object of an image is, ``None`` if that is not known.
+    """Return where the object of an image is, ``None`` if that is not known.
 
     Args:
         truth: What is known of the image.
@@ -97,7 +97,7 @@ def _fit_box(box: Box, size: tuple[int, int], name: str) -> Box:
 def _fit_mask(
     mask: NDArray[np.bool_] | None, size: tuple[int, int], name: str
 ) -> NDArray[np.floating] | None:
-    """Returns how far the pixels at the measured size lie on a mask: (height, width) in [0, 1]."""
+    """Return how far the pixels at the measured size lie on a mask: (height, width) in [0, 1]."""
     if mask is None:
         return None
     if mask.shape != (size[1], size[0]):
@@ -112,7 +112,7 @@ def _fit_mask(
 def focus_samples(
     cells: Sequence[Explanation], coarsest: Sequence[tuple[float, float]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns the maps of a column over their images, for the measures of concentration.
+    """Return the maps of a column over their images, for the measures of concentration.
 
     Args:
         cells: The cells of one column.
@@ -148,7 +148,7 @@ def focus_samples(
 def on_common_region(
     cells: Sequence[Explanation],
 ) -> dict[tuple[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Returns, for every two cells of an image, their maps on the region that both models saw.
+    """Return, for every two cells of an image, their maps on the region that both models saw.
 
     Both are (48, 48) samples of that region. Two cells that saw nothing in common, or of which one
     has no evidence, are left out.
@@ -171,7 +171,7 @@ def on_common_region(
 def _sample(
     heatmap: NDArray[np.floating], canvas: Box, region: Box, samples: int
 ) -> NDArray[np.float32]:
-    """Returns (samples, samples) of a map that covers a canvas, evenly spaced over a region."""
+    """Return (samples, samples) of a map that covers a canvas, evenly spaced over a region."""
     placed = canvas.shift(-region.left, -region.top)
     placed = placed.scale(samples / region.width, samples / region.height)
     return placed.spread(heatmap.astype(np.float32, copy=False), samples, samples)[0]

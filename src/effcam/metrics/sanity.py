@@ -45,7 +45,7 @@ class SanityCheck:
     similarity: NDArray[np.float64] = field(repr=False)
 
     def __str__(self) -> str:
-        """Returns a table: each stage with the mean over images and its 95 % interval."""
+        """Return a table: each stage with the mean over images and its 95 % interval."""
         found = estimate(self.similarity)
         rows = [("layers shuffled", "similarity", "95 % interval")]
         for stage, (share, count) in enumerate(zip(self.shares, self.layers, strict=True)):
@@ -67,7 +67,7 @@ def sanity_check(
     device: str | torch.device | None = None,
     seed: int = SEED,
 ) -> SanityCheck:
-    """Returns how similar a model's maps stay as its weights are shuffled from the top.
+    """Return how similar a model's maps stay as its weights are shuffled from the top.
 
     A method whose maps survive this shows the image, not what the model has learnt. Every map is
     of the class that the model, as it is, finds most probable; the numbers of each weight are

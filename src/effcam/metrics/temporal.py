@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def temporal_stability(maps: ArrayLike) -> NDArray[np.float64]:
-    """Returns how alike each map is to the next, the mean over a sequence, in [-1, 1].
+    """Return how alike each map is to the next, the mean over a sequence, in [-1, 1].
 
     Two maps are compared by Spearman's rank correlation, as the maps of two models are: it takes
     maps of any scale, and heat compares within a map alone. Pairs of which one map is the same
@@ -40,7 +40,7 @@ def temporal_stability(maps: ArrayLike) -> NDArray[np.float64]:
 
 
 def centre_shift(maps: ArrayLike) -> NDArray[np.float64]:
-    """Returns how far the heat's centre of mass moves from each map to the next, the mean.
+    """Return how far the heat's centre of mass moves from each map to the next, the mean.
 
     Distances are shares of the maps' diagonal, in [0, 1). Pairs of which one map has no heat do
     not count; NaN where no pair does.
@@ -61,7 +61,7 @@ def centre_shift(maps: ArrayLike) -> NDArray[np.float64]:
 
 
 def find_pairs(images: Sequence[ImageRef]) -> list[tuple[int, int]]:
-    """Returns the positions of every two images that follow each other in a film.
+    """Return the positions of every two images that follow each other in a film.
 
     Frames of a film that were left out do not part those around them.
     """
@@ -79,7 +79,7 @@ def find_pairs(images: Sequence[ImageRef]) -> list[tuple[int, int]]:
 def pair_figures(
     rows: Sequence[Sequence[Explanation]], pairs: Sequence[tuple[int, int]]
 ) -> dict[str, NDArray[np.float64]]:
-    """Returns the figures of each pair of frames, (pairs, columns), NaN where there is none.
+    """Return the figures of each pair of frames, (pairs, columns), NaN where there is none.
 
     Args:
         rows: The cells of each image.
@@ -98,7 +98,7 @@ def pair_figures(
 
 
 def _compare(pair: tuple[Explanation, Explanation]) -> Iterator[tuple[str, float]]:
-    """Yields the figures of one model's maps of two frames, none where they cannot be compared."""
+    """Yield the figures of one model's maps of two frames, none where they cannot be compared."""
     if pair[0].size != pair[1].size:
         return
     for one, other in on_common_region(pair).values():
@@ -112,7 +112,7 @@ def _compare(pair: tuple[Explanation, Explanation]) -> Iterator[tuple[str, float
 
 
 def _centres(maps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns (..., 2) x and y of the heat's centre of mass, in samples; NaN without heat."""
+    """Return (..., 2) x and y of the heat's centre of mass, in samples; NaN without heat."""
     total = maps.sum((-2, -1))
     height, width = maps.shape[-2:]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -122,7 +122,7 @@ def _centres(maps: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the mean over the last axis without NaN; NaN where there is nothing else."""
+    """Return the mean over the last axis without NaN; NaN where there is nothing else."""
     valid = np.isfinite(values)
     count = valid.sum(-1)
     means = np.full(count.shape, np.nan)

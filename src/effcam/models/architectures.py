@@ -46,18 +46,18 @@ class Architecture:
         return f"{self.library}:{self.name}"
 
     def __str__(self) -> str:
-        """Returns the full name, which `effcam.models.zoo.find_architecture` finds again."""
+        """Return the full name, which `effcam.models.zoo.find_architecture` finds again."""
         return f"{self.bare}.{self.weights}" if self.weights else self.bare
 
 
 def architectures(library: Library) -> frozenset[str]:
-    """Returns the names of a library's architectures, without order."""
+    """Return the names of a library's architectures, without order."""
     return frozenset(architecture_names(library))
 
 
 @cache
 def architecture_names(library: Library) -> tuple[str, ...]:
-    """Returns the names of a library's architectures, in its own order."""
+    """Return the names of a library's architectures, in its own order."""
     if is_current(library):
         return tuple(name for owner, name in entries() if owner == library)
     if library == "timm":
@@ -70,7 +70,7 @@ def architecture_names(library: Library) -> tuple[str, ...]:
 
 
 def has_architecture(library: Library, name: str) -> bool:
-    """Tells whether a library has an architecture, be it one that somebody added to timm."""
+    """Return whether a library has an architecture, be it one that somebody added to timm."""
     if name in architecture_names(library):
         return True
     timm = sys.modules.get("timm") if library == "timm" else None
@@ -78,13 +78,13 @@ def has_architecture(library: Library, name: str) -> bool:
 
 
 def weights_names(library: Library, name: str) -> list[str]:
-    """Returns the names of an architecture's published weights, the default first."""
+    """Return the names of an architecture's published weights, the default first."""
     entry = entries().get((library, name)) if is_current(library) else None
     return library_weights(library, name) if entry is None else list(entry.weights)
 
 
 def library_weights(library: Library, name: str) -> list[str]:
-    """Returns what the library itself says in place of `weights_names`."""
+    """Return what the library itself says in place of `weights_names`."""
     if library == "timm":
         from timm.models import get_arch_pretrained_cfgs, get_pretrained_cfg
 
@@ -103,7 +103,7 @@ def library_weights(library: Library, name: str) -> list[str]:
 
 
 def timm_config(architecture: Architecture) -> Any:
-    """Returns timm's record of an architecture's weights: where they are, what they need."""
+    """Return timm's record of an architecture's weights: where they are, what they need."""
     from timm.models import PretrainedCfg, get_pretrained_cfg
 
     # A few architectures of older timm releases have no record at all.
@@ -111,14 +111,14 @@ def timm_config(architecture: Architecture) -> Any:
 
 
 def torchvision_entry(architecture: Architecture) -> Any:
-    """Returns torchvision's record of an architecture's weights."""
+    """Return torchvision's record of an architecture's weights."""
     from torchvision.models import get_model_weights
 
     return get_model_weights(architecture.name)[architecture.weights]
 
 
 def imagenet_categories() -> list[str]:
-    """Returns torchvision's 1000 names of the ImageNet classes, in order, no two alike."""
+    """Return torchvision's 1000 names of the ImageNet classes, in order, no two alike."""
     from torchvision.models import AlexNet_Weights
 
     return list(AlexNet_Weights.DEFAULT.meta["categories"])
@@ -173,7 +173,7 @@ class Entry:
 
 @cache
 def entries() -> Mapping[tuple[str, str], Entry]:
-    """Returns all entries by library and name, in the order of the libraries' own lists."""
+    """Return all entries by library and name, in the order of the libraries' own lists."""
     lines = (files("effcam.models") / TABLE).read_text("utf-8").splitlines()
     found = [_entry(row) for row in csv.DictReader(lines)]
     return MappingProxyType({(entry.library, entry.name): entry for entry in found})
@@ -181,7 +181,7 @@ def entries() -> Mapping[tuple[str, str], Entry]:
 
 @cache
 def is_current(library: str) -> bool:
-    """Tells whether the table was derived with the version of a library that is installed."""
+    """Return whether the table was derived with the version of a library that is installed."""
     known = {entry.version for entry in entries().values() if entry.library == library}
     # A build's own mark, as +cu126, changes no architecture.
     return bool(known) and version(library).partition("+")[0] in known

@@ -68,7 +68,7 @@ class _WithoutDraws(TorchFunctionMode):
 
 
 def without_draws() -> TorchFunctionMode:
-    """Returns a context in which weights that are drawn at random are all alike instead.
+    """Return a context in which weights that are drawn at random are all alike instead.
 
     Constants, as the ones of a norm, are set as ever: what a state dict does not hold stays what
     the constructor makes it. What it does hold must be loaded before the module is used.
@@ -114,7 +114,7 @@ class Made:
 
 
 def make(spec: ModelSpec, *, device: str | torch.device | None, see: See) -> Made:
-    """Returns the spec's module, built on the CPU, frozen, in evaluation mode, on ``device``.
+    """Return the spec's module, built on the CPU, frozen, in evaluation mode, on ``device``.
 
     Args:
         spec: What to make.
@@ -159,7 +159,7 @@ def make(spec: ModelSpec, *, device: str | torch.device | None, see: See) -> Mad
 
 
 def adopt(module: nn.Module, *, name: str, device: str | torch.device | None) -> Made:
-    """Returns a module of the caller's own as it is, without its wrappers.
+    """Return a module of the caller's own as it is, without its wrappers.
 
     Raises:
         ArgumentError: If it is not on the device that was asked for.
@@ -179,7 +179,7 @@ def adopt(module: nn.Module, *, name: str, device: str | torch.device | None) ->
 
 
 def check_weights(specs: Iterable[ModelSpec]) -> None:
-    """Makes sure, in seconds and before anything is built, that all weights can be had.
+    """Make sure, in seconds and before anything is built, that all weights can be had.
 
     Raises:
         WeightsError: If some are neither on disk nor can be fetched; names all of them. Or if a
@@ -201,7 +201,7 @@ def check_weights(specs: Iterable[ModelSpec]) -> None:
 
 
 def expected_preprocess(source: ModelSpec | nn.Module) -> Preprocess | None:
-    """Returns a model's own transform before it is built, ``None`` where that is not known."""
+    """Return a model's own transform before it is built, ``None`` where that is not known."""
     if isinstance(source, nn.Module):
         return _preprocess(unwrap(source), None)
     given = _given_preprocess(source)
@@ -212,7 +212,7 @@ def expected_preprocess(source: ModelSpec | nn.Module) -> Preprocess | None:
 
 
 def expected_synonyms(spec: ModelSpec) -> Sequence[Sequence[str]] | None:
-    """Returns all names of each class before the model is built, ``None`` where not known.
+    """Return all names of each class before the model is built, ``None`` where not known.
 
     Weights of a file and constructors of the caller's own may have any classes.
     """
@@ -228,7 +228,7 @@ def expected_synonyms(spec: ModelSpec) -> Sequence[Sequence[str]] | None:
 
 
 def weights_file(spec: ModelSpec) -> Path | None:
-    """Returns the file that a spec's weights will be read from, if it is on disk already."""
+    """Return the file that a spec's weights will be read from, if it is on disk already."""
     constructor = _constructor(spec)
     if spec.checkpoint is not None:
         return check_checkpoint(spec.checkpoint)
@@ -240,13 +240,13 @@ def weights_file(spec: ModelSpec) -> Path | None:
 
 
 def _constructor(spec: ModelSpec) -> object:
-    """Returns what builds the spec's model: a callable, or a name that a library knows."""
+    """Return what builds the spec's model: a callable, or a name that a library knows."""
     constructor: object = spec.name if spec.constructor is None else spec.constructor
     return constructor
 
 
 def _has_weights(architecture: Architecture | None, trained: bool) -> bool:
-    """Tells whether published weights will be loaded; not every architecture has some."""
+    """Return whether published weights will be loaded; not every architecture has some."""
     if architecture is None or not trained:
         return False
     # A stored model has some; which, is asked after its configuration was read.
@@ -264,7 +264,7 @@ def _given_preprocess(spec: ModelSpec) -> Preprocess | None:
 def _options(
     spec: ModelSpec, architecture: Architecture | None, see: See, trained: bool
 ) -> Mapping[str, object]:
-    """Returns the spec's options, with the input size for what is built for one size alone."""
+    """Return the spec's options, with the input size for what is built for one size alone."""
     option = zoo.size_option(architecture) if architecture is not None else ""
     if architecture is None or not option or option in spec.options:
         return spec.options
@@ -332,7 +332,7 @@ def _build(
 def _load(
     spec: ModelSpec, architecture: Architecture | None, module: nn.Module, checkpoint: Checkpoint
 ) -> nn.Module:
-    """Returns the module with a checkpoint's weights, built again if it has other classes."""
+    """Return the module with a checkpoint's weights, built again if it has other classes."""
     state = rename_old(select(checkpoint.state, module), module)
     options = dict(spec.options)
     if architecture is not None and "num_classes" not in options:

@@ -93,7 +93,7 @@ class Checkpoint(NamedTuple):
 
 
 def read_checkpoint(path: str | PathLike[str]) -> Checkpoint:
-    """Returns what a file of weights holds, without wrapping dicts and prefixes.
+    """Return what a file of weights holds, without wrapping dicts and prefixes.
 
     ``.safetensors`` files are read as such, all others by ``torch.load(weights_only=True)``,
     which refuses whatever could run code. Of objects of other classes that lie beside the
@@ -120,7 +120,7 @@ def read_checkpoint(path: str | PathLike[str]) -> Checkpoint:
 
 
 def check_checkpoint(path: str | PathLike[str]) -> Path:
-    """Returns the file's path.
+    """Return the file's path.
 
     Raises:
         WeightsError: If it does not exist, cannot be reached, or is a folder, a pipe or a device.
@@ -140,7 +140,7 @@ def check_checkpoint(path: str | PathLike[str]) -> Path:
 
 
 def rename_old(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:
-    """Returns the state dict with keys as the module has them, where files still have older ones.
+    """Return the state dict with keys as the module has them, where files still have older ones.
 
     torchvision's published DenseNet files call ``norm1`` of a dense layer ``norm.1``.
     """
@@ -153,7 +153,7 @@ def rename_old(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str
 
 
 def select(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:
-    """Returns the part of a state dict that is a module's, its names as the module has them.
+    """Return the part of a state dict that is a module's, its names as the module has them.
 
     A training module, as Lightning's, keeps the network under a name of its own (``model.``,
     ``net.``), beside losses, metrics and perhaps an averaged copy of it, which goes first.
@@ -236,7 +236,7 @@ def _reason(error: Exception) -> str:
 
 
 def _read_around(file: Path) -> object:
-    """Returns a file's content with a stand-in for each object of another class, if that goes."""
+    """Return a file's content with a stand-in for each object of another class, if that goes."""
     from torch.serialization import get_unsafe_globals_in_checkpoint
 
     try:
@@ -271,7 +271,7 @@ def _find_labels(content: object, seen: set[int]) -> tuple[str, ...] | None:
 
 
 def _read_labels(names: object) -> tuple[str, ...] | None:
-    """Returns the labels as text that can be written, where there are some."""
+    """Return the labels as text that can be written, where there are some."""
     try:
         labels = read_labels(names)
     except OverflowError:  # an infinite index
@@ -281,7 +281,7 @@ def _read_labels(names: object) -> tuple[str, ...] | None:
 
 
 def _labels_beside(file: Path) -> tuple[str, ...] | None:
-    """Returns the labels in the ``config.json`` that timm and Hugging Face put beside weights."""
+    """Return the labels in the ``config.json`` that timm and Hugging Face put beside weights."""
     if file.name not in CONFIGURED:
         return None  # of a file by any other name, nothing says that they belong together
     config = file.parent / "config.json"
@@ -294,7 +294,7 @@ def _labels_beside(file: Path) -> tuple[str, ...] | None:
 
 
 def _unwrap(content: object, seen: set[int]) -> dict[str, torch.Tensor]:
-    """Returns the tensors in what a file holds, none for what was ``seen``."""
+    """Return the tensors in what a file holds, none for what was ``seen``."""
     import torch
 
     if not isinstance(content, dict) or isinstance(content, _Left):
@@ -317,7 +317,7 @@ def _unwrap(content: object, seen: set[int]) -> dict[str, torch.Tensor]:
 
 
 def _plain(state: dict[str, torch.Tensor], file: Path) -> dict[str, torch.Tensor]:
-    """Returns the tensors without what a file may have hung on them.
+    """Return the tensors without what a file may have hung on them.
 
     Raises:
         WeightsError: If one has no numbers, or more than the file can hold: by strides of 0, or
@@ -339,7 +339,7 @@ def _plain(state: dict[str, torch.Tensor], file: Path) -> dict[str, torch.Tensor
 
 
 def _absurdity(tensor: torch.Tensor, size: int) -> str:
-    """Returns what is wrong with a tensor from a file of that size in bytes, if anything."""
+    """Return what is wrong with a tensor from a file of that size in bytes, if anything."""
     import torch
 
     if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
@@ -365,7 +365,7 @@ def _strip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def count_classes(state: Mapping[str, torch.Tensor], module: nn.Module, classes: int) -> int:
-    """Returns how many classes a checkpoint's head has, given a module whose head has ``classes``.
+    """Return how many classes a checkpoint's head has, given a module whose head has ``classes``.
 
     The head is told by what differs: tensors that fit but for their first dimension, which in
     the module is the number of classes.
@@ -388,7 +388,7 @@ def count_classes(state: Mapping[str, torch.Tensor], module: nn.Module, classes:
 
 
 def fit(state: Mapping[str, torch.Tensor], module: nn.Module, *, file: str, model: str) -> None:
-    """Loads a state dict into a module, all of it or, if anything does not fit, nothing.
+    """Load a state dict into a module, all of it or, if anything does not fit, nothing.
 
     Args:
         state: The checkpoint's tensors.
@@ -434,7 +434,7 @@ def fit(state: Mapping[str, torch.Tensor], module: nn.Module, *, file: str, mode
 
 
 def _converts(given: torch.Tensor, own: torch.Tensor) -> bool:
-    """Tells whether numbers of one type stay what they are in the other."""
+    """Return whether numbers of one type stay what they are in the other."""
     if own.is_floating_point():
         return given.is_floating_point()
     return own.is_complex() or not given.is_complex()

@@ -9,7 +9,7 @@ from effcam.errors import TargetError, did_you_mean
 
 
 def read_labels(names: object) -> tuple[str, ...] | None:
-    """Returns class names in the order of their indices, ``None`` for what are none.
+    """Return class names in the order of their indices, ``None`` for what are none.
 
     Args:
         names: A sequence of names; or a mapping from index to name, or from name to index.
@@ -26,14 +26,14 @@ def read_labels(names: object) -> tuple[str, ...] | None:
 
 
 def numbered(classes: int) -> tuple[str, ...]:
-    """Returns what classes are called that have no names: "class 0", "class 1" and so on."""
+    """Return what classes are called that have no names: "class 0", "class 1" and so on."""
     return tuple(f"class {index}" for index in range(classes))
 
 
 def find_class(
     target: int | str, labels: Sequence[str], synonyms: Sequence[Sequence[str]], *, owner: str
 ) -> int:
-    """Returns the index of a class that is given by index or by any of its names.
+    """Return the index of a class that is given by index or by any of its names.
 
     Args:
         target: An index from 0, or a name in any case.
@@ -79,7 +79,7 @@ def _find_label(
 
 
 def _in_order(names: Mapping[Any, Any]) -> list[object]:
-    """Returns the names by index, none where the indices are not 0, 1, 2 and so on."""
+    """Return the names by index, none where the indices are not 0, 1, 2 and so on."""
     pairs = list(names.items())
     if all(isinstance(value, int) and not isinstance(value, bool) for _, value in pairs):
         pairs = [(value, key) for key, value in pairs]

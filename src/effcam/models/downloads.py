@@ -60,7 +60,7 @@ class PublishedWeights:
         return f"{_hub_address()}/{self.repository}" if self.repository else self.url
 
     def find(self) -> Path | None:
-        """Returns the file in the local cache of its library, or ``None``."""
+        """Return the file in the local cache of its library, or ``None``."""
         if not self.repository:
             path = _url_cache(self.url)
             return path if path.is_file() else None
@@ -73,7 +73,7 @@ class PublishedWeights:
         return None
 
     def fetch(self) -> Path:
-        """Returns the file, downloaded into its library's cache if it was not there.
+        """Return the file, downloaded into its library's cache if it was not there.
 
         Raises:
             WeightsError: If it is not on disk and cannot be fetched.
@@ -121,7 +121,7 @@ class PublishedWeights:
 
 
 def require(wanted: Sequence[PublishedWeights]) -> None:
-    """Makes sure that all the weights are on disk or that their hosts answer, within seconds.
+    """Check that all the weights are on disk or that their hosts answer, within seconds.
 
     Raises:
         WeightsError: If some are missing and their host does not answer; names all of them.
@@ -142,7 +142,7 @@ def require(wanted: Sequence[PublishedWeights]) -> None:
 
 
 def cache_folders() -> dict[str, Path]:
-    """Returns where each library keeps what it fetched: torch's hub, and the Hugging Face hub's.
+    """Return where each library keeps what it fetched: torch's hub, and the Hugging Face hub's.
 
     Raises:
         ImportError: If one of the libraries is not installed or broken.
@@ -153,7 +153,7 @@ def cache_folders() -> dict[str, Path]:
 
 
 def read_ahead(file: Path) -> None:
-    """Asks the system to read a file into its cache, beside what else is done.
+    """Ask the system to read a file into its cache, beside what else is done.
 
     It takes none of the process's memory. Where the system cannot be asked, nothing happens.
     """
@@ -164,7 +164,7 @@ def read_ahead(file: Path) -> None:
 
 
 def is_repository(name: str) -> bool:
-    """Tells whether a repository on the Hugging Face hub can have that name."""
+    """Return whether a repository on the Hugging Face hub can have that name."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -176,7 +176,7 @@ def is_repository(name: str) -> bool:
 
 
 def _silent(hosts: Iterable[str]) -> dict[str, str]:
-    """Returns the hosts that do not answer, and why, in at most `PROBE_SECONDS` for all."""
+    """Return the hosts that do not answer, and why, in at most `PROBE_SECONDS` for all."""
     findings: dict[str, str] = {}
     # Looking a name up has no time limit of its own, so it happens beside the clock.
     probes = [threading.Thread(target=_probe, args=(host, findings), daemon=True) for host in hosts]
@@ -190,7 +190,7 @@ def _silent(hosts: Iterable[str]) -> dict[str, str]:
 
 
 def _probe(host: str, findings: dict[str, str]) -> None:
-    """Notes why a host does not answer, an empty reason if it does; proxies are respected."""
+    """Note why a host does not answer, an empty reason if it does; proxies are respected."""
     findings |= {host: _refusal(host)}
 
 

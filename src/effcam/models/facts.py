@@ -46,7 +46,7 @@ class ModelFacts:
     synonyms: tuple[tuple[str, ...], ...] = field(repr=False)
 
     def find_class(self, target: int | str) -> int:
-        """Returns the index of a class that is given by index or by any of its names.
+        """Return the index of a class that is given by index or by any of its names.
 
         Raises:
             TargetError: If there is no such class, or the name stands for several.
@@ -54,7 +54,7 @@ class ModelFacts:
         return find_class(target, self.labels, self.synonyms, owner=self.name)
 
     def record(self) -> dict[str, object]:
-        """Returns everything but the classes' names as one flat dict."""
+        """Return everything but the classes' names as one flat dict."""
         names = ("name", "weights", "parameters", "flops", "input_size", "grid", "target_layer")
         found = {name: getattr(self, name) for name in (*names, "seconds")}
         return {
@@ -63,7 +63,7 @@ class ModelFacts:
 
 
 def facts_of(model: Model, seconds: Sequence[float] = ()) -> ModelFacts:
-    """Returns what is known of a model.
+    """Return what is known of a model.
 
     Args:
         model: The model, with the input it was given in the comparison.

@@ -95,12 +95,12 @@ class Stored:
 
 
 def stored_weights(architecture: Architecture) -> PublishedWeights | None:
-    """Returns where a stored model's weights can be had; ``None`` for those in a folder."""
+    """Return where a stored model's weights can be had; ``None`` for those in a folder."""
     return _on_hub(architecture, WEIGHTS) if architecture.library == HUB else None
 
 
 def find_weights(architecture: Architecture) -> Path:
-    """Returns the file of a stored model's weights, fetched if it is on the hub.
+    """Return the file of a stored model's weights, fetched if it is on the hub.
 
     Raises:
         WeightsError: If it cannot be found or fetched.
@@ -118,7 +118,7 @@ def find_weights(architecture: Architecture) -> Path:
 
 
 def read_stored(architecture: Architecture) -> Stored:
-    """Returns what a stored model's ``config.json`` says, fetched if it is on the hub.
+    """Return what a stored model's ``config.json`` says, fetched if it is on the hub.
 
     Raises:
         WeightsError: If there is none or it cannot be fetched or read.
@@ -153,7 +153,7 @@ def _read_json(file: Path) -> object:
 
 
 def _parse(content: dict[str, Any], file: str) -> Stored:
-    """Returns a timm configuration, in its present form or in the older one of a single level."""
+    """Return a timm configuration, in its present form or in the older one of a single level."""
     content = _checked(content, file)
     config = _checked(content.get("pretrained_cfg", content), file)
     config |= {
@@ -181,7 +181,7 @@ def _parse(content: dict[str, Any], file: str) -> Stored:
 
 
 def _checked(settings: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Returns settings without those that are null, which timm takes for missing ones."""
+    """Return settings without those that are null, which timm takes for missing ones."""
     found = {key: value for key, value in settings.items() if value is not None}
     for key in KINDS.keys() & found.keys():
         is_right, words = KINDS[key]

@@ -57,7 +57,7 @@ class Listed:
 def list_models(
     pattern: str = "*", *, source: str | None = None, pretrained: bool | None = None
 ) -> tuple[str, ...]:
-    """Returns the names that `load_model` and `compare` know, in natural order.
+    """Return the names that `load_model` and `compare` know, in natural order.
 
     Every name loads exactly the model that it was listed for: an architecture whose name a
     registered model uses, or timm before torchvision, is listed with its prefix, as
@@ -97,19 +97,19 @@ def list_models(
 
 
 def _forms(name: str) -> set[str]:
-    """Returns the ways to write a name: with its library and weights, or without either."""
+    """Return the ways to write a name: with its library and weights, or without either."""
     bare = name.rpartition(":")[2]
     return {name, bare, name.partition(".")[0], bare.partition(".")[0]}
 
 
 def natural_key(text: str) -> list[tuple[int, str]]:
-    """Returns a sort key that puts ``resnet18`` before ``resnet101``."""
+    """Return a sort key that puts ``resnet18`` before ``resnet101``."""
     parts = re.split(r"(\d+)", text.casefold())
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 def describe(name: str) -> Listed:
-    """Returns what is known of a model without building it.
+    """Return what is known of a model without building it.
 
     Args:
         name: A name that `list_models` gives.
@@ -167,12 +167,12 @@ def _has_weights(name: str, pretrained: bool | None) -> bool:
 
 
 def describe_all(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Returns what `describe` knows of models as rows of text, a header first."""
+    """Return what `describe` knows of models as rows of text, a header first."""
     return [HEADER, *(_row(describe(name)) for name in names)]
 
 
 def records(names: Iterable[str]) -> list[dict[str, object]]:
-    """Returns what `describe` knows of models as flat dicts, ``None`` for what is not known."""
+    """Return what `describe` knows of models as flat dicts, ``None`` for what is not known."""
     return [_record(describe(name)) for name in names]
 
 

@@ -69,7 +69,7 @@ class Model:
         return max(self.target_layers, key=lambda layer: math.prod(layer.grid))
 
     def layers(self) -> tuple[TargetLayer, ...]:
-        """Returns every layer that can be looked at, in order of execution.
+        """Return every layer that can be looked at, in order of execution.
 
         The layers that `target_layer` names say why in ``reason``, which is empty for all others.
 
@@ -113,7 +113,7 @@ class Model:
         return next(floating, torch.float32)
 
     def find_class(self, target: int | str) -> int:
-        """Returns the index of a class that is given by index or by any of its names.
+        """Return the index of a class that is given by index or by any of its names.
 
         Args:
             target: An index from 0, or a name in any case.
@@ -143,7 +143,7 @@ def load_model(
     options: Mapping[str, object] | None = None,
     device: str | torch.device | None = None,
 ) -> Model:
-    """Returns a model that is ready to run: built, its weights loaded, its target layer found.
+    """Return a model that is ready to run: built, its weights loaded, its target layer found.
 
     A module of the caller's own is used as it is, neither copied nor moved nor changed. What is
     built here is frozen, in evaluation mode and, where its convolutions gain by it, laid out with
@@ -207,7 +207,7 @@ def load_model(
 
 
 def load_untrained(name: str) -> Model:
-    """Returns a model by name that has shapes but, where that is possible, no weights.
+    """Return a model by name that has shapes but, where that is possible, no weights.
 
     Raises:
         UnknownModelError: If nothing has that name.
@@ -224,7 +224,7 @@ def load_untrained(name: str) -> Model:
 
 
 def load_as_seen(source: ModelLike, *, device: str | torch.device | None, see: See) -> Model:
-    """Returns what `load_model` does, its `Preprocess` replaced by what ``see`` makes of it.
+    """Return what `load_model` does, its `Preprocess` replaced by what ``see`` makes of it.
 
     Args:
         source: As in `load_model`.
@@ -241,7 +241,7 @@ def load_as_seen(source: ModelLike, *, device: str | torch.device | None, see: S
 
 
 def check_weights(sources: Iterable[ModelLike]) -> None:
-    """Makes sure, in seconds and before anything is built, that all weights can be had.
+    """Make sure, in seconds and before anything is built, that all weights can be had.
 
     Raises:
         WeightsError: If some are neither on disk nor can be fetched; names all of them. Or if a
@@ -254,7 +254,7 @@ def check_weights(sources: Iterable[ModelLike]) -> None:
 
 
 def expected_preprocess(source: ModelLike, *, see: See) -> Preprocess | None:
-    """Returns the transform that a model will have, before it is built, where that is known.
+    """Return the transform that a model will have, before it is built, where that is known.
 
     Args:
         source: As in `load_model`.
@@ -267,7 +267,7 @@ def expected_preprocess(source: ModelLike, *, see: See) -> Preprocess | None:
 
 
 def check_classes(spec: ModelSpec, wanted: Iterable[int | str]) -> None:
-    """Makes sure that a model will have some classes, as far as that is known before it is built.
+    """Check that a model will have some classes, as far as that is known before it is built.
 
     Raises:
         TargetError: If one is unknown, ambiguous or out of range.
@@ -282,14 +282,14 @@ def check_classes(spec: ModelSpec, wanted: Iterable[int | str]) -> None:
 
 
 def weights_file(source: ModelLike) -> Path | None:
-    """Returns the file that a model's weights will be read from, if it is on disk already."""
+    """Return the file that a model's weights will be read from, if it is on disk already."""
     if isinstance(source, Model | nn.Module):
         return None
     return build.weights_file(_spec(source))
 
 
 def to_source(model: ModelLike) -> ModelSpec | Model | nn.Module:
-    """Returns what a name stands for, and anything else as it is.
+    """Return what a name stands for, and anything else as it is.
 
     A process that knows other registered names then makes the same model of it.
 
@@ -332,14 +332,14 @@ def _finish(
 
 
 def _lay_out(module: nn.Module, preprocess: Preprocess) -> None:
-    """Lays a module's weights in memory as its convolutions are fastest."""
+    """Lay a module's weights in memory as its convolutions are fastest."""
     if find_cost(module, preprocess.size, preprocess.channels).channels_last:
         with torch.inference_mode(False):
             module.to(memory_format=torch.channels_last)
 
 
 def _look_into(made: Made, names: Sequence[str], known: Model | None) -> Look:
-    """Returns what a trace of a module tells: its transform, layers, and number of classes."""
+    """Return what a trace of a module tells: its transform, layers, and number of classes."""
     preprocess, record = _look(made)
     if not is_known(made.module):
         check_logits(record)
@@ -347,7 +347,7 @@ def _look_into(made: Made, names: Sequence[str], known: Model | None) -> Look:
 
 
 def _look(made: Made) -> tuple[Preprocess, Trace]:
-    """Returns the trace of a module, and its transform with as many channels as it takes."""
+    """Return the trace of a module, and its transform with as many channels as it takes."""
     preprocess = made.preprocess
     try:
         return preprocess, trace(made.module, preprocess.size, preprocess.channels)
@@ -413,7 +413,7 @@ def _spec(source: str | ModelSpec) -> ModelSpec:
 
 
 def _merge(spec: ModelSpec, name: str | None, given: Mapping[str, object]) -> ModelSpec:
-    """Returns the spec with the arguments that are not ``None`` put over it."""
+    """Return the spec with the arguments that are not ``None`` put over it."""
     changes = {key: value for key, value in given.items() if value is not None}
     if name is not None:
         changes |= {"name": name, "constructor": spec.constructor or spec.name}

@@ -41,7 +41,7 @@ class _Scales:
         self.kept: dict[object, int] = {}
 
     def take(self, opcode: pickletools.OpcodeInfo, given: Any) -> None:
-        """Follows one instruction of the pickle."""
+        """Follow one instruction of the pickle."""
         name = opcode.name
         if name == "MARK":
             self.marks.append(len(self.stack))
@@ -76,7 +76,7 @@ class _Scales:
 
 
 def check_pickles(file: Path) -> None:
-    """Refuses a file whose pickles would take more memory or time than its size tells.
+    """Refuse a file whose pickles would take more memory or time than its size tells.
 
     torch.load takes a zip archive by its first bytes, and inflates what is deflated in it.
 

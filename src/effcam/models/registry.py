@@ -69,13 +69,13 @@ class ModelSpec:
     options: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        """Checks the name, and keeps a read-only copy of the options."""
+        """Check the name, and keeps a read-only copy of the options."""
         if not isinstance(self.name, str) or not self.name.strip():
             raise ArgumentError(f"a model's name must be a non-empty string, not {self.name!r}")
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
 
     def __reduce__(self) -> tuple[Callable[..., ModelSpec], tuple[object, ...]]:
-        """Says how it is pickled, which a read-only mapping is not."""
+        """Say how it is pickled, which a read-only mapping is not."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return _spec_of, (values | {"options": dict(self.options)},)
 
@@ -85,7 +85,7 @@ def _spec_of(values: dict[str, Any]) -> ModelSpec:
 
 
 def register_model(spec: ModelSpec, *, replace: bool = False) -> ModelSpec:
-    """Returns the spec, after making its name known to `load_model`, `compare` and the CLI.
+    """Return the spec, after making its name known to `load_model`, `compare` and the CLI.
 
     A registered name goes before a timm or torchvision architecture of the same name. A package
     makes models of its own known without a call: its entry points of the group ``effcam.models``
@@ -118,19 +118,19 @@ def register_model(spec: ModelSpec, *, replace: bool = False) -> ModelSpec:
 
 
 def find_spec(name: str) -> ModelSpec | None:
-    """Returns the spec registered under the name, by a call or by a package, or ``None``."""
+    """Return the spec registered under the name, by a call or by a package, or ``None``."""
     _read_entry_points()
     return _registered.get(name)
 
 
 def registered_names(pattern: str = "*") -> tuple[str, ...]:
-    """Returns the registered names that match the glob pattern, in order of registration."""
+    """Return the registered names that match the glob pattern, in order of registration."""
     _read_entry_points()
     return tuple(name for name in _registered if fnmatchcase(name, pattern))
 
 
 def _read_entry_points() -> None:
-    """Registers what installed packages offer, once; what cannot be is warned of and left out."""
+    """Register what installed packages offer, once; what cannot be is warned of and left out."""
     waiting = _entry_points()
     while waiting:
         # Taken out first, since what is imported may look a model up itself.
@@ -156,13 +156,13 @@ def _warn(message: str) -> None:
 
 @cache
 def _entry_points() -> list[EntryPoint]:
-    """Returns the entry points, effcam's own and installed packages', that have not been read."""
+    """Return the entry points, effcam's own and installed packages', that have not been read."""
     found = {entry.value: entry for entry in (*OWN, *entry_points(group=GROUP))}
     return list(found.values())
 
 
 def _specs(offered: object) -> list[ModelSpec]:
-    """Returns the specs that an entry point names: one, several, or those a function returns."""
+    """Return the specs that an entry point names: one, several, or those a function returns."""
     found = offered() if callable(offered) else offered
     if found is None:
         return []

@@ -26,7 +26,7 @@ WRAPPERS = {
 
 
 def unwrap(module: nn.Module) -> nn.Module:
-    """Returns the network in wrappers for parallel, averaged and compiled models.
+    """Return the network in wrappers for parallel, averaged and compiled models.
 
     Hooks do not run in compiled code, and parallel copies do not hand their layers' outputs
     back, so the network is looked into by itself.
@@ -36,7 +36,7 @@ def unwrap(module: nn.Module) -> nn.Module:
 
 
 def check_module(module: nn.Module, name: str) -> None:
-    """Refuses modules that cannot be looked into, whatever their layers are.
+    """Refuse modules that cannot be looked into, whatever their layers are.
 
     Raises:
         ModelError: If it is TorchScript, without parameters, lazy, or made in inference mode.
@@ -59,7 +59,7 @@ def check_module(module: nn.Module, name: str) -> None:
 
 
 def layer_names(module: nn.Module, layers: Layers) -> tuple[str, ...]:
-    """Returns the dotted names of the layers that a caller chose, each once, none for ``None``.
+    """Return the dotted names of the layers that a caller chose, each once, none for ``None``.
 
     Args:
         module: The network, unwrapped.
@@ -100,7 +100,7 @@ def _layer_name(module: nn.Module, layer: object) -> str:
 
 
 def own_size(module: nn.Module) -> tuple[int, int] | None:
-    """Returns the input size that a Hugging Face model's config states, (height, width) in px.
+    """Return the input size that a Hugging Face model's config states, (height, width) in px.
 
     The model may lie in a module that trains it, as Lightning's do.
     """
@@ -108,7 +108,7 @@ def own_size(module: nn.Module) -> tuple[int, int] | None:
 
 
 def own_labels(module: nn.Module) -> tuple[str, ...] | None:
-    """Returns the classes' names that a module carries with it, ``None`` if it has none.
+    """Return the classes' names that a module carries with it, ``None`` if it has none.
 
     timm's modules have them in their ``pretrained_cfg``, Hugging Face's in their ``config``; the
     model may lie in a module that trains it.

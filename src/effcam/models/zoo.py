@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 def find_architecture(name: str) -> Architecture:
-    """Returns the architecture that a name stands for: timm's if it has one, else torchvision's.
+    """Return the architecture that a name stands for: timm's if it has one, else torchvision's.
 
     Args:
         name: ``resnet50``, ``resnet50.a1_in1k``, ``torchvision:resnet50.IMAGENET1K_V1``; or where
@@ -78,7 +78,7 @@ def find_architecture(name: str) -> Architecture:
 def build(
     architecture: Architecture, *, pretrained: bool, options: Mapping[str, object]
 ) -> nn.Module:
-    """Returns the architecture as a module on the CPU, its published weights loaded if asked for.
+    """Return the architecture as a module on the CPU, its published weights loaded if asked for.
 
     Args:
         architecture: What to build.
@@ -110,7 +110,7 @@ def build(
 
 
 def published_weights(architecture: Architecture) -> PublishedWeights | None:
-    """Returns where the architecture's weights can be had, ``None`` where there are none."""
+    """Return where the architecture's weights can be had, ``None`` where there are none."""
     if architecture.library not in LIBRARIES:
         return stored_weights(architecture)
     if not architecture.weights:
@@ -126,14 +126,14 @@ def published_weights(architecture: Architecture) -> PublishedWeights | None:
 
 
 def weights_label(architecture: Architecture) -> str:
-    """Returns what to call an architecture's weights: their name, or that of a stored file."""
+    """Return what to call an architecture's weights: their name, or that of a stored file."""
     if architecture.library in LIBRARIES:
         return architecture.weights
     return find_weights(architecture).name
 
 
 def check_stored(architecture: Architecture) -> None:
-    """Makes sure that a model in a folder is there.
+    """Check that a model in a folder is there.
 
     Raises:
         WeightsError: If the folder, its configuration or its weights are missing.
@@ -143,7 +143,7 @@ def check_stored(architecture: Architecture) -> None:
 
 
 def published_preprocess(architecture: Architecture) -> Preprocess:
-    """Returns the evaluation transform that the architecture's weights were published with."""
+    """Return the evaluation transform that the architecture's weights were published with."""
     if architecture.library != "torchvision":
         return _from_timm(_timm_config(architecture))
     return _from_torchvision(torchvision_entry(architecture).transforms())
@@ -156,7 +156,7 @@ def _timm_config(architecture: Architecture) -> dict[str, Any]:
 
 
 def published_classes(architecture: Architecture) -> int:
-    """Returns how many classes published weights have; 0 where they are named otherwise."""
+    """Return how many classes published weights have; 0 where they are named otherwise."""
     if architecture.library == "torchvision":
         return len(torchvision_entry(architecture).meta["categories"])
     if architecture.library != "timm":
@@ -166,7 +166,7 @@ def published_classes(architecture: Architecture) -> int:
 
 
 def module_preprocess(module: nn.Module) -> Preprocess | None:
-    """Returns the transform that a timm module carries with it, ``None`` for others."""
+    """Return the transform that a timm module carries with it, ``None`` for others."""
     config = getattr(module, "pretrained_cfg", None)
     if not isinstance(config, Mapping) or "input_size" not in config:
         return None
@@ -175,7 +175,7 @@ def module_preprocess(module: nn.Module) -> Preprocess | None:
 
 @cache
 def imagenet_labels(classes: int) -> tuple[tuple[str, ...], ...] | None:
-    """Returns the synonyms of every ImageNet class, the one to show first, by class index.
+    """Return the synonyms of every ImageNet class, the one to show first, by class index.
 
     Args:
         classes: The number of classes, which tells ImageNet-1k from its larger sets.
@@ -196,7 +196,7 @@ def imagenet_labels(classes: int) -> tuple[tuple[str, ...], ...] | None:
 
 
 def knows_imagenet(module: nn.Module) -> bool:
-    """Tells whether a module is of a class of either library, where 1000 classes are ImageNet's.
+    """Return whether a module is of a class of either library, where 1000 classes are ImageNet's.
 
     Those without a classifier give as many features, which are no classes.
     """
@@ -205,14 +205,14 @@ def knows_imagenet(module: nn.Module) -> bool:
 
 
 def size_option(architecture: Architecture) -> str:
-    """Returns the constructor's option for the input size, empty where any size goes."""
+    """Return the constructor's option for the input size, empty where any size goes."""
     if architecture.library == "torchvision":
         return "image_size" if architecture.name.startswith("vit_") else ""
     return "img_size" if _timm_config(architecture).get("fixed_input_size") else ""
 
 
 def see_as_published(module: nn.Module, options: Mapping[str, object]) -> None:
-    """Lets a module of torchvision's take its input as it does with published weights.
+    """Let a module of torchvision's take its input as it does with published weights.
 
     GoogLeNet and Inception are built with ``transform_input`` whenever these are loaded.
     """
@@ -221,7 +221,7 @@ def see_as_published(module: nn.Module, options: Mapping[str, object]) -> None:
 
 
 def _can_be_built(architecture: Architecture, options: Mapping[str, object]) -> bool:
-    """Tells whether the constructor takes the options, to tell bad options from bad weights."""
+    """Return whether the constructor takes the options, to tell bad options from bad weights."""
     try:
         build(architecture, pretrained=False, options=options)
     except ModelError:
@@ -241,14 +241,14 @@ def _bad_weights(architecture: Architecture, error: Exception, chosen: str) -> W
 
 
 def _reason(error: Exception) -> str:
-    """Returns the first line of an error, and the next one where that only announces it."""
+    """Return the first line of an error, and the next one where that only announces it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = lines[0] if lines else type(error).__name__
     return one_line(f"{first} {lines[1]}" if first.endswith(":") and len(lines) > 1 else first)
 
 
 def _check_classes(architecture: Architecture, options: Mapping[str, object]) -> None:
-    """Refuses to put a random head on published weights: its heat would mean nothing."""
+    """Refuse to put a random head on published weights: its heat would mean nothing."""
     if architecture.library == "torchvision":
         published = len(torchvision_entry(architecture).meta["categories"])
     else:
@@ -274,14 +274,14 @@ def _build_timm(architecture: Architecture, pretrained: bool, options: dict[str,
 
 
 def _from_file(file: Path) -> dict[str, Any]:
-    """Returns what makes timm read weights from a file, and nowhere else."""
+    """Return what makes timm read weights from a file, and nowhere else."""
     _check_pickles(file)
     # timm's readers of NumPy archives are for those alone.
     return {"file": str(file)} | ({} if file.suffix == ".npz" else {"custom_load": False})
 
 
 def _check_pickles(file: Path) -> None:
-    """Refuses weights that the libraries would take much memory or time to open."""
+    """Refuse weights that the libraries would take much memory or time to open."""
     if file.suffix not in (".npz", ".safetensors"):
         check_pickles(file)
 
@@ -323,7 +323,7 @@ def _build_torchvision(
 
 @contextmanager
 def _tensors_alone() -> Iterator[None]:
-    """Makes every ``torch.load`` within refuse what could run code.
+    """Make every ``torch.load`` within refuse what could run code.
 
     torchvision and older releases of timm do not ask for that.
     """
@@ -349,7 +349,7 @@ def _pick_weights(library: Library, name: str, weights: str) -> str:
 
 
 def _elsewhere(library: Library, name: str, weights: str) -> str:
-    """Returns a hint to the other library, if weights of that name are there."""
+    """Return a hint to the other library, if weights of that name are there."""
     for other in LIBRARIES:
         known = weights_names(other, name) if has_architecture(other, name) else []
         if other != library and weights in known:

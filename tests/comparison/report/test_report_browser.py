@@ -97,14 +97,14 @@ def page(visit: Visit, report: Path) -> Page:
 
 
 def show_pictures(page: Page) -> None:
-    """Scrolls to the pictures and waits until the first row is drawn."""
+    """Scroll to the pictures and waits until the first row is drawn."""
     page.evaluate("document.querySelector('#pictures').scrollIntoView({behavior: 'instant'})")
     page.wait_for_selector(f".row {HEATS}")
     settle(page)
 
 
 def settle(page: Page) -> None:
-    """Waits until what is to be drawn in the next frames is drawn."""
+    """Wait until what is to be drawn in the next frames is drawn."""
     page.evaluate(
         "async () => { for (const _ of Array(12)) await new Promise(requestAnimationFrame); }"
     )

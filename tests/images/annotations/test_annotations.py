@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def saved(folder: Path, content: object, name: str = "annotations") -> Path:
-    """Returns a file of this text, of these bytes, or of JSON."""
+    """Return a file of this text, of these bytes, or of JSON."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, bytes):
@@ -36,7 +36,7 @@ def saved(folder: Path, content: object, name: str = "annotations") -> Path:
 
 
 def coco(*annotations: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """Returns a COCO file of two images, 6 x 4 px, and two categories."""
+    """Return a COCO file of two images, 6 x 4 px, and two categories."""
     images = [
         {"id": 7, "file_name": "a.jpg", "width": 6, "height": 4},
         {"id": 9, "file_name": "b.jpg", "width": 6, "height": 4},
@@ -162,7 +162,7 @@ class TestBoxes:
 
 class TestCategories:
     def files(self, folder: Path) -> dict[str, Path]:
-        """Returns a cat at (0, 0, 2, 2) and a dog at (0, 0, 1, 1), in every format."""
+        """Return a cat at (0, 0, 2, 2) and a dog at (0, 0, 1, 1), in every format."""
         pets = voc(voc_object("cat", 1, 1, 2, 2), voc_object("Dog", 1, 1, 1, 1))
         table = "image,x1,y1,x2,y2,label\na.jpg,0,0,2,2,cat\na.jpg,0,0,1,1,Dog\n"
         plain = {
@@ -311,7 +311,7 @@ BROKEN_BOXES: list[tuple[Any, str]] = [
 
 
 def pattern(message: str) -> str:
-    """Returns the pattern of a message in which ``.*`` stands for anything."""
+    """Return the pattern of a message in which ``.*`` stands for anything."""
     return ".*".join(map(re.escape, message.split(".*")))
 
 
@@ -481,7 +481,7 @@ def npy(array: NDArray[Any]) -> bytes:
 
 
 def colored(mode: str) -> Image.Image:
-    """Returns the square as an image of a mode, whose two pixels differ from one another."""
+    """Return the square as an image of a mode, whose two pixels differ from one another."""
     if mode in ("I;16", "I", "F"):
         numbers = SQUARE * np.array([0, 1, 300])
         return Image.fromarray(numbers.astype({"I;16": "u2", "I": "i4", "F": "f4"}[mode]))

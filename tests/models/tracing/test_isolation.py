@@ -96,7 +96,7 @@ def numbers(comparison: Comparison) -> list[object]:
 
 
 def at_once(*tasks: Callable[[], Any]) -> list[Any]:
-    """Returns what tasks return that begin at one moment, each in a thread of its own."""
+    """Return what tasks return that begin at one moment, each in a thread of its own."""
     barrier = threading.Barrier(len(tasks), timeout=PATIENCE)
 
     def run(task: Callable[[], Any]) -> Any:
@@ -840,7 +840,7 @@ if __name__ == "__main__":
 
 
 def run(script: Path, *arguments: str, **environment: str) -> str:
-    """Returns what a script prints that a fresh process runs."""
+    """Return what a script prints that a fresh process runs."""
     done = subprocess.run(
         [sys.executable, "-W", "error", str(script), *arguments],
         env=os.environ | environment,

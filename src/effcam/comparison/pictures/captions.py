@@ -34,7 +34,7 @@ MOST_LINES = 12
 
 
 def check_caption(template: str | None) -> None:
-    """Makes sure that a template can be filled in, whatever the cell.
+    """Check that a template can be filled in, whatever the cell.
 
     Raises:
         ArgumentError: If it is no text, names what is no field, or has an impossible format.
@@ -49,7 +49,7 @@ def check_caption(template: str | None) -> None:
 
 
 def caption_lines(template: str | None, cell: Explanation) -> tuple[str, ...]:
-    """Returns the lines under a cell.
+    """Return the lines under a cell.
 
     Args:
         template: As ``"{label} {probability:.0%}"``; ``None`` is the usual caption, and an empty
@@ -65,7 +65,7 @@ def caption_lines(template: str | None, cell: Explanation) -> tuple[str, ...]:
 
 
 def _fill(template: str, values: Mapping[str, object]) -> str:
-    """Returns the template with values in place of its fields, and nothing but whole fields."""
+    """Return the template with values in place of its fields, and nothing but whole fields."""
     try:
         return "".join(_parts(template, values))
     except ArgumentError:

@@ -66,7 +66,7 @@ class Print:
     dpi: int = 300
 
     def __post_init__(self) -> None:
-        """Checks what would otherwise fail late."""
+        """Check what would otherwise fail late."""
         if self.inches is not None:
             _check("inches", self.inches, 0.5, 100)
         _check("fontsize", self.fontsize, 3, 72)
@@ -80,7 +80,7 @@ def _check(name: str, value: object, least: float, most: float) -> None:
 
 
 def figure(content: Cells, kind: PageKind, style: Style, size: Print) -> Figure:
-    """Returns a comparison as a figure.
+    """Return a comparison as a figure.
 
     Args:
         content: The comparison.
@@ -126,7 +126,7 @@ def _poster(content: Cells, style: Style, size: Print) -> Surface:
 def _measure(
     columns: int, sides: Sequence[Heading], style: Style, given: Print
 ) -> tuple[Measures, int]:
-    """Returns the lengths of a figure in tenths of a point, and the width of a cell in px."""
+    """Return the lengths of a figure in tenths of a point, and the width of a cell in px."""
     size = round(given.fontsize * POINT)
 
     def fitted(width: int) -> Measures:
@@ -154,7 +154,7 @@ def _measure(
 
 
 def _draw(surface: Surface, dpi: int) -> Figure:
-    """Returns a page, whose unit is a tenth of a point, as a figure."""
+    """Return a page, whose unit is a tenth of a point, as a figure."""
     width, height = surface.width / INCH, surface.height / INCH
     if height > TALLEST:
         raise ArgumentError(
@@ -187,7 +187,7 @@ def _show(figure: Figure, item: Picture | Bar, surface: Surface) -> None:
 
 
 def _write(figure: Figure, text: Text, surface: Surface) -> None:
-    """Writes lines of text, each on its baseline."""
+    """Write lines of text, each on its baseline."""
     left, top, _, bottom = text.box
     along = text.width / 2 if text.centred else POINT / 5
     down = 0

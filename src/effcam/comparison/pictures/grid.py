@@ -61,7 +61,7 @@ class Style:
     theme: Literal["light", "dark"] | None = None
 
     def __post_init__(self) -> None:
-        """Checks what would otherwise fail late."""
+        """Check what would otherwise fail late."""
         overlay.check_alpha(self.alpha)
         overlay.colormap_table(self.colormap)
         if not isinstance(self.width, int) or not MIN_WIDTH <= self.width <= MAX_WIDTH:
@@ -87,7 +87,7 @@ class Style:
 
 
 def grid(content: Cells, style: Style) -> Image.Image:
-    """Returns one picture of everything; by default a row an image, the original first.
+    """Return one picture of everything; by default a row an image, the original first.
 
     Raises:
         ArgumentError: If the style is impossible.
@@ -109,12 +109,12 @@ def grid(content: Cells, style: Style) -> Image.Image:
 
 
 def grid_layout(content: Cells, style: Style) -> Layout:
-    """Returns which cell stands where in the grid of all images."""
+    """Return which cell stands where in the grid of all images."""
     return _plan(content, style, "Original").lay_out(range(len(content.images)))
 
 
 def grid_panels(content: Cells, layout: Layout, style: Style) -> list[list[Panel | None]]:
-    """Returns the grid's panels, each no wider than a cell and no taller than twice that.
+    """Return the grid's panels, each no wider than a cell and no taller than twice that.
 
     Raises:
         ArgumentError: If the style is impossible.
@@ -127,7 +127,7 @@ def grid_panels(content: Cells, layout: Layout, style: Style) -> list[list[Panel
 
 
 def frames(content: Cells, style: Style) -> Iterator[Image.Image]:
-    """Yields one picture an image, all of one size: by default the original and every column.
+    """Yield one picture an image, all of one size: by default the original and every column.
 
     Raises:
         ArgumentError: If the style is impossible.
@@ -156,7 +156,7 @@ def frames(content: Cells, style: Style) -> Iterator[Image.Image]:
 
 
 def panels(row: Sequence[Explanation], size: tuple[int, int], style: Style) -> list[Panel]:
-    """Returns an image's panels, the original and every column, at most of a size in px."""
+    """Return an image's panels, the original and every column, at most of a size in px."""
     photo = overlay.fit(row[0].image.open(), *size)
     name = _title(row[0].image) if _is_named(style) else ()
     font = style.font_file
@@ -172,14 +172,14 @@ def panels(row: Sequence[Explanation], size: tuple[int, int], style: Style) -> l
 
 
 def _title(image: ImageRef) -> tuple[str, ...]:
-    """Returns what stands below an image: its name; of a frame when it shows, then the film."""
+    """Return what stands below an image: its name; of a frame when it shows, then the film."""
     if image.frame is None:
         return (image.name,)
     return image.frame.timecode, image.frame.path.name
 
 
 def legend(content: Cells, style: Style) -> list[str]:
-    """Returns what stands next to the colour bar: what of the picture needs to be explained."""
+    """Return what stands next to the colour bar: what of the picture needs to be explained."""
     notes = []
     if style.boxes:
         notes.append(f"box: heat above {100 * BOX_THRESHOLD:.0f} % around the hottest cell")
@@ -195,7 +195,7 @@ def legend(content: Cells, style: Style) -> list[str]:
 
 
 def _is_named(style: Style) -> bool:
-    """Tells whether an image's name stands under its photo: it may stand above its column."""
+    """Return whether an image's name stands under its photo: it may stand above its column."""
     return style.caption != "" and style.rows != "models"
 
 
@@ -206,7 +206,7 @@ def _plan(content: Cells, style: Style, photo: str) -> Plan:
 def _placed(
     layout: Layout, found: Sequence[Sequence[Panel]] | dict[int, list[Panel]]
 ) -> list[list[Panel | None]]:
-    """Returns the panels where the layout has them, from those of each image, the photo first."""
+    """Return the panels where the layout has them, from those of each image, the photo first."""
 
     def panel(place: tuple[int, int | None] | None) -> Panel | None:
         if place is None:
@@ -218,13 +218,13 @@ def _placed(
 
 
 def _tallest(content: Cells, width: int) -> int:
-    """Returns the height of the tallest photo when each fits a square of ``width`` px."""
+    """Return the height of the tallest photo when each fits a square of ``width`` px."""
     sizes = {cell.size for cell in content.cells}
     return max((min(width, math.ceil(width * tall / wide)) for wide, tall in sizes), default=1)
 
 
 def either(names: Iterable[str]) -> str:
-    """Returns names as a message offers them.
+    """Return names as a message offers them.
 
     >>> either(["light", "dark"])
     "'light' or 'dark'"

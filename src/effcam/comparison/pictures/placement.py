@@ -58,7 +58,7 @@ class Plan:
     methods: Mapping[str, tuple[int | None, ...]] | None = None
 
     def lay_out(self, images: Sequence[int]) -> Layout:
-        """Returns where the cells of some images stand, by their positions."""
+        """Return where the cells of some images stand, by their positions."""
         if self.methods is not None:
             return self._by_method(images, self.methods)
         if self.rows == "models":
@@ -95,7 +95,7 @@ class Plan:
         return Layout(headings, tuple(sides), tuple(places), len(methods))
 
     def _columns(self) -> list[int | None]:
-        """Returns the columns that are shown, the photo's first."""
+        """Return the columns that are shown, the photo's first."""
         columns: list[int | None] = list(range(len(self.columns)))
         return columns if self.photo is None else [None, *columns]
 
@@ -104,7 +104,7 @@ class Plan:
 
 
 def plan(content: Cells, *, rows: Rows, photo: str | None) -> Plan:
-    """Returns how a comparison's cells are laid out.
+    """Return how a comparison's cells are laid out.
 
     Args:
         content: The comparison; nothing is drawn.
@@ -134,7 +134,7 @@ def plan(content: Cells, *, rows: Rows, photo: str | None) -> Plan:
 
 
 def column_headings(content: Cells) -> tuple[Heading, ...]:
-    """Returns what stands above each column of a comparison; a method has a line of its own."""
+    """Return what stands above each column of a comparison; a method has a line of its own."""
     first = content.cells[: len(content.columns)]
     several = len({cell.method for cell in first}) > 1
     return tuple(
@@ -151,7 +151,7 @@ def _heading(cell: Explanation, odd: Sequence[Finding], *, with_method: bool) ->
 
 
 def _model_heading(content: Cells, label: str, columns: Sequence[int]) -> Heading:
-    """Returns what stands above a model, whatever the method; what is odd names its method."""
+    """Return what stands above a model, whatever the method; what is odd names its method."""
     cells = [content.cells[at] for at in columns]
     odd = [
         f"{cell.method}: {warning}"
@@ -162,7 +162,7 @@ def _model_heading(content: Cells, label: str, columns: Sequence[int]) -> Headin
 
 
 def _model_labels(first: Sequence[Explanation]) -> list[str]:
-    """Returns the model's label of each column, which several columns of other methods share."""
+    """Return the model's label of each column, which several columns of other methods share."""
     labels = [cell.column.removesuffix(f" {cell.method}") for cell in first]
     pairs = {(cell.method, label) for cell, label in zip(first, labels, strict=True)}
     return labels if len(pairs) == len(first) else [cell.column for cell in first]

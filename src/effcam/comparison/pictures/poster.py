@@ -28,7 +28,7 @@ TEXT_SHARE = 0.3
 
 
 def poster(content: Cells, image: int, columns: int | None, style: Style) -> Image.Image:
-    """Returns one image's photo, large, and what each model looked at in it.
+    """Return one image's photo, large, and what each model looked at in it.
 
     Args:
         content: The comparison.
@@ -46,7 +46,7 @@ def poster(content: Cells, image: int, columns: int | None, style: Style) -> Ima
 
 
 def check_layout(kind: str, style: Style) -> None:
-    """Makes sure that there is such a kind of page, and that it can be in a style.
+    """Check that there is such a kind of page, and that it can be in a style.
 
     Raises:
         ArgumentError: If there is not, or it is a poster, and the style says something of grids.
@@ -60,7 +60,7 @@ def check_layout(kind: str, style: Style) -> None:
 
 
 def check_kind(content: Cells, kind: PageKind, style: Style) -> None:
-    """Makes sure that a comparison can be shown on a kind of page, in a style.
+    """Check that a comparison can be shown on a kind of page, in a style.
 
     Raises:
         ArgumentError: If there is no such kind, or it is a poster, and there is not one image, or
@@ -72,7 +72,7 @@ def check_kind(content: Cells, kind: PageKind, style: Style) -> None:
 
 
 def check_one_image(images: Sized) -> None:
-    """Makes sure that a poster can be of images: that there is one.
+    """Check that a poster can be of images: that there is one.
 
     Raises:
         ArgumentError: If there is not one image.
@@ -85,7 +85,7 @@ def check_one_image(images: Sized) -> None:
 
 
 def divide(content: Cells, image: int, columns: int | None) -> Mosaic:
-    """Returns how an image's poster is divided.
+    """Return how an image's poster is divided.
 
     Args:
         content: The comparison.
@@ -103,7 +103,7 @@ def divide(content: Cells, image: int, columns: int | None) -> Mosaic:
 
 
 def compose(content: Cells, image: int, mosaic: Mosaic, lengths: Measures, style: Style) -> Surface:
-    """Returns a poster that is not drawn yet; `Style.width` is that of a cell's picture in px.
+    """Return a poster that is not drawn yet; `Style.width` is that of a cell's picture in px.
 
     Raises:
         ArgumentError: If the style is impossible.
@@ -140,7 +140,7 @@ def _row(content: Cells, image: int) -> tuple[Explanation, ...]:
 
 
 def _lines(heading: Heading, cell: Panel, lengths: Measures) -> tuple[Line, ...]:
-    """Returns what stands under a model's cell: its name, the layer, and the caption."""
+    """Return what stands under a model's cell: its name, the layer, and the caption."""
     titles, details = heading_lines(heading, lengths, lengths.width, lengths.detail_lines)
     return (
         *titles,
@@ -155,7 +155,7 @@ def _cells_band(
     mosaic: Mosaic,
     lengths: Measures,
 ) -> Band:
-    """Returns the photo with what stands under it, and the cells around and below."""
+    """Return the photo with what stands under it, and the cells around and below."""
     gap, gutter = lengths.gap, lengths.gutter
     across = mosaic.span * lengths.width + (mosaic.span - 1) * gutter
     (original, header), (shown, texts) = photo, zip(*cells, strict=True)

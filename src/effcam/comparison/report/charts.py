@@ -81,7 +81,7 @@ class Square(NamedTuple):
 
 
 def plots(summary: Summary) -> list[Plot]:
-    """Returns a plot of each of the most telling figures of a scoreboard."""
+    """Return a plot of each of the most telling figures of a scoreboard."""
     by_key = {measure.figure.key: measure for measure in summary.measures}
     known = [by_key[key] for key in TELLING if key in by_key]
     told = [measure for measure in known if np.isfinite(measure.values).any()]
@@ -125,7 +125,7 @@ def _plot(measure: Measure, labels: Sequence[str]) -> Plot:
 
 
 def histogram(values: NDArray[np.float64]) -> tuple[Bar, ...]:
-    """Returns a histogram's bars from 0 to the largest value, or 1; none without any value.
+    """Return a histogram's bars from 0 to the largest value, or 1; none without any value.
 
     Args:
         values: (images,), NaN where there is none.
@@ -149,7 +149,7 @@ def histogram(values: NDArray[np.float64]) -> tuple[Bar, ...]:
 
 
 def matrix(values: NDArray[np.float64]) -> list[list[Square]]:
-    """Returns the cells of a matrix of values up to 1, each with its colour; 0 is the darkest."""
+    """Return the cells of a matrix of values up to 1, each with its colour; 0 is the darkest."""
     return [[_square(float(value)) for value in row] for row in values]
 
 
@@ -160,7 +160,7 @@ def _square(value: float) -> Square:
 
 
 def matrix_style() -> str:
-    """Returns the rules of a style sheet that colour a matrix: without them it had to be inline."""
+    """Return the rules of a style sheet that colour a matrix: without them it had to be inline."""
     table = overlay.colormap_table(MATRIX_COLORMAP)
     rules = []
     for step in range(STEPS):
@@ -174,5 +174,5 @@ def matrix_style() -> str:
 
 
 def column_style(columns: int) -> str:
-    """Returns the rules of a style sheet that hide columns by a class of the whole grid."""
+    """Return the rules of a style sheet that hide columns by a class of the whole grid."""
     return "\n".join(f".hide-{at} .c{at}{{display:none}}" for at in range(columns))

@@ -35,7 +35,7 @@ DIGITS = 5
 
 
 def to_json(value: object) -> str:
-    r"""Returns a value as JSON that can stand in a script element: nothing in it ends that.
+    r"""Return a value as JSON that can stand in a script element: nothing in it ends that.
 
     >>> print(to_json({"name": "</script>"}))
     {"name":"\u003c/script\u003e"}
@@ -47,7 +47,7 @@ def to_json(value: object) -> str:
 
 
 def colormaps(chosen: str) -> dict[str, str]:
-    """Returns the colours of each colour map, 256 x 3 bytes as base64, the chosen one first.
+    """Return the colours of each colour map, 256 x 3 bytes as base64, the chosen one first.
 
     Raises:
         ArgumentError: If there is no colour map of that name.
@@ -57,7 +57,7 @@ def colormaps(chosen: str) -> dict[str, str]:
 
 
 def photos(content: Cells) -> list[tuple[str, tuple[int, int]]]:
-    """Returns each image as the address that holds it, with its width and height in px.
+    """Return each image as the address that holds it, with its width and height in px.
 
     Raises:
         ImageError: If an image's file is gone.
@@ -66,7 +66,7 @@ def photos(content: Cells) -> list[tuple[str, tuple[int, int]]]:
 
 
 def small_photo(image: ImageRef) -> Image.Image:
-    """Returns an image as large as the page shows it.
+    """Return an image as large as the page shows it.
 
     Raises:
         ImageError: If the image's file is gone.
@@ -87,7 +87,7 @@ def _photo(image: ImageRef) -> tuple[str, tuple[int, int]]:
 
 
 def page_data(material: Material, sizes: Sequence[tuple[int, int]]) -> dict[str, object]:
-    """Returns everything that the script needs beside photos and colours.
+    """Return everything that the script needs beside photos and colours.
 
     Args:
         material: What the report is made of.
@@ -136,7 +136,7 @@ def _image(
 
 
 def truth_label(material: Material, truth: Truth) -> str | None:
-    """Returns what an image shows, by name where the models know one; ``None`` if unknown."""
+    """Return what an image shows, by name where the models know one; ``None`` if unknown."""
     if truth.label is None or isinstance(truth.label, str):
         return truth.label
     facts = material.content.facts
@@ -166,7 +166,7 @@ def _cell(cell: Explanation, kind: str) -> dict[str, object]:
 
 
 def quantise(heatmap: NDArray[np.float32]) -> tuple[str | None, float | None, float | None]:
-    """Returns a map as base64 of a byte a cell, with what 0 and 255 stand for; or nothing at all.
+    """Return a map as base64 of a byte a cell, with what 0 and 255 stand for; or nothing at all.
 
     Args:
         heatmap: (h, w); what is not finite throughout has no bytes.
@@ -180,12 +180,12 @@ def quantise(heatmap: NDArray[np.float32]) -> tuple[str | None, float | None, fl
 
 
 def _relative(box: Box, size: tuple[int, int]) -> list[float]:
-    """Returns left, top, right and bottom in widths and heights of the image."""
+    """Return left, top, right and bottom in widths and heights of the image."""
     return [round(edge, 6) for edge in box.scale(1 / size[0], 1 / size[1]).as_tuple()]
 
 
 def number(value: float, digits: int = DIGITS) -> float | None:
-    """Returns a number as JSON has it: rounded, and ``None`` for NaN and infinity."""
+    """Return a number as JSON has it: rounded, and ``None`` for NaN and infinity."""
     return round(float(value), digits) if math.isfinite(value) else None
 
 

@@ -49,16 +49,16 @@ class Material:
     scope: str = ""
 
     def disagreement(self) -> NDArray[np.float64]:
-        """Returns how far each image's maps differ: 1 - their mean correlation, NaN if unknown."""
+        """Return how far each image's maps differ: 1 - their mean correlation, NaN if unknown."""
         means = mean_agreements(self.pairs)
         return np.asarray(np.where(np.isfinite(means), 1 - means, np.nan))
 
     def one_set_of_classes(self) -> bool:
-        """Tells whether all columns' models number one set of classes alike."""
+        """Return whether all columns' models number one set of classes alike."""
         return len({facts.labels for facts in self.content.facts}) <= 1
 
     def kind(self, cell: Explanation) -> str:
-        """Returns what a column predicts, in words that are the same for all columns."""
+        """Return what a column predicts, in words that are the same for all columns."""
         return str(cell.predicted) if self.one_set_of_classes() else cell.predicted_label.casefold()
 
 
@@ -73,7 +73,7 @@ def gather(
     calls: Sequence[Call] | None = None,
     scope: str = "",
 ) -> Material:
-    """Returns what a report is made of; what is not given is measured.
+    """Return what a report is made of; what is not given is measured.
 
     Args:
         content: The cells that it shows.

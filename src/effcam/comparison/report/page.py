@@ -47,14 +47,14 @@ class Look:
     colormap: str = "turbo"
 
     def __post_init__(self) -> None:
-        """Checks what would otherwise fail late."""
+        """Check what would otherwise fail late."""
         overlay.check_alpha(self.alpha)
         if self.title is not None and not (isinstance(self.title, str) and self.title.strip()):
             raise ArgumentError(f"title must be a text that says something, not {self.title!r}")
 
 
 def check_report_output(path: str | PathLike[str]) -> Path:
-    """Returns the path, after making sure that a report can be written there.
+    """Return the path, after making sure that a report can be written there.
 
     Raises:
         OutputError: If the suffix is none of a page's, or the folder does not exist.
@@ -63,7 +63,7 @@ def check_report_output(path: str | PathLike[str]) -> Path:
 
 
 def write_report(material: Material, path: str | PathLike[str], look: Look) -> Path:
-    """Returns the path of a page that it wrote.
+    """Return the path of a page that it wrote.
 
     Args:
         material: What the page is made of.
@@ -84,7 +84,7 @@ def write_report(material: Material, path: str | PathLike[str], look: Look) -> P
 
 
 def build(material: Material, look: Look) -> str:
-    """Returns the page.
+    """Return the page.
 
     Raises:
         ArgumentError: If there is no such colour map.
@@ -162,7 +162,7 @@ def _environment() -> Environment:
 
 
 def _policy(script: str, style: str) -> str:
-    """Returns a policy under which nothing is fetched, and this script and style alone take effect.
+    """Return a policy under which nothing is fetched, and this script and style alone take effect.
 
     It is that of the Content-Security-Policy: https://www.w3.org/TR/CSP3/
     """

@@ -48,7 +48,7 @@ class _Model(NamedTuple):
 
 
 def calls_of(content: Cells, truths: Sequence[Truth] = ()) -> list[Call]:
-    """Returns what makes the report of a comparison again.
+    """Return what makes the report of a comparison again.
 
     Args:
         content: The comparison.
@@ -72,7 +72,7 @@ def calls_of(content: Cells, truths: Sequence[Truth] = ()) -> list[Call]:
 
 
 def _paths(images: Sequence[ImageRef]) -> list[str] | None:
-    """Returns what to give for the images, a folder where it holds just these; or nothing."""
+    """Return what to give for the images, a folder where it holds just these; or nothing."""
     files = [image.path for image in images if image.path is not None]
     if not files or len(files) < len(images):
         return None
@@ -89,7 +89,7 @@ def _paths(images: Sequence[ImageRef]) -> list[str] | None:
 
 
 def _models(content: Cells) -> dict[str, _Model]:
-    """Returns the models by label, in their order."""
+    """Return the models by label, in their order."""
     first = content.cells[: len(content.columns)]
     several = len({cell.method for cell in first}) > 1
     return {
@@ -108,7 +108,7 @@ def _model(cell: Explanation) -> _Model:
 
 
 def _known(images: Sequence[ImageRef], truths: Sequence[Truth]) -> list[str]:
-    """Returns what was given of the images: labels, boxes, masks."""
+    """Return what was given of the images: labels, boxes, masks."""
     own = [image.truth or Truth() for image in images]
     pairs = list(zip(own, truths, strict=False))
     found = {
@@ -120,7 +120,7 @@ def _known(images: Sequence[ImageRef], truths: Sequence[Truth]) -> list[str]:
 
 
 def _plain(value: object) -> object:
-    """Returns a value as a call takes it: the one of several alone, a tuple as a list."""
+    """Return a value as a call takes it: the one of several alone, a tuple as a list."""
     if isinstance(value, list | tuple):
         return value[0] if len(value) == 1 else list(value)
     return value
@@ -150,7 +150,7 @@ def _python(
 
 
 def _source(model: _Model) -> str:
-    """Returns a model as code: its name, or a spec, or a place for a module of the reader's."""
+    """Return a model as code: its name, or a spec, or a place for a module of the reader's."""
     if model.weights == GIVEN:
         # It runs, and says what is missing.
         return f"...  # {' '.join(model.name.split())}, a module of yours"
@@ -162,7 +162,7 @@ def _source(model: _Model) -> str:
 
 
 def _listed(entries: Sequence[str], brackets: str) -> str:
-    """Returns entries as Python's own code, one a line where they are long."""
+    """Return entries as Python's own code, one a line where they are long."""
     opened, closed = brackets[0], brackets[1]
     text = f"{opened}{', '.join(entries)}{closed}"
     if len(text) <= LIST and "#" not in text:
@@ -180,7 +180,7 @@ def _command(
     settings: Mapping[str, object],
     known: Sequence[str],
 ) -> str | None:
-    """Returns the command line, ``None`` where it cannot say what was done."""
+    """Return the command line, ``None`` where it cannot say what was done."""
     weights = {model.weights for model in models.values()}
     mixed = RANDOM in weights and len(weights) > 1
     if (

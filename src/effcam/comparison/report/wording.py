@@ -18,7 +18,7 @@ PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "numpy", "pillow")
 
 
 def truths(material: Material) -> list[str | None]:
-    """Returns what each image shows, ``None`` where that is not known."""
+    """Return what each image shows, ``None`` where that is not known."""
     return [truth_label(material, truth) for truth in material.truths]
 
 
@@ -27,7 +27,7 @@ def _count(number: int, name: str) -> str:
 
 
 def title(material: Material) -> str:
-    """Returns what stands above a page if nothing else shall."""
+    """Return what stands above a page if nothing else shall."""
     ways, images = len(material.content.columns), len(material.content.images)
     models = {cell.model for cell in material.content.cells}
     who = f"What {_count(len(models), 'model')} look{'s' if len(models) == 1 else ''} at"
@@ -36,7 +36,7 @@ def title(material: Material) -> str:
 
 
 def lede(material: Material) -> str:
-    """Returns in a sentence what is shown."""
+    """Return in a sentence what is shown."""
     content = material.content
     methods = list(dict.fromkeys(cell.method for cell in content.cells))
     target = content.settings.get("target")
@@ -56,7 +56,7 @@ def lede(material: Material) -> str:
 
 
 def columns(material: Material) -> list[dict[str, Any]]:
-    """Returns what stands above each column."""
+    """Return what stands above each column."""
     first = material.content.cells[: len(material.content.columns)]
     return [
         {
@@ -69,7 +69,7 @@ def columns(material: Material) -> list[dict[str, Any]]:
 
 
 def rows(material: Material, pictures: list[tuple[str, tuple[int, int]]]) -> list[dict[str, Any]]:
-    """Returns what stands in each row: the photo, and what each column says of it."""
+    """Return what stands in each row: the photo, and what each column says of it."""
     known = truths(material)
     return [
         {
@@ -105,14 +105,14 @@ def _alt(row: tuple[Explanation, ...]) -> str:
 
 
 def _explained(cell: Explanation) -> str:
-    """Returns which class the heat is for, where that is another one than is predicted."""
+    """Return which class the heat is for, where that is another one than is predicted."""
     if cell.target == cell.predicted or cell.method in CLASSLESS:
         return ""
     return f"heat: {cell.label} {percent(cell.probability)}"
 
 
 def settings(given: Mapping[str, object]) -> dict[str, str]:
-    """Returns settings as text, without those that were left open."""
+    """Return settings as text, without those that were left open."""
     return {
         name: ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         for name, value in given.items()
@@ -121,7 +121,7 @@ def settings(given: Mapping[str, object]) -> dict[str, str]:
 
 
 def facts(record: Mapping[str, object]) -> dict[str, str]:
-    """Returns what is known of a model, as a reader expects it."""
+    """Return what is known of a model, as a reader expects it."""
     found = dict(record)
     parameters, flops, seconds = (found.pop(name) for name in ("parameters", "flops", "seconds"))
     shown = {
@@ -137,7 +137,7 @@ def facts(record: Mapping[str, object]) -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of effcam and what it stands on, as they are now."""
+    """Return the versions of effcam and what it stands on, as they are now."""
     found = {"effcam": __version__}
     for package in PACKAGES:
         try:

@@ -46,7 +46,7 @@ BOX_FORMATS = (
 def read_boxes(
     path: str | PathLike[str], *, categories: Iterable[str] | None = None
 ) -> dict[str, tuple[Box, ...]]:
-    """Returns the boxes of objects by image, each image of the file, be it without boxes.
+    """Return the boxes of objects by image, each image of the file, be it without boxes.
 
     Args:
         path: One of
@@ -82,7 +82,7 @@ def read_boxes(
 
 
 def _objects(path: Path) -> Objects:
-    """Returns classes and boxes by image, of a file of any format."""
+    """Return classes and boxes by image, of a file of any format."""
     if path.is_dir():
         return objects_in_voc(path)
     data = read_bytes(path)
@@ -96,7 +96,7 @@ def _objects(path: Path) -> Objects:
 
 
 def _wanted(categories: Iterable[str] | None) -> dict[str, str] | None:
-    """Returns the categories by what they are compared by."""
+    """Return the categories by what they are compared by."""
     if categories is None:
         return None
     listed = [categories] if isinstance(categories, str) else list(categories)
@@ -106,7 +106,7 @@ def _wanted(categories: Iterable[str] | None) -> dict[str, str] | None:
 
 
 def _of_classes(found: Objects, wanted: Mapping[str, str], path: object) -> Objects:
-    """Returns the objects of some classes, and all images."""
+    """Return the objects of some classes, and all images."""
     labels = {label for objects in found.values() for label, _ in objects if label is not None}
     if not labels:
         raise ArgumentError(
@@ -126,7 +126,7 @@ def _of_classes(found: Objects, wanted: Mapping[str, str], path: object) -> Obje
 
 
 def _objects_by_name(document: Mapping[str, Any]) -> Objects:
-    """Returns classes and boxes of JSON from image names to boxes."""
+    """Return classes and boxes of JSON from image names to boxes."""
     entries = document.values()
     if document and all(isinstance(entry, dict) and "boxes" not in entry for entry in entries):
         raise AnnotationError(f"no image has 'boxes'; expected {BOX_FORMATS}")
@@ -140,7 +140,7 @@ def _objects_by_name(document: Mapping[str, Any]) -> Objects:
 
 
 def _listed_boxes(boxes: object) -> list[Box]:
-    """Returns the boxes of a list of these, or of a single one."""
+    """Return the boxes of a list of these, or of a single one."""
     if not isinstance(boxes, list):
         raise AnnotationError(
             f"expected a list of boxes [left, top, right, bottom], found {shown(boxes)}"
@@ -151,7 +151,7 @@ def _listed_boxes(boxes: object) -> list[Box]:
 
 
 def _objects_from_table(text: str) -> Objects:
-    """Returns classes and boxes of a table with a header, one box a row."""
+    """Return classes and boxes of a table with a header, one box a row."""
     (_, header), *rows = table_rows(text)
     images, classes = find_columns(header, IMAGE_COLUMNS), find_columns(header, CLASS_COLUMNS)
     edges = _edge_columns(header)
@@ -170,7 +170,7 @@ def _objects_from_table(text: str) -> Objects:
 
 
 def _edge_columns(header: Sequence[str]) -> list[int]:
-    """Returns which columns are left, top, right and bottom, none if one is missing."""
+    """Return which columns are left, top, right and bottom, none if one is missing."""
     for names in EDGE_COLUMNS:
         if len(columns := find_columns(header, names)) == len(names):
             return columns
@@ -178,7 +178,7 @@ def _edge_columns(header: Sequence[str]) -> list[int]:
 
 
 def _objects_from_coco(document: Mapping[str, Any]) -> Objects:
-    """Returns classes and boxes of a COCO file, without crowds."""
+    """Return classes and boxes of a COCO file, without crowds."""
     images, annotations = parse_coco(document)
     found: Objects = {name: [] for name in images}
     for each in annotations:

@@ -22,14 +22,14 @@ class Annotation:
 
 
 def is_coco(document: Mapping[str, Any]) -> bool:
-    """Returns whether a JSON object has COCO's lists."""
+    """Return whether a JSON object has COCO's lists."""
     return "images" in document or "annotations" in document
 
 
 def parse_coco(
     document: Mapping[str, Any],
 ) -> tuple[dict[str, Mapping[str, Any]], list[Annotation]]:
-    """Returns the images of a COCO file by name, and its annotations."""
+    """Return the images of a COCO file by name, and its annotations."""
     names: dict[object, str] = {}
     images: dict[str, Mapping[str, Any]] = {}
     for where, image in _entries(document, "images"):
@@ -57,7 +57,7 @@ def parse_coco(
 
 
 def _categories(document: Mapping[str, Any]) -> dict[object, str]:
-    """Returns the names of the categories by id, none if the file lists none."""
+    """Return the names of the categories by id, none if the file lists none."""
     found: dict[object, str] = {}
     if "categories" in document:
         for where, entry in _entries(document, "categories"):
@@ -67,7 +67,7 @@ def _categories(document: Mapping[str, Any]) -> dict[object, str]:
 
 
 def _entries(document: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yields the place and the content of each object in a list of a COCO file."""
+    """Yield the place and the content of each object in a list of a COCO file."""
     entries = document.get(key)
     if not isinstance(entries, list):
         raise AnnotationError(f"expected COCO's list {key!r}, found {shown(entries)}")
@@ -78,7 +78,7 @@ def _entries(document: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mappi
 
 
 def entry_value(entry: Mapping[str, Any], key: str, *kinds: type) -> Any:
-    """Returns an entry's value if it is of one of the kinds."""
+    """Return an entry's value if it is of one of the kinds."""
     value = entry.get(key)
     if not isinstance(value, kinds) or isinstance(value, bool):
         expected = " or ".join(kind.__name__ for kind in kinds)

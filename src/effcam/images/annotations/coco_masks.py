@@ -27,7 +27,7 @@ class Region:
     runs: NDArray[np.int64] | None = None
 
     def draw(self, height: int, width: int) -> NDArray[np.bool_]:
-        """Returns the (height, width) bool pixels of the region."""
+        """Return the (height, width) bool pixels of the region."""
         if self.runs is not None:
             values = np.arange(len(self.runs)) % 2 == 1
             return np.repeat(values, self.runs).reshape(width, height).T
@@ -38,7 +38,7 @@ class Region:
 
 
 def image_size(image: Mapping[str, Any]) -> tuple[int, int]:
-    """Returns the height and width of an image of COCO's in px."""
+    """Return the height and width of an image of COCO's in px."""
     height, width = entry_value(image, "height", int), entry_value(image, "width", int)
     if height < 1 or width < 1 or height * width > MOST_PIXELS:
         raise AnnotationError(f"no image is {shown(width)} px wide and {shown(height)} px high")
@@ -46,7 +46,7 @@ def image_size(image: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def parse_region(segmentation: object, crowd: bool, size: tuple[int, int]) -> Region:
-    """Returns the region that COCO describes in an image of this height and width."""
+    """Return the region that COCO describes in an image of this height and width."""
     if isinstance(segmentation, dict):
         return Region(crowd, runs=_runs(segmentation, size))
     if not isinstance(segmentation, list) or not segmentation:
@@ -58,7 +58,7 @@ def parse_region(segmentation: object, crowd: bool, size: tuple[int, int]) -> Re
 
 
 def _runs(segmentation: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.int64]:
-    """Returns how many pixels, column by column, are out, in, out and so on."""
+    """Return how many pixels, column by column, are out, in, out and so on."""
     counts = segmentation.get("counts")
     if isinstance(counts, str):
         raise AnnotationError(
@@ -80,7 +80,7 @@ def _runs(segmentation: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.
 
 
 def _polygon(points: object) -> NDArray[np.float64]:
-    """Returns the (n, 2) float64 x and y of a polygon's corners in px."""
+    """Return the (n, 2) float64 x and y of a polygon's corners in px."""
     values = _numbers(points, "iuf", "numbers x, y, x, y, ... as a polygon").astype(np.float64)
     if len(values) < 6 or len(values) % 2:
         raise AnnotationError(
@@ -92,7 +92,7 @@ def _polygon(points: object) -> NDArray[np.float64]:
 
 
 def _numbers(values: object, kinds: str, expected: str) -> NDArray[Any]:
-    """Returns the numbers of a list in JSON, which are of these kinds of dtype."""
+    """Return the numbers of a list in JSON, which are of these kinds of dtype."""
     try:
         array = np.asarray(values if isinstance(values, list) else None)
     except ValueError:  # lists of several lengths
@@ -103,7 +103,7 @@ def _numbers(values: object, kinds: str, expected: str) -> NDArray[Any]:
 
 
 def fill(polygon: NDArray[np.float64], height: int, width: int) -> NDArray[np.bool_]:
-    """Returns the (height, width) bool pixels whose centres lie in a polygon.
+    """Return the (height, width) bool pixels whose centres lie in a polygon.
 
     Pillow's own polygons are cut to whole numbers and include both edges: a square of 4 px would
     be 25 pixels.

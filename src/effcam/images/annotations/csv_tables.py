@@ -14,7 +14,7 @@ CLASS_COLUMNS = ("label", "class", "category")
 
 
 def table_rows(text: str) -> list[tuple[int, list[str]]]:
-    """Returns line numbers and cells of a table, without empty rows.
+    """Return line numbers and cells of a table, without empty rows.
 
     Cells are separated by what the first row has most of: tabs, commas or semicolons; by white
     space if it has none of these.
@@ -43,20 +43,20 @@ def _separated(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
 
 
 def find_columns(header: Sequence[str], names: Iterable[str]) -> list[int]:
-    """Returns which columns have one of the names, in the order of the names."""
+    """Return which columns have one of the names, in the order of the names."""
     folded = [cell.casefold() for cell in header]
     return [folded.index(name) for name in names if name in folded]
 
 
 def full_row(cells: list[str], width: int) -> list[str]:
-    """Returns a row's cells if they are as many as they should be."""
+    """Return a row's cells if they are as many as they should be."""
     if len(cells) != width:
         raise AnnotationError(f"expected {width} cells, found {len(cells)}: {shown(cells)}")
     return cells
 
 
 def nonempty(text: str, what: str) -> str:
-    """Returns a cell's text if there is any."""
+    """Return a cell's text if there is any."""
     if not text:
         raise AnnotationError(f"expected {what}, found an empty cell")
     return text

@@ -29,7 +29,7 @@ LABEL_COLUMNS = ("class_index", *CLASS_COLUMNS)
 
 
 def read_image_labels(path: str | PathLike[str]) -> dict[str, int | str]:
-    """Returns the class of each image, an index where it is written in digits, else a name.
+    """Return the class of each image, an index where it is written in digits, else a name.
 
     Args:
         path: One of
@@ -58,7 +58,7 @@ def read_image_labels(path: str | PathLike[str]) -> dict[str, int | str]:
 
 
 def parse_class(value: object) -> int | str:
-    """Returns a class: its index if it is a number or made of digits, else its name."""
+    """Return a class: its index if it is a number or made of digits, else its name."""
     if isinstance(value, str) and value.strip():
         text = value.strip()
         # No index is that long, and of thousands of digits int() makes an error.
@@ -69,13 +69,13 @@ def parse_class(value: object) -> int | str:
 
 
 def _add_label(labels: dict[str, int | str], name: str, label: int | str) -> None:
-    """Notes the class of an image, which must not have another one."""
+    """Note the class of an image, which must not have another one."""
     if labels.setdefault(name, label) != label:
         raise AnnotationError(f"image {name!r} is {shown(label)} here, {shown(labels[name])} above")
 
 
 def _labels_by_name(document: Mapping[str, Any]) -> dict[str, int | str]:
-    """Returns the classes of JSON from image names to labels."""
+    """Return the classes of JSON from image names to labels."""
     labels = {}
     for name, entry in document.items():
         with telling(f"image {name!r}"):
@@ -87,7 +87,7 @@ def _labels_by_name(document: Mapping[str, Any]) -> dict[str, int | str]:
 
 
 def _labels_from_table(text: str) -> dict[str, int | str]:
-    """Returns the classes of a table of images and labels, with or without a header."""
+    """Return the classes of a table of images and labels, with or without a header."""
     rows = table_rows(text)
     header = rows[0][1]
     images, classes = find_columns(header, IMAGE_COLUMNS), find_columns(header, LABEL_COLUMNS)
@@ -110,7 +110,7 @@ def _labels_from_table(text: str) -> dict[str, int | str]:
 
 
 def _labels_from_coco(document: Mapping[str, Any]) -> dict[str, int | str]:
-    """Returns the category of each image of a COCO file, if it has just one."""
+    """Return the category of each image of a COCO file, if it has just one."""
     images, annotations = parse_coco(document)
     found: dict[str, set[str]] = {name: set() for name in images}
     for each in annotations:

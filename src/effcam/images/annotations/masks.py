@@ -49,7 +49,7 @@ class Mask:
 
 
 def read_masks(path: str | PathLike[str]) -> Mapping[str, Mask]:
-    """Returns the masks of objects by image; each is read, anew, when it is asked for.
+    """Return the masks of objects by image; each is read, anew, when it is asked for.
 
     Args:
         path: One of
@@ -97,7 +97,7 @@ class _Opened(Mapping[str, T]):
 
 
 def _masks_in(folder: Path) -> Mapping[str, Mask]:
-    """Returns the masks of a folder by their paths in it, without suffix."""
+    """Return the masks of a folder by their paths in it, without suffix."""
     openers: dict[str, Callable[[], Mask]] = {}
     for file in files_below(folder, MASK_SUFFIXES):
         name = file.relative_to(folder).with_suffix("").as_posix()
@@ -117,7 +117,7 @@ def _open_mask(path: Path) -> Mask:
 
 
 def _read_mask(path: Path) -> Mask:
-    """Returns the mask that an image or an array is."""
+    """Return the mask that an image or an array is."""
     try:
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:
@@ -163,7 +163,7 @@ def _mask_from_image(image: Image.Image) -> Mask:
 
 
 def _masks_from_coco(document: Mapping[str, Any]) -> Mapping[str, Mask]:
-    """Returns the masks of a COCO file by image; its regions are drawn when they are asked for."""
+    """Return the masks of a COCO file by image; its regions are drawn when they are asked for."""
     if not is_coco(document):
         raise AnnotationError("expected COCO JSON, with 'images' and 'annotations'")
     images, annotations = parse_coco(document)
@@ -182,7 +182,7 @@ def _masks_from_coco(document: Mapping[str, Any]) -> Mapping[str, Mask]:
 
 
 def _draw(regions: Sequence[Region], size: tuple[int, int]) -> Mask:
-    """Returns the mask of an image's regions, of which the crowds' are ignored."""
+    """Return the mask of an image's regions, of which the crowds' are ignored."""
     inside, ignored = np.zeros(size, bool), np.zeros(size, bool)
     for region in regions:
         drawn = region.draw(*size)

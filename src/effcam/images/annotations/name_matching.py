@@ -42,7 +42,7 @@ class ByName(Generic[T]):
                 self._bare.setdefault(_without_suffix(tail), []).append(key)
 
     def get(self, name: str) -> T | None:
-        """Returns what is known of an image, ``None`` if nothing is.
+        """Return what is known of an image, ``None`` if nothing is.
 
         Raises:
             ArgumentError: If two entries are equally like the name.
@@ -51,7 +51,7 @@ class ByName(Generic[T]):
         return None if key is None else self._known[key]
 
     def find(self, name: str) -> str | None:
-        """Returns the name by which an image is known, ``None`` if it is not.
+        """Return the name by which an image is known, ``None`` if it is not.
 
         Raises:
             ArgumentError: If two entries are equally like the name.
@@ -81,7 +81,7 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _tails(name: str) -> Iterator[str]:
-    """Yields the ends of a path: 1.jpg, bear/1.jpg and so on."""
+    """Yield the ends of a path: 1.jpg, bear/1.jpg and so on."""
     parts = _parts(name)
     for start in reversed(range(len(parts))):
         yield "/".join(parts[start:])

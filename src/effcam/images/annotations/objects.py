@@ -21,7 +21,7 @@ EDGE_COLUMNS = (
 
 
 def make_box(edges: Sequence[float]) -> Box:
-    """Returns the box with the edges left, top, right and bottom, which are numbers."""
+    """Return the box with the edges left, top, right and bottom, which are numbers."""
     left, top, right, bottom = edges
     if not all(map(math.isfinite, edges)):
         raise AnnotationError(f"expected finite numbers, found {shown(list(edges))}")
@@ -34,7 +34,7 @@ def make_box(edges: Sequence[float]) -> Box:
 
 
 def four_numbers(values: object, meaning: str) -> list[float]:
-    """Returns the four finite numbers that JSON has."""
+    """Return the four finite numbers that JSON has."""
     if not isinstance(values, list) or len(values) != 4 or not all(map(_is_number, values)):
         raise AnnotationError(f"expected four finite numbers {meaning}, found {shown(values)}")
     return [float(value) for value in values]
@@ -50,7 +50,7 @@ def _is_number(value: object) -> bool:
 
 
 def parse_number(text: str | None, name: str) -> float:
-    """Returns the number that a text says."""
+    """Return the number that a text says."""
     try:
         return float(text or "")
     except ValueError as error:

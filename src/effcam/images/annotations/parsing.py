@@ -16,7 +16,7 @@ from effcam.errors import AnnotationError, ArgumentError
 
 
 def as_path(path: str | PathLike[str]) -> Path:
-    """Returns a path, whose home folder may be written ``~``."""
+    """Return a path, whose home folder may be written ``~``."""
     try:
         return Path(path).expanduser()
     except (TypeError, RuntimeError) as error:  # no path, no such home
@@ -24,7 +24,7 @@ def as_path(path: str | PathLike[str]) -> Path:
 
 
 def files_below(folder: Path, suffixes: Iterable[str]) -> list[Path]:
-    """Returns the files below a folder that end in one of the suffixes, without hidden ones."""
+    """Return the files below a folder that end in one of the suffixes, without hidden ones."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -36,7 +36,7 @@ def files_below(folder: Path, suffixes: Iterable[str]) -> list[Path]:
 
 @contextmanager
 def telling(where: str) -> Iterator[None]:
-    """Puts the place before the message of what goes wrong with a file there."""
+    """Put the place before the message of what goes wrong with a file there."""
     try:
         yield
     except AnnotationError as error:
@@ -50,12 +50,12 @@ def telling(where: str) -> Iterator[None]:
 
 
 def shown(value: object) -> str:
-    """Returns a value as a message shows it, of a long one the beginning."""
+    """Return a value as a message shows it, of a long one the beginning."""
     return reprlib.repr(value)
 
 
 def read_bytes(path: Path) -> bytes:
-    """Returns what is in a file, without a byte order mark; an empty file is refused."""
+    """Return what is in a file, without a byte order mark; an empty file is refused."""
     try:
         data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     except ValueError as error:  # a path with a null character
@@ -66,7 +66,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def as_text(data: bytes) -> str:
-    """Returns the text that bytes in UTF-8 are."""
+    """Return the text that bytes in UTF-8 are."""
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -74,12 +74,12 @@ def as_text(data: bytes) -> str:
 
 
 def is_json(data: bytes) -> bool:
-    """Returns whether bytes begin as a JSON object or list does."""
+    """Return whether bytes begin as a JSON object or list does."""
     return data.lstrip()[:1] in (b"{", b"[")
 
 
 def parse_json(data: bytes) -> dict[str, Any]:
-    """Returns the object that a JSON file holds."""
+    """Return the object that a JSON file holds."""
     text = as_text(data)
     try:
         document = json.loads(text)
@@ -93,7 +93,7 @@ def parse_json(data: bytes) -> dict[str, Any]:
 
 
 def parse_xml(data: bytes) -> Element:
-    """Returns the root of an XML document."""
+    """Return the root of an XML document."""
     builder = TreeBuilder()
     parser = expat.ParserCreate()
     parser.StartElementHandler = builder.start

@@ -41,7 +41,7 @@ T = TypeVar("T")
 def find_truths(
     images: Sequence[ImageRef], boxes: Boxes, masks: Masks, labels: Labels
 ) -> list[Truth]:
-    """Returns what is known of each image: what is given here, else what the image itself says.
+    """Return what is known of each image: what is given here, else what the image itself says.
 
     Args:
         images: The images.
@@ -73,7 +73,7 @@ def find_truths(
 def _one_each(
     name: str, given: Any, read: Callable[[Any], Mapping[str, Any]], images: Sequence[ImageRef]
 ) -> list[Any]:
-    """Returns one entry an image, ``None`` where there is none."""
+    """Return one entry an image, ``None`` where there is none."""
     from_file = isinstance(given, str | PathLike)
     known = read(given) if from_file else given
     if isinstance(known, Mapping):

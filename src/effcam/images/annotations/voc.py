@@ -12,7 +12,7 @@ from effcam.images.geometry import Box
 
 
 def objects_in_voc(folder: Path) -> Objects:
-    """Returns classes and boxes of a folder of XML files, by image."""
+    """Return classes and boxes of a folder of XML files, by image."""
     found: Objects = {}
     files = files_below(folder, {".xml"})
     if not files:
@@ -29,7 +29,7 @@ def objects_in_voc(folder: Path) -> Objects:
 
 
 def objects_from_voc(data: bytes, stem: str) -> tuple[str, list[tuple[str | None, Box]]]:
-    """Returns the name of an image, by default the given one, and its classes and boxes."""
+    """Return the name of an image, by default the given one, and its classes and boxes."""
     root = parse_xml(data)
     if root.tag != "annotation":
         raise AnnotationError(f"expected <annotation> of Pascal VOC, found <{root.tag}>")

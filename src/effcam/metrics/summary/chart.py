@@ -40,7 +40,7 @@ PLACES = (
 
 
 def chart(labels: Sequence[str], across: Measure, up: Measure) -> Canvas:
-    """Returns a chart of one measure against another."""
+    """Return a chart of one measure against another."""
     keys = across.figure.key, up.figure.key
     shown = np.isfinite(across.values) & np.isfinite(up.values)
     if keys[0] in LOGARITHMIC:
@@ -81,13 +81,13 @@ def _style(axes: Axes, across: Figure, up: Figure) -> None:
 
 
 def _bars(measure: Measure) -> NDArray[np.float64]:
-    """Returns how far the interval reaches below and above the value as shown, (2, columns)."""
+    """Return how far the interval reaches below and above the value as shown, (2, columns)."""
     reach = np.stack([measure.values - measure.low, measure.high - measure.values])
     return np.maximum(reach, 0) * measure.figure.factor
 
 
 def _baseline_lines(axes: Axes, measure: Measure) -> list[Annotation]:
-    """Returns the names of the baselines, each drawn right of its line, from the lowest up."""
+    """Return the names of the baselines, each drawn right of its line, from the lowest up."""
     known = [(value, name) for name, value in measure.baselines.items() if math.isfinite(value)]
     names = []
     for value, name in sorted(known):
@@ -110,7 +110,7 @@ def _baseline_lines(axes: Axes, measure: Measure) -> list[Annotation]:
 
 
 def _spread(names: Sequence[Annotation], dpi: float) -> None:
-    """Moves names up, one over the other from the lowest, until none covers the one below."""
+    """Move names up, one over the other from the lowest, until none covers the one below."""
     top = -math.inf
     for name in names:
         box = name.get_window_extent()
@@ -126,7 +126,7 @@ def _label(
     y: NDArray[np.float64],
     bars: Bars,
 ) -> None:
-    """Writes each label beside its point, where it covers the least of what is there."""
+    """Write each label beside its point, where it covers the least of what is there."""
     taken = _taken(axes, x, y, bars)
     for label, *point in zip(labels, x, y, strict=True):
         text = axes.annotate(
@@ -146,14 +146,14 @@ def _label(
 
 
 def _put(text: Annotation, place: tuple[tuple[float, float], str, str]) -> Bbox:
-    """Returns what a label covers, in px, once put at a place beside its point."""
+    """Return what a label covers, in px, once put at a place beside its point."""
     offset, across, up = place
     text.set(position=offset, horizontalalignment=across, verticalalignment=up)
     return text.get_window_extent()
 
 
 def _taken(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], bars: Bars) -> list[Bbox]:
-    """Returns what the markers and the bars cover, in px."""
+    """Return what the markers and the bars cover, in px."""
     from matplotlib.transforms import Bbox
 
     up, side = map(np.nan_to_num, bars)
@@ -167,7 +167,7 @@ def _taken(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], bars: Bar
 
 
 def _cost(box: Bbox, taken: Sequence[Bbox], inside: Bbox) -> float:
-    """Returns how much of a box lies on others or outside, in px of area."""
+    """Return how much of a box lies on others or outside, in px of area."""
     from matplotlib.transforms import Bbox
 
     covered = [Bbox.intersection(box, other) for other in [*taken, inside]]

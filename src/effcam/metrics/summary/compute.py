@@ -55,7 +55,7 @@ class Board:
     truths: tuple[Truth, ...]
 
     def take(self, used: NDArray[np.bool_]) -> Board:
-        """Returns the board of some of the images."""
+        """Return the board of some of the images."""
         picked = np.flatnonzero(used)
         return Board(
             self.columns,
@@ -70,11 +70,11 @@ class Board:
         return [row[0].image for row in self.rows]
 
     def column(self, index: int) -> list[Explanation]:
-        """Returns the cells of a column."""
+        """Return the cells of a column."""
         return [row[index] for row in self.rows]
 
     def each(self, value: Callable[[Explanation], float]) -> Samples:
-        """Returns a value of every cell, (images, columns)."""
+        """Return a value of every cell, (images, columns)."""
         found = np.array([[value(cell) for cell in row] for row in self.rows], np.float64)
         return found.reshape(len(self.rows), len(self.columns))
 
@@ -85,7 +85,7 @@ def summarize(
     fair: bool | None = None,
     faithfulness: Faithfulness | None = None,
 ) -> Summary:
-    """Returns the summary of a comparison.
+    """Return the summary of a comparison.
 
     Args:
         board: What was compared.
@@ -144,7 +144,7 @@ def summarize(
 
 
 def are_right(board: Board) -> Samples:
-    """Returns whether each model is right on each image, 1 or 0; NaN where no label is known."""
+    """Return whether each model is right on each image, 1 or 0; NaN where no label is known."""
     found = np.full((len(board.rows), len(board.columns)), np.nan)
     indices: dict[tuple[int, int | str], int] = {}
     for at, (row, truth) in enumerate(zip(board.rows, board.truths, strict=True)):
@@ -170,7 +170,7 @@ def _index(board: Board, column: int, label: int | str) -> int:
 
 
 def find_comparable(board: Board, right: Samples) -> NDArray[np.bool_]:
-    """Returns on which images all models are right, or agree, and are explained by one class."""
+    """Return on which images all models are right, or agree, and are explained by one class."""
     same = np.array([_alike(row, board.facts) for row in board.rows], bool)
     if np.isfinite(right).any():
         # What is NaN is not 1.
@@ -179,7 +179,7 @@ def find_comparable(board: Board, right: Samples) -> NDArray[np.bool_]:
 
 
 def _alike(row: Sequence[Explanation], facts: Sequence[ModelFacts]) -> bool:
-    """Tells whether all cells of an image predict one class, and explain one class."""
+    """Return whether all cells of an image predict one class, and explain one class."""
     if len({len(each.labels) for each in facts}) <= 1:
         return len({(cell.predicted, cell.target) for cell in row}) == 1
     # Models of other sets of classes share names at best.
@@ -191,7 +191,7 @@ def _alike(row: Sequence[Explanation], facts: Sequence[ModelFacts]) -> bool:
 
 
 def measure(key: str, found: Estimate, baselines: Mapping[str, float] | None = None) -> Measure:
-    """Returns a figure with its intervals.
+    """Return a figure with its intervals.
 
     Args:
         key: Which of `FIGURES`.
@@ -219,12 +219,12 @@ def _model_measures(board: Board, kept: Board, right: Samples) -> list[Measure]:
 
 
 def confidences(board: Board) -> Samples:
-    """Returns how probable each model holds what it predicts."""
+    """Return how probable each model holds what it predicts."""
     return board.each(lambda cell: cell.predicted_probability)
 
 
 def costs(facts: Sequence[ModelFacts]) -> list[Measure]:
-    """Returns what is known of how large and how slow each column's model is."""
+    """Return what is known of how large and how slow each column's model is."""
     measures = []
     for key in ("parameters", "flops", "seconds"):
         values = [getattr(each, key) for each in facts]
@@ -241,7 +241,7 @@ def _focus(board: Board) -> list[Measure]:
 
 
 def focus_figures(board: Board) -> dict[str, Samples]:
-    """Returns how concentrated each map is, at the resolution of the coarsest of its image."""
+    """Return how concentrated each map is, at the resolution of the coarsest of its image."""
     coarsest = [_coarsest(row) for row in board.rows]
     found = {
         key: np.full((len(board.rows), len(board.columns)), np.nan)
@@ -263,7 +263,7 @@ def focus_figures(board: Board) -> dict[str, Samples]:
 
 
 def _coarsest(row: Sequence[Explanation]) -> tuple[float, float]:
-    """Returns height and width of the coarsest of the cells that an image's maps have, px."""
+    """Return height and width of the coarsest of the cells that an image's maps have, px."""
     return (
         max(cell.canvas.height / cell.heatmap.shape[0] for cell in row),
         max(cell.canvas.width / cell.heatmap.shape[1] for cell in row),
@@ -290,7 +290,7 @@ def _localisation(board: Board, objects: Sequence[Object | None]) -> list[Measur
 
 
 def _sequence(board: Board, pairs: Sequence[tuple[int, int]]) -> list[Measure]:
-    """Returns how steady maps are, over pairs of frames that follow each other in a film."""
+    """Return how steady maps are, over pairs of frames that follow each other in a film."""
     if not pairs:
         return []
     block = block_length(len(pairs))
@@ -326,7 +326,7 @@ def _mean(values: Samples) -> float:
 
 
 def seen_shares(board: Board) -> Samples:
-    """Returns the share of each image that each model saw."""
+    """Return the share of each image that each model saw."""
     return board.each(
         lambda cell: cell.region.width * cell.region.height / (cell.size[0] * cell.size[1])
     )

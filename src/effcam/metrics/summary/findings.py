@@ -10,7 +10,7 @@ from effcam.metrics.summary.records import ARROWS, Measure, baseline_names, posi
 
 
 def opening(images: int, used: int) -> str:
-    """Returns of how many images a scoreboard is."""
+    """Return of how many images a scoreboard is."""
     counted = f"{images} image{'' if images == 1 else 's'}"
     if used == images:
         return f"{counted}."
@@ -18,7 +18,7 @@ def opening(images: int, used: int) -> str:
 
 
 def legend(measures: Sequence[Measure], mark: str) -> list[str]:
-    """Returns what the marks in the tables mean, each only where it occurs."""
+    """Return what the marks in the tables mean, each only where it occurs."""
     sides = {measure.figure.better for measure in measures}
     signs = [f"{arrow.strip()} {side} is better" for side, arrow in ARROWS.items() if side]
     parts = [sign for sign, side in zip(signs, ARROWS, strict=False) if side in sides]
@@ -44,7 +44,7 @@ def _best_legend(measures: Sequence[Measure], mark: str) -> list[str]:
 
 
 def findings(measures: Sequence[Measure], labels: Sequence[str]) -> list[str]:
-    """Returns one sentence a figure: which column is best, and from which it is told apart.
+    """Return one sentence a figure: which column is best, and from which it is told apart.
 
     Figures without a better side or with fewer than two values have none.
     """
@@ -56,7 +56,7 @@ def findings(measures: Sequence[Measure], labels: Sequence[str]) -> list[str]:
 
 
 def _finding(measure: Measure, best: int, labels: Sequence[str]) -> str:
-    """Returns which column is best, and from which it is told apart, as one sentence."""
+    """Return which column is best, and from which it is told apart, as one sentence."""
     figure = measure.figure
     side = "highest" if figure.better == "higher" else "lowest"
     what = f"the {side} {figure.title}, {figure.show(measure.values[best], unit=True)}"
@@ -75,7 +75,7 @@ def _finding(measure: Measure, best: int, labels: Sequence[str]) -> str:
 
 
 def _exact_finding(measure: Measure, labels: Sequence[str], what: str) -> str:
-    """Returns which columns are best where no interval could tell them apart."""
+    """Return which columns are best where no interval could tell them apart."""
     best = [labels[i] for i in measure.among_best()]
     verb = "has" if len(best) == 1 else "have"
     # What is of no images, as the number of parameters, is known and needs no interval.
@@ -84,6 +84,6 @@ def _exact_finding(measure: Measure, labels: Sequence[str], what: str) -> str:
 
 
 def _listed(names: Sequence[str], word: str) -> str:
-    """Returns names in a row: ``a``, ``a and b``, ``a, b and c``."""
+    """Return names in a row: ``a``, ``a and b``, ``a, b and c``."""
     *start, last = names
     return f"{', '.join(start)} {word} {last}" if start else last

@@ -12,7 +12,7 @@ from effcam.metrics.summary.records import MODEL, UNITS, Fact, Measure, baseline
 
 
 def measure_dict(measure: Measure, labels: Sequence[str]) -> dict[str, object]:
-    """Returns a measure as JSON knows it, beside what its values are in."""
+    """Return a measure as JSON knows it, beside what its values are in."""
     return asdict(measure.figure) | {
         "values_in": UNITS[measure.figure.unit].raw,
         "values": [_number(value) for value in measure.values],
@@ -27,7 +27,7 @@ def measure_dict(measure: Measure, labels: Sequence[str]) -> dict[str, object]:
 
 
 def to_csv(labels: Sequence[str], facts: Sequence[Fact], measures: Sequence[Measure]) -> str:
-    """Returns one row a column, then one a baseline: shares, seconds and numbers as they are."""
+    """Return one row a column, then one a baseline: shares, seconds and numbers as they are."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     ends = ("", "_low", "_high", "_n")
@@ -44,11 +44,11 @@ def to_csv(labels: Sequence[str], facts: Sequence[Fact], measures: Sequence[Meas
 
 
 def _csv_cells(measure: Measure, at: int) -> list[float | None]:
-    """Returns a column's value, the ends of its interval, and the number of images."""
+    """Return a column's value, the ends of its interval, and the number of images."""
     numbers = [_number(array[at]) for array in (measure.values, measure.low, measure.high)]
     return [*numbers, int(measure.counts[at])]
 
 
 def _number(value: float | None) -> float | None:
-    """Returns ``None`` for what JSON does not have, NaN and infinity, else the value."""
+    """Return ``None`` for what JSON does not have, NaN and infinity, else the value."""
     return float(value) if value is not None and math.isfinite(value) else None

@@ -10,7 +10,7 @@ from effcam.metrics.summary.text_tables import Cell, Column, Contents, Table, fl
 
 
 def to_html(contents: Contents) -> str:
-    """Returns a table a group and the notes, for notebooks: nothing that runs or is fetched."""
+    """Return a table a group and the notes, for notebooks: nothing that runs or is fetched."""
     notes = "".join(f"<li>{_html(note)}</li>" for note in contents.notes)
     legend = "<br>".join(map(_html, contents.legend))
     return (
@@ -23,7 +23,7 @@ def to_html(contents: Contents) -> str:
 
 
 def to_page(contents: Contents) -> str:
-    """Returns a page that shows in a browser what a notebook shows."""
+    """Return a page that shows in a browser what a notebook shows."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>effcam</title>'
         "<style>body { font-family: sans-serif } th, td { padding: 0.2em 0.7em }</style></head>\n"
@@ -67,7 +67,7 @@ def _html(text: str) -> str:
 
 
 def to_markdown(contents: Contents) -> str:
-    """Returns a table a group, as GitHub reads them; the best values in bold."""
+    """Return a table a group, as GitHub reads them; the best values in bold."""
     parts = [_markdown(contents.opening), *map(_markdown_table, contents.tables)]
     # A backslash ends the line where it stands.
     parts.append("\\\n".join(contents.legend))
@@ -99,7 +99,7 @@ def _markdown(text: str) -> str:
 
 
 def to_latex(contents: Contents) -> str:
-    r"""Returns a ``tabular`` a group, which needs ``\usepackage{booktabs}``; the best bold."""
+    r"""Return a ``tabular`` a group, which needs ``\usepackage{booktabs}``; the best bold."""
     parts = ["% needs \\usepackage{booktabs}", _latex(contents.opening)]
     parts += map(_latex_table, contents.tables)
     parts.append("\n".join(_latex(line) + r" \par" for line in contents.legend))
@@ -156,7 +156,7 @@ def _latex_number(text: str) -> str:
 
 
 def _marked(cell: Cell, best: str, interval: str, escape: Callable[[str], str]) -> str:
-    """Returns a cell in markup: where its text goes if it is best, and where its interval goes."""
+    """Return a cell in markup: where its text goes if it is best, and where its interval goes."""
     text = escape(cell.text)
     value = best.format(text) if cell.best else text
     return f"{value} {interval.format(cell.interval)}" if cell.interval else value

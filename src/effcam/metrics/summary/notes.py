@@ -32,7 +32,7 @@ class Counted:
 
 
 def facts_of_columns(facts: Sequence[ModelFacts], seen: Sequence[float]) -> tuple[Fact, ...]:
-    """Returns what is known of each column, as text; nothing if nothing is."""
+    """Return what is known of each column, as text; nothing if nothing is."""
     if not facts:
         return ()
     texts = [
@@ -58,7 +58,7 @@ def notes(
     fair: bool,
     labelled: bool,
 ) -> list[str]:
-    """Returns what a reader of the figures must know.
+    """Return what a reader of the figures must know.
 
     Args:
         columns: The columns' labels.
@@ -93,7 +93,7 @@ def notes(
 
 
 def sequence_notes(pairs: int, block: int) -> list[str]:
-    """Returns what a reader must know of figures of films; nothing if there are none.
+    """Return what a reader must know of figures of films; nothing if there are none.
 
     Args:
         pairs: Of how many pairs of frames the figures of the group "sequence" are.
@@ -114,7 +114,7 @@ def sequence_notes(pairs: int, block: int) -> list[str]:
 
 
 def health_notes(label: str, findings: Sequence[Finding]) -> list[str]:
-    """Returns what is odd about a column's maps, one sentence each."""
+    """Return what is odd about a column's maps, one sentence each."""
     return [f"{label}: {finding}" for finding in findings]
 
 

@@ -78,14 +78,14 @@ class Figure:
         return UNITS[self.unit].factor
 
     def show(self, value: float, *, unit: bool = False) -> str:
-        """Returns a value as text, with its unit if asked for; ``-`` for NaN."""
+        """Return a value as text, with its unit if asked for; ``-`` for NaN."""
         if math.isnan(value):
             return NONE
         number = f"{value * self.factor:z.{self.digits}f}"
         return f"{number} {self.unit}" if unit and self.unit else number
 
     def interval(self, low: float, high: float) -> str:
-        """Returns an interval as text, empty where an end is NaN."""
+        """Return an interval as text, empty where an end is NaN."""
         if math.isnan(low) or math.isnan(high):
             return ""
         return f"[{self.show(low)}, {self.show(high)}]"
@@ -144,7 +144,7 @@ class Measure:
             getattr(self, name).setflags(write=False)
 
     def _settle(self, name: str, shape: tuple[int, ...], default: float) -> None:
-        """Makes an attribute an array of its own, filled with ``default`` if it was not given."""
+        """Make an attribute an array of its own, filled with ``default`` if it was not given."""
         given = getattr(self, name)
         kind = np.int64 if name == "counts" else np.float64
         array = np.full(shape, default, kind) if given is None else np.array(given, kind)
@@ -155,18 +155,18 @@ class Measure:
         object.__setattr__(self, name, array)
 
     def tells_apart(self, i: int, j: int) -> bool:
-        """Returns whether the interval of two columns' difference leaves out zero."""
+        """Return whether the interval of two columns' difference leaves out zero."""
         return bool(self.difference_low[i, j] > 0 or self.difference_high[i, j] < 0)
 
     def best(self) -> int | None:
-        """Returns the column of the best value, the first of equals; ``None`` if there is none."""
+        """Return the column of the best value, the first of equals; ``None`` if there is none."""
         if self.figure.better is None or np.isnan(self.values).all():
             return None
         pick = np.nanargmax if self.figure.better == "higher" else np.nanargmin
         return int(pick(self.values))
 
     def among_best(self) -> tuple[int, ...]:
-        """Returns the best column and those not told apart from it.
+        """Return the best column and those not told apart from it.
 
         Where the difference has no interval, only an equal value is not told apart.
         """
@@ -181,12 +181,12 @@ class Measure:
         )
 
     def winners(self) -> tuple[int, ...]:
-        """Returns the columns that stand out: `among_best`, or none if that is all of them."""
+        """Return the columns that stand out: `among_best`, or none if that is all of them."""
         among = self.among_best()
         return among if len(among) < np.isfinite(self.values).sum() else ()
 
     def compared(self, i: int, j: int) -> bool:
-        """Returns whether two columns have values, and their difference an interval."""
+        """Return whether two columns have values, and their difference an interval."""
         known = self.values[i], self.values[j], self.difference_low[i, j]
         return not np.isnan(known).any()
 
@@ -241,10 +241,10 @@ class Difference:
 
 
 def baseline_names(measures: Sequence[Measure]) -> list[str]:
-    """Returns the names of the measures' baselines, each once."""
+    """Return the names of the measures' baselines, each once."""
     return list(dict.fromkeys(name for measure in measures for name in measure.baselines))
 
 
 def positions(chosen: NDArray[np.bool_]) -> list[int]:
-    """Returns the positions of what is true."""
+    """Return the positions of what is true."""
     return [int(column) for column in np.flatnonzero(chosen)]

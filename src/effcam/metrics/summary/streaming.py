@@ -48,7 +48,7 @@ class Moments:
     """
 
     def __init__(self, columns: int, *, paired: bool = True) -> None:
-        """Knows no image yet.
+        """Know no image yet.
 
         Args:
             columns: How many columns there are.
@@ -60,7 +60,7 @@ class Moments:
         self._count, self._mean, self._squares = np.zeros((3, columns + len(self._pairs[0])))
 
     def add(self, samples: Samples) -> None:
-        """Takes in (images, columns), NaN where there is no value."""
+        """Take in (images, columns), NaN where there is no value."""
         first, second = self._pairs
         values = np.hstack([samples, samples[:, first] - samples[:, second]])
         valid = np.isfinite(values)
@@ -77,7 +77,7 @@ class Moments:
         self._count = both
 
     def estimate(self) -> Estimate:
-        """Returns the means of all images taken in, with 95 % intervals of the normal kind."""
+        """Return the means of all images taken in, with 95 % intervals of the normal kind."""
         columns, (first, second) = self._columns, self._pairs
         known = self._count >= FEWEST
         error = np.full(len(known), np.nan)
@@ -102,7 +102,7 @@ def _square(
     upper: Samples,
     lower: Samples,
 ) -> Samples:
-    """Returns the (columns, columns) matrix of one triangle, and of the other one's negatives."""
+    """Return the (columns, columns) matrix of one triangle, and of the other one's negatives."""
     matrix = np.full((columns, columns), np.nan)
     matrix[first, second] = upper
     matrix[second, first] = -lower
@@ -115,7 +115,7 @@ class Scores:
     def __init__(
         self, columns: Sequence[str], facts: Sequence[ModelFacts], *, labelled: bool, fair: bool
     ) -> None:
-        """Knows no image yet.
+        """Know no image yet.
 
         Args:
             columns: The columns' labels.
@@ -132,7 +132,7 @@ class Scores:
         self._health = [Tally() for _ in columns]
 
     def add(self, board: Board) -> None:
-        """Takes some images in.
+        """Take some images in.
 
         Raises:
             TargetError: If a label is no class of a model.
@@ -154,7 +154,7 @@ class Scores:
             self._moments.setdefault(key, Moments(len(self._columns))).add(samples)
 
     def summary(self) -> Summary:
-        """Returns the scoreboard of all images that were taken in."""
+        """Return the scoreboard of all images that were taken in."""
         measured = [measure(key, each.estimate()) for key, each in self._moments.items()]
         models = [each for each in measured if each.figure.group == "model"]
         others = [each for each in measured if each.figure.group != "model"]

@@ -59,7 +59,7 @@ class Summary:
                 )
 
     def __getitem__(self, key: tuple[int | str, str]) -> float:
-        """Returns the value of a column, by position or label, and a figure, by its key.
+        """Return the value of a column, by position or label, and a figure, by its key.
 
         Raises:
             CellError: If there is no such column or figure.
@@ -70,7 +70,7 @@ class Summary:
         return float(self.measure(key[1]).values[_position(key[0], self.columns)])
 
     def measure(self, key: str) -> Measure:
-        """Returns the measure of a figure, by its key.
+        """Return the measure of a figure, by its key.
 
         Raises:
             CellError: If there is no such figure.
@@ -81,7 +81,7 @@ class Summary:
         return by_key[key]
 
     def differences(self, key: str) -> list[Difference]:
-        """Returns every two columns that are told apart in a figure, the largest difference first.
+        """Return every two columns that are told apart in a figure, the largest difference first.
 
         The first of the two is the larger.
 
@@ -109,7 +109,7 @@ class Summary:
         return sorted(known, key=lambda each: -each.value)
 
     def findings(self) -> list[str]:
-        """Returns one sentence a figure: which column is best, and from which it is told apart.
+        """Return one sentence a figure: which column is best, and from which it is told apart.
 
         Figures without a better side or with fewer than two values have none.
         """
@@ -119,7 +119,7 @@ class Summary:
         return plain(self.contents("*"))
 
     def to_dict(self) -> dict[str, object]:
-        """Returns everything as JSON knows it: values as they are, ``None`` where there is none.
+        """Return everything as JSON knows it: values as they are, ``None`` where there is none.
 
         What the values of a measure are in is told beside them: ``"values_in": "seconds"``.
         """
@@ -136,11 +136,11 @@ class Summary:
         }
 
     def to_json(self) -> str:
-        """Returns `to_dict` as JSON."""
+        """Return `to_dict` as JSON."""
         return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
 
     def to_csv(self) -> str:
-        """Returns one row a column, then one a baseline: shares, seconds and numbers as they are.
+        """Return one row a column, then one a baseline: shares, seconds and numbers as they are.
 
         Each figure has its value, the ends of its interval, and the number of images; empty
         where there is none.
@@ -148,19 +148,19 @@ class Summary:
         return machine_readable.to_csv(self.columns, self.facts, self.measures)
 
     def to_markdown(self) -> str:
-        """Returns a table a group, as GitHub reads them; the best values in bold."""
+        """Return a table a group, as GitHub reads them; the best values in bold."""
         return markup.to_markdown(self.contents("bold:"))
 
     def to_latex(self) -> str:
-        r"""Returns a ``tabular`` a group, which needs ``\usepackage{booktabs}``; the best bold."""
+        r"""Return a ``tabular`` a group, which needs ``\usepackage{booktabs}``; the best bold."""
         return markup.to_latex(self.contents("bold:"))
 
     def _repr_html_(self) -> str:
-        """Returns a table a group and the notes, for notebooks: nothing that runs or is fetched."""
+        """Return a table a group and the notes, for notebooks: nothing that runs or is fetched."""
         return markup.to_html(self.contents("bold:"))
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Returns the path of a file it wrote, in the format that its suffix names.
+        """Return the path of a file it wrote, in the format that its suffix names.
 
         ``.txt`` is what is printed; ``.md``, ``.tex``, ``.csv`` and ``.json`` what the methods of
         these names return; ``.html`` a page of what a notebook shows.
@@ -176,7 +176,7 @@ class Summary:
         return target
 
     def plot(self, x: str = "parameters", y: str | None = None) -> Canvas:
-        """Returns a chart of one point a column, with intervals as bars and baselines as lines.
+        """Return a chart of one point a column, with intervals as bars and baselines as lines.
 
         The chart shows itself in a notebook; ``savefig`` writes it. Parameters and operations
         have a logarithmic axis. A column without a value of either figure is left out.
@@ -196,7 +196,7 @@ class Summary:
         return chart(self.columns, across, up)
 
     def _upright(self, x: str) -> Measure:
-        """Returns the measure that a chart shows if none was asked for."""
+        """Return the measure that a chart shows if none was asked for."""
         others = [measure for measure in self.measures if measure.figure.key != x]
         for group in ("localisation", "focus"):
             for measure in others:
@@ -208,7 +208,7 @@ class Summary:
         raise CellError(f"there is no figure to plot against {x!r}")
 
     def contents(self, mark: str) -> Contents:
-        """Returns what every rendering says.
+        """Return what every rendering says.
 
         Args:
             mark: What the legend calls the mark of the best values.
@@ -236,7 +236,7 @@ def _position(key: int | str, names: Sequence[str]) -> int:
 
 
 def check_summary_output(path: str | PathLike[str]) -> Path:
-    """Returns the path, after making sure that a summary can be saved there.
+    """Return the path, after making sure that a summary can be saved there.
 
     Raises:
         OutputError: If the suffix names no format, or the folder does not exist.

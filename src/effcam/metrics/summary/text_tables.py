@@ -44,7 +44,7 @@ class Table(NamedTuple):
     columns: tuple[Column, ...]
 
     def rows(self) -> Iterator[tuple[str, tuple[Cell, ...]]]:
-        """Yields the label and the cells of each row."""
+        """Yield the label and the cells of each row."""
         cells = zip(*(column.cells for column in self.columns), strict=True)
         return zip(self.labels, cells, strict=True)
 
@@ -65,7 +65,7 @@ class Contents(NamedTuple):
 def tables(
     labels: Sequence[str], facts: Sequence[Fact], measures: Sequence[Measure]
 ) -> list[Table]:
-    """Returns what is shown, one table a group."""
+    """Return what is shown, one table a group."""
     groups = dict.fromkeys([MODEL, *(measure.figure.group for measure in measures)])
     found = [_table(group, labels, facts, measures) for group in groups]
     return [table for table in found if table.columns]
@@ -99,7 +99,7 @@ def _measure_column(measure: Measure, baselines: Sequence[str]) -> Column:
 
 
 def plain(contents: Contents) -> str:
-    """Returns a scoreboard as plain text, whose lines have `WIDTH` characters at most."""
+    """Return a scoreboard as plain text, whose lines have `WIDTH` characters at most."""
     blocks = [block for table in contents.tables for block in _blocks(table)]
     notes = [
         textwrap.fill(flat(note), WIDTH, initial_indent="- ", subsequent_indent="  ")
@@ -112,12 +112,12 @@ def plain(contents: Contents) -> str:
 
 
 def flat(text: str) -> str:
-    """Returns text as one line."""
+    """Return text as one line."""
     return " ".join(text.split())
 
 
 def _short(text: str) -> str:
-    """Returns text as one line of `LONGEST` characters at most, its middle left out."""
+    """Return text as one line of `LONGEST` characters at most, its middle left out."""
     text = flat(text)
     if len(text) <= LONGEST:
         return text
@@ -126,7 +126,7 @@ def _short(text: str) -> str:
 
 
 def _blocks(table: Table) -> Iterator[str]:
-    """Yields a table as blocks of plain text, as few as lines of `WIDTH` characters allow."""
+    """Yield a table as blocks of plain text, as few as lines of `WIDTH` characters allow."""
     labels = [flat(table.group), *map(_short, table.labels)]
     columns = [_text_column(column) for column in table.columns]
     room = WIDTH - max(map(len, labels))
@@ -137,7 +137,7 @@ def _blocks(table: Table) -> Iterator[str]:
 
 
 def _text_column(column: Column) -> list[str]:
-    """Returns the heading and the cells; values, marks and intervals each stand in line."""
+    """Return the heading and the cells; values, marks and intervals each stand in line."""
     cells = column.cells
     if not column.is_number:
         return [_short(column.heading), *(_short(cell.text) for cell in cells)]
@@ -154,14 +154,14 @@ def _text_column(column: Column) -> list[str]:
 
 
 def _parts(widths: Sequence[int], room: int) -> list[slice]:
-    """Returns which columns stand in one block: as few blocks as there is room for, evenly full."""
+    """Return which columns stand in one block: as few blocks as there is room for, evenly full."""
     fewest = len(_packed(widths, room))
     packed = (_packed(widths, limit) for limit in range(room + 1))
     return next(parts for parts in packed if len(parts) == fewest)
 
 
 def _packed(widths: Sequence[int], room: int) -> list[slice]:
-    """Returns columns packed one after the other, at least one in each block."""
+    """Return columns packed one after the other, at least one in each block."""
     starts, used = [0], 0
     for at, width in enumerate(widths):
         if used and used + width > room:

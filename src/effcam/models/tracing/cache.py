@@ -22,7 +22,7 @@ class _Unknown(Exception):  # noqa: N818  # it says that there is no answer, not
 
 
 def fingerprint(module: nn.Module) -> Fingerprint | None:
-    """Returns what decides the shapes in a module's pass; ``None`` where that cannot be told.
+    """Return what decides the shapes in a module's pass; ``None`` where that cannot be told.
 
     It holds the types of all submodules, the shapes of their tensors, and every other attribute
     that they have, hooks too. A module that keeps anything else than numbers, texts, functions
@@ -55,12 +55,12 @@ class Remembered(Generic[Value]):
     """
 
     def __init__(self, most: int = 256) -> None:
-        """Remembers nothing yet, and at most so many findings."""
+        """Remember nothing yet, and at most so many findings."""
         self._most = most
         self._found: dict[Hashable, Value] = {}
 
     def get(self, module: nn.Module, asked: Hashable, find: Callable[[], Value]) -> Value:
-        """Returns what is known of a module, or finds it out.
+        """Return what is known of a module, or finds it out.
 
         Args:
             module: The module.
@@ -83,14 +83,14 @@ class Remembered(Generic[Value]):
 
 
 def _state(module: nn.Module) -> dict[str, object]:
-    """Returns a module's tensors and attributes, of its submodules the names alone."""
+    """Return a module's tensors and attributes, of its submodules the names alone."""
     # Whether it trains changes nothing: it is brought to evaluation.
     own = {name: each for name, each in dict(vars(module)).items() if name != "training"}
     return own | {"_modules": list(own["_modules"])}
 
 
 def _freeze(value: Any) -> Hashable:
-    """Returns something hashable that is equal for equal values.
+    """Return something hashable that is equal for equal values.
 
     Raises:
         _Unknown: If that cannot be told.

@@ -41,7 +41,7 @@ class Cost:
 
 
 def find_cost(module: nn.Module, size: Grid, channels: int = 3) -> Cost:
-    """Returns what a module's pass costs; found once for modules of one `fingerprint`.
+    """Return what a module's pass costs; found once for modules of one `fingerprint`.
 
     Args:
         module: Any module that takes (batch, channels, height, width) images; left as it was.
@@ -88,7 +88,7 @@ class _Counter(TorchDispatchMode):
     """
 
     def __init__(self, *, channels_last: bool) -> None:
-        """Starts from zero."""
+        """Start from zero."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.total = 0
         self.of_convolutions = 0

@@ -25,7 +25,7 @@ HOOKS = (
 
 @contextmanager
 def untouched(module: nn.Module) -> Iterator[None]:
-    """Freezes a module for the time being, and brings it back as it was, whatever happens.
+    """Freeze a module for the time being, and brings it back as it was, whatever happens.
 
     What comes back: training modes, ``requires_grad``, every attribute that was set or replaced,
     hooks, and the values of buffers. ``.grad`` is for who borrows it to leave alone, and random
@@ -55,7 +55,7 @@ def untouched(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def in_turn(things: Iterable[object]) -> Iterator[None]:
-    """Waits until no other thread has any of these things, and then has them for its context.
+    """Wait until no other thread has any of these things, and then has them for its context.
 
     >>> with in_turn(["mine"]), in_turn(["mine"]):
     ...     pass
@@ -77,7 +77,7 @@ class _Turns:
         self._changed = threading.Condition()
 
     def take(self, wanted: set[int]) -> set[int]:
-        """Returns what this thread did not have yet, as soon as it has all that it wants."""
+        """Return what this thread did not have yet, as soon as it has all that it wants."""
         own = threading.get_ident()
         with self._changed:
             self._changed.wait_for(lambda: all(self._owners.get(i, own) == own for i in wanted))
@@ -86,14 +86,14 @@ class _Turns:
         return taken
 
     def give_back(self, taken: set[int]) -> None:
-        """Lets other threads have what this one took."""
+        """Let other threads have what this one took."""
         with self._changed:
             for each in taken:
                 del self._owners[each]
             self._changed.notify_all()
 
     def forget_others(self) -> None:
-        """Frees what other threads have: a forked process has none of them to give it back."""
+        """Free what other threads have: a forked process has none of them to give it back."""
         own = threading.get_ident()
         self._owners = {each: owner for each, owner in self._owners.items() if owner == own}
         # One of them may have been just about to take or to give something back.
@@ -106,7 +106,7 @@ if hasattr(os, "register_at_fork"):  # where processes can be forked
 
 
 def _contents(module: nn.Module) -> Contents:
-    """Returns shallow copies of a module's attributes, and of its tables and hooks."""
+    """Return shallow copies of a module's attributes, and of its tables and hooks."""
     attributes = dict(module.__dict__)
     return attributes, {name: dict(attributes[name]) for name in (*TABLES, *HOOKS)}
 
@@ -119,7 +119,7 @@ def _put_back(module: nn.Module, contents: Contents) -> None:
 
 
 def _restore(table: dict[Any, Any], contents: dict[Any, Any]) -> None:
-    """Makes a table what it was; one that did not change is not for a moment anything else.
+    """Make a table what it was; one that did not change is not for a moment anything else.
 
     A thread that waits for its turn may be reading it.
     """

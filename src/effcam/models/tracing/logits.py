@@ -36,7 +36,7 @@ class Scores:
 
 
 def read_scores(output: object, batch: int) -> Scores:
-    """Returns the class scores in what a classifier returned.
+    """Return the class scores in what a classifier returned.
 
     They are the tensor itself; or the ``logits`` of an object or a mapping; or the first tensor
     of a tuple, list, mapping that is more than a number, as a loss is. A single value an image is
@@ -70,7 +70,7 @@ def read_scores(output: object, batch: int) -> Scores:
 
 
 def tensors(value: object) -> Iterator[Tensor]:
-    """Yields the tensors in nested mappings, lists and tuples, in order."""
+    """Yield the tensors in nested mappings, lists and tuples, in order."""
     import torch
 
     if isinstance(value, torch.Tensor):
@@ -84,7 +84,7 @@ def tensors(value: object) -> Iterator[Tensor]:
 
 
 def describe(value: object) -> str:
-    """Returns what a value is, in words: ``a tensor of shape (2, 5)``, ``a tuple of 2``."""
+    """Return what a value is, in words: ``a tensor of shape (2, 5)``, ``a tuple of 2``."""
     import torch
 
     if isinstance(value, torch.Tensor):

@@ -36,7 +36,7 @@ class Spatial:
     prefix: int = 0
 
     def fits(self, output: Tensor) -> bool:
-        """Tells whether a tensor of any batch size lies so."""
+        """Return whether a tensor of any batch size lies so."""
         rows, columns = self.grid
         shape = {
             "NCHW": (self.channels, rows, columns),
@@ -46,7 +46,7 @@ class Spatial:
         return tuple(output.shape[1:]) == shape[self.layout]
 
     def to_map(self, output: Tensor) -> Tensor:
-        """Returns the (batch, channels, rows, columns) view of a tensor that lies so."""
+        """Return the (batch, channels, rows, columns) view of a tensor that lies so."""
         if self.layout == "NCHW":
             return output
         if self.layout == "NHWC":
@@ -68,7 +68,7 @@ def spatial(
     stride: int,
     prefixes: Sequence[int] = PREFIX_TOKENS,
 ) -> Spatial | None:
-    """Returns how a tensor lies over an image, ``None`` if it is no map of it.
+    """Return how a tensor lies over an image, ``None`` if it is no map of it.
 
     Args:
         shape: The tensor's shape, its batch dimension first.
@@ -98,7 +98,7 @@ def spatial(
 
 
 def _is_grid(grid: Grid, size: Grid, stride: int) -> bool:
-    """Tells whether a grid has several cells, at least that stride, and the image's aspect."""
+    """Return whether a grid has several cells, at least that stride, and the image's aspect."""
     (rows, columns), (height, width) = grid, size
     if rows * columns < 2 or stride * rows > height or stride * columns > width:
         return False
@@ -111,7 +111,7 @@ def _is_grid(grid: Grid, size: Grid, stride: int) -> bool:
 def _token_grids(
     count: int, channels: int, size: Grid, grids: Sequence[Grid], prefixes: Sequence[int]
 ) -> Iterator[tuple[int, Grid]]:
-    """Yields the prefixes and grids that make a row of ``count`` tokens, the likeliest first."""
+    """Yield the prefixes and grids that make a row of ``count`` tokens, the likeliest first."""
     for prefix in dict.fromkeys([*prefixes, *range(MOST_PREFIX_TOKENS + 1)]):
         for grid in reversed(grids):
             if math.prod(grid) == count - prefix > prefix:
@@ -127,5 +127,5 @@ def _token_grids(
 
 
 def _pools_to(grids: Sequence[Grid], coarse: Grid) -> bool:
-    """Tells whether a grid may come of pooling one of the others; of none, any may."""
+    """Return whether a grid may come of pooling one of the others; of none, any may."""
     return not grids or any(rows % coarse[0] == 0 == columns % coarse[1] for rows, columns in grids)

@@ -23,7 +23,7 @@ HEAD_NAMES = ("head", "classif", "fc", "logit")
 
 
 def is_attention(name: str, module: nn.Module) -> bool:
-    """Tells whether a module is attention, by its name or its class's."""
+    """Return whether a module is attention, by its name or its class's."""
     own, kind = name.rpartition(".")[2].casefold(), type(module).__name__.casefold()
     return (
         any(word in text for word in ATTENTION_NAMES for text in (own, kind))
@@ -34,17 +34,17 @@ def is_attention(name: str, module: nn.Module) -> bool:
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Tells whether a module normalises."""
+    """Return whether a module normalises."""
     return "norm" in type(module).__name__.casefold()
 
 
 def is_passive(module: nn.Module) -> bool:
-    """Tells whether a module hands its input on, or only pools it."""
+    """Return whether a module hands its input on, or only pools it."""
     return isinstance(module, PASSIVE) or type(module).__name__ in PASSIVE_NAMES
 
 
 def is_dense_head(name: str, module: nn.Module, channels: int, classes: int) -> bool:
-    """Tells whether a module classifies every cell of a map."""
+    """Return whether a module classifies every cell of a map."""
     own = name.rpartition(".")[2].casefold()
     return (
         isinstance(module, nn.Linear | nn.Conv2d)
@@ -54,5 +54,5 @@ def is_dense_head(name: str, module: nn.Module, channels: int, classes: int) -> 
 
 
 def is_known(module: nn.Module) -> bool:
-    """Tells whether a network is one of those that `tools/sweep.py` verifies."""
+    """Return whether a network is one of those that `tools/sweep.py` verifies."""
     return type(module).__module__.partition(".")[0] in LIBRARIES

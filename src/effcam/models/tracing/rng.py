@@ -49,7 +49,7 @@ class OwnDraws(TorchFunctionMode):
     """
 
     def __init__(self) -> None:
-        """Makes generators when they are needed, one a device."""
+        """Make generators when they are needed, one a device."""
         super().__init__()
         self._seed = 0
         self._generators: dict[torch.device, torch.Generator] = {}
@@ -67,7 +67,7 @@ class OwnDraws(TorchFunctionMode):
         return self
 
     def __exit__(self, *raised: Any) -> None:
-        """Ends, and undoes that the network has seeded the process's generators."""
+        """End, and undoes that the network has seeded the process's generators."""
         super().__exit__(*raised)  # type: ignore[no-untyped-call]
         if self._seeds() or self._seeded:
             for generator, state in self._found:
@@ -105,7 +105,7 @@ class OwnDraws(TorchFunctionMode):
         return func(*args, **arguments)
 
     def _generator(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> torch.Generator:
-        """Returns the generator for the device on which a function will draw."""
+        """Return the generator for the device on which a function will draw."""
         if self._seeds():
             self._generators.clear()
         tensors = (each for each in (*args, *kwargs.values()) if isinstance(each, Tensor))
@@ -135,7 +135,7 @@ class OwnDraws(TorchFunctionMode):
     def _lend(
         self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
-        """Calls a function while the process's generators stand where the own one does."""
+        """Call a function while the process's generators stand where the own one does."""
         own = self._generator(args, kwargs)
         devices = [own.device.index or 0] if own.device.type == "cuda" else []
         shared = torch.cuda.default_generators[devices[0]] if devices else torch.default_generator
@@ -147,7 +147,7 @@ class OwnDraws(TorchFunctionMode):
 
 
 def _shared() -> list[torch.Generator]:
-    """Returns the generators of the process: the processor's, and those of GPUs in use."""
+    """Return the generators of the process: the processor's, and those of GPUs in use."""
     return [
         torch.default_generator,
         *(torch.cuda.default_generators if torch.cuda.is_initialized() else ()),
@@ -162,7 +162,7 @@ def _dropout(  # noqa: PLR0917  # torch's own order
     training: bool = True,
     inplace: bool = False,
 ) -> Tensor:
-    """Does as torch's dropouts do; ``noise`` gives an empty tensor for the numbers to draw."""
+    """Do as torch's dropouts do; ``noise`` gives an empty tensor for the numbers to draw."""
     if not training or p == 0:
         return input
     kept = noise(input.detach()).bernoulli_(1 - p, generator=generator())
@@ -172,7 +172,7 @@ def _dropout(  # noqa: PLR0917  # torch's own order
 
 
 def _one_a_map(dimensions: int, maps: Tensor) -> Tensor:
-    """Returns an empty tensor for one number a map, be there a batch or not."""
+    """Return an empty tensor for one number a map, be there a batch or not."""
     return maps.new_empty(*maps.shape[: maps.ndim - dimensions], *(1,) * dimensions)
 
 

@@ -63,14 +63,14 @@ class TargetLayer(Spatial):
     turn: int = 0
 
     def __str__(self) -> str:
-        """Returns the layer as a line of text."""
+        """Return the layer as a line of text."""
         (rows, columns), mark = self.grid, f"  <- {self.reason}" if self.reason else ""
         prefix = f" after {self.prefix} prefix tokens" if self.prefix else ""
         return f"{self.name}  {self.layout}  {self.channels} x {rows} x {columns}{prefix}{mark}"
 
 
 def find_target_layers(record: Trace) -> tuple[TargetLayer, ...]:
-    """Returns the layer whose output is the last map that the head reads, or several as one.
+    """Return the layer whose output is the last map that the head reads, or several as one.
 
     Raises:
         LayerError: If no layer gives a map.
@@ -82,7 +82,7 @@ def find_target_layers(record: Trace) -> tuple[TargetLayer, ...]:
 def take_layers(
     record: Trace, names: Sequence[str], layout: str, reason: str
 ) -> tuple[TargetLayer, ...]:
-    """Returns the layers that were found for an architecture before; none if they do not fit.
+    """Return the layers that were found for an architecture before; none if they do not fit.
 
     Args:
         record: The trace of a module of that architecture.
@@ -97,7 +97,7 @@ def take_layers(
 
 
 def check_target_layer(record: Trace, name: str) -> TargetLayer:
-    """Returns the layer of that name, if its output is a map that the head reads.
+    """Return the layer of that name, if its output is a map that the head reads.
 
     Raises:
         LayerError: If there is no such layer, it is not used, its output is not a map, or the
@@ -124,7 +124,7 @@ def check_target_layer(record: Trace, name: str) -> TargetLayer:
 
 
 def usable_layers(record: Trace) -> tuple[TargetLayer, ...]:
-    """Returns the layers that give a map which the head reads, in order of execution.
+    """Return the layers that give a map which the head reads, in order of execution.
 
     What runs inside of attention, and inside of pooling, is left out.
     """
@@ -178,7 +178,7 @@ def _choose(record: Trace) -> _Choice:
 
 
 def _check_reading(record: Trace, call: Call, lies: Spatial) -> None:
-    """Refuses a layer of a network of unknown make whose map would not be what it seems.
+    """Refuse a layer of a network of unknown make whose map would not be what it seems.
 
     Raises:
         LayerError: If the order of its tokens is not that of the cells, if sequences run on with
@@ -224,7 +224,7 @@ def _target(call: Call, lies: Spatial, reason: str) -> TargetLayer:
 
 
 def _nearest(record: Trace, clock: float) -> str:
-    """Returns in words which layers that end before a time give maps."""
+    """Return in words which layers that end before a time give maps."""
     found = {
         call.name: f"{call.name} ({lies.channels} channels, {lies.grid[0]} x {lies.grid[1]})"
         for call, lies in _features(record, stride=1)
@@ -236,7 +236,7 @@ def _nearest(record: Trace, clock: float) -> str:
 
 
 def _features(record: Trace, stride: int) -> list[tuple[Call, Spatial]]:
-    """Returns the calls that give maps, in order, but for those made inside of pooling."""
+    """Return the calls that give maps, in order, but for those made inside of pooling."""
     found = record.maps(stride)
     grids = [lies.grid for _, lies in found if lies.layout != "tokens"]
     pooling = [call for call in record.calls if _pools(record, call, found, grids, stride)]
@@ -248,7 +248,7 @@ def _features(record: Trace, stride: int) -> list[tuple[Call, Spatial]]:
 def _pools(
     record: Trace, call: Call, found: list[tuple[Call, Spatial]], grids: list[Grid], stride: int
 ) -> bool:
-    """Tells whether a call takes a map, gives none, and makes no coarser one on the way.
+    """Return whether a call takes a map, gives none, and makes no coarser one on the way.
 
     A container that goes on to coarser maps is a body and a head in one, and no pooling.
     """
@@ -264,7 +264,7 @@ def _pools(
 
 
 def _group(record: Trace, stride: int) -> list[tuple[Call, Spatial]]:
-    """Returns the last call on each tensor that is a feature map, in order."""
+    """Return the last call on each tensor that is a feature map, in order."""
     classes = record.classes
     groups: dict[tuple[int, int], tuple[Call, Spatial]] = {}
     for call, lies in _features(record, stride):
@@ -279,7 +279,7 @@ def _group(record: Trace, stride: int) -> list[tuple[Call, Spatial]]:
 
 
 def _side_by_side(record: Trace) -> list[tuple[Call, Spatial]]:
-    """Returns the maps of the last block that works on several, none where there is no such."""
+    """Return the maps of the last block that works on several, none where there is no such."""
     blocks = [call for call in record.calls if _qualified_name(call.module) in SIDE_BY_SIDE]
     if not blocks:
         return []

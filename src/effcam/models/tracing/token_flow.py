@@ -42,7 +42,7 @@ TAKING = (
 
 
 def reads_class_token(record: Trace, call: Call, lies: Spatial) -> bool:
-    """Tells whether of a row of tokens the head reads those that stand for no cell, alone."""
+    """Return whether of a row of tokens the head reads those that stand for no cell, alone."""
     if lies.layout != "tokens" or lies.prefix == 0:
         return False
     parts = call.name.split(".")
@@ -58,7 +58,7 @@ def reads_class_token(record: Trace, call: Call, lies: Spatial) -> bool:
 
 
 def last_read(record: Trace, call: Call, lies: Spatial) -> tuple[Call, Spatial, float]:
-    """Returns what makes the input of the last attention to these cells, and when that ends."""
+    """Return what makes the input of the last attention to these cells, and when that ends."""
     for attention in sorted(record.calls, key=lambda each: each.start, reverse=True):
         if not is_attention(attention.name, attention.module):
             continue
@@ -79,7 +79,7 @@ def last_read(record: Trace, call: Call, lies: Spatial) -> tuple[Call, Spatial, 
 
 
 def _maker(record: Trace, tensor: Tensor, before: int) -> Call | None:
-    """Returns the call that gave a tensor, the outermost of several."""
+    """Return the call that gave a tensor, the outermost of several."""
     made = [
         call
         for call in record.calls
@@ -89,7 +89,7 @@ def _maker(record: Trace, tensor: Tensor, before: int) -> Call | None:
 
 
 def reached_layers(record: Trace) -> set[str]:
-    """Returns the names of the layers on whose output the scores depend."""
+    """Return the names of the layers on whose output the scores depend."""
     linked = record.linked()
     nodes = _nodes(linked.scores.values.grad_fn)
     return {
@@ -100,7 +100,7 @@ def reached_layers(record: Trace) -> set[str]:
 
 
 def _nodes(start: Any, prefix: int = 0) -> set[Any]:
-    """Returns the nodes of a graph, without what is reached through the first tokens alone."""
+    """Return the nodes of a graph, without what is reached through the first tokens alone."""
     found: set[Any] = set()
     waiting = [(start, 0)]
     while waiting:
@@ -114,7 +114,7 @@ def _nodes(start: Any, prefix: int = 0) -> set[Any]:
 
 
 def _takes_first_tokens(node: Any, part: int, prefix: int) -> bool:
-    """Tells whether a node is ``tokens[:, 0]``, ``tokens[:, :prefix]`` or another way to say so."""
+    """Return whether a node takes the first tokens, as ``tokens[:, 0]`` or ``[:, :prefix]``."""
     kind = node.name()
     if kind not in TAKING or node._saved_dim != 1:
         # x[:, [0]] keeps no dimension; which tokens it takes, no trace without numbers can tell.
@@ -127,7 +127,7 @@ def _takes_first_tokens(node: Any, part: int, prefix: int) -> bool:
 
 
 def cells_come_last(call: Call) -> bool:
-    """Tells whether tokens that no image made stand before the cells, where any do.
+    """Return whether tokens that no image made stand before the cells, where any do.
 
     Args:
         call: A call in a trace that keeps the graph, which returned a row of tokens.
@@ -147,7 +147,7 @@ def cells_come_last(call: Call) -> bool:
 
 
 def side_calls(linked: Trace, call: Call) -> int:
-    """Returns how many other calls of a module reach the scores, none before or after the other."""
+    """Return how many other calls of a module reach the scores, none before or after the other."""
     reached = _nodes(linked.scores.values.grad_fn)
     own = linked.find(call)
     before = _nodes(_node(own))
@@ -165,7 +165,7 @@ def _node(call: Call) -> Any:
 
 
 def check_logits(record: Trace) -> None:
-    """Refuses scores that are probabilities: their gradient and their softmax mislead.
+    """Refuse scores that are probabilities: their gradient and their softmax mislead.
 
     Raises:
         ModelError: If the last thing that the module does is a sigmoid or a softmax.

@@ -52,7 +52,7 @@ class Call:
     version: int = 0
 
     def encloses(self, other: Call) -> bool:
-        """Tells whether the other call began and ended inside this one."""
+        """Return whether the other call began and ended inside this one."""
         return self.start < other.start and other.end < self.end
 
 
@@ -78,13 +78,13 @@ class Trace:
     _linked: Trace | None = None
 
     def linked(self) -> Trace:
-        """Returns a trace of the same pass whose tensors keep how they were made (``grad_fn``)."""
+        """Return a trace of the same pass whose tensors keep how they were made (``grad_fn``)."""
         if self._linked is None:
             self._linked = trace(self.module, self.size, self.channels, graph=True)
         return self._linked
 
     def find(self, call: Call) -> Call:
-        """Returns the call that corresponds to one of another trace of the same pass."""
+        """Return the call that corresponds to one of another trace of the same pass."""
         return next(each for each in self.calls if (each.name, each.turn) == (call.name, call.turn))
 
     @property
@@ -106,7 +106,7 @@ class Trace:
         return self.scores.values.shape[1]
 
     def maps(self, stride: int) -> list[tuple[Call, Spatial]]:
-        """Returns the calls that return a map of the image, in order, and how these lie.
+        """Return the calls that return a map of the image, in order, and how these lie.
 
         Args:
             stride: How many px of the input a cell spans at least in each direction.
@@ -123,14 +123,14 @@ class Trace:
         return found
 
     def look(self, value: object, grids: list[Grid], stride: int) -> Spatial | None:
-        """Returns how a value lies over the images, ``None`` if it is no map of them."""
+        """Return how a value lies over the images, ``None`` if it is no map of them."""
         if not isinstance(value, Tensor) or value.ndim == 0 or value.shape[0] != BATCH:
             return None
         return spatial(value.shape, self.size, grids, stride=stride, prefixes=self.prefixes)
 
 
 def trace(module: nn.Module, size: Grid, channels: int = 3, *, graph: bool = False) -> Trace:
-    """Returns the record of one forward pass at an input size, the module left as it was.
+    """Return the record of one forward pass at an input size, the module left as it was.
 
     The pass runs on meta tensors; a module that cannot run on them (one that reads numbers, or
     keeps plain tensors outside of its buffers) runs for real, on two black images.
@@ -185,7 +185,7 @@ def _run(module: nn.Module, size: Grid, channels: int, call: Runner, graph: bool
 
 
 def _prefixes(module: nn.Module) -> tuple[int, ...]:
-    """Returns the numbers of prefix tokens to try: what timm's modules say first."""
+    """Return the numbers of prefix tokens to try: what timm's modules say first."""
     own = (getattr(each, "num_prefix_tokens", None) for each in module.modules())
     return tuple(dict.fromkeys([*(each for each in own if isinstance(each, int)), *PREFIX_TOKENS]))
 
@@ -206,7 +206,7 @@ def call_for_real(module: nn.Module, images: Tensor) -> object:
 
 
 def _as_input(images: Tensor) -> Tensor:
-    """Returns images with which a graph begins, if one is kept; no leaf, so they may be changed."""
+    """Return images with which a graph begins, if one is kept; no leaf, so they may be changed."""
     return images.requires_grad_().clone() if torch.is_grad_enabled() else images
 
 
@@ -218,7 +218,7 @@ def dtype_of(module: nn.Module) -> torch.dtype:
 
 @contextmanager
 def _recording(module: nn.Module, record: Trace) -> Iterator[None]:
-    """Hooks every submodule so that its calls land in the record, and unhooks them after."""
+    """Record the calls of every submodule while the context lasts."""
     clock = iter(range(1 << 62))
     running: list[Call] = []
     turns: Counter[nn.Module] = Counter()
