@@ -29,6 +29,10 @@ atexit.register(shutil.rmtree, _caches, ignore_errors=True)
 os.environ["HF_HOME"] = f"{_caches}/huggingface"
 os.environ["HF_HUB_CACHE"] = f"{_caches}/huggingface/hub"
 os.environ["TORCH_HOME"] = f"{_caches}/torch"
+# Where tests run side by side, each process keeps to one core, and so does what it starts. OpenMP
+# and MKL read this when torch is imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 # Python processes that tests start find the same sources as the tests do.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SOURCES), os.getenv("PYTHONPATH")]))
 
@@ -98,9 +102,20 @@ def doctests_write_elsewhere(
         monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def packages_read_once() -> Iterator[None]:
+    """Search the installed packages for entry points once: it takes longer than most tests."""
+    from effcam.models import registry
+
+    found = registry.entry_points(group=registry.GROUP)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "entry_points", lambda **_: found)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def registry_as_found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Take back what a test, an example or an installed package registers."""
+    """Undo what a test, an example or an installed package registers."""
     from effcam.models import registry
 
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))

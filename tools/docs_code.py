@@ -9,7 +9,7 @@ network is needed. What a block does not show is said in comments before it:
 - ``<!-- folder: empty -->`` has the page make its own files;
 - ``<!-- weights: missing -->`` has published weights neither here nor anywhere from there on;
 - ``<!-- fails: words -->`` expects the next block to end in an error that says these words;
-- ``<!-- skip: reason -->`` leaves the next block out; tests/test_docs_code.py knows which.
+- ``<!-- skip: reason -->`` leaves the next block out; tests/project/test_docs_code.py knows which.
 """
 
 from __future__ import annotations

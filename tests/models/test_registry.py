@@ -30,7 +30,7 @@ from effcam.models.registry import (
 
 @pytest.fixture(autouse=True)
 def without_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the registry to the tests; tests/test_demo_models.py has what is in it otherwise."""
+    """Leave the registry to the tests; tests/demo/test_models.py has what is in it otherwise."""
     monkeypatch.setattr(registry, "OWN", ())
     monkeypatch.setattr(registry, "_registered", {})
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import configparser
+import json
 import os
 import re
 import shutil
 import stat
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +27,8 @@ PYTHONS = [
     for each in PROJECT["project"]["classifiers"]
     if re.search(r":: 3\.\d+$", each)
 ]
+PARTS = {"browser": "browser", "docs-code": "docs", "ray": "ray"}
+"""The workflows that run the tests of one marker, by name."""
 
 
 def read(path: Path) -> Any:
@@ -58,7 +62,8 @@ def in_env_list() -> set[str]:
 
 
 def test_there_are_workflows_and_forms() -> None:
-    assert [path.stem for path in WORKFLOWS] == ["docs", "release", "tests"]
+    names = ["browser", "docs-code", "docs", "full", "part", "ray", "release", "tests"]
+    assert [path.stem for path in WORKFLOWS] == names
     assert [path.stem for path in FORMS] == ["bug", "config", "feature", "heatmap"]
 
 
@@ -110,7 +115,29 @@ def test_steps_call_environments_and_files_that_exist() -> None:
                     names = set((row["environments"] if given else wanted).split(","))
                     assert names - environments() == set(), name
                     called |= names
-    assert in_env_list() | {"lowest", "py312", "py313"} <= called
+    assert in_env_list() | {"full", "lowest", "py312", "py313"} <= called
+
+
+def test_everything_is_run_each_week() -> None:
+    full = read(REPOSITORY / ".github" / "workflows" / "full.yml")
+    assert set(full[True]) == {"schedule", "workflow_dispatch"}
+    (each,) = full[True]["schedule"]
+    assert re.fullmatch(r"\d+ \d+ \* \* [0-6]", each["cron"])
+    assert full["jobs"]["full"]["steps"][-1] == {"run": ".ci/run -e full"}
+
+
+@pytest.mark.parametrize(("name", "marker"), PARTS.items())
+def test_a_change_of_a_part_runs_the_tests_of_that_part(name: str, marker: str) -> None:
+    workflow = read(REPOSITORY / ".github" / "workflows" / f"{name}.yml")
+    ((kind, trigger),) = workflow[True].items()
+    assert (kind, set(trigger)) == ("pull_request", {"paths"})
+    for path in trigger["paths"]:
+        assert list(REPOSITORY.glob(path)), path
+    (job,) = workflow["jobs"].values()
+    assert job["uses"] == "./.github/workflows/part.yml"
+    assert job["with"] == {"marker": marker}
+    declared = PROJECT["tool"]["pytest"]["ini_options"]["markers"]
+    assert marker in {each.partition(":")[0] for each in declared}
 
 
 def test_every_python_that_is_promised_is_tested() -> None:
@@ -175,14 +202,14 @@ def machine(tmp_path: Path) -> Path:
     shutil.copy(REPOSITORY / ".ci" / "run", tmp_path / "checkout" / ".ci")
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name in ("dirname", "mkdir", "cp", "chmod"):
+    for name in ("dirname", "mkdir", "cp", "chmod", "rm"):
         found = shutil.which(name)
         assert found
         (programs / name).symlink_to(found)
     log = tmp_path / "log"
     stub(programs, "record", f'echo "$@" >>{log}')
     stub(programs, "id", "echo 0")
-    venv = 'mkdir -p "$3/bin"; for each in pip tox; do cp "$0" "$3/bin/$each"; done'
+    venv = 'mkdir -p "$3/bin"; for each in pip tox python; do cp "$0" "$3/bin/$each"; done'
     stub(programs, "python3", f'if [ "$1" = -m ]; then {venv}; else record "${{0##*/}}" "$@"; fi')
     return tmp_path
 
@@ -196,10 +223,15 @@ def run_ci(machine: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[
         text=True,
         check=False,
     )
-    return done, (machine / "log").read_text(encoding="utf-8").splitlines()
+    ran = (machine / "log").read_text(encoding="utf-8")
+    return done, re.sub(r"(?<=tox\.json )\d+", "SECONDS", ran).splitlines()
 
 
-PLAIN = ["pip install -q tox tox-uv", "tox -e py -- -x"]
+PLAIN = [
+    "pip install -q tox tox-uv",
+    "tox -e py -- -x",
+    "python .ci/times.py .venv-test/tox.json SECONDS",
+]
 
 
 def test_ci_run_gives_its_arguments_to_tox(machine: Path) -> None:
@@ -236,7 +268,32 @@ def test_ci_run_goes_on_without_chromium(machine: Path, user: str) -> None:
 def test_ci_run_fails_as_tox_does(machine: Path) -> None:
     script = (machine / "bin" / "python3").read_text(encoding="utf-8")
     stub(machine / "bin", "python3", script + '\n[ "${0##*/}" != tox ]')
-    assert run_ci(machine)[0].returncode == 1
+    done, ran = run_ci(machine, "-e", "py", "--", "-x")
+    assert (done.returncode, ran) == (1, PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("ran", "said"),
+    [
+        ({"py": [(["/bin/pytest", "-n", "2"], 312.4)], "lint": [(["ruff"], 3)]}, "5 min 12 s"),
+        ({"lint": [(["ruff"], 3)]}, "0 min 0 s"),
+        (None, "0 min 0 s"),
+    ],
+)
+def test_the_times_of_pytest_and_of_all_are_printed(
+    tmp_path: Path, ran: dict[str, Any] | None, said: str
+) -> None:
+    report = tmp_path / "tox.json"
+    if ran is not None:
+        environments = {
+            name: {"test": [{"command": command, "elapsed": time} for command, time in commands]}
+            for name, commands in ran.items()
+        }
+        report.write_text(json.dumps({"testenvs": environments}), encoding="utf-8")
+    tool = REPOSITORY / ".ci" / "times.py"
+    command = [sys.executable, tool, report, "605"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"pytest: {said}, everything: 10 min 5 s\n"
 
 
 def test_ci_run_can_be_run() -> None:
