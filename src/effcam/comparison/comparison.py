@@ -31,8 +31,8 @@ from effcam.metrics.agreement import (
 )
 from effcam.metrics.faithfulness_result import Faithfulness
 from effcam.metrics.summary import Summary
-from effcam.metrics.summary.rows import ImageRows
 from effcam.metrics.summary.builder import summarize
+from effcam.metrics.summary.rows import ImageRows
 
 if TYPE_CHECKING:
     import numpy as np

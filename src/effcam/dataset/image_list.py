@@ -186,9 +186,7 @@ class Inventory:
             names = enumerate(self._names(number), start)
             places |= {name: at for at, name in names if name in wanted}
         for name in wanted - places.keys():
-            raise CellError(
-                f"no image is called {name!r}.{did_you_mean(name, self._names(0))}"
-            )
+            raise CellError(f"no image is called {name!r}.{did_you_mean(name, self._names(0))}")
         return [
             places[image] if isinstance(image, str) else self._position(image) for image in images
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -98,7 +98,9 @@ class ShardReader:
             if all((model, number) in there for model in models)
         ]
         if not complete:
-            raise OutputError(f"no images have run through all models yet in {self.store.address!r}")
+            raise OutputError(
+                f"no images have run through all models yet in {self.store.address!r}"
+            )
         for number in complete:
             start = number * self.inventory.at_once
             rows, _ = self.rows_of(range(start, start + self.inventory.size(number)))
@@ -137,7 +139,7 @@ class ShardReader:
             if not self.store.exists(name_of(self.manifest, model, number)):
                 raise OutputError(f"{label} has not run yet on all of these images")
             table = self.read(model, number).take(wanted)
-            cells = to_cells(table, owners)
+            cells = to_cells(table, owners, [label] * len(owners))
             columns += [cells[each::methods] for each in range(methods)]
             reasons = table["error"].to_pylist()[::methods]
             bad |= {

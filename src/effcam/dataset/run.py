@@ -84,7 +84,9 @@ class DatasetRun:
     @property
     def complete(self) -> bool:
         """Whether every shard is there."""
-        return len(self._reader.written()) == len(self.manifest.models) * self._reader.inventory.shards
+        return (
+            len(self._reader.written()) == len(self.manifest.models) * self._reader.inventory.shards
+        )
 
     @property
     def facts(self) -> tuple[ModelFacts, ...]:

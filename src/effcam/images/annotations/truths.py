@@ -142,25 +142,26 @@ class _Entries:
         self.name = name
         self._file = Path(given) if isinstance(given, str | PathLike) else None
         known = read(given) if self._file is not None else given
+        self._named = known if isinstance(known, Mapping) else {}
+        self._listed = [] if isinstance(known, Mapping) else _one_each(name, known, count)
         self.index = ByName(known) if isinstance(known, Mapping) else None
-        self._known: Collection[Any] = known if self.index is not None else _one_each(name, known, count)
 
     @property
     def empty(self) -> bool:
-        return self.index is None and all(entry is None for entry in self._known)
+        return self.index is None and all(entry is None for entry in self._listed)
 
     def has(self, image: str) -> bool:
         return self.index is not None and self.index.find(image) is not None
 
     def get(self, image: str, position: int) -> Any:
         """Return the entry of an image, ``None`` where there is none."""
-        return self._known[position] if self.index is None else self.index.get(image)
+        return self._listed[position] if self.index is None else self.index.get(image)
 
     def mismatch(self, count: int, images: Sequence[str]) -> AnnotationError:
         where = f" in {str(self._file)!r}" if self._file is not None else ""
         return AnnotationError(
             f"there are no {self.name}{where} for any of the {count} images: known are "
-            f"{_listed(self._known)}; the images are called {_listed(images)}"
+            f"{_listed(self._named)}; the images are called {_listed(images)}"
         )
 
 

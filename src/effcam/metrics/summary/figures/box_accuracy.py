@@ -79,9 +79,7 @@ class BoxAccuracy:
         has_boxes = np.zeros(len(rows), bool)
         has_boxes[[at for at, _ in boxed]] = True
         outlines = [outline for _, outline in boxed]
-        ious = [
-            _ious([rows[at][column] for at, _ in boxed], outlines) for column in range(columns)
-        ]
+        ious = [_ious([rows[at][column] for at, _ in boxed], outlines) for column in range(columns)]
         ious.append(_baseline_ious(centre_map(CENTRE_GRID, CENTRE_GRID), outlines))
         ious.append(_baseline_ious(np.ones((1, 1), np.float32), outlines))
         self._parts.append((has_boxes, _pack(np.stack(ious, axis=1))))
@@ -126,9 +124,7 @@ class BoxAccuracy:
 
 def _pack(ious: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Return which of (n, columns, 2, thresholds) overlaps are right, by trial, as bits."""
-    right = np.stack(
-        [ious[:, :, int(largest)] >= overlap for largest, overlap in TRIALS], axis=2
-    )
+    right = np.stack([ious[:, :, int(largest)] >= overlap for largest, overlap in TRIALS], axis=2)
     return np.packbits(right.reshape(*right.shape[:2], -1), axis=2)
 
 

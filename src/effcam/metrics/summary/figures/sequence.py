@@ -49,9 +49,7 @@ class SequenceFigures:
     def add(self, selection: Selection) -> None:
         """Measure the pairs of frames of which both count."""
         pairs = [
-            pair
-            for pair in find_pairs(selection.rows.images)
-            if selection.used[list(pair)].all()
+            pair for pair in find_pairs(selection.rows.images) if selection.used[list(pair)].all()
         ]
         if pairs:
             self._pairs.append(pair_figures(selection.rows.cells, pairs))
