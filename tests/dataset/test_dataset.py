@@ -161,7 +161,7 @@ def test_the_summary_is_that_of_all_images(photos: Path, out: Path) -> None:
     assert "accuracy" not in str(found.summary())
 
 
-def annotated(photos: Path, masks: Path) -> dict[str, Any]:
+def annotations(masks: Path) -> dict[str, Any]:
     """Boxes, masks and labels of most of the photos."""
     masks.mkdir()
     boxes: dict[str, Any] = {}
@@ -183,7 +183,7 @@ def annotated(photos: Path, masks: Path) -> dict[str, Any]:
 def test_the_summary_is_that_of_a_comparison_in_memory(
     photos: Path, out: Path, tmp_path: Path, kinds: list[str], fair: bool | None
 ) -> None:
-    every = annotated(photos, tmp_path / "masks")
+    every = annotations(tmp_path / "masks")
     known = {kind: every[kind] for kind in kinds}
     models = {"resnet": "demo_resnet", "alexnet": "demo_alexnet"}
     mine = run(photos, out, models).summary(**known, fair=fair)

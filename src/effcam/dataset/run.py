@@ -8,7 +8,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
 from effcam.comparison.comparison import Comparison
@@ -30,6 +29,7 @@ from effcam.metrics.agreement import Agreement, check_disagreed
 from effcam.models.facts import ModelFacts
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from effcam.metrics.summary import Summary

@@ -125,7 +125,7 @@ class BoxAccuracy:
 def _pack(ious: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Return which of (n, columns, 2, thresholds) overlaps are right, by trial, as bits."""
     right = np.stack([ious[:, :, int(largest)] >= overlap for largest, overlap in TRIALS], axis=2)
-    return np.packbits(right.reshape(*right.shape[:2], -1), axis=2)
+    return np.packbits(right.reshape(*right.shape[:2], len(TRIALS) * len(THRESHOLDS)), axis=2)
 
 
 def _ious(cells: Sequence[Explanation], outlines: Sequence[Outline]) -> NDArray[np.float64]:
