@@ -27,6 +27,7 @@ from effcam.models.checkpoint import (
     rename_old,
     select,
 )
+from effcam.models.facts import RANDOM
 from effcam.models.registry import ModelSpec
 from effcam.models.tracing.isolation import in_turn
 from effcam.models.tracing.rng import OwnDraws
@@ -84,7 +85,6 @@ def without_draws() -> TorchFunctionMode:
     return _WithoutDraws()
 
 
-RANDOM = "random"
 # Options that change no layer's name and not what the head reads.
 USUAL = {"num_classes", "in_chans", "img_size", "image_size", "drop_rate", "transform_input"}
 See = Callable[[Preprocess], Preprocess]
