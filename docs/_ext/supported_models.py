@@ -22,8 +22,8 @@ INTRODUCTION = """\
 effcam knows **{total:,} architectures** by name: {libraries}. It finds the target layer of
 {resolved:,} of them; the other {unresolved} return no class scores. {ran:,} were run with random
 weights. For **{verified:,}** of these the map is finite, is not constant, depends on more than one
-position, and equals that of the grad-cam package at the same layer. The largest difference, relative
-to the largest value of each map before its ReLU, is {difference:.1e}.
+position, and equals that of the grad-cam package at the same layer. The largest difference is
+{difference:.1e} of the largest value of the map before its ReLU.
 
 `effcam models 'resnet50*' --pretrained` lists names with weights, such as `resnet50.a1_in1k`.
 [The rule for the target layer](explanation/layer.md) also applies to your own networks and to newer
