@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from effcam.comparison.report import Call, Look, check_report_output, gather, write_report
 from effcam.dataset.measures import find_least, image_agreements, image_confidences
 from effcam.dataset.reader import ShardReader
+from effcam.errors import check_number
 from effcam.images.annotations.truths import GroundTruth, Labels
-from effcam.metrics.agreement import check_count
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -35,7 +35,7 @@ def write_run_report(
     it is least confident.
     """
     check_report_output(path)
-    check_count(n)
+    check_number("n", n)
     several = len(run.columns) > 1
     positions = find_least(reader, n, image_agreements if several else image_confidences)
     shown = run.comparison(positions)
