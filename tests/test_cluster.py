@@ -190,6 +190,7 @@ def until(reached: Callable[[], object], seconds: float = 120) -> None:
 # how many workers fit, without a cluster
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(
     ("nodes", "asked", "seats"),
     [
@@ -210,15 +211,18 @@ def test_workers_take_what_the_cluster_has(nodes: Any, asked: Any, seats: Seats)
     assert find_seats(nodes, 100, **asked) == seats
 
 
+@pytest.mark.core
 def test_there_are_no_more_workers_than_shards() -> None:
     assert find_seats([(8, 0)] * 9, 2).workers == 2
 
 
+@pytest.mark.core
 def test_workers_that_do_not_fit_are_told() -> None:
     with pytest.warns(UserWarning, match=r"room for 2 of the 4 workers .* 1 nodes with 8 CPUs"):
         assert find_seats([(8, 2)], 100, workers=4, gpus=1).workers == 2
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(
     ("nodes", "gpus", "told"),
     [
@@ -237,6 +241,7 @@ def test_what_the_cluster_has_not_is_refused(nodes: Any, gpus: Any, told: str) -
 # leave to work, without a cluster
 
 
+@pytest.mark.core
 def test_leave_is_given_once_and_ends(tmp_path: Path) -> None:
     store = Store.at(tmp_path)
     (tmp_path / ".ray-of-a-run-that-was-killed").mkdir()
@@ -255,6 +260,7 @@ def test_leave_is_given_once_and_ends(tmp_path: Path) -> None:
 # before there is a cluster
 
 
+@pytest.mark.core
 def test_without_ray_the_way_on_is_told(
     few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -427,7 +433,23 @@ def test_a_model_that_cannot_be_sent_is_told(planned: Plan) -> None:
         subject._pack(replace(planned, columns={"colours": model}))
 
 
-# three nodes
+# several nodes
+
+
+@pytest.mark.core
+def test_two_workers_write_the_rows_of_a_local_run(
+    connected: Cluster, few: Path, tmp_path: Path
+) -> None:
+    here, out = tmp_path / "here", tmp_path / "out"
+    compare_dataset(few, colours(), here, **SMALL)
+    node = connected.add_node(num_cpus=1, object_store_memory=MEMORY)
+    try:
+        run = on_ray(few, colours(), out, workers=2)
+    finally:
+        connected.remove_node(node)
+    assert run.complete
+    assert shards(out) == shards(here)
+    assert not left_behind(out)
 
 
 def test_a_node_dies_and_the_rows_are_those_of_a_local_run(
@@ -511,6 +533,7 @@ def test_ctrl_c_finishes_the_shards_in_hand(photos: Path, tmp_path: Path) -> Non
     assert not left_behind(out)
 
 
+@pytest.mark.core
 def test_errors_survive_the_way() -> None:
     for kind in EffcamError.__subclasses__():
         back = pickle.loads(pickle.dumps(kind("what it is")))  # noqa: S301  # it is ours

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.tiers import core
 from torch import Tensor, nn
 
 from effcam import (
@@ -535,8 +536,11 @@ def script(photos: Path, out: Path, text: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_killed_at_any_step_it_goes_on_to_the_same_rows(photos: Path, out: Path) -> None:
-    """Kills the process at every call by which a file gets onto the disk, one after another."""
+@pytest.mark.parametrize("stride", core([1, 5], {5}))
+def test_killed_at_any_step_it_goes_on_to_the_same_rows(
+    photos: Path, out: Path, stride: int
+) -> None:
+    """Kills the process at each n-th call by which a file gets onto the disk."""
     text = """
     import shutil, signal
     STEPS = (os, "open"), (os, "fsync"), (Path, "replace"), (Path, "write_bytes")
@@ -557,9 +561,9 @@ def test_killed_at_any_step_it_goes_on_to_the_same_rows(photos: Path, out: Path)
     # What is loaded late is there before any fork.
     run(photos, out.with_name("undisturbed"))
     expected = shards(out.with_name("undisturbed"))
-    step = 0
+    step = 1 - STRIDE
     while True:
-        step += 1
+        step += STRIDE
         child = os.fork()
         if not child:
             killed_at(step)
@@ -579,7 +583,7 @@ def test_killed_at_any_step_it_goes_on_to_the_same_rows(photos: Path, out: Path)
     print(step)
     """
     done = subprocess.run(
-        script(photos, out, text),
+        script(photos, out, text.replace("STRIDE", str(stride))),
         check=False,
         capture_output=True,
         text=True,

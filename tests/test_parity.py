@@ -12,6 +12,7 @@ import pytorch_grad_cam
 import torch
 from pytorch_grad_cam.ablation_layer import AblationLayer
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from tests.tiers import core
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -68,6 +69,15 @@ FAMILIES = [
     ("timm:ghostnet_050", 96),
     ("timm:repvgg_a0", 96),
 ]
+
+CORE = {
+    ("torchvision:squeezenet1_1", 96),
+    ("torchvision:mobilenet_v3_small", 96),
+    ("torchvision:densenet121", 96),
+    ("timm:resnet10t", 96),
+    ("timm:convnext_atto", 96),
+}
+"""Those in the default tier."""
 
 
 def untrained(name: str, size: int) -> Model:
@@ -140,7 +150,8 @@ def reshape(model: Model, output: Tensor) -> Tensor:
     return output.clone()
 
 
-@pytest.mark.parametrize(("name", "size"), FAMILIES, ids=[name for name, _ in FAMILIES])
+@pytest.mark.sweep
+@pytest.mark.parametrize(("name", "size"), core(FAMILIES, CORE), ids=[name for name, _ in FAMILIES])
 def test_gradcam_is_grad_cams_for_every_family(name: str, size: int) -> None:
     model = untrained(name, size)
     images, targets = pictures(2, size), [3, 5]
