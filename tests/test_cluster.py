@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from effcam import DatasetRun, ModelSpec, Preprocess, compare_dataset, load_model
 from effcam.errors import (
@@ -32,6 +32,8 @@ from effcam.errors import (
     OutputError,
     TargetError,
 )
+from tests import nets
+from tests.nets import ColourNet
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("ray.data")
@@ -64,22 +66,16 @@ PLAIN = Preprocess(size=64, resize=64, mean=0, std=1)
 SMALL: dict[str, Any] = {"view": "whole", "size": 64, "shard_size": SHARD, "progress": False}
 
 
-class Slow(nn.Module):
-    """Class 0, 1, 2 scores how red, green, blue the image is, after some thought."""
+class Slow(ColourNet):
+    """Takes its time."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         super().__init__()
         self.seconds = seconds
-        self.features = nn.Sequential(nn.AvgPool2d(8), nn.Conv2d(3, 3, 1, bias=False))
-        self.head = nn.Linear(3, 3, bias=False)
-        with torch.no_grad():
-            self.features[1].weight.copy_(torch.eye(3)[:, :, None, None])
-            self.head.weight.copy_(10 * torch.eye(3))
 
     def forward(self, images: Tensor) -> Tensor:
         time.sleep(self.seconds)
-        scores: Tensor = self.head(self.features(images).mean((2, 3)))
-        return scores
+        return super().forward(images)
 
 
 def colours(seconds: float = 0.0) -> Any:
@@ -115,8 +111,9 @@ def head() -> Iterator[Cluster]:
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        # Workers cannot import this module: what it defines travels whole.
-        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        # Workers cannot import these modules: what they define travels whole.
+        for module in (nets, sys.modules[__name__]):
+            ray.cloudpickle.register_pickle_by_value(module)
         started = Cluster(
             initialize_head=True,
             head_node_args={
@@ -134,7 +131,8 @@ def head() -> Iterator[Cluster]:
         yield started
         ray.shutdown()
         started.shutdown()
-        ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+        for module in (nets, sys.modules[__name__]):
+            ray.cloudpickle.unregister_pickle_by_value(module)
     signal.signal(signal.SIGTERM, handler)
 
 

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
 from tests.tiers import core
 
 ROOT = Path(__file__).parents[1]

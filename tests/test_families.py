@@ -11,11 +11,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tests.tiers import core
 
 from effcam.catalogue import JOINT, Entry, entries, is_current
 from effcam.errors import ModelError
 from effcam.model import load_untrained
+from tests.tiers import core
 
 ROOT = Path(__file__).parents[1]
 

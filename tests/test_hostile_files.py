@@ -23,12 +23,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import ExifTags, Image
-from tests.tiers import core
 from torch import Tensor, nn
 
 from effcam import Preprocess, cli, compare, decoding, load_model
 from effcam.errors import ImageError
 from effcam.images import SUFFIXES, ImageRef, from_folders, iter_images
+from tests.tiers import core
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes, devices and limits of POSIX")
 

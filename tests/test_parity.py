@@ -12,13 +12,13 @@ import pytorch_grad_cam
 import torch
 from pytorch_grad_cam.ablation_layer import AblationLayer
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-from tests.tiers import core
 from torch import Tensor, nn
 from torch.nn import functional
 
 from effcam import Preprocess, load_model
 from effcam.cam import METHODS, compute_cams
 from effcam.geometry import Box
+from tests.tiers import core
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

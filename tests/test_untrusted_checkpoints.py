@@ -27,13 +27,13 @@ import timm
 import torch
 from safetensors.torch import save as save_safe
 from safetensors.torch import save_file
-from tests.tiers import core
 from torch import nn
 from torch.serialization import MAGIC_NUMBER, PROTOCOL_VERSION
 
 from effcam.checkpoint import SETTINGS, WRAPPERS, fit, read_checkpoint, select
 from effcam.errors import ArgumentError, EffcamError, ModelError, WeightsError
 from effcam.text import one_line
+from tests.tiers import core
 
 MEBIBYTE = 2**20
 MOST = 256 * MEBIBYTE
