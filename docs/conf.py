@@ -94,7 +94,7 @@ nitpick_ignore = [
         *("Layout", "Masks", "Method", "ModelLike", "Models", "Predict", "State", "Target", "Unit"),
         *("PageKind", "PathLike", "Precision", "Rows", "effcam.dataset.manifest.Manifest"),
         *("effcam.images.decoding.Photo",),
-        *("effcam.dataset.storage.Store", "effcam.metrics.faithfulness_run.Compared"),
+        *("effcam.dataset.storage.Store", "effcam.metrics.faithfulness_inputs.Compared"),
         *("Compared", "Path", "effcam.metrics.summary.text_tables.Contents"),
     )
 ]

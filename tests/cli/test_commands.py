@@ -1021,7 +1021,7 @@ def test_all_images_are_measured_where_that_is_asked_for(run: Callable[..., Done
     Path("labels.csv").write_text("\n".join([lines[0], f"0.png,{wrong}", *lines[2:]]))
     argv = ["compare", "photos", "-m", "demo_resnet", "--labels", "labels.csv"]
     chosen = run(*argv)
-    assert chosen.out.startswith("3 images; every figure but accuracy is of 2 of them.")
+    assert chosen.out.startswith("3 images; every figure but accuracy uses 2 of them.")
     assert "--all-images" in chosen.out
     every = run(*argv, "--all-images")
     assert every.out.startswith("3 images.\n")

@@ -480,7 +480,7 @@ def test_a_number_of_images_that_is_none_is_refused(n: Any) -> None:
 
 
 def test_one_column_does_not_disagree() -> None:
-    with pytest.raises(ArgumentError, match="one column alone does not disagree"):
+    with pytest.raises(ArgumentError, match="a single column cannot disagree"):
         build(columns=["only"]).most_disagreed(1)
 
 

@@ -25,7 +25,7 @@ from effcam.metrics import (
     road,
     sanity_check,
 )
-from effcam.metrics.perturbation import masked
+from effcam.metrics.confidence_change import masked
 from effcam.metrics.randomisation import shuffle_from_top
 from effcam.models.model import load_model
 
@@ -228,7 +228,7 @@ def test_without_four_sure_images_of_different_classes_there_is_no_gridpg(
     few = comparison.take([0, 1, 2])
     found = faithfulness(few, TWO, figures="grid_pointing_game", progress=False)
     assert "grid_pointing_game" not in found.samples
-    assert "There is no GridPG" in found.notes[0]
+    assert "GridPG is missing" in found.notes[0]
     assert found.notes[0] in few.summary(faithfulness=found).notes
 
 
@@ -242,7 +242,7 @@ def test_a_model_of_fixed_size_has_no_gridpg_and_this_is_told(some: list[Scene])
     known = replace(own, cells=cells)
     found = faithfulness(known, models, figures="grid_pointing_game", progress=False)
     assert found.notes == (
-        "GridPG is of 2 mosaics of four images, of whose classes all models are sure.",
+        "GridPG uses 2 mosaics of four images that all models predict with confidence.",
         "fixed takes no input of twice its size, so it has no GridPG.",
     )
     shares = found.samples["grid_pointing_game"]

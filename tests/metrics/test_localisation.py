@@ -14,8 +14,10 @@ from sklearn.metrics import average_precision_score
 
 from effcam import Box, metrics
 from effcam.errors import ArgumentError
-from effcam.metrics import localisation
-from effcam.metrics.localisation import LEVELS, THRESHOLDS, centre_map, coverage, reachable
+from effcam.metrics import pixel_precision
+from effcam.metrics.box_overlap import THRESHOLDS
+from effcam.metrics.localisation import centre_map, coverage, reachable
+from effcam.metrics.pixel_precision import LEVELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -241,7 +243,7 @@ def test_a_stack_is_measured_as_its_maps_are_one_by_one(figure: Figure, dtype: A
 def test_either_boxes_or_a_mask_are_needed(figure: Figure) -> None:
     box, mask = Box(0, 0, 1, 1), np.ones((2, 2), bool)
     for place in ({}, {"boxes": [box], "mask": mask}):
-        with pytest.raises(ArgumentError, match="boxes around the object, or a mask of it: one of"):
+        with pytest.raises(ArgumentError, match="either boxes around the object or a mask of it"):
             figure(np.ones((2, 2)), **place)
 
 
@@ -410,7 +412,9 @@ def test_one_threshold_serves_all_images_and_each_overlap_has_its_own() -> None:
 @pytest.mark.parametrize("accuracy", [metrics.max_box_acc, metrics.max_box_acc_v2])
 @pytest.mark.parametrize(("heats", "boxes"), [(0, 0), (1, 2), (2, 1)])
 def test_one_set_of_boxes_an_image_is_needed(accuracy: Figure, heats: int, boxes: int) -> None:
-    with pytest.raises(ArgumentError, match=f"one set an image, not {boxes} for {heats} images"):
+    with pytest.raises(
+        ArgumentError, match=f"one set of boxes per image, not {boxes} for {heats} images"
+    ):
         accuracy([np.ones((2, 2))] * heats, [[Box(0, 0, 1, 1)]] * boxes)
 
 
@@ -477,16 +481,16 @@ def test_some_images_may_have_nothing_to_ignore() -> None:
 def test_pixels_of_a_stack_are_counted_as_of_its_maps_one_by_one() -> None:
     heats, mask, unknown = random_heat(2, 3, 6, 7), random_mask(6, 7), random_mask(6, 7, seed=1)
     for ignored in (None, unknown):
-        found = localisation.pixel_levels(heats, mask, ignored)
+        found = pixel_precision.pixel_levels(heats, mask, ignored)
         assert found.shape == (2, 3, 2, LEVELS)
         one_by_one = [
-            [localisation.pixel_levels(heat, mask, ignored) for heat in row] for row in heats
+            [pixel_precision.pixel_levels(heat, mask, ignored) for heat in row] for row in heats
         ]
         np.testing.assert_array_equal(found, one_by_one)
         counted = np.ones_like(mask) if ignored is None else ~ignored
         expected = [(~mask & counted).sum(), (mask & counted).sum()]
         assert (found.sum(-1) == expected).all()
-    averages = localisation.average_precision(localisation.pixel_levels(heats, mask))
+    averages = pixel_precision.average_precision(pixel_precision.pixel_levels(heats, mask))
     assert averages.shape == (2, 3)
     alone = metrics.pixel_average_precision([heats[1, 2]], [mask])
     assert averages[1, 2] == pytest.approx(alone)
@@ -499,7 +503,7 @@ def test_pixels_of_a_stack_are_counted_as_of_its_maps_one_by_one() -> None:
 )
 def test_one_mask_an_image_is_needed(masks: int, ignored: int | None) -> None:
     heats = [np.eye(2)] * (2 if masks else 0)
-    with pytest.raises(ArgumentError, match="one mask an image is expected"):
+    with pytest.raises(ArgumentError, match="give one mask per image, not"):
         metrics.pixel_average_precision(
             heats, [np.eye(2)] * masks, ignored=None if ignored is None else [None] * ignored
         )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from effcam import metrics
 from effcam.errors import ArgumentError
 from effcam.metrics import perturbation
+from effcam.metrics.confidence_change import masked
 from effcam.metrics.road_imputation import fill_in
 
 if TYPE_CHECKING:
@@ -101,14 +102,14 @@ def test_confidence_is_told_for_each_image(figure: Callable[..., NDArray[np.floa
     assert found.shape == (4, 3)
     assert found.dtype == np.float64
     assert found[2, 1] == figure(before[2, 1], after[2, 1])
-    with pytest.raises(ArgumentError, match=r"before and after are of one shape, not \(4, 3\)"):
+    with pytest.raises(ArgumentError, match=r"before and after differ in shape: \(4, 3\)"):
         figure(before, after[:3])
 
 
 def test_masked_images_are_the_mean_colour_where_there_is_no_heat() -> None:
     images, heats = images_and_heats()
     heats[0, :5], heats[0, 5:] = 0, 1
-    found = perturbation.masked(images, heats.double())
+    found = masked(images, heats.double())
     assert found.dtype == images.dtype
     assert (found[0, :, :5] == 0).all()
     assert torch.equal(found[0, :, 5:], images[0, :, 5:])
@@ -129,7 +130,7 @@ def test_average_drop_and_increase_are_torchcams(
             metric.update(images, target)
             expected = metric.summary()
             (heats,) = extractor(target, network(images).softmax(1))
-        shown = perturbation.masked(images, heats)
+        shown = masked(images, heats)
         before, after = predict(images)[:, target], predict(shown)[:, target]
         drops.append(metrics.average_drop(before, after).mean())
         increases.append(metrics.increase_in_confidence(before, after).mean())
@@ -312,7 +313,7 @@ def test_images_and_maps_that_do_not_fit_are_refused(
     for wrong in (heats[:2], heats[:, :4], heats.transpose(1, 2), heats[:, None]):
         with pytest.raises(ArgumentError, match=r"maps \(B, height, width\), not \(3, 3, 10, 8\)"):
             figure(predict, images, wrong, TARGETS)
-    with pytest.raises(ArgumentError, match="give one target an image, not 2 for 3"):
+    with pytest.raises(ArgumentError, match="give one target per image, not 2 for 3"):
         figure(predict, images, heats, TARGETS[:2])
 
 

@@ -115,7 +115,7 @@ def test_boxes_that_overlap_cover_a_pixel_once() -> None:
     "box", [Box(256, 0, 300, 50), Box(-9, 0, 0, 50), Box(0, 128, 9, 130), Box(9, -9, 12, 0)]
 )
 def test_a_box_outside_of_its_image_is_an_error(box: Box) -> None:
-    message = r"^image 'photo\.png': the box \(.*\) lies outside of its 256 x 128 px$"
+    message = r"^image 'photo\.png': the box \(.*\) lies outside its 256 x 128 px$"
     with pytest.raises(AnnotationError, match=message):
         place_object(Truth(boxes=(BOX, box)), SIZE, "photo.png")
 

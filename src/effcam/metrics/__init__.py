@@ -1,7 +1,7 @@
-"""What maps measure: focus, agreement, localisation, steadiness, faithfulness.
+"""Metrics of maps: focus, agreement, localisation, temporal stability, faithfulness.
 
-The functions on arrays can be used by themselves. `effcam.Comparison.summary` applies them to a
-comparison, beside baselines and with intervals; `faithfulness` and `sanity_check` run models.
+The functions on arrays can be used directly. `effcam.Comparison.summary` applies them to a
+comparison, with baselines and intervals; `faithfulness` and `sanity_check` run models.
 
 >>> import effcam
 >>> heat = [[0, 0, 0], [0, 4, 2], [0, 2, 0]]
@@ -18,31 +18,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from effcam.metrics.agreement import spearman, top_iou
+from effcam.metrics.box_overlap import box_ious, max_box_acc, max_box_acc_v2
 from effcam.metrics.concentration import effective_area, gini, half_mass_area
 from effcam.metrics.faithfulness_result import Faithfulness
-from effcam.metrics.localisation import (
-    average_precision,
-    box_ious,
-    energy_pointing_game,
-    mass_area_ratio,
-    max_box_acc,
-    max_box_acc_v2,
-    pixel_average_precision,
-    pointing_game,
-)
+from effcam.metrics.localisation import energy_pointing_game, mass_area_ratio, pointing_game
+from effcam.metrics.pixel_precision import average_precision, pixel_average_precision
 from effcam.metrics.temporal import centre_shift, temporal_stability
 
 if TYPE_CHECKING:
-    from effcam.metrics.faithfulness_run import faithfulness
-    from effcam.metrics.grid_pointing import grid_pointing_game
-    from effcam.metrics.perturbation import (
+    from effcam.metrics.confidence_change import (
         average_drop,
         average_gain,
-        deletion,
         increase_in_confidence,
-        insertion,
-        road,
     )
+    from effcam.metrics.faithfulness_run import faithfulness
+    from effcam.metrics.grid_pointing import grid_pointing_game
+    from effcam.metrics.perturbation import deletion, insertion
+    from effcam.metrics.road_imputation import road
     from effcam.metrics.sanity import SanityCheck, sanity_check
 
 __all__ = [
@@ -74,23 +66,23 @@ __all__ = [
     "top_iou",
 ]
 
-# What runs models needs torch; the rest does not wait for it.
+# Functions that run models need torch, which is slow to import.
 _HOMES = {
     "SanityCheck": "sanity",
-    "average_drop": "perturbation",
-    "average_gain": "perturbation",
+    "average_drop": "confidence_change",
+    "average_gain": "confidence_change",
     "deletion": "perturbation",
     "faithfulness": "faithfulness_run",
     "grid_pointing_game": "grid_pointing",
-    "increase_in_confidence": "perturbation",
+    "increase_in_confidence": "confidence_change",
     "insertion": "perturbation",
-    "road": "perturbation",
+    "road": "road_imputation",
     "sanity_check": "sanity",
 }
 
 
 def __getattr__(name: str) -> object:
-    """Load what needs torch when it is first asked for (PEP 562)."""
+    """Import a function that needs torch on first use (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module 'effcam.metrics' has no attribute {name!r}")
     value = getattr(import_module(f"effcam.metrics.{_HOMES[name]}"), name)

@@ -1,7 +1,7 @@
 """How far two maps of one image agree, on the same samples.
 
-Functions take two maps of one shape, ``(..., height, width)``, and return one number a pair, NaN
-where one of the maps is the same everywhere and so says nothing.
+Functions take two maps of one shape, ``(..., height, width)``, and return one number per pair, NaN
+if one of the maps is constant.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TOP = 0.2
 
 
 def spearman(one: ArrayLike, other: ArrayLike) -> NDArray[np.float64]:
-    """Return Spearman's rank correlation of two maps, in [-1, 1], equal values sharing their rank.
+    """Return Spearman's rank correlation of two maps, in [-1, 1]; equal values share their rank.
 
     For maps of evidence: Adebayo et al. 2018, arXiv:1810.03292.
 
@@ -44,15 +44,15 @@ def spearman(one: ArrayLike, other: ArrayLike) -> NDArray[np.float64]:
 
 
 def top_iou(one: ArrayLike, other: ArrayLike, *, share: float = TOP) -> NDArray[np.float64]:
-    """Return how far the hottest areas of two maps overlap: intersection over union, in [0, 1].
+    """Return the intersection over union of the hottest areas of two maps, in [0, 1].
 
-    An area is the ``share`` of the samples with the highest values; samples that tie for its last
-    places take an equal part in it.
+    An area is the ``share`` of the samples with the highest values; samples that tie for the last
+    places belong to it in equal parts.
 
     Args:
         one: (..., height, width).
         other: Likewise, of the same shape.
-        share: Which share of the samples makes the area, in (0, 1).
+        share: The share of the samples in the area, in (0, 1).
 
     Raises:
         ArgumentError: If the shapes differ or are no maps, or the share is impossible.
@@ -66,12 +66,12 @@ def top_iou(one: ArrayLike, other: ArrayLike, *, share: float = TOP) -> NDArray[
     count = max(1, math.floor(share * first.shape[-1] + 0.5))
     areas = [_membership(values, count) for values in (first, second)]
     common = np.minimum(*areas).sum(-1)
-    told = (np.ptp(first, axis=-1) > 0) & (np.ptp(second, axis=-1) > 0)
-    return np.asarray(np.where(told, common / (2 * count - common), np.nan))
+    vary = (np.ptp(first, axis=-1) > 0) & (np.ptp(second, axis=-1) > 0)
+    return np.asarray(np.where(vary, common / (2 * count - common), np.nan))
 
 
 def correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Pearson's correlation of (..., samples) values, NaN where some are all the same."""
+    """Return Pearson's correlation of (..., samples) values, NaN for constant values."""
     one, two = (each - each.mean(-1, keepdims=True) for each in (first, second))
     with np.errstate(invalid="ignore", divide="ignore"):
         found = (one * two).sum(-1) / np.sqrt((one**2).sum(-1) * (two**2).sum(-1))
@@ -79,7 +79,7 @@ def correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDAr
 
 
 def _membership(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Return how far each sample belongs to the ``count`` highest: 1, 0, or a share of a tie."""
+    """Return the membership of each sample in the ``count`` highest: 1, 0, or its part of a tie."""
     last = np.partition(values, values.shape[-1] - count, axis=-1)[..., -count, None]
     above, tied = values > last, values == last
     left = count - above.sum(-1, keepdims=True)
@@ -90,7 +90,7 @@ def _pair(one: ArrayLike, other: ArrayLike) -> tuple[NDArray[np.float64], NDArra
     first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
     if first.shape != second.shape or first.ndim < 2 or not first.size:
         raise ArgumentError(
-            "two maps to compare are of one shape, (..., height, width), not "
+            "two maps to compare must have one shape, (..., height, width), not "
             f"{first.shape} and {second.shape}"
         )
     shape = (*first.shape[:-2], -1)
@@ -108,7 +108,7 @@ AGREEMENT_TITLES = {
 def pair_agreements(
     rows: Sequence[Sequence[Explanation]], measure: Agreement
 ) -> NDArray[np.float64]:
-    """Return how far every two columns agree in every image: (images, columns, columns).
+    """Return the agreement of every two columns in every image: (images, columns, columns).
 
     It is NaN where two maps cannot be compared, and 1 on the diagonal where there is a map.
 
@@ -152,18 +152,18 @@ def least_agreed(pairs: NDArray[np.float64]) -> list[int]:
 
 
 def check_disagreed(n: int, columns: int) -> None:
-    """Check that the ``n`` images on which so many columns differ most can be told.
+    """Check the arguments of a search for the images on which columns differ most.
 
     Raises:
-        ArgumentError: If ``n`` is no whole number from 1, or there is one column alone.
+        ArgumentError: If ``n`` is no whole number from 1, or there is only one column.
     """
     check_number("n", n)
     if columns < 2:
-        raise ArgumentError("one column alone does not disagree: compare two or more")
+        raise ArgumentError("a single column cannot disagree: compare two or more")
 
 
 def mean_agreements(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each image's mean over every two columns, infinite where no two can be compared."""
+    """Return each image's mean over every two columns, infinite if no two can be compared."""
     first, second = np.triu_indices(pairs.shape[1], 1)
     own = pairs[:, first, second]
     valid = np.isfinite(own)

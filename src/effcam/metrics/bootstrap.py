@@ -1,7 +1,7 @@
-"""How sure a mean over images is: paired bootstrap intervals.
+"""Paired bootstrap intervals of means over images.
 
-Images are drawn anew with replacement, the same draws for every column, so that what makes one
-image harder than another cancels out of the differences. Source: Efron and Tibshirani 1993, An
+Images are resampled with replacement, with the same draws for every column, so that the difficulty
+of an image cancels out of the differences. Source: Efron and Tibshirani 1993, An
 Introduction to the Bootstrap, chapter 13 (percentile intervals).
 """
 
@@ -22,21 +22,21 @@ DRAWS = 1000
 SEED = 0
 CONFIDENCE = 0.95
 FEWEST = 2
-"""Fewer images than these give no interval."""
-AT_ONCE = 4_000_000  # weights of draws that are held at once
+"""The smallest number of images with an interval."""
+AT_ONCE = 4_000_000  # weights of draws in memory
 
 Statistic = Callable[["NDArray[np.float64]"], "NDArray[np.float64]"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimate:
-    """Means over images, one a column, with their 95 % intervals.
+    """Means over images, one per column, with their 95 % intervals.
 
     Attributes:
         values: (columns,), NaN where no image has a value.
         low: (columns,), the lower ends; NaN where fewer than two images have a value.
         high: (columns,), the upper ends.
-        counts: (columns,) int64, how many images have a value.
+        counts: (columns,) int64, the number of images that have a value.
         difference_low: (columns, columns), the lower ends for ``values[i] - values[j]``, over the
             images that have a value in both columns.
         difference_high: (columns, columns), the upper ends.
@@ -57,11 +57,11 @@ def estimate(
 
     Args:
         samples: (images, columns), NaN where there is no value.
-        draws: How often the images are drawn anew.
-        seed: Where the random numbers start.
-        block: How many images that follow each other are drawn together, the first one after the
-            last: more than one where neighbours are alike (the circular block bootstrap, Politis
-            and Romano 1992).
+        draws: The number of bootstrap draws.
+        seed: The seed of the random numbers.
+        block: The number of consecutive images drawn together, where the first follows the last:
+            more than one if neighbours are alike (the circular block bootstrap, Politis and
+            Romano 1992).
     """
     valid = np.isfinite(samples)
     filled = np.where(valid, samples, 0.0)
@@ -89,8 +89,8 @@ def estimate_by(
     Args:
         samples: (images, columns, ...), counts that add up over images.
         statistic: Returns the (..., columns) figures of (..., columns, ...) sums.
-        draws: How often the images are drawn anew.
-        seed: Where the random numbers start.
+        draws: The number of bootstrap draws.
+        seed: The seed of the random numbers.
     """
     images = len(samples)
     flat = samples.reshape(images, -1)
@@ -121,15 +121,15 @@ def estimate_from_draws(
 
 
 def block_length(images: int) -> int:
-    """Return how many neighbours to draw together: the cube root of how many there are.
+    """Return the number of neighbours to draw together, the cube root of the number of images.
 
-    So it grows with what can be told of how far likeness reaches: Künsch 1989.
+    Source: Künsch 1989.
     """
     return max(1, round(math.cbrt(images)))
 
 
 def _draw(images: int, draws: int, seed: int, block: int = 1) -> Iterator[NDArray[np.float64]]:
-    """Yield (some draws, images): how often each image is in each draw."""
+    """Yield the number of times that each image is in each draw: (some draws, images)."""
     chunk = max(1, AT_ONCE // max(images, 1))
     for start in range(0, draws, chunk):
         yield _weights(images, min(chunk, draws - start), seed + start, block)
@@ -137,7 +137,7 @@ def _draw(images: int, draws: int, seed: int, block: int = 1) -> Iterator[NDArra
 
 @lru_cache(maxsize=2)
 def _weights(images: int, draws: int, seed: int, block: int) -> NDArray[np.float64]:
-    # Of no images there is one draw: nothing.
+    # Without images there is one draw, the empty one.
     starts = np.random.default_rng(seed).integers(max(images, 1), size=(draws, -(-images // block)))
     picked = (starts[..., None] + np.arange(block)).reshape(draws, -1)[:, :images]
     picked %= max(images, 1)
@@ -155,13 +155,13 @@ def _ratio(total: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np
 def _ends(
     means: NDArray[np.float64], counts: NDArray[np.number]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the ends of each (draws, n) mean's interval, NaN where too few images count."""
+    """Return the ends of the intervals of (draws, n) means, NaN where too few images count."""
     tail = 100 * (1 - CONFIDENCE) / 2
     ends = np.full((2, means.shape[1]), np.nan)
-    told = np.asarray(counts >= FEWEST) & np.isfinite(means).any(0)
-    if told.any():
+    known = np.asarray(counts >= FEWEST) & np.isfinite(means).any(0)
+    if known.any():
         # A draw may hold none of the few images that have a value.
-        ends[:, told] = np.nanpercentile(means[:, told], [tail, 100 - tail], axis=0)
+        ends[:, known] = np.nanpercentile(means[:, known], [tail, 100 - tail], axis=0)
     return ends[0], ends[1]
 
 

@@ -1,11 +1,11 @@
-"""How concentrated heat is: figures of one map, on samples of equal area.
+"""The concentration of heat: figures of one map, on samples of equal area.
 
 Every function takes maps in the last two dimensions, ``(..., height, width)`` of numbers >= 0, and
-returns one number a map, NaN where a map has no heat. ``area`` is how many such samples the whole
-image would take, where the map covers only a part of it: the rest holds no heat.
+returns one number per map, NaN if a map has no heat. ``area`` is the number of such samples in the
+whole image, if the map covers only a part of it: the rest has no heat.
 
-A coarse grid cannot be as concentrated as a fine one: a point of heat fills a cell. `match` lays
-maps of several grids out at one resolution, so that these figures compare.
+A coarse grid cannot be as concentrated as a fine one: a point of heat fills a cell. `match`
+resamples maps of several grids at one resolution, so that these figures compare.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 SAMPLES = 32
-"""Into how many samples a side `match` divides what a map of up to 16 cells a side covers."""
+"""The samples per side into which `match` divides a map of up to 16 cells per side."""
 FINER = 4
-"""Each sample is the mean of so many places a side, so that no heat is lost between samples."""
+"""Each sample is the mean of 4 x 4 points, so that no heat is lost between samples."""
 # Cell averages spread a point by a box of one cell, linear interpolation by a triangle: variances
 # of 1/12 and 1/6 of a squared cell.
 BLUR_OF_A_CELL = 1 / 12 + 1 / 6
@@ -34,16 +34,16 @@ BLUR_OF_A_CELL = 1 / 12 + 1 / 6
 def effective_area(heat: ArrayLike, *, area: ArrayLike | None = None) -> NDArray[np.float64]:
     """Return the share of the image over which heat spreads, in (0, 1].
 
-    It is the exponential of the entropy of the heat, taken as a density, over the area: 1 for even
-    heat, 1 / n for heat in one of n samples. Entropy as an effective number: Hill 1973,
-    doi:10.2307/1934352.
+    It is the exponential of the entropy of the heat, taken as a density, divided by the area: 1
+    for uniform heat, 1 / n for heat in one of n samples. Entropy as an effective number: Hill
+    1973, doi:10.2307/1934352.
 
     Args:
         heat: (..., height, width), >= 0.
-        area: The image's area in samples, one number or one a map; ``None`` is that of the map.
+        area: The image's area in samples, one number or one per map; ``None`` is the map's.
 
     Raises:
-        ArgumentError: If heat is negative or not finite, or the area is smaller than nothing.
+        ArgumentError: If heat is negative or not finite, or the area is not positive.
 
     >>> float(effective_area([[1, 1], [0, 0]]))
     0.5
@@ -56,23 +56,23 @@ def effective_area(heat: ArrayLike, *, area: ArrayLike | None = None) -> NDArray
 
 
 def gini(heat: ArrayLike, *, area: ArrayLike | None = None) -> NDArray[np.float64]:
-    """Return the Gini index of the heat over the image, in [0, 1): 0 is even, 1 is one point.
+    """Return the Gini index of the heat over the image, in [0, 1): 0 is uniform, 1 is one point.
 
     As a measure of sparsity: Hurley and Rickard 2009, arXiv:0811.4706.
 
     Args:
         heat: (..., height, width), >= 0.
-        area: The image's area in samples, one number or one a map; ``None`` is that of the map.
+        area: The image's area in samples, one number or one per map; ``None`` is the map's.
 
     Raises:
-        ArgumentError: If heat is negative or not finite, or the area is smaller than nothing.
+        ArgumentError: If heat is negative or not finite, or the area is not positive.
 
     >>> float(gini([[0, 0], [0, 1]]))
     0.75
     """
     values, total = _flat(heat, area)
     ordered = np.sort(values, axis=-1)
-    # What the map does not cover comes first, with the other samples that have no heat.
+    # The part outside the map comes first, with the other samples that have no heat.
     rank = np.arange(1, ordered.shape[-1] + 1) + (total - ordered.shape[-1])[..., None]
     with np.errstate(invalid="ignore"):
         mean_rank = (ordered * rank).sum(-1) / ordered.sum(-1)
@@ -84,10 +84,10 @@ def half_mass_area(heat: ArrayLike, *, area: ArrayLike | None = None) -> NDArray
 
     Args:
         heat: (..., height, width), >= 0.
-        area: The image's area in samples, one number or one a map; ``None`` is that of the map.
+        area: The image's area in samples, one number or one per map; ``None`` is the map's.
 
     Raises:
-        ArgumentError: If heat is negative or not finite, or the area is smaller than nothing.
+        ArgumentError: If heat is negative or not finite, or the area is not positive.
 
     >>> float(half_mass_area([[1, 1], [1, 1]])), float(half_mass_area([[0, 0], [0, 1]]))
     (0.5, 0.125)
@@ -104,9 +104,9 @@ def half_mass_area(heat: ArrayLike, *, area: ArrayLike | None = None) -> NDArray
 
 
 def count_samples(grid: Sequence[int]) -> int:
-    """Return into how many samples a side `match` divides what maps of a grid cover.
+    """Return the samples per side into which `match` divides maps of a grid.
 
-    They are 32, and twice as many as the grid has cells where that is more.
+    They are 32, or twice the number of cells per side if that is more.
     """
     return max(SAMPLES, 2 * max(grid))
 
@@ -117,19 +117,19 @@ def match(
     *,
     samples: int | None = None,
 ) -> NDArray[np.float64]:
-    """Return maps on evenly spaced samples, as blurred as the maps of a coarser grid are.
+    """Return maps on evenly spaced samples, as blurred as the maps of a coarser grid.
 
-    A map is spread bilinearly over what it covers, and then smoothed by the Gaussian whose variance
-    is what a cell of the coarser grid blurs more.
+    A map is interpolated bilinearly, and then smoothed by a Gaussian: its variance is the
+    difference between the blur of a cell of the coarser grid and of a cell of the map.
 
     Args:
         heatmaps: (n, h, w), >= 0, all of one grid.
-        cell: Height and width of the coarser grid's cells, as shares of what the maps cover; where
-            these cells are the finer ones, and for ``None``, the maps are not smoothed.
-        samples: How many samples a side; ``None`` is 32, or twice the cells where that is more.
+        cell: Height and width of the coarser grid's cells, as shares of the area of the maps; if
+            these cells are the finer ones, or for ``None``, the maps are not smoothed.
+        samples: The samples per side; ``None`` is 32, or twice the cells if that is more.
 
     Returns:
-        (n, samples, samples), >= 0. The sum over a map stays that of its cells, each times its
+        (n, samples, samples), >= 0. The sum over a map equals that of its cells, each times its
         area in samples.
     """
     tall, wide = cell or (0.0, 0.0)
@@ -141,14 +141,14 @@ def match(
 
 @lru_cache(maxsize=256)
 def _spread(cells: int, cell: float, samples: int) -> NDArray[np.float64]:
-    """Return the (samples, cells) weights with which a row of cells is laid out."""
+    """Return the (samples, cells) weights that resample a row of cells."""
     places = FINER * samples
     dense, _ = interpolation(0.0, places, cells, places)
     weights = dense.astype(np.float64).reshape(samples, FINER, cells).mean(1)
     variance = BLUR_OF_A_CELL * max(cell**2 - 1 / cells**2, 0) * samples**2
     if variance == 0:
         return np.asarray(weights)
-    # Edges are mirrors, so that no heat is lost there.
+    # Mirror the edges, so that no heat is lost there.
     place = np.arange(samples) + 0.5
     mirrors = np.concatenate([place, -place, 2 * samples - place])
     gauss = np.exp(-((place[:, None] - mirrors) ** 2) / (2 * variance))
@@ -159,7 +159,7 @@ def _spread(cells: int, cell: float, samples: int) -> NDArray[np.float64]:
 def _flat(
     heat: ArrayLike, area: ArrayLike | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (..., samples) heat, and how many samples each image has."""
+    """Return (..., samples) heat, and the number of samples of each image."""
     values = np.asarray(heat, np.float64)
     if values.ndim < 2 or not values.size:
         raise ArgumentError(f"heat must be (..., height, width), not of shape {values.shape}")

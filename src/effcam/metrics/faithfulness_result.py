@@ -1,4 +1,4 @@
-"""What was measured by running the models of a comparison again."""
+"""The result of `effcam.metrics.faithfulness`."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 
 GRID_FIGURE = "grid_pointing_game"
-"""The figure that is of mosaics, and not of the images one by one."""
+"""The figure that is measured on mosaics, not on single images."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faithfulness:
-    """How much the models' answers depend on what their maps show.
+    """How much the models' predictions depend on what their maps show.
 
     Attributes:
         images: The names of the images.
         columns: The columns' labels.
         samples: By figure, (images, columns) or, for mosaics, (mosaics, columns) float64; NaN where
             there is no value.
-        random: The same figures for random maps in place of the models'.
-        known: By figure, what baselines reach that need not be measured.
-        notes: What a reader must know besides.
+        random: The same figures for random maps.
+        known: By figure, the values of baselines that need no measurement.
+        notes: Notes for the reader, in whole sentences.
     """
 
     images: tuple[str, ...]

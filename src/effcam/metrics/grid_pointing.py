@@ -1,7 +1,8 @@
-"""The grid pointing game: whose part of a mosaic of images lights up for whose class.
+"""The grid pointing game: whether the heat for a class is on the right image of a mosaic.
 
-Source: Boehle et al. 2021 (CoDA-Nets), arXiv:2104.00032. It needs no annotation: images
-that the models know well are put together, and the heat for each one's class must lie on it.
+Source: Boehle et al. 2021 (CoDA-Nets), arXiv:2104.00032. It needs no annotation: a
+mosaic joins images that the models classify with confidence, and the heat for the class of each
+image should be on that image.
 """
 
 from __future__ import annotations
@@ -26,27 +27,28 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIDE = 2
-"""How many images a mosaic has in each direction."""
+"""The number of images of a mosaic in each direction."""
 MOST = 32
-"""How many mosaics are made at most: of the images that the models are surest of."""
+"""The largest number of mosaics; they use the images of the highest confidence."""
 NO_MOSAICS = (
-    "There is no GridPG: it needs four images of different classes, of which models are sure."
+    "GridPG is missing: it needs four images of different classes that all models predict with "
+    "confidence."
 )
 MOSAICS_AT_ONCE = 4
 SAMPLES = 64
-SURE = 0.5
-"""Images in which a model gives its class a smaller probability are not put into mosaics."""
+CONFIDENT = 0.5
+"""The smallest probability of a class for its image to be used in mosaics."""
 
 
 def grid_pointing_game(heat: NDArray[np.floating], tile: int, *, side: int = SIDE) -> float:
-    """Return the share of the heat that lies on one tile of a mosaic, in [0, 1].
+    """Return the share of the heat that is on one tile of a mosaic, in [0, 1]; NaN without heat.
 
-    It is NaN without any heat. Source: Boehle et al. 2021, arXiv:2104.00032.
+    Source: Boehle et al. 2021, arXiv:2104.00032.
 
     Args:
         heat: (h, w), >= 0, over the whole mosaic.
-        tile: Which tile, from 0, in reading order.
-        side: How many tiles the mosaic has in each direction.
+        tile: The position of the tile, from 0, in reading order.
+        side: The number of tiles in each direction.
 
     >>> corner = np.zeros((4, 4))
     >>> corner[0, 0] = 1
@@ -64,10 +66,10 @@ def grid_pointing_game(heat: NDArray[np.floating], tile: int, *, side: int = SID
 def point_in_mosaics(
     job: Job, rows: Sequence[Sequence[Explanation]], columns: Sequence[str]
 ) -> tuple[NDArray[np.float64] | None, list[str]]:
-    """Return the (mosaics, columns) shares of heat on the right tile, and what is to be told.
+    """Return the (mosaics, columns) shares of heat on the right tile, and notes for the reader.
 
     Args:
-        job: The models and how they see images.
+        job: The models and their settings.
         rows: The cells of each image.
         columns: The columns' labels.
     """
@@ -76,7 +78,7 @@ def point_in_mosaics(
         return None, [NO_MOSAICS]
     found = np.full((len(mosaics), len(columns)), np.nan)
     count = "one mosaic" if len(mosaics) == 1 else f"{len(mosaics)} mosaics"
-    notes = [f"GridPG is of {count} of four images, of whose classes all models are sure."]
+    notes = [f"GridPG uses {count} of four images that all models predict with confidence."]
     for label in job.columns:
         try:
             model = load_as_seen(job.columns[label], device=job.device, see=_twice(job))
@@ -91,15 +93,15 @@ def point_in_mosaics(
 
 
 def choose(rows: Sequence[Sequence[Explanation]]) -> list[tuple[int, ...]]:
-    """Return groups of four images of different classes, those first that all models know best.
+    """Return groups of four images of different classes, in order of confidence.
 
-    An image is in one group at most.
+    Each image is in one group at most.
     """
     least = [min(cell.probability for cell in row) for row in rows]
     good = [
         at
         for at, row in enumerate(rows)
-        if least[at] >= SURE and all(cell.target == cell.predicted for cell in row)
+        if least[at] >= CONFIDENT and all(cell.target == cell.predicted for cell in row)
     ]
     waiting = sorted(good, key=lambda at: -least[at])
     groups: list[tuple[int, ...]] = []
@@ -120,7 +122,7 @@ def _differ(one: Sequence[Explanation], other: Sequence[Explanation]) -> bool:
 
 
 def _twice(job: Job) -> See:
-    """Return what makes of a model's own transform that of a mosaic: the same, twice as large."""
+    """Return a function that doubles a transform's input size."""
 
     def see(preprocess: Preprocess) -> Preprocess:
         height, width = job.see(preprocess).size

@@ -1,4 +1,4 @@
-"""Whether maps depend on what a model has learnt: they must not survive the loss of its weights.
+"""Shuffle the weights of a model, to check that its maps depend on what it has learnt.
 
 Source: Adebayo et al. 2018, Sanity Checks for Saliency Maps, arXiv:1810.03292, the cascading
 randomisation from the top.
@@ -28,10 +28,10 @@ SEED = 0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shuffled:
-    """Weights of the upper part of a model, the numbers of each in an order at random.
+    """Shuffled weights of the upper layers of a model.
 
     Attributes:
-        layers: The layers that they belong to, by dotted name, the top one first.
+        layers: The names of the layers, the top one first.
         weights: Each parameter of the model that is replaced, with what replaces it.
     """
 
@@ -40,7 +40,7 @@ class Shuffled:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Put the shuffled weights into the model for the time being."""
+        """Replace the model's weights by the shuffled ones within the block."""
         own = [parameter.data for parameter, _ in self.weights]
         try:
             for parameter, shuffled in self.weights:
@@ -52,12 +52,12 @@ class Shuffled:
 
 
 def shuffle_from_top(model: Model, share: float, *, seed: int = SEED) -> Shuffled:
-    """Return the weights of the upper layers of a model, shuffled; the model is left as it is.
+    """Return shuffled weights of the upper layers of a model; the model is not changed.
 
     Args:
         model: The model.
-        share: Which share of the layers that have weights, in (0, 1]; those that run last.
-        seed: Where the random numbers start.
+        share: The share of the layers with weights to shuffle, in (0, 1]: those that run last.
+        seed: The seed of the random numbers.
 
     Raises:
         ArgumentError: If the share is impossible, or the model has no weights.
@@ -82,13 +82,13 @@ def shuffle_from_top(model: Model, share: float, *, seed: int = SEED) -> Shuffle
 def similarity(
     maps: Sequence[NDArray[np.float32]], others: Sequence[NDArray[np.float32]]
 ) -> NDArray[np.float64]:
-    """Return the (n,) rank correlations of each two maps; 0 where one has no evidence."""
+    """Return the (n,) rank correlations of each pair of maps; 0 if one is constant."""
     found = spearman(np.stack(maps), np.stack(others))
     return np.nan_to_num(found)
 
 
 def _from_top(model: Model) -> list[str]:
-    """Return the layers that have weights of their own, those first that run last."""
+    """Return the layers that have weights of their own, in reverse order of running."""
     preprocess = model.preprocess
     record = trace(model.module, preprocess.size, preprocess.channels)
     ran = dict.fromkeys(call.name for call in reversed(record.calls))
@@ -97,5 +97,5 @@ def _from_top(model: Model) -> list[str]:
         for name, module in model.module.named_modules()
         if any(True for _ in module.parameters(recurse=False))
     ]
-    # What never runs by itself, as a position embedding of the whole, is at the bottom.
+    # Parameters outside of any call, such as a position embedding, come last.
     return [name for name in ran if name in owning] + [name for name in owning if name not in ran]

@@ -1,4 +1,4 @@
-"""Maps and truths of one image, brought to the size at which they are measured."""
+"""Resample maps and annotations of one image to the size at which they are measured."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LONGEST = 128
-"""The longer side of an image in px when localisation is measured; smaller ones stay as they are.
+"""The longer side in px at which localisation is measured; smaller images keep their size.
 
-Maps have a few cells a side, and boxes keep their fractions of a px: more px tell nothing more.
+Maps have a few cells per side, and boxes keep fractions of a px, so more px would add nothing.
 """
 COMMON = 48
-"""Into how many samples a side a region that two models saw is divided, to compare their maps."""
+"""The samples per side of the region that two models saw, to compare their maps."""
 
 
 class Outline(NamedTuple):
@@ -38,15 +38,16 @@ class Outline(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Object:
-    """Where the object of an image is, at the size at which the image is measured.
+    """The position of an image's object, at the size at which the image is measured.
 
     Attributes:
         width: The width of the image in px at that size.
         height: Its height.
-        boxes: Boxes around the object, px at that size; none where only a mask is known.
-        inside: (height, width) in [0, 1], how far pixels are in a box or, without any, the mask.
-        mask: (height, width) bool, which pixels are on the mask; ``None`` where it is not known.
-        ignored: (height, width) bool, where the mask does not say; ``None`` is nowhere.
+        boxes: Boxes around the object, px at that size; empty if only a mask is known.
+        inside: (height, width) in [0, 1], the share of each pixel in the boxes or, without boxes,
+            in the mask.
+        mask: (height, width) bool, true on the mask; ``None`` if unknown.
+        ignored: (height, width) bool, true where the mask is undecided; ``None`` is nowhere.
     """
 
     width: int
@@ -69,12 +70,12 @@ def measured_size(size: tuple[int, int], longest: int = LONGEST) -> tuple[int, i
 
 
 def place_object(truth: Truth, size: tuple[int, int], name: str) -> Object | None:
-    """Return where the object of an image is, ``None`` if that is not known.
+    """Return the position of an image's object, ``None`` if it is unknown.
 
     Args:
-        truth: What is known of the image.
+        truth: The annotations of the image.
         size: Width and height of the image in px.
-        name: What the image is called.
+        name: The name of the image.
 
     Raises:
         AnnotationError: If boxes lie outside the image, or a mask is not of its size.
@@ -102,7 +103,7 @@ def _fit_box(box: Box, size: tuple[int, int], name: str) -> Box:
     clipped = box.clip(*size)
     if clipped.width <= 0 or clipped.height <= 0:
         raise AnnotationError(
-            f"image {name!r}: the box {box.as_tuple()} lies outside of its {size[0]} x {size[1]} px"
+            f"image {name!r}: the box {box.as_tuple()} lies outside its {size[0]} x {size[1]} px"
         )
     return clipped
 
@@ -110,7 +111,7 @@ def _fit_box(box: Box, size: tuple[int, int], name: str) -> Box:
 def _fit_mask(
     mask: NDArray[np.bool_] | None, size: tuple[int, int], name: str
 ) -> NDArray[np.floating] | None:
-    """Return how far the pixels at the measured size lie on a mask: (height, width) in [0, 1]."""
+    """Return the share of each pixel on a mask, at the measured size: (height, width) in [0, 1]."""
     if mask is None:
         return None
     if mask.shape != (size[1], size[0]):
@@ -118,8 +119,8 @@ def _fit_mask(
             f"image {name!r} is {size[0]} x {size[1]} px (width x height), its mask "
             f"{mask.shape[1]} x {mask.shape[0]} px"
         )
-    picture = Image.fromarray(mask.astype(np.uint8) * 255)
-    return np.asarray(picture.resize(measured_size(size), Image.Resampling.BOX)) / 255
+    image = Image.fromarray(mask.astype(np.uint8) * 255)
+    return np.asarray(image.resize(measured_size(size), Image.Resampling.BOX)) / 255
 
 
 def focus_samples(
@@ -129,12 +130,12 @@ def focus_samples(
 
     Args:
         cells: The cells of one column.
-        coarsest: Height and width in px of each image of the cells to whose resolution its map is
-            brought.
+        coarsest: For each image, height and width in px of a cell of the coarsest grid, to whose
+            resolution its map is resampled.
 
     Returns:
-        The (n, samples, samples) heat on the part of each image that was seen; and the (n,) areas
-        of the images in samples.
+        The (n, samples, samples) heat on the region of each image that the model saw, and the (n,)
+        areas of the images in samples.
     """
     count = max(count_samples(cell.heatmap.shape) for cell in cells)
     samples = np.zeros((len(cells), count, count))
@@ -161,10 +162,10 @@ def focus_samples(
 def on_common_region(
     cells: Sequence[Explanation],
 ) -> dict[tuple[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Return, for every two cells of an image, their maps on the region that both models saw.
+    """Return the maps of every two cells of an image on the region that both models saw.
 
-    Both are (48, 48) samples of that region. Two cells that saw nothing in common, or of which one
-    has no evidence, are left out.
+    Both are (48, 48) samples of that region. Pairs without a common region, or without evidence in
+    one of the cells, are left out.
     """
     known: dict[tuple[int, Box], NDArray[np.float32]] = {}
     found = {}

@@ -1,4 +1,4 @@
-"""The sanity check of one model: how its maps change as its weights are lost from the top."""
+"""The sanity check of one model: how its maps change as its weights are shuffled from the top."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ SHARES = (0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SanityCheck:
-    """How similar a model's maps stay as the weights of its layers are shuffled from the top.
+    """The similarity of a model's maps to those after shuffling weights from the top.
 
     Attributes:
         model: The model's name.
         method: The method that made the maps.
-        shares: Which share of the layers was shuffled in each stage.
-        layers: How many layers that is.
+        shares: The share of the layers that was shuffled in each stage.
+        layers: The number of layers that was shuffled in each stage.
         similarity: (images, stages) rank correlation with the model's own map, in [-1, 1].
     """
 
@@ -67,22 +67,22 @@ def sanity_check(
     device: str | torch.device | None = None,
     seed: int = SEED,
 ) -> SanityCheck:
-    """Return how similar a model's maps stay as its weights are shuffled from the top.
+    """Return the similarity of a model's maps to those after shuffling weights from the top.
 
-    A method whose maps survive this shows the image, not what the model has learnt. Every map is
-    of the class that the model, as it is, finds most probable; the numbers of each weight are
-    permuted. Source: Adebayo et al. 2018, arXiv:1810.03292. The model is left as it was.
+    A method whose maps do not change shows the image, not what the model has learnt. Every map
+    explains the class that the unchanged model predicts; the values of each weight are permuted.
+    Source: Adebayo et al. 2018, arXiv:1810.03292. The model is restored afterwards.
 
     Args:
         images: As in `effcam.compare`.
         model: As in `effcam.compare`, one of them.
         method: A method, by its name or a function, as in `effcam.compare`.
-        shares: Which shares of the layers with weights to shuffle, in (0, 1].
+        shares: The shares of the layers with weights to shuffle, in (0, 1].
         view: As in `effcam.compare`.
         size: As in `effcam.compare`.
-        batch_size: How many images run at once.
+        batch_size: The number of images that run at once.
         device: Where to run a model that is built here; ``None`` takes a GPU if there is one.
-        seed: Where the random numbers start.
+        seed: The seed of the random numbers.
 
     Raises:
         ArgumentError: If an argument is impossible.
@@ -119,9 +119,9 @@ def sanity_check(
             own = compute_cams(loaded, inputs, job.methods)
             for stage, shuffled in enumerate(stages):
                 with shuffled.in_place():
-                    lost = compute_cams(loaded, inputs, job.methods, own.targets.tolist())
+                    after = compute_cams(loaded, inputs, job.methods, own.targets.tolist())
                 found[batch.positions, stage] = similarity(
-                    list(own.maps[name]), list(lost.maps[name])
+                    list(own.maps[name]), list(after.maps[name])
                 )
     return SanityCheck(
         loaded.name,

@@ -1,4 +1,4 @@
-"""How steady maps are over the frames of a film: from each frame to the next."""
+"""The stability of maps from each frame of a video to the next."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
 
 def temporal_stability(maps: ArrayLike) -> NDArray[np.float64]:
-    """Return how alike each map is to the next, the mean over a sequence, in [-1, 1].
+    """Return the mean similarity of each map to the next in a sequence, in [-1, 1].
 
-    Two maps are compared by Spearman's rank correlation, as the maps of two models are: it takes
-    maps of any scale, and heat compares within a map alone. Pairs of which one map is the same
-    everywhere do not count; NaN where no pair does.
+    The similarity is Spearman's rank correlation, as for the maps of two models, since heat
+    compares only within a map. Pairs with a constant map do not count; NaN if no pair counts.
 
     Args:
         maps: (..., frames, height, width), >= 0.
@@ -40,10 +39,10 @@ def temporal_stability(maps: ArrayLike) -> NDArray[np.float64]:
 
 
 def centre_shift(maps: ArrayLike) -> NDArray[np.float64]:
-    """Return how far the heat's centre of mass moves from each map to the next, the mean.
+    """Return the mean distance of the heat's centre of mass in each map from that in the next.
 
-    Distances are shares of the maps' diagonal, in [0, 1). Pairs of which one map has no heat do
-    not count; NaN where no pair does.
+    Distances are shares of the maps' diagonal, in [0, 1). Pairs with a map without heat do not
+    count; NaN if no pair counts.
 
     Args:
         maps: (..., frames, height, width), >= 0.
@@ -61,17 +60,17 @@ def centre_shift(maps: ArrayLike) -> NDArray[np.float64]:
 
 
 def find_pairs(images: Sequence[ImageRef]) -> list[tuple[int, int]]:
-    """Return the positions of every two images that follow each other in a film.
+    """Return the positions of every two images that follow each other in a video.
 
-    Frames of a film that were left out do not part those around them.
+    Two frames are a pair even if the frames between them were left out.
     """
-    films: dict[object, dict[int, int]] = {}
+    videos: dict[object, dict[int, int]] = {}
     for at, image in enumerate(images):
         if image.frame is not None:
-            films.setdefault(image.frame.path, {})[image.frame.index] = at
+            videos.setdefault(image.frame.path, {})[image.frame.index] = at
     return [
         pair
-        for positions in films.values()
+        for positions in videos.values()
         for pair in pairwise(positions[index] for index in sorted(positions))
     ]
 
@@ -79,11 +78,11 @@ def find_pairs(images: Sequence[ImageRef]) -> list[tuple[int, int]]:
 def pair_figures(
     rows: Sequence[Sequence[Explanation]], pairs: Sequence[tuple[int, int]]
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the figures of each pair of frames, (pairs, columns), NaN where there is none.
+    """Return the figures of each pair of frames, (pairs, columns), NaN where there is no value.
 
     Args:
         rows: The cells of each image.
-        pairs: Positions of images that follow each other in a film.
+        pairs: Positions of images that follow each other in a video.
     """
     columns = len(rows[0])
     found = {
@@ -98,14 +97,14 @@ def pair_figures(
 
 
 def _compare(pair: tuple[Explanation, Explanation]) -> Iterator[tuple[str, float]]:
-    """Yield the figures of one model's maps of two frames, none where they cannot be compared."""
+    """Yield the figures of one model's maps of two frames; none if they cannot be compared."""
     if pair[0].size != pair[1].size:
         return
     for one, other in on_common_region(pair).values():
         both = np.stack([one, other])
         region, size = pair[0].region, pair[0].size
         yield "temporal_stability", float(temporal_stability(both))
-        # The samples are of the region, the distance of the image.
+        # Samples divide the region; the distance is relative to the image.
         step = np.diff(_centres(both.astype(np.float64)), axis=0)[0] / one.shape[::-1]
         across, down = step * (region.width, region.height)
         yield "centre_shift", float(np.hypot(across, down) / np.hypot(*size))
@@ -122,7 +121,7 @@ def _centres(maps: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean over the last axis without NaN; NaN where there is nothing else."""
+    """Return the mean over the last axis, ignoring NaN; NaN if all values are."""
     valid = np.isfinite(values)
     count = valid.sum(-1)
     means = np.full(count.shape, np.nan)
@@ -134,7 +133,7 @@ def _check(maps: ArrayLike) -> NDArray[np.float64]:
     values = np.asarray(maps, np.float64)
     if values.ndim < 3 or values.shape[-3] < 2 or not values.size:
         raise ArgumentError(
-            "a sequence of maps is (..., frames, height, width) with two frames or more, not "
+            "a sequence of maps must be (..., frames, height, width) with at least two frames, not "
             f"{values.shape}"
         )
     return values

@@ -405,7 +405,7 @@ def test_what_is_given_of_the_images_is_in_the_report(sample: Sample, tmp_path: 
 def test_a_report_measures_as_the_summary_does(sample: Sample, tmp_path: Path) -> None:
     comparison = sample(5)
     fair = Page(comparison.report(tmp_path / "a.html").read_text(encoding="utf-8"))
-    assert "every figure but accuracy is of 4 of them" in fair.text
+    assert "every figure but accuracy uses 4 of them" in fair.text
     every = Page(comparison.report(tmp_path / "a.html", fair=False).read_text(encoding="utf-8"))
     assert "every figure but accuracy" not in every.text
 

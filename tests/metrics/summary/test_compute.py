@@ -432,7 +432,7 @@ def test_where_no_image_is_fair_what_is_known_of_models_is_left() -> None:
 
 def test_broken_truths_are_told() -> None:
     comparison = build([[noise(0)]] * 2)
-    with pytest.raises(AnnotationError, match=r"image '1\.png': the box .* lies outside of its 64"):
+    with pytest.raises(AnnotationError, match=r"image '1\.png': the box .* lies outside its 64"):
         comparison.summary(boxes=[centred(9), Box(70, 0, 90, 20)])
     with pytest.raises(AnnotationError, match=r"image '0\.png' is 64 x 64 px .*, its mask 32 x 64"):
         comparison.summary(masks=[np.ones((64, 32)), None])
@@ -482,7 +482,7 @@ def test_how_much_of_the_images_each_model_saw_is_told() -> None:
         cells[at] = replace(cells[at], region=crop, canvas=crop)
     summary = replace(comparison, cells=tuple(cells)).summary()
     assert summary.facts[-1].texts == ("100 %", "41 %")
-    assert 'view="whole" shows all of it to all' in note(summary, words)
+    assert 'all models with view="whole".' in note(summary, words)
 
 
 def test_padding_is_nothing_that_a_model_saw() -> None:
@@ -526,17 +526,17 @@ def test_intervals_are_paired_over_the_images() -> None:
 def test_which_images_count_is_said() -> None:
     comparison = build([[noise(0), noise(1)]] * 5, predicted=RIGHT)
     assert note(comparison.summary(labels=LABELS), "Figures other than accuracy") == (
-        "Figures other than accuracy are of the 2 of 5 images that every model gets right and are "
-        "explained by one class; fair=False (--all-images) takes all."
+        "Figures other than accuracy use only the 2 of 5 images that every model predicts "
+        "correctly, and that have one explained class; fair=False (--all-images) uses all images."
     )
     assert note(comparison.summary(fair=True), "Figures other than accuracy") == (
-        "Figures other than accuracy are of the 4 of 5 images on which all models predict alike "
-        "and are explained by one class; fair=False (--all-images) takes all."
+        "Figures other than accuracy use only the 4 of 5 images that every model predicts as the "
+        "others do, and that have one explained class; fair=False (--all-images) uses all images."
     )
 
 
 def test_maps_that_answer_different_questions_are_told_of() -> None:
-    words = "answer different questions; fair=True takes the other images alone"
+    words = "do not compare; leave these images out with fair=True"
     differ = build([[noise(0), noise(1)]] * 5, predicted=RIGHT)
     assert words in note(differ.summary(), "predict or explain different classes")
     assert words in note(differ.summary(labels=LABELS, fair=False), "different classes")

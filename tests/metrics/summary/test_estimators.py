@@ -10,7 +10,7 @@ import pytest
 from effcam import Comparison, compare, demo
 from effcam.images.annotations.truths import find_truths
 from effcam.metrics.bootstrap import estimate, estimate_by
-from effcam.metrics.localisation import average_precision
+from effcam.metrics.pixel_precision import average_precision
 from effcam.metrics.summary import Summary
 from effcam.metrics.summary.builder import SummaryBuilder, summarize
 from effcam.metrics.summary.estimators import (

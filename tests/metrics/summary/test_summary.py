@@ -227,8 +227,8 @@ def finding(key: str, summary: Summary | None = None) -> str:
 
 def test_finding_names_from_whom_the_best_is_told_apart_and_from_whom_not() -> None:
     assert finding("effective_area") == (
-        "EB0 has the lowest effective area, 12.1 %; it is told apart from alexnet, densenet121 and "
-        "resnet152, not from EB3."
+        "EB0 has the lowest effective area, 12.1 %; it is significantly different from alexnet, "
+        "densenet121 and resnet152, not from EB3."
     )
     # EB3 has no value: nothing is said of it.
     assert finding("energy").endswith("from alexnet and densenet121, not from resnet152.")
@@ -236,14 +236,17 @@ def test_finding_names_from_whom_the_best_is_told_apart_and_from_whom_not() -> N
 
 def test_finding_says_when_the_best_is_told_apart_from_none() -> None:
     assert finding("max_box_acc_v2") == (
-        "EB3 has the highest MaxBoxAccV2, 61.0 %, but is told apart from none of the others."
+        "EB3 has the highest MaxBoxAccV2, 61.0 %, but is not significantly different from the "
+        "others."
     )
 
 
 def test_finding_of_all_others() -> None:
     measure = estimate(AREA, [0.1, 0.2, 0.3], 0.01)
     summary = Summary(columns=("a", "b", "c"), images=9, used=9, measures=(measure,))
-    assert finding("effective_area", summary).endswith("; it is told apart from all others.")
+    assert finding("effective_area", summary).endswith(
+        "; it is significantly different from all others."
+    )
 
 
 def test_finding_without_intervals_claims_nothing_of_what_was_measured_on_images() -> None:
@@ -266,7 +269,7 @@ def test_one_column_and_figures_without_a_side_have_no_finding() -> None:
 
 def test_text_says_first_of_how_many_images_it_is() -> None:
     first = str(build()).splitlines()[0]
-    assert first == "1000 images; every figure but accuracy is of 812 of them."
+    assert first == "1000 images; every figure but accuracy uses 812 of them."
     assert str(single()).splitlines()[0] == "1 image."
 
 
@@ -322,10 +325,11 @@ def test_text_marks_the_best_and_those_not_told_apart_from_it() -> None:
 
 def test_text_explains_its_signs_only_where_they_occur() -> None:
     legend = str(build()).split("\n\n")[-2]
+    interval = "the 95 % interval of the difference contains zero"
     assert legend.splitlines() == [
         "↑ higher is better; ↓ lower is better; [ ] 95 % interval; ( ) baseline",
-        "* best, or not told apart from it: the 95 % interval of the difference contains zero",
-        "no * under ↑ or ↓: no model is told apart from the best",
+        f"* best, or not significantly different from the best: {interval}",
+        "no * under ↑ or ↓: no model differs significantly from the best",
     ]
     alone = str(single())
     assert "↑" not in alone

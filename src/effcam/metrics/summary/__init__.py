@@ -1,4 +1,4 @@
-"""The scoreboard of a comparison: a row a model, a column a figure, and every way to show it."""
+"""The summary of a comparison: one row per model, one column per figure, and its formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The chart of one figure against another. matplotlib is imported when one is drawn."""
+"""The chart of one figure against another. matplotlib is imported on first use."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ LOGARITHMIC = ("parameters", "flops")
 INK, FAINT = "#1f4e79", "#777777"
 
 Bars: TypeAlias = "tuple[NDArray[np.float64], NDArray[np.float64]]"
-"""How far intervals reach up and down, (2, points), and to both sides, likewise."""
+"""The lengths of the error bars down and up, (2, points), and to the left and right, likewise."""
 
-# In typographic points from the middle of the marker, and how the label lies on that spot.
+# Offset from the middle of the marker in typographic points, and the label's alignment.
 PLACES = (
     ((8, 0), "left", "center"),
     ((-8, 0), "right", "center"),
@@ -81,13 +81,13 @@ def _style(axes: Axes, across: Figure, up: Figure) -> None:
 
 
 def _bars(measure: Measure) -> NDArray[np.float64]:
-    """Return how far the interval reaches below and above the value as shown, (2, columns)."""
-    reach = np.stack([measure.values - measure.low, measure.high - measure.values])
-    return np.maximum(reach, 0) * measure.figure.factor
+    """Return the lengths of the intervals below and above the value as shown, (2, columns)."""
+    lengths = np.stack([measure.values - measure.low, measure.high - measure.values])
+    return np.maximum(lengths, 0) * measure.figure.factor
 
 
 def _baseline_lines(axes: Axes, measure: Measure) -> list[Annotation]:
-    """Return the names of the baselines, each drawn right of its line, from the lowest up."""
+    """Draw the baselines, and return the names beside their lines, from the lowest up."""
     known = [(value, name) for name, value in measure.baselines.items() if math.isfinite(value)]
     names = []
     for value, name in sorted(known):
@@ -110,7 +110,7 @@ def _baseline_lines(axes: Axes, measure: Measure) -> list[Annotation]:
 
 
 def _spread(names: Sequence[Annotation], dpi: float) -> None:
-    """Move names up, one over the other from the lowest, until none covers the one below."""
+    """Move names up, from the lowest, until none covers the one below."""
     top = -math.inf
     for name in names:
         box = name.get_window_extent()
@@ -126,7 +126,7 @@ def _label(
     y: NDArray[np.float64],
     bars: Bars,
 ) -> None:
-    """Write each label beside its point, where it covers the least of what is there."""
+    """Write each label beside its point, where it covers least."""
     taken = _taken(axes, x, y, bars)
     for label, *point in zip(labels, x, y, strict=True):
         text = axes.annotate(
@@ -137,7 +137,7 @@ def _label(
             fontsize="small",
             parse_math=False,
         )
-        # Else the axes would shrink to make room for it, and all labels move.
+        # In the layout, it would shrink the axes and move all labels.
         text.set_in_layout(False)
         text.set_clip_on(False)
         places = [_put(text, place) for place in PLACES]
@@ -146,14 +146,14 @@ def _label(
 
 
 def _put(text: Annotation, place: tuple[tuple[float, float], str, str]) -> Bbox:
-    """Return what a label covers, in px, once put at a place beside its point."""
+    """Move a label to a place beside its point, and return the area it covers, px."""
     offset, across, up = place
     text.set(position=offset, horizontalalignment=across, verticalalignment=up)
     return text.get_window_extent()
 
 
 def _taken(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], bars: Bars) -> list[Bbox]:
-    """Return what the markers and the bars cover, in px."""
+    """Return the areas that the markers and bars cover, px."""
     from matplotlib.transforms import Bbox
 
     up, side = map(np.nan_to_num, bars)
@@ -167,7 +167,7 @@ def _taken(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], bars: Bar
 
 
 def _cost(box: Bbox, taken: Sequence[Bbox], inside: Bbox) -> float:
-    """Return how much of a box lies on others or outside, in px of area."""
+    """Return the area of a box that covers others or is outside, square px."""
     from matplotlib.transforms import Bbox
 
     covered = [Bbox.intersection(box, other) for other in [*taken, inside]]

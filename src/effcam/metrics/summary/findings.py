@@ -1,4 +1,4 @@
-"""What a scoreboard says in words: of how many images it is, what is best, what marks mean."""
+"""The sentences of a summary: its images, its best columns, the meaning of marks."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from effcam.text import count
 
 
 def opening(images: int, used: int) -> str:
-    """Return of how many images a scoreboard is."""
+    """Return a sentence on the number of images."""
     counted = count(images, "image")
     if used == images:
         return f"{counted}."
-    return f"{counted}; every figure but accuracy is of {used} of them."
+    return f"{counted}; every figure but accuracy uses {used} of them."
 
 
 def legend(measures: Sequence[Measure], mark: str) -> list[str]:
-    """Return what the marks in the tables mean, each only where it occurs."""
+    """Return the meaning of the marks that occur in the tables."""
     sides = {measure.figure.better for measure in measures}
     signs = [f"{arrow.strip()} {side} is better" for side, arrow in ARROWS.items() if side]
     parts = [sign for sign, side in zip(signs, ARROWS, strict=False) if side in sides]
@@ -36,18 +36,20 @@ def _best_legend(measures: Sequence[Measure], mark: str) -> list[str]:
     lines = []
     if any(measure.winners() for measure in ranked):
         lines.append(
-            f"{mark} best, or not told apart from it: the 95 % interval of the difference "
-            "contains zero"
+            f"{mark} best, or not significantly different from the best: the 95 % interval of the "
+            "difference contains zero"
         )
     if ranked and not all(measure.winners() for measure in ranked):
-        lines.append(f"no {mark.rstrip(':')} under ↑ or ↓: no model is told apart from the best")
+        lines.append(
+            f"no {mark.rstrip(':')} under ↑ or ↓: no model differs significantly from the best"
+        )
     return lines
 
 
 def findings(measures: Sequence[Measure], labels: Sequence[str]) -> list[str]:
-    """Return one sentence a figure: which column is best, and from which it is told apart.
+    """Return one sentence per figure: the best column, and those significantly different from it.
 
-    Figures without a better side or with fewer than two values have none.
+    Figures without a better direction or with fewer than two values have none.
     """
     return [
         _finding(measure, best, labels)
@@ -57,7 +59,6 @@ def findings(measures: Sequence[Measure], labels: Sequence[str]) -> list[str]:
 
 
 def _finding(measure: Measure, best: int, labels: Sequence[str]) -> str:
-    """Return which column is best, and from which it is told apart, as one sentence."""
     figure = measure.figure
     side = "highest" if figure.better == "higher" else "lowest"
     what = f"the {side} {figure.title}, {figure.show(measure.values[best], unit=True)}"
@@ -66,25 +67,25 @@ def _finding(measure: Measure, best: int, labels: Sequence[str]) -> str:
         return _exact_finding(measure, labels, what)
     apart = [i for i in others if measure.tells_apart(best, i)]
     if not apart:
-        return f"{labels[best]} has {what}, but is told apart from none of the others."
+        return f"{labels[best]} has {what}, but is not significantly different from the others."
     if len(apart) == len(labels) - 1 > 1:
-        return f"{labels[best]} has {what}; it is told apart from all others."
+        return f"{labels[best]} has {what}; it is significantly different from all others."
     rest = [labels[i] for i in others if i not in apart]
     end = f", not from {_listed(rest, 'or')}" if rest else ""
-    told = _listed([labels[i] for i in apart], "and")
-    return f"{labels[best]} has {what}; it is told apart from {told}{end}."
+    others_listed = _listed([labels[i] for i in apart], "and")
+    return f"{labels[best]} has {what}; it is significantly different from {others_listed}{end}."
 
 
 def _exact_finding(measure: Measure, labels: Sequence[str], what: str) -> str:
-    """Return which columns are best where no interval could tell them apart."""
+    """Return the sentence of a figure whose differences have no intervals."""
     best = [labels[i] for i in measure.among_best()]
     verb = "has" if len(best) == 1 else "have"
-    # What is of no images, as the number of parameters, is known and needs no interval.
-    open_end = "; there are no intervals to tell columns apart by" if measure.counts.any() else ""
+    # Figures of the model itself, such as its parameters, are exact and need no interval.
+    open_end = "; there are no intervals to compare columns" if measure.counts.any() else ""
     return f"{_listed(best, 'and')} {verb} {what}{open_end}."
 
 
 def _listed(names: Sequence[str], word: str) -> str:
-    """Return names in a row: ``a``, ``a and b``, ``a, b and c``."""
+    """Return ``a``, ``a and b``, or ``a, b and c``."""
     *start, last = names
     return f"{', '.join(start)} {word} {last}" if start else last

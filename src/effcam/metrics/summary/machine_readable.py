@@ -1,4 +1,4 @@
-"""A scoreboard's numbers as they are, unrounded: as JSON knows them, and as CSV."""
+"""The unrounded numbers of a summary, for JSON and CSV."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from effcam.metrics.summary.records import MODEL, UNITS, Fact, Measure, baseline
 
 
 def measure_dict(measure: Measure, labels: Sequence[str]) -> dict[str, object]:
-    """Return a measure as JSON knows it, beside what its values are in."""
+    """Return a measure as a JSON object, with the unit of its values."""
     return asdict(measure.figure) | {
         "values_in": UNITS[measure.figure.unit].raw,
         "values": [_number(value) for value in measure.values],
@@ -27,7 +27,7 @@ def measure_dict(measure: Measure, labels: Sequence[str]) -> dict[str, object]:
 
 
 def to_csv(labels: Sequence[str], facts: Sequence[Fact], measures: Sequence[Measure]) -> str:
-    """Return one row a column, then one a baseline: shares, seconds and numbers as they are."""
+    """Return one row per column, then one per baseline, of unrounded values."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     ends = ("", "_low", "_high", "_n")

@@ -1,4 +1,4 @@
-"""A scoreboard as HTML, Markdown and LaTeX."""
+"""Summaries as HTML, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from effcam.metrics.summary.text_tables import Cell, Column, Contents, Table, fl
 
 
 def to_html(contents: Contents) -> str:
-    """Return a table a group and the notes, for notebooks: nothing that runs or is fetched."""
+    """Return one table per group and the notes, for notebooks, without scripts or downloads."""
     notes = "".join(f"<li>{_html(note)}</li>" for note in contents.notes)
     legend = "<br>".join(map(_html, contents.legend))
     return (
@@ -23,7 +23,7 @@ def to_html(contents: Contents) -> str:
 
 
 def to_page(contents: Contents) -> str:
-    """Return a page that shows in a browser what a notebook shows."""
+    """Return an HTML page of `to_html`."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>effcam</title>'
         "<style>body { font-family: sans-serif } th, td { padding: 0.2em 0.7em }</style></head>\n"
@@ -67,9 +67,9 @@ def _html(text: str) -> str:
 
 
 def to_markdown(contents: Contents) -> str:
-    """Return a table a group, as GitHub reads them; the best values in bold."""
+    """Return one table per group in GitHub's Markdown; the best values in bold."""
     parts = [_markdown(contents.opening), *map(_markdown_table, contents.tables)]
-    # A backslash ends the line where it stands.
+    # A backslash at the end forces a line break.
     parts.append("\\\n".join(contents.legend))
     parts.append("\n".join(f"- {_markdown(note)}" for note in contents.notes))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -87,7 +87,7 @@ def _markdown_table(table: Table) -> str:
     )
 
 
-# As entities what a backslash would turn into mathematics for some readers of Markdown.
+# Some readers of Markdown take an escaped bracket or dollar for mathematics: use entities.
 _MARKDOWN = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", "[": "&#91;", "$": "&#36;"}
     | {sign: f"\\{sign}" for sign in "\\|*_`~#"}
@@ -99,7 +99,7 @@ def _markdown(text: str) -> str:
 
 
 def to_latex(contents: Contents) -> str:
-    r"""Return a ``tabular`` a group, which needs ``\usepackage{booktabs}``; the best bold."""
+    r"""Return one ``tabular`` per group, for ``\usepackage{booktabs}``; the best values in bold."""
     parts = ["% needs \\usepackage{booktabs}", _latex(contents.opening)]
     parts += map(_latex_table, contents.tables)
     parts.append("\n".join(_latex(line) + r" \par" for line in contents.legend))
@@ -140,7 +140,7 @@ def _latex_row(table: Table, label: str, cells: Sequence[Cell]) -> str:
 
 _LATEX = str.maketrans(
     {sign: f"\\{sign}" for sign in "&%$#_{}"}
-    # After the end of a row the star and the bracket would be read as its options.
+    # At the start of a row, LaTeX reads a star or a bracket as an option of the row before.
     | {"[": "{[}", "*": "{*}", "\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
     | {"^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}"}
     | {"|": r"\textbar{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "…": r"\ldots{}"}
@@ -156,7 +156,7 @@ def _latex_number(text: str) -> str:
 
 
 def _marked(cell: Cell, best: str, interval: str, escape: Callable[[str], str]) -> str:
-    """Return a cell in markup: where its text goes if it is best, and where its interval goes."""
+    """Return a cell in markup, from the formats of the best values and of intervals."""
     text = escape(cell.text)
     value = best.format(text) if cell.best else text
     return f"{value} {interval.format(cell.interval)}" if cell.interval else value

@@ -1,4 +1,4 @@
-"""What stands beside the figures of a summary: facts of the columns, and notes for the reader."""
+"""Facts of the columns, and notes for the reader of a summary."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from effcam.models.architectures import JOINT
 from effcam.models.facts import ModelFacts
 
 UNEQUAL = 0.03
-"""How far the shares of the images that models saw may differ without a word."""
+"""The largest difference of the shares that models saw of the images without a note."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What is told of the images of a comparison.
+    """The numbers of images of a summary.
 
     Attributes:
-        images: How many there are.
-        used: Of how many the figures other than accuracy are.
-        comparable: Whether all models answer one question in all of them.
-        seen: The share of them that each column saw, the mean over images.
+        images: The number of images.
+        used: The number of images that figures other than accuracy include.
+        comparable: Whether all models predict and explain one class in every image.
+        seen: The mean share of the images that each column saw.
     """
 
     images: int
@@ -32,7 +32,7 @@ class Counted:
 
 
 def facts_of_columns(facts: Sequence[ModelFacts], seen: Sequence[float]) -> tuple[Fact, ...]:
-    """Return what is known of each column, as text; nothing if nothing is."""
+    """Return facts of each column as text; none if the models are unknown."""
     if not facts:
         return ()
     texts = [
@@ -58,31 +58,33 @@ def notes(
     fair: bool,
     labelled: bool,
 ) -> list[str]:
-    """Return what a reader of the figures must know.
+    """Return notes on the images and models of a summary.
 
     Args:
         columns: The columns' labels.
-        facts: What is known of their models.
-        counted: What is told of the images.
-        fair: Whether the figures are of those alone in which the models answer one question.
+        facts: Facts of their models.
+        counted: The numbers of images.
+        fair: Whether figures include only images in which the models explain one class.
         labelled: Whether labels are known.
     """
     found = []
     if fair:
-        which = "that every model gets right" if labelled else "on which all models predict alike"
+        which = "predicts correctly" if labelled else "predicts as the others do"
         found.append(
-            f"Figures other than accuracy are of the {counted.used} of {counted.images} images "
-            f"{which} and are explained by one class; fair=False (--all-images) takes all."
+            f"Figures other than accuracy use only the {counted.used} of {counted.images} images "
+            f"that every model {which}, and that have one explained class; fair=False "
+            "(--all-images) uses all images."
         )
     elif len(columns) > 1 and not counted.comparable:
         found.append(
-            "Some models predict or explain different classes in an image, so their maps answer "
-            "different questions; fair=True takes the other images alone."
+            "In some images the models predict or explain different classes, so their maps do not "
+            "compare; leave these images out with fair=True."
         )
     if max(counted.seen) - min(counted.seen) > UNEQUAL:
         found.append(
-            "The models saw different shares of the images. Areas are of the whole image, so that "
-            'who sees less of it has less heat in it; view="whole" shows all of it to all.'
+            "The models saw different shares of the images. Areas are relative to the whole image, "
+            "so a model that sees less of it has a smaller area of heat; show the whole image to "
+            'all models with view="whole".'
         )
     names = [label for label, each in zip(columns, facts, strict=bool(facts)) if each.untrained]
     if names:
@@ -91,28 +93,28 @@ def notes(
 
 
 def sequence_notes(pairs: int, block: int) -> list[str]:
-    """Return what a reader must know of figures of films; nothing if there are none.
+    """Return notes on the figures of videos; none without pairs of frames.
 
     Args:
-        pairs: Of how many pairs of frames the figures of the group "sequence" are.
-        block: How many pairs are drawn together for their intervals.
+        pairs: The number of pairs of frames.
+        block: The number of pairs that a bootstrap block has.
     """
     if not pairs:
         return []
     counted = (
-        f"Sequence figures are of {pairs} pairs of frames that follow each other in a film. "
-        "Steady is not right: heat should move as its object does."
+        f"Sequence figures use {pairs} pairs of frames that follow each other in a video. "
+        "Stable is not correct: heat should move with its object."
     )
     alike = (
-        f"Frames of a film are alike. Intervals of sequence figures draw blocks of {block} pairs; "
-        "all others take each frame for an image of its own, and are too narrow. None says "
-        "anything of other films."
+        f"The frames of a video are similar. Intervals of sequence figures draw blocks of {block} "
+        "pairs; all other intervals treat frames as independent images, and are too narrow. No "
+        "interval holds for other videos."
     )
     return [counted, alike]
 
 
 def health_notes(label: str, findings: Sequence[Finding]) -> list[str]:
-    """Return what is odd about a column's maps, one sentence each."""
+    """Return a note on each problem of a column's maps."""
     return [f"{label}: {finding}" for finding in findings]
 
 

@@ -1,4 +1,4 @@
-"""What a scoreboard is made of: figures, what was measured of them, facts, and differences."""
+"""The parts of a summary: figures, measures, facts and differences."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MODEL = "model"
-"""The group that comes first and holds the facts."""
+"""The first group, which has the facts."""
 
 NONE = "-"
 
@@ -25,7 +25,7 @@ Unit: TypeAlias = Literal["%", "", "ms", "M", "G"]
 
 
 class _Unit(NamedTuple):
-    """How a unit shows a value: times ``factor``; and what the value itself is."""
+    """The factor by which a value is shown, and the unit of the value itself."""
 
     factor: float
     raw: str
@@ -42,17 +42,17 @@ UNITS: dict[Unit, _Unit] = {
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of a model: what it is called, and how a value of it is shown.
+    """One figure of a model: its names, and how its values are shown.
 
     Attributes:
         key: Its name in code and in files.
         title: Its name in tables.
-        group: The table that it stands in.
-        better: Which values are the better ones, ``None`` where neither is.
-        unit: What it is shown in: ``%`` of a share in [0, 1], ``ms`` of seconds, ``M`` and ``G``
-            millions and billions of a number.
-        digits: How many decimals are shown.
-        explains: One sentence on what it is.
+        group: Its table.
+        better: The better direction, ``None`` if there is none.
+        unit: The unit shown: ``%`` for a share in [0, 1], ``ms`` for seconds, ``M`` and ``G`` for
+            millions and billions.
+        digits: The number of decimals shown.
+        explains: One sentence that defines it.
 
     >>> area = Figure("effective_area", "effective area", "focus", "lower", "%")
     >>> area.heading, area.show(0.3124, unit=True)
@@ -69,23 +69,23 @@ class Figure:
 
     @property
     def heading(self) -> str:
-        """The title, the unit, and an arrow to where values are better."""
+        """The title, the unit, and an arrow in the better direction."""
         return self.title + (self.unit and f", {self.unit}") + ARROWS[self.better]
 
     @property
     def factor(self) -> float:
-        """What a value is multiplied by before it is shown in the unit."""
+        """The factor from a value to the unit shown."""
         return UNITS[self.unit].factor
 
     def show(self, value: float, *, unit: bool = False) -> str:
-        """Return a value as text, with its unit if asked for; ``-`` for NaN."""
+        """Return a value as text, optionally with its unit; ``-`` for NaN."""
         if math.isnan(value):
             return NONE
         number = f"{value * self.factor:z.{self.digits}f}"
         return f"{number} {self.unit}" if unit and self.unit else number
 
     def interval(self, low: float, high: float) -> str:
-        """Return an interval as text, empty where an end is NaN."""
+        """Return an interval as text, empty if an end is NaN."""
         if math.isnan(low) or math.isnan(high):
             return ""
         return f"[{self.show(low)}, {self.show(high)}]"
@@ -93,15 +93,15 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Measure:
-    """A figure of every column, with how sure it is. Arrays are copied and read-only.
+    """A figure of every column, with intervals. Arrays are copied and read-only.
 
     Attributes:
-        figure: What is measured.
+        figure: The figure.
         values: (columns,) float64, NaN where there is none.
         low: (columns,) float64 lower ends of the 95 % intervals, NaN where there is none.
         high: (columns,) float64 upper ends, likewise.
-        counts: (columns,) int64, over how many images; 0 if over none, as with parameters.
-        baselines: What the figure is for something that looks at nothing, by its name.
+        counts: (columns,) int64, the number of images; 0 for figures of the model itself.
+        baselines: The figure of each baseline, such as uniform or random maps, by name.
         difference_low: (columns, columns) float64 lower ends of the 95 % intervals of
             ``values[i] - values[j]``, NaN where there is none. One triangle is enough.
         difference_high: (columns, columns) float64 upper ends, likewise.
@@ -132,19 +132,19 @@ class Measure:
     def __post_init__(self) -> None:
         columns = len(self.values)
         for name in ("values", "low", "high"):
-            self._settle(name, (columns,), np.nan)
-        self._settle("counts", (columns,), 0)
+            self._set_array(name, (columns,), np.nan)
+        self._set_array("counts", (columns,), 0)
         for name in ("difference_low", "difference_high"):
-            self._settle(name, (columns, columns), np.nan)
+            self._set_array(name, (columns, columns), np.nan)
         low, high = self.difference_low, self.difference_high
-        # The difference the other way round has the same interval, negated.
+        # The opposite difference has the same interval, negated.
         object.__setattr__(self, "difference_low", np.where(np.isnan(low), -high.T, low))
         object.__setattr__(self, "difference_high", np.where(np.isnan(high), -low.T, high))
         for name in ("values", "low", "high", "counts", "difference_low", "difference_high"):
             getattr(self, name).setflags(write=False)
 
-    def _settle(self, name: str, shape: tuple[int, ...], default: float) -> None:
-        """Make an attribute an array of its own, filled with ``default`` if it was not given."""
+    def _set_array(self, name: str, shape: tuple[int, ...], default: float) -> None:
+        """Copy an attribute into an array; fill it with ``default`` if it was not given."""
         given = getattr(self, name)
         kind = np.int64 if name == "counts" else np.float64
         array = np.full(shape, default, kind) if given is None else np.array(given, kind)
@@ -155,20 +155,20 @@ class Measure:
         object.__setattr__(self, name, array)
 
     def tells_apart(self, i: int, j: int) -> bool:
-        """Return whether the interval of two columns' difference leaves out zero."""
+        """Return whether the interval of two columns' difference excludes zero."""
         return bool(self.difference_low[i, j] > 0 or self.difference_high[i, j] < 0)
 
     def best(self) -> int | None:
-        """Return the column of the best value, the first of equals; ``None`` if there is none."""
+        """Return the column of the best value, the first of several; ``None`` if there is none."""
         if self.figure.better is None or np.isnan(self.values).all():
             return None
         pick = np.nanargmax if self.figure.better == "higher" else np.nanargmin
         return int(pick(self.values))
 
     def among_best(self) -> tuple[int, ...]:
-        """Return the best column and those not told apart from it.
+        """Return the best column and those not significantly different from it.
 
-        Where the difference has no interval, only an equal value is not told apart.
+        Without an interval of the difference, only columns of an equal value are included.
         """
         best = self.best()
         if best is None:
@@ -181,7 +181,7 @@ class Measure:
         )
 
     def winners(self) -> tuple[int, ...]:
-        """Return the columns that stand out: `among_best`, or none if that is all of them."""
+        """Return the columns of `among_best`, or none if these are all columns."""
         among = self.among_best()
         return among if len(among) < np.isfinite(self.values).sum() else ()
 
@@ -193,11 +193,11 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something known of every column, as text: its target layer, its grid, its input size.
+    """A fact of every column, as text: its target layer, its grid, its input size.
 
     Attributes:
-        title: What it is.
-        texts: One a column.
+        title: The name of the fact.
+        texts: One per column.
     """
 
     title: str
@@ -209,7 +209,7 @@ class Difference:
     """A difference of two columns in a figure.
 
     Attributes:
-        figure: What differs.
+        figure: The figure.
         one: The label of the first column.
         other: The label of the second.
         value: The value of the first minus that of the second.
@@ -246,5 +246,5 @@ def baseline_names(measures: Sequence[Measure]) -> list[str]:
 
 
 def positions(chosen: NDArray[np.bool_]) -> list[int]:
-    """Return the positions of what is true."""
+    """Return the positions of true values."""
     return [int(column) for column in np.flatnonzero(chosen)]

@@ -1,4 +1,4 @@
-"""The scoreboard itself: single values, differences, findings, and every way to show it."""
+"""The summary: single values, differences, findings, and all formats."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Summary:
-    """The scoreboard of a comparison: what is known and was measured of each column.
+    """The summary of a comparison: facts and measures of each column.
 
-    Printed it is tables of plain text, in a notebook of HTML; `save` writes these and others.
-    ``summary["EB0", "effective_area"]`` is a single value.
+    It prints as plain-text tables, and displays as HTML in a notebook; `save` writes these and
+    other formats. ``summary["EB0", "effective_area"]`` is a single value.
 
     Attributes:
         columns: The columns' labels.
-        images: How many images were compared.
-        used: How many of them the figures other than accuracy are of.
-        facts: What is known of each column.
-        measures: What was measured of each column.
-        notes: What a reader must know besides, in whole sentences.
+        images: The number of images.
+        used: The number of images that figures other than accuracy include.
+        facts: Facts of each column.
+        measures: Measures of each column.
+        notes: Notes for the reader, in whole sentences.
 
     Raises:
-        ArgumentError: If a fact or a measure has not one entry a column.
+        ArgumentError: If a fact or a measure does not have one entry per column.
     """
 
     columns: tuple[str, ...]
@@ -81,7 +81,7 @@ class Summary:
         return by_key[key]
 
     def differences(self, key: str) -> list[Difference]:
-        """Return every two columns that are told apart in a figure, the largest difference first.
+        """Return every two columns that differ significantly in a figure, the largest first.
 
         The first of the two is the larger.
 
@@ -109,9 +109,9 @@ class Summary:
         return sorted(known, key=lambda each: -each.value)
 
     def findings(self) -> list[str]:
-        """Return one sentence a figure: which column is best, and from which it is told apart.
+        """Return one sentence per figure: the best column, and those that differ significantly.
 
-        Figures without a better side or with fewer than two values have none.
+        Figures without a better direction or with fewer than two values have none.
         """
         return findings.findings(self.measures, self.columns)
 
@@ -119,9 +119,9 @@ class Summary:
         return plain(self.contents("*"))
 
     def to_dict(self) -> dict[str, object]:
-        """Return everything as JSON knows it: values as they are, ``None`` where there is none.
+        """Return everything as a JSON object: unrounded values, ``None`` for NaN.
 
-        What the values of a measure are in is told beside them: ``"values_in": "seconds"``.
+        Each measure states the unit of its values: ``"values_in": "seconds"``.
         """
         return {
             "columns": list(self.columns),
@@ -140,30 +140,30 @@ class Summary:
         return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
 
     def to_csv(self) -> str:
-        """Return one row a column, then one a baseline: shares, seconds and numbers as they are.
+        """Return CSV of one row per column, then one per baseline, with unrounded values.
 
-        Each figure has its value, the ends of its interval, and the number of images; empty
-        where there is none.
+        Each figure has its value, the ends of its interval, and the number of images; empty if
+        there is none.
         """
         return machine_readable.to_csv(self.columns, self.facts, self.measures)
 
     def to_markdown(self) -> str:
-        """Return a table a group, as GitHub reads them; the best values in bold."""
+        """Return one table per group in GitHub's Markdown; the best values in bold."""
         return markup.to_markdown(self.contents("bold:"))
 
     def to_latex(self) -> str:
-        r"""Return a ``tabular`` a group, which needs ``\usepackage{booktabs}``; the best bold."""
+        r"""Return one ``tabular`` per group, for ``\usepackage{booktabs}``; the best in bold."""
         return markup.to_latex(self.contents("bold:"))
 
     def _repr_html_(self) -> str:
-        """Return a table a group and the notes, for notebooks: nothing that runs or is fetched."""
+        """Return one table per group and the notes, for notebooks, without scripts or downloads."""
         return markup.to_html(self.contents("bold:"))
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Return the path of a file it wrote, in the format that its suffix names.
+        """Write a file in the format that its suffix names, and return its path.
 
-        ``.txt`` is what is printed; ``.md``, ``.tex``, ``.csv`` and ``.json`` what the methods of
-        these names return; ``.html`` a page of what a notebook shows.
+        ``.txt`` is the printed text; ``.md``, ``.tex``, ``.csv`` and ``.json`` are the results of
+        `to_markdown`, `to_latex`, `to_csv` and `to_json`; ``.html`` is a page.
 
         Raises:
             OutputError: If the suffix is unknown or the file cannot be written.
@@ -171,20 +171,20 @@ class Summary:
         target = check_summary_output(path)
         content = FORMATS[target.suffix.lower()](self)
         with atomic(target) as partial, partial.open("wb") as stream:
-            # In bytes: line ends stay what they are, and csv reads its own on every system.
+            # As bytes, so that line ends are the same on every system.
             stream.write(content.encode("utf-8", errors="backslashreplace"))
         return target
 
     def plot(self, x: str = "parameters", y: str | None = None) -> Canvas:
-        """Return a chart of one point a column, with intervals as bars and baselines as lines.
+        """Return a chart of one point per column, with intervals as bars and baselines as lines.
 
-        The chart shows itself in a notebook; ``savefig`` writes it. Parameters and operations
-        have a logarithmic axis. A column without a value of either figure is left out.
+        A notebook displays the chart; ``savefig`` writes it. Parameters and operations have a
+        logarithmic axis. Columns without a value of either figure are left out.
 
         Args:
             x: The key of the figure along the horizontal axis.
-            y: The key of the figure along the vertical one; if not given the first of the group
-                "localisation", else of "focus", else the first that has a better side.
+            y: The key of the figure along the vertical axis; by default the first of the group
+                "localisation", else of "focus", else the first with a better direction.
 
         Raises:
             CellError: If there is no such figure.
@@ -192,11 +192,11 @@ class Summary:
             OutputError: If matplotlib is not installed.
         """
         across = self.measure(x)
-        up = self._upright(x) if y is None else self.measure(y)
+        up = self._default_measure(x) if y is None else self.measure(y)
         return chart(self.columns, across, up)
 
-    def _upright(self, x: str) -> Measure:
-        """Return the measure that a chart shows if none was asked for."""
+    def _default_measure(self, x: str) -> Measure:
+        """Return the default measure of the vertical axis."""
         others = [measure for measure in self.measures if measure.figure.key != x]
         for group in ("localisation", "focus"):
             for measure in others:
@@ -208,10 +208,10 @@ class Summary:
         raise CellError(f"there is no figure to plot against {x!r}")
 
     def contents(self, mark: str) -> Contents:
-        """Return what every rendering says.
+        """Return the contents of every format.
 
         Args:
-            mark: What the legend calls the mark of the best values.
+            mark: The name of the mark of the best values in the legend.
         """
         return Contents(
             findings.opening(self.images, self.used),
@@ -236,7 +236,7 @@ def _position(key: int | str, names: Sequence[str]) -> int:
 
 
 def check_summary_output(path: str | PathLike[str]) -> Path:
-    """Return the path, after making sure that a summary can be saved there.
+    """Check that a summary can be saved at a path, and return it.
 
     Raises:
         OutputError: If the suffix names no format, or the folder does not exist.
@@ -252,4 +252,4 @@ FORMATS: dict[str, Callable[[Summary], str]] = {
     ".json": lambda summary: summary.to_json() + "\n",
     ".html": lambda summary: markup.to_page(summary.contents("bold:")),
 }
-"""What each suffix holds."""
+"""Each suffix with the function that writes its format."""

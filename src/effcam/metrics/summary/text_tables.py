@@ -1,4 +1,4 @@
-"""The tables of a scoreboard, whatever they are shown as, and as plain text."""
+"""The tables of a summary, for all formats, and as plain text."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from effcam.metrics.summary.records import MODEL, Fact, Measure, baseline_names
 from effcam.text import GAP, align
 
 WIDTH = 110
-"""How many characters a plain-text line has at most."""
+"""The longest line of plain text, in characters."""
 
 LONGEST = 36
-"""How many characters of a label or a fact a plain-text table shows."""
+"""The longest label or fact in a plain-text table, in characters."""
 
 
 class Cell(NamedTuple):
-    """What stands in one place of a table."""
+    """One cell of a table."""
 
     text: str
     interval: str = ""
@@ -27,7 +27,7 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A fact or a figure in a table: one cell a row."""
+    """A fact or a figure in a table: one cell per row."""
 
     heading: str
     explains: str
@@ -50,10 +50,10 @@ class Table(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What every rendering of a scoreboard says.
+    """The contents of a summary in every format.
 
-    ``opening`` is of how many images it is, ``legend`` lines on what the marks mean, and
-    ``notes`` whole sentences.
+    ``opening`` states the number of images, ``legend`` the meaning of the marks; ``notes`` are
+    whole sentences.
     """
 
     opening: str
@@ -65,7 +65,7 @@ class Contents(NamedTuple):
 def tables(
     labels: Sequence[str], facts: Sequence[Fact], measures: Sequence[Measure]
 ) -> list[Table]:
-    """Return what is shown, one table a group."""
+    """Return one table per group."""
     groups = dict.fromkeys([MODEL, *(measure.figure.group for measure in measures)])
     found = [_table(group, labels, facts, measures) for group in groups]
     return [table for table in found if table.columns]
@@ -99,7 +99,7 @@ def _measure_column(measure: Measure, baselines: Sequence[str]) -> Column:
 
 
 def plain(contents: Contents) -> str:
-    """Return a scoreboard as plain text, whose lines have `WIDTH` characters at most."""
+    """Return a summary as plain text, in lines of `WIDTH` characters at most."""
     blocks = [block for table in contents.tables for block in _blocks(table)]
     notes = [
         textwrap.fill(flat(note), WIDTH, initial_indent="- ", subsequent_indent="  ")
@@ -117,7 +117,7 @@ def flat(text: str) -> str:
 
 
 def _short(text: str) -> str:
-    """Return text as one line of `LONGEST` characters at most, its middle left out."""
+    """Return text as one line; shorten it in the middle to `LONGEST` characters."""
     text = flat(text)
     if len(text) <= LONGEST:
         return text
@@ -126,7 +126,7 @@ def _short(text: str) -> str:
 
 
 def _blocks(table: Table) -> Iterator[str]:
-    """Yield a table as blocks of plain text, as few as lines of `WIDTH` characters allow."""
+    """Yield a table as the fewest blocks of plain text whose lines fit `WIDTH` characters."""
     labels = [flat(table.group), *map(_short, table.labels)]
     columns = [_text_column(column) for column in table.columns]
     room = WIDTH - max(map(len, labels))
@@ -137,7 +137,7 @@ def _blocks(table: Table) -> Iterator[str]:
 
 
 def _text_column(column: Column) -> list[str]:
-    """Return the heading and the cells; values, marks and intervals each stand in line."""
+    """Return the heading and the cells, with values, marks and intervals aligned."""
     cells = column.cells
     if not column.is_number:
         return [_short(column.heading), *(_short(cell.text) for cell in cells)]
@@ -154,14 +154,14 @@ def _text_column(column: Column) -> list[str]:
 
 
 def _parts(widths: Sequence[int], room: int) -> list[slice]:
-    """Return which columns stand in one block: as few blocks as there is room for, evenly full."""
+    """Return the columns of each block: the fewest blocks, evenly filled."""
     fewest = len(_packed(widths, room))
     packed = (_packed(widths, limit) for limit in range(room + 1))
     return next(parts for parts in packed if len(parts) == fewest)
 
 
 def _packed(widths: Sequence[int], room: int) -> list[slice]:
-    """Return columns packed one after the other, at least one in each block."""
+    """Return the columns of blocks that are filled one after the other, at least one in each."""
     starts, used = [0], 0
     for at, width in enumerate(widths):
         if used and used + width > room:

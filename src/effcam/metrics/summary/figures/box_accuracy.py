@@ -15,7 +15,8 @@ import numpy as np
 from effcam.cam.explanation import Explanation
 from effcam.cam.heat_boxes import part_ious, scale
 from effcam.images.geometry import Box
-from effcam.metrics.localisation import OVERLAPS, THRESHOLDS, centre_map
+from effcam.metrics.box_overlap import OVERLAPS, THRESHOLDS
+from effcam.metrics.localisation import centre_map
 from effcam.metrics.sampling import Outline
 from effcam.metrics.summary.records import Figure
 from effcam.metrics.summary.rows import Samples

@@ -12,14 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from effcam.cam.explanation import Explanation
-from effcam.metrics.localisation import (
-    average_precision,
-    centre_map,
-    energy_pointing_game,
-    hits,
-    pixel_levels,
-    reachable,
-)
+from effcam.metrics.localisation import centre_map, energy_pointing_game, hits, reachable
+from effcam.metrics.pixel_precision import average_precision, pixel_levels
 from effcam.metrics.sampling import Object, place_object
 from effcam.metrics.summary.estimators import Estimators, to_measure
 from effcam.metrics.summary.figures.box_accuracy import BOX_FIGURES, BoxAccuracy

@@ -1,0 +1,120 @@
+"""Check that models and methods are those of a comparison, before they run again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from effcam.cam.explanation import Explanation
+from effcam.cam.job import Job, Models, column_of, name_columns
+from effcam.cam.methods import METHODS, Method, check_methods, name_of
+from effcam.errors import ArgumentError
+from effcam.images.refs import ImageRef
+from effcam.models.model import Model
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Compared(Protocol):
+    """What a comparison has that faithfulness needs."""
+
+    @property
+    def images(self) -> tuple[ImageRef, ...]:
+        """The images."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns' labels."""
+
+    @property
+    def cells(self) -> tuple[Explanation, ...]:
+        """The cells, row by row."""
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """How it was made."""
+
+
+def make_job(
+    comparison: Compared,
+    models: Models,
+    method: Method | Sequence[Method] | None,
+    batch_size: int,
+    device: str | torch.device | None,
+) -> Job:
+    """Return a job that runs the models of a comparison as they ran for it.
+
+    Raises:
+        ArgumentError: If models or methods are not those of the comparison.
+    """
+    settings = comparison.settings
+    size = settings.get("size")
+    job = Job(
+        refs=list(comparison.images),
+        columns=name_columns(models),
+        methods=_methods(comparison, method),
+        view=str(settings.get("view", "model")),
+        size=size if isinstance(size, int) else None,
+        batch_size=batch_size,
+        device=device,
+        skips=False,
+    )
+    own = tuple(
+        column_of(label, each, job.methods) for label in job.columns for each in job.methods
+    )
+    if own != comparison.columns or not comparison.cells:
+        raise ArgumentError(
+            f"models must be those of the comparison, whose columns are "
+            f"{', '.join(comparison.columns)}; these would be {', '.join(own)}"
+        )
+    return job
+
+
+def _methods(comparison: Compared, given: Method | Sequence[Method] | None) -> tuple[Method, ...]:
+    """Return the methods of a comparison, which stores functions only by name."""
+    known = comparison.settings.get("method") or sorted({cell.method for cell in comparison.cells})
+    made = tuple(str(name) for name in known)  # type: ignore[attr-defined]
+    if given is None:
+        own = [name for name in made if name not in METHODS]
+        if own:
+            raise ArgumentError(
+                f"{own[0]!r} is not a method of effcam: pass the functions of the comparison to "
+                "faithfulness, method=..."
+            )
+        return made
+    methods = check_methods(given)
+    names = tuple(name_of(each) for each in methods)
+    if names != made:
+        raise ArgumentError(
+            f"method must be that of the comparison, {', '.join(made)}; this would be "
+            f"{', '.join(names)}"
+        )
+    return methods
+
+
+def rows_of(comparison: Compared) -> list[tuple[Explanation, ...]]:
+    """Return the cells of each image."""
+    width = len(comparison.columns)
+    cells = comparison.cells
+    return [tuple(cells[start : start + width]) for start in range(0, len(cells), width)]
+
+
+def column_position(comparison: Compared, job: Job, label: str, method: Method) -> int:
+    """Return the position of the column of a model and a method."""
+    return comparison.columns.index(column_of(label, method, job.methods))
+
+
+def check_model(model: Model, cell: Explanation) -> None:
+    """Check that a model is the one that made a cell.
+
+    Raises:
+        ArgumentError: If its name, target layer or grid differs.
+    """
+    found = model.name, model.target_layer, model.layer.grid
+    made = cell.model, cell.target_layer, cell.heatmap.shape
+    if found != made:
+        raise ArgumentError(
+            f"column {cell.column!r} was made with another model: {made[0]}, layer {made[1]}, grid "
+            f"{made[2]}; this is {found[0]}, layer {found[1]}, grid {found[2]}"
+        )
