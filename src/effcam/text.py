@@ -1,11 +1,13 @@
-"""Tables as plain text."""
+"""Text of tables and messages, and values for JSON."""
 
 from __future__ import annotations
 
+import math
+import os
 import re
 import reprlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 from unicodedata import category
 
@@ -43,6 +45,21 @@ def count(number: int, name: str) -> str:
     ('1 image', '2,000 images')
     """
     return f"{number:,} {name}" + ("" if number == 1 else "s")
+
+
+def json_value(value: object) -> object:
+    """Return a value that JSON can represent: ``None`` for NaN and infinity, text for paths.
+
+    >>> json_value({"a": [1.0, float("nan")]})
+    {'a': [1.0, None]}
+    """
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): json_value(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(each) for each in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def natural_key(text: str) -> list[tuple[int, str]]:

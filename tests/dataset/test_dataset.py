@@ -388,7 +388,7 @@ def test_changed_images_are_refused(
 def test_another_order_is_refused(photos: Path, out: Path) -> None:
     files = [photos / "1.png", photos / "2.png"]
     compare_dataset(files, SPEC, out, progress=False)
-    with pytest.raises(OutputError, match="the images come in another order"):
+    with pytest.raises(OutputError, match="the images are in another order"):
         compare_dataset(files[::-1], SPEC, out, progress=False)
 
 
@@ -490,7 +490,7 @@ def test_mistakes_are_told(
 
 
 def test_images_from_memory_are_refused(out: Path) -> None:
-    with pytest.raises(ArgumentError, match="is no file"):
+    with pytest.raises(ArgumentError, match="is not a file"):
         run(np.zeros((8, 8, 3), np.uint8), out)  # type: ignore[arg-type]
 
 
@@ -501,10 +501,10 @@ def test_no_images_are_refused(out: Path) -> None:
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"holds no run of effcam: there is no manifest.json"):
+    with pytest.raises(OutputError, match=r"has no run of effcam: there is no manifest.json"):
         open_run(tmp_path)
     (tmp_path / "manifest.json").write_text("{}")
-    with pytest.raises(OutputError, match="is no manifest of a run"):
+    with pytest.raises(OutputError, match="is not a manifest of a run"):
         open_run(tmp_path)
     (tmp_path / "manifest.json").write_text('{"format": 99, "versions": {"effcam": "7.0"}}')
     with pytest.raises(OutputError, match=r"was written by effcam 7.0"):
@@ -666,9 +666,9 @@ def test_ctrl_c_finishes_the_shard_in_hand(photos: Path, out: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=120)
     assert process.returncode == 130, told
-    assert "finishing the shard in hand; Ctrl-C again stops at once" in told
+    assert "finishing the current shard; press Ctrl-C again to stop at once" in told
     assert "shards are written in" in told
-    assert "the same command goes on from here" in told
+    assert "run the same command again to resume" in told
     assert "Traceback" not in told
     written = len(shards(out))
     assert 2 <= written < 6
@@ -719,7 +719,7 @@ def test_a_second_process_is_kept_out(photos: Path, out: Path) -> None:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "locked\n"
-    with pytest.raises(OutputError, match="another process is at work in"):
+    with pytest.raises(OutputError, match="another process uses"):
         run(photos, out)
     # However it ends, the folder is free again.
     process.kill()

@@ -41,10 +41,10 @@ pytest.importorskip("ray.data")
 import ray
 from ray.cluster_utils import Cluster
 
-from effcam.dataset import ray_backend
+from effcam.dataset import ray_backend, ray_worker
 from effcam.dataset.manifest import Manifest
-from effcam.dataset.ray_lease import Permit
-from effcam.dataset.ray_placement import Seats, find_seats
+from effcam.dataset.ray_lease import Lease
+from effcam.dataset.ray_placement import WorkerPlan, plan_workers
 from effcam.dataset.shards import Outcome, Plan
 from effcam.dataset.storage import Store
 
@@ -190,34 +190,34 @@ def until(reached: Callable[[], object], seconds: float = 120) -> None:
 
 @pytest.mark.core
 @pytest.mark.parametrize(
-    ("nodes", "asked", "seats"),
+    ("nodes", "asked", "expected"),
     [
-        ([(1, 0)], {}, Seats(1, 0.9, 0, 1)),
-        ([(2, 0)], {}, Seats(1, 1.8, 0, 2)),
-        ([(2, 0)], {"workers": 2}, Seats(2, 0.9, 0, 1)),
-        ([(1, 0)] * 3, {}, Seats(3, 0.9, 0, 1)),
-        ([(0, 0), (4, 0), (4, 0)], {}, Seats(2, 3.6, 0, 4)),
-        ([(16, 0), (4, 0)], {"workers": 2}, Seats(2, 7.2, 0, 8)),
-        ([(8, 2), (8, 1)], {}, Seats(3, 3.6, 1, 4)),
-        ([(8, 1)], {"gpus": 0.5}, Seats(2, 3.6, 0.5, 4)),
-        ([(8, 1)], {"gpus": 0.1}, Seats(10, 0.72, 0.1, 1)),
-        ([(8, 2)], {"gpus": 0}, Seats(1, 7.2, 0, 8)),
-        ([(0, 2)], {}, Seats(2, 0, 1, 1)),
+        ([(1, 0)], {}, WorkerPlan(1, 0.9, 0, 1)),
+        ([(2, 0)], {}, WorkerPlan(1, 1.8, 0, 2)),
+        ([(2, 0)], {"workers": 2}, WorkerPlan(2, 0.9, 0, 1)),
+        ([(1, 0)] * 3, {}, WorkerPlan(3, 0.9, 0, 1)),
+        ([(0, 0), (4, 0), (4, 0)], {}, WorkerPlan(2, 3.6, 0, 4)),
+        ([(16, 0), (4, 0)], {"workers": 2}, WorkerPlan(2, 7.2, 0, 8)),
+        ([(8, 2), (8, 1)], {}, WorkerPlan(3, 3.6, 1, 4)),
+        ([(8, 1)], {"gpus": 0.5}, WorkerPlan(2, 3.6, 0.5, 4)),
+        ([(8, 1)], {"gpus": 0.1}, WorkerPlan(10, 0.72, 0.1, 1)),
+        ([(8, 2)], {"gpus": 0}, WorkerPlan(1, 7.2, 0, 8)),
+        ([(0, 2)], {}, WorkerPlan(2, 0, 1, 1)),
     ],
 )
-def test_workers_take_what_the_cluster_has(nodes: Any, asked: Any, seats: Seats) -> None:
-    assert find_seats(nodes, 100, **asked) == seats
+def test_workers_take_what_the_cluster_has(nodes: Any, asked: Any, expected: WorkerPlan) -> None:
+    assert plan_workers(nodes, 100, **asked) == expected
 
 
 @pytest.mark.core
 def test_there_are_no_more_workers_than_shards() -> None:
-    assert find_seats([(8, 0)] * 9, 2).workers == 2
+    assert plan_workers([(8, 0)] * 9, 2).workers == 2
 
 
 @pytest.mark.core
 def test_workers_that_do_not_fit_are_told() -> None:
     with pytest.warns(UserWarning, match=r"room for 2 of the 4 workers .* 1 nodes with 8 CPUs"):
-        assert find_seats([(8, 2)], 100, workers=4, gpus=1).workers == 2
+        assert plan_workers([(8, 2)], 100, workers=4, gpus=1).workers == 2
 
 
 @pytest.mark.core
@@ -233,7 +233,7 @@ def test_workers_that_do_not_fit_are_told() -> None:
 )
 def test_what_the_cluster_has_not_is_refused(nodes: Any, gpus: Any, told: str) -> None:
     with pytest.raises(ArgumentError, match=told):
-        find_seats(nodes, 10, gpus=gpus)
+        plan_workers(nodes, 10, gpus=gpus)
 
 
 # leave to work, without a cluster
@@ -243,15 +243,15 @@ def test_what_the_cluster_has_not_is_refused(nodes: Any, gpus: Any, told: str) -
 def test_leave_is_given_once_and_ends(tmp_path: Path) -> None:
     store = Store.at(tmp_path)
     (tmp_path / ".ray-of-a-run-that-was-killed").mkdir()
-    with Permit.given(store) as permit:
-        assert [each.name for each in tmp_path.iterdir()] == [permit.name]
-        assert permit.begins
-        assert permit.holds
-        assert [permit.claim(0, 7), permit.claim(0, 7), permit.claim(1, 7)] == [0, 1, 0]
-        permit.finish()
-        assert not permit.begins
-        assert permit.holds
-    assert not permit.holds
+    with Lease.granted(store) as lease:
+        assert [each.name for each in tmp_path.iterdir()] == [lease.name]
+        assert lease.may_start
+        assert lease.is_valid
+        assert [lease.claim(0, 7), lease.claim(0, 7), lease.claim(1, 7)] == [0, 1, 0]
+        lease.finish()
+        assert not lease.may_start
+        assert lease.is_valid
+    assert not lease.is_valid
     assert not list(tmp_path.iterdir())
 
 
@@ -279,7 +279,7 @@ def test_an_address_where_nobody_is_is_told(few: Path, tmp_path: Path, address: 
 
 
 def test_what_is_no_address_is_told(few: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="'here:there' is no address of a Ray cluster"):
+    with pytest.raises(OutputError, match="'here:there' is not an address of a Ray cluster"):
         on_ray(few, colours(), tmp_path / "out", address="here:there")
 
 
@@ -367,41 +367,41 @@ def planned(few: Path, tmp_path: Path) -> Plan:
     return Plan(store, manifest, {"colours": model}, 2, "cpu")
 
 
-def ask(plan: Plan, permit: Permit, number: int = 0) -> Any:
-    hand = ray_backend._Hand(ray.put(ray_backend._pack(plan)), permit, 1)
-    return pickle.loads(hand({"model": 0, "number": number})["told"])  # noqa: S301  # it is ours
+def ask(plan: Plan, lease: Lease, number: int = 0) -> Any:
+    hand = ray_worker.ShardWorker(ray.put(ray_backend._pack(plan)), lease, 1)
+    return pickle.loads(hand({"model": 0, "number": number})["result"])  # noqa: S301  # it is ours
 
 
 @pytest.mark.usefixtures("connected")
 def test_a_worker_makes_what_is_not_there(planned: Plan) -> None:
-    with Permit.given(planned.store) as permit:
-        assert ask(planned, permit) == Outcome(0, 0, SHARD, {})
+    with Lease.granted(planned.store) as lease:
+        assert ask(planned, lease) == Outcome(0, 0, SHARD, {})
         (made,) = Path(planned.store.address, "shards").rglob("*.parquet")
         state = made.stat().st_mtime_ns
-        assert ask(planned, permit) == Outcome(0, 0, SHARD, {})
+        assert ask(planned, lease) == Outcome(0, 0, SHARD, {})
         assert made.stat().st_mtime_ns == state
-        permit.finish()
-        assert ask(planned, permit, 1) is None
-    assert ask(planned, permit, 1) is None
+        lease.finish()
+        assert ask(planned, lease, 1) is None
+    assert ask(planned, lease, 1) is None
 
 
 @pytest.mark.usefixtures("connected")
 def test_a_worker_stops_when_its_run_is_over(
     planned: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_backend, "LOOK", 0)
-    monkeypatch.setattr(Permit, "begins", True)
-    permit = Permit(planned.store, ".ray-gone")
-    assert ask(planned, permit) is None
+    monkeypatch.setattr(ray_worker, "LEASE_CHECK", 0)
+    monkeypatch.setattr(Lease, "may_start", True)
+    lease = Lease(planned.store, ".ray-gone")
+    assert ask(planned, lease) is None
     assert not shards(Path(planned.store.address))
 
 
 @pytest.mark.usefixtures("connected")
 def test_what_kills_workers_is_told(planned: Plan) -> None:
-    with Permit.given(planned.store) as permit:
-        for _ in range(ray_backend.ATTEMPTS):
-            permit.claim(0, 0)
-        told = ask(planned, permit)
+    with Lease.granted(planned.store) as lease:
+        for _ in range(ray_worker.ATTEMPTS):
+            lease.claim(0, 0)
+        told = ask(planned, lease)
     assert isinstance(told, ModelError)
     assert "colours: 4 workers died one after another at the same 4 images" in str(told)
 
@@ -409,7 +409,7 @@ def test_what_kills_workers_is_told(planned: Plan) -> None:
 @pytest.mark.usefixtures("connected")
 def test_a_node_that_does_not_see_the_run_is_told(planned: Plan, tmp_path: Path) -> None:
     blind = replace(planned, store=Store.at(tmp_path / "elsewhere"))
-    told = ask(blind, Permit(blind.store, ".ray-gone"))
+    told = ask(blind, Lease(blind.store, ".ray-gone"))
     assert isinstance(told, OutputError)
     assert "does not see the run" in str(told)
 
@@ -417,10 +417,10 @@ def test_a_node_that_does_not_see_the_run_is_told(planned: Plan, tmp_path: Path)
 @pytest.mark.usefixtures("connected")
 def test_a_node_that_does_not_see_the_images_is_told(planned: Plan, few: Path) -> None:
     shutil.rmtree(few)
-    with Permit.given(planned.store) as permit:
-        told = ask(planned, permit)
+    with Lease.granted(planned.store) as lease:
+        told = ask(planned, lease)
     assert isinstance(told, OutputError)
-    assert "00.png' nor any image near it" in str(told)
+    assert "00.png' nor another image of its shard" in str(told)
 
 
 @pytest.mark.usefixtures("connected")
@@ -524,7 +524,7 @@ def test_ctrl_c_finishes_the_shards_in_hand(photos: Path, tmp_path: Path) -> Non
         finally:
             process.kill()
     assert process.returncode in (1, 130, -signal.SIGINT), errors
-    assert "finishing the shard in hand" in errors
+    assert "finishing the current shard" in errors
     found = len(shards(out))
     assert f"interrupted: {found} of {COUNT} shards are written" in errors
     assert 0 < found < COUNT

@@ -143,7 +143,7 @@ def test_a_stack_is_figured_as_its_pairs_are_one_by_one(figure: Figure) -> None:
 def test_maps_of_other_shapes_are_refused(
     figure: Figure, one: tuple[int, ...], other: tuple[int, ...]
 ) -> None:
-    with pytest.raises(ArgumentError, match="two maps to compare are of one shape"):
+    with pytest.raises(ArgumentError, match="two maps to compare must have one shape"):
         figure(np.ones(one), np.ones(other))
 
 

@@ -80,7 +80,7 @@ def test_maps_that_say_nothing_do_not_count() -> None:
 def test_what_is_no_sequence_is_refused(
     figure: Callable[[Any], Any], shape: tuple[int, ...]
 ) -> None:
-    with pytest.raises(ArgumentError, match="two frames or more"):
+    with pytest.raises(ArgumentError, match="at least two frames"):
         figure(np.zeros(shape))
 
 
@@ -108,7 +108,7 @@ def test_pairs_are_within_films_and_in_their_order() -> None:
     assert find_pairs([photo, frame(0)]) == []
 
 
-def test_the_summary_tells_of_films() -> None:
+def test_the_summary_has_sequences_of_videos() -> None:
     cells = [cell(frame(at), blob(3 + at, 7)) for at in range(8)]
     found = summarize(rows_of(cells))
     one, other = (found.measure(key) for key in ("temporal_stability", "centre_shift"))
@@ -121,7 +121,7 @@ def test_the_summary_tells_of_films() -> None:
     assert (one.figure.group, one.figure.better, other.figure.better) == ("sequence", None, None)
     assert one.counts.tolist() == [7]
     assert one.low[0] <= one.values[0] <= one.high[0]
-    assert any("7 pairs of frames" in note and "Steady is not right" in note
+    assert any("7 pairs of frames" in note and "Stable is not correct" in note
                for note in found.notes)  # fmt: skip
     assert any("blocks of 2 pairs" in note and "too narrow" in note for note in found.notes)
     assert "stability" in str(found)
@@ -130,7 +130,7 @@ def test_the_summary_tells_of_films() -> None:
 def test_photos_have_no_sequence() -> None:
     found = summarize(rows_of([cell(ImageRef(str(at), None), blob(7, 7)) for at in range(3)]))
     assert "sequence" not in {each.figure.group for each in found.measures}
-    assert not any("film" in note for note in found.notes)
+    assert not any("video" in note for note in found.notes)
 
 
 def test_maps_without_evidence_and_sizes_that_change_do_not_count() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import TextIO
 
 from effcam import __version__
 from effcam.errors import ArgumentError, ImageError, OutputError
-from effcam.text import align, printable
+from effcam.text import align, json_value, printable
 
 BOLD, RED = "1", "31"
 
@@ -67,7 +66,7 @@ def say_json(command: str, content: Mapping[str, object]) -> None:
         OutputError: As `say`.
     """
     document = {"effcam": __version__, "command": command, **content}
-    _out(json.dumps(_plain(document), indent=1, allow_nan=False))
+    _out(json.dumps(json_value(document), indent=1, allow_nan=False))
 
 
 @contextlib.contextmanager
@@ -130,17 +129,6 @@ def _writing() -> Iterator[None]:
 
 def _line(text: str) -> str:
     return printable(" ".join(text.split()), sys.stderr)
-
-
-def _plain(value: object) -> object:
-    """Return a value as JSON has it: NaN and infinity, which it has not, as ``None``."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 STDIN = "-"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Callable
 from dataclasses import asdict
 from os import PathLike
@@ -23,6 +22,7 @@ from effcam.comparison.report import Look, gather, write_report
 from effcam.drawing import encode
 from effcam.errors import ArgumentError, OutputError
 from effcam.images.frames import spacing
+from effcam.text import json_value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -132,7 +132,7 @@ def to_record(content: Cells) -> dict[str, object]:
 
 def _save_json(content: Cells, path: Path, _style: dict[str, Any]) -> None:
     cells = [
-        {name: _json_value(value) for name, value in cell.record().items()}
+        {name: json_value(value) for name, value in cell.record().items()}
         | {"heatmap": cell.heatmap.tolist()}
         for cell in content.cells
     ]
@@ -141,11 +141,6 @@ def _save_json(content: Cells, path: Path, _style: dict[str, Any]) -> None:
     with files.atomic(path) as partial:
         # What backslashes replace in JSON reads as what it was.
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
-
-
-def _json_value(value: object) -> object:
-    """Return ``None`` for NaN and infinity, which JSON does not have, else the value."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _save_npz(content: Cells, path: Path, _style: dict[str, Any]) -> None:

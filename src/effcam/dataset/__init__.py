@@ -1,8 +1,8 @@
-"""Comparisons of ten thousand images and more: shards on disk, resumed where they were left."""
+"""Comparisons of ten thousand images and more, written to disk in shards, and resumable."""
 
 from effcam.comparison.parquet import require_pyarrow
 
-# Said in a sentence here, and not in a traceback of whichever module comes first.
+# Before any module that imports pyarrow, so that the error names the package to install.
 require_pyarrow()
 
 from effcam.dataset.launch import compare_dataset

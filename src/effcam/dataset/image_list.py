@@ -1,6 +1,6 @@
-"""The images of a run, written down in order: what each is called, where it lies, its state.
+"""The list of a run's images on disk: their names, paths, sizes and times of modification.
 
-A row group is the images of one shard, so that whoever computes a shard reads no more than these.
+Each row group has the images of one shard, so that a worker reads only the images of its shard.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FILE = "images.parquet"
 SCHEMA = pa.schema(
     [
         ("image", pa.string()),
-        # A path may hold bytes that are no text.
+        # A path may have bytes that are not valid text.
         ("path", pa.binary()),
         ("bytes", pa.int64()),
         ("modified_ns", pa.int64()),
@@ -46,18 +46,18 @@ def list_images(
     *,
     at_once: int,
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of the inventory of some images, a shard's at a time.
+    """Yield the rows of the image list, one shard at a time.
 
     Args:
-        images: As in `effcam.compare`, but files alone.
+        images: As in `effcam.compare`, but only files.
         targets: The class to explain in each image; ``None`` is one rule for all.
-        at_once: How many images a shard holds.
+        at_once: The number of images of a shard.
 
     Raises:
-        ImageError: If a folder or a glob holds no image.
-        ArgumentError: If an image is no file, or there is not one target an image.
+        ImageError: If a folder or a glob has no image.
+        ArgumentError: If an image is not a file, or there is not one target per image.
     """
-    # An animated picture is one image, as a file of a run has one row a model.
+    # An animated picture is one image, since a file of a run has one row per model.
     refs = iter_images(images, missing_ok=True, films=False)
     wanted = None if targets is None else iter(targets)
     found = 0
@@ -72,7 +72,7 @@ def list_images(
 
 
 def write_inventory(store: Store, batches: Iterable[pa.RecordBatch]) -> int:
-    """Return the number of images, after writing them down.
+    """Write the image list, and return the number of images.
 
     Raises:
         ImageError: If there are none.
@@ -92,12 +92,12 @@ def write_inventory(store: Store, batches: Iterable[pa.RecordBatch]) -> int:
 
 
 def differences(store: Store, batches: Iterable[pa.RecordBatch]) -> list[str]:
-    """Return how images differ from those that were written down, in words; nothing if not."""
+    """Return the differences of images from the written list, in words; none if equal."""
     with store.open(FILE) as stream:
         file = pq.ParquetFile(stream)
         written = (_first(file, number) for number in range(file.num_row_groups))
         pairs = itertools.zip_longest(written, batches)
-        # What is equal up to here needs no second look, and no memory.
+        # Skip equal shards, so that they take no memory.
         first = next((pair for pair in pairs if not _equal(*pair)), None)
         if first is None:
             return []
@@ -109,12 +109,12 @@ def differences(store: Store, batches: Iterable[pa.RecordBatch]) -> list[str]:
     gone = [name for name in before if name not in now]
     new = [name for name in now if name not in before]
     changed = [name for name in now if name in before and now[name] != before[name]]
-    told = [
-        _told(gone, "is gone", "are gone"),
-        _told(new, "is new", "are new"),
-        _told(changed, "has changed", "have changed"),
+    found = [
+        _describe(gone, "is gone", "are gone"),
+        _describe(new, "is new", "are new"),
+        _describe(changed, "has changed", "have changed"),
     ]
-    return [each for each in told if each] or ["the images come in another order"]
+    return [each for each in found if each] or ["the images are in another order"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +122,9 @@ class Inventory:
     """The images of a run.
 
     Attributes:
-        store: Where the run lies.
-        count: How many images there are.
-        at_once: How many of them a shard holds.
+        store: Where the run is.
+        count: The number of images.
+        at_once: The number of images of a shard.
     """
 
     store: Store
@@ -133,15 +133,15 @@ class Inventory:
 
     @property
     def shards(self) -> int:
-        """How many shards of one model hold all images."""
+        """The number of shards per model."""
         return -(-self.count // self.at_once)
 
     def size(self, number: int) -> int:
-        """Return how many images a shard holds."""
+        """Return the number of images of a shard."""
         return min(self.at_once, self.count - number * self.at_once)
 
     def read(self, number: int) -> tuple[list[ImageRef], list[int | str] | None]:
-        """Return the images of a shard, and the class to explain in each if they have their own.
+        """Return the images of a shard, and the class to explain in each if targets were given.
 
         Raises:
             OutputError: If they cannot be read.
@@ -152,7 +152,7 @@ class Inventory:
         return refs, [json.loads(text) for text in texts] or None
 
     def seen(self, number: int) -> list[Path]:
-        """Return the files of a shard that were there when images were listed.
+        """Return the files of a shard that existed when images were listed.
 
         Raises:
             OutputError: If they cannot be read.
@@ -223,18 +223,18 @@ def _rows(refs: Sequence[ImageRef], targets: Sequence[int | str] | None) -> pa.R
 def _path(ref: ImageRef) -> str | PathLike[str]:
     if ref.frame is not None:
         raise ArgumentError(
-            f"image {ref.name!r} is a frame of a film: a run reads still images, so write its "
-            "frames as files first; effcam.compare takes them"
+            f"image {ref.name!r} is a frame of a video: a run reads still images, so write its "
+            "frames as files first; effcam.compare accepts frames"
         )
     if ref.path is None:
         raise ArgumentError(
-            f"image {ref.name!r} is no file: a run that can be resumed reads files; "
-            "effcam.compare takes images from memory"
+            f"image {ref.name!r} is not a file: a run that can be resumed reads files; "
+            "effcam.compare accepts images in memory"
         )
     if is_video(ref.path):
         raise ArgumentError(
             f"image {ref.name!r} is a video: a run reads still images, so write its frames as "
-            "files first; effcam.compare takes videos, with every= or fps="
+            "files first; effcam.compare accepts videos, with every= or fps="
         )
     return ref.path.absolute()
 
@@ -242,7 +242,7 @@ def _path(ref: ImageRef) -> str | PathLike[str]:
 def _state(path: str | PathLike[str]) -> os.stat_result | None:
     try:
         return Path(path).stat()
-    except (OSError, ValueError):  # that it cannot be read is a row of the result
+    except (OSError, ValueError):  # an unreadable file becomes a row with an error
         return None
 
 
@@ -260,7 +260,7 @@ def _by_name(batch: pa.RecordBatch) -> Iterator[tuple[str, Mapping[str, Any]]]:
     return ((row["image"], row) for row in batch.to_pylist())
 
 
-def _told(names: Sequence[str], one: str, several: str) -> str:
+def _describe(names: Sequence[str], one: str, several: str) -> str:
     if not names:
         return ""
     listed = ", ".join(repr(name) for name in names[:MOST_NAMED])

@@ -1,4 +1,4 @@
-"""One call: images and models in, a run on disk out, which goes on where it was left."""
+"""Start or resume a run: `compare_dataset`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from effcam.dataset.image_list import differences, list_images, write_inventory
 from effcam.dataset.local import run_here
 from effcam.dataset.manifest import FILE as MANIFEST
 from effcam.dataset.manifest import Manifest, Settings, current_versions, describe
-from effcam.dataset.progress import Pace, finishing
+from effcam.dataset.progress import RunProgress, finishing
 from effcam.dataset.run import DatasetRun
 from effcam.dataset.shards import FOLDER, MODELS, Outcome, Plan, finished, folder_of, name_of
 from effcam.dataset.storage import Store
@@ -38,18 +38,17 @@ if TYPE_CHECKING:
 
 SHARD_SIZE = 4096
 READERS = 16
-"""How many footers are read at once, which at an address takes long and little work."""
+"""The number of footers read in parallel, since reads at an address are slow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """How many workers of what kind run where.
+    """The workers requested of a cluster.
 
     Attributes:
-        workers: How many; ``None`` is one a GPU, else one a node.
-        num_gpus: How many GPUs each has, 0.5 for two that share one; ``None`` is 1 if there are
-            GPUs.
-        address: The cluster's address; ``None`` takes the one that is known, else starts one here.
+        workers: The number of workers; ``None`` is one per GPU, else one per node.
+        num_gpus: The GPUs of each, 0.5 for two that share one; ``None`` is 1 if there are GPUs.
+        address: The cluster's address; ``None`` is the one known here, else one of this machine.
     """
 
     workers: int | None = None
@@ -81,48 +80,49 @@ def compare_dataset(
 ) -> DatasetRun:
     """Return a run: what each model looked at in each of many images, in Parquet files.
 
-    What `compare` keeps in memory is written as it is found, in shards of one model and a slice
-    of the images. Whatever ends it, the same call goes on after the last whole shard, and comes to
-    the same rows; of a finished run it does nothing. An image that cannot be read is a row too,
-    with the reason. pyarrow has to be there: ``pip install 'effcam[dataset]'``.
+    The results are written in shards of one model and a slice of the images. If the run is
+    interrupted, the same call resumes after the last complete shard and gives the same rows; a
+    finished run is not changed. An image that cannot be read becomes a row with the reason. This
+    needs pyarrow: ``pip install 'effcam[dataset]'``.
 
     Args:
-        images: As in `compare`, but files: paths, folders, globs, an iterable of these.
+        images: As in `compare`, but only files: paths, folders, globs, an iterable of these.
         models: As in `compare`.
-        out: The folder of the run, made if it is not there, or an address that fsspec knows
+        out: The folder of the run, created if needed, or an address that fsspec supports
             (``s3://bucket/run``).
-        method: As in `compare`, but effcam's own methods alone, by their names.
+        method: As in `compare`, but only effcam's own methods, by name.
         target: As in `compare`, but not ``"consensus"``.
         view: As in `compare`.
         size: As in `compare`.
-        batch_size: As in `compare`; it may change when a run goes on.
-        device: As in `compare`; it may change when a run goes on.
+        batch_size: As in `compare`; it may change when a run is resumed.
+        device: As in `compare`; it may change when a run is resumed.
         precision: As in `compare`.
         decoding: As in `compare`.
-        shard_size: How many images a shard holds: what is lost at most when a run is killed.
-        max_errors: How many images may be unreadable; ``None`` is any number.
-        overwrite: Whether a run of other settings, models or images gives way.
+        shard_size: The number of images of a shard, the most that is lost if a run is killed.
+        max_errors: The largest number of unreadable images; ``None`` is any number.
+        overwrite: Whether to replace a run of other settings, models or images.
         backend: ``"local"`` runs here, one model after another; ``"ray"`` on a Ray cluster
             (``pip install 'effcam[ray]'``), whose nodes all see the images and ``out``.
-        workers: With Ray, how many processes run models; ``None`` is one a GPU, else one a node.
-        num_gpus: With Ray, the GPUs of a worker, 0.5 for two that share one; ``None`` is 1 where
-            the cluster has GPUs, else 0.
-        address: With Ray, the cluster's address; ``None`` takes the one that is known here, else
-            starts one of this machine.
-        progress: Whether to tell how far it is, on a terminal in one line, elsewhere in a line
-            every 30 s; ``None`` does.
+        workers: With Ray, the number of processes that run models; ``None`` is one per GPU, else
+            one per node.
+        num_gpus: With Ray, the GPUs of a worker, 0.5 for two that share one; ``None`` is 1 if the
+            cluster has GPUs, else 0.
+        address: With Ray, the cluster's address; ``None`` is the one known here, else a new one
+            of this machine.
+        progress: Whether to show the progress, on a terminal in one line, elsewhere in a line
+            every 30 s; ``None`` is yes.
 
     Raises:
         ImageError: If there are no images, or more than ``max_errors`` cannot be read.
-        OutputError: If ``out`` cannot be written, holds a run of something else, or another
-            process is at work there; or if pyarrow or Ray is not installed.
+        OutputError: If ``out`` cannot be written, has another run, or is in use by another
+            process; or if pyarrow or Ray is not installed.
         UnknownModelError: If no model has that name.
-        WeightsError: If weights are neither on disk nor can be fetched; names all of them.
+        WeightsError: If weights are not on disk and cannot be downloaded; names all of them.
         TargetError: If a class is unknown, ambiguous or out of range.
         LayerError: If a model has no layer that gives a map.
         ModelError: If a model cannot be built or run.
         ArgumentError: If an argument has an impossible value.
-        KeyboardInterrupt: After Ctrl-C, once the shard in hand is written.
+        KeyboardInterrupt: After Ctrl-C, when the current shard is written.
 
     >>> import numpy as np
     >>> from PIL import Image
@@ -140,8 +140,8 @@ def compare_dataset(
     asked = plain_target(target)
     if asked == CONSENSUS:
         raise TargetError(
-            "a dataset has no consensus, which takes a pass of all models before the first map: "
-            "run it once with target=None, and give one target an image"
+            "a dataset has no consensus, which needs a pass of all models before the first map: "
+            "run it once with target=None, then give one target per image"
         )
     cluster = _check_backend(backend, workers, num_gpus, address)
     settings = Settings(
@@ -165,25 +165,25 @@ def compare_dataset(
         )
         described = {label: describe(each) for label, each in columns.items()}
         wanted = Manifest(settings, described, 0, current_versions())
-        manifest = _settle(store, wanted, batches, overwrite=overwrite)
+        manifest = _find_or_create(store, wanted, batches, overwrite=overwrite)
         plan = Plan(store, manifest, columns, batch_size, device)
         store.tidy(["", MODELS, *(folder_of(manifest, model) for model in range(len(columns)))])
-        _make(plan, cluster, max_errors, progress)
+        _make_missing(plan, cluster, max_errors, progress)
     return DatasetRun(store, manifest)
 
 
 def _names_of(methods: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the names of methods, which are all that a run writes down of them.
+    """Return the names of methods, which a run records.
 
     Raises:
-        ArgumentError: If one is a function: it may change before the run goes on.
+        ArgumentError: If one is a function, which may change before the run is resumed.
     """
     checked = check_methods(methods)
     names = tuple(each for each in checked if isinstance(each, str))
     if len(names) < len(checked):
         raise ArgumentError(
-            "a dataset takes effcam's own methods, by their names: a function may change before "
-            "the run goes on, which would mix two methods' maps. compare takes functions"
+            "a dataset accepts only effcam's own methods, by name: a function may change before "
+            "the run is resumed, which would mix the maps of two methods. compare accepts functions"
         )
     return names
 
@@ -191,7 +191,7 @@ def _names_of(methods: str | Sequence[str]) -> tuple[str, ...]:
 def _check_backend(
     backend: str, workers: int | None, num_gpus: float | None, address: str | None
 ) -> Cluster | None:
-    """Return what of a cluster is wanted, ``None`` for this process."""
+    """Return the workers requested of a cluster, ``None`` for this process."""
     check_choice("backend", backend, ("local", "ray"))
     if backend == "local":
         for name, value in (("workers", workers), ("num_gpus", num_gpus), ("address", address)):
@@ -207,7 +207,7 @@ def _check_backend(
 
 
 def _require_ray() -> None:
-    """Check that Ray Data is there.
+    """Check that Ray Data is installed.
 
     Raises:
         OutputError: If it is not.
@@ -216,27 +216,27 @@ def _require_ray() -> None:
         import ray.data  # noqa: F401
     except ImportError as error:
         raise OutputError(
-            "backend='ray' needs Ray Data, which is not there: pip install 'effcam[ray]'"
+            "backend='ray' needs Ray Data, which is not installed: pip install 'effcam[ray]'"
         ) from error
 
 
-def _settle(
+def _find_or_create(
     store: Store, wanted: Manifest, batches: Iterator[object], *, overwrite: bool
 ) -> Manifest:
-    """Return the manifest of the run that is there, if it is the same, else of a new one."""
+    """Return the manifest of the existing run if it is the same, else create a run."""
     known = None if overwrite else Manifest.read(store)
     if known is not None:
         wanted = replace(wanted, images=known.images)
         found = known.differences(wanted) or differences(store, batches)
         if found:
             raise OutputError(
-                f"{store.address!r} holds a run of something else: {'; '.join(found)}. Give "
+                f"{store.address!r} has another run: {'; '.join(found)}. Give "
                 "another folder, or overwrite=True (--overwrite)"
             )
         if other := known.other_versions(wanted):
             warnings.warn(
-                f"the run in {store.address!r} goes on with other versions, which may change "
-                f"numbers a little: {'; '.join(other)}",
+                f"the run in {store.address!r} continues with other versions, which may change "
+                f"numbers slightly: {'; '.join(other)}",
                 stacklevel=3,
             )
         return known
@@ -249,14 +249,14 @@ def _settle(
     return manifest
 
 
-def _make(
+def _make_missing(
     plan: Plan, cluster: Cluster | None, max_errors: int | None, progress: bool | None
 ) -> None:
     """Make the shards that are missing."""
-    there = _finished(plan)
-    bad = {at: reason for outcome in there for at, reason in outcome.bad.items()}
+    existing = _finished(plan)
+    bad = {at: reason for outcome in existing for at, reason in outcome.bad.items()}
     _check_errors(plan, bad, max_errors)
-    done = {(outcome.model, outcome.number) for outcome in there}
+    done = {(outcome.model, outcome.number) for outcome in existing}
     shards = range(plan.inventory.shards)
     missing = {
         model: numbers
@@ -266,18 +266,18 @@ def _make(
     total = sum(plan.inventory.size(at) for numbers in missing.values() for at in numbers)
     if not total:
         return
-    with Pace(total, shown=progress) as pace, finishing(pace.say) as stopped:
-        pace.bad(len(bad))
-        for outcome in _outcomes(plan, missing, cluster, pace, stopped):
+    with RunProgress(total, shown=progress) as shown, finishing(shown.say) as stopped:
+        shown.bad(len(bad))
+        for outcome in _outcomes(plan, missing, cluster, shown, stopped):
             done.add((outcome.model, outcome.number))
             bad |= outcome.bad
-            pace.bad(len(bad))
+            shown.bad(len(bad))
             _check_errors(plan, bad, max_errors)
         if stopped():
             of = len(plan.columns) * len(shards)
             raise KeyboardInterrupt(
                 f"interrupted: {len(done)} of {of} shards are written in {plan.store.address!r}; "
-                "the same command goes on from here"
+                "run the same command again to resume"
             )
 
 
@@ -285,17 +285,17 @@ def _outcomes(
     plan: Plan,
     missing: Mapping[int, Sequence[int]],
     cluster: Cluster | None,
-    pace: Pace,
+    progress: RunProgress,
     stopped: Callable[[], bool],
 ) -> Iterator[Outcome]:
     if cluster is None:
-        return run_here(plan, missing, pace, stopped)
+        return run_here(plan, missing, progress, stopped)
     from effcam.dataset.ray_backend import run_on_ray
 
     return run_on_ray(
         plan,
         missing,
-        pace,
+        progress,
         stopped,
         workers=cluster.workers,
         num_gpus=cluster.num_gpus,
@@ -304,18 +304,18 @@ def _outcomes(
 
 
 def _finished(plan: Plan) -> list[Outcome]:
-    """Return what came of the shards that are there and whole."""
-    wanted = []
+    """Return the outcomes of the complete shards."""
+    written = []
     for model in range(len(plan.columns)):
         folder = folder_of(plan.manifest, model)
-        there = {f"{folder}/{name}" for name in plan.store.names(folder)}
-        wanted += [
+        names = {f"{folder}/{name}" for name in plan.store.names(folder)}
+        written += [
             (model, number)
             for number in range(plan.inventory.shards)
-            if name_of(plan.manifest, model, number) in there
+            if name_of(plan.manifest, model, number) in names
         ]
     with ThreadPoolExecutor(READERS) as pool:
-        found = pool.map(lambda each: finished(plan, *each), wanted)
+        found = pool.map(lambda each: finished(plan, *each), written)
         return [outcome for outcome in found if outcome is not None]
 
 
@@ -323,6 +323,6 @@ def _check_errors(plan: Plan, bad: Mapping[int, str], most: int | None) -> None:
     if most is not None and len(bad) > most:
         raise ImageError(
             f"{len(bad)} images cannot be read, more than max_errors={most} (--max-errors): "
-            f"{next(iter(bad.values()))}, ... What is done is kept in {plan.store.address!r}; the "
-            "same command with a larger number goes on from there"
+            f"{next(iter(bad.values()))}, ... Finished shards are kept in {plan.store.address!r}; "
+            "resume with a larger number"
         )

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from effcam.dataset.progress import Pace
+from effcam.dataset.progress import RunProgress
 from effcam.dataset.shards import Outcome, Plan, Worker
 
 
 def run_here(
-    plan: Plan, missing: Mapping[int, Sequence[int]], pace: Pace, stopped: Callable[[], bool]
+    plan: Plan,
+    missing: Mapping[int, Sequence[int]],
+    progress: RunProgress,
+    stopped: Callable[[], bool],
 ) -> Iterator[Outcome]:
-    """Yield what came of each shard, after it was written.
+    """Yield the outcome of each shard after it was written.
 
     Args:
-        plan: What to do.
+        plan: The run.
         missing: The shards to make, by the position of their model.
-        pace: Is told how far it is.
-        stopped: Tells whether to stop after the shard in hand.
+        progress: Shows the progress.
+        stopped: Returns whether to stop after the current shard.
     """
     for model, numbers in missing.items():
         label = list(plan.manifest.models)[model]
-        pace.name(f"loading {label}")
+        progress.name(f"loading {label}")
         worker = Worker(plan, model)
-        pace.name(label)
+        progress.name(label)
         for number in numbers:
             if stopped():
                 return
-            yield worker.run(number, pace.advance)
-        # Else it would stay until the next one is there to take its name.
-        del worker
+            yield worker.run(number, progress.advance)
+        del worker  # free this model before loading the next

@@ -1,4 +1,4 @@
-"""What a run is: its settings, models, weights and versions; and how two of these differ."""
+"""The manifest of a run: its settings, models, weights and versions."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a run is.
+    """The manifest of a run.
 
     Attributes:
-        settings: What decides its numbers.
-        models: What is known of each model before it runs, by its label.
-        images: How many images there are.
-        versions: The versions of effcam and what it stands on.
+        settings: The settings that decide its numbers.
+        models: The identity of each model, by its label.
+        images: The number of images.
+        versions: The versions of effcam and of the packages it uses.
     """
 
     settings: Settings
@@ -74,13 +74,13 @@ class Manifest:
 
     @property
     def identity(self) -> str:
-        """A digest of the settings and models: shards of one identity belong together."""
+        """A digest of the settings and models, which all shards of a run share."""
         known = {"settings": asdict(self.settings), "models": self.models, "images": self.images}
         text = json.dumps(known, sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
     def write(self, store: Store) -> None:
-        """Write it: from now on there is a run.
+        """Write the manifest, which creates the run.
 
         Raises:
             OutputError: If it cannot be written.
@@ -90,7 +90,7 @@ class Manifest:
 
     @classmethod
     def read(cls, store: Store) -> Manifest | None:
-        """Return the manifest of a run, ``None`` if there is none.
+        """Return the manifest of a run, ``None`` if there is no run.
 
         Raises:
             OutputError: If it cannot be read, or is of another release's format.
@@ -103,15 +103,17 @@ class Manifest:
             if found.pop("format") != FORMAT:
                 raise OutputError(
                     f"the run {store.address!r} was written by effcam "
-                    f"{found['versions']['effcam']}, whose format {__version__} does not know"
+                    f"{found['versions']['effcam']} in a format that {__version__} cannot read"
                 )
             settings = found.pop("settings")
             return cls(Settings(**settings | {"method": tuple(settings["method"])}), **found)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise OutputError(f"{store.path(FILE)!r} is no manifest of a run: {error}") from error
+            raise OutputError(
+                f"{store.path(FILE)!r} is not a manifest of a run: {error}"
+            ) from error
 
     def differences(self, other: Manifest) -> list[str]:
-        """Return how another run's settings and models differ from these, in words."""
+        """Return the differences of another run's settings and models, in words."""
         found = _differences("", asdict(self.settings), asdict(other.settings))
         if list(self.models) != list(other.models):
             found.append(f"models were {', '.join(self.models)}, are {', '.join(other.models)}")
@@ -121,7 +123,7 @@ class Manifest:
         return found
 
     def other_versions(self, other: Manifest) -> list[str]:
-        """Return which packages are of another version, in words."""
+        """Return the packages of other versions, in words."""
         return _differences("", self.versions, other.versions)
 
 
@@ -131,12 +133,12 @@ def current_versions() -> dict[str, str]:
 
 
 def describe(model: ModelLike) -> dict[str, object]:
-    """Return what decides a model's numbers, its weights as a digest.
+    """Return the identity of a model: all that decides its numbers, with a digest of its weights.
 
     Raises:
-        UnknownModelError: If nothing has that name.
+        UnknownModelError: If no model has that name.
         WeightsError: If weights cannot be found or read.
-        ModelError: If the weights are known only by building it, and that fails.
+        ModelError: If the model has to be built for its weights, and that fails.
     """
     source = to_source(model)
     if isinstance(source, nn.Module):
@@ -162,7 +164,7 @@ def describe(model: ModelLike) -> dict[str, object]:
 
 
 def _of_spec(spec: ModelSpec) -> str:
-    """Return a digest of a spec's weights, which are fetched if they are not on disk."""
+    """Return a digest of a spec's weights; download them if they are not on disk."""
     file = weights_file(spec)
     if file is None and not spec.pretrained and not callable(spec.constructor):
         return RANDOM
@@ -170,7 +172,7 @@ def _of_spec(spec: ModelSpec) -> str:
         model = load_model(spec, device="cpu")
         if model.weights == RANDOM:
             return RANDOM
-        # What was fetched lies on disk from now on.
+        # The download is on disk now.
         file = weights_file(spec)
         if file is None:
             return _of_module(model.module)
@@ -213,16 +215,16 @@ def _listed(layers: str | Sequence[str] | None) -> object:
 
 def _differences(prefix: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [
-        f"{prefix}{key} was {_shown(before.get(key))}, is {_shown(now.get(key))}"
+        f"{prefix}{key} was {_as_text(before.get(key))}, is {_as_text(now.get(key))}"
         for key in dict.fromkeys([*before, *now])
-        if _plain(before.get(key)) != _plain(now.get(key))
+        if _as_read(before.get(key)) != _as_read(now.get(key))
     ]
 
 
-def _plain(value: object) -> object:
-    """Return a value as JSON gives it back."""
+def _as_read(value: object) -> object:
+    """Return a value as it is after a round trip through JSON."""
     return json.loads(json.dumps(value))
 
 
-def _shown(value: object) -> str:
+def _as_text(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

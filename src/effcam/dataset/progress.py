@@ -1,4 +1,4 @@
-"""How far a run is: one line on a terminal, and elsewhere a line every half minute."""
+"""The progress of a run: one line on a terminal, elsewhere a line every half minute."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from effcam.cam.progress import ShownBar
 
 EVERY = 30.0
-"""After how many seconds a line is written where there is no terminal."""
-STOPPING = "finishing the shard in hand; Ctrl-C again stops at once"
+"""Seconds between two lines without a terminal."""
+STOPPING = "finishing the current shard; press Ctrl-C again to stop at once"
 
 
-class Pace:
-    """Tells how far a run is, how fast, how long it will take, and how many images are bad."""
+class RunProgress:
+    """Shows the progress of a run: its speed, the time left, and the number of bad images."""
 
     def __init__(self, total: int, *, shown: bool | None) -> None:
         """Start the clock.
 
         Args:
-            total: How many images are to run, each once a model.
-            shown: Whether to tell anything; ``None`` does.
+            total: The number of images to run, counted once per model.
+            shown: Whether to show anything; ``None`` is yes.
         """
         self._total, self._done, self._bad = total, 0, 0
-        self._begin = self._told = time.monotonic()
+        self._begin = self._printed = time.monotonic()
         self._shown = shown is not False
         self._bar: ShownBar | None = None
         if self._shown and is_watched():
             self._bar = shown_bar(total)
 
-    def __enter__(self) -> Pace:
+    def __enter__(self) -> RunProgress:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -46,27 +46,27 @@ class Pace:
             self._bar.close()
 
     def name(self, what: str) -> None:
-        """Say what is at work."""
+        """Show the current activity."""
         if self._bar is not None:
             self._bar.set_description(what)
 
     def advance(self, images: int) -> None:
-        """Take in that so many more images are done."""
+        """Count images that are done."""
         self._done += images
         if self._bar is not None:
             self._bar.update(images)
-        elif self._shown and time.monotonic() - self._told >= EVERY:
-            self._told = time.monotonic()
+        elif self._shown and time.monotonic() - self._printed >= EVERY:
+            self._printed = time.monotonic()
             print(f"effcam: {self}", file=sys.stderr, flush=True)  # noqa: T201  # progress, not output
 
     def bad(self, images: int) -> None:
-        """Take in how many images could not be read so far."""
+        """Set the number of images that could not be read so far."""
         self._bad = images
         if self._bar is not None and images:
             self._bar.set_postfix_str(f"{images} bad")
 
     def say(self, text: str) -> None:
-        """Tells something besides."""
+        """Print a message."""
         if self._shown:
             say(f"effcam: {text}")
 
@@ -101,16 +101,16 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def finishing(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
-    """Return a function that tells whether Ctrl-C was pressed, which then ends nothing by itself.
+    """Yield a function that returns whether Ctrl-C was pressed; the first press stops nothing.
 
-    Pressed again it does. Only the main thread hears of it; elsewhere nothing changes.
+    The second press interrupts. Signals reach only the main thread; in others nothing changes.
 
     Args:
-        say: Is told, once, what happens now.
+        say: Prints a message after the first press.
     """
     pressed = threading.Event()
 
-    def heed(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         if pressed.is_set():
             signal.default_int_handler(number, frame)
         pressed.set()
@@ -119,7 +119,7 @@ def finishing(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield pressed.is_set
         return
-    before = signal.signal(signal.SIGINT, heed)
+    before = signal.signal(signal.SIGINT, handle)
     try:
         yield pressed.is_set
     finally:

@@ -1,4 +1,4 @@
-"""Leave to work, which processes on other machines read in the run itself."""
+"""Lease files that show remote workers whether the run is still active."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ GO, FINISH = b"go", b"finish"
 
 
 @dataclass(frozen=True, slots=True)
-class Permit:
-    """Leave to make shards, as long as whoever gave it is at work.
+class Lease:
+    """Permission to make shards while the run is active: a folder in the run.
 
-    It is a folder of the run. Once it is gone, whatever took it away, a worker that is late
-    writes nothing more.
+    Once the folder is gone, late workers write nothing more.
 
     Attributes:
-        store: Where the run lies.
+        store: Where the run is.
         name: The folder's name.
     """
 
@@ -31,8 +30,8 @@ class Permit:
 
     @classmethod
     @contextmanager
-    def given(cls, store: Store) -> Iterator[Permit]:
-        """Give leave until the block ends; what a killed run left of its own goes first.
+    def granted(cls, store: Store) -> Iterator[Lease]:
+        """Yield a lease that is valid within the block; remove those of killed runs first.
 
         Raises:
             OutputError: If the run cannot be written.
@@ -40,33 +39,33 @@ class Permit:
         for name in store.names():
             if name.startswith(PREFIX):
                 store.remove(name, recursive=True)
-        permit = cls(store, f"{PREFIX}{secrets.token_hex(8)}")
-        store.write(permit._word, GO)
+        lease = cls(store, f"{PREFIX}{secrets.token_hex(8)}")
+        store.write(lease._file, GO)
         try:
-            yield permit
+            yield lease
         finally:
-            store.remove(permit._word)
-            with suppress(OutputError):  # a worker that is late may still write there
-                store.remove(permit.name, recursive=True)
+            store.remove(lease._file)
+            with suppress(OutputError):  # a late worker may still write there
+                store.remove(lease.name, recursive=True)
 
     @property
-    def begins(self) -> bool:
-        """Whether another shard may be begun."""
+    def may_start(self) -> bool:
+        """Whether another shard may start."""
         return self._read() == GO
 
     @property
-    def holds(self) -> bool:
-        """Whether the shard in hand may be gone on with."""
+    def is_valid(self) -> bool:
+        """Whether the current shard may continue."""
         return self._read() is not None
 
     def finish(self) -> None:
-        """Let no further shard be begun."""
-        self.store.write(self._word, FINISH)
+        """Let no further shard start."""
+        self.store.write(self._file, FINISH)
 
     def claim(self, model: int, number: int) -> int:
-        """Return how often a shard was begun before, and writes down that it is again.
+        """Record the start of a shard, and return the number of earlier starts.
 
-        Who begins one a second time does so because a worker died of it, or with its node.
+        A shard starts again only if a worker died, because of it or with its node.
         """
         count = 0
         while self.store.exists(name := f"{self.name}/{model:02d}-{number:08d}-{count}"):
@@ -75,11 +74,11 @@ class Permit:
         return count
 
     @property
-    def _word(self) -> str:
-        return f"{self.name}/word"
+    def _file(self) -> str:
+        return f"{self.name}/state"
 
     def _read(self) -> bytes | None:
         try:
-            return self.store.read(self._word)
+            return self.store.read(self._file)
         except OutputError:
             return None

@@ -1,4 +1,4 @@
-"""How many workers fit a cluster, and how much of a node each takes."""
+"""The number of workers that fit a cluster, and the resources of each."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Node: TypeAlias = tuple[float, float]
 """The CPUs and the GPUs of a node."""
 
 TAKEN = 0.9
-"""The part of its CPUs that a worker claims: Ray Data waits for ever where nothing is left for
-its own tasks, which on one or two cores happens at once."""
+"""The part of its CPUs that a worker requests. Ray Data waits forever if nothing is left for its
+own tasks, as happens on one or two cores."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seats:
-    """The workers of a run, all alike.
+class WorkerPlan:
+    """The workers of a run, which are all alike.
 
     Attributes:
-        workers: How many.
-        cpus: The CPUs that each claims.
-        gpus: The GPUs that each claims.
-        threads: How many threads each computes with.
+        workers: The number of workers.
+        cpus: The CPUs that each requests.
+        gpus: The GPUs that each requests.
+        threads: The number of threads that each computes with.
     """
 
     workers: int
@@ -35,24 +35,24 @@ class Seats:
     threads: int
 
 
-def find_seats(
+def plan_workers(
     nodes: Sequence[Node], shards: int, *, workers: int | None = None, gpus: float | None = None
-) -> Seats:
-    """Return as many workers as were asked for or fit, with the CPUs that there are for them.
+) -> WorkerPlan:
+    """Return the workers requested, as far as they fit, with their share of the CPUs.
 
     Args:
         nodes: The cluster.
-        shards: How much there is to do: no more workers than shards.
-        workers: How many; ``None`` is one a GPU, else one a node.
-        gpus: The GPUs of each; ``None`` is 1 where there are any.
+        shards: The number of shards, which limits the number of workers.
+        workers: The number of workers; ``None`` is one per GPU, else one per node.
+        gpus: The GPUs of each; ``None`` is 1 if there are any.
 
     Raises:
         ArgumentError: If not even one fits.
 
-    >>> find_seats([(8, 0), (8, 0), (8, 0)], 100)
-    Seats(workers=3, cpus=7.2, gpus=0.0, threads=8)
-    >>> find_seats([(32, 4)], 100, workers=8, gpus=0.5)
-    Seats(workers=8, cpus=3.6, gpus=0.5, threads=4)
+    >>> plan_workers([(8, 0), (8, 0), (8, 0)], 100)
+    WorkerPlan(workers=3, cpus=7.2, gpus=0.0, threads=8)
+    >>> plan_workers([(32, 4)], 100, workers=8, gpus=0.5)
+    WorkerPlan(workers=8, cpus=3.6, gpus=0.5, threads=4)
     """
     each = gpus if gpus is not None else float(any(own for _, own in nodes))
     room = _room(nodes, each)
@@ -60,27 +60,28 @@ def find_seats(
         workers = room if each else sum(cpus >= 1 for cpus, _ in nodes)
     elif workers > room:
         warnings.warn(
-            f"the cluster has room for {room} of the {workers} workers asked for: {_told(nodes)}",
+            f"the cluster has room for {room} of the {workers} requested workers: "
+            f"{_resources(nodes)}",
             stacklevel=2,
         )
     workers = min(workers, room, shards)
     share = _share(nodes, each, workers)
-    return Seats(workers, math.floor(share * TAKEN * 1e4) / 1e4, each, max(int(share), 1))
+    return WorkerPlan(workers, math.floor(share * TAKEN * 1e4) / 1e4, each, max(int(share), 1))
 
 
 def _room(nodes: Sequence[Node], gpus: float) -> int:
-    """Return the most workers that fit: one a share of a GPU, without GPUs one a CPU."""
+    """Return the largest number of workers that fit, by their GPUs, or one per CPU without GPUs."""
     if gpus > 1 and gpus != int(gpus):
         raise ArgumentError(f"num_gpus must be a whole number above 1, not {gpus:g}")
     room = sum(_times(own, gpus) if gpus else int(cpus) for cpus, own in nodes)
     if not room:
         wanted = f"{gpus:g} GPUs" if gpus else "a CPU"
-        raise ArgumentError(f"no node of the cluster has {wanted}: {_told(nodes)}")
+        raise ArgumentError(f"no node of the cluster has {wanted}: {_resources(nodes)}")
     return room
 
 
 def _share(nodes: Sequence[Node], gpus: float, workers: int) -> float:
-    """Return the most CPUs that each can have if all of them are to find a place."""
+    """Return the largest number of CPUs per worker with which all of them fit."""
     shares = {cpus / count for cpus, _ in nodes for count in range(1, workers + 1)}
     for share in sorted(shares - {0}, reverse=True):
         fit = (
@@ -88,14 +89,14 @@ def _share(nodes: Sequence[Node], gpus: float, workers: int) -> float:
         )
         if sum(fit) >= workers:
             return share
-    return 0  # the nodes that have the GPUs offer no CPUs
+    return 0  # the nodes with GPUs have no CPUs to request
 
 
 def _times(whole: float, part: float) -> int:
-    """Return how often a part fits, however its decimals were rounded."""
+    """Return the number of times that a part fits, with a tolerance for rounding."""
     return int(whole / part + 1e-9)
 
 
-def _told(nodes: Sequence[Node]) -> str:
+def _resources(nodes: Sequence[Node]) -> str:
     cpus, gpus = (sum(each) for each in zip(*nodes, strict=True)) if nodes else (0, 0)
     return f"{len(nodes)} nodes with {cpus:g} CPUs and {gpus:g} GPUs"

@@ -263,10 +263,10 @@ def open_run(place: str | PathLike[str]) -> DatasetRun:
 
     >>> open_run("photos/")
     Traceback (most recent call last):
-    effcam.errors.OutputError: 'photos/' holds no run of effcam: there is no manifest.json
+    effcam.errors.OutputError: 'photos/' has no run of effcam: there is no manifest.json
     """
     store = Store.at(place)
     manifest = Manifest.read(store)
     if manifest is None:
-        raise OutputError(f"{str(place)!r} holds no run of effcam: there is no {FILE}")
+        raise OutputError(f"{str(place)!r} has no run of effcam: there is no {FILE}")
     return DatasetRun(store, manifest)

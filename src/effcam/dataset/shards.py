@@ -1,4 +1,4 @@
-"""One shard: a slice of the images run through one model, and written. All backends share it."""
+"""One shard: run a slice of the images through one model, and write the rows."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ FOLDER, MODELS = "shards", "models"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a worker has to know, wherever it works.
+    """The inputs of a worker, on this machine or another.
 
     Attributes:
-        store: Where the run lies.
+        store: Where the run is.
         manifest: What the run is.
         columns: The models by label.
-        batch_size: How many images run at once.
+        batch_size: The number of images that run at once.
         device: Where models run; ``None`` takes a GPU if there is one.
     """
 
@@ -56,13 +56,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a shard.
+    """The outcome of a shard.
 
     Attributes:
         model: The position of its model.
-        number: Which slice of the images it holds.
-        images: How many these are.
-        bad: Which of all images could not be read, by position, and why.
+        number: The position of its slice of the images.
+        images: The number of images.
+        bad: The reason for each image that could not be read, by position among all images.
     """
 
     model: int
@@ -88,9 +88,9 @@ def name_of(manifest: Manifest, model: int, number: int) -> str:
 
 
 def read_notes(plan: Plan, model: int, number: int) -> dict[str, Any] | None:
-    """Return what a shard says of itself; ``None`` if it is torn or of another run.
+    """Return the notes of a shard; ``None`` if it is incomplete or of another run.
 
-    What was cut off somewhere has no footer, and one that has it was written to the end.
+    An incomplete file has no footer.
     """
     with plan.store.open(name_of(plan.manifest, model, number)) as stream:
         try:
@@ -101,7 +101,7 @@ def read_notes(plan: Plan, model: int, number: int) -> dict[str, Any] | None:
 
 
 def finished(plan: Plan, model: int, number: int) -> Outcome | None:
-    """Return what came of a shard that is there already, ``None`` if it has to be made."""
+    """Return the outcome of a complete shard, ``None`` if it has to be made."""
     notes = read_notes(plan, model, number)
     if notes is None:
         return None
@@ -110,19 +110,19 @@ def finished(plan: Plan, model: int, number: int) -> Outcome | None:
 
 
 class Worker:
-    """A model that is loaded once, and writes one shard after another."""
+    """A loaded model that writes one shard after another."""
 
     def __init__(self, plan: Plan, model: int) -> None:
-        """Load the model, and writes down what is known of it.
+        """Load the model, and write its facts.
 
         Args:
-            plan: What to do.
+            plan: The run.
             model: The position of the model.
 
         Raises:
-            WeightsError: If its weights cannot be found, fetched, read or fitted.
+            WeightsError: If its weights cannot be found, downloaded, read or loaded.
             ModelError: If it cannot be built.
-            LayerError: If it has no layer that gives a map.
+            LayerError: If it has no layer with a map.
             OutputError: If the run cannot be written.
         """
         self._plan, self._position = plan, model
@@ -135,11 +135,11 @@ class Worker:
         plan.store.write(f"{MODELS}/{model:02d}.json", facts.encode("utf-8", "backslashreplace"))
 
     def run(self, number: int, done: Callable[[int], object]) -> Outcome:
-        """Return what came of a shard, after writing it.
+        """Write a shard, and return its outcome.
 
         Args:
-            number: Which slice of the images.
-            done: Is told after each batch how many images it held.
+            number: The position of the slice of the images.
+            done: Called after each batch with its number of images.
 
         Raises:
             TargetError: If an image's target is no class of the model.
@@ -184,7 +184,7 @@ class Worker:
             device=plan.device,
             skips=True,
             reduced=reduced,
-            # One pass over the images, and no other is to come.
+            # There is only one pass over the images.
             loader=Loader(refs, reduced=reduced),
         )
 
@@ -194,7 +194,7 @@ class Worker:
 
 
 def read_facts(store: Store, model: int) -> ModelFacts | None:
-    """Return what is known of a model that has run, ``None`` if it has not.
+    """Return the facts of a model that has run, ``None`` if it has not.
 
     Raises:
         OutputError: If it cannot be read.

@@ -1,4 +1,4 @@
-"""Where a run lies: a folder of this machine, or any address that fsspec knows."""
+"""The place of a run: a folder of this machine, or any address that fsspec supports."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from os import PathLike
 
 LOCK = ".lock"
-# Who reads all shards by their suffix, while others are still being written, does not meet these.
+# Another suffix, so that readers of *.parquet skip incomplete files.
 PARTIAL = ".partial"
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Reads and writes the files of a run, each whole or not at all.
+    """Reads and writes the files of a run, each completely or not at all.
 
-    On this machine's disks a file is written under another name, brought to the disk and renamed.
-    At an address it is handed over in one piece, which object stores show when it is complete.
+    On this machine's disks a file is written under another name, flushed and renamed. At an address
+    it is sent in one piece, which object stores show when it is complete.
 
     Attributes:
-        address: Where it is, as the caller named it.
+        address: The path or address.
     """
 
     address: str
@@ -43,7 +43,7 @@ class Store:
         """Return the store at a path or an address.
 
         Raises:
-            OutputError: If nothing here knows that kind of address.
+            OutputError: If no installed package supports that kind of address.
         """
         text = os.fspath(place)
         if not ADDRESS.match(text):
@@ -57,7 +57,7 @@ class Store:
 
     @property
     def folder(self) -> Path | None:
-        """The folder of this machine; ``None`` for what is elsewhere."""
+        """The folder of this machine; ``None`` for an address elsewhere."""
         system, root = self._split()
         return Path(root) if isinstance(system, LocalFileSystem) else None
 
@@ -68,13 +68,13 @@ class Store:
 
     def exists(self, name: str = "") -> bool:
         """Return whether there is such a file, or the folder itself."""
-        with self._naming("read", name):
+        with self._named_errors("read", name):
             return bool(self._split()[0].exists(self.path(name)))
 
     def names(self, folder: str = "") -> list[str]:
         """Return the names in a folder, in order; none if it does not exist."""
         system, _ = self._split()
-        with self._naming("read", folder):
+        with self._named_errors("read", folder):
             try:
                 found = system.ls(self.path(folder), detail=False, refresh=True)
             except FileNotFoundError:
@@ -87,36 +87,39 @@ class Store:
         Raises:
             OutputError: If it cannot be read.
         """
-        with self._naming("read", name):
+        with self._named_errors("read", name):
             content: bytes = self._split()[0].cat_file(self.path(name))
             return content
 
     @contextmanager
     def open(self, name: str) -> Iterator[Any]:
-        """Give a file to read parts of."""
-        with self._naming("read", name), self._split()[0].open(self.path(name), "rb") as stream:
+        """Open a file for reading parts of it."""
+        with (
+            self._named_errors("read", name),
+            self._split()[0].open(self.path(name), "rb") as stream,
+        ):
             yield stream
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file, which is there whole or, whatever happens, as it was before.
+        """Write a file; if that fails, the previous file is unchanged.
 
         Raises:
             OutputError: If it cannot be written.
         """
         folder = self.folder
         if folder is None:
-            with self._naming("write", name):
+            with self._named_errors("write", name):
                 self._split()[0].pipe_file(self.path(name), content)
             return
         target = folder / name
-        with self._naming("write", name):
+        with self._named_errors("write", name):
             target.parent.mkdir(parents=True, exist_ok=True)
         with files.atomic(target, suffix=PARTIAL) as partial:
             partial.write_bytes(content)
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Any]:
-        """Give a file to write piece by piece, which is there when it is complete.
+        """Open a file for writing piece by piece; it appears when it is complete.
 
         Raises:
             OutputError: If it cannot be written.
@@ -124,7 +127,7 @@ class Store:
         folder = self.folder
         if folder is None:
             with (
-                self._naming("write", name),
+                self._named_errors("write", name),
                 self._split()[0].open(self.path(name), "wb") as stream,
             ):
                 yield stream
@@ -133,14 +136,14 @@ class Store:
             yield stream
 
     def remove(self, name: str, *, recursive: bool = False) -> None:
-        """Remove a file or, with all that is in it, a folder; nothing if there is none."""
+        """Remove a file, or a folder with its content, if it exists."""
         system, _ = self._split()
-        with self._naming("remove", name):
+        with self._named_errors("remove", name):
             if system.exists(self.path(name)):
                 system.rm(self.path(name), recursive=recursive)
 
     def tidy(self, folders: Iterable[str]) -> None:
-        """Remove what a process that was killed had begun to write in some folders."""
+        """Remove incomplete files of killed processes from some folders."""
         for folder in folders:
             for name in self.names(folder):
                 if name.startswith(files.TEMPORARY):
@@ -148,26 +151,25 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out of a folder of this machine; an address cannot be locked.
+        """Lock a folder of this machine against other processes; an address cannot be locked.
 
-        The system lets go of the lock when the process ends, however it ends.
+        The system releases the lock when the process ends, even if it is killed.
 
         Raises:
-            OutputError: If another process has it, or the folder cannot be written.
+            OutputError: If another process has the lock, or the folder cannot be written.
         """
         folder = self.folder
         if folder is None:
             yield
             return
-        with self._naming("write", ""):
+        with self._named_errors("write", ""):
             folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(folder / LOCK, timeout=0)
             try:
                 lock.acquire()
             except Timeout as error:
                 raise OutputError(
-                    f"another process is at work in {str(folder)!r}: wait for it, or give another "
-                    "folder"
+                    f"another process uses {str(folder)!r}: wait for it, or give another folder"
                 ) from error
         try:
             yield
@@ -182,8 +184,8 @@ class Store:
         return system, root
 
     @contextmanager
-    def _naming(self, what: str, name: str) -> Iterator[None]:
-        """Say of which file of the run an error of the system is."""
+    def _named_errors(self, what: str, name: str) -> Iterator[None]:
+        """Turn errors of the system into ones that name the file."""
         try:
             yield
         except OSError as error:

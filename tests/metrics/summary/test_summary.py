@@ -254,8 +254,7 @@ def test_finding_without_intervals_claims_nothing_of_what_was_measured_on_images
     measure = Measure(figure=AREA, values=np.array([0.1, 0.1, 0.2]), counts=np.full(3, 9))
     summary = Summary(columns=("a", "b", "c"), images=9, used=9, measures=(measure,))
     assert finding("effective_area", summary) == (
-        "a and b have the lowest effective area, 10.0 %; there are no intervals to tell columns "
-        "apart by."
+        "a and b have the lowest effective area, 10.0 %; there are no intervals to compare columns."
     )
 
 
@@ -269,7 +268,7 @@ def test_one_column_and_figures_without_a_side_have_no_finding() -> None:
 
 def test_text_says_first_of_how_many_images_it_is() -> None:
     first = str(build()).splitlines()[0]
-    assert first == "1000 images; every figure but accuracy uses 812 of them."
+    assert first == "1,000 images; every figure but accuracy uses 812 of them."
     assert str(single()).splitlines()[0] == "1 image."
 
 

@@ -185,7 +185,7 @@ def _relative(box: Box, size: tuple[int, int]) -> list[float]:
 
 
 def number(value: float, digits: int = DIGITS) -> float | None:
-    """Return a number as JSON has it: rounded, and ``None`` for NaN and infinity."""
+    """Return a rounded number, ``None`` for NaN and infinity."""
     return round(float(value), digits) if math.isfinite(value) else None
 
 

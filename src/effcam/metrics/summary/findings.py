@@ -15,7 +15,7 @@ def opening(images: int, used: int) -> str:
     counted = count(images, "image")
     if used == images:
         return f"{counted}."
-    return f"{counted}; every figure but accuracy uses {used} of them."
+    return f"{counted}; every figure but accuracy uses {used:,} of them."
 
 
 def legend(measures: Sequence[Measure], mark: str) -> list[str]:

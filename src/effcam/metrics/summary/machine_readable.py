@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from effcam.metrics.summary.records import MODEL, UNITS, Fact, Measure, baseline_names
+from effcam.text import json_value
 
 
 def measure_dict(measure: Measure, labels: Sequence[str]) -> dict[str, object]:
     """Return a measure as a JSON object, with the unit of its values."""
     return asdict(measure.figure) | {
         "values_in": UNITS[measure.figure.unit].raw,
-        "values": [_number(value) for value in measure.values],
-        "low": [_number(value) for value in measure.low],
-        "high": [_number(value) for value in measure.high],
+        "values": json_value(measure.values.tolist()),
+        "low": json_value(measure.low.tolist()),
+        "high": json_value(measure.high.tolist()),
         "counts": measure.counts.tolist(),
-        "baselines": {name: _number(value) for name, value in measure.baselines.items()},
-        "difference_low": [[_number(value) for value in row] for row in measure.difference_low],
-        "difference_high": [[_number(value) for value in row] for row in measure.difference_high],
+        "baselines": json_value(measure.baselines),
+        "difference_low": json_value(measure.difference_low.tolist()),
+        "difference_high": json_value(measure.difference_high.tolist()),
         "among_best": [labels[column] for column in measure.among_best()],
     }
 
@@ -37,18 +37,13 @@ def to_csv(labels: Sequence[str], facts: Sequence[Fact], measures: Sequence[Meas
         numbers = [number for measure in measures for number in _csv_cells(measure, at)]
         writer.writerow([label, MODEL, *(fact.texts[at] for fact in facts), *numbers])
     for name in baseline_names(measures):
-        values = [_number(measure.baselines.get(name)) for measure in measures]
+        values = [json_value(measure.baselines.get(name)) for measure in measures]
         numbers = [cell for value in values for cell in (value, None, None, None)]
         writer.writerow([name, "baseline", *("" for _ in facts), *numbers])
     return stream.getvalue()
 
 
-def _csv_cells(measure: Measure, at: int) -> list[float | None]:
+def _csv_cells(measure: Measure, at: int) -> list[object]:
     """Return a column's value, the ends of its interval, and the number of images."""
-    numbers = [_number(array[at]) for array in (measure.values, measure.low, measure.high)]
+    numbers = [json_value(array[at]) for array in (measure.values, measure.low, measure.high)]
     return [*numbers, int(measure.counts[at])]
-
-
-def _number(value: float | None) -> float | None:
-    """Return ``None`` for what JSON does not have, NaN and infinity, else the value."""
-    return float(value) if value is not None and math.isfinite(value) else None
