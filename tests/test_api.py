@@ -411,8 +411,8 @@ def test_a_target_may_be_any_name_of_an_imagenet_class(label: str) -> None:
         (-1, "class -1 is out of range"),
         ([0, 9], "class 9 is out of range"),
         ("clas 1", r"ColourNet has no class called 'clas 1'\. Did you mean 'class 1'"),
-        ([0, 1, 2], "the number of targets is 3, that of images 2: give one each"),
-        ([], "the number of targets is 0, that of images 2"),
+        ([0, 1, 2], "there are 3 targets for 2 images: give one for each"),
+        ([], "there are 0 targets for 2 images"),
         (1.0, r"a target is a class index, a label.* not 1\.0"),
         (True, "a target is a class index.* not True"),
         ([0, None], "a target is a class index.* not None"),
@@ -918,6 +918,10 @@ def test_settings_say_how_it_was_made() -> None:
         "precision": "fp32",
         "decoding": "exact",
     }
+    assert comparison.settings.target == (0, "class 1")
+    assert str(comparison.settings) == str(dict(comparison.settings))
+    with pytest.raises(KeyError):
+        comparison.settings["shard_size"]
 
 
 def test_cells_hold_what_the_model_says() -> None:

@@ -87,8 +87,7 @@ def build(
         for place, column in enumerate(columns)
     )
     skipped = (Skipped("broken.jpg", "image 'broken.jpg': the file is empty"),)
-    settings = {"method": ["gradcam"], "target": None, "view": "model", "size": None}
-    return Comparison(images, tuple(columns), cells, skipped, settings)
+    return Comparison(images, tuple(columns), cells, skipped)
 
 
 def facts(name: str, **changes: Any) -> ModelFacts:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from effcam.cam.explanation import Explanation
+from effcam.cam.settings import Settings
 from effcam.images.refs import ImageRef
 from effcam.models.facts import ModelFacts
 
@@ -35,7 +36,7 @@ class Cells:
     columns: tuple[str, ...]
     cells: tuple[Explanation, ...] = field(repr=False)
     skipped: tuple[Skipped, ...] = ()
-    settings: Mapping[str, object] = field(default_factory=dict)
+    settings: Settings = field(default_factory=Settings)
     facts: tuple[ModelFacts, ...] = ()
 
     def rows(self) -> Iterator[tuple[Explanation, ...]]:

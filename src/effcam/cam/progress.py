@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     ShownBar: TypeAlias = tqdm[Any]
 
 
-class Bar(Protocol):
-    """What is told how far the work is."""
+class ProgressBar(Protocol):
+    """A bar that counts images."""
 
     def update(self, n: int, /) -> object:
-        """Take in that so many more images are done."""
+        """Count more images as done."""
 
     def set_description(self, desc: str, /) -> object:
-        """Say what is at work."""
+        """Show a text before the bar."""
 
 
 class _Silent:
@@ -36,7 +36,7 @@ class _Silent:
 
 
 @contextmanager
-def progress_bar(total: int, asked: bool | None = None) -> Iterator[Bar]:
+def progress_bar(total: int, asked: bool | None = None) -> Iterator[ProgressBar]:
     """Have a bar that counts images, which shows nothing where it is not wanted.
 
     Args:

@@ -296,7 +296,7 @@ class DatasetRun:
             self.columns,
             tuple(cell for row in kept for cell in row),
             skipped,
-            self.settings | {"method": list(self.manifest.settings.method)},
+            self.manifest.settings,
             self.facts,
         )
 

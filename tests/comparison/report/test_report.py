@@ -23,6 +23,7 @@ from PIL import Image
 import effcam
 from effcam import Comparison
 from effcam.cam.cells import Skipped
+from effcam.cam.settings import Settings
 from effcam.cli import main
 from effcam.comparison.report import Look, build, gather
 from effcam.comparison.report.charts import EDGE, WIDTH, histogram, matrix, matrix_style, plots
@@ -291,7 +292,7 @@ def test_names_stay_text(sample: Sample) -> None:
     comparison = sample((EVIL, "b.jpg"), ("one", EVIL))
     comparison = changed(comparison, predicted_label=EVIL, label=EVIL, target_layer=EVIL)
     comparison = replace(
-        comparison, skipped=(Skipped(EVIL, EVIL),), settings={"method": [EVIL], "view": EVIL}
+        comparison, skipped=(Skipped(EVIL, EVIL),), settings=Settings(method=(EVIL,), view=EVIL)
     )
     page = page_of(comparison, title=EVIL)
     assert [each for each in page.all("img") if "onerror" in each] == []
@@ -507,13 +508,13 @@ def test_models_that_are_no_names_are_told_apart(sample: Sample) -> None:
 
 def test_a_class_an_image_has_no_command_line(sample: Sample, tmp_path: Path) -> None:
     comparison = sample(1, ("one",))
-    settings = {**comparison.settings, "target": ["cat"]}
+    settings = replace(comparison.settings, target=("cat",))
     file = ImageRef("a.png", tmp_path / "a.png")
     comparison = replace(comparison, images=(file,), settings=settings)
     python, *rest = calls_of(comparison)
     assert rest == []
     assert "target='cat'" in python.code
-    assert calls_of(replace(comparison, settings={}))[1].title == "Command line"
+    assert calls_of(replace(comparison, settings=Settings()))[1].title == "Command line"
 
 
 # The small plots

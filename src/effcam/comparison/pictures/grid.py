@@ -183,10 +183,10 @@ def legend(content: Cells, style: Style) -> list[str]:
     notes = []
     if style.boxes:
         notes.append(f"box: heat above {100 * BOX_THRESHOLD:.0f} % around the hottest cell")
-    if content.settings.get("view") == "whole":
+    if content.settings.view == "whole":
         notes.append("whole image squashed to the input")
-    if content.settings.get("size") is not None:
-        notes.append(f"input {content.settings['size']} px")
+    if content.settings.size is not None:
+        notes.append(f"input {content.settings.size} px")
     if any(cell.region.as_tuple() != (0, 0, *cell.size) for cell in content.cells):
         notes.append("hatched: not seen by the model")
     if any(cell.untrained for cell in content.cells):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from effcam.cam.cells import Cells
 from effcam.cam.explanation import Explanation
+from effcam.cam.settings import Settings
 from effcam.errors import EffcamError
 from effcam.images.discovery import iter_images
 from effcam.images.refs import ImageRef
@@ -18,15 +19,6 @@ from effcam.models.facts import RANDOM
 from effcam.models.registry import find_spec
 
 FILE = "report.html"
-DEFAULTS: Mapping[str, object] = {
-    "method": ["gradcam"],
-    "target": None,
-    "view": "model",
-    "size": None,
-    "precision": "fp32",
-    "decoding": "exact",
-}
-"""Settings of `effcam.compare` that need not be written where they have these values."""
 LIST = 88
 """How long a line of a call may be."""
 GIVEN = "as given"
@@ -59,8 +51,8 @@ def calls_of(content: Cells, truths: Sequence[Truth] = ()) -> list[Call]:
     models = _models(content)
     settings = {
         name: content.settings[name]
-        for name, usual in DEFAULTS.items()
-        if name in content.settings and _plain(content.settings[name]) != _plain(usual)
+        for name, usual in Settings().items()
+        if _plain(content.settings[name]) != _plain(usual)
     }
     known = _known(content.images, truths)
     note = "Layers, options and transforms of your own are to be given again"

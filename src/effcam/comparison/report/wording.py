@@ -39,17 +39,17 @@ def lede(material: Material) -> str:
     """Return in a sentence what is shown."""
     content = material.content
     methods = list(dict.fromkeys(cell.method for cell in content.cells))
-    target = content.settings.get("target")
+    target = content.settings.target
     if target is None:
         of = "the class that each model predicts"
-    elif isinstance(target, list | tuple):
+    elif isinstance(target, tuple):
         of = "a class given for each image"
     else:
         of = "the class of their consensus" if target == "consensus" else f"the class {target!r}"
     classless = all(method in CLASSLESS for method in methods)
     told = "" if classless else f" for {of}"
     seen = "Each model sees a photo as its own transform crops it; the rest is grey."
-    if content.settings.get("view") == "whole":
+    if content.settings.view == "whole":
         seen = "Each model sees the whole photo, squashed to its input."
     finds = "finds" if len(methods) == 1 else "find"
     return f"Colour is where {' and '.join(methods)} {finds} evidence{told}. {seen}"
