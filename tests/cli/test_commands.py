@@ -1135,7 +1135,7 @@ def test_a_picture_that_fails_does_not_cost_the_summary(
     def full(*_: object) -> None:
         raise OutputError("cannot write a.json: no space left")
 
-    monkeypatch.setitem(export.SAVERS, ".json", (full, ()))
+    monkeypatch.setitem(export.WRITERS, "json", full)
     done = run("compare", "photos", *UNTRAINED, "-o", "a.json", "--summary")
     assert done.code == 1
     assert done.out.startswith("3 images.")
@@ -1400,7 +1400,7 @@ def test_one_output_that_fails_does_not_cost_the_others(
     def full(*_: object) -> None:
         raise OutputError("cannot write a.json: no space left")
 
-    monkeypatch.setitem(export.SAVERS, ".json", (full, ()))
+    monkeypatch.setitem(export.WRITERS, "json", full)
     Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
     outputs = [str(tmp_path / name) for name in ("a.json", "a.csv")]
     code = main(

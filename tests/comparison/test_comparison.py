@@ -22,9 +22,9 @@ import effcam
 from effcam import Box, Comparison, Explanation
 from effcam.cam.cells import Skipped
 from effcam.comparison import export, notebook
-from effcam.comparison.export import SAVERS
 from effcam.comparison.notebook import ROWS, WIDTH
 from effcam.comparison.pictures import grid as grid_module
+from effcam.drawing.formats import FORMATS
 from effcam.drawing.matrix import draw_matrix
 from effcam.errors import ArgumentError, CellError, ImageError, OutputError, TargetError
 from effcam.images.refs import ImageRef
@@ -719,14 +719,14 @@ def test_saving_says_what_is_wrong_with_a_path(tmp_path: Path, name: str, messag
 
 def test_nothing_cannot_be_saved(tmp_path: Path) -> None:
     empty = Comparison((), ("first",), ())
-    for suffix in SAVERS:
+    for suffix in FORMATS:
         with pytest.raises(OutputError, match="the comparison holds no images"):
             empty.save(tmp_path / f"a{suffix}")
     assert names(tmp_path) == []
 
 
 def test_every_format_is_tested_here() -> None:
-    assert set(SAVERS) == {*PICTURES, *PRINTED, *REPORTS, *TABLES}
+    assert set(FORMATS) == {*PICTURES, *PRINTED, *REPORTS, *TABLES}
 
 
 @pytest.mark.parametrize("suffix", PICTURES)

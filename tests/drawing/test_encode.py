@@ -17,13 +17,8 @@ from av.video.reformatter import ColorRange, VideoReformatter
 from PIL import Image, ImageSequence
 
 from effcam.comparison.export import check_output
-from effcam.drawing.encode import (
-    ANIMATION_SUFFIXES,
-    IMAGE_SUFFIXES,
-    check_video,
-    write_animation,
-    write_image,
-)
+from effcam.drawing.encode import check_video, write_animation, write_image
+from effcam.drawing.formats import ANIMATION_SUFFIXES, IMAGE_SUFFIXES
 from effcam.errors import ArgumentError, ImageError, OutputError
 from effcam.files import atomic
 

@@ -12,6 +12,7 @@ from effcam.cam import map_checks
 from effcam.cam.heat_boxes import hottest_part, scale
 from effcam.cam.map_checks import PADDING, SHORT, State
 from effcam.drawing import overlay
+from effcam.drawing.defaults import ALPHA, COLORMAP
 from effcam.drawing.html_image import embedded
 from effcam.errors import ArgumentError
 from effcam.images.geometry import Box
@@ -146,7 +147,7 @@ class Explanation:
         return part.shift(self.canvas.left, self.canvas.top).intersect(self.region)
 
     def overlay(
-        self, *, alpha: float = 0.5, colormap: str = "turbo", boxes: bool = False
+        self, *, alpha: float = ALPHA, colormap: str = COLORMAP, boxes: bool = False
     ) -> Image.Image:
         """Return the original photo with the heat over it, what the model did not see shaded.
 
@@ -196,7 +197,7 @@ class Explanation:
     def _repr_html_(self) -> str:
         """Return what notebooks show: the photo, the photo with the heat, and what they are."""
         photo = overlay.fit(self.image.open(), PREVIEW_WIDTH, PREVIEW_WIDTH)
-        over = self.over(photo, alpha=0.5, colormap="turbo")
+        over = self.over(photo, alpha=ALPHA, colormap=COLORMAP)
         label, share = self.caption()
         rows, columns = self.heatmap.shape
         origin = f"{self.method} at {self.target_layer}, {rows} x {columns}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 
 from effcam.cam.cells import Cells
-from effcam.comparison.pictures.grid import Style, grid
+from effcam.comparison.pictures.grid import grid
+from effcam.comparison.pictures.style import Style
 from effcam.drawing.html_image import embedded
 from effcam.metrics.summary import Summary
 

@@ -22,6 +22,7 @@ from effcam.dataset.image_list import Inventory
 from effcam.dataset.manifest import FILE, Manifest
 from effcam.dataset.shards import folder_of, inventory_of, name_of, read_facts
 from effcam.dataset.storage import Store
+from effcam.drawing.defaults import ALPHA, COLORMAP
 from effcam.errors import AnnotationError, ArgumentError, ImageError, OutputError
 from effcam.images.annotations import ByName, read_image_labels
 from effcam.images.annotations.truths import Labels, find_truths
@@ -213,8 +214,8 @@ class DatasetRun:
         labels: Labels = None,
         fair: bool | None = None,
         title: str | None = None,
-        alpha: float = 0.5,
-        colormap: str = "turbo",
+        alpha: float = ALPHA,
+        colormap: str = COLORMAP,
     ) -> Path:
         """Return the path of a page it wrote: the run's scoreboard, and its most telling images.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
+from effcam.drawing.defaults import ALPHA, COLORMAP
 from effcam.drawing.text import MIN_FONT, Line, fit_text, ink, line_height, put_text
 from effcam.drawing.themes import THEMES
 from effcam.errors import ArgumentError, did_you_mean
@@ -71,8 +72,8 @@ def overlay(
     photo: Image.Image,
     heat: NDArray[np.float32],
     *,
-    alpha: float = 0.5,
-    colormap: str = "turbo",
+    alpha: float = ALPHA,
+    colormap: str = COLORMAP,
 ) -> Image.Image:
     """Return the photo, (W, H) RGB, with heat in colour on it, opaque as far as it is strong.
 

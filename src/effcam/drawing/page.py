@@ -64,7 +64,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class ColourBar:
     """The colours of a colour map, from low to high, at a place."""
 
     colormap: str
@@ -79,7 +79,7 @@ class Bar:
         return self.left, self.top, self.left + self.width, self.top + self.height
 
 
-Item: TypeAlias = Text | Picture | Bar
+Item: TypeAlias = Text | Picture | ColourBar
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def paint(surface: Surface) -> Image.Image:
     for item in surface.items:
         if isinstance(item, Picture):
             page.paste(fit(item.picture, item.width, item.height), (item.left, item.top))
-        elif isinstance(item, Bar):
+        elif isinstance(item, ColourBar):
             page.paste(strip(item.colormap).resize((item.width, item.height)), item.box[:2])
         else:
             _write(page, item, surface.theme)

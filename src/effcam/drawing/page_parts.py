@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from effcam.drawing.page import Band, Bar, Text
+from effcam.drawing.page import Band, ColourBar, Text
 from effcam.drawing.text import MIN_FONT, Line, fit_text, ink, text_height
 
 BAR_NOTE = "evidence, each map scaled to its own range"
@@ -104,12 +104,13 @@ def footer_band(legend: Sequence[str], lengths: Measures, colormap: str) -> Band
     top = start + (0 if beside else small.height + 2)
     before, after = (ink(end).width + size // 2 for end in (low, high))
     across, thick = max(1, bar - before - after), max(5, round(size * 0.7))
+    down = start + (small.height - thick) // 2
     return Band(
         top + text_height(lines),
         (
             Text(lines, margin + left, top, width, centred=False),
             Text((low,), margin, start, before, centred=False),
-            Bar(colormap, margin + before, start + (small.height - thick) // 2, across, thick),
+            ColourBar(colormap, margin + before, down, across, thick),
             Text((high,), margin + before + across + size // 2, start, after, centred=False),
         ),
     )

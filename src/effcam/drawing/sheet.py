@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from effcam.drawing.defaults import COLORMAP, WIDTH
 from effcam.drawing.overlay import fit
 from effcam.drawing.page import Band, Item, Picture, Surface, Text, paint, stack
 from effcam.drawing.page_parts import Measures, footer_band, title_band
@@ -47,9 +48,9 @@ def sheet(
     headings: Sequence[Heading],
     rows: Sequence[PanelRow],
     *,
-    width: int = 224,
+    width: int = WIDTH,
     height: int | None = None,
-    colormap: str = "turbo",
+    colormap: str = COLORMAP,
     theme: Literal["light", "dark"] = "light",
     title: str = "",
     legend: Sequence[str] = (),

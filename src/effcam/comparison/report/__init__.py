@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from effcam.comparison.report.inputs import Material, gather
-from effcam.comparison.report.page import SUFFIXES, Look, build, check_report_output, write_report
+from effcam.comparison.report.page import Look, build, check_report_output, write_report
 from effcam.comparison.report.reproduce import Call
 
 __all__ = [
-    "SUFFIXES",
     "Call",
     "Look",
     "Material",

@@ -15,6 +15,7 @@ from effcam.cam.cells import Cells
 from effcam.cam.explanation import Explanation
 from effcam.comparison.report.inputs import Material
 from effcam.drawing import overlay
+from effcam.drawing.defaults import COLORMAP
 from effcam.images.geometry import Box
 from effcam.images.refs import ImageRef
 from effcam.images.truth import Truth
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-COLORMAPS = ("turbo", "viridis", "inferno", "magma", "cividis", "gray")
+COLORMAPS = (COLORMAP, "viridis", "inferno", "magma", "cividis", "gray")
 """The colour maps that a reader can choose between, beside the one that was asked for."""
 
 SIDE = 240

@@ -18,13 +18,14 @@ from effcam.comparison.report import charts, wording
 from effcam.comparison.report.data import colormaps, page_data, photos, to_json
 from effcam.comparison.report.inputs import Material
 from effcam.drawing import overlay
+from effcam.drawing.defaults import ALPHA, COLORMAP
+from effcam.drawing.formats import REPORT_SUFFIXES
 from effcam.errors import ArgumentError
 from effcam.files import atomic, check_path
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-SUFFIXES = (".html", ".htm")
 MARK = "bold:"
 """What the legend of the scoreboard calls the mark of its best values."""
 
@@ -43,8 +44,8 @@ class Look:
     """
 
     title: str | None = None
-    alpha: float = 0.5
-    colormap: str = "turbo"
+    alpha: float = ALPHA
+    colormap: str = COLORMAP
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail late."""
@@ -59,7 +60,7 @@ def check_report_output(path: str | PathLike[str]) -> Path:
     Raises:
         OutputError: If the suffix is none of a page's, or the folder does not exist.
     """
-    return check_path(path, SUFFIXES)
+    return check_path(path, REPORT_SUFFIXES)
 
 
 def write_report(material: Material, path: str | PathLike[str], look: Look) -> Path:

@@ -1,4 +1,4 @@
-"""How a poster is divided: a photo of several cells' size, and as many cells around it."""
+"""Arrangement of a poster: a photo as large as several cells, and cells around it."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from functools import partial
 
 MOST_COLUMNS = 8
-"""How many columns a poster has at most, unless more are asked for."""
+"""The most columns of a poster by default."""
 SPANS = (1, 2, 3)
-"""How many cells the photo may be wide."""
+"""The widths of the photo, in cells."""
 PLEASANT = 0.85
-"""The height of a page by its width that is aimed at."""
+"""The preferred ratio of a page's height to its width."""
 TOLERANCE = 1.4
-"""How many times as tall or as wide a page may be without looking odd."""
+"""The factor by which a page's ratio may differ from that."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mosaic:
-    """Where the models' cells stand around a photo that takes several cells' room.
+class PosterCells:
+    """Where the models' cells stand around a photo as large as several cells.
 
     Attributes:
         count: How many cells there are.
-        columns: How many columns they stand in.
+        columns: How many columns the page has.
         span: How many columns, and rows, the photo takes, at the left and top. If it takes all
-            columns, the first row of cells is below it.
+            columns, all cells are below it.
     """
 
     count: int
@@ -59,7 +59,7 @@ class Mosaic:
         return free[: self.count]
 
 
-def choose(count: int, tall: float, columns: int | None = None) -> Mosaic:
+def arrange(count: int, tall: float, columns: int | None = None) -> PosterCells:
     """Return the arrangement that leaves few places empty on a page of pleasant proportions.
 
     Args:
@@ -69,7 +69,7 @@ def choose(count: int, tall: float, columns: int | None = None) -> Mosaic:
     """
     wide = range(1, min(count + 2, MOST_COLUMNS) + 1) if columns is None else [columns]
     fitting = [
-        Mosaic(count, across, span)
+        PosterCells(count, across, span)
         for across in wide
         for span in SPANS
         # One cell beside its photo is as large as it; more are smaller, and the more, the smaller.
@@ -78,7 +78,7 @@ def choose(count: int, tall: float, columns: int | None = None) -> Mosaic:
     return min(fitting, key=partial(_oddness, tall=tall))
 
 
-def _oddness(mosaic: Mosaic, *, tall: float) -> float:
+def _oddness(mosaic: PosterCells, *, tall: float) -> float:
     down = mosaic.rows + (mosaic.span if mosaic.above else 0)
     off = abs(math.log(down * tall / mosaic.columns / PLEASANT))
     gaps = 2 * mosaic.empty / mosaic.count
