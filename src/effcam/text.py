@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,25 @@ def align(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
         ).rstrip()
         for row in rows
     )
+
+
+def count(number: int, name: str) -> str:
+    """Return a number of things, with its noun in the singular or plural.
+
+    >>> count(1, "image"), count(2000, "image")
+    ('1 image', '2,000 images')
+    """
+    return f"{number:,} {name}" + ("" if number == 1 else "s")
+
+
+def natural_key(text: str) -> list[tuple[int, str]]:
+    """Return a sort key that orders numbers within texts by value, and ignores case.
+
+    >>> sorted(["resnet101", "resnet18"], key=natural_key)
+    ['resnet18', 'resnet101']
+    """
+    pieces = re.split(r"(\d+)", text.casefold())
+    return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces]
 
 
 def printable(text: str, stream: TextIO | None = None) -> str:

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from effcam.errors import ArgumentError, ImageError, did_you_mean
+from effcam.errors import ArgumentError, ImageError, check_number, did_you_mean
 from effcam.images.frames import FilmFrame, check_pace, is_film, list_frames
 from effcam.images.refs import ImageLike, ImageRef
 from effcam.images.video import SUFFIXES as VIDEOS
+from effcam.text import natural_key
 
 SUFFIXES = frozenset(
     {
@@ -170,8 +171,8 @@ def from_folders(
     base = Path(root).expanduser()
     if not _is_folder(base):
         raise ImageError(f"folder {str(root)!r} does not exist")
-    if per_category is not None and (not isinstance(per_category, int) or per_category < 1):
-        raise ArgumentError(f"per_category must be 1 or more images, not {per_category!r}")
+    if per_category is not None:
+        per_category = check_number("per_category", per_category)
     if isinstance(categories, str):
         categories = [categories]
     try:
@@ -330,10 +331,7 @@ def _expand(parts: tuple[str, ...]) -> Iterator[str]:
 
 def _natural(path: Path) -> list[list[tuple[int, str]]]:
     """Return a sort key that puts ``2.jpg`` before ``10.jpg``, folder by folder."""
-    return [
-        [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces]
-        for pieces in (re.split(r"(\d+)", part.casefold()) for part in path.parts)
-    ]
+    return [natural_key(part) for part in path.parts]
 
 
 def _is_array(value: object) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
@@ -20,6 +19,7 @@ from effcam.models.architectures import (
 )
 from effcam.models.registry import find_spec, registered_names
 from effcam.models.zoo import find_architecture
+from effcam.text import natural_key
 
 REGISTERED = "registered"
 UNKNOWN = "-"
@@ -100,12 +100,6 @@ def _forms(name: str) -> set[str]:
     """Return the ways to write a name: with its library and weights, or without either."""
     bare = name.rpartition(":")[2]
     return {name, bare, name.partition(".")[0], bare.partition(".")[0]}
-
-
-def natural_key(text: str) -> list[tuple[int, str]]:
-    """Return a sort key that puts ``resnet18`` before ``resnet101``."""
-    parts = re.split(r"(\d+)", text.casefold())
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 def describe(name: str) -> Listed:

@@ -17,7 +17,7 @@ from effcam.drawing.page_parts import Measures, footer_band, title_band
 from effcam.drawing.poster_cells import PosterCells, arrange
 from effcam.drawing.sheet import Heading, Panel, heading_lines, place_picture
 from effcam.drawing.text import Line, fit_text, stack_text, text_height
-from effcam.errors import ArgumentError
+from effcam.errors import ArgumentError, check_number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -81,9 +81,8 @@ def arrange_cells(content: Cells, image: int, columns: int | None) -> PosterCell
     Raises:
         ArgumentError: If the number of columns is impossible.
     """
-    whole = isinstance(columns, int) and not isinstance(columns, bool)
-    if columns is not None and not (whole and 1 <= columns <= MOST_COLUMNS):
-        raise ArgumentError(f"columns is a whole number from 1 to {MOST_COLUMNS}, not {columns!r}")
+    if columns is not None:
+        check_number("columns", columns, most=MOST_COLUMNS)
     wide, tall = _row(content, image)[0].size
     return arrange(len(content.columns), min(tall / wide, 2) + TEXT_SHARE, columns)
 

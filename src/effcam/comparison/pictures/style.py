@@ -13,7 +13,7 @@ from effcam.drawing.defaults import ALPHA, COLORMAP, WIDTH
 from effcam.drawing.fonts import font_file
 from effcam.drawing.sheet import MIN_WIDTH
 from effcam.drawing.themes import THEMES
-from effcam.errors import ArgumentError
+from effcam.errors import ArgumentError, check_number
 from effcam.text import quote
 
 PageKind: TypeAlias = Literal["grid", "poster"]
@@ -61,11 +61,7 @@ class Style:
         """Check values that would otherwise fail late."""
         overlay.check_alpha(self.alpha)
         overlay.colormap_table(self.colormap)
-        if not isinstance(self.width, int) or not MIN_WIDTH <= self.width <= MAX_WIDTH:
-            raise ArgumentError(
-                f"width must be a whole number of px from {MIN_WIDTH} to {MAX_WIDTH}, "
-                f"not {self.width!r}"
-            )
+        check_number("width", self.width, least=MIN_WIDTH, most=MAX_WIDTH)
         if self.rows not in ROWS:
             raise ArgumentError(f"rows is {either(ROWS)}, not {quote(self.rows)}")
         if not isinstance(self.original, bool):
