@@ -581,7 +581,7 @@ class FirstToken(nn.Module):
 
 def test_a_layer_of_which_prefix_tokens_alone_count_is_refused() -> None:
     model = load_model(FirstToken(), preprocess=PREPROCESS, target_layer="relay")
-    with pytest.raises(LayerError, match=r"its prefix tokens alone of layer 'relay'.*8 x 8 cells"):
+    with pytest.raises(LayerError, match=r"only the prefix tokens of layer 'relay'.*8 x 8 cells"):
         compute_cams(model, images(), ["gradcam"])
 
 
@@ -592,7 +592,7 @@ class OneCell(Linear):
 
 
 def test_a_layer_of_which_one_cell_alone_counts_is_refused() -> None:
-    with pytest.raises(LayerError, match=r"one cell alone of layer 'features'.*layers\(\) lists"):
+    with pytest.raises(LayerError, match=r"only one cell of layer 'features'.*layers\(\) lists"):
         compute_cams(model_of(OneCell()), images(), ["gradcam"])
 
 

@@ -248,7 +248,7 @@ BAD = {
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        ("nothing", "returned a NoneType; of activations of shape .3, 12, 4, 4. it must return"),
+        ("nothing", "returned a NoneType; for activations of shape .3, 12, 4, 4. it must return"),
         ("an array", "returned a ndarray; .* a tensor of floats of shape .3, 4, 4. on cpu"),
         ("a tuple", "returned a tuple of 1; "),
         ("no sum over channels", r"returned a tensor of shape \(3, 12, 4, 4\) on cpu; "),
@@ -351,10 +351,10 @@ def test_whatever_has_a_name_will_do() -> None:
     ("method", "message"),
     [
         (lambda activations, _: activations.sum(1), "a lambda has no name.*define .* with def"),
-        (partial(my_gradcam), "a partial has no name, by which columns"),
+        (partial(my_gradcam), "a partial has no name, which columns"),
         (Weighted(), "a Weighted has no name"),
         (named(""), "a Weighted has no name"),
-        (named("gradcam"), "a function called 'gradcam' could not be told from effcam's own"),
+        (named("gradcam"), "a function called 'gradcam' has the name of one of effcam's own"),
         ([my_gradcam, "gradcam", my_gradcam], "two methods are called 'my_gradcam'"),
         ([my_gradcam, named("my_gradcam")], "two methods are called 'my_gradcam'"),
         ([my_gradcam, 5], "no method is called 5. The methods are gradcam, "),

@@ -472,7 +472,7 @@ def test_too_little_memory_is_said_and_costs_nothing(
         return original(self, images)
 
     monkeypatch.setattr(head_cam.HeadCAM, "scores", scores)
-    message = "test_resnet: not enough memory for 3 images at once, so it goes on with 1"
+    message = "test_resnet: not enough memory for 3 images at once, now running 1"
     # Quiet, it would be an error here.
     with nullcontext() if quiet else pytest.warns(UserWarning, match=message):
         done = run("compare", photos, *UNTRAINED, "-o", "a.csv", *(["--quiet"] if quiet else []))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from effcam import Comparison, Preprocess, compare, load_model
-from effcam.comparison.parquet import COLUMNS, notes_of, to_cells, to_table
+from effcam.comparison.parquet import FIELDS, notes_of, to_cells, to_table
 from effcam.errors import OutputError
 
 pa = pytest.importorskip("pyarrow")
@@ -53,7 +53,7 @@ def file(comparison: Comparison, tmp_path: Path) -> Path:
 
 def test_the_columns_are_those_of_the_table_and_more(comparison: Comparison, file: Path) -> None:
     rows = pq.read_table(file).to_pylist()
-    assert list(rows[0]) == list(COLUMNS)
+    assert list(rows[0]) == list(FIELDS)
     for row, own in zip(rows, comparison.table(), strict=True):
         own.pop("grid")
         assert {key: row[key] for key in own} == pytest.approx(own)
@@ -149,7 +149,7 @@ def test_images_that_could_not_be_read_are_rows(tmp_path: Path) -> None:
 
 def test_a_table_of_nothing_has_the_columns() -> None:
     table = to_table([], {"run": "x"})
-    assert table.column_names == list(COLUMNS)
+    assert table.column_names == list(FIELDS)
     assert notes_of(table.schema.metadata) == {"run": "x"}
 
 

@@ -135,5 +135,5 @@ def test_a_long_title_stays_on_the_page() -> None:
 def test_labels_that_do_not_name_a_matrix_are_refused(
     shape: tuple[int, ...], labels: tuple[str, ...]
 ) -> None:
-    with pytest.raises(ArgumentError, match=rf"^{len(labels)} labels do not name a matrix of sha"):
+    with pytest.raises(ArgumentError, match=rf"^there are {len(labels)} names for a matrix of sha"):
         draw_matrix(np.zeros(shape), labels, title="t")

@@ -17,7 +17,7 @@ from effcam.cam.cells import Skipped
 from effcam.cam.explanation import Explanation
 from effcam.comparison.comparison import Comparison
 from effcam.comparison.parquet import schema, to_cells
-from effcam.comparison.report import Call, Look, check_report_output, gather, write_report
+from effcam.comparison.report import Look, Snippet, check_report_output, gather, write_report
 from effcam.dataset.image_list import Inventory
 from effcam.dataset.manifest import FILE, Manifest
 from effcam.dataset.shards import folder_of, inventory_of, name_of, read_facts
@@ -251,16 +251,16 @@ class DatasetRun:
             truths=find_truths(shown.images, None, None, known),
             summary=self.summary(labels=labels, fair=fair),
             agreement=self.agreement() if several else None,
-            calls=[self._call(n, labelled=labels is not None)],
+            snippets=[self._snippet(n, labelled=labels is not None)],
             scope=f"Shown are the {len(shown.images)} of {self.images} images {which}; "
             "figures and agreement are of all.",
         )
         return write_report(material, path, look)
 
-    def _call(self, n: int, *, labelled: bool) -> Call:
+    def _snippet(self, n: int, *, labelled: bool) -> Snippet:
         more = ", labels=labels" if labelled else ""
         code = f"import effcam\n\nrun = effcam.open_run({self.store.address!r})\n"
-        return Call("Python", f"{code}run.report({FILE_OF_REPORT!r}, n={n}{more})")
+        return Snippet("Python", f"{code}run.report({FILE_OF_REPORT!r}, n={n}{more})")
 
     def comparison(self, images: Sequence[int | str] | None = None) -> Comparison:
         """Return the comparison of some of the images, in the order given, as `compare` does.

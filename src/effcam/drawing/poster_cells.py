@@ -10,7 +10,7 @@ MOST_COLUMNS = 8
 """The most columns of a poster by default."""
 SPANS = (1, 2, 3)
 """The widths of the photo, in cells."""
-PLEASANT = 0.85
+GOOD_RATIO = 0.85
 """The preferred ratio of a page's height to its width."""
 TOLERANCE = 1.4
 """The factor by which a page's ratio may differ from that."""
@@ -33,7 +33,7 @@ class PosterCells:
 
     @property
     def above(self) -> bool:
-        """Whether the photo stands above all cells."""
+        """Whether the photo is above all cells."""
         return self.span == self.columns
 
     @property
@@ -44,7 +44,7 @@ class PosterCells:
 
     @property
     def empty(self) -> int:
-        """How many places are left empty."""
+        """How many places are empty."""
         taken = 0 if self.above else self.span**2
         return self.rows * self.columns - taken - self.count
 
@@ -60,26 +60,26 @@ class PosterCells:
 
 
 def arrange(count: int, tall: float, columns: int | None = None) -> PosterCells:
-    """Return the arrangement that leaves few places empty on a page of pleasant proportions.
+    """Return an arrangement with few empty places on a page of good proportions.
 
     Args:
         count: How many cells there are, at least one.
-        tall: The height of a cell and its text, by its width.
-        columns: How many columns to have, if that is said.
+        tall: The ratio of a cell's height, with its text, to its width.
+        columns: How many columns the page has; ``None`` chooses.
     """
     wide = range(1, min(count + 2, MOST_COLUMNS) + 1) if columns is None else [columns]
     fitting = [
         PosterCells(count, across, span)
         for across in wide
         for span in SPANS
-        # One cell beside its photo is as large as it; more are smaller, and the more, the smaller.
+        # A single cell is as large as its photo; the more cells, the smaller each is.
         if span <= across and (span > 1 or across == 1 or count == 1) and (span - 1) ** 2 <= count
     ]
-    return min(fitting, key=partial(_oddness, tall=tall))
+    return min(fitting, key=partial(_penalty, tall=tall))
 
 
-def _oddness(mosaic: PosterCells, *, tall: float) -> float:
-    down = mosaic.rows + (mosaic.span if mosaic.above else 0)
-    off = abs(math.log(down * tall / mosaic.columns / PLEASANT))
-    gaps = 2 * mosaic.empty / mosaic.count
-    return gaps + 0.1 * mosaic.span + 0.2 * off + max(0.0, off - math.log(TOLERANCE))
+def _penalty(cells: PosterCells, *, tall: float) -> float:
+    down = cells.rows + (cells.span if cells.above else 0)
+    off = abs(math.log(down * tall / cells.columns / GOOD_RATIO))
+    gaps = 2 * cells.empty / cells.count
+    return gaps + 0.1 * cells.span + 0.2 * off + max(0.0, off - math.log(TOLERANCE))

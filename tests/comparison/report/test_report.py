@@ -28,7 +28,7 @@ from effcam.cli import main
 from effcam.comparison.report import Look, build, gather
 from effcam.comparison.report.charts import EDGE, WIDTH, histogram, matrix, matrix_style, plots
 from effcam.comparison.report.data import COLORMAPS, SIDE, TALLEST, quantise, to_json
-from effcam.comparison.report.reproduce import calls_of
+from effcam.comparison.report.reproduce import snippets_for
 from effcam.demo import MODELS, scenes
 from effcam.drawing.overlay import colormap_table
 from effcam.errors import ArgumentError, ImageError, OutputError
@@ -187,7 +187,7 @@ def test_methods_and_models_make_columns() -> None:
     assert [each["label"] for each in page.data["columns"]] == list(comparison.columns)
     assert "What 2 models look at in 2 images, 4 ways" in page.text
     assert "gradcam and layercam find evidence" in page.text
-    python, *_ = calls_of(comparison)
+    python, *_ = snippets_for(comparison)
     assert "{'a': 'demo_alexnet', 'b': 'demo_resnet'}" in python.code
     assert "method=['gradcam', 'layercam']" in python.code
 
@@ -209,12 +209,12 @@ def test_data_are_those_of_the_cells(page: Page, sample: Sample) -> None:
             image["pairs"], [pairs[at, 0, 1], pairs[at, 0, 2], pairs[at, 1, 2]], atol=6e-4
         )
         for found, cell in zip(image["cells"], row, strict=True):
-            levels = np.frombuffer(base64.b64decode(found["map"]), np.uint8).reshape(found["grid"])
+            levels = np.frombuffer(base64.b64decode(found["map"]), np.uint8).reshape(found["shape"])
             heat = found["low"] + levels / 255 * (found["high"] - found["low"])
             np.testing.assert_allclose(heat, cell.heatmap, atol=np.ptp(cell.heatmap) / 500)
             scale = [*cell.size, *cell.size]
             np.testing.assert_allclose(
-                np.array(found["canvas"]) * scale, cell.canvas.as_tuple(), atol=1e-3
+                np.array(found["extent"]) * scale, cell.canvas.as_tuple(), atol=1e-3
             )
             np.testing.assert_allclose(
                 np.array(found["region"]) * scale, cell.region.as_tuple(), atol=1e-3
@@ -420,8 +420,8 @@ def test_a_report_measures_as_the_summary_does(sample: Sample, tmp_path: Path) -
         ("a.html", {"alpha": 2}, "opacity from 0 to 1, not 2"),
         ("a.html", {"alpha": "x"}, "opacity from 0 to 1, not 'x'"),
         ("a.html", {"colormap": "tubro"}, "Did you mean 'turbo'"),
-        ("a.html", {"title": " "}, "title must be a text that says something"),
-        ("a.html", {"title": 3}, "title must be a text that says something, not 3"),
+        ("a.html", {"title": " "}, "title must be a text that is not empty"),
+        ("a.html", {"title": 3}, "title must be a text that is not empty, not 3"),
     ],
 )
 def test_what_cannot_be_is_refused(
@@ -467,7 +467,7 @@ def test_calls_make_the_same_comparison(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     models = {"a model": "demo_alexnet", "demo_resnet": "demo_resnet"}
     comparison = effcam.compare(folder, models, view="whole", target=3, progress=False)
-    python, line = calls_of(comparison)
+    python, line = snippets_for(comparison)
     run: dict[str, Any] = {}
     exec(python.code, run)  # noqa: S102 - it is to run
     assert repr(str(folder)) in python.code
@@ -489,20 +489,20 @@ def test_single_files_are_listed(tmp_path: Path) -> None:
         Image.new("RGB", (40, 40), (90 * at, 0, 0)).save(tmp_path / f"{at}.png")
     files = [tmp_path / "2.png", tmp_path / "0.png"]
     comparison = effcam.compare(files, "demo_alexnet", progress=False)
-    python, line = calls_of(comparison)
+    python, line = snippets_for(comparison)
     assert str(files[0]) in python.code
     assert shlex.split(line.code.replace("\\\n", ""))[-3:] == ["--", *map(str, files)]
 
 
 def test_models_that_are_no_names_are_told_apart(sample: Sample) -> None:
     comparison = sample(1, ("one", "two"))
-    python, *rest = calls_of(changed(comparison, model="Net\nx", weights="as given"))
+    python, *rest = snippets_for(changed(comparison, model="Net\nx", weights="as given"))
     assert rest == []
     assert "'one': ...,  # Net x, a module of yours" in python.code
     assert "'two': effcam.ModelSpec('demo_two', pretrained=False)" in python.code
     assert "The images came from memory" in python.note
     ast.parse(python.code)
-    python, *_ = calls_of(changed(comparison, model="resnet50", weights="best.pt"))
+    python, *_ = snippets_for(changed(comparison, model="resnet50", weights="best.pt"))
     assert "effcam.ModelSpec('resnet50', checkpoint='best.pt')" in python.code
 
 
@@ -511,10 +511,10 @@ def test_a_class_an_image_has_no_command_line(sample: Sample, tmp_path: Path) ->
     settings = replace(comparison.settings, target=("cat",))
     file = ImageRef("a.png", tmp_path / "a.png")
     comparison = replace(comparison, images=(file,), settings=settings)
-    python, *rest = calls_of(comparison)
+    python, *rest = snippets_for(comparison)
     assert rest == []
     assert "target='cat'" in python.code
-    assert calls_of(replace(comparison, settings=Settings()))[1].title == "Command line"
+    assert snippets_for(replace(comparison, settings=Settings()))[1].title == "Command line"
 
 
 # The small plots

@@ -545,13 +545,13 @@ def test_arrows_go_from_cell_to_cell(page: Page, comparison: Comparison) -> None
     page.locator(".open").first.focus()
     page.keyboard.press("ArrowRight")
     settle(page)
-    said = page.locator("#say").inner_text()
+    said = page.locator("#announcement").inner_text()
     peak = re.match(r"one: heat (\d\.\d+) ", said)
     assert peak, said
     assert float(peak[1]) > 0.95
     page.keyboard.press("Shift+ArrowDown")
     page.keyboard.press("Shift+ArrowRight")
-    assert page.locator("#say").inner_text() != said
+    assert page.locator("#announcement").inner_text() != said
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.className") == "cell c1"
