@@ -28,7 +28,7 @@ from effcam.errors import (
     UnknownModelError,
     WeightsError,
 )
-from effcam.images import decoding, discovery
+from effcam.images import decoding, refs
 from effcam.images.refs import ImageRef
 from tests.nets import CELL, ColourNet
 
@@ -265,7 +265,7 @@ def test_each_image_is_read_once_for_all_models(
         read.append(Path(source).name)
         return original(source, needed)
 
-    monkeypatch.setattr(discovery, "read", counted)
+    monkeypatch.setattr(refs, "read", counted)
     run(tmp_path, [model(), model()], target=target, batch_size=2, on_error="skip")
     assert sorted(read) == ["0.png", "1.png", "2.png"]
 

@@ -324,7 +324,7 @@ def test_a_heading_keeps_its_method_apart_where_there_are_several(
 ) -> None:
     comparison = build(sizes=[(64, 64)], columns=["A gradcam", "A layercam"])
     cells = tuple(
-        replace(cell, method=method)
+        replace(cell, method=method, model_label="A")
         for cell, method in zip(comparison, ["gradcam", "layercam"], strict=True)
     )
     replace(comparison, cells=cells).grid()

@@ -226,7 +226,9 @@ def test_the_least_width_that_is_offered_is_enough(comparison: Comparison) -> No
 
 
 def test_a_figure_is_not_endlessly_tall(comparison: Comparison) -> None:
-    with pytest.raises(ArgumentError, match="inches tall, and 200 is the most: take fewer images"):
+    with pytest.raises(
+        ArgumentError, match="inches tall; at most 200 are possible: take fewer images"
+    ):
         comparison.take([0] * 30).figure(inches=60, dpi=50)
 
 
