@@ -1,4 +1,4 @@
-"""One call: images and models in, a `Comparison` out."""
+"""`compare`: from images and models to a `Comparison`."""
 
 from __future__ import annotations
 
@@ -53,45 +53,46 @@ def compare(
 
     Args:
         images: A file, a folder, a glob, a PIL image, an array ((height, width), or with 1, 3 or
-            4 channels first or last; uint8, or floats in [0, 1]), a tensor likewise, a batch of
-            these with four dimensions, a demo scene, or any iterable of all that. A video
+            4 channels first or last; uint8, or floats in [0, 1]), a tensor of the same form, a
+            four-dimensional batch of these, a demo scene, or an iterable of any of these. A video
             (``pip install 'effcam[video]'``) or an animated picture that is named, or that a glob
-            matches, means its frames, in order.
+            matches, stands for its frames, in order.
         models: A name, a `ModelSpec`, an ``nn.Module`` or a `Model`; several of these; or a
             mapping of column labels to them.
         method: One or several of ``gradcam``, ``gradcam++``, ``hirescam``, ``xgradcam``,
             ``layercam``, ``gradcamelementwise``, ``eigengradcam``, ``eigencam`` (which share one
-            pass), ``scorecam``, ``ablationcam`` (which run the model once a channel); or functions
-            of your own, which share that pass: of the layer's (images, channels, rows, columns)
-            activations, and of the gradients of each image's score, they make (images, rows,
-            columns) maps.
-        target: The class to explain: ``None`` is each model's own most probable one; an index or
-            a label; ``"consensus"``, the class of the highest mean probability over the models,
-            which takes a second pass; or one index or label an image.
-        view: ``"model"`` shows each model what its weights were made for, crop and all;
-            ``"whole"`` squashes the whole image to the model's input.
+            pass), ``scorecam``, ``ablationcam`` (which run the model once for each channel); or
+            functions of your own, which share that pass: from the layer's (images, channels, rows,
+            columns) activations and the gradients of each image's score, they compute (images,
+            rows, columns) maps.
+        target: The class to explain: ``None`` for each model's own most probable class; an index
+            or a label; ``"consensus"`` for the class with the highest mean probability over the
+            models, which needs a second pass; or one index or label for each image.
+        view: ``"model"`` applies each model's own transform, including its crop; ``"whole"``
+            squashes the whole image to the model's input.
         size: The input size in px, instead of each model's own.
         batch_size: How many images run at once; fewer, with a warning, if memory runs out.
-        device: Where to run models that are built here; ``None`` takes a GPU if there is one.
-        precision: ``"fp32"`` computes as the weights are; ``"bf16"`` and ``"fp16"`` under torch's
-            autocast, which is faster where the hardware has it. Maps are float32 whatever it is.
-        decoding: ``"exact"`` gives models the very pixels of their published transform;
-            ``"reduced"`` lets JPEG files far larger than the model's input be decoded at a half,
-            a quarter or an eighth of their size, which is faster and changes pixels by less than
+        device: Where to run models that are built here; ``None`` for a GPU if there is one.
+        precision: ``"fp32"`` computes in the precision of the weights; ``"bf16"`` and ``"fp16"``
+            use torch's autocast, which is faster on hardware that supports it. Maps are always
+            float32.
+        decoding: ``"exact"`` gives models exactly the pixels of their published transform;
+            ``"reduced"`` decodes JPEG files much larger than the model's input at a half, a
+            quarter or an eighth of their size, which is faster and changes pixels by less than
             1/255 on average.
-        every: Takes each so manieth frame of a film, the first one first; ``None`` takes all. With
-            it or ``fps``, the films in folders are taken too.
-        fps: Takes so many frames a second of a film's time, instead: at each multiple of 1 / fps s
-            the latest frame, but none twice.
-        on_error: What a bad image does: ``"raise"``, or ``"skip"`` it and list it in
-            `Comparison.skipped`.
+        every: Use every n-th frame of a video, beginning with the first; ``None`` for all. With
+            this or ``fps``, videos in folders are used too.
+        fps: Use this number of frames per second of a video: at each multiple of 1 / fps s the
+            latest frame, but no frame twice.
+        on_error: What to do with an image that cannot be read: ``"raise"``, or ``"skip"`` it and
+            list it in `Comparison.skipped`.
         progress: Whether to show a progress bar; ``None`` shows it on a terminal and in a
             notebook.
 
     Raises:
-        ImageError: If an image is bad (with ``on_error="raise"``) or none is left.
+        ImageError: If an image cannot be read (with ``on_error="raise"``), or there are none.
         UnknownModelError: If no model has that name.
-        WeightsError: If weights are neither on disk nor can be fetched; names all of them.
+        WeightsError: If weights are not on disk and cannot be downloaded; names all of them.
         TargetError: If a class is unknown, ambiguous or out of range.
         LayerError: If a model has no layer that gives a map.
         ModelError: If a model cannot be built or run.

@@ -1,4 +1,4 @@
-"""Batches in halves from when memory does not suffice."""
+"""Batches run in halves once memory runs out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ON_CPU = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory
 
 
 def fitting(most: int, error: BaseException = OUT_OF_MEMORY) -> Callable[[slice], list[int]]:
-    """Return what computes at most so many at once."""
+    """Return a function that fails on more images than a limit."""
 
     def compute(part: slice) -> list[int]:
         if part.stop - part.start > most:

@@ -1,4 +1,4 @@
-"""Methods of the user's own: the numbers they get, what they give back, and what is refused."""
+"""Methods of the user: their arguments, their results, and the errors."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def my_eigencam(activations: Tensor, _gradients: Tensor) -> Tensor:
     return (cells @ first).reshape(len(cells), *activations.shape[2:])
 
 
-# the numbers they get
+# arguments
 
 
 @pytest.mark.parametrize("made", MODELS)
@@ -193,7 +193,7 @@ def test_what_they_change_in_place_changes_no_other_method(made: str) -> None:
         assert np.array_equal(found[name], maps), name
 
 
-# what they give back
+# results
 
 
 def test_negative_evidence_is_left_out_and_what_is_no_number_is_told() -> None:
@@ -305,7 +305,7 @@ def test_where_it_needs_too_much_memory_fewer_images_run_at_once() -> None:
     assert all(np.array_equal(own.heatmap, known.heatmap) for known, own in found.rows())
 
 
-# what they are called
+# names
 
 
 def test_a_method_is_called_as_its_function() -> None:
@@ -326,7 +326,7 @@ def test_beside_others_it_has_a_column_of_its_own(tmp_path: Path) -> None:
 
 
 class Weighted:
-    """An object that can be called, and has no name unless it is given one."""
+    """A callable object, which has no name by default."""
 
     def __call__(self, activations: Tensor, gradients: Tensor) -> Tensor:
         return my_gradcam(activations, gradients)
@@ -417,5 +417,5 @@ def test_faithfulness_refuses_other_methods(method: object, message: str) -> Non
 
 
 def test_the_names_are_those_of_the_registries() -> None:
-    """The names stand in a module without torch, the functions elsewhere."""
+    """The names are in a module without torch, the functions in others."""
     assert (*GRADIENT_METHODS, *ACTIVATION_METHODS, *PERTURBATION_METHODS) == METHODS

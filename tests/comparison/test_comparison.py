@@ -1,4 +1,4 @@
-"""A comparison: reached by name or position, drawn, and saved in every format."""
+"""A comparison: access by name or position, pictures, and every file format."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TABLES = (".csv", ".json", ".npz", ".parquet")
 
 
 def photo(width: int, height: int, seed: int = 0) -> Image.Image:
-    """Soft blobs, which GIF and JPEG keep better than noise."""
+    """Soft blobs, which GIF and JPEG preserve better than noise."""
     small = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
 
@@ -91,7 +91,7 @@ def build(
 
 
 def facts(name: str, **changes: Any) -> ModelFacts:
-    """What is known of a model of a hundred classes."""
+    """The facts of a model with a hundred classes."""
     labels = tuple(f"class, {index}" for index in range(100))
     known = ModelFacts(
         name=name,
@@ -109,7 +109,7 @@ def facts(name: str, **changes: Any) -> ModelFacts:
 
 
 def change(comparison: Comparison, **changes: Any) -> Comparison:
-    """The same with its first cell changed."""
+    """The same comparison with its first cell changed."""
     first = replace(comparison.cells[0], **changes)
     return replace(comparison, cells=(first, *comparison.cells[1:]))
 
@@ -131,7 +131,7 @@ def names(folder: Path) -> list[str]:
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What each sheet was asked to show: its headings, rows and style."""
+    """The arguments of each call of `sheet`: headings, rows and style."""
     calls: list[dict[str, Any]] = []
     draw_sheet = grid_module.sheet
 
@@ -335,13 +335,13 @@ def test_a_heading_keeps_its_method_apart_where_there_are_several(
 
 
 def headings_of(comparison: Comparison, drawn: list[dict[str, Any]]) -> list[str]:
-    """What stands below the titles of a comparison's columns."""
+    """The details below the titles of a comparison's columns."""
     comparison.grid(width=64)
     return [heading.detail for heading in drawn[-1]["headings"][1:]]
 
 
 def several(maps: Sequence[Sequence[Any]]) -> Comparison:
-    """A comparison of these maps, a row an image."""
+    """A comparison of these maps, one row for each image."""
     comparison = build(sizes=[(64, 64)] * len(maps), columns=["A", "B"][: len(maps[0])])
     every = [heatmap for row in maps for heatmap in row]
     cells = tuple(
@@ -617,7 +617,7 @@ def test_json_has_null_where_there_is_no_number(tmp_path: Path) -> None:
 
 
 def test_tables_hold_names_that_are_no_text(tmp_path: Path) -> None:
-    # What Python makes of a file's name that is Latin-1 in a UTF-8 world.
+    # A Latin-1 file name, as Python decodes it on a UTF-8 system.
     name = "caf\udce9.jpg"
     comparison = build(sizes=[(32, 32)])
     image = replace(comparison.images[0], name=name)
@@ -762,7 +762,7 @@ def test_an_interrupted_save_leaves_the_old_file(
     def interrupt(_: int) -> None:
         raise error
 
-    # Called when all is written but nothing is in its place yet.
+    # Called when the temporary file is complete and not yet renamed.
     monkeypatch.setattr("os.fsync", interrupt)
     expected = OutputError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(expected):

@@ -1,4 +1,4 @@
-"""Cells as Parquet: what other programs read, and what effcam reads back."""
+"""Cells as Parquet, read by other programs and by effcam."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def comparison() -> Comparison:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 40, 60, 3), np.uint8)
     pixels[1] = 0  # no evidence
     plain = Preprocess(size=32, resize=32, mean=0, std=1)
-    # Heat beyond what 16 bits hold.
+    # Heat above the largest 16-bit float.
     model = load_model(ColourNet(1e7), preprocess=plain, labels=["röd", "green", "blue"])
     return compare(list(pixels), {"a": model}, method=["gradcam", "layercam"], progress=False)
 
@@ -56,7 +56,7 @@ def test_cells_come_back_as_they_were(comparison: Comparison, file: Path) -> Non
         assert (found.image, found.canvas) == (cell.image, cell.canvas)
         assert found.model_label == cell.model_label
         assert found.heatmap.dtype == np.float32
-        # 16 bits hold 11 digits of a share of the peak.
+        # A 16-bit float has 11 binary digits.
         assert found.heatmap == pytest.approx(cell.heatmap, abs=float(cell.heatmap.max()) / 2**11)
     assert max(cell.heatmap.max() for cell in comparison) > np.finfo(np.float16).max
 

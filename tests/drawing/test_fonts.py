@@ -1,4 +1,4 @@
-"""Fonts: DejaVu Sans, or a file of the user's; what is none is refused by its content."""
+"""Fonts: DejaVu Sans, or a user's file, whose content is checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A matrix of numbers as a picture: its size, its colours, and what stands in its cells."""
+"""A matrix of numbers as a picture: its size, its colours, and the texts in its cells."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def level(value: int) -> tuple[int, ...]:
 
 
 def wide(values: NDArray[np.floating], labels: tuple[str, ...], low: float = 0.0) -> Image.Image:
-    """A matrix whose cells end at the right margin: its title is no wider than it."""
+    """A matrix whose cells end at the right margin: its title is not wider."""
     return draw_matrix(values, labels, title="t", low=low)
 
 

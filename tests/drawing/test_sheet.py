@@ -1,4 +1,4 @@
-"""Pixels to pixels: what each drawing changes, and above all what it must not change."""
+"""Sheets: headings, panels, captions and the colour bar in their places."""
 
 from __future__ import annotations
 

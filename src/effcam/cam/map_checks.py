@@ -47,14 +47,15 @@ SHORT = {
 }
 """The meaning of each flag in few words."""
 CAUSES = {
-    FLAT: "Usually the class is one that the model does not believe in, its score comes from a "
-    "bypass of this layer, or the weights are untrained.",
-    NAN: "Usually half precision overflows, or the weights hold NaN.",
+    FLAT: "Usually the class is very improbable for the model, its score bypasses this layer, or "
+    "the weights are untrained.",
+    NAN: "Usually half precision overflows, or the weights contain NaN.",
     PADDING: "Usually the model was trained without such padding and reacts to its edge.",
-    BORDER: "Usually the convolutions' own padding shines through, the crop cuts the object, or "
-    "another layer should be looked at.",
-    SAME: "Usually the map does not depend on the image: another normalisation than in training, "
-    "untrained weights, a layer after all evidence was mixed; or all objects lie in one place.",
+    BORDER: "Usually the convolutions' own padding causes it, the crop cuts the object, or another "
+    "target layer is needed.",
+    SAME: "Usually the map does not depend on the image, because of another normalisation than in "
+    "training, untrained weights or a layer that mixes all places; or all objects are in one "
+    "place.",
 }
 """The usual causes of each flag."""
 

@@ -1,4 +1,4 @@
-"""Templates of captions: every field, every format, and nothing that reaches into an object."""
+"""Templates of captions: every field and format, and no access to attributes of objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which cell stands where, for every kind of rows; and that the usual grid is what it was."""
+"""Which cell stands where, for every kind of rows; and the default grid."""
 
 from __future__ import annotations
 

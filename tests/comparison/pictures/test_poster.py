@@ -1,4 +1,4 @@
-"""Posters: how they are divided, and that nothing on them covers anything else."""
+"""Posters: the arrangement of cells, and no overlaps."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def comparison() -> Comparison:
 
 
 def many(comparison: Comparison, count: int, size: tuple[int, int]) -> Cells:
-    """As many columns of long and short names, on a photo of a size."""
+    """A comparison of many columns with long and short names, on a photo of a given size."""
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     (cell,) = effcam.compare(Image.fromarray(noise), "demo_alexnet", progress=False)
     names = [

@@ -1,4 +1,4 @@
-"""The page of a comparison, as a text: what is in it, what cannot be in it, how large it is."""
+"""The page of a comparison as text: its content, its safety, its size."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ VOID = {"meta", "link", "img", "input", "col"}
 
 
 class Page(HTMLParser):
-    """A page as elements with their attributes, its text, and what stands in its scripts."""
+    """A page as elements with their attributes, its text, and its scripts."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -102,12 +102,12 @@ def page(sample: Sample) -> Page:
 
 
 def changed(comparison: Comparison, **changes: Any) -> Comparison:
-    """The same with its first cell changed."""
+    """The same comparison with its first cell changed."""
     first = replace(comparison.cells[0], **changes)
     return replace(comparison, cells=(first, *comparison.cells[1:]))
 
 
-# What the page is
+# The page
 
 
 def test_every_image_and_column_is_in_the_page(page: Page, sample: Sample) -> None:
@@ -192,7 +192,7 @@ def test_methods_and_models_make_columns() -> None:
     assert "method=['gradcam', 'layercam']" in python.code
 
 
-# What the script draws from
+# The script's data
 
 
 def test_data_are_those_of_the_cells(page: Page, sample: Sample) -> None:
@@ -285,7 +285,7 @@ def test_where_no_label_is_known_nothing_is_right_or_wrong(sample: Sample) -> No
     assert {cell["right"] for image in page.data["images"] for cell in image["cells"]} == {None}
 
 
-# What cannot be in it
+# Escaping
 
 
 def test_names_stay_text(sample: Sample) -> None:
@@ -347,7 +347,7 @@ def test_json_ends_no_script() -> None:
         to_json(float("nan"))
 
 
-# How large it is
+# Size
 
 
 def test_a_page_of_35_images_and_5_models_is_a_few_hundred_kilobytes(demo: Comparison) -> None:
@@ -365,7 +365,7 @@ def test_a_page_of_35_images_and_5_models_is_a_few_hundred_kilobytes(demo: Compa
     )
     text = build(gather(many), Look())
     assert 100_000 < len(text.encode()) < 800_000
-    # Each photo is there once, and what is not photos is less than half.
+    # Each photo is there once, and everything else takes less than half.
     photos = re.findall("data:image/webp;base64,[^\"']*", text)
     assert len(photos) == 35
     assert len(text) < 2 * sum(map(len, photos))
@@ -456,7 +456,7 @@ def test_jinja_is_loaded_by_reports_alone() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-# What makes it again
+# Code that makes it again
 
 
 def test_calls_make_the_same_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -580,7 +580,7 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-# By the command line, and of runs
+# The command line, and dataset runs
 
 
 def test_the_command_line_puts_what_it_is_given_into_the_page(
