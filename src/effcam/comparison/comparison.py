@@ -279,11 +279,12 @@ class Comparison(Cells):
             ArgumentError: If an argument is impossible.
         """
         from effcam.images.annotations.truths import find_truths
-        from effcam.metrics.summary.compute import Board, summarize
+        from effcam.metrics.summary.builder import summarize
+        from effcam.metrics.summary.rows import ImageRows
 
         truths = find_truths(self.images, boxes, masks, labels)
-        board = Board(self.columns, tuple(self.rows()), self.facts, tuple(truths))
-        return summarize(board, fair=fair, faithfulness=faithfulness)
+        rows = ImageRows(self.columns, tuple(self.rows()), self.facts, tuple(truths))
+        return summarize(rows, fair=fair, faithfulness=faithfulness)
 
     def report(
         self,
