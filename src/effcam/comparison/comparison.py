@@ -16,8 +16,9 @@ from effcam.errors import ArgumentError, CellError, did_you_mean
 
 # What draws, measures and writes is imported where it is used: importing `effcam.api` stays quick.
 if TYPE_CHECKING:
+    # In full, as the documentation has another class Figure.
+    import matplotlib.figure
     import numpy as np
-    from matplotlib.figure import Figure
     from numpy.typing import NDArray
     from PIL import Image
 
@@ -211,7 +212,7 @@ class Comparison(Cells):
         caption: str | None = None,
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
-    ) -> Figure:
+    ) -> matplotlib.figure.Figure:
         """Draw a matplotlib figure for print: the `grid` at a given size, its text as text.
 
         ``figure.savefig("figure.pdf")`` embeds fonts and writes no date, whatever matplotlib's
