@@ -92,8 +92,8 @@ nitpick_ignore = [
     for name in (
         *("Agreement", "Baseline", "Boxes", "Canvas", "Grid", "ImageLike", "Labels", "Layers"),
         *("Layout", "Masks", "Method", "ModelLike", "Models", "Predict", "State", "Target", "Unit"),
-        *("PlainTarget", "PageKind", "PathLike", "Precision", "Rows", "effcam.dataset.manifest.Manifest"),
-        *("effcam.images.decoding.Photo",),
+        *("PageKind", "PathLike", "Precision", "Rows", "effcam.dataset.manifest.Manifest"),
+        *("PlainTarget", "effcam.images.decoding.Photo"),
         *("effcam.dataset.storage.Store", "effcam.metrics.faithfulness_run.Compared"),
         *("Compared", "Path", "effcam.metrics.summary.text_tables.Contents"),
     )
