@@ -59,7 +59,7 @@ def test_fields_are_filled_in(cell: Explanation) -> None:
         ("{label:.0%}", "cannot be filled in: Unknown format code '%'"),
         ("{probability:d}", "cannot be filled in"),
         ("{label", "cannot be filled in: .*Put fields in braces"),
-        ("label}", "cannot be filled in: .*a brace itself is written twice"),
+        ("label}", "cannot be filled in: .*write a brace itself twice"),
         (7, "caption is a template such as '{label}', not 7"),
         ("\n" * 12, "more than 12 lines"),
     ],
