@@ -24,7 +24,7 @@ import effcam
 from effcam import Comparison
 from effcam.cells import Skipped
 from effcam.cli import main
-from effcam.demo import MODELS, scenes
+from effcam.demo import scenes
 from effcam.draw import colormap_table
 from effcam.errors import ArgumentError, ImageError, OutputError
 from effcam.images import ImageRef
@@ -88,11 +88,6 @@ class Page(HTMLParser):
 
 def page_of(comparison: Comparison, **look: Any) -> Page:
     return Page(build(gather(comparison), Look(**look)))
-
-
-@pytest.fixture(scope="module")
-def demo() -> Comparison:
-    return effcam.compare(scenes(7, 3), MODELS, progress=False)
 
 
 @pytest.fixture(scope="module")
