@@ -28,6 +28,7 @@ from effcam.matrix import draw_matrix
 from effcam.metrics.pairs import AGREEMENT_TITLES
 from effcam.preview import ROWS, WIDTH
 from effcam.saving import SAVERS
+from tests.tiers import core
 
 if TYPE_CHECKING:
     from effcam.sheet import Heading, Panel
@@ -683,7 +684,8 @@ def test_a_style_without_meaning_is_refused(
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("suffix", [*PICTURES, *PRINTED])
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", core([*PICTURES, *PRINTED], {*PICTURES, ".svg"}))
 def test_every_other_style_is_heeded(tmp_path: Path, suffix: str) -> None:
     comparison = build(sizes=[(64, 64), (32, 64)])
     plain = comparison.save(tmp_path / f"plain{suffix}").read_bytes()
