@@ -13,6 +13,7 @@ from torch.nn import functional
 from effcam.errors import LayerError, ModelError
 from effcam.layers import TargetLayer, check_target_layer, find_target_layers, usable_layers
 from effcam.trace import Trace, trace
+from tests.tiers import core
 
 SIZE = (64, 64)
 
@@ -592,7 +593,8 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", core(EXPECTED, every=4))
 def test_target_layers_of_well_known_networks(name: str) -> None:
     from effcam import load_model
 

@@ -445,6 +445,7 @@ def test_truths_are_one_each(sample: Sample) -> None:
         gather(sample(2), truths=[Truth()])
 
 
+@pytest.mark.slow
 def test_jinja_is_loaded_by_reports_alone() -> None:
     code = "import sys, effcam.api; assert 'jinja2' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
