@@ -32,6 +32,7 @@ from effcam.errors import ArgumentError, CellError, ImageError, OutputError, Tar
 from effcam.images.refs import ImageRef
 from effcam.metrics.agreement import AGREEMENT_TITLES
 from effcam.models.facts import ModelFacts
+from tests.tiers import core
 
 if TYPE_CHECKING:
     from effcam.drawing.sheet import Heading, Panel
@@ -686,7 +687,8 @@ def test_a_style_without_meaning_is_refused(
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("suffix", [*PICTURES, *PRINTED])
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", core([*PICTURES, *PRINTED], {*PICTURES, ".svg"}))
 def test_every_other_style_is_heeded(tmp_path: Path, suffix: str) -> None:
     comparison = build(sizes=[(64, 64), (32, 64)])
     plain = comparison.save(tmp_path / f"plain{suffix}").read_bytes()
