@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from effcam.cam.explanation import Explanation
-from effcam.cam.job import Job, Models, column_of, name_columns
+from effcam.cam.job import Job, Models, name_models
 from effcam.cam.methods import METHODS, Method, check_methods, name_of
+from effcam.cam.settings import Settings, make_settings
 from effcam.errors import ArgumentError
 from effcam.images.refs import ImageRef
 from effcam.models.model import Model
@@ -32,7 +33,7 @@ class Compared(Protocol):
         """The cells, row by row."""
 
     @property
-    def settings(self) -> Mapping[str, object]:
+    def settings(self) -> Settings:
         """How it was made."""
 
 
@@ -48,33 +49,27 @@ def make_job(
     Raises:
         ArgumentError: If models or methods are not those of the comparison.
     """
-    settings = comparison.settings
-    size = settings.get("size")
+    methods = _methods(comparison, method)
+    made = comparison.settings
     job = Job(
-        refs=list(comparison.images),
-        columns=name_columns(models),
-        methods=_methods(comparison, method),
-        view=str(settings.get("view", "model")),
-        size=size if isinstance(size, int) else None,
+        images=comparison.images,
+        models=name_models(models),
+        methods=methods,
+        settings=make_settings(methods=methods, view=made.view, size=made.size),
         batch_size=batch_size,
         device=device,
-        skips=False,
     )
-    own = tuple(
-        column_of(label, each, job.methods) for label in job.columns for each in job.methods
-    )
-    if own != comparison.columns or not comparison.cells:
+    if job.columns != comparison.columns or not comparison.cells:
         raise ArgumentError(
             f"models must be those of the comparison, whose columns are "
-            f"{', '.join(comparison.columns)}; these would be {', '.join(own)}"
+            f"{', '.join(comparison.columns)}; these would be {', '.join(job.columns)}"
         )
     return job
 
 
 def _methods(comparison: Compared, given: Method | Sequence[Method] | None) -> tuple[Method, ...]:
     """Return the methods of a comparison, which stores functions only by name."""
-    known = comparison.settings.get("method") or sorted({cell.method for cell in comparison.cells})
-    made = tuple(str(name) for name in known)  # type: ignore[attr-defined]
+    made = tuple(dict.fromkeys(cell.method for cell in comparison.cells[: len(comparison.columns)]))
     if given is None:
         own = [name for name in made if name not in METHODS]
         if own:
@@ -98,11 +93,6 @@ def rows_of(comparison: Compared) -> list[tuple[Explanation, ...]]:
     width = len(comparison.columns)
     cells = comparison.cells
     return [tuple(cells[start : start + width]) for start in range(0, len(cells), width)]
-
-
-def column_position(comparison: Compared, job: Job, label: str, method: Method) -> int:
-    """Return the position of the column of a model and a method."""
-    return comparison.columns.index(column_of(label, method, job.methods))
 
 
 def check_model(model: Model, cell: Explanation) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from effcam.cam.explanation import Explanation
-from effcam.cam.job import Job, Models, naming
+from effcam.cam.job import Inputs, Models, naming
 from effcam.cam.methods import Method
 from effcam.cam.progress import progress_bar
 from effcam.errors import ArgumentError
@@ -23,7 +23,6 @@ from effcam.metrics.faithfulness_batch import (
 from effcam.metrics.faithfulness_inputs import (
     Compared,
     check_model,
-    column_position,
     make_job,
     rows_of,
 )
@@ -79,18 +78,19 @@ def faithfulness(
     """
     wanted = _check_figures(figures)
     job = make_job(comparison, models, method, batch_size, device)
-    check_weights(job.columns.values())
+    check_weights(job.models.values())
     rows = rows_of(comparison)
     measured = Samples.empty(len(rows), len(comparison.columns), wanted)
-    with progress_bar(len(job.columns) * len(rows), progress) as bar:
-        for label in job.columns:
+    inputs = Inputs(job)
+    with progress_bar(len(job.models) * len(rows), progress) as bar:
+        for label in job.models:
             bar.set_description(f"loading {label}")
             model = job.load(label)
             bar.set_description(f"{label}: faithfulness")
-            positions = [column_position(comparison, job, label, each) for each in job.methods]
+            positions = [job.columns.index(each) for each in job.settings.columns_of(label)]
             for column in positions:
                 check_model(model, rows[0][column])
-            for done in _measure_model(job, model, rows, positions, measured):
+            for done in _measure_model(inputs, model, rows, positions, measured):
                 bar.update(done)
             del model  # free this model before loading the next
     samples = dict(measured.maps)
@@ -124,7 +124,7 @@ def _check_figures(figures: Sequence[str]) -> tuple[str, ...]:
 
 
 def _measure_model(
-    job: Job,
+    inputs: Inputs,
     model: Model,
     rows: Sequence[Sequence[Explanation]],
     columns: Sequence[int],
@@ -132,8 +132,8 @@ def _measure_model(
 ) -> Iterator[int]:
     """Fill in the columns of a model, and yield the number of images of each batch."""
     shuffled = shuffle_from_top(model, SHUFFLED) if RANDOMISATION in samples.maps else None
-    for batch in job.batches(model):
-        for column, method in zip(columns, job.methods, strict=True):
+    for batch in inputs.batches(model):
+        for column, method in zip(columns, inputs.job.methods, strict=True):
             cells = pick_cells(batch, rows, column, method)
             if cells is None:
                 continue
