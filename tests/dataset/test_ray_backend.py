@@ -216,7 +216,9 @@ def test_there_are_no_more_workers_than_shards() -> None:
 
 @pytest.mark.core
 def test_workers_that_do_not_fit_are_told() -> None:
-    with pytest.warns(UserWarning, match=r"room for 2 of the 4 workers .* 1 nodes with 8 CPUs"):
+    with pytest.warns(
+        UserWarning, match=r"room for 2 of the 4 requested workers: 1 node with 8 CPUs"
+    ):
         assert plan_workers([(8, 2)], 100, workers=4, gpus=1).workers == 2
 
 
@@ -224,7 +226,7 @@ def test_workers_that_do_not_fit_are_told() -> None:
 @pytest.mark.parametrize(
     ("nodes", "gpus", "told"),
     [
-        ([(4, 0)], 1, "no node of the cluster has 1 GPUs: 1 nodes with 4 CPUs and 0 GPUs"),
+        ([(4, 0)], 1, "no node of the cluster has 1 GPUs: 1 node with 4 CPUs and 0 GPUs"),
         ([(4, 1), (4, 1)], 2, "no node of the cluster has 2 GPUs"),
         ([(4, 8)], 1.5, "whole number above 1"),
         ([(0, 0)], None, "no node of the cluster has a CPU"),
@@ -289,7 +291,7 @@ def test_what_is_no_address_is_told(few: Path, tmp_path: Path) -> None:
 def test_by_address_on_one_cpu(head: Cluster, few: Path, tmp_path: Path) -> None:
     handler, known = signal.getsignal(signal.SIGTERM), dict(os.environ)
     address = f"127.0.0.1:{head.address.rpartition(':')[2]}"
-    with pytest.warns(UserWarning, match="room for 1 of the 5 workers"):
+    with pytest.warns(UserWarning, match="room for 1 of the 5 requested workers"):
         run = on_ray(few, colours(), tmp_path / "out", address=address, workers=5)
     assert run.complete
     assert not ray.is_initialized()

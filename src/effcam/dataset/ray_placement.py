@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from effcam.errors import ArgumentError
+from effcam.text import count
 
 Node: TypeAlias = tuple[float, float]
 """The CPUs and the GPUs of a node."""
@@ -99,4 +100,4 @@ def _times(whole: float, part: float) -> int:
 
 def _resources(nodes: Sequence[Node]) -> str:
     cpus, gpus = (sum(each) for each in zip(*nodes, strict=True)) if nodes else (0, 0)
-    return f"{len(nodes)} nodes with {cpus:g} CPUs and {gpus:g} GPUs"
+    return f"{count(len(nodes), 'node')} with {cpus:g} CPUs and {gpus:g} GPUs"
