@@ -24,7 +24,7 @@ from effcam.errors import ArgumentError
 from effcam.models.model import Model
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.logits import describe, read_scores
-from effcam.models.tracing.rng import OwnDraws
+from effcam.models.tracing.rng import IsolatedRandomness
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,7 +83,7 @@ def compute_cams(
     """Return the maps of a batch by every method; those of one pass share it.
 
     The module comes back as it was: modes, ``requires_grad``, ``.grad``, hooks and buffers. It
-    draws no random numbers but its own (`effcam.models.tracing.rng.OwnDraws`).
+    draws no random numbers but its own (`effcam.models.tracing.rng.IsolatedRandomness`).
 
     Args:
         model: The model.
@@ -144,7 +144,7 @@ def predicting(model: Model, *, precision: Precision = "fp32") -> Iterator[Predi
     with untouched(model.module), torch.inference_mode(False), torch.no_grad():
         place = _placing(model)
         module = model.module.eval()
-        draws = OwnDraws()
+        draws = IsolatedRandomness()
 
         def predict(images: Tensor) -> Tensor:
             inputs = place(images)

@@ -19,7 +19,7 @@ from effcam.cam.precision import Precision, computing
 from effcam.errors import LayerError, ModelError
 from effcam.models.model import Model
 from effcam.models.tracing.logits import Scores, describe, read_scores
-from effcam.models.tracing.rng import OwnDraws
+from effcam.models.tracing.rng import IsolatedRandomness
 from effcam.models.tracing.target_layer import TargetLayer
 
 GRADIENT_SCALES = {"fp16": 1024}
@@ -45,7 +45,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         self._cuts = False
         self.leaves: list[Tensor | None] = [None] * len(found)
         self.substitute: tuple[int, Tensor] | None = None
-        self._draws = OwnDraws()
+        self._draws = IsolatedRandomness()
 
     def run(self, images: Tensor, batch: int | None = None) -> Scores:
         """Return the scores of a batch, or of the ``batch`` outputs put in a layer's place."""

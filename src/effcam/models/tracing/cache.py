@@ -48,7 +48,7 @@ def fingerprint(module: nn.Module) -> Fingerprint | None:
         return None
 
 
-class Remembered(Generic[Value]):
+class StructureCache(Generic[Value]):
     """What was found out about modules, for as long as the process lives.
 
     Modules of one `fingerprint` share it. It holds no module, and the latest findings alone.

@@ -12,10 +12,10 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from effcam.models.tracing.cache import Remembered
-from effcam.models.tracing.isolation import in_turn, untouched
+from effcam.models.tracing.cache import StructureCache
+from effcam.models.tracing.isolation import exclusive, untouched
 from effcam.models.tracing.map_layout import Grid
-from effcam.models.tracing.rng import OwnDraws
+from effcam.models.tracing.rng import IsolatedRandomness
 from effcam.models.tracing.trace import BATCH, call_for_real, call_on_meta, dtype_of
 
 CONVOLUTION = torch.ops.aten.convolution
@@ -51,7 +51,7 @@ def find_cost(module: nn.Module, size: Grid, channels: int = 3) -> Cost:
     return COSTS.get(module, (size, channels), lambda: _find_cost(module, size, channels))
 
 
-COSTS: Remembered[Cost] = Remembered()
+COSTS: StructureCache[Cost] = StructureCache()
 
 
 def _find_cost(module: nn.Module, size: Grid, channels: int) -> Cost:
@@ -62,10 +62,10 @@ def _find_cost(module: nn.Module, size: Grid, channels: int) -> Cost:
                 untouched(module),
                 # Whether any thread has such a mode is a flag of the process's, which torch puts
                 # back as if there were one thread.
-                in_turn([TorchDispatchMode]),
+                exclusive([TorchDispatchMode]),
                 torch.inference_mode(False),
                 torch.no_grad(),
-                OwnDraws(),
+                IsolatedRandomness(),
                 counter,
             ):
                 images = torch.zeros(BATCH, channels, *size, device="meta", dtype=dtype_of(module))

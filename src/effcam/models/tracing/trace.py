@@ -19,7 +19,7 @@ from effcam.errors import ModelError
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.logits import Scores, read_scores, tensors
 from effcam.models.tracing.map_layout import PREFIX_TOKENS, Grid, Spatial, spatial
-from effcam.models.tracing.rng import OwnDraws
+from effcam.models.tracing.rng import IsolatedRandomness
 
 BATCH = 2
 STRIDE = 2
@@ -176,7 +176,7 @@ def _run(module: nn.Module, size: Grid, channels: int, call: Runner, graph: bool
         _recording(module, record),
         torch.inference_mode(False),
         torch.set_grad_enabled(graph),
-        OwnDraws(),
+        IsolatedRandomness(),
     ):
         module.eval()
         images = torch.zeros(BATCH, channels, *size, device="meta", dtype=dtype_of(module))
