@@ -299,6 +299,7 @@ def test_several_methods_are_several_columns() -> None:
     assert comparison.columns == tuple(f"{label} {method}" for label in "ab" for method in methods)
     assert [cell.method for cell in comparison] == methods * 4
     assert [cell.column for cell in comparison] == [*comparison.columns] * 2
+    assert [cell.model_label for cell in comparison] == [*"aaabbb"] * 2
     assert comparison.settings["method"] == methods
     assert not np.allclose(comparison[0, 0].heatmap, comparison[0, 1].heatmap)
 

@@ -375,7 +375,10 @@ def test_a_notebook_shows_the_photo_the_heat_and_what_they_are() -> None:
     for text in (*cell.caption(), cell.method, cell.target_layer, "7 x 7", cell.image.name):
         assert html.escape(text) in page
     assert "random weights" not in page
-    assert "random weights" in replace(cell, weights="random")._repr_html_()
+    assert not cell.untrained
+    untrained = replace(cell, weights="random")
+    assert untrained.untrained
+    assert "random weights" in untrained._repr_html_()
 
 
 def test_a_notebook_shows_names_as_text() -> None:

@@ -62,11 +62,16 @@ def test_the_columns_are_those_of_the_table_and_more(comparison: Comparison, fil
 
 def test_cells_come_back_as_they_were(comparison: Comparison, file: Path) -> None:
     table = pq.read_table(file)
-    cells = to_cells(table, [cell.image for cell in comparison])
+    cells = to_cells(
+        table,
+        [cell.image for cell in comparison],
+        [cell.model_label for cell in comparison],
+    )
     for found, cell in zip(cells, comparison, strict=True):
         assert found is not None
         assert found.record() == cell.record()
         assert (found.image, found.canvas) == (cell.image, cell.canvas)
+        assert found.model_label == cell.model_label
         assert found.heatmap.dtype == np.float32
         # 16 bits hold 11 digits of a share of the peak.
         assert found.heatmap == pytest.approx(cell.heatmap, abs=float(cell.heatmap.max()) / 2**11)
@@ -76,7 +81,7 @@ def test_cells_come_back_as_they_were(comparison: Comparison, file: Path) -> Non
 def test_rows_cut_out_of_a_table_have_their_own_maps(comparison: Comparison, file: Path) -> None:
     table = pq.read_table(file).slice(5, 2)
     for found, cell in zip(
-        to_cells(table, [None, None]),  # type: ignore[list-item]
+        to_cells(table, [None, None], ["", ""]),  # type: ignore[list-item]
         comparison.cells[5:7],
         strict=True,
     ):
@@ -139,7 +144,7 @@ def test_images_that_could_not_be_read_are_rows(tmp_path: Path) -> None:
     assert row["image"] == "bad\\udcff.png"
     assert "not an image" in row["error"]
     assert (row["column"], row["width"], row["target"], row["heatmap"]) == ("a", None, None, None)
-    assert to_cells(table.filter(table["error"].is_valid()), [None]) == [None]  # type: ignore[list-item]
+    assert to_cells(table.filter(table["error"].is_valid()), [None], ["a"]) == [None]  # type: ignore[list-item]
 
 
 def test_a_table_of_nothing_has_the_columns() -> None:

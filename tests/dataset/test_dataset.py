@@ -120,6 +120,7 @@ def test_a_run_is_what_compare_finds(photos: Path, out: Path, method: Any) -> No
         assert mine == pytest.approx(theirs)
     for mine, theirs in zip(whole.cells, expected.cells, strict=True):  # type: ignore[assignment]
         assert mine.heatmap == pytest.approx(theirs.heatmap, abs=0.01)  # type: ignore[attr-defined]
+        assert mine.model_label == theirs.model_label  # type: ignore[attr-defined]
     assert whole.agreement() == pytest.approx(expected.agreement(), abs=0.01)
     assert found.agreement() == pytest.approx(whole.agreement())
     names = [image.name for image in whole.most_disagreed(3).images]

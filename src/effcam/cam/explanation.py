@@ -16,6 +16,7 @@ from effcam.drawing.html_image import embedded
 from effcam.errors import ArgumentError
 from effcam.images.geometry import Box
 from effcam.images.refs import ImageRef
+from effcam.models.facts import RANDOM
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,6 +53,8 @@ class Explanation:
             edges what the model's transform padded.
         state: ``"ok"``; ``"flat"`` if no cell stands out as positive evidence; ``"nan"`` if the
             method gave values that are not finite. Only ``"ok"`` is drawn as heat.
+        model_label: The label of its model, without the method: columns of one model share it.
+            `column` by default.
     """
 
     image: ImageRef
@@ -71,6 +74,16 @@ class Explanation:
     region: Box
     canvas: Box
     state: State
+    model_label: str = ""
+
+    def __post_init__(self) -> None:
+        """Use the column's label as the model's where none is given."""
+        object.__setattr__(self, "model_label", self.model_label or self.column)
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the model has random weights: the heat means nothing."""
+        return self.weights == RANDOM
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -187,7 +200,7 @@ class Explanation:
         label, share = self.caption()
         rows, columns = self.heatmap.shape
         origin = f"{self.method} at {self.target_layer}, {rows} x {columns}"
-        weights = ", random weights: the heat means nothing" if self.weights == "random" else ""
+        weights = ", random weights: the heat means nothing" if self.untrained else ""
         what = f"{self.column} in {self.image.name}: {label}, {share}"
         return (
             f"<figure>{embedded(photo, self.image.name)} {embedded(over, f'Heat of {what}')}"

@@ -103,6 +103,7 @@ def _cells(job: Job, label: str, model: Model, batch: Batch, cams: Cams) -> Iter
                 region=batch.regions[row],
                 canvas=model.preprocess.canvas(*size),
                 state=cams.states[method][row],
+                model_label=label,
             )
 
 

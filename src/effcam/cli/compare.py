@@ -254,7 +254,7 @@ def _report(made: _Made, options: argparse.Namespace) -> None:
             )
     for skipped in comparison.skipped:
         remark(f"skipped {skipped.reason}")
-    untrained = [label for label in comparison.columns if comparison[0, label].weights == "random"]
+    untrained = [label for label in comparison.columns if comparison[0, label].untrained]
     if untrained:
         remark(f"{', '.join(untrained)}: random weights, so the heat means nothing")
     if not options.json:

@@ -145,12 +145,15 @@ def notes_of(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
     return found
 
 
-def to_cells(table: pa.Table, images: Sequence[ImageRef]) -> list[Explanation | None]:
+def to_cells(
+    table: pa.Table, images: Sequence[ImageRef], model_labels: Sequence[str]
+) -> list[Explanation | None]:
     """Return the cells of a table, ``None`` for images that could not be read.
 
     Args:
         table: Rows of `COLUMNS`.
         images: The image of each row.
+        model_labels: The label of each row's model, without the method.
     """
     heat = table.column("heatmap").combine_chunks()
     offsets = heat.offsets.to_numpy()
@@ -160,8 +163,8 @@ def to_cells(table: pa.Table, images: Sequence[ImageRef]) -> list[Explanation | 
     return [
         None
         if record["error"] is not None
-        else _cell(record, image, values[offsets[at] : offsets[at + 1]])
-        for at, (record, image) in enumerate(zip(records, images, strict=True))
+        else _cell(record, image, label, values[offsets[at] : offsets[at + 1]])
+        for at, (record, image, label) in enumerate(zip(records, images, model_labels, strict=True))
     ]
 
 
@@ -231,7 +234,9 @@ def _own_cell(cell: Explanation) -> tuple[float, float]:
     return cell.canvas.height / rows, cell.canvas.width / columns
 
 
-def _cell(record: Mapping[str, Any], image: ImageRef, values: NDArray[np.float16]) -> Explanation:
+def _cell(
+    record: Mapping[str, Any], image: ImageRef, model_label: str, values: NDArray[np.float16]
+) -> Explanation:
     state: State = record["state"]
     names = (
         *("column", "model", "weights", "method", "target_layer", "target", "label"),
@@ -246,4 +251,5 @@ def _cell(record: Mapping[str, Any], image: ImageRef, values: NDArray[np.float16
         region=Box(*(record[f"region_{edge}"] for edge in EDGES)),
         canvas=Box(*(record[f"canvas_{edge}"] for edge in EDGES)),
         state=state,
+        model_label=model_label,
     )

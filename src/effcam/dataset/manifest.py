@@ -17,6 +17,7 @@ from effcam.cam.job import column_of
 from effcam.cam.precision import Precision
 from effcam.dataset.storage import Store
 from effcam.errors import OutputError
+from effcam.models.facts import RANDOM
 from effcam.models.model import Model, ModelLike, load_model, to_source, weights_file
 from effcam.models.registry import ModelSpec
 
@@ -164,11 +165,11 @@ def _of_spec(spec: ModelSpec) -> str:
     """Return a digest of a spec's weights, which are fetched if they are not on disk."""
     file = weights_file(spec)
     if file is None and not spec.pretrained and not callable(spec.constructor):
-        return "random"
+        return RANDOM
     if file is None:
         model = load_model(spec, device="cpu")
-        if model.weights == "random":
-            return "random"
+        if model.weights == RANDOM:
+            return RANDOM
         # What was fetched lies on disk from now on.
         file = weights_file(spec)
         if file is None:

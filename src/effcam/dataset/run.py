@@ -371,7 +371,7 @@ class DatasetRun:
             if not self.store.exists(name_of(self.manifest, model, number)):
                 raise OutputError(f"{label} has not run yet on all of these images")
             table = self._read(model, number).take(wanted)
-            cells = to_cells(table, owners)
+            cells = to_cells(table, owners, [label] * len(owners))
             columns += [cells[each::methods] for each in range(methods)]
             reasons = table["error"].to_pylist()[::methods]
             bad |= {

@@ -13,6 +13,9 @@ from effcam.models.tracing.map_layout import Grid
 if TYPE_CHECKING:
     from effcam.models.model import Model
 
+RANDOM = "random"
+"""The ``weights`` of an untrained model."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
@@ -44,6 +47,11 @@ class ModelFacts:
     seconds: float | None
     labels: tuple[str, ...] = field(repr=False)
     synonyms: tuple[tuple[str, ...], ...] = field(repr=False)
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the model has random weights: its heat means nothing."""
+        return self.weights == RANDOM
 
     def find_class(self, target: int | str) -> int:
         """Return the index of a class that is given by index or by any of its names.

@@ -651,6 +651,9 @@ class TestRegions:
         runs = {"counts": [2, 3, 18, 1], "size": [4, 6]}
         found = read_masks(saved(tmp_path, coco(drawn(runs))))["a.jpg"]
         np.testing.assert_array_equal(found.inside, expected)
+        compressed = {"counts": "23b0N", "size": [4, 6]}
+        found = read_masks(saved(tmp_path, coco(drawn(compressed))))["a.jpg"]
+        np.testing.assert_array_equal(found.inside, expected)
         runs = {"counts": [0, 24], "size": [4, 6]}
         assert read_masks(saved(tmp_path, coco(drawn(runs))))["a.jpg"].inside.all()
 
@@ -697,7 +700,15 @@ class TestRegions:
             (coco(drawn([[0, 0, 1, 1, 2, 1e300]])), "expected points in an image, found "),
             (
                 coco(drawn({"counts": "PPYo1", "size": [4, 6]})),
-                "annotations[0]: its run lengths are compressed, which effcam does not",
+                "annotations[0]: expected run lengths that add up to 24 pixels, found",
+            ),
+            (
+                coco(drawn({"counts": "PPY", "size": [4, 6]})),
+                "annotations[0]: expected compressed run lengths, found 'PPY'",
+            ),
+            (
+                coco(drawn({"counts": "23b0N", "size": [6, 4]})),
+                "[height, width] = [4, 6], found [6, 4]",
             ),
             (coco(drawn({"size": [4, 6]})), "expected whole numbers as run lengths, found None"),
             (

@@ -1,4 +1,4 @@
-"""Polygons as pixels: those whose centres lie inside."""
+"""Polygons and run lengths of COCO as pixels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from effcam.errors import AnnotationError
 from effcam.images.annotations import coco_masks
+from effcam.images.annotations.coco_masks import decompress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,3 +66,59 @@ def test_polygon_may_leave_the_image_or_hold_nothing() -> None:
     assert not fill(20, 0, 30, 0, 30, 9).any()
     assert not fill(-20, 0, -30, 0, -30, 9).any()
     assert not fill(1, 1, 4, 1, 2, 1).any()
+
+
+def compress(lengths: list[int]) -> str:
+    """Return run lengths in COCO's compressed form, one number after the other."""
+    text = ""
+    for index, length in enumerate(lengths):
+        number = length - lengths[index - 2] if index > 2 else length
+        while True:
+            bits, number = number & 0x1F, number >> 5
+            more = number != (-1 if bits & 0x10 else 0)
+            text += chr(48 + bits + 0x20 * more)
+            if not more:
+                break
+    return text
+
+
+@pytest.mark.parametrize(
+    ("text", "lengths"),
+    [
+        ("0", [0]),
+        ("?", [15]),
+        ("`0", [16]),  # 16 alone would set the sign bit
+        ("o0", [31]),
+        ("P1", [32]),
+        ("23b0N", [2, 3, 18, 1]),  # the fourth is 1 - 3
+        ("0234O", [0, 2, 3, 6, 2]),
+        ("PPPPP8", [2**28]),
+    ],
+)
+def test_compressed_run_lengths_made_by_hand(text: str, lengths: list[int]) -> None:
+    assert decompress(text).tolist() == lengths
+    assert compress(lengths) == text
+
+
+def test_compressed_run_lengths_come_back() -> None:
+    rng = np.random.default_rng(0)
+    for most in (2, 40, 5000, 2**20, 2**28):
+        lengths = rng.integers(0, most, 301).tolist()
+        assert decompress(compress(lengths)).tolist() == lengths
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected compressed run lengths, found ''"),
+        ("23b", "expected compressed run lengths, found '23b'"),
+        ("2 3", "expected compressed run lengths, found '2 3'"),
+        ("2p", "expected compressed run lengths, found '2p'"),
+        ("2\u00e9", "expected compressed run lengths"),
+        ("2\ud800", "expected compressed run lengths"),
+        ("ooooooooooooooo0", "found a number of 16 characters"),
+    ],
+)
+def test_broken_compressed_run_lengths_are_refused(text: str, message: str) -> None:
+    with pytest.raises(AnnotationError, match=message):
+        decompress(text)

@@ -189,7 +189,7 @@ def legend(content: Cells, style: Style) -> list[str]:
         notes.append(f"input {content.settings['size']} px")
     if any(cell.region.as_tuple() != (0, 0, *cell.size) for cell in content.cells):
         notes.append("hatched: not seen by the model")
-    if any(cell.weights == "random" for cell in content.cells):
+    if any(cell.untrained for cell in content.cells):
         notes.append("random weights: untrained, the heat means nothing")
     return notes
 

@@ -146,8 +146,7 @@ def column_headings(content: Cells) -> tuple[Heading, ...]:
 def _heading(cell: Explanation, odd: Sequence[Finding], *, with_method: bool) -> Heading:
     if not with_method:
         return Heading(cell.column, " · ".join([*_warnings(odd), *_origin(cell)]))
-    title = cell.column.removesuffix(f" {cell.method}")
-    return Heading(title, " · ".join([*_warnings(odd), cell.method, *_origin(cell)]))
+    return Heading(cell.model_label, " · ".join([*_warnings(odd), cell.method, *_origin(cell)]))
 
 
 def _model_heading(content: Cells, label: str, columns: Sequence[int]) -> Heading:
@@ -163,7 +162,7 @@ def _model_heading(content: Cells, label: str, columns: Sequence[int]) -> Headin
 
 def _model_labels(first: Sequence[Explanation]) -> list[str]:
     """Return the model's label of each column, which several columns of other methods share."""
-    labels = [cell.column.removesuffix(f" {cell.method}") for cell in first]
+    labels = [cell.model_label for cell in first]
     pairs = {(cell.method, label) for cell, label in zip(first, labels, strict=True)}
     return labels if len(pairs) == len(first) else [cell.column for cell in first]
 
@@ -177,4 +176,4 @@ def _origin(cell: Explanation) -> list[str]:
     rows, columns = cell.heatmap.shape
     first, *others = cell.target_layer.split(JOINT)
     parts = [f"{first} + {len(others)} more" if others else first, f"{rows}\u00a0x\u00a0{columns}"]
-    return [*parts, "random weights"] if cell.weights == "random" else parts
+    return [*parts, "random weights"] if cell.untrained else parts

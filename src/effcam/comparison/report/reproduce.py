@@ -14,6 +14,7 @@ from effcam.errors import EffcamError
 from effcam.images.discovery import iter_images
 from effcam.images.refs import ImageRef
 from effcam.images.truth import Truth
+from effcam.models.facts import RANDOM
 from effcam.models.registry import find_spec
 
 FILE = "report.html"
@@ -28,8 +29,8 @@ DEFAULTS: Mapping[str, object] = {
 """Settings of `effcam.compare` that need not be written where they have these values."""
 LIST = 88
 """How long a line of a call may be."""
-RANDOM, GIVEN = "random", "as given"
-"""Weights that are no file, and not known by the name of their model."""
+GIVEN = "as given"
+"""The weights of a module of the user's own."""
 
 
 class Call(NamedTuple):
@@ -90,12 +91,7 @@ def _paths(images: Sequence[ImageRef]) -> list[str] | None:
 
 def _models(content: Cells) -> dict[str, _Model]:
     """Return the models by label, in their order."""
-    first = content.cells[: len(content.columns)]
-    several = len({cell.method for cell in first}) > 1
-    return {
-        cell.column.removesuffix(f" {cell.method}") if several else cell.column: _model(cell)
-        for cell in first
-    }
+    return {cell.model_label: _model(cell) for cell in content.cells[: len(content.columns)]}
 
 
 def _model(cell: Explanation) -> _Model:

@@ -62,7 +62,7 @@ def columns(material: Material) -> list[dict[str, Any]]:
         {
             "label": cell.column,
             "origin": f"{cell.target_layer} · {cell.heatmap.shape[0]} x {cell.heatmap.shape[1]}",
-            "random": cell.weights == "random",
+            "random": cell.untrained,
         }
         for cell in first
     ]

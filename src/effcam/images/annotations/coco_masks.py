@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_PIXELS = 2**28  # more than Pillow opens
+MOST_CHARACTERS = 7  # 35 bits, which hold the difference of any two run lengths
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,9 @@ def _runs(segmentation: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.
     """Return how many pixels, column by column, are out, in, out and so on."""
     counts = segmentation.get("counts")
     if isinstance(counts, str):
-        raise AnnotationError(
-            "its run lengths are compressed, which effcam does not read: decode them with "
-            "pycocotools, and save a list of counts, polygons, or a PNG file"
-        )
-    lengths = _numbers(counts, "iu", "whole numbers as run lengths").astype(np.int64)
+        lengths = decompress(counts)
+    else:
+        lengths = _numbers(counts, "iu", "whole numbers as run lengths").astype(np.int64)
     if segmentation.get("size") != list(size):
         raise AnnotationError(
             f"expected run lengths of size [height, width] = {list(size)}, found "
@@ -76,6 +75,41 @@ def _runs(segmentation: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.
         raise AnnotationError(
             f"expected run lengths that add up to {size[0] * size[1]} pixels, found {lengths.sum()}"
         )
+    return lengths
+
+
+def decompress(text: str) -> NDArray[np.int64]:
+    """Return the run lengths of COCO's compressed form (LEB128 in printable characters).
+
+    A character is 48 plus six bits: five of a number, the lowest first, and 0x20 if more follow.
+    Bit 0x10 of a number's last character is its sign. From the fourth number on, each is the
+    difference from the run length two before.
+
+    Args:
+        text: The ``counts`` of a segmentation.
+
+    Raises:
+        AnnotationError: If a character is none of the 64, or the text ends within a number.
+
+    >>> decompress("23b0N").tolist()
+    [2, 3, 18, 1]
+    """
+    codes = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8).astype(np.int64) - 48
+    ends = codes & 0x20 == 0
+    if not codes.size or codes.min() < 0 or codes.max() > 63 or not ends[-1]:
+        raise AnnotationError(f"expected compressed run lengths, found {shown(text)}")
+    starts = np.flatnonzero(np.r_[True, ends[:-1]])
+    sizes = np.diff(np.r_[starts, codes.size])
+    if sizes.max() > MOST_CHARACTERS:
+        raise AnnotationError(
+            f"expected compressed run lengths, found a number of {sizes.max()} characters"
+        )
+    shifts = 5 * (np.arange(codes.size) - np.repeat(starts, sizes))
+    lengths = np.add.reduceat((codes & 0x1F) << shifts, starts)
+    negative = codes[ends] & 0x10 != 0
+    lengths[negative] -= 1 << 5 * sizes[negative]
+    lengths[1::2] = np.cumsum(lengths[1::2])
+    lengths[2::2] = np.cumsum(lengths[2::2])
     return lengths
 
 

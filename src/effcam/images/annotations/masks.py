@@ -59,9 +59,9 @@ def read_masks(path: str | PathLike[str]) -> Mapping[str, Mask]:
               VOC has them, index 0 is background, 255 is ignored, and all others are objects. In
               any other image all that is not black is object, but for transparent pixels. In a
               ``.npy`` array of booleans or integers all that is not 0 is object.
-            - COCO's JSON with polygons or uncompressed run lengths. A pixel is inside a polygon if
-              its centre is (by the even-odd rule), so that the polygon (0, 0), (4, 0), (4, 4),
-              (0, 4) is 16 pixels. Crowd regions are ignored pixels.
+            - COCO's JSON with polygons or run lengths, compressed or not. A pixel is inside a
+              polygon if its centre is (by the even-odd rule), so that the polygon (0, 0), (4, 0),
+              (4, 4), (0, 4) is 16 pixels. Crowd regions are ignored pixels.
 
     Raises:
         AnnotationError: If the file is missing, broken, or of another format; of an image, when

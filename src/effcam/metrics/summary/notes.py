@@ -84,9 +84,7 @@ def notes(
             "The models saw different shares of the images. Areas are of the whole image, so that "
             'who sees less of it has less heat in it; view="whole" shows all of it to all.'
         )
-    names = [
-        label for label, each in zip(columns, facts, strict=bool(facts)) if each.weights == "random"
-    ]
+    names = [label for label, each in zip(columns, facts, strict=bool(facts)) if each.untrained]
     if names:
         found.append(f"{', '.join(names)}: random weights, so the heat means nothing.")
     return found
