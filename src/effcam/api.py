@@ -20,8 +20,8 @@ from effcam.errors import ImageError, TargetError, _index, check_choice, check_n
 from effcam.images.discovery import iter_images
 from effcam.images.refs import ImageLike
 from effcam.models.facts import facts_of
-from effcam.models.model import check_weights
 from effcam.models.registry import DEFAULT_MODELS
+from effcam.models.sources import check_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 import sys
 from collections.abc import Sequence
@@ -64,6 +65,16 @@ def quote(value: object) -> str:
     """Return a value for a message, cut off where it is long."""
     text = repr(value) if isinstance(value, str) else reprlib.repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def natural_key(text: str) -> list[tuple[int, str]]:
+    """Return a sort key that puts ``resnet18`` before ``resnet101``.
+
+    >>> sorted(["resnet101", "resnet18"], key=natural_key)
+    ['resnet18', 'resnet101']
+    """
+    parts = re.split(r"(\d+)", text.casefold())
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _escape(character: str) -> str:

@@ -24,7 +24,8 @@ from torch.optim.swa_utils import AveragedModel
 from torchvision.models import get_model
 
 from effcam.errors import WeightsError
-from effcam.models.checkpoint import WRAPPERS, count_classes, fit, read_checkpoint, select
+from effcam.models.checkpoint import WRAPPERS, read_checkpoint
+from effcam.models.state_dict import count_classes, fit, select
 
 
 def network(seed: int = 0, classes: int = 10) -> nn.Module:

@@ -31,7 +31,9 @@ from torch import nn
 from torch.serialization import MAGIC_NUMBER, PROTOCOL_VERSION
 
 from effcam.errors import ArgumentError, EffcamError, ModelError, WeightsError
-from effcam.models.checkpoint import SETTINGS, WRAPPERS, fit, read_checkpoint, select
+from effcam.models.checkpoint import WRAPPERS, read_checkpoint
+from effcam.models.checkpoint_labels import SETTINGS
+from effcam.models.state_dict import fit, select
 from effcam.text import one_line
 
 MEBIBYTE = 2**20
@@ -470,7 +472,7 @@ def test_memory_that_nothing_fills_is_no_weight(zipped: bool, tmp_path: Path) ->
         stride = (1,) * len(given.get("size", (4, 5)))
         content = mapping(string("w"), view(zipped, **{"stride": stride, **given}))
         (tmp_path / "a.pt").write_bytes(file_of(content, zipped))
-        with pytest.raises(WeightsError, match=r"is said to hold \d+ bytes, but|cannot be read"):
+        with pytest.raises(WeightsError, match=r"claims to hold \d+ bytes, but|cannot be read"):
             read_checkpoint(tmp_path / "a.pt")
 
 

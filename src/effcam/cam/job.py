@@ -16,8 +16,10 @@ from effcam.images.preprocess import Preprocess
 from effcam.images.refs import ImageRef, cached_opener
 from effcam.models.downloads import read_ahead
 from effcam.models.facts import ModelFacts
-from effcam.models.model import Model, ModelLike, expected_preprocess, load_as_seen, weights_file
+from effcam.models.loading import load
+from effcam.models.model import Model
 from effcam.models.registry import ModelSpec
+from effcam.models.sources import ModelLike, Source, resolve
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +33,7 @@ class Job:
     """What the passes of one comparison share."""
 
     refs: list[ImageRef]
-    columns: dict[str, ModelLike]
+    columns: dict[str, Source]
     methods: tuple[Method, ...]
     view: str
     size: int | None
@@ -48,7 +50,7 @@ class Job:
 
     def load(self, label: str) -> Model:
         """Return the model of a column, seeing images as this comparison wants it."""
-        model = load_as_seen(self.columns[label], device=self.device, see=self.see)
+        model = load(self.columns[label], device=self.device, change_preprocess=self.see)
         self._read_ahead(label)
         return model
 
@@ -56,7 +58,7 @@ class Job:
         """Have the system read the weights of the model after this one while this one runs."""
         labels = list(self.columns)
         after = labels[labels.index(label) + 1 :]
-        file = weights_file(self.columns[after[0]]) if after else None
+        file = self.columns[after[0]].weights_file() if after else None
         if file is not None:
             read_ahead(file)
 
@@ -69,8 +71,8 @@ class Job:
     def batches(self, model: Model) -> Iterator[Batch]:
         """Yield the readable images in batches, as the model's input: one of the `passes`."""
         if self.loader is None:
-            expected = [expected_preprocess(each, see=self.see) for each in self.columns.values()]
-            planned = [each for each in expected * self.passes if each is not None]
+            known = [each.preprocess() for each in self.columns.values()]
+            planned = [self.see(each) for each in known * self.passes if each is not None]
             self.loader = Loader(self.refs, planned, reduced=self.reduced)
         return self.loader.batches(
             model.preprocess,
@@ -96,8 +98,8 @@ def column_of(label: str, method: Method, methods: Sequence[Method]) -> str:
     return label if len(methods) == 1 else f"{label} {name_of(method)}"
 
 
-def name_columns(models: Models) -> dict[str, ModelLike]:
-    """Return the models by unique column labels."""
+def name_columns(models: Models) -> dict[str, Source]:
+    """Return the models' sources by unique column labels."""
     if isinstance(models, Mapping):
         named = [(str(label), model) for label, model in models.items()]
     elif isinstance(models, ModelLike | Iterable):
@@ -110,11 +112,11 @@ def name_columns(models: Models) -> dict[str, ModelLike]:
         )
     if not named:
         raise ArgumentError("there are no models to compare")
-    columns: dict[str, ModelLike] = {}
+    columns: dict[str, Source] = {}
     for label, model in named:
         numbered = (f"{label} ({number})" for number in count(2))
         free = next(each for each in chain([label], numbered) if each not in columns)
-        columns[free] = model
+        columns[free] = resolve(model)
     return columns
 
 

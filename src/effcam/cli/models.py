@@ -119,7 +119,7 @@ def _find_layers(options: argparse.Namespace) -> tuple[TargetLayer, ...]:
         raise ArgumentError(
             f"--layers takes the name of one model, as 'resnet50', not {options.pattern!r}"
         )
-    from effcam.models.model import load_untrained
+    from effcam.models.loading import load_untrained
 
     with document_alone(options.json), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -19,6 +19,7 @@ from effcam.errors import ArgumentError, ImageError, did_you_mean
 from effcam.images.frames import FilmFrame, check_pace, is_film, list_frames
 from effcam.images.refs import ImageLike, ImageRef
 from effcam.images.video import SUFFIXES as VIDEOS
+from effcam.text import natural_key
 
 SUFFIXES = frozenset(
     {
@@ -330,10 +331,7 @@ def _expand(parts: tuple[str, ...]) -> Iterator[str]:
 
 def _natural(path: Path) -> list[list[tuple[int, str]]]:
     """Return a sort key that puts ``2.jpg`` before ``10.jpg``, folder by folder."""
-    return [
-        [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces]
-        for pieces in (re.split(r"(\d+)", part.casefold()) for part in path.parts)
-    ]
+    return [natural_key(part) for part in path.parts]
 
 
 def _is_array(value: object) -> bool:

@@ -19,8 +19,9 @@ from effcam.cam.methods import name_of
 from effcam.errors import LayerError, ModelError
 from effcam.images.geometry import Box
 from effcam.images.preprocess import Preprocess
-from effcam.models.build import See
-from effcam.models.model import Model, load_as_seen
+from effcam.models.built_module import ChangePreprocess
+from effcam.models.loading import load
+from effcam.models.model import Model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,7 +80,7 @@ def point_in_mosaics(
     notes = [f"GridPG is of {count} of four images, of whose classes all models are sure."]
     for label in job.columns:
         try:
-            model = load_as_seen(job.columns[label], device=job.device, see=_twice(job))
+            model = load(job.columns[label], device=job.device, change_preprocess=_twice(job))
         except (ModelError, LayerError):
             notes.append(f"{label} takes no input of twice its size, so it has no GridPG.")
             continue
@@ -119,7 +120,7 @@ def _differ(one: Sequence[Explanation], other: Sequence[Explanation]) -> bool:
     return all(cell.target != another.target for cell, another in zip(one, other, strict=True))
 
 
-def _twice(job: Job) -> See:
+def _twice(job: Job) -> ChangePreprocess:
     """Return what makes of a model's own transform that of a mosaic: the same, twice as large."""
 
     def see(preprocess: Preprocess) -> Preprocess:

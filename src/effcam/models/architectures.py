@@ -90,6 +90,7 @@ def find_facts(library: str, name: str) -> ArchitectureFacts | None:
     return known_architectures().get((library, name)) if is_current(library) else None
 
 
+@cache
 def known_names(library: str) -> tuple[str, ...] | None:
     """Return the names of a library's architectures in its own order.
 

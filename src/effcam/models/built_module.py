@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
-
-from torch import nn
+from typing import TYPE_CHECKING, TypeAlias
 
 from effcam.errors import ArgumentError
 from effcam.images.preprocess import Preprocess
@@ -14,7 +12,10 @@ from effcam.models.architectures import ArchitectureFacts
 from effcam.models.timm_architecture import module_preprocess
 from effcam.models.wrappers import own_size
 
-RANDOM, AS_GIVEN = "random", "as given"
+if TYPE_CHECKING:
+    from torch import nn
+
+AS_GIVEN = "as given"
 
 ChangePreprocess: TypeAlias = Callable[[Preprocess], Preprocess]
 Synonyms: TypeAlias = Sequence[Sequence[str]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
@@ -13,13 +12,11 @@ from effcam.models.architectures import (
     JOINT,
     LIBRARIES,
     Library,
-    architecture_names,
-    architectures,
-    entries,
-    weights_names,
+    known_architectures,
 )
+from effcam.models.lookup import KINDS, find_architecture
 from effcam.models.registry import find_spec, registered_names
-from effcam.models.zoo import find_architecture
+from effcam.text import natural_key
 
 REGISTERED = "registered"
 UNKNOWN = "-"
@@ -102,12 +99,6 @@ def _forms(name: str) -> set[str]:
     return {name, bare, name.partition(".")[0], bare.partition(".")[0]}
 
 
-def natural_key(text: str) -> list[tuple[int, str]]:
-    """Return a sort key that puts ``resnet18`` before ``resnet101``."""
-    parts = re.split(r"(\d+)", text.casefold())
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
-
-
 def describe(name: str) -> Listed:
     """Return what is known of a model without building it.
 
@@ -125,19 +116,19 @@ def describe(name: str) -> Listed:
         size = spec.preprocess.size if isinstance(spec.preprocess, Preprocess) else None
         return Listed(name, REGISTERED, size=size, target_layer=_joined(spec.target_layer))
     architecture = find_architecture(name)
-    entry = entries().get((architecture.library, architecture.name))
-    if entry is None:
+    facts = known_architectures().get((architecture.library, architecture.name))
+    if facts is None:
         return Listed(name, architecture.library)
-    usual = architecture.weights in ("", *list(entry.weights)[:1])
+    is_default = architecture.weights in ("", *list(facts.weights)[:1])
     return Listed(
         name,
         architecture.library,
-        entry.family,
-        entry.parameters if usual else None,
-        entry.size if usual else None,
-        entry.weights.get(architecture.weights),
-        JOINT.join(entry.layers),
-        entry.layout,
+        facts.family,
+        facts.parameters if is_default else None,
+        facts.size if is_default else None,
+        facts.weights.get(architecture.weights),
+        JOINT.join(facts.layers),
+        facts.layout,
     )
 
 
@@ -146,15 +137,16 @@ def _joined(layers: str | Sequence[str] | None) -> str:
 
 
 def _listed(library: Library, pretrained: bool | None) -> list[str]:
-    shadowed = {*registered_names(), *(architectures("timm") if library == "torchvision" else ())}
+    shadowed = {*registered_names(), *(KINDS["timm"].names() if library == "torchvision" else ())}
+    kind = KINDS[library]
     names = []
-    for name in architecture_names(library):
+    for name in kind.names():
         shown = f"{library}:{name}" if name in shadowed else name
         if pretrained is None:
             names.append(shown)
         elif pretrained:
-            names += [f"{shown}.{weights}" for weights in weights_names(library, name)]
-        elif not weights_names(library, name):
+            names += [f"{shown}.{weights}" for weights in kind.weights_names(name)]
+        elif not kind.weights_names(name):
             names.append(shown)
     return names
 

@@ -23,6 +23,7 @@ from effcam.models.sources import (
     change_spec,
     find_model_spec,
     resolve,
+    resolve_module,
     resolve_spec,
 )
 from effcam.models.tracing.cache import StructureCache
@@ -101,10 +102,15 @@ def load_model(
                 "checkpoint, options and pretrained are for models that are built by name; load "
                 f"the weights into the {type(source).__name__} yourself"
             )
-        own = None if preprocess is None else check_preprocess(preprocess)
-        given = {"name": name, "own_preprocess": own, "target_layer": target_layer}
-        changes = {key: value for key, value in given.items() if value is not None}
-        return load(replace(resolve(source), labels=labels, **changes), device=device)
+        own = resolve_module(source)
+        changed = replace(
+            own,
+            name=name or own.name,
+            own_preprocess=None if preprocess is None else check_preprocess(preprocess),
+            target_layer=target_layer,
+            labels=labels,
+        )
+        return load(changed, device=device)
     spec = change_spec(
         find_model_spec(source),
         name,

@@ -54,7 +54,8 @@ class Model:
 
         The layers of `target_layer` have a ``reason``; it is empty for all others.
 
-        >>> model = load_model("resnet18", pretrained=False)
+        >>> import effcam
+        >>> model = effcam.load_model("resnet18", pretrained=False)
         >>> for layer in model.layers()[-3:]:
         ...     print(layer)
         layer4.1.act2  NCHW  512 x 7 x 7

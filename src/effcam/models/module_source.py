@@ -57,10 +57,6 @@ class ModuleSource:
         """Return all names of each class of a `Model`."""
         return None if self.model is None else self.model.synonyms
 
-    def layers(self) -> tuple[TargetLayer, ...] | None:
-        """Return the target layers of a `Model`."""
-        return None if self.model is None else self.model.target_layers
-
     def build(
         self, *, device: str | torch.device | None, change_preprocess: ChangePreprocess
     ) -> BuiltModule:

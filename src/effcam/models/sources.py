@@ -78,10 +78,8 @@ def resolve(source: ModelLike | Source) -> Source:
     """
     if isinstance(source, SpecSource | ModuleSource):
         return source
-    if isinstance(source, Model):
-        return ModuleSource(source.module, source.name, source)
-    if isinstance(source, nn.Module):
-        return ModuleSource(source, type(source).__name__)
+    if isinstance(source, Model | nn.Module):
+        return resolve_module(source)
     return resolve_spec(find_model_spec(source))
 
 
@@ -98,6 +96,13 @@ def find_model_spec(source: object) -> ModelSpec:
     raise ArgumentError(
         f"a model is a name, a ModelSpec, an nn.Module or a Model, not {type(source).__name__}"
     )
+
+
+def resolve_module(source: Model | nn.Module) -> ModuleSource:
+    """Return the source of a module of the caller's own, or of a model that is loaded again."""
+    if isinstance(source, Model):
+        return ModuleSource(source.module, source.name, source)
+    return ModuleSource(source, type(source).__name__)
 
 
 def resolve_spec(spec: ModelSpec) -> SpecSource:

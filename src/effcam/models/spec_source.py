@@ -16,7 +16,6 @@ from effcam.images.preprocess import Preprocess
 from effcam.models.architectures import ArchitectureFacts
 from effcam.models.built_module import (
     AS_GIVEN,
-    RANDOM,
     BuiltModule,
     ChangePreprocess,
     Synonyms,
@@ -25,6 +24,7 @@ from effcam.models.built_module import (
 )
 from effcam.models.checkpoint import Checkpoint, check_checkpoint, read_checkpoint
 from effcam.models.downloads import PublishedWeights
+from effcam.models.facts import RANDOM
 from effcam.models.lookup import Architecture
 from effcam.models.registry import ModelSpec
 from effcam.models.skip_init import skip_init
@@ -64,8 +64,10 @@ class Constructor:
             message = f"the constructor of {self.name!r} failed{chosen}: {error!r}"
             raise ModelError(message) from error
         if not isinstance(module, nn.Module):
-            kind = type(module).__name__
-            raise ModelError(f"the constructor of {self.name!r} returned a {kind}, not an nn.Module")
+            raise ModelError(
+                f"the constructor of {self.name!r} returned a {type(module).__name__}, not an "
+                "nn.Module"
+            )
         inner = unwrap(module)
         check_module(inner, self.name)
         return inner
@@ -126,14 +128,14 @@ class SpecSource:
         if self.spec.checkpoint is not None:
             return check_checkpoint(self.spec.checkpoint)
         published = self.published()
-        return published and published.find()
+        return None if published is None else published.find()
 
     def preprocess(self) -> Preprocess | None:
         """Return the spec's transform, else the one that the weights were published with."""
         given = self.spec.preprocess
         if given is not None:
             return check_preprocess(given)
-        return self.architecture and self.architecture.preprocess()
+        return None if self.architecture is None else self.architecture.preprocess()
 
     def classes(self) -> Synonyms | None:
         """Return all names of each class; ``None`` for a checkpoint's or a constructor's own."""

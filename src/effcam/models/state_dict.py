@@ -21,7 +21,7 @@ COUNTER = "num_batches_tracked"
 
 
 def rename_old(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the state dict with keys as the module has them, where files still have older ones.
+    """Return the state dict with the module's own keys instead of older ones.
 
     torchvision's published DenseNet files call ``norm1`` of a dense layer ``norm.1``.
     """
@@ -34,17 +34,17 @@ def rename_old(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str
 
 
 def select(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the part of a state dict that is a module's, its names as the module has them.
+    """Return the part of a state dict that belongs to a module, under the module's names.
 
-    A training module, as Lightning's, keeps the network under a name of its own (``model.``,
-    ``net.``), beside losses, metrics and perhaps an averaged copy of it, which goes first.
+    A training module, as Lightning's, keeps the network under a prefix (``model.``, ``net.``),
+    beside losses, metrics and perhaps an averaged copy of it, which is preferred.
 
     Args:
         state: The checkpoint's tensors.
         module: The network.
 
     Raises:
-        WeightsError: If several parts fit as well.
+        WeightsError: If several parts fit equally well.
     """
     own = set(module.state_dict())
     longest = max((name.count(".") for name in own), default=0) + 1
@@ -62,8 +62,8 @@ def select(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, to
     if len(averaged or best) > 1:
         raise WeightsError(
             f"the checkpoint holds the model's weights {len(best)} times, under "
-            f"{', '.join(quote(prefix) for prefix in best[:SHOWN])}: save those that you mean "
-            f"alone, as torch.save(trained.{one_line(best[0])}.state_dict(), path)"
+            f"{', '.join(quote(prefix) for prefix in best[:SHOWN])}: save only the ones you "
+            f"mean, as torch.save(trained.{one_line(best[0])}.state_dict(), path)"
         )
     part = f"{(averaged or best)[0]}."
     return {
@@ -72,15 +72,15 @@ def select(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, to
 
 
 def count_classes(state: Mapping[str, torch.Tensor], module: nn.Module, classes: int) -> int:
-    """Return how many classes a checkpoint's head has, given a module whose head has ``classes``.
+    """Return the number of classes of a checkpoint's head.
 
-    The head is told by what differs: tensors that fit but for their first dimension, which in
-    the module is the number of classes.
+    The head's tensors fit but for their first dimension, which is the number of classes in the
+    module.
 
     Args:
         state: The checkpoint's tensors.
         module: A module of the same architecture.
-        classes: The module's number of classes.
+        classes: The module's number of classes; returned if no head is found.
     """
     own = module.state_dict()
     counts = {
@@ -100,8 +100,8 @@ def fit(state: Mapping[str, torch.Tensor], module: nn.Module, *, file: str, mode
     Args:
         state: The checkpoint's tensors.
         module: The module.
-        file: What the checkpoint is called, for the message.
-        model: What the model is called, for the message.
+        file: The checkpoint's path, for the message.
+        model: The model's name, for the message.
 
     Raises:
         WeightsError: If keys are missing, unexpected, or of another shape; names the first.
@@ -130,18 +130,18 @@ def fit(state: Mapping[str, torch.Tensor], module: nn.Module, *, file: str, mode
         raise WeightsError(
             f"checkpoint {file!r} does not fit {model}: {'; '.join(filter(None, faults))}"
         )
-    # Its own state dict carries the version that some modules (MNASNet) ask for.
+    # The module's own state dict carries the version that some modules (MNASNet) need.
     own.update(state)
     try:
         module.load_state_dict(own, strict=True)
-    except Exception as error:  # modules may look into what they are given
+    except Exception as error:  # modules may check a state dict in their own ways
         raise WeightsError(
-            f"checkpoint {file!r} cannot be loaded into {model}: {_reason(error)}"
+            f"checkpoint {file!r} cannot be loaded into {model}: {first_line(error)}"
         ) from error
 
 
 def _converts(given: torch.Tensor, own: torch.Tensor) -> bool:
-    """Return whether numbers of one type stay what they are in the other."""
+    """Return whether numbers keep their kind in the module's type."""
     if own.is_floating_point():
         return given.is_floating_point()
     return own.is_complex() or not given.is_complex()

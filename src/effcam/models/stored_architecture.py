@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from effcam.errors import ModelError, UnknownModelError, WeightsError
 from effcam.images.preprocess import Preprocess
@@ -109,7 +109,7 @@ class StoredArchitecture:
         """Return the constructor's option for the input size; empty if any size fits."""
         return "img_size" if self.read_config().weights.get("fixed_input_size") else ""
 
-    def build(self, *, pretrained: bool, options: Mapping[str, object]) -> nn.Module:
+    def build(self, *, pretrained: bool, options: Mapping[str, Any]) -> nn.Module:
         """Return the module on the CPU, with its stored weights if ``pretrained``.
 
         Raises:

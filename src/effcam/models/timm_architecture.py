@@ -102,7 +102,7 @@ class TimmArchitecture:
     def find_weights(self) -> Path | None:
         """Return the file of its weights if it is on this machine."""
         published = self.published()
-        return published and published.find()
+        return None if published is None else published.find()
 
     def facts(self) -> ArchitectureFacts | None:
         """Return what the table holds of it."""
@@ -127,7 +127,7 @@ class TimmArchitecture:
         """Return the constructor's option for the input size; empty if any size fits."""
         return "img_size" if self._config().fixed_input_size else ""
 
-    def build(self, *, pretrained: bool, options: Mapping[str, object]) -> nn.Module:
+    def build(self, *, pretrained: bool, options: Mapping[str, Any]) -> nn.Module:
         """Return the module on the CPU, with its published weights if ``pretrained``.
 
         Raises:
@@ -139,10 +139,10 @@ class TimmArchitecture:
         with guarded(self, pretrained=pretrained, options=options):
             published = self.published() if pretrained else None
             if published is None:
-                return timm.create_model(self._full_name, pretrained=False, **dict(options))
+                return timm.create_model(self._full_name, pretrained=False, **options)
             overlay = read_from(published.fetch())
             return timm.create_model(
-                self._full_name, pretrained=True, pretrained_cfg_overlay=overlay, **dict(options)
+                self._full_name, pretrained=True, pretrained_cfg_overlay=overlay, **options
             )
 
     def _config(self) -> Any:

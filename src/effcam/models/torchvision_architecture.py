@@ -81,7 +81,7 @@ class TorchvisionArchitecture:
     def find_weights(self) -> Path | None:
         """Return the file of its weights if it is on this machine."""
         published = self.published()
-        return published and published.find()
+        return None if published is None else published.find()
 
     def facts(self) -> ArchitectureFacts | None:
         """Return what the table holds of it."""
@@ -110,7 +110,7 @@ class TorchvisionArchitecture:
         """Return the constructor's option for the input size; empty if any size fits."""
         return "image_size" if self.name.startswith("vit_") else ""
 
-    def build(self, *, pretrained: bool, options: Mapping[str, object]) -> nn.Module:
+    def build(self, *, pretrained: bool, options: Mapping[str, Any]) -> nn.Module:
         """Return the module on the CPU, with its published weights if ``pretrained``.
 
         Raises:
