@@ -521,8 +521,8 @@ def test_copies_of_which_none_is_meant_before_the_others_are_refused(
 ) -> None:
     first, second = prefixes
     message = (
-        rf"holds the model's weights 2 times, under '{first[:-1]}', '{second[:-1]}': save those "
-        rf"that you mean alone, as torch\.save\(trained\.{first}state_dict\(\), path\)"
+        rf"holds the model's weights 2 times, under '{first[:-1]}', '{second[:-1]}': save only "
+        rf"the ones you mean, as torch\.save\(trained\.{first}state_dict\(\), path\)"
     )
     with pytest.raises(WeightsError, match=message):
         select(prefixed(first) | prefixed(second, OTHER), network())

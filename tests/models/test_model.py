@@ -25,7 +25,7 @@ from effcam.errors import (
 from effcam.models import registry
 from effcam.models.loading import load, load_untrained
 from effcam.models.lookup import KINDS
-from effcam.models.sources import check_weights
+from effcam.models.sources import check_weights, resolve
 from effcam.models.timm_architecture import TimmArchitecture
 
 if TYPE_CHECKING:
@@ -300,7 +300,7 @@ def test_the_target_layer_is_looked_for_at_the_size_that_is_seen() -> None:
         return own.with_size(32)
 
     for source in (FixedInput(), ModelSpec("mine", FixedInput)):
-        assert load(source, device=None, change_preprocess=at_32).layer.grid == (8, 8)
+        assert load(resolve(source), device=None, change_preprocess=at_32).layer.grid == (8, 8)
         with pytest.raises(ModelError, match="does not run on a batch of 224 x 224"):
             load_model(source)
 
@@ -398,7 +398,7 @@ def test_a_transformer_of_fixed_size_is_built_for_the_size_that_it_sees(
 ) -> None:
     preprocess = load_model(VIT).preprocess.with_size(size)
     assert load_model(VIT, preprocess=preprocess).layer.grid == grid
-    seen = load(VIT, device=None, change_preprocess=lambda own: own.with_size(size))
+    seen = load(resolve(VIT), device=None, change_preprocess=lambda own: own.with_size(size))
     assert (seen.layer.grid, seen.preprocess.size) == (grid, preprocess.size)
 
 
@@ -442,7 +442,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
 def test_a_size_is_passed_on_only_to_what_is_built_for_one(
     built: list[dict[str, object]], spec: ModelSpec, options: dict[str, object]
 ) -> None:
-    load(spec, device=None, change_preprocess=lambda own: own.with_size(96))
+    load(resolve(spec), device=None, change_preprocess=lambda own: own.with_size(96))
     assert built == [options]
 
 
@@ -451,7 +451,7 @@ def test_torchvisions_transformers_are_built_for_the_size_that_they_see(
 ) -> None:
     spec = ModelSpec("torchvision:vit_b_16", pretrained=False)
     with torch.device("meta"):
-        model = load(spec, device="meta", change_preprocess=lambda own: own.with_size(96))
+        model = load(resolve(spec), device="meta", change_preprocess=lambda own: own.with_size(96))
     assert built == [{"image_size": 96}]
     assert model.layer.grid == (6, 6)
 
@@ -473,7 +473,7 @@ def test_what_cannot_be_built_for_another_size_is_built_for_its_own(
 
     monkeypatch.setattr(TimmArchitecture, "build", build)
     with pytest.raises(ModelError, match=r"does not run on a batch of 96 x 96.*224"):
-        load(VIT, device=None, change_preprocess=lambda own: own.with_size(96))
+        load(resolve(VIT), device=None, change_preprocess=lambda own: own.with_size(96))
     with pytest.raises(ModelError, match="no other size"):
         load_model(replace(VIT, options={"img_size": 96}))
 

@@ -491,7 +491,7 @@ def test_damaged_weights_on_the_hub_can_be_fetched_again(hub: Host, folder: Path
     save(folder)
     (folder / SAFE).write_bytes(b"")
     serve(hub, folder, "me/flowers")
-    with pytest.raises(WeightsError, match=rf"loaded from .*{SAFE}, so .*delete it to have it fet"):
+    with pytest.raises(WeightsError, match=rf"loaded from .*{SAFE}, so .*delete it to fetch it"):
         load_model("hf-hub:me/flowers")
 
 

@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, TypeAlias
 from effcam.errors import ArgumentError
 from effcam.images.preprocess import Preprocess
 from effcam.models.architectures import ArchitectureFacts
+from effcam.models.model import Model
 from effcam.models.timm_architecture import module_preprocess
-from effcam.models.wrappers import own_size
+from effcam.models.wrappers import Layers, own_size
 
 if TYPE_CHECKING:
     from torch import nn
 
 AS_GIVEN = "as given"
+"""The ``weights`` of a module that the caller made."""
 
 ChangePreprocess: TypeAlias = Callable[[Preprocess], Preprocess]
 Synonyms: TypeAlias = Sequence[Sequence[str]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BuiltModule:
     """A module before its layers are looked at.
 
@@ -30,8 +32,11 @@ class BuiltModule:
         module: The module; in evaluation mode and frozen if effcam built it.
         weights: Where its weights are from.
         preprocess: The transform from a photo to its input.
-        labels: The classes' names that came with the module or its weights.
+        target_layer: The target layers that were chosen; ``None`` to find them.
+        labels: The classes' names that were chosen.
+        own_labels: The classes' names that came with the module or its weights.
         facts: What is known of its architecture, if a library built it in its usual structure.
+        model: The model that is loaded again, if it is one.
         is_own: Whether effcam built it, so that nobody else uses it.
     """
 
@@ -39,8 +44,11 @@ class BuiltModule:
     module: nn.Module
     weights: str
     preprocess: Preprocess
-    labels: tuple[str, ...] | None = None
+    target_layer: Layers
+    labels: Sequence[str] | None
+    own_labels: tuple[str, ...] | None
     facts: ArchitectureFacts | None = None
+    model: Model | None = None
     is_own: bool = False
 
 

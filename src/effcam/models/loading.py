@@ -16,13 +16,11 @@ from effcam.models.built_module import BuiltModule, ChangePreprocess, check_prep
 from effcam.models.class_names import numbered
 from effcam.models.imagenet import imagenet_labels, knows_imagenet
 from effcam.models.model import Model
-from effcam.models.module_source import ModuleSource
 from effcam.models.sources import (
     ModelLike,
     Source,
     change_spec,
     find_model_spec,
-    resolve,
     resolve_module,
     resolve_spec,
 )
@@ -144,7 +142,7 @@ def load_untrained(name: str) -> Model:
 
 
 def load(
-    source: ModelLike | Source,
+    source: Source,
     *,
     device: str | torch.device | None,
     change_preprocess: ChangePreprocess = lambda own: own,
@@ -152,7 +150,7 @@ def load(
     """Return the model of a source, its transform changed.
 
     Args:
-        source: As in `load_model`, or resolved.
+        source: What it is made of.
         device: As in `load_model`.
         change_preprocess: Returns the transform to use, given the model's own one. The target
             layer is looked for at its input size.
@@ -160,35 +158,30 @@ def load(
     Raises:
         EffcamError: As `load_model` does.
     """
-    resolved = resolve(source)
-    built = resolved.build(device=device, change_preprocess=change_preprocess)
-    known = resolved.model if isinstance(resolved, ModuleSource) else None
+    built = source.build(device=device, change_preprocess=change_preprocess)
     try:
-        preprocess, layers, classes = _find_layers(built, resolved.target_layer, known)
+        preprocess, layers, classes = _find_layers(built)
         if built.is_own:
             _lay_out(built.module, preprocess)
     except (ModelError, LayerError) as error:
         raise type(error)(f"{built.name}: {error}") from error
-    if resolved.labels is None and known is not None:
-        labels, synonyms = known.labels, known.synonyms
-    else:
-        labels, synonyms = _find_labels(resolved.labels, classes, built)
+    labels, synonyms = _find_labels(built, classes)
     return Model(built.name, built.module, layers, preprocess, labels, synonyms, built.weights)
 
 
-def _find_layers(built: BuiltModule, target_layer: Layers, known: Model | None) -> Traced:
+def _find_layers(built: BuiltModule) -> Traced:
     """Return what a trace of the module shows, found once for modules of one structure."""
-    names = layer_names(built.module, target_layer)
+    names = layer_names(built.module, built.target_layer)
     facts = built.facts and (built.facts.layers, built.facts.layout, built.facts.rule)
-    key = built.preprocess, facts, names, known and known.target_layers
-    return TRACED.get(built.module, key, lambda: _read_trace(built, names, known))
+    key = built.preprocess, facts, names, built.model and built.model.target_layers
+    return TRACED.get(built.module, key, lambda: _read_trace(built, names))
 
 
-def _read_trace(built: BuiltModule, names: Sequence[str], known: Model | None) -> Traced:
+def _read_trace(built: BuiltModule, names: Sequence[str]) -> Traced:
     preprocess, record = _trace(built)
     if not is_known(built.module):
         check_logits(record)
-    return preprocess, _choose_layers(built, record, names, known), record.classes
+    return preprocess, _choose_layers(built, record, names), record.classes
 
 
 def _trace(built: BuiltModule) -> tuple[Preprocess, Trace]:
@@ -204,14 +197,14 @@ def _trace(built: BuiltModule) -> tuple[Preprocess, Trace]:
 
 
 def _choose_layers(
-    built: BuiltModule, record: Trace, names: Sequence[str], known: Model | None
+    built: BuiltModule, record: Trace, names: Sequence[str]
 ) -> tuple[TargetLayer, ...]:
     if names:
         return tuple(check_target_layer(record, name) for name in names)
-    if known is not None:
+    if built.model is not None:
         return tuple(
             replace(check_target_layer(record, layer.name), reason=layer.reason)
-            for layer in known.target_layers
+            for layer in built.model.target_layers
         )
     recorded = built.facts and take_layers(
         record, built.facts.layers, built.facts.layout, built.facts.rule
@@ -226,15 +219,17 @@ def _lay_out(module: nn.Module, preprocess: Preprocess) -> None:
             module.to(memory_format=torch.channels_last)
 
 
-def _find_labels(given: Sequence[str] | None, classes: int, built: BuiltModule) -> Labels:
-    if given is not None:
-        if isinstance(given, str) or len(given) != classes:
-            count = "one string" if isinstance(given, str) else f"{len(given)} labels"
-            raise ArgumentError(f"{built.name} has {classes} classes, but labels holds {count}")
-        shown = tuple(str(label) for label in given)
-    elif built.labels is not None:
+def _find_labels(built: BuiltModule, classes: int) -> Labels:
+    if built.labels is not None:
+        if isinstance(built.labels, str) or len(built.labels) != classes:
+            given = "one string" if isinstance(built.labels, str) else f"{len(built.labels)} labels"
+            raise ArgumentError(f"{built.name} has {classes} classes, but labels holds {given}")
+        shown = tuple(str(label) for label in built.labels)
+    elif built.model is not None:
+        return built.model.labels, built.model.synonyms
+    elif built.own_labels is not None:
         # With names of other classes, these are not ImageNet's either.
-        shown = built.labels if len(built.labels) == classes else numbered(classes)
+        shown = built.own_labels if len(built.own_labels) == classes else numbered(classes)
     else:
         known = imagenet_labels(classes) if knows_imagenet(built.module) else None
         if known is not None:

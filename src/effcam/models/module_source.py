@@ -78,4 +78,13 @@ class ModuleSource:
         check_module(inner, self.name)
         weights = AS_GIVEN if self.model is None else self.model.weights
         preprocess = change_preprocess(self.preprocess())
-        return BuiltModule(self.name, inner, weights, preprocess, own_labels(inner))
+        return BuiltModule(
+            name=self.name,
+            module=inner,
+            weights=weights,
+            preprocess=preprocess,
+            target_layer=self.target_layer,
+            labels=self.labels,
+            own_labels=own_labels(inner),
+            model=self.model,
+        )

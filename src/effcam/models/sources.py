@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -15,13 +15,13 @@ from effcam.images.preprocess import Preprocess
 from effcam.models import downloads
 from effcam.models.built_module import BuiltModule, ChangePreprocess, Synonyms
 from effcam.models.class_names import find_class
+from effcam.models.constructor import Constructor
 from effcam.models.downloads import PublishedWeights
 from effcam.models.lookup import find_architecture
 from effcam.models.model import Model
 from effcam.models.module_source import ModuleSource
 from effcam.models.registry import ModelSpec, find_spec
-from effcam.models.spec_source import Constructor, SpecSource
-from effcam.models.wrappers import Layers
+from effcam.models.spec_source import SpecSource
 
 
 class Source(Protocol):
@@ -29,15 +29,7 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """The name that the model is asked for by."""
-
-    @property
-    def target_layer(self) -> Layers:
-        """The target layers that were chosen; ``None`` to find them."""
-
-    @property
-    def labels(self) -> Sequence[str] | None:
-        """The classes' names that were given."""
+        """The model's name."""
 
     def published(self) -> PublishedWeights | None:
         """Return the weights that may have to be downloaded; check those that are local.
@@ -112,8 +104,13 @@ def resolve_spec(spec: ModelSpec) -> SpecSource:
         UnknownModelError: If nothing has the spec's name.
     """
     if callable(spec.constructor):
-        return SpecSource(spec, Constructor(spec.name, spec.constructor))
-    return SpecSource(spec, find_architecture(spec.constructor or spec.name))
+        origin = Constructor(spec.name, spec.constructor)
+        return SpecSource(spec.name, spec, origin, pretrained=False)
+    architecture = find_architecture(spec.constructor or spec.name)
+    pretrained = spec.pretrained and spec.checkpoint is None
+    full_name = str(architecture) if pretrained else architecture.bare
+    name = full_name if spec.constructor is None else spec.name
+    return SpecSource(name, spec, architecture, pretrained)
 
 
 def check_weights(sources: Iterable[ModelLike | Source]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from effcam.errors import ModelError, UnknownModelError, WeightsError
 from effcam.images.preprocess import Preprocess
@@ -39,6 +39,8 @@ class StoredArchitecture:
         name: ``OWNER/NAME``, perhaps with ``@REVISION``; or the folder.
     """
 
+    has_num_classes: ClassVar[bool] = True
+    has_weights: ClassVar[bool] = True
     library: Store
     name: str
 
@@ -54,11 +56,6 @@ class StoredArchitecture:
     def weights(self) -> str:
         """Its weights have no name."""
         return ""
-
-    @property
-    def has_weights(self) -> bool:
-        """Whether there are weights: a stored model has some."""
-        return True
 
     def weights_name(self) -> str:
         """Return the name of the file of its weights, for captions."""

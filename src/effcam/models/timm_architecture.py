@@ -31,6 +31,7 @@ class TimmArchitecture:
         weights: timm's pretrained tag; empty where there is none.
     """
 
+    has_num_classes: ClassVar[bool] = True
     library: ClassVar[Library] = "timm"
     name: str
     weights: str = ""
@@ -74,10 +75,11 @@ class TimmArchitecture:
         return f"timm:{self.name}"
 
     def __str__(self) -> str:
-        return f"timm:{self._full_name}"
+        return f"timm:{self.full_name}"
 
     @property
-    def _full_name(self) -> str:
+    def full_name(self) -> str:
+        """The name that timm knows, with weights."""
         return f"{self.name}.{self.weights}" if self.weights else self.name
 
     @property
@@ -139,10 +141,10 @@ class TimmArchitecture:
         with guarded(self, pretrained=pretrained, options=options):
             published = self.published() if pretrained else None
             if published is None:
-                return timm.create_model(self._full_name, pretrained=False, **options)
+                return timm.create_model(self.full_name, pretrained=False, **options)
             overlay = read_from(published.fetch())
             return timm.create_model(
-                self._full_name, pretrained=True, pretrained_cfg_overlay=overlay, **options
+                self.full_name, pretrained=True, pretrained_cfg_overlay=overlay, **options
             )
 
     def _config(self) -> Any:
@@ -150,7 +152,7 @@ class TimmArchitecture:
         from timm.models import PretrainedCfg, get_pretrained_cfg
 
         # A few architectures of older timm releases have no record.
-        return get_pretrained_cfg(self._full_name) or PretrainedCfg()
+        return get_pretrained_cfg(self.full_name) or PretrainedCfg()
 
 
 @cache

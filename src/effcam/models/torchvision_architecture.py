@@ -27,6 +27,7 @@ class TorchvisionArchitecture:
         weights: torchvision's weights entry; empty where there is none.
     """
 
+    has_num_classes: ClassVar[bool] = True
     library: ClassVar[Library] = "torchvision"
     name: str
     weights: str = ""
