@@ -1,13 +1,13 @@
-"""What writing the frames of an animation takes, how large it is and how true.
+"""Time to write an animation, its size, and its fidelity.
 
     python benchmarks/animation.py [PHOTOS] [--frames 35] [--rounds 5] [--matplotlib-frames 8]
                                    [--json FILE]
 
 A frame is six pictures side by side, 1344 x 224 px together: a photo, and the heat of the five demo
-models over it. Without PHOTOS, a folder or a file, scenes are drawn. All frames are there before
-anything is timed. matplotlib is given fewer of them, as each takes as long as any: its time
-and size are scaled to the number that all others are given. It shows one picture a frame that fills
-the figure, which is less than the six axes that it is mostly used with.
+models over it. Without PHOTOS, a folder or a file, scenes are drawn. All frames are made before
+anything is timed. matplotlib gets fewer frames, because each takes equally long: its time and size
+are scaled to the number of the others. It shows one picture per frame that fills the figure, which
+is less work than the usual six axes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ DPI = 100
 
 @dataclass(frozen=True)
 class Found:
-    """What is known of one way: milliseconds and KiB of all frames, dB, and time over effcam's."""
+    """Result of one way: milliseconds and KiB of all frames, dB, and time over effcam's."""
 
     milliseconds: float
     kibibytes: float
@@ -69,13 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             script="animation",
             title="Writing an animation",
             question=(
-                f"{len(frames)} frames of {frames[0].width} x {frames[0].height} px, which are "
-                "there already, to a file. The peak signal-to-noise ratio is of all frames "
-                "together, read back, to what was written. Of a GIF, imageio's default is "
-                "Pillow's own palette."
+                f"Write {len(frames)} existing frames of {frames[0].width} x {frames[0].height} "
+                "px to a file. The peak signal-to-noise ratio compares all frames together, read "
+                "back, with the originals. For a GIF, imageio's default is Pillow's own palette."
                 + (f" matplotlib: {few} frames, scaled to {len(frames)}." if few else "")
             ),
-            columns=["way", "ms a frame", "KiB", "PSNR, dB", f"time over {GIF}"],
+            columns=["way", "ms per frame", "KiB", "PSNR, dB", f"time over {GIF}"],
             rows=[
                 [way, each.milliseconds / len(frames), round(each.kibibytes), each.psnr, each.over]
                 for way, each in found.items()
@@ -96,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("photos", nargs="?", type=Path, metavar="PHOTOS")
-    parser.add_argument("--frames", type=int, default=35, help="how many; default 35")
+    parser.add_argument("--frames", type=int, default=35, help="number of frames; default 35")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
         "--matplotlib-frames", type=int, default=8, metavar="N", help="default 8; 0 leaves it out"
@@ -106,7 +105,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def make_frames(photos: Sequence[Path]) -> list[Image.Image]:
-    """Return one frame a photo: the photo, and the heat of each demo model over it."""
+    """Return one frame per photo: the photo, and the heat of each demo model over it."""
     comparison = compare(photos, MODELS, progress=False)
     return [
         _side_by_side([row[0].image.open(), *(cell.overlay() for cell in row)])
@@ -122,7 +121,7 @@ def _side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
 
 
 def measure(frames: Sequence[Image.Image], few: int, rounds: int, folder: Path) -> dict[str, Found]:
-    """Return what each way takes for all frames."""
+    """Return the result of each way for all frames."""
     files = {way: folder / f"{at}{suffix}" for at, (way, suffix) in enumerate(SUFFIXES.items())}
     ways: dict[str, Callable[[], object]] = {
         way: partial(write_animation, frames, files[way]) for way in (GIF, WEBP, MP4)
@@ -165,7 +164,7 @@ def by_matplotlib(arrays: Sequence[np.ndarray], file: Path) -> None:
 
 
 def read_back(file: Path) -> Iterator[Image.Image]:
-    """Yield the frames of an animation; of a video, the first of the several that are alike."""
+    """Yield the frames of an animation; for a video, the first of each series of equal ones."""
     if file.suffix == ".mp4":
         with av.open(str(file)) as video:
             yield from (frame.to_image() for frame in video.decode(video=0) if frame.key_frame)
@@ -186,7 +185,7 @@ def psnr(sources: Sequence[Image.Image], written: Iterator[Image.Image]) -> floa
 
 
 def judge(found: Mapping[str, Found], frames: int) -> list[str]:
-    """Return which goals are reached."""
+    """Return notes on the goals."""
     ours, default = found[GIF], found[DEFAULT]
     return [
         goal(

@@ -1,10 +1,10 @@
-"""What torch.compile would gain, and what it costs to compile.
+"""Gain of torch.compile, and the time to compile.
 
     python benchmarks/compiled.py [--rounds 9] [--models resnet50 vit_small] [--batch 16]
         [--json FILE]
 
-The plain forward pass alone is compiled: it is the most that maps could gain by it, since the hook
-that cuts the graph at the target layer breaks what is compiled in two.
+Only the plain forward pass is compiled. This is the upper limit for maps, because the hook at the
+target layer would split the compiled graph in two.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ EAGER, COMPILED = "eager", "compiled"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """How long a model took to compile and then to run; or why it could not be compiled."""
+    """The times to compile a model and then to run it, or the reason that it does not compile."""
 
     compiling: float = 0.0
     seconds: Seconds | None = None
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _options(argv)
     torch.manual_seed(SEED)
     found = {}
-    # What was compiled before would be found again, and cost nothing.
+    # Otherwise earlier results would be found in the cache and cost nothing.
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
         for label in options.models:
@@ -98,7 +98,7 @@ def _forward(module: nn.Module, images: Tensor) -> Way:
 
 
 def _until_steady(compiled: Way) -> float:
-    """Return the seconds of the first pass, in which all is compiled, less those of another."""
+    """Return the seconds of the first pass, which compiles, minus those of the second."""
     seconds = []
     for _ in range(2):
         start = time.perf_counter()
@@ -116,13 +116,13 @@ def _result(found: Mapping[str, Found], options: argparse.Namespace) -> measure.
         script="compiled",
         title="Compiling the forward pass",
         question=(
-            "The plain channels_last forward pass as it is and compiled by `torch.compile` with "
-            "its default backend, how long compiling takes (nothing cached), and after how many "
-            "images the time gained has paid for it."
+            "The plain channels_last forward pass, eager and compiled by `torch.compile` with its "
+            "default backend, the time to compile (without a cache), and the number of images "
+            "after which compiling pays off."
         ),
         columns=[
             *("model", "eager, ms", "compiled, ms", "compiled / eager"),
-            *("compiling, s", "pays after, images"),
+            *("compiling, s", "pays off after, images"),
         ],
         rows=[_row(label, each, options.batch) for label, each in found.items()],
         notes=[_note(label, each, options.batch) for label, each in found.items()],
@@ -145,7 +145,7 @@ def _row(label: str, found: Found, batch: int) -> list[object]:
 
 
 def _pays_after(found: Found, batch: int) -> int | None:
-    """Return after how many images compiling has paid, ``None`` where it never does."""
+    """Return the number of images after which compiling pays off; ``None`` if never."""
     if found.seconds is None:
         return None
     gained = (median_ms(found.seconds, EAGER) - median_ms(found.seconds, COMPILED)) / 1000 / batch
@@ -157,8 +157,8 @@ def _note(label: str, found: Found, batch: int) -> str:
         return f"{label} cannot be compiled here: {found.error}."
     images = _pays_after(found, batch)
     if images is None:
-        return f"{label}: compiled, it is no faster."
-    return f"{label}: compiling pays after {images} images."
+        return f"{label}: compiling does not make it faster."
+    return f"{label}: compiling pays off after {images} images."
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Runs of many images on disk: images a second, memory, bytes a cell, and reading them back.
+"""Runs of many images on disk: images per second, memory, bytes per cell, and reading them.
 
     python benchmarks/dataset.py [--images 1000 10000] [--throughput 200] [--json FILE]
 
-Two small models run on symlinks to a few hundred photos, which shows what grows with the images;
-two of the usual size run on fewer, which shows how long a million would take. Each figure of memory
-is of a fresh process and is read where Linux tells it.
+Two small models run on symlinks to a few hundred photos, which shows what grows with the number of
+images; two of the usual size run on fewer, which shows how long a million would take. Each figure
+of memory comes from a fresh process and is read from Linux.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps({"seconds": seconds, "peak": process_memory("VmHWM"), **found}))
         return 0
     if not MEMORY.exists():
-        print(f"{MEMORY} is not there: nothing is measured")
+        print(f"{MEMORY} does not exist: nothing is measured")
         return 0
     with TemporaryDirectory() as temporary:
         rows, notes = _measure(options, Path(temporary))
@@ -48,12 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             script="dataset",
             title="Many images, on disk",
             question=(
-                "What `compare_dataset` does of a second, how much memory its process takes at "
-                "most (resident set), and what a cell, or in the list an image, takes on disk. "
-                "Listing is of symlinks in one folder. What maps cost over a plain forward pass "
-                "is told above."
+                "The speed of `compare_dataset`, the peak memory of its process (resident set), "
+                "and the size on disk of a cell or, for the list, of an image. The listed files "
+                "are symlinks in one folder. The first section has the cost of maps over a plain "
+                "forward pass."
             ),
-            columns=["what", "images", "seconds", "images/s a model", "peak, MiB", "bytes each"],
+            columns=["what", "images", "seconds", "images/s per model", "peak, MiB", "bytes each"],
             rows=rows,
             notes=notes,
             settings={"batch": BATCH, "image": f"{SIZE} x {SIZE} px", "photos": f"{DRAWN} drawn"},
@@ -75,7 +75,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[object]], list[str]]:
-    """Return the table, and which goals are reached."""
+    """Return the table, and notes on the goals."""
     (folder / "drawn").mkdir()
     files = draw_photos(folder / "drawn", DRAWN)
     rows: list[list[object]] = []
@@ -86,7 +86,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[objec
         tell(f"{count} images through small models")
         links = _links(files, folder, count)
         written = run_part(__file__, "write", str(links), f"{folder}/run-{count}", *SMALL)
-        # The same photos over and over would be compressed to nearly nothing.
+        # Repeated photos would be compressed to almost nothing.
         rows.append(_row("two small models", count, {**written, "bytes": None}, len(SMALL)))
         peaks.append(written["peak"])
     for what in ("summary", "agreement"):
@@ -115,7 +115,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[objec
 
 
 def _projected(found: dict[str, float], grown: float, cell: float, listed: int) -> Iterator[str]:
-    """Yield what a run of a hundred million images by five columns would take, in sentences."""
+    """Yield sentences on the cost of a run of a hundred million images in five columns."""
     yield (
         f"Projected, not measured: {LARGE:.0e} images by {COLUMNS} columns take "
         f"{LARGE * COLUMNS * cell / 1e9:.0f} GB, their list {LARGE * found['bytes'] / 1e9:.1f} GB."
@@ -154,7 +154,7 @@ def _grows(what: str, peaks: Sequence[float], few: int, most: int) -> str:
     )
 
 
-# in a process of their own
+# in their own processes
 
 
 def _write(images: str, out: str, *names: str) -> dict[str, float]:

@@ -1,12 +1,12 @@
-"""What it saves to decode a JPEG at a part of its size, and how far the model's input then is off.
+"""Time saved by decoding a JPEG at reduced size, and the error of the model's input.
 
     python benchmarks/decoding.py [PHOTOS] [--count 8] [--rounds 5] [--margins 1 2 3 4]
                                   [--size 224] [--interpolation bilinear] [--json FILE]
 
-JPEG can be decoded at a half, a quarter or an eighth of its size for a part of the time. Then the
-published transform is made of the reduced picture. A *margin* is how many times larger than what
-the photo is resized to the reduced picture is at least: 1 takes the smallest that is not too
-small. Without PHOTOS, a folder or a file, large ones of 3000 x 2000 px and small ones of
+JPEG can be decoded at a half, a quarter or an eighth of its size, which takes less time. The
+published transform is then applied to the reduced picture. The *margin* is the smallest allowed
+ratio of the reduced picture's size to the size that it is resized to: 1 allows the smallest that is
+not too small. Without PHOTOS, a folder or a file, large ones of 3000 x 2000 px and small ones of
 500 x 375 px are drawn.
 
 It also counts how often effcam opens each file when it compares five models.
@@ -54,11 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             script="decoding",
             title="Decoding JPEG at a part of its size",
             question=(
-                f"Milliseconds a photo, from the file to the {options.size} x {options.size} "
-                "pixels that a model is given, and how far these are from the exact ones, in "
-                "units of 1/255, over all photos. A margin is how many times larger than what "
-                "the photo is resized to a reduced picture is at least. The ratio is the median "
-                "over the rounds."
+                f"Milliseconds per photo, from the file to the {options.size} x {options.size} "
+                "pixels of a model's input, and the difference of these from the exact ones, in "
+                "units of 1/255, over all photos. The margin is the smallest allowed ratio of the "
+                "reduced picture's size to the size that it is resized to. The ratio is the "
+                "median over the rounds."
             ),
             columns=[
                 *("photos", "margin", "decoded at", "ms", f"over {FULL}"),
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("photos", nargs="?", type=Path, metavar="PHOTOS")
-    parser.add_argument("--count", type=int, default=8, help="how many photos; default 8")
+    parser.add_argument("--count", type=int, default=8, help="number of photos; default 8")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--margins", type=float, nargs="+", default=[1, 2, 3, 4])
     parser.add_argument("--size", type=int, default=224, help="of the model's input, in px")
@@ -146,13 +146,13 @@ def _see_all(
 def see(
     photo: Path, preprocess: Preprocess, margin: float | None
 ) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return what a model is given of a photo before it is normalised, (height, width, 3) uint8.
+    """Return a model's input before normalisation, (height, width, 3) uint8.
 
     Args:
         photo: A JPEG file.
         preprocess: The transform: a resize that keeps the aspect ratio, and a central crop.
-        margin: How many times larger than what it is resized to the decoded picture is at least;
-            ``None`` decodes it at its size.
+        margin: The smallest allowed ratio of the decoded picture's size to the size that it is
+            resized to; ``None`` decodes it at full size.
     """
     with Image.open(photo) as file:
         target, crop = _layout(preprocess, *file.size)
@@ -165,7 +165,7 @@ def see(
 def _reduce(
     file: Image.Image, target: tuple[int, int], margin: float | None
 ) -> tuple[float, float, float, float] | None:
-    """Have a JPEG decoded at a part of its size; returns where the photo then lies, if known."""
+    """Set the decoding of a JPEG to a reduced size; return the photo's place, if known."""
     if margin is None:
         return None
     least = tuple(int(np.ceil(margin * side)) for side in target)
@@ -173,14 +173,14 @@ def _reduce(
     if reduced is None:
         return None
     left, top, right, bottom = reduced[1]
-    # Where the sides cannot be divided, the last row and column are of a part of the photo alone.
+    # If the sides cannot be divided, the last row and column cover only a part of the photo.
     return left, top, min(right, file.width), min(bottom, file.height)
 
 
 def _layout(
     preprocess: Preprocess, width: int, height: int
 ) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
-    """Return the (width, height) that a photo is resized to, and what is then cut out, in px."""
+    """Return the (width, height) that a photo is resized to, and the crop, in px."""
     canvas = preprocess.canvas(width, height)
     tall, wide = preprocess.size
     target = round(wide * width / canvas.width), round(tall * height / canvas.height)
@@ -190,7 +190,7 @@ def _layout(
 
 
 def _check(photo: Path, preprocess: Preprocess, seen: np.ndarray[Any, Any]) -> None:
-    """Check that at full size this is the published transform, which effcam's equals."""
+    """Check that at full size this equals the published transform."""
     with Image.open(photo) as file:
         tensor, _ = preprocess(file.convert("RGB"))
     mean, std = (torch.tensor(each)[:, None, None] for each in (preprocess.mean, preprocess.std))
@@ -199,7 +199,7 @@ def _check(photo: Path, preprocess: Preprocess, seen: np.ndarray[Any, Any]) -> N
 
 
 def _parts(photos: Sequence[Path], preprocess: Preprocess, margin: float | None) -> str:
-    """Return at which parts of their size the photos are decoded."""
+    """Return the fractions of their size at which the photos are decoded."""
     parts: Counter[int] = Counter()
     for photo in photos:
         with Image.open(photo) as file:
@@ -216,7 +216,7 @@ def _parts(photos: Sequence[Path], preprocess: Preprocess, margin: float | None)
 
 
 def count_openings(given: Path | None) -> list[str]:
-    """Return how often effcam opens each of some files in a comparison of five models."""
+    """Return notes on how often effcam opens each file in a comparison of five models."""
     with (
         given_or_drawn(given, 6) as photos,
         TemporaryDirectory() as folder,
@@ -233,13 +233,13 @@ def count_openings(given: Path | None) -> list[str]:
             lambda times: times == 1,
             ".0f",
         ),
-        f"With the GIF drawn afterwards, each was opened {most[SAVING]:.0f} times in all.",
+        f"With the GIF drawn afterwards, each was opened {most[SAVING]:.0f} times in total.",
     ]
 
 
 @contextmanager
 def _counting(photos: Sequence[Path]) -> Iterator[Counter[Path]]:
-    """Count how often Pillow is asked to open each of the files."""
+    """Count how often Pillow opens each of the files."""
     known, opened, opens = set(photos), Counter[Path](), Image.open
 
     def counted(file: Any, *arguments: Any, **named: Any) -> Image.Image:

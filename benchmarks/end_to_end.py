@@ -1,16 +1,16 @@
-"""From photos and weight files to a GIF: effcam, the least that it could take, and as in 2019.
+"""Time from photos and weight files to a GIF: effcam, the minimum, and the way of 2019.
 
     python benchmarks/end_to_end.py [PHOTOS] [--count 35] [--rounds 5] [--notebook-rounds 1]
                                     [--batch-size 16] [--device cpu] [--json FILE]
 
 Without PHOTOS, a folder or a file, scenes of 500 x 375 px are drawn. The five models' weights are
-random, written to files once, and read anew by whoever needs them.
+random, are written to files once, and are read again by each way.
 
 *effcam* begins with the files of photos and weights, and ends with the GIF. *The least* reads each
-photo once, transforms it once for all models that want the same, and runs the models, which are
-there already, forwards: no maps and no pictures. *As in 2019* goes photo by photo with grad-cam's
-``GradCAM`` and ``show_cam_on_image``, and lets matplotlib draw the animation on six axes, each
-picture over the one before.
+photo once, transforms it once for all models with the same transform, and runs only the forward
+pass of the models, which are already loaded: no maps and no pictures. *As in 2019* goes photo by
+photo with grad-cam's ``GradCAM`` and ``show_cam_on_image``, and matplotlib draws the animation on
+six axes, each picture over the previous one.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ VIEWS: dict[str, dict[str, Any]] = {WHOLE: {"view": "whole", "size": SIZE}, OWN:
 EFFCAM, LEAST, THEN = "effcam", "the least", "as in 2019"
 LOADING, RUNNING, WRITING = "loading models", "running them", "drawing and writing"
 MOST_OVER_LEAST, LEAST_UNDER_THEN = 1.15, 10
-# As effcam's frames without their headings: six pictures of 224 px side by side.
+# Like effcam's frames without their headings: six pictures of 224 px side by side.
 FIGURE, DPI = (6 * 2.24, 2.24), 100
 
 
 @dataclass(frozen=True)
 class Task:
-    """What there is to do, for every way alike."""
+    """The input that is the same for every way."""
 
     photos: list[Path]
     specs: Mapping[str, ModelSpec]
@@ -81,9 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             script="end_to_end",
             title="From photos to a GIF",
             question=(
-                f"{len(photos)} photos and five models: what effcam takes from the files to the "
-                "GIF, over what reading the photos and running the models forwards takes by "
-                "itself, and beside a loop over photos with grad-cam and matplotlib. Ratios are "
+                f"{len(photos)} photos and five models: the time of effcam from the files to the "
+                "GIF, divided by that of only reading the photos and running the models forward "
+                "(the least), beside a loop over photos with grad-cam and matplotlib. Ratios are "
                 "medians over the rounds; effcam's parts are measured one by one, and need not "
                 "add up to the whole."
             ),
@@ -118,7 +118,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def measure(task: Task, rounds: int, then_rounds: int) -> tuple[list[list[object]], list[str]]:
-    """Return the rows of the table, and which goals are reached."""
+    """Return the rows of the table, and notes on the goals."""
     rows: list[list[object]] = []
     over_least, under_then = {}, {}
     for view, arguments in VIEWS.items():
@@ -158,7 +158,7 @@ def measure(task: Task, rounds: int, then_rounds: int) -> tuple[list[list[object
 
 
 def effcam_way(task: Task, arguments: Mapping[str, Any]) -> None:
-    """Compare and writes the GIF, models built and loaded included."""
+    """Build and load the models, compare, and write the GIF."""
     comparison = compare(
         task.photos,
         task.specs,
@@ -171,7 +171,7 @@ def effcam_way(task: Task, arguments: Mapping[str, Any]) -> None:
 
 
 def effcam_parts(task: Task, arguments: Mapping[str, Any]) -> dict[str, Callable[[], object]]:
-    """Return each part of what effcam does, by itself."""
+    """Return each part of effcam's work as a separate way."""
     loaded = {label: load_model(spec, device=task.device) for label, spec in task.specs.items()}
 
     def load() -> None:
@@ -193,7 +193,7 @@ def effcam_parts(task: Task, arguments: Mapping[str, Any]) -> dict[str, Callable
 
 
 def least_way(task: Task, arguments: Mapping[str, Any]) -> Callable[[], None]:
-    """Return a function that reads photos and runs models forwards, which are built here."""
+    """Return a function that reads photos and runs models forward; build the models here."""
     modules = [build(spec).to(task.device) for spec in task.specs.values()]
     seen = [_seen(spec, arguments) for spec in task.specs.values()]
 
@@ -218,7 +218,7 @@ def _seen(spec: ModelSpec, arguments: Mapping[str, Any]) -> Preprocess:
 
 
 def published(preprocess: Preprocess) -> Callable[[Image.Image], Tensor]:
-    """Return a transform of torchvision's own classes, as it is published with weights."""
+    """Return a transform made of torchvision's classes, as published with weights."""
     squash = preprocess.mode == "squash"
     resize = preprocess.resize or preprocess.size
     steps = [
@@ -239,7 +239,7 @@ def _read(photo: Path) -> Image.Image:
 
 
 def build(spec: ModelSpec) -> nn.Module:
-    """Return a model by its library's own means, with the weights of the file."""
+    """Build a model with its library's own functions, with the weights of the file."""
     library, _, name = DEFAULT_MODELS[_label(spec)].partition(":")
     architecture = name.partition(".")[0]
     module: nn.Module
@@ -259,7 +259,7 @@ def _label(spec: ModelSpec) -> str:
 
 
 def then_way(task: Task) -> Callable[[], None]:
-    """Return the loop of 2019; which layer it looks at is found here, and not timed."""
+    """Return the loop of 2019; find its target layers here, so that this is not timed."""
     images = torch.zeros(1, 3, SIZE, SIZE)
     layers = {label: last_conv(build(spec), images)[0] for label, spec in task.specs.items()}
     transform = published(Preprocess(size=SIZE).whole())

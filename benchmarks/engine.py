@@ -1,10 +1,10 @@
-"""What a class activation map costs over a plain forward pass: effcam beside its peers.
+"""Time of a pass with maps over a plain forward pass: effcam and its alternatives.
 
     python benchmarks/engine.py [--rounds 9] [--models alexnet EB0] [--batches 1 8] [--json FILE]
 
-The plain pass is what users write: ``inference_mode``, weights and images as torch lays them out.
-effcam may choose another memory format, so the plain forward pass in that one is timed as well.
-Every way has a copy of the model of its own, the same target layer and the same class.
+The plain pass is what users write: ``inference_mode``, with weights and images in torch's default
+memory format. effcam may choose another format, so the plain forward pass in that format is timed
+too. Every way has its own copy of the model, the same target layer and the same class.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ TARGET = 207
 SEED = 2019
 
 PLAIN, SAME, OURS = "plain", "plain, same format", "effcam"
-# What a package is called where it is imported, by what it is called here.
+# The import name of each package, by its name here.
 PEERS = {"torch-cam": "torchcam", "captum": "captum", "grad-cam": "pytorch_grad_cam"}
 LIMITS = {
     **dict.fromkeys(("densenet121", "resnet152", "EB0", "EB3"), 1.00),
@@ -70,11 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             script="engine",
             title="Maps over a plain forward pass",
             question=(
-                "How long a batch takes with Grad-CAM maps, over a plain contiguous "
+                "The time of a batch with Grad-CAM maps, divided by that of a plain contiguous "
                 "`inference_mode` forward pass of the same model on the same images, for effcam "
-                "and for the packages that one would use instead. Same format is the plain forward "
-                "pass in the memory format in which effcam runs the model. All explain the same "
-                "given class; for the most probable one, captum needs another forward pass."
+                "and its alternatives. Same format is the plain forward pass in the memory format "
+                "in which effcam runs the model. All explain the same given class; for the most "
+                "probable class, captum needs another forward pass."
             ),
             columns=[
                 *("model", "batch", "plain, ms", "effcam", "plain, same format"),
@@ -95,13 +95,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def load(label: str, device: str = "cpu") -> Model:
-    """Return one of the models with random weights, which changes no figure."""
+    """Return one of the models with random weights, which do not change any time."""
     preprocess = Preprocess(size=SIZE)
     return load_model(MODELS[label], pretrained=False, preprocess=preprocess, device=device)
 
 
 def plain(model: Model, images: Tensor, memory_format: torch.memory_format) -> Way:
-    """Return a forward pass of a copy of a model, weights and images in a memory format."""
+    """Return the forward pass of a copy of a model, in a memory format."""
     module = copy.deepcopy(model.module).to(memory_format=memory_format)
     laid = images.contiguous(memory_format=memory_format)
 
@@ -128,7 +128,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _measure(model: Model, batch: int, rounds: int) -> Seconds:
-    """Return the seconds of every way that runs, in every round."""
+    """Return the seconds of every working way in every round."""
     images = torch.randn(batch, 3, SIZE, SIZE, device=model.device)
     peers = {"torch-cam": _torch_cam, "captum": _captum, "grad-cam": _grad_cam}
     with ExitStack() as stack:
@@ -153,13 +153,13 @@ def _runs(name: str, way: Way) -> bool:
     try:
         way()
     except Exception as error:  # noqa: BLE001  # a peer may fail in any way
-        tell(f"  {name} is left out: {error!r}")
+        tell(f"  {name} fails and is left out: {error!r}")
         return False
     return True
 
 
 def _own(model: Model) -> tuple[nn.Module, nn.Module]:
-    """Return a copy as users have it, its parameters to be trained, and its target layer."""
+    """Return a copy with trainable parameters, as users have it, and its target layer."""
     module = copy.deepcopy(model.module).to(memory_format=torch.contiguous_format)
     return module.requires_grad_(True), module.get_submodule(model.target_layer)
 
@@ -176,8 +176,8 @@ def _captum(model: Model, images: Tensor) -> Way:
 
     cam = LayerGradCam(*_own(model))
     targets = [TARGET] * len(images)
-    # It averages over whatever comes after the second dimension: of tokens over the channels.
-    # That map is wrong, and costs what a right one would.
+    # It averages over all dimensions after the second: for tokens, over the channels. That map is
+    # wrong, but takes as long as a right one.
     return lambda: cam.attribute(images, target=targets, relu_attributions=True)
 
 
@@ -197,9 +197,7 @@ def _row(label: str, batch: int, seconds: Seconds) -> list[object]:
 
 
 def _notes(found: Mapping[tuple[str, int], Seconds]) -> list[str]:
-    notes = [
-        f"{name} is not installed, and left out." for name in PEERS if name not in _installed()
-    ]
+    notes = [f"{name} is not installed." for name in PEERS if name not in _installed()]
     for batch in dict.fromkeys(batch for _, batch in found):
         here = {label: seconds for (label, size), seconds in found.items() if size == batch}
         notes += [f"Batch {batch}. {note}" for note in _goals(here)]
@@ -207,7 +205,7 @@ def _notes(found: Mapping[tuple[str, int], Seconds]) -> list[str]:
 
 
 def _goals(found: Mapping[str, Seconds]) -> list[str]:
-    """Return which goals are reached and which are missed at one batch size."""
+    """Return notes on the goals reached and missed at one batch size."""
     over = {label: ratio(seconds, OURS, PLAIN) for label, seconds in found.items()}
     notes = []
     for limit in dict.fromkeys(LIMITS.values()):

@@ -1,10 +1,10 @@
-"""What the grid of a map alone does to the figures of focus, before and after they are matched.
+"""Effect of a map's grid on the figures of focus, before and after matching.
 
     python benchmarks/focus_resolution.py [--width 0.7] [--blobs 200]
 
 A blob of heat, a Gaussian at a random place in the middle of the image, is averaged over the cells
-of seven grids. Nothing but the grid differs between the rows, so no figure should either. The
-second table says how far the largest value of a column is above the smallest, by width of the blob.
+of seven grids. Only the grid differs between the rows, so no figure should. The second table shows
+by how much the largest value of a column exceeds the smallest, by width of the blob.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def measure(width: float, count: int) -> NDArray[np.float64]:
-    """Return (grids, 6): the mean of each figure as maps are, then of each as they are matched."""
+    """Return (grids, 6): the mean of each figure of the maps, then of the matched maps."""
     coarsest = 1 / min(GRIDS)
     rows = []
     for cells in GRIDS:
@@ -54,7 +54,7 @@ def measure(width: float, count: int) -> NDArray[np.float64]:
 
 
 def blobs(cells: int, width: float, count: int) -> NDArray[np.float64]:
-    """Return (count, cells, cells) averages over cells, of the same blobs whatever the grid."""
+    """Return (count, cells, cells) averages over cells, of the same blobs for every grid."""
     middle = np.random.default_rng(0).uniform(0.25, 0.75, (count, 2, 1))
     place = (np.arange(FINE) + 0.5) / FINE
     lines = np.exp(-(((place - middle) / width) ** 2) / 2)

@@ -1,12 +1,12 @@
-"""Images a second on a GPU: effcam beside plain inference, by model and precision.
+"""Images per second on a GPU: effcam beside plain inference, by model and precision.
 
     python benchmarks/gpu.py [--rounds 5] [--models resnet152] [--precisions fp32 bf16 fp16]
         [--batches 32 64 128 256 512] [--files 256] [--json FILE]
     python benchmarks/gpu.py --device cpu --smoke
 
-Once with images that are on the device already, at the batch size that suits each way best, and
-once from JPEG files. Then the maps are held against those of the CPU. ``--smoke`` runs all of it in
-a tiny form, on any machine; its figures mean nothing.
+First with images on the device, each way at its best batch size, then from JPEG files. Finally the
+maps are compared with those of the CPU. ``--smoke`` runs a tiny version of everything on any
+machine; its figures are meaningless.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ LEAST, MOST_APART = 0.90, 1e-3
 
 @dataclass(slots=True)
 class Found:
-    """What was measured.
+    """The measurements.
 
     Attributes:
         rows: The table.
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code."""
     options = _options(argv)
     if options.device.startswith("cuda") and not torch.cuda.is_available():
-        print("there is no GPU here: nothing is measured")
+        print("no GPU: nothing is measured")
         return 0
     torch.manual_seed(SEED)
     found = Found()
@@ -115,7 +115,7 @@ def _in_precision(device: str, precision: str) -> Iterator[None]:
 
 
 def _within(precision: str, device: str, way: Way, times: int = 1) -> Way:
-    """Return a way that runs several times over in a precision."""
+    """Return a way that runs several times in a precision."""
 
     def run() -> None:
         with _in_precision(device, precision):
@@ -128,7 +128,7 @@ def _within(precision: str, device: str, way: Way, times: int = 1) -> Way:
 def _add_throughput(
     found: Found, label: str, model: Model, precision: str, options: argparse.Namespace
 ) -> None:
-    """Add images a second with images on the device, each way at its best batch size."""
+    """Add images per second with images on the device, each way at its best batch size."""
     best: dict[str, tuple[float, int]] = {}
     for batch in options.batches:
         rates = _rates(model, batch, precision, options)
@@ -148,7 +148,7 @@ def _add_throughput(
 def _rates(
     model: Model, batch: int, precision: str, options: argparse.Namespace
 ) -> Mapping[str, float] | None:
-    """Return images a second by way, ``None`` if so many do not fit."""
+    """Return images per second by way, or ``None`` if the batch does not fit."""
     try:
         images = torch.randn(batch, 3, SIZE, SIZE, device=options.device)
         with explaining(model) as explain:
@@ -195,7 +195,7 @@ def _add_from_files(
     files: Sequence[Path],
     options: argparse.Namespace,
 ) -> None:
-    """Add images a second from files, effcam beside a loop as users write it."""
+    """Add images per second from files, effcam beside a loop as users write it."""
     ways: dict[str, Callable[[], object]] = {
         PLAIN: _within(precision, options.device, partial(_loop, model, files, options.file_batch)),
         OURS: partial(
@@ -217,7 +217,7 @@ def _add_from_files(
 
 
 def _loop(model: Model, files: Sequence[Path], batch: int) -> None:
-    """Read, prepares and classifies files, batch by batch."""
+    """Read, prepare and classify files, batch by batch."""
     with torch.inference_mode():
         for start in range(0, len(files), batch):
             tensors = []
@@ -230,8 +230,8 @@ def _loop(model: Model, files: Sequence[Path], batch: int) -> None:
 def _compare_maps(options: argparse.Namespace, precision: str) -> dict[str, float]:
     """Return, by model, the largest difference of maps from the CPU's, over each map's maximum.
 
-    The demo's models are trained. The others' weights are random: their maps are remainders of
-    sums that cancel out, which half precision does not resolve.
+    The demo models are trained. The others' weights are random: their maps are small remainders
+    of sums that cancel out, which half precision does not resolve.
     """
     names = list(DEMO_MODELS.values())[: 1 if options.smoke else None]
     makers: dict[str, Callable[[str], Model]] = {name: partial(_load_demo, name) for name in names}
@@ -290,12 +290,12 @@ def _result(found: Found, options: argparse.Namespace) -> measure.Result:
             figures = ", ".join(f"{name} {value:.1e}" for name, value in apart.items())
             notes.append(f"Largest: {what}, over a map's maximum: {figures}.")
     if options.smoke:
-        notes.append("A smoke test: these figures mean nothing.")
+        notes.append("A smoke test: these figures are meaningless.")
     return measure.Result(
         script="gpu",
         title="On a GPU",
         question=(
-            "Images a second (at which batch size) of plain inference and of effcam with Grad-CAM "
+            "Images per second (and the batch size) of plain inference and of effcam with Grad-CAM "
             "maps, by precision: with images on the device, each way at its best batch size, and "
             f"from JPEG files of {PHOTO[0]} x {PHOTO[1]} px, where plain inference is a loop that "
             "reads, prepares and classifies one batch after the other. The share is effcam's "

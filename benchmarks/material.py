@@ -1,6 +1,6 @@
-"""What benchmarks work on where nothing is given: photos that are drawn, weights that are random.
+"""Default material of the benchmarks: drawn photos and random weights.
 
-Neither changes how long anything takes, and both are the same on every machine.
+Neither changes any time, and both are the same on every machine.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GRAIN = 6.0
 
 @contextmanager
 def given_or_drawn(given: Path | None, count: int) -> Iterator[list[Path]]:
-    """Yield the first photos of a folder, or as many drawn ones, which are removed afterwards."""
+    """Yield the first photos of a folder, or drawn ones, which are deleted afterwards."""
     if given is not None:
         yield [ref.path for ref in list(iter_images(given))[:count] if ref.path is not None]
         return
@@ -38,7 +38,7 @@ def given_or_drawn(given: Path | None, count: int) -> Iterator[list[Path]]:
 
 
 def draw_photos(folder: Path, count: int, size: tuple[int, int] = SIZE) -> list[Path]:
-    """Return the JPEG files of as many demo scenes, (width, height) px each."""
+    """Write demo scenes as JPEG files of (width, height) px, and return the files."""
     files = [folder / f"{at:05}.jpg" for at in range(count)]
     for file, scene in zip(files, scenes(count, SEED, size), strict=True):
         scene.image.save(file, quality=QUALITY)
@@ -46,7 +46,7 @@ def draw_photos(folder: Path, count: int, size: tuple[int, int] = SIZE) -> list[
 
 
 def draw_large(folder: Path, count: int, size: tuple[int, int] = LARGE) -> list[Path]:
-    """Return large JPEG files: each four by four copies of a demo scene, mirrored, with grain."""
+    """Write large JPEG files: each four by four copies of a demo scene, mirrored, with grain."""
     tile = size[0] // 4, size[1] // 4
     files = [folder / f"large-{at:03}.jpg" for at in range(count)]
     for at, (file, scene) in enumerate(zip(files, scenes(count, SEED, tile), strict=True)):
@@ -69,13 +69,13 @@ def _mosaic(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def link_photos(files: list[Path], folder: Path, count: int) -> None:
-    """Fill a folder with so many names for the given files, in turn."""
+    """Fill a folder with ``count`` symlinks to the files, in turn."""
     for at in range(count):
         (folder / f"{at:06}.jpg").symlink_to(files[at % len(files)])
 
 
 def save_weights(folder: Path, models: Mapping[str, str] = DEFAULT_MODELS) -> dict[str, ModelSpec]:
-    """Return the models as what loads random weights from files that were written for it."""
+    """Write random weights of the models to files, and return specs that load them."""
     import torch
 
     from effcam import load_model
@@ -89,4 +89,4 @@ def save_weights(folder: Path, models: Mapping[str, str] = DEFAULT_MODELS) -> di
 
 
 if __name__ == "__main__":
-    sys.exit("this module is what the other scripts here share; run one of them")
+    sys.exit("this module is shared by the other scripts; run one of them")

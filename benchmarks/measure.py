@@ -1,7 +1,7 @@
-"""What all benchmarks share: paired rounds, their medians, and one form for what was found.
+"""Shared by all benchmarks: paired rounds, their medians, and one format for results.
 
-Every way runs once a round and ratios are taken within a round, so that a machine whose speed
-drifts slows both sides of a ratio alike.
+Every way runs once per round, and ratios are taken within a round, so that a drift of the machine's
+speed affects both sides of a ratio equally.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ PACKAGES = (
 )
 GIB = 2**30
 MEMORY = Path("/proc/self/status")
-"""Where Linux tells how much memory a process has."""
+"""The file in which Linux reports the memory of a process."""
 
 
 def process_memory(name: str) -> float:
-    """Return this process's memory in MiB: ``VmRSS`` is what it is now, ``VmHWM`` its peak."""
+    """Return this process's memory in MiB: ``VmRSS`` is the current value, ``VmHWM`` the peak."""
     lines = MEMORY.read_text("utf-8").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
 def run_part(script: str, part: str, *arguments: str) -> dict[str, float]:
-    """Return what a part of a script found in a process of its own, printed as JSON."""
+    """Run a part of a script in its own process, and return the JSON that it prints."""
     command = [sys.executable, script, "--part", part, *arguments]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -47,7 +47,7 @@ def run_part(script: str, part: str, *arguments: str) -> dict[str, float]:
 
 
 def machine() -> dict[str, str]:
-    """Return what the figures were measured on; nothing in it says whose machine it is."""
+    """Return the properties of this machine, without anything that identifies its owner."""
     return {
         "processor": _processor(),
         "cores": str(_cores()),
@@ -59,7 +59,7 @@ def machine() -> dict[str, str]:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Return the versions of those of the packages that are installed, by name."""
+    """Return the versions of the installed packages, by name."""
     found = {}
     for package in packages:
         try:
@@ -74,12 +74,12 @@ def paired(
 ) -> dict[str, list[float]]:
     """Return the seconds that each way took in each round.
 
-    Every way runs once a round; each round begins with another one, so that none is always first.
+    Every way runs once per round; each round begins with another way.
 
     Args:
         ways: What to time, by name.
-        rounds: How many rounds count.
-        warmup: How many rounds run before these and do not count.
+        rounds: The number of rounds that count.
+        warmup: The number of rounds before these, which do not count.
     """
     names = list(ways)
     seconds: dict[str, list[float]] = {name: [] for name in names}
@@ -93,11 +93,11 @@ def paired(
 
 
 def timed(way: Callable[[], object]) -> float:
-    """Return the seconds that a call took, what it queued on a GPU included."""
+    """Return the seconds that a call takes, including its queued work on a GPU."""
     gc.collect()
     _synchronize()
     start = time.perf_counter()
-    # Freeing what it returns is a part of what it costs.
+    # The time includes freeing its result.
     way()
     _synchronize()
     return time.perf_counter() - start
@@ -116,7 +116,7 @@ def median_ms(seconds: Mapping[str, Sequence[float]], way: str) -> float:
 
 @dataclass(kw_only=True)
 class Result:
-    """What one benchmark found.
+    """The result of one benchmark.
 
     Attributes:
         script: The script's name, without ``.py``.
@@ -124,9 +124,9 @@ class Result:
         question: The method, in a sentence or two.
         columns: The headings of the table.
         rows: Its rows: text, whole numbers, floats, which are shown with two decimals, and
-            ``None`` for what could not be measured.
-        notes: Which targets were reached and which were missed, in words.
-        settings: The options that the figures hang on.
+            ``None`` for values that could not be measured.
+        notes: Sentences about the goals reached and missed.
+        settings: The options that affect the figures.
     """
 
     script: str
@@ -138,7 +138,7 @@ class Result:
     settings: dict[str, object] = field(default_factory=dict)
 
     def print(self) -> None:
-        """Print the table with what it was measured on, and the notes."""
+        """Print the table, the machine, and the notes."""
         print(f"{self.title}\n{self.question}\n")
         print(describe(machine(), versions(*PACKAGES)))
         print(", ".join(f"{name} {value}" for name, value in self.settings.items()), "\n")
@@ -147,7 +147,7 @@ class Result:
         print("".join(f"\n- {note}" for note in self.notes), flush=True)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all of it as JSON, with the machine, the versions and the day (UTC)."""
+        """Write everything as JSON, with the machine, the versions and the date (UTC)."""
         found = asdict(self) | {
             "machine": machine(),
             "versions": versions(*PACKAGES),
@@ -158,11 +158,11 @@ class Result:
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--json FILE``, for `Result.save`."""
-    parser.add_argument("--json", metavar="FILE", help="also write what was found to this file")
+    parser.add_argument("--json", metavar="FILE", help="also write the result to this file")
 
 
 def report(result: Result, file: str | None) -> None:
-    """Print what was found, and saves it if a file was asked for."""
+    """Print a result, and save it if a file is given."""
     result.print()
     if file is not None:
         result.save(file)
@@ -171,13 +171,13 @@ def report(result: Result, file: str | None) -> None:
 def goal(
     what: str, found: Mapping[str, float], reached: Callable[[float], bool], form: str = ".3f"
 ) -> str:
-    """Return a note on where a goal is reached and where it is missed.
+    """Return a note that lists where a goal is reached and where it is missed.
 
     Args:
         what: The goal, in words.
-        found: The figure of each model or thing that the goal is set for.
-        reached: Tells whether a figure reaches it.
-        form: How to write a figure.
+        found: The figure of each model or item to which the goal applies.
+        reached: Whether a figure reaches the goal.
+        form: The format of a figure.
     """
     parts = []
     for word, holds in (("Reached", True), ("Missed", False)):
@@ -190,7 +190,7 @@ def goal(
 
 
 def tell(text: str) -> None:
-    """Print what is being measured, apart from what is found."""
+    """Print progress to standard error."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,9 +1,9 @@
-"""How much memory a comparison takes: its peak, what a cell keeps, and whether it grows.
+"""Memory of a comparison: its peak, the size of a cell, and its growth.
 
     python benchmarks/memory.py [--images 1000 10000] [--calls 200] [--batch-size 8] [--json FILE]
 
-Every figure of the process's memory is of a fresh process. It is read where Linux tells it, so the
-script needs Linux.
+Every figure of a process's memory comes from a fresh process. It is read from Linux, so the script
+needs Linux.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps(PARTS[options.part](*options.arguments)))
         return 0
     if not MEMORY.exists():
-        print(f"{MEMORY} is not there: nothing is measured")
+        print(f"{MEMORY} does not exist: nothing is measured")
         return 0
     with TemporaryDirectory() as temporary:
         rows, notes = _measure(options, Path(temporary))
@@ -43,13 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             script="memory",
             title="Memory",
             question=(
-                "The peak of a process's memory (resident set), each in a fresh process: one that "
-                "loads a model from a file and runs one plain forward pass, one that compares all "
-                f"five on {PHOTOS} photos and writes a GIF, and ones that compare "
-                f"{len(SMALL)} small models on many photos. A cell is what is kept of one image "
-                "by one model."
+                "The peak memory (resident set) of fresh processes: one that loads a model from a "
+                "file and runs one plain forward pass, one that compares all five on "
+                f"{PHOTOS} photos and writes a GIF, and some that compare {len(SMALL)} small "
+                "models on many photos. A cell is the stored result of one image and one model."
             ),
-            columns=["what", "MiB", "bytes a cell"],
+            columns=["what", "MiB", "bytes per cell"],
             rows=rows,
             notes=notes,
             settings={"batch": options.batch_size, "image": f"{SIZE} x {SIZE} px"},
@@ -71,7 +70,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[object]], list[str]]:
-    """Return the table, and which goals are reached."""
+    """Return the table, and notes on the goals."""
     batch = str(options.batch_size)
     (folder / "weights").mkdir()
     (folder / "drawn").mkdir()
@@ -97,7 +96,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[objec
         link_photos(files[:DRAWN], links, count)
         many[count] = run_part(__file__, "many", str(links), batch)["peak"]
         rows.append([f"{count} images, {len(SMALL)} models", many[count], None])
-    tell("what a cell keeps")
+    tell("size of a cell")
     cell = run_part(__file__, "cell", str(folder / str(min(options.images))), batch)["bytes"]
     rows.append([f"cells of {min(options.images)} images", None, round(cell)])
     tell(f"{options.calls} calls")
@@ -113,7 +112,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[objec
             ".0f",
         ),
         goal(
-            f"a cell keeps at most {MOST_CELL} bytes",
+            f"a cell takes at most {MOST_CELL} bytes",
             {"bytes": cell},
             lambda value: value <= MOST_CELL,
             ".0f",
@@ -128,7 +127,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[objec
     ]
 
 
-# in a process of their own
+# in their own processes
 
 
 def _alone(label: str, weights: str, batch: str) -> dict[str, float]:
@@ -176,7 +175,7 @@ def _many(folder: str, batch: str) -> dict[str, float]:
 
 
 def _cell(folder: str, batch: str) -> dict[str, float]:
-    _compare_small(next(Path(folder).iterdir()), batch)  # what is kept once
+    _compare_small(next(Path(folder).iterdir()), batch)  # fills the caches
     gc.collect()
     tracemalloc.start()
     comparison = _compare_small(Path(folder), batch)

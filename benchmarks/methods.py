@@ -1,4 +1,4 @@
-"""What six gradient methods cost in one pass over one of them.
+"""Time of six gradient methods in one pass, over the time of one method.
 
     python benchmarks/methods.py [--rounds 9] [--models resnet152 EB0] [--batch 8] [--json FILE]
 
@@ -70,8 +70,8 @@ def _result(found: Mapping[str, Seconds], options: argparse.Namespace) -> measur
         script="methods",
         title="Several methods at once",
         question=(
-            f"How long effcam takes for a batch with {len(SIX)} methods ({', '.join(SIX)}) over "
-            "the time that it takes with the first alone."
+            f"The time of effcam for a batch with {len(SIX)} methods ({', '.join(SIX)}), divided "
+            "by its time with only the first."
         ),
         columns=["model", "one method, ms", "six methods, ms", "six / one"],
         rows=[

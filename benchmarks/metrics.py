@@ -1,10 +1,10 @@
-"""What numbers cost: the summary, agreement and faithfulness, over the comparison that they are of.
+"""Time of the summary, agreement and faithfulness, over that of their comparison.
 
     python benchmarks/metrics.py [--scenes 200] [--rounds 5] [--faithfulness]
 
-The five demo models look at drawn scenes, whose boxes and masks are known, so that every figure of
-focus and localisation is measured. Ratios are medians over rounds; ROAD's way of filling in pixels
-is timed beside grad-cam's own, on the same holes, whose results agree.
+The five demo models run on drawn scenes, whose boxes and masks are known, so that every figure of
+focus and localisation is measured. Ratios are medians over rounds. Filling in pixels for ROAD is
+timed beside grad-cam's own function, on the same holes; their results agree.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def whole(count: int, rounds: int) -> list[tuple[str, ...]]:
 
 
 def filling(rounds: int, side: int = 224) -> list[tuple[str, ...]]:
-    """Return a table: what it takes to fill in the hottest pixels of an image."""
+    """Return a table: the time to fill in the hottest pixels of an image."""
     torch.manual_seed(SEED)
     image = torch.randn(3, side, side)
     heat = functional.interpolate(torch.rand(1, 1, 7, 7), size=(side, side), mode="bilinear")[0, 0]

@@ -1,22 +1,22 @@
-"""The comparison of 2019, run again: as it was done then, and like for like, side by side.
+"""The comparison of 2019, repeated: as it was done then, and like for like, side by side.
 
     python benchmarks/notebook.py PHOTOS [--weights FOLDER] [--per-category 5]
                                   [--output notebook.gif] [--models [LABEL=]NAME ...]
     python benchmarks/notebook.py --layers [--models [LABEL=]NAME ...]
 
-PHOTOS holds a folder a category, named ``bear`` or, as in Caltech-256, ``009.bear``. Published
-weights are fetched where they are not on disk; ``--weights`` names a folder of checkpoints to use
-in their place, each named after a column's label (``EB0.safetensors``) or its model
-(``torchvision_mobilenet_v2.pth``). ``--layers`` needs neither photos nor weights: it prints which
-layer of each model the two ways look at.
+PHOTOS has one folder per category, named ``bear`` or, as in Caltech-256, ``009.bear``. Published
+weights are downloaded if they are not on disk; ``--weights`` names a folder of checkpoints to use
+instead, each named after a column's label (``EB0.safetensors``) or its model
+(``torchvision_mobilenet_v2.pth``). ``--layers`` needs neither photos nor weights: it prints the
+target layer of each model in both ways.
 
-*As in 2019* squashes every photo to 224 x 224 px and looks at the last ``Conv2d`` that runs. *Like
-for like* is what `effcam.compare` does by itself: each model's own transform, and the features that
-enter its head. In both, each model explains its own most probable class.
+*As in 2019* squashes every photo to 224 x 224 px, and the target layer is the last ``Conv2d`` that
+runs. *Like for like* is the default of `effcam.compare`: each model's own transform, and the
+features that enter its head. In both, each model explains its own most probable class.
 
-"Specific" is given a number, the effective area of the heat: the exponential of the entropy of the
+The measure of "specific" is the effective area of the heat: the exponential of the entropy of the
 heat, which is scaled to a sum of 1 over the photo, as a share of the photo's pixels. Heat that is
-even over a share of the photo, and 0 elsewhere, has that share as its effective area.
+uniform over a share of the photo, and 0 elsewhere, has that share as its effective area.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".safetensors", ".tar")
 LEGEND = f"""\
 as in 2019, like for like  effective area of the heat, as a share of the photo: median over photos;
                            lower is more specific, and rank 1 the lowest
-of what it saw             the same, like for like, as a share of what the model saw of the photo
-seen                       how much of the photo it saw, like for like, median; in 2019 all of it
+of what it saw             the same, like for like, as a share of the part that the model saw
+seen                       the share of the photo that it saw, like for like, median; in 2019 all
 same class                 photos for which it predicts the same class both ways
 correlation                Pearson's, of the two ways' heat over the pixels seen in both, median
 
@@ -70,7 +70,7 @@ Intervals are paired bootstraps over the photos: {DRAWS:,} draws, seed {SEED}.""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the comparison and returns the exit code: 0 done, 1 failed."""
+    """Print the comparison, and return the exit code: 0 for success, 1 for failure."""
     options = _options(argv)
     try:
         specs = find_specs(options.models, options.weights)
@@ -99,7 +99,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _compare(specs: Mapping[str, ModelSpec], options: argparse.Namespace) -> None:
-    """Run both ways and prints what they find; what can fail early does so first."""
+    """Run both ways and print the results; do first what can fail early."""
     photos = find_photos(options.photos, options.per_category)
     check_output(options.output)
     check_weights(specs.values())
@@ -121,12 +121,12 @@ def find_photos(root: str | Path, per_category: int) -> list[ImageRef]:
     """Return the first photos of each of the seven categories.
 
     Args:
-        root: The folder of the class folders, be they called ``bear`` or ``009.bear``.
-        per_category: How many photos to take of each.
+        root: The folder of the class folders, called ``bear`` or ``009.bear``.
+        per_category: The number of photos of each.
 
     Raises:
         ImageError: If the root or a category does not exist or holds no image.
-        ArgumentError: If ``per_category`` is no number from 1 on.
+        ArgumentError: If ``per_category`` is less than 1.
     """
     base = Path(root).expanduser()
     names = sorted(each.name for each in base.iterdir()) if base.is_dir() else []
@@ -136,7 +136,7 @@ def find_photos(root: str | Path, per_category: int) -> list[ImageRef]:
 
 
 def category_of(folder: str) -> str:
-    """Return what a folder of Caltech-256 holds, without its number.
+    """Return the category of a folder of Caltech-256, without its number.
 
     >>> category_of("251.airplanes-101"), category_of("009.bear"), category_of("bear")
     ('airplanes', 'bear', 'bear')
@@ -145,12 +145,12 @@ def category_of(folder: str) -> str:
 
 
 def find_specs(models: Iterable[str], weights: Path | None) -> dict[str, ModelSpec]:
-    """Return how each model is made, by its column's label.
+    """Return the spec of each model, by its column's label.
 
     Args:
         models: ``"LABEL=NAME"``, a label of `DEFAULT_MODELS`, or another name that is its own
             label.
-        weights: A folder of checkpoints to use in place of published weights.
+        weights: A folder of checkpoints to use instead of published weights.
 
     Raises:
         WeightsError: If the folder does not exist, or lacks one of the checkpoints.
@@ -182,12 +182,12 @@ def _with_checkpoints(specs: Mapping[str, ModelSpec], folder: Path) -> dict[str,
     }
 
 
-# where the two ways look
+# the target layers of the two ways
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Which layers of a model the two ways look at.
+    """The target layers of a model in the two ways.
 
     Attributes:
         conv: The last ``Conv2d`` executed, by its dotted name.
@@ -207,7 +207,7 @@ class Look:
 
 
 def looks(specs: Mapping[str, ModelSpec]) -> dict[str, Look]:
-    """Return where the two ways look in each model; needs no weights."""
+    """Return the target layers of each model in the two ways, without its weights."""
     return {label: _look(spec) for label, spec in specs.items()}
 
 
@@ -248,13 +248,15 @@ def last_conv(module: nn.Module, images: Tensor) -> tuple[str, tuple[int, ...]]:
     with _on_convs(module, ran), torch.inference_mode():
         module(images)
     if not ran:
-        raise LayerError(f"{type(module).__name__} runs no Conv2d to look at as in 2019")
+        raise LayerError(
+            f"{type(module).__name__} runs no Conv2d to use as target layer as in 2019"
+        )
     return ran[-1]
 
 
 @contextmanager
 def _on_convs(module: nn.Module, ran: list[tuple[str, tuple[int, ...]]]) -> Iterator[None]:
-    """Write down each ``Conv2d`` that runs."""
+    """Record each ``Conv2d`` that runs."""
 
     def note(name: str, _module: nn.Module, _args: object, output: Tensor) -> None:
         ran.append((name, tuple(output.shape[1:])))
@@ -272,7 +274,7 @@ def _on_convs(module: nn.Module, ran: list[tuple[str, tuple[int, ...]]]) -> Iter
 
 
 def layer_table(found: Mapping[str, Look]) -> str:
-    """Return a table of the layers that the two ways look at."""
+    """Return a table of the target layers of the two ways."""
     small = f"at {SIZE} px"
     head = "model", WAYS[0], small, WAYS[1], small, "at its own size"
     rows = [
@@ -293,13 +295,13 @@ def _times(numbers: Iterable[int]) -> str:
     return " x ".join(map(str, numbers))
 
 
-# what they find there
+# results
 
 
 def correlation(cell: Explanation, other: Explanation) -> float:
     """Return Pearson's correlation of two cells' heat over the pixels that both saw.
 
-    It is NaN where one of them has no heat, or the same everywhere.
+    It is NaN if one of them has no heat, or the same everywhere.
     """
     seen = _seen(cell) & _seen(other)
     one, two = cell.upsampled()[seen], other.upsampled()[seen]
@@ -317,13 +319,13 @@ def _seen(cell: Explanation) -> NDArray[np.bool_]:
 def interval(
     areas: NDArray[np.float64], others: NDArray[np.float64], *, draws: int = DRAWS, seed: int = SEED
 ) -> tuple[float, float]:
-    """Return the 95 % interval of how much larger the others' median is: a paired bootstrap.
+    """Return the 95 % interval of the others' median minus this one, by a paired bootstrap.
 
     Args:
-        areas: One number a photo, NaN where there is none; such photos are left out.
-        others: Likewise, of the same photos.
-        draws: How often the photos are drawn anew.
-        seed: Where the random numbers start.
+        areas: One number per photo, NaN if there is none; such photos are left out.
+        others: Likewise, for the same photos.
+        draws: The number of resamples of the photos.
+        seed: The seed of the random numbers.
 
     Returns:
         The 2.5th and 97.5th percentile; NaN if fewer than two photos are left.
@@ -340,7 +342,7 @@ def interval(
 
 
 def report(then: Comparison, now: Comparison) -> str:
-    """Return what the two ways find, as a table, and what follows from it, as text.
+    """Return the results of the two ways as a table, and the conclusion as text.
 
     Args:
         then: The comparison as in 2019.
@@ -374,7 +376,7 @@ def _by_cell(
 
 
 def _medians(values: NDArray[np.float64]) -> list[float]:
-    """Return each column's median without its NaN; NaN if it has nothing else."""
+    """Return each column's median without NaN; NaN if it has no other values."""
     kept = (column[np.isfinite(column)] for column in values.T)
     return [float(np.median(column)) if column.size else float("nan") for column in kept]
 
@@ -384,7 +386,7 @@ def _percents(shares: Iterable[float]) -> list[str]:
 
 
 def _order(values: NDArray[np.float64]) -> list[int]:
-    """Return the columns by their medians, the smallest first and those without one last."""
+    """Return the columns sorted by their medians, ascending, those without one last."""
     return [int(column) for column in np.argsort(_medians(values), kind="stable")]
 
 
@@ -394,28 +396,28 @@ def _ranks(values: NDArray[np.float64]) -> list[str]:
 
 
 def _without_heat(areas: Sequence[NDArray[np.float64]], columns: Sequence[str]) -> str:
-    """Return which cells have no heat and are left out; empty if none is."""
+    """Return a note on cells without heat, which are left out; empty if there are none."""
     counts = [
         f"{label} {count} {way}"
         for way, each in zip(WAYS, areas, strict=True)
         for label, count in zip(columns, np.isnan(each).sum(axis=0), strict=True)
         if count
     ]
-    return f"\nPhotos left out since there is no heat: {', '.join(counts)}." if counts else ""
+    return f"\nPhotos left out because there is no heat: {', '.join(counts)}." if counts else ""
 
 
-# what follows
+# conclusion
 
 
 def conclude(columns: Sequence[str], areas: Sequence[NDArray[np.float64]]) -> str:
-    """Return what the effective areas say of which model is the most specific.
+    """Return which model is the most specific by the effective areas, as text.
 
     Args:
         columns: The models' labels.
-        areas: By measure, the area in every cell, (photos, columns), NaN where it has no heat.
+        areas: By measure, the area in every cell, (photos, columns), NaN if it has no heat.
     """
     if len(columns) < 2:
-        return "One model alone is neither more nor less specific than another."
+        return "One model alone cannot be ranked."
     judged = [_judge(columns, each) for each in areas]
     lines = [
         f"{measure.capitalize()}: {text}"
@@ -425,7 +427,7 @@ def conclude(columns: Sequence[str], areas: Sequence[NDArray[np.float64]]) -> st
 
 
 def _judge(columns: Sequence[str], areas: NDArray[np.float64]) -> tuple[str, bool]:
-    """Return how the two most specific models compare, and whether they can be told apart."""
+    """Return how the two most specific models compare, and whether they differ significantly."""
     one, two, *_ = _order(areas)
     medians = _medians(areas)
     low, high = interval(areas[:, one], areas[:, two])
@@ -433,7 +435,7 @@ def _judge(columns: Sequence[str], areas: NDArray[np.float64]) -> tuple[str, boo
     return (
         f"{columns[one]} is first with {100 * medians[one]:.1f} %, {columns[two]} second with "
         f"{100 * medians[two]:.1f} %; 95 % interval of the difference {100 * low:.1f} to "
-        f"{100 * high:.1f} points: they {'can' if apart else 'cannot'} be told apart."
+        f"{100 * high:.1f} points: {'' if apart else 'not '}significant."
     ), apart
 
 
@@ -445,9 +447,9 @@ def _sum_up(
         verdict = f"{first[0]} is first throughout"
     else:
         each = (f"{label} {measure}" for label, measure in zip(first, MEASURES, strict=True))
-        verdict = f"It depends on the way which model is first: {', '.join(each)}"
+        verdict = f"Which model is first depends on the way: {', '.join(each)}"
     unsure = [measure for measure, sure in zip(MEASURES, apart, strict=True) if not sure]
-    rest = f", but not told apart from the second {' or '.join(unsure)}" if unsure else ""
+    rest = f", but not significantly before the second {' or '.join(unsure)}" if unsure else ""
     return f"Conclusion: {verdict}{rest}."
 
 

@@ -1,13 +1,13 @@
-"""Writes docs/performance.md from what the other scripts found.
+"""Write docs/performance.md from the results of the other scripts.
 
     python benchmarks/performance.py results/*.json
     python benchmarks/performance.py --update results/gpu.json
     python benchmarks/performance.py --run [--keep FOLDER]
 
-Nothing on the page is written by hand: the tables, notes and settings are the results', the rest is
-below. ``--run`` runs the scripts first, one after the other, on a machine that does nothing else.
-``--update`` replaces the sections of the results given, and says there on which machine and when
-they were measured, if not as the others; the other sections stay as the page has them.
+Nothing on the page is written by hand: the tables, notes and settings come from the results, the
+rest is below. ``--run`` first runs the scripts, one after the other, on an otherwise idle machine.
+``--update`` replaces the sections of the given results, and adds their machine and date there if
+these differ from the others; the other sections are kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from measure import describe, numeric, show
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
-# What stands in for a result that is not there.
+# Titles and remarks for missing results.
 MISSING = {
     "engine": ("Maps over a plain forward pass", ""),
     "methods": ("Several methods at once", ""),
@@ -42,27 +42,26 @@ MISSING = {
 }
 NOT_MEASURED = "Not measured:"
 PLACE = "Machine and versions"
-ELSEWHERE = "Where a section does not say otherwise:"
+ELSEWHERE = "Unless a section states otherwise:"
 HEAD = """\
 % Written by benchmarks/performance.py from the results of the other scripts there: do not edit.
 
 # Performance
 
-effcam is measured beside what one would use instead, and against a limit: a plain forward pass of
-the same models on the same images. Each section states what was compared, and which goals were
-reached and which were missed.
+effcam is compared with its alternatives, and with a limit: a plain forward pass of the same models
+on the same images. Each section states what was compared, and which goals were reached and missed.
 
-All ways run within each round, in an order that changes from round to round. A ratio is taken
-within a round, and the median over the rounds is shown, which holds when the machine's speed
-drifts. Times are medians too; they are those of one machine and differ on others, ratios less so.
-Weights are random where nothing else is said, which changes no time. How to run the scripts is in
-{download}`benchmarks/README.md <../benchmarks/README.md>`; this page is made by
-`python benchmarks/performance.py --run`.
+All ways run in each round, in an order that changes from round to round. Ratios are computed within
+a round, and the median over the rounds is shown, so that a drift of the machine's speed has no
+effect. Times are medians too; they are those of one machine and differ on others, ratios less so.
+Unless stated otherwise, weights are random, which does not change any time.
+{download}`benchmarks/README.md <../benchmarks/README.md>` explains how to run the scripts;
+`python benchmarks/performance.py --run` writes this page.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Return the exit code: 1 if a script that was to run failed."""
+    """Return the exit code: 1 if a script failed."""
     options = _options(argv)
     if not options.run:
         _write([Path(each) for each in options.results], options.output, update=options.update)
@@ -96,7 +95,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(name: str, file: Path) -> bool:
-    """Run a script; tells whether it succeeded."""
+    """Run a script; return whether it succeeded."""
     file.unlink(missing_ok=True)
     command = [sys.executable, str(HERE / f"{name}.py"), "--json", str(file)]
     return subprocess.run(command, check=False).returncode == 0
@@ -108,9 +107,9 @@ def _write(files: Sequence[Path], output: Path, *, update: bool = False) -> None
         result = json.loads(file.read_text("utf-8"))
         name = result["script"]
         if name in found:
-            sys.exit(f"{file}: there is another result of {name}.py")
+            sys.exit(f"{file}: this is a second result of {name}.py")
         if name not in MISSING:
-            sys.exit(f"{file}: no section is for {name}.py")
+            sys.exit(f"{file}: there is no section for {name}.py")
         found[name] = result
     kept, usual = _kept(output.read_text("utf-8")) if update else ({}, "")
     text = page(found, kept, usual)
@@ -119,7 +118,7 @@ def _write(files: Sequence[Path], output: Path, *, update: bool = False) -> None
 
 
 def _kept(text: str) -> tuple[dict[str, str], str]:
-    """Return a page's sections by script, and where and when they were measured."""
+    """Return a page's sections by script, and the machine and date of most of them."""
     _, *sections, last = text.split("\n## ")
     if not last.startswith(PLACE):
         sys.exit(f"the page does not end with '{PLACE}'")
@@ -138,10 +137,10 @@ def page(
     """Return the page.
 
     Args:
-        found: What `measure.Result.save` wrote, by script.
-        kept: Sections as they were, by script, for those that are not found.
-        usual: Where and when those were measured that do not say otherwise; it is what most of the
-            results say if none is given.
+        found: The results that `measure.Result.save` wrote, by script.
+        kept: Existing sections by script, for scripts without a result.
+        usual: The machine and date of sections that do not state their own; by default, those of
+            most results.
     """
     places = Counter(_place(result) for result in found.values())
     usual = usual or (places.most_common(1)[0][0] if places else "")
@@ -159,7 +158,7 @@ def page(
 
 
 def _place(result: Mapping[str, Any]) -> str:
-    """Return on what and when something was measured."""
+    """Return the machine and the date of a result."""
     where = describe(result["machine"], result["versions"]).replace("\n", "\n\n")
     return f"{where}\n\nMeasured on {result['date']}."
 
@@ -184,7 +183,7 @@ def _table(result: Mapping[str, Any]) -> str:
 
 
 def _escape(cell: str) -> str:
-    """Return a cell whose text Markdown leaves as it is."""
+    """Return a cell with Markdown's characters escaped."""
     return cell.replace("|", "\\|").replace("*", "\\*")
 
 

@@ -1,9 +1,9 @@
-"""How large a report is, how long writing it takes, and how soon a browser shows it.
+"""Size of a report, time to write it, and time until a browser shows it.
 
     python benchmarks/report.py [--images 35 500] [--rounds 5] [--photos FOLDER] [--json FILE]
 
-Five demo models on 35 drawn scenes, or on your photos; more rows are these again under other names.
-The browser is the system's Chromium without a window, driven by Playwright.
+Five demo models on 35 drawn scenes, or on your photos; further rows repeat these under other names.
+The browser is the system's Chromium without a window, controlled by Playwright.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ FILTER = """async () => {
 
 @dataclass(frozen=True)
 class Seen:
-    """What a browser told of a page: milliseconds, and how many canvases are drawn."""
+    """Measurements of a page in a browser: milliseconds, and the number of drawn canvases."""
 
     ready: float
     first_row: float
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _options(argv)
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
-        print(f"there is no browser: none of {', '.join(NAMES)}", file=sys.stderr)
+        print(f"no browser found: looked for {', '.join(NAMES)}", file=sys.stderr)
         return 1
     tell("comparing")
     with given_or_drawn(options.photos, DIFFERENT) as photos:
@@ -76,13 +76,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             title="A report",
             question=(
                 f"Five models; {len(base.images)} different photos, repeated. Times are medians "
-                f"over {options.rounds} rounds: writing, without what the maps took; in Chromium "
+                f"over {options.rounds} rounds: writing, without computing the maps; in Chromium "
                 f"of {WINDOW['width']} x {WINDOW['height']} px from the navigation until the page "
-                "answers, until its first row is drawn, and from a letter typed into the filter "
+                "responds, until its first row is drawn, and from a letter typed into the filter "
                 "until the frame after next."
             ),
             columns=[
-                *("images", "MB", "s to write", "ms to answer", "ms to first row", "ms to filter"),
+                *("images", "MB", "s to write", "ms to respond", "ms to first row", "ms to filter"),
                 *("cells", "maps drawn"),
             ],
             rows=rows,
@@ -125,7 +125,7 @@ def _rows(base: Comparison, counts: Sequence[int], rounds: int, program: str) ->
 
 
 def repeat(base: Comparison, count: int) -> Comparison:
-    """Return a comparison of so many images: those of another one, again and again."""
+    """Return a comparison of ``count`` images: those of another one, repeated."""
     known = list(base.rows())
     rows = [known[at % len(known)] for at in range(count)]
     images = [replace(row[0].image, name=f"{at:04} {row[0].image}") for at, row in enumerate(rows)]
@@ -135,7 +135,7 @@ def repeat(base: Comparison, count: int) -> Comparison:
 
 
 def visit(browser: Browser, path: Path) -> Seen:
-    """Return what the browser told of a page, opened afresh."""
+    """Open a page in a new context, and return its measurements."""
     context = browser.new_context(viewport=WINDOW)
     page = context.new_page()
     page.goto(path.as_uri())

@@ -1,4 +1,4 @@
-"""A scoreboard of models on photos with human boxes: the table of the documentation's page.
+"""Summary of models on photos with human boxes: the tables of the documentation's page.
 
     python benchmarks/scoreboard.py IMAGES --boxes BOXES.json --labels LABELS.json
                                     [--models NAME ...] [--checkpoints MODELS.json]
@@ -8,10 +8,10 @@ IMAGES is a folder of photos; boxes and labels are files as `effcam.Comparison.s
 (one JSON file of ``{image: {"boxes": [[left, top, right, bottom], ...], "class_index": 3}}`` serves
 as both). Models are given by name, with their published weights, or by a JSON file that describes
 local checkpoints: ``{stem: {"library", "architecture", "options", "mean", "std", "input_size"}}``,
-each lying as ``weights/stem.safetensors`` beside it; ``"constructor"`` names a function in place of
-an architecture. It prints the summary on the images that all models get right and on all images,
-what differs, and what two further questions say: how far the models agree, and whether their maps
-survive the loss of the weights. ``--faithful`` measures faithfulness too, on that many images.
+with the file ``weights/stem.safetensors`` beside it; ``"constructor"`` names a function in place of
+an architecture. The script prints the summary on the images that all models classify correctly and
+on all images, the significant differences, and the agreement of the models. ``--faithful`` also
+measures faithfulness, on that many images.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
     fair = comparison.summary(**known)
     share = (time.perf_counter() - start) / seconds
     print(f"comparison: {seconds:.1f} s; summary: {100 * share:.1f} % of that\n")
-    show("On the images that every model gets right", fair, options.output, "fair")
+    show("On the images that every model classifies correctly", fair, options.output, "fair")
     every = comparison.summary(**known, fair=False)
     show("On all images", every, options.output, "all")
     show_agreement(comparison)
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def read_checkpoints(file: Path) -> dict[str, ModelSpec]:
-    """Return the models that a JSON file describes, by the names of their weights' files."""
+    """Return the models that a JSON file describes, by the names of their weights files."""
     described = json.loads(file.read_text("utf-8"))
     return {stem: describe(stem, known, file.parent) for stem, known in sorted(described.items())}
 
@@ -131,7 +131,7 @@ def show_agreement(comparison: Comparison) -> None:
 
 
 def pick(comparison: Comparison, count: int) -> Comparison:
-    """Return the comparison of some of the images, at random, the same each time."""
+    """Return the comparison of randomly selected images, the same each time."""
     order = np.random.default_rng(SEED).permutation(len(comparison.images))[:count]
     return comparison.take(sorted(int(at) for at in order))
 

@@ -1,9 +1,9 @@
-"""How long it takes until something happens: importing, the command line, tracing a network.
+"""Start-up time: importing, the command line, tracing a network.
 
     python benchmarks/startup.py [--rounds 9] [--architectures 25] [--json FILE]
 
-Processes are fresh, their files read before. The traces are of networks spread over timm's names,
-built on meta tensors, each traced once and loaded twice.
+Processes are fresh, but their files are in the page cache. The traced networks are spread over
+timm's names and built on meta tensors; each is traced once and loaded twice.
 """
 
 from __future__ import annotations
@@ -60,9 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             script="startup",
             title="Start-up",
             question=(
-                "How long fresh processes take, and how long effcam takes to look through a "
-                "network that it does not know: one pass on meta tensors, which gives the layers "
-                "and their shapes."
+                "The time of fresh processes, and of tracing a network that effcam does not "
+                "know: one pass on meta tensors, which gives the layers and their shapes."
             ),
             columns=["what", "median, ms", "9 of 10 within, ms", "times"],
             rows=[_row(name, seconds) for name, seconds in table.items()],
@@ -94,14 +93,14 @@ def _process(command: Sequence[str]) -> None:
 
 
 def _processes(seconds: dict[str, list[float]]) -> dict[str, list[float]]:
-    """Return the seconds by process, importing less what Python itself takes in its round."""
+    """Return the seconds by process; for the import, minus the time of Python itself."""
     pairs = zip(seconds[IMPORT], seconds[BARE], strict=True)
     extra = {f"{IMPORT}, over {BARE}": [one - other for one, other in pairs]}
     return {BARE: seconds[BARE], **extra, HELP: seconds[HELP], LIST: seconds[LIST]}
 
 
 def _networks(count: int) -> dict[str, list[float]]:
-    """Return the seconds that it took to trace and to load networks."""
+    """Return the seconds to trace and to load networks."""
     first = _seconds(partial(trace, _build("resnet18"), (224, 224)))
     found: dict[str, list[float]] = {"trace": [], "load": [], "again": []}
     for name in _sample(count):
@@ -112,7 +111,7 @@ def _networks(count: int) -> dict[str, list[float]]:
             traced = _seconds(partial(trace, one, size))
             loads = [_seconds(partial(load_model, other)) for _ in range(2)]
         except (EffcamError, RuntimeError) as error:
-            # It is no classifier, or cannot be built without numbers.
+            # It is not a classifier, or cannot be built on meta tensors.
             tell(f"  is left out: {error}"[:100])
             continue
         for key, value in zip(found, (traced, *loads), strict=True):
@@ -133,7 +132,7 @@ def _build(name: str) -> Any:
 
 
 def _sample(count: int) -> list[str]:
-    """Return names spread over all of timm's, one at random from each stretch of the list."""
+    """Return names spread over all of timm's: a random one from each part of the list."""
     names, chance = timm.list_models(), np.random.default_rng(SEED)
     bounds = [round(at * len(names) / count) for at in range(count + 1)]
     return [names[chance.integers(start, stop)] for start, stop in pairwise(bounds)]

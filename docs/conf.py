@@ -1,4 +1,4 @@
-"""How the documentation is built: ``sphinx-build -n -W docs docs/_build/html``."""
+"""Configuration of Sphinx: ``sphinx-build -n -W docs docs/_build/html``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
-# Embedding a figure's fonts is told glyph by glyph.
+# It logs each glyph of a font that a figure embeds.
 logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 project = "effcam"
@@ -53,13 +53,13 @@ html_sidebars = {
     ]
 }
 
-# Where it will be read, if whoever builds it says so; addresses are relative otherwise.
+# The address of the published pages, if it is set; otherwise addresses are relative.
 html_baseurl = os.environ.get("READTHEDOCS_CANONICAL_URL") or os.environ.get("EFFCAM_DOCS_URL", "")
 if html_baseurl:
     html_baseurl = f"{html_baseurl.rstrip('/')}/"
     ogp_site_url = html_baseurl
     ogp_image = "_static/social.png"
-    ogp_image_alt = "A drawn scene, and the heat of four networks on the object in it"
+    ogp_image_alt = "A drawn scene with the heat of four networks on its object"
 ogp_social_cards = {"enable": False}
 
 myst_enable_extensions = ["colon_fence", "deflist"]
@@ -77,8 +77,8 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 copybutton_line_continuation_character = "\\"
 
-# Where the standard library and third parties are documented is on the network, and the
-# documentation is built without one: their names stay plain text.
+# The documentation of the standard library and of third parties is on the network, and this one is
+# built without a network: their names stay plain text.
 nitpick_ignore_regex = [
     (
         r"py:.*",
@@ -86,7 +86,7 @@ nitpick_ignore_regex = [
     ),
     (r"py:class", r"ArrayLike|Tensor|matplotlib\..*"),
 ]
-# Aliases and protocols in signatures; the description of the argument says what they stand for.
+# Aliases and protocols in signatures; the description of the argument explains them.
 nitpick_ignore = [
     ("py:class", name)
     for name in (
@@ -95,7 +95,7 @@ nitpick_ignore = [
         *("PageKind", "PathLike", "Precision", "Rows", "effcam.dataset.manifest.Manifest"),
         *("effcam.images.decoding.Photo",),
         *("effcam.dataset.storage.Store", "effcam.metrics.faithfulness_run.Compared"),
-        *("Path", "effcam.metrics.summary.text_tables.Contents"),
+        *("Compared", "Path", "effcam.metrics.summary.text_tables.Contents"),
     )
 ]
 
@@ -115,10 +115,10 @@ sphinx_gallery_conf = {
 
 
 def public_name(app: Sphinx, env: Any, node: Any, content: Node) -> Node | None:
-    """Return the reference to where a public name is described.
+    """Return the reference to the description of a public name.
 
     Signatures name the module that defines a class, ``effcam.comparison.comparison.Comparison``;
-    it is described where its users find it, as ``effcam.Comparison``.
+    the reference describes it under its public name, ``effcam.Comparison``.
     """
     package, _, rest = str(node.get("reftarget", "")).partition(".")
     name = rest.rpartition(".")[2]
@@ -139,9 +139,9 @@ def public_name(app: Sphinx, env: Any, node: Any, content: Node) -> Node | None:
 def found_from_anywhere(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Node | None
 ) -> None:
-    """Have the page that is shown for missing ones look for what it uses at the site.
+    """Give the page for missing addresses a base address.
 
-    It is shown under any address, from which nothing can be reached by a relative one.
+    The server shows it under any address, so relative addresses would not work.
     """
     del app, templatename, doctree
     if pagename == "404" and html_baseurl:
@@ -149,6 +149,6 @@ def found_from_anywhere(
 
 
 def setup(app: Sphinx) -> None:
-    """Sphinx calls this."""
+    """Register the handlers with Sphinx."""
     app.connect("html-page-context", found_from_anywhere)
     app.connect("missing-reference", public_name)

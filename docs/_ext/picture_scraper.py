@@ -1,7 +1,7 @@
-"""Puts the pictures that a gallery example makes onto its page.
+"""Show the pictures of a gallery example on its page.
 
-sphinx-gallery knows the figures of plotting libraries; here, a picture is a PIL image that the
-example's block has just given a name.
+sphinx-gallery finds the figures of plotting libraries. Here, a picture is a PIL image that the
+example's last block assigned to a name.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any
 from PIL import Image
 from sphinx_gallery.scrapers import figure_rst
 
-# sphinx-gallery makes a scraper anew for each block, so what was shown is remembered here.
+# sphinx-gallery makes a new scraper for each block, so shown pictures are kept here.
 _shown: list[Image.Image] = []
 
 
 def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
-    """Return the reStructuredText that shows what the block has made."""
-    del block  # sphinx-gallery passes it; what it made is in `block_vars`
+    """Return the reStructuredText that shows the block's pictures."""
+    del block  # sphinx-gallery passes it; its results are in `block_vars`
     paths = []
     for value in block_vars["example_globals"].values():
         if isinstance(value, Image.Image) and not any(value is old for old in _shown):

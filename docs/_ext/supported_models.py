@@ -1,4 +1,4 @@
-"""Writes the pages on supported models, from what is shipped and from the recorded sweep."""
+"""Write the pages on supported models, from the package's data and the recorded sweep."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ Runs = dict[tuple[str, str], dict[str, str]]
 INTRODUCTION = """\
 # Supported models
 
-**{total:,} architectures** are known by name: {libraries}. For {resolved:,} of them the layer to
-look at is found; the other {unresolved} return no class scores. {ran:,} were run with random
-weights, and for **{verified:,}** of these the map is finite, not constant, depends on more than one
-cell, and is equal to that of the grad-cam package at the same layer; the largest difference,
-measured over the largest value of each map before its ReLU, is {difference:.1e}.
+effcam knows **{total:,} architectures** by name: {libraries}. It finds the target layer of
+{resolved:,} of them; the other {unresolved} return no class scores. {ran:,} were run with random
+weights. For **{verified:,}** of these the map is finite, is not constant, depends on more than one
+position, and equals that of the grad-cam package at the same layer. The largest difference is
+{difference:.1e} of the largest value of the map before its ReLU.
 
-Names with weights, as `resnet50.a1_in1k`, are listed by `effcam models 'resnet50*' --pretrained`.
-[How the layer is found](explanation/layer.md) also holds for your own networks, and for newer
-architectures than these: they are traced when they are loaded. Heavy architectures were run at a
-smaller input than their own; the record of the sweep ({{download}}`sweep.csv`) has the size of
-each, and `tools/sweep.py` makes it anew.
+`effcam models 'resnet50*' --pretrained` lists names with weights, such as `resnet50.a1_in1k`.
+[The rule for the target layer](explanation/layer.md) also applies to your own networks and to newer
+architectures: they are traced when they are loaded. Large architectures were run with a smaller
+input than their own. The record of the sweep ({{download}}`sweep.csv`) has the size of each;
+`tools/sweep.py` makes it again.
 
-Every architecture is on [a page of its own](architectures.md).
+[Another page](architectures.md) lists every architecture.
 """
 
 
@@ -121,8 +121,8 @@ def _architectures(known: Sequence[ArchitectureFacts]) -> str:
             "verified": ["yes" if entry.verified else "no" for entry in ordered],
         }
         # timm states no accuracies, and most families have no prefix tokens.
-        told = {title: cells for title, cells in columns.items() if any(cells)}
-        table = _table(list(told), zip(*told.values(), strict=True))
+        shown = {title: cells for title, cells in columns.items() if any(cells)}
+        table = _table(list(shown), zip(*shown.values(), strict=True))
         parts.append(f"## {library} {family}\n\n{table}\n")
     return "\n".join(parts)
 
@@ -141,7 +141,7 @@ def _by_family(
 
 
 def _pattern(entry: ArchitectureFacts) -> str:
-    """Return a layer's name with its numbers left open, to tell layers of one kind together."""
+    """Return a layer's name without its numbers, to group layers of one kind."""
     parts = JOINT.join(entry.layers).split(".")
     return ".".join("n" if part.isdigit() else part for part in parts)
 
@@ -175,6 +175,6 @@ def _before_build(app: Sphinx) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Sphinx calls this."""
+    """Register the extension with Sphinx."""
     app.connect("builder-inited", _before_build)
     return {"parallel_read_safe": True}

@@ -1,8 +1,8 @@
-// Offers the other versions of this documentation, where `versions.json` lies one folder above it:
-// a list of {"name", "version", "url"}. Where there is none, nothing is shown.
+// Offer the other versions of this documentation, if the folder above it has a `versions.json`:
+// a list of {"name", "version", "url"}. Otherwise nothing is shown.
 document.addEventListener("DOMContentLoaded", async () => {
   const box = document.getElementById("versions");
-  // A page that was opened as a file has nothing above it that may be read.
+  // A page opened as a file cannot read the folder above it.
   if (!box || !location.protocol.startsWith("http")) return;
   const root = new URL(box.dataset.root, document.baseURI);
   let listed;

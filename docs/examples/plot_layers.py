@@ -2,15 +2,15 @@ r"""
 Which layer?
 ============
 
-A map belongs to one layer, and the layer decides what can be seen in it: how fine it is, and
-whether it says what the *answer* depended on or what some filter liked along the way.
+A map belongs to one layer. The layer determines how fine the map is, and whether it shows what
+the *prediction* depends on or only what some filter responds to.
 """
 
 # %%
-# What there is
-# -------------
-# :meth:`effcam.Model.layers` lists every layer that can be looked at, in order of execution. The
-# one with an arrow is the default: the features that enter the head.
+# List the layers
+# ---------------
+# :meth:`effcam.Model.layers` lists every possible target layer, in order of execution. An arrow
+# marks the default: the features that enter the head.
 
 import effcam
 
@@ -21,7 +21,7 @@ for layer in model.layers()[-8:]:
 # %%
 # From the first to the last
 # --------------------------
-# A layer is chosen when a model is loaded; the same model may stand in several columns.
+# The target layer is set when a model is loaded; the same model may be in several columns.
 
 names = ["layer1", "layer2", "layer3", "layer4"]
 by_layer = {name: effcam.load_model("demo_resnet", target_layer=name) for name in names}
@@ -29,10 +29,10 @@ scenes = effcam.demo.scenes(60, seed=31, size=192)
 picture = effcam.compare(scenes[:4], by_layer, progress=False).grid(width=170)
 
 # %%
-# Early layers are finer. But their channels are edges and colours, which speak for no class yet,
-# and all that comes after them can still turn an edge's meaning round. Grad-CAM gives each channel
-# *one* weight for the whole picture, which fits the last layer and not the first ones. Counted,
-# since the truth is known here:
+# Early layers are finer. But their channels are edges and colours, which are not evidence for a
+# class yet, and later layers can still reverse the meaning of an edge. Grad-CAM gives each channel
+# *one* weight for the whole image, which suits the last layer but not the first ones. The objects
+# are known here, so this can be measured:
 
 
 def hits(comparison: effcam.Comparison, column: str) -> int:
@@ -49,8 +49,8 @@ for name in names:
 # %%
 # A method for early layers
 # -------------------------
-# LayerCAM (Jiang et al. 2021) weighs each cell by its own gradient, which is what an early layer
-# needs. Its maps stay fine and come to lie on things:
+# LayerCAM (Jiang et al. 2021) weights each position by its own gradient, which an early layer
+# needs. Its maps stay fine and lie on objects:
 
 layercam = effcam.compare(scenes, by_layer, method="layercam", progress=False)
 for name in names:
@@ -58,9 +58,9 @@ for name in names:
 picture = effcam.compare(scenes[:4], by_layer, method="layercam", progress=False).grid(width=170)
 
 # %%
-# Several at once
-# ---------------
-# A model may be looked at in several layers, whose maps are added: fine and coarse together.
+# Several layers at once
+# ----------------------
+# A model may have several target layers, whose maps are added: fine and coarse together.
 
 fused = effcam.load_model("demo_resnet", target_layer=["layer3", "layer4"])
 picture = effcam.compare(
@@ -70,8 +70,8 @@ picture = effcam.compare(
 # %%
 # The wrong layer
 # ---------------
-# "The last convolution" sounds like the same thing as the default and is not: in DenseNet it makes
-# a few of the many channels that enter the head.
+# "The last convolution" sounds like the default but is different: in DenseNet it makes only a few
+# of the many channels that enter the head.
 
 densenet = effcam.load_model("demo_densenet")
 last = [layer for layer in densenet.layers() if layer.name.endswith("conv2")][-1]
@@ -87,13 +87,13 @@ for name in columns:
     print(f"{name}: {hits(many, name)} of {len(scenes)} point at the object")
 
 # %%
-# Where its cells lie
-# -------------------
-# A map is laid over the picture as if its cells divided the input evenly, as Grad-CAM is drawn
-# everywhere. In most networks they do. AlexNet's convolutions and pools pad too little for that:
-# the cells of its 6 x 6 map are centred 16 px apart, from 17 px on, in an input of 128 px, where
-# even cells would lie 21 px apart. So its heat is drawn too far out, most at the lower right. The
-# heatmap is right, its place is not, and ``canvas`` is where a cell's map lies:
+# Where the map lies
+# ------------------
+# A map is drawn on the image as if its positions divided the input evenly, as for Grad-CAM
+# everywhere. In most networks they do. AlexNet's convolutions and poolings pad too little for that:
+# the centres of its 6 x 6 map are 16 px apart, starting at 17 px, in an input of 128 px, where an
+# even grid would have them 21 px apart. So its heat is drawn too far out, most at the lower right.
+# The map is right, its place is not. ``canvas`` is where a cell's map lies:
 
 from dataclasses import replace
 
@@ -114,5 +114,5 @@ picture = alexnet[4, 0].overlay()
 other_picture = in_place(alexnet[4, 0]).overlay()
 
 # %%
-# :doc:`/explanation/layer` says how the default is found for every architecture, and which layers
-# are refused because their map would mean nothing.
+# :doc:`/explanation/layer` explains how the default is found for every architecture, and which
+# layers are refused because their map would be meaningless.

@@ -2,14 +2,14 @@ r"""
 Layouts: rows, methods, posters and figures
 ===========================================
 
-The same heat can be laid out in several ways, and none of them runs a model again.
+The same heat can be arranged in several ways, without running a model again.
 """
 
 # %%
 # Rows of models
 # --------------
-# By default a row is an image. With ``rows="models"`` a row is a model and a column an image:
-# better on a page that is taller than wide, and for few images of many models.
+# By default each row is an image. With ``rows="models"`` each row is a model and each column an
+# image: better on a portrait page, and for few images of many models.
 
 import effcam
 
@@ -19,8 +19,8 @@ models = comparison.grid(rows="models", width=180)
 # %%
 # Less around it
 # --------------
-# ``original=False`` leaves the photos out, ``caption`` is a template with the columns of
-# ``comparison.table()``, and ``title`` and ``theme`` are what they say.
+# ``original=False`` leaves out the photos, ``caption`` is a template with the columns of
+# ``comparison.table()``, and ``title`` and ``theme`` set the title and the colours.
 
 bare = comparison.grid(
     original=False,
@@ -33,8 +33,8 @@ bare = comparison.grid(
 # %%
 # Methods by models
 # -----------------
-# With several methods, ``rows="methods"`` makes a block of each image: a row a method, a column a
-# model.
+# With several methods, ``rows="methods"`` makes a block for each image, with one row per method and
+# one column per model.
 
 methods = effcam.compare(
     effcam.demo.scenes(1, seed=3),
@@ -47,15 +47,15 @@ by_method = methods.grid(rows="methods", width=160)
 # %%
 # A poster
 # --------
-# One image and many models: the photo large, the models around it. The number of columns is chosen
-# so that the page has no gaps and is neither long nor wide.
+# One image and many models: a large photo, surrounded by the models. The number of columns is
+# chosen so that the page has no gaps and is neither too tall nor too wide.
 
 poster = comparison.poster("scene 2", width=200)
 
 # %%
 # For print
 # ---------
-# The same layouts as PDF or SVG, where all text is text: :doc:`/howto/paper_figure` tells how.
+# The same layouts as PDF or SVG, with text as text: see :doc:`/howto/paper_figure`.
 
 import tempfile
 from pathlib import Path

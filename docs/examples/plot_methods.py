@@ -2,16 +2,16 @@ r"""
 Choosing a method
 =================
 
-Ten ways to make a map out of the same layer of the same model. What they have in common is more
-than what sets them apart, and where they differ it is worth knowing why.
+There are ten ways to compute a map from the same layer of the same model. They have more in
+common than they differ, and it helps to know why they differ.
 """
 
 # %%
 # Eight for the price of one
 # --------------------------
-# ``method`` takes several names. The ones that need no more than a layer's activations and its
-# gradient share one pass over the images; Score-CAM and Ablation-CAM run the head once for every
-# channel of the layer.
+# ``method`` takes several names. Those that need only a layer's activations and its gradient share
+# one pass over the images; Score-CAM and Ablation-CAM run the head once for every channel of the
+# layer.
 
 import effcam
 
@@ -21,9 +21,9 @@ comparison = effcam.compare(scenes, {"ResNet": "demo_resnet"}, method=shared, pr
 picture = comparison.grid(width=150)
 
 # %%
-# In this network, global average pooling and one linear layer follow the layer looked at. There
-# the gradient is the same in every cell, and **Grad-CAM, HiResCAM and XGrad-CAM are the same map**
-# up to a factor: the class activation map of Zhou et al. This can be checked.
+# In this network, global average pooling and one linear layer follow the target layer. There the
+# gradient is the same at every position, and **Grad-CAM, HiResCAM and XGrad-CAM are the same map**
+# up to a factor: the class activation map of Zhou et al. Check it:
 
 import numpy as np
 
@@ -41,11 +41,11 @@ for method in shared[1:]:
     print(f"gradcam and {method:18} {likeness('gradcam', method, 'ResNet', comparison):.2f}")
 
 # %%
-# A head that knows places
-# ------------------------
-# AlexNet's fully connected head weighs every cell by itself. There the methods differ: Grad-CAM
-# averages a channel's gradient over the map before it weighs, HiResCAM (Draelos and Carin,
-# arXiv 2011.08891) and LayerCAM weigh cell by cell.
+# A head that depends on position
+# -------------------------------
+# AlexNet's fully connected head has separate weights for each position. There the methods differ:
+# Grad-CAM averages a channel's gradient over the map before weighting, HiResCAM (Draelos and Carin,
+# arXiv 2011.08891) and LayerCAM weight each position separately.
 
 places = effcam.compare(scenes, {"AlexNet": "demo_alexnet"}, method=shared, progress=False)
 picture = places.grid(width=150)
@@ -56,10 +56,9 @@ for method in shared[1:]:
 # %%
 # Without a class, without a gradient
 # -----------------------------------
-# Eigen-CAM shows what is strongest in a layer, whatever the class: what it shows is the same for
-# every target. Score-CAM (Wang et al. 2020, arXiv 1910.01279) and Ablation-CAM (Desai and Ramaswamy
-# 2020) ask for no gradient and try channel by channel what it does to the score. They cost
-# accordingly.
+# Eigen-CAM shows what is strongest in a layer, whatever the class: its map is the same for every
+# target. Score-CAM (Wang et al. 2020, arXiv 1910.01279) and Ablation-CAM (Desai and Ramaswamy 2020)
+# use no gradient, and test each channel's effect on the score. They cost accordingly more.
 
 import time
 
@@ -79,14 +78,14 @@ picture = slow.grid(width=170)
 # %%
 # Which one?
 # ----------
-# - Start with ``gradcam``: it is what others report, and for most networks it is the exact
-#   decomposition of the score (those that end in pooling and one linear layer).
-# - If the head is more than that, as AlexNet's or VGG's, look at ``hirescam`` beside it.
-# - For layers far from the head take ``layercam``, which was made for them: :doc:`plot_layers`.
-# - ``scorecam`` and ``ablationcam`` are a check by other means, where time is no matter.
+# - Start with ``gradcam``: it is what others report, and for most networks (those that end in
+#   pooling and one linear layer) it is the exact decomposition of the score.
+# - If the head is more complex, as in AlexNet or VGG, look at ``hirescam`` beside it.
+# - For layers far from the head use ``layercam``, which was made for them: :doc:`plot_layers`.
+# - ``scorecam`` and ``ablationcam`` are an independent check, if time does not matter.
 #
-# All methods, with formulas and papers, are on :doc:`/methods`. Which of them points at the object
-# more often can be counted here, since the truth is known:
+# :doc:`/methods` has all methods, with formulas and papers. The objects are known here, so you can
+# count which method points at them more often:
 
 scenes = effcam.demo.scenes(60, seed=13, size=192)
 for model in ("demo_resnet", "demo_efficientnet_b0"):

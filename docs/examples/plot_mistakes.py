@@ -2,14 +2,15 @@ r"""
 Whose mistake is it?
 ====================
 
-Models disagree. Where one is wrong, heat can tell which kind of wrong it is: did it look at the
-wrong thing, or at the right thing and called it something else?
+Models disagree. If one is wrong, heat can show the kind of mistake: did it look at the wrong
+object, or at the right object and called it something else?
 """
 
 # %%
 # Find the cells worth looking at
 # -------------------------------
-# Two hundred scenes, five models. The table has a row for each cell; the scenes know the truth.
+# Two hundred scenes, five models. The table has a row for each cell; the scenes have their true
+# labels.
 
 import effcam
 
@@ -41,9 +42,9 @@ for (truth, answer), count in confusions.most_common(6):
 # %%
 # Looked elsewhere, or misread?
 # -----------------------------
-# The heat of a wrong answer says what it was that spoke for it. If its strongest point lies on the
-# object, the model saw it and misread it; otherwise something else did the talking. (Some of
-# AlexNet's count as elsewhere since its heat is drawn too far out, as :doc:`plot_layers` shows.)
+# The heat of a wrong prediction shows the evidence for it. If its maximum lies on the object, the
+# model saw the object and misread it; otherwise the evidence is elsewhere. (Some of AlexNet's count
+# as elsewhere because its heat is drawn too far out, as :doc:`plot_layers` shows.)
 
 for label in models:
     misread = elsewhere = 0
@@ -55,19 +56,19 @@ for label in models:
     print(f"{label:9} misread the object: {misread:3}   looked elsewhere: {elsewhere:3}")
 
 # %%
-# The scenes on which most models fail, with the answer of each:
+# The scenes on which most models fail, with the prediction of each:
 
 hardest = sorted(range(len(scenes)), key=lambda at: -len(wrong[at]))[:3]
 picture = effcam.compare([scenes[at] for at in hardest], models, progress=False).grid(width=150)
 print([scenes[at].label for at in hardest])
 
 # %%
-# One question for all
-# --------------------
-# In the picture above, the cells of a row may explain different classes, and comparing their heat
-# compares answers to different questions. ``target`` asks all models the same: here, what in the
-# picture speaks for the class that is truly there, one for each image. A caption then says both
-# what the model answered and what the heat is about.
+# The same class for all
+# ----------------------
+# In the picture above, the cells of a row may explain different classes, so comparing their heat
+# compares answers to different questions. ``target`` explains one class in all models: here the
+# true class of each image. The caption then has both the model's prediction and the explained
+# class.
 
 same = effcam.compare(
     [scenes[at] for at in hardest],
@@ -78,11 +79,11 @@ same = effcam.compare(
 picture = same.grid(width=150)
 
 # %%
-# A model that finds the evidence when it is asked for it, and still answers otherwise, has weighed
-# it wrongly. One that finds none, or finds it in the wrong place, has not seen the thing.
+# If a model finds evidence for the true class but still predicts another, it has weighted the
+# evidence wrongly. If it finds none, or finds it in the wrong place, it has not seen the object.
 #
-# The other way round, ``target`` asks for the evidence for a *wrong* class: what in this picture
-# looks like the class that it was taken for?
+# Conversely, ``target`` can explain a *wrong* class: which part of this image looks like the class
+# that it was mistaken for?
 
 truth, answer = confusions.most_common(1)[0][0]
 case = next(
@@ -96,14 +97,14 @@ pair = [
     effcam.compare(scenes[position], {column: models[column]}, target=label, progress=False)
     for label in (truth, answer)
 ]
-print(f"{column} took this {truth} for {answer}. First what speaks for {truth}, then for {answer}:")
+print(f"{column} took this {truth} for {answer}. Evidence for {truth}, then for {answer}:")
 picture = pair[0].grid(width=260)
 other_picture = pair[1].grid(width=260)
 
 # %%
-# What all together think
-# -----------------------
-# Where there is no truth to ask for, ``target="consensus"`` takes the class with the highest mean
+# The consensus of all models
+# ---------------------------
+# If the true class is unknown, ``target="consensus"`` uses the class with the highest mean
 # probability over the models.
 
 consensus = effcam.compare(

@@ -1,20 +1,19 @@
 r"""
-The notebook's experiment, redone
-=================================
+The notebook's experiment, repeated
+===================================
 
-In 2019 a notebook put five networks side by side: AlexNet, DenseNet-121, ResNet-152,
-EfficientNet-B0 and B3, on five photos each of seven categories, and drew what each looked at, photo
-by photo, as a GIF. This is that experiment, call by call, on scenes and the small models that have
-those networks' shapes, so that it runs anywhere in seconds.
-:doc:`/explanation/notebook` says what was confounded in the original, and how to run it on
-Caltech-256 with the weights it had.
+In 2019 a notebook compared five networks: AlexNet, DenseNet-121, ResNet-152, EfficientNet-B0 and
+B3, on five photos each of seven categories. It drew what each looked at, photo by photo, as a
+GIF. This page repeats that experiment, call by call, on scenes and with small models of the same
+structures, so that it runs anywhere in seconds. :doc:`/explanation/notebook` explains what was
+confounded in the original, and how to run it on Caltech-256 with the original weights.
 """
 
 # %%
-# Photos in folders, one a category
-# ---------------------------------
-# The notebook took the first five photos of each of seven categories. Here are scenes in folders
-# of that kind.
+# Photos in folders, one per category
+# -----------------------------------
+# The notebook used the first five photos of each of seven categories. Here are scenes in folders of
+# that kind.
 
 import tempfile
 from pathlib import Path
@@ -34,14 +33,14 @@ photos = effcam.images.from_folders(root, categories=categories, per_category=5)
 print(len(photos), "images:", ", ".join(photo.name for photo in photos[:3]), "...")
 
 # %%
-# As it was looked at in 2019
-# ---------------------------
-# Every image was squashed to one size for all networks, and Grad-CAM looked at the last convolution
-# that was executed, whatever that is in each network.
+# As in 2019
+# ----------
+# Every image was squashed to one size for all networks, and the target layer of Grad-CAM was the
+# last convolution that ran, whatever that is in each network.
 
 
 def last_convolution(name: str) -> str:
-    """Return the name of the last convolution of a model that can be looked at."""
+    """Return the name of a model's last convolution that can be a target layer."""
     import torch
 
     model = effcam.load_model(name)
@@ -65,15 +64,15 @@ for label, model in as_in_2019.items():
 # %%
 # Like for like
 # -------------
-# Without those choices, each network sees what its weights were made for, and every one is looked
-# at through the features that enter its head.
+# Without those choices, each network sees the input that its weights were made for, and the target
+# layer is the features that enter its head.
 
 now = effcam.compare(photos, effcam.demo.MODELS, progress=False)
 file = now.save(root / "compare.gif", seconds=1)
 print(f"{file.name}: {len(photos)} frames, {file.stat().st_size / 1e6:.1f} MB")
 
 # %%
-# The GIF shows one image a frame, as the notebook's did. Two of its frames:
+# The GIF shows one image per frame, like the notebook's. Two of its frames:
 
 from itertools import islice
 
@@ -85,8 +84,8 @@ picture = frames[0]
 picture = frames[1]
 
 # %%
-# What the choice of layer and view alone changes
-# -----------------------------------------------
+# The effect of layer and view alone
+# ----------------------------------
 # The same networks with the same weights on the same images, first as in 2019:
 
 example = [photos[7], photos[26]]
@@ -101,8 +100,8 @@ picture = effcam.compare(example, effcam.demo.MODELS, progress=False).grid(width
 
 # %%
 # The notebook's finding was an impression: EfficientNet-B0's heat looked the most specific. Here
-# specific can be counted, as the truth is known: how often does the strongest heat lie on the
-# object, and what share of all heat does?
+# this can be measured, because the objects are known: how often does the maximum lie on the object,
+# and what share of the heat does?
 
 
 def specific(comparison: effcam.Comparison, column: str) -> tuple[float, float]:
@@ -127,5 +126,5 @@ for label in effcam.demo.MODELS:
 
 # %%
 # These figures are about five tiny networks on drawn scenes, and say nothing about their namesakes
-# on photos. What they do say is that the choice of the layer and of the view moves such figures,
-# with no network changed; a comparison has to fix both before it compares.
+# on photos. They do show that the choice of the layer and of the view changes such figures, with
+# the same networks; fix both before you compare.

@@ -2,16 +2,16 @@ r"""
 Your own model and checkpoint
 =============================
 
-A network that you trained, beside one that you did not: what effcam needs of it is that it takes
-images and gives one score a class.
+Compare a network that you trained with one that you did not. effcam only requires that it takes
+images and returns one score per class.
 """
 
 # %%
-# Something of one's own
-# ----------------------
-# To have a model that nobody else has, this page trains one within seconds: the body of the demo
-# ResNet gets a new head that tells things that are *made* (arrow, gear, key) from things that
-# *live or lived* (bone, butterfly, clover, fish). Any ``nn.Module`` would do.
+# A model to start with
+# ---------------------
+# To have a model of its own, this page trains one within seconds: the body of the demo ResNet gets
+# a new head that separates objects that are *made* (arrow, gear, key) from objects that *live or
+# lived* (bone, butterfly, clover, fish). Any ``nn.Module`` works.
 
 import copy
 
@@ -48,11 +48,11 @@ network.eval()
 print(f"{len(examples)} scenes, loss {loss.item():.2f}")
 
 # %%
-# A module as it is
-# -----------------
-# :func:`effcam.load_model` takes the module itself. It is used where it is, neither copied nor
-# moved nor changed; the target layer is found by tracing it. What cannot be seen in a module is how
-# its input is made and what its classes are called, so those are said:
+# Use a module directly
+# ---------------------
+# :func:`effcam.load_model` takes the module itself. It does not copy, move or change it, and finds
+# the target layer by tracing. A module does not contain how its input is made and what its classes
+# are called, so pass these:
 
 mine = effcam.load_model(network, name="made or lived", preprocess=base.preprocess, labels=CLASSES)
 print(mine.target_layer, "-", mine.layer.reason)
@@ -69,11 +69,11 @@ picture = effcam.compare(
 ).grid(width=170)
 
 # %%
-# Both columns have the same body, and so the same features. What differs is which of them speak for
-# the answer: the heat belongs to the head's question.
+# Both columns have the same body, and so the same features. They differ in which features are
+# evidence for the prediction: the heat depends on the classes of the head.
 #
-# For a model of two classes the evidence for the *other* answer is worth a look as well: what in
-# these pictures speaks for "made"?
+# For a model of two classes, the evidence for the *other* class is interesting too: what in these
+# images is evidence for "made"?
 
 picture = effcam.compare(fresh[:5], {"mine": mine}, target="made", progress=False).grid(width=170)
 
@@ -98,8 +98,8 @@ torch.save(
 )
 
 # %%
-# effcam unwraps it, reads the classes' names from it, and runs no code that a file may hold. What
-# it does not know is the network: give a function that builds it.
+# effcam unwraps it, reads the class names from it, and runs no code in the file. The file does not
+# contain the network: pass a function that builds it.
 
 
 def build() -> nn.Module:
@@ -118,8 +118,8 @@ loaded = effcam.load_model(spec)
 print(loaded.labels, loaded.weights)
 
 # %%
-# A spec is data: nothing is built before the model is needed. Registered, it has a name like any
-# other, here and on the command line of whoever imports your package (see
+# A spec is data: nothing is built before the model is needed. Once registered, it has a name like
+# any other model, here and on the command line of everyone who imports your package (see
 # :doc:`/howto/own_model`).
 
 effcam.register_model(spec, replace=True)
@@ -127,9 +127,9 @@ again = effcam.compare(fresh[0], "made_or_lived", progress=False)
 print(again[0, 0].predicted_label, f"{again[0, 0].predicted_probability:.2f}")
 
 # %%
-# For an architecture that timm or torchvision knows, the name is enough, and the number of classes
-# follows from the file: ``effcam.load_model("efficientnet_b0", checkpoint="best.pt")``. A file
-# that does not fit says what does not:
+# For an architecture of timm or torchvision the name is enough, and the number of classes is read
+# from the file: ``effcam.load_model("efficientnet_b0", checkpoint="best.pt")``. If a file does not
+# fit, the error names the differences:
 
 try:
     effcam.load_model("resnet18", checkpoint=checkpoint)

@@ -2,7 +2,7 @@ r"""
 Your own colour map and layout
 ==============================
 
-What a comparison keeps is heat, not pictures. So any number of pictures can be made of it without
+A comparison stores maps, not pictures. So you can make any number of pictures from it without
 running a model again: in other colours, sizes and arrangements, or drawn by your own code.
 """
 
@@ -10,8 +10,8 @@ running a model again: in other colours, sizes and arrangements, or drawn by you
 # Colours
 # -------
 # ``colormap`` takes the name of any matplotlib colour map, ``alpha`` is the opacity of the
-# strongest heat, ``width`` that of a cell in px. ``inferno`` and ``viridis`` keep their order when
-# printed in grey; ``turbo``, the default, tells more levels apart.
+# strongest heat, ``width`` the width of a cell in px. ``inferno`` and ``viridis`` keep their order
+# when printed in grey; ``turbo``, the default, has more distinct levels.
 
 import effcam
 
@@ -24,8 +24,8 @@ comparison = effcam.compare(
 picture = comparison.grid(colormap="inferno", alpha=0.75, width=180)
 
 # %%
-# Your own colour map works once it is registered with matplotlib. This one has a single hue, which
-# leaves the picture's own colours to the eye:
+# Your own colour map works once it is registered with matplotlib. This one has a single hue, so
+# that the image's own colours stay visible:
 
 import matplotlib
 from matplotlib.colors import LinearSegmentedColormap
@@ -35,10 +35,10 @@ matplotlib.colormaps.register(ember, force=True)
 picture = comparison.grid(colormap="ember", alpha=0.85, width=180)
 
 # %%
-# One cell, your own drawing
-# --------------------------
-# ``overlay()`` gives one cell as a PIL image of the photo's size, ready to be drawn on. Here with
-# the box of the object, and the point where the heat is strongest.
+# Draw on one cell
+# ----------------
+# ``overlay()`` returns one cell as a PIL image of the photo's size. Draw on it: here the box of the
+# object, and the point where the heat is strongest.
 
 import numpy as np
 from PIL import ImageDraw
@@ -69,8 +69,8 @@ for position, each in enumerate(many):
 # %%
 # Contours
 # --------
-# ``upsampled()`` is an array in the photo's own geometry, which any plotting library takes. Contour
-# lines leave the photo as it is, and two models fit into one picture:
+# ``upsampled()`` is an array of the photo's size, which any plotting library accepts. Contour lines
+# leave the photo visible, and two models fit into one picture:
 
 import io
 
@@ -90,10 +90,10 @@ plt.close(figure)
 contours = Image.open(stream).convert("RGB")
 
 # %%
-# Pace and format
-# ---------------
-# Animations show one image a frame; ``seconds`` says for how long. WebP files are smaller than GIFs
-# of the same pictures and keep all colours.
+# Speed and format
+# ----------------
+# Animations show one image per frame; ``seconds`` sets for how long. WebP files are smaller than
+# GIFs of the same pictures and keep all colours.
 
 import tempfile
 from pathlib import Path

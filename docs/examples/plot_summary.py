@@ -2,16 +2,16 @@ r"""
 Numbers beside the pictures
 ===========================
 
-Heat beside heat makes an impression. A summary says what of it can be counted: how concentrated the
-maps are, whether they lie on the object, and whether the difference between two models is more than
-the choice of the images.
+Pictures give an impression. A summary measures it: how concentrated the maps are, whether they
+lie on the object, and whether the difference between two models is more than an effect of the
+choice of images.
 """
 
 # %%
 # The table
 # ---------
-# Scenes know their label, their box and their mask, so that nothing else has to be given. For
-# photos of your own, :doc:`/metrics` says in which files these may be.
+# Scenes have their label, their box and their mask, so no other input is needed. For your own
+# photos, :doc:`/metrics` lists the file formats.
 
 import effcam
 
@@ -21,12 +21,12 @@ summary = comparison.summary()
 summary
 
 # %%
-# ``print(summary)`` is the same as plain text, ``summary.save("table.tex")`` as LaTeX.
+# ``print(summary)`` prints the same as plain text, ``summary.save("table.tex")`` saves it as LaTeX.
 #
-# In words
-# --------
-# One sentence a figure: who is best, and from whom it is told apart. Where the interval of a
-# difference contains zero, no difference is claimed.
+# In sentences
+# ------------
+# One sentence per figure: which model is best, and from which others it differs significantly. If
+# the interval of a difference contains zero, no difference is reported.
 
 import textwrap
 
@@ -43,12 +43,12 @@ for each in summary.differences("pointing_game"):
 # %%
 # AlexNet comes last in the pointing game mostly because its heat is drawn too far out, as
 # :doc:`plot_layers` shows, and not because it looks elsewhere: a figure measures the model, the
-# layer, the method and the drawing together. :doc:`/howto/right_thing` follows this up.
+# layer, the method and the drawing together. :doc:`/howto/right_thing` examines this.
 #
 # Size against pointing
 # ---------------------
-# :meth:`effcam.Summary.plot` takes any two figures by their keys. Bars are intervals, lines are
-# what maps reach that look at nothing.
+# :meth:`effcam.Summary.plot` draws any two figures by their keys. Bars are intervals; lines are the
+# baselines of maps that do not depend on the image.
 
 import io
 
@@ -59,22 +59,22 @@ summary.plot("parameters", "pointing_game").savefig(chart)
 picture = Image.open(chart)
 
 # %%
-# Who looks at the same
-# ---------------------
-# The rank correlation of every two models' maps, where both saw the image, the mean over images:
+# Which models look at the same
+# -----------------------------
+# The rank correlation of every two models' maps, where both saw the image, averaged over images:
 
 picture = comparison.agreement_picture()
 
 # %%
-# That models agree does not make them right; where they do not is where to look. These are the
-# images in which the maps differ most:
+# Agreement does not make models right, but disagreement shows where to look. These are the images
+# in which the maps differ most:
 
 different = comparison.most_disagreed(4)
 picture = different.grid(width=150)
 
 # %%
-# In some of these the models answer differently, and their maps explain different classes. The
-# figures above leave such images out by themselves, since the labels are known.
+# In some of these the models predict different classes, and their maps explain different classes.
+# The figures above leave out such images, because the labels are known.
 
 for row in different.rows():
     answers = (f"{cell.column} {cell.predicted_label}" for cell in row)

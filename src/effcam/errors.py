@@ -100,20 +100,21 @@ def check_choice(name: str, value: str, known: Sequence[str]) -> str:
     return value
 
 
-def check_number(name: str, value: int, *, least: int = 1) -> int:
-    """Return a whole number of any type as an int.
+def check_number(name: str, value: object, *, least: int = 1, most: int | None = None) -> int:
+    """Return a whole number of any type, NumPy's too, as an int.
 
     Raises:
-        ArgumentError: If it is none, or too small.
+        ArgumentError: If it is not a whole number, or out of range.
     """
     number = _index(value)
-    if number is None or number < least:
-        raise ArgumentError(f"{name} must be a whole number from {least}, not {value!r}")
+    if number is None or number < least or (most is not None and number > most):
+        limits = f"from {least}" if most is None else f"from {least} to {most}"
+        raise ArgumentError(f"{name} must be a whole number {limits}, not {value!r}")
     return number
 
 
 def _index(value: object) -> int | None:
-    """Return a whole number of any type as an int, ``None`` for what is none."""
+    """Return a whole number of any type as an int, ``None`` for anything else."""
     try:
         return None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
     except TypeError:

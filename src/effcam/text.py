@@ -36,6 +36,25 @@ def align(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
     )
 
 
+def count(number: int, name: str) -> str:
+    """Return a number of things, with its noun in the singular or plural.
+
+    >>> count(1, "image"), count(2000, "image")
+    ('1 image', '2,000 images')
+    """
+    return f"{number:,} {name}" + ("" if number == 1 else "s")
+
+
+def natural_key(text: str) -> list[tuple[int, str]]:
+    """Return a sort key that orders numbers within texts by value, and ignores case.
+
+    >>> sorted(["resnet101", "resnet18"], key=natural_key)
+    ['resnet18', 'resnet101']
+    """
+    pieces = re.split(r"(\d+)", text.casefold())
+    return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces]
+
+
 def printable(text: str, stream: TextIO | None = None) -> str:
     r"""Return a text as a stream takes it, which may not know all characters of a name.
 
@@ -65,16 +84,6 @@ def quote(value: object) -> str:
     """Return a value for a message, cut off where it is long."""
     text = repr(value) if isinstance(value, str) else reprlib.repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
-
-
-def natural_key(text: str) -> list[tuple[int, str]]:
-    """Return a sort key that puts ``resnet18`` before ``resnet101``.
-
-    >>> sorted(["resnet101", "resnet18"], key=natural_key)
-    ['resnet18', 'resnet101']
-    """
-    parts = re.split(r"(\d+)", text.casefold())
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _escape(character: str) -> str:

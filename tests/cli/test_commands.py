@@ -708,7 +708,7 @@ def test_a_style_is_told_to_the_files_whose_format_has_it(run: Callable[..., Don
         (["--summary", "--width", "90"], "--width has no meaning where no picture is written"),
         (["-o", "a.png", "--alpha", "2"], "alpha is an opacity from 0 to 1, not 2.0"),
         (["-o", "a.png", "--colormap", "grey_"], "no colour map is called 'grey_'"),
-        (["-o", "a.png", "--width", "5"], "width must be a whole number of px from"),
+        (["-o", "a.png", "--width", "5"], "width must be a whole number from 64"),
         (["-o", "a.gif", "--seconds", "0"], "a frame shows for more than 0"),
     ],
 )

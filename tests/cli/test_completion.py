@@ -1,4 +1,4 @@
-"""``effcam completion``: the script, sourced in a real shell and asked as Tab asks."""
+"""``effcam completion``: the script, sourced in a real shell and called as Tab calls it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from effcam.cli.completion import SHELLS, script
 from effcam.cli.options import METHODS
 from effcam.cli.program import main, make_parser
 
-# What bash does with Tab: it parts the line into words, also at : and =, and calls the function
-# that `complete` names for the command.
+# What bash does on Tab: it splits the line into words and calls the function that `complete` names
+# for the command.
 ASK = r"""
 source ./script
 COMP_LINE=$1 COMP_POINT=${#1}
@@ -43,14 +43,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def ask(folder: Path, line: str, *words: str) -> list[str]:
-    """What bash offers for a line, given as words where these are parted otherwise."""
+def ask(folder: Path, line: str) -> list[str]:
+    """What bash offers for a line."""
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("bash is not installed")
-    parted = words or line.split(" ")
     done = subprocess.run(
-        [bash, "--norc", "-c", ASK, "bash", line, *parted],
+        [bash, "--norc", "-c", ASK, "bash", line, *line.split(" ")],
         cwd=folder,
         env={**os.environ, "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
@@ -96,20 +95,6 @@ def test_names_of_models_are_completed(folder: Path) -> None:
     assert after == ["none"]
 
 
-def test_names_are_whole_where_bash_parts_them(folder: Path) -> None:
-    line = "effcam compare photos -m torchvision:resnet50"
-    before = line.split(" ")[:4]
-    assert ask(folder, line, *before, "torchvision", ":", "resnet50") == ["resnet50"]
-    line = "effcam compare photos -m mine=demo_al"
-    assert ask(folder, line, *before, "mine", "=", "demo_al") == ["demo_alexnet"]
-    line = "effcam compare photos --checkpoint mine=be"
-    words = [*line.split(" ")[:4], "mine", "=", "be"]
-    assert ask(folder, line, *words) == ["best.pt"]
-    # What follows such a word is completed as ever.
-    line = "effcam compare photos -m mine=resnet18 --view w"
-    assert ask(folder, line, *before, "mine", "=", "resnet18", "--view", "w") == ["whole"]
-
-
 @pytest.mark.parametrize("shell", SHELLS)
 def test_every_shell_has_a_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", shell]) == 0
@@ -131,7 +116,7 @@ def test_the_script_is_sound_where_the_shell_is_there(shell: str, tmp_path: Path
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_zsh_is_told_nothing_that_it_parts_at_colons() -> None:
+def test_no_metavar_in_the_script_for_zsh_has_a_colon() -> None:
     made = script(make_parser(), "zsh")
     assert "NAME:KEY" not in made
     assert ":_effcam_models" in made

@@ -287,7 +287,7 @@ def test_style_reaches_the_pictures() -> None:
 @pytest.mark.parametrize(
     ("style", "message"),
     [
-        ({"width": 63}, "width must be a whole number of px from 64 to 4096, not 63"),
+        ({"width": 63}, "width must be a whole number from 64 to 4096, not 63"),
         ({"width": 5000}, "not 5000"),
         ({"width": 100.5}, r"not 100\.5"),
         ({"alpha": -0.1}, r"alpha is an opacity from 0 to 1, not -0\.1"),

@@ -213,7 +213,7 @@ def test_a_model_that_is_first_throughout_is_said_to_be(notebook: ModuleType) ->
     *lines, last = notebook.conclude(["a", "b", "c"], [areas, areas, areas]).splitlines()
     assert lines[0] == (
         "As in 2019: b is first with 25.0 %, a second with 50.0 %; 95 % interval of the "
-        "difference 25.0 to 25.0 points: they can be told apart."
+        "difference 25.0 to 25.0 points: significant."
     )
     assert last == "Conclusion: b is first throughout."
 
@@ -221,18 +221,18 @@ def test_a_model_that_is_first_throughout_is_said_to_be(notebook: ModuleType) ->
 def test_a_conclusion_that_depends_on_the_way_is_said_to(notebook: ModuleType) -> None:
     areas = columns(0.5, 0.25), columns(0.25, 0.25), columns(0.25, 0.5)
     text = notebook.conclude(["a", "b"], areas)
-    assert text.count("they cannot be told apart") == 1
+    assert text.count("points: not significant.") == 1
     assert text.endswith(
-        "Conclusion: It depends on the way which model is first: b as in 2019, a like for like, "
-        "a of what it saw, but not told apart from the second like for like."
+        "Conclusion: Which model is first depends on the way: b as in 2019, a like for like, "
+        "a of what it saw, but not significantly before the second like for like."
     )
 
 
-def test_a_model_without_heat_comes_last_and_is_not_told_apart(notebook: ModuleType) -> None:
+def test_a_model_without_heat_comes_last_and_is_not_significant(notebook: ModuleType) -> None:
     areas = columns(np.nan, 0.5)
     text = notebook.conclude(["a", "b"], [areas, areas, areas])
     assert text.count("b is first with 50.0 %, a second with nan %") == 3
-    assert text.count("they cannot be told apart") == 3
+    assert text.count("points: not significant.") == 3
 
 
 def test_one_model_alone_is_not_ranked(notebook: ModuleType) -> None:
@@ -306,7 +306,7 @@ def test_a_run_prints_both_ways_and_writes_the_animation(
     assert re.search(r"\ntwo +layer4\.1\.conv2 +512 x 2 x 2 +layer4 +512 x 2 x 2 ", printed)
     ranked = r"\n(?:one|two)(?: +[\d.]+ % +[12]){3}(?: +[\d.]+ %){2} "
     assert len(re.findall(ranked, printed)) == 2
-    assert printed.count(" be told apart.\n") == len(notebook.MEASURES)
+    assert printed.count("significant.\n") == len(notebook.MEASURES)
     assert "\nConclusion: " in printed
     assert printed.endswith(f"\n{output}\n")
     with Image.open(output) as animation:
@@ -356,7 +356,7 @@ def test_a_layer_that_both_ways_share_gives_the_same_where_the_input_is_the_same
         (["{tmp}/none"], "folder '.*none' does not exist"),
         (["{tmp}"], "has no category 'bear'|holds no class folders"),
         (["{photos}", "--output", "{tmp}/none/out.gif"], "there is no folder"),
-        (["{photos}", "--per-category", "0"], "per_category must be 1 or more"),
+        (["{photos}", "--per-category", "0"], "per_category must be a whole number from 1"),
         (["{photos}", "--models", "x=resnet5"], "no model is called 'resnet5'"),
         (["--layers", "--weights", "{tmp}/none"], "folder '.*none' does not exist"),
     ],

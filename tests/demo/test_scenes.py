@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SOURCES = Path(effcam.demo.__file__).parent
-DRAWING = ("chance.py", "outlines.py", "paint.py", "scenes.py", "stage.py")
+DRAWING = ("rng.py", "shapes.py", "shading.py", "scenes.py", "rendering.py")
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_nothing_is_drawn_with_what_machines_round_apart() -> None:
                 if node.value.id == "np":
                     assert node.attr in allowed | {"bool", "bool_"}, f"{name}: np.{node.attr}"
                 if node.value.id == "math" and node.attr in ("cos", "sin"):
-                    assert name == "outlines.py", "there they are rounded to nine digits"
+                    assert name == "shapes.py", "there they are rounded to nine digits"
 
 
 def test_chance_is_even_and_stays_in_its_bounds() -> None:
@@ -192,11 +192,11 @@ def test_a_scene_goes_into_a_comparison_under_its_name(made: list[Scene]) -> Non
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n": 0}, "n must be a whole number from 1 on, not 0"),
-        ({"n": 2.5}, "n must be a whole number from 1 on, not 2.5"),
+        ({"n": 0}, "n must be a whole number from 1, not 0"),
+        ({"n": 2.5}, "n must be a whole number from 1, not 2.5"),
         ({"n": True}, "n must be a whole number"),
-        ({"n": 1, "seed": -1}, "seed must be a whole number from 0 on, not -1"),
-        ({"n": 1, "seed": "x"}, "seed must be a whole number from 0 on, not 'x'"),
+        ({"n": 1, "seed": -1}, "seed must be a whole number from 0, not -1"),
+        ({"n": 1, "seed": "x"}, "seed must be a whole number from 0, not 'x'"),
         ({"n": 1, "size": 8}, "size must be a number of px from 32 to 4096.* not 8"),
         ({"n": 1, "size": (64, 9000)}, r"size must be .* not \(64, 9000\)"),
         ({"n": 1, "size": (64, 64, 3)}, r"a \(width, height\) pair"),

@@ -248,7 +248,7 @@ def test_times_are_taken_from_frames_that_are_unevenly_spaced(tmp_path: Path) ->
     ("given", "message"),
     [
         ({"every": 2, "fps": 2}, "every and fps both say"),
-        ({"every": 0}, "every must be a whole number of frames from 1, not 0"),
+        ({"every": 0}, "every must be a whole number from 1, not 0"),
         ({"every": True}, "every must be"),
         ({"every": 1.5}, "every must be"),
         ({"fps": 0}, "fps must be a number of frames a second above 0, not 0"),

@@ -278,7 +278,8 @@ def test_an_unknown_category_is_named_with_the_known_ones(categories: Path) -> N
 
 @pytest.mark.parametrize("number", [0, -1, 2.5, "3"])
 def test_the_number_of_images_must_make_sense(categories: Path, number: Any) -> None:
-    with pytest.raises(ArgumentError, match=f"per_category must be 1 or more .*not {number!r}"):
+    message = f"per_category must be a whole number from 1, not {number!r}"
+    with pytest.raises(ArgumentError, match=message):
         from_folders(categories, per_category=number)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from effcam.cli.console import count, document_alone, expand_paths, remark, say, say_json
+from effcam.cli.console import document_alone, expand_paths, remark, say, say_json
 from effcam.cli.model_arguments import (
     SHORT_OF_MEMORY,
     comparison_arguments,
@@ -21,7 +21,7 @@ from effcam.cli.options import add_comparison_options, add_film_options, add_out
 from effcam.cli.picture_options import add_picture_options, read_styles
 from effcam.cli.scoreboard import Scorecard, add_summary_options, is_report
 from effcam.errors import EffcamError, OutputError
-from effcam.text import one_line
+from effcam.text import count, one_line
 
 if TYPE_CHECKING:
     from effcam.cam.methods import Method

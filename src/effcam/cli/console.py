@@ -112,15 +112,6 @@ def give_up_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def count(things: int, name: str) -> str:
-    """Return a number of things in words.
-
-    >>> count(1, "image"), count(2, "image")
-    ('1 image', '2 images')
-    """
-    return f"{things:,} {name}" + ("" if things == 1 else "s")
-
-
 def _out(text: str) -> None:
     with _writing():
         print(text)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from effcam.cli.console import count, document_alone, expand_paths, remark, say, say_json
+from effcam.cli.console import document_alone, expand_paths, remark, say, say_json
 from effcam.cli.model_arguments import (
     SHORT_OF_MEMORY,
     comparison_arguments,
@@ -15,6 +15,7 @@ from effcam.cli.model_arguments import (
     read_models,
 )
 from effcam.cli.options import add_comparison_options, add_output_options
+from effcam.text import count
 
 if TYPE_CHECKING:
     from effcam.dataset import DatasetRun

@@ -8,6 +8,7 @@ from effcam.cam.cells import Cells
 from effcam.comparison.pictures.grid import Style, grid
 from effcam.drawing.html_image import embedded
 from effcam.metrics.summary import Summary
+from effcam.text import count
 
 ROWS = 10
 """How many images are shown."""
@@ -25,7 +26,7 @@ def to_html(content: Cells, summary: Summary | None) -> str:
         summary: Its scoreboard; ``None`` says how to get it.
     """
     title = " x ".join(
-        f"{len(each)} {name}" + ("" if len(each) == 1 else "s")
+        count(len(each), name)
         for each, name in ((content.images, "image"), (content.columns, "column"))
     )
     if not content.cells:

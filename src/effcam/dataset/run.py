@@ -22,13 +22,12 @@ from effcam.dataset.image_list import Inventory
 from effcam.dataset.manifest import FILE, Manifest
 from effcam.dataset.shards import folder_of, inventory_of, name_of, read_facts
 from effcam.dataset.storage import Store
-from effcam.errors import AnnotationError, ArgumentError, ImageError, OutputError
+from effcam.errors import AnnotationError, ArgumentError, ImageError, OutputError, check_number
 from effcam.images.annotations import ByName, read_image_labels
 from effcam.images.annotations.truths import Labels, find_truths
 from effcam.images.refs import ImageRef
 from effcam.metrics.agreement import (
     Agreement,
-    check_count,
     check_disagreed,
     mean_agreements,
     pair_agreements,
@@ -240,7 +239,7 @@ class DatasetRun:
         """
         look = Look(title=title, alpha=alpha, colormap=colormap)
         check_report_output(path)
-        check_count(n)
+        check_number("n", n)
         several = len(self.columns) > 1
         places = self._least(n, _mean_agreements if several else _mean_confidences)
         shown = self.comparison(places)

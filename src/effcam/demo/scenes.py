@@ -13,7 +13,7 @@ from PIL import Image
 from effcam.demo.rendering import Spot, Stage
 from effcam.demo.rng import Chance
 from effcam.demo.shapes import DISTRACTORS, THINGS, pebble
-from effcam.errors import ArgumentError
+from effcam.errors import ArgumentError, check_number
 from effcam.images.geometry import Box
 from effcam.images.refs import ImageRef
 from effcam.images.truth import Truth
@@ -98,10 +98,7 @@ def scenes(n: int, seed: int = 0, size: int | tuple[int, int] = 256) -> list[Sce
     (True, True)
     """
     width, height = _check_size(size)
-    given: tuple[tuple[str, object, int], ...] = (("n", n, 1), ("seed", seed, 0))
-    for name, value, least in given:
-        if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
-            raise ArgumentError(f"{name} must be a whole number from {least} on, not {value!r}")
+    n, seed = check_number("n", n), check_number("seed", seed, least=0)
     return [scene(seed, index, width, height) for index in range(n)]
 
 

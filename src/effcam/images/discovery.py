@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from effcam.errors import ArgumentError, ImageError, did_you_mean
+from effcam.errors import ArgumentError, ImageError, check_number, did_you_mean
 from effcam.images.frames import FilmFrame, check_pace, is_film, list_frames
 from effcam.images.refs import ImageLike, ImageRef
 from effcam.images.video import SUFFIXES as VIDEOS
@@ -171,8 +171,8 @@ def from_folders(
     base = Path(root).expanduser()
     if not _is_folder(base):
         raise ImageError(f"folder {str(root)!r} does not exist")
-    if per_category is not None and (not isinstance(per_category, int) or per_category < 1):
-        raise ArgumentError(f"per_category must be 1 or more images, not {per_category!r}")
+    if per_category is not None:
+        per_category = check_number("per_category", per_category)
     if isinstance(categories, str):
         categories = [categories]
     try:

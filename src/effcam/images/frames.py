@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from effcam.errors import ArgumentError, ImageError
+from effcam.errors import ArgumentError, ImageError, check_number
 from effcam.images import animation, video
 from effcam.images.animation import Animation, is_animated
 from effcam.images.decoding import told
@@ -105,10 +105,8 @@ def check_pace(every: object, fps: object) -> None:
     """
     if every is not None and fps is not None:
         raise ArgumentError("every and fps both say which frames to take: give one of them")
-    if every is not None and (
-        isinstance(every, bool) or not isinstance(every, Integral) or int(every) < 1
-    ):
-        raise ArgumentError(f"every must be a whole number of frames from 1, not {every!r}")
+    if every is not None:
+        check_number("every", every)
     if fps is not None and (
         isinstance(fps, bool) or not isinstance(fps, Real) or not 0 < float(fps) < math.inf
     ):

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from effcam.cam.explanation import Explanation
-from effcam.errors import ArgumentError
+from effcam.errors import ArgumentError, check_number
 from effcam.metrics.sampling import on_common_region
 
 if TYPE_CHECKING:
@@ -157,19 +157,9 @@ def check_disagreed(n: int, columns: int) -> None:
     Raises:
         ArgumentError: If ``n`` is no whole number from 1, or there is one column alone.
     """
-    check_count(n)
+    check_number("n", n)
     if columns < 2:
         raise ArgumentError("one column alone does not disagree: compare two or more")
-
-
-def check_count(n: int) -> None:
-    """Check that there can be ``n`` images.
-
-    Raises:
-        ArgumentError: If ``n`` is no whole number from 1.
-    """
-    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-        raise ArgumentError(f"n must be a whole number from 1, not {n!r}")
 
 
 def mean_agreements(pairs: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from effcam.errors import ArgumentError
+from effcam.errors import ArgumentError, check_number
 from effcam.metrics.road_imputation import fill_in
 
 if TYPE_CHECKING:
@@ -220,8 +220,7 @@ def removal_curve(
     Raises:
         ArgumentError: If an argument is impossible.
     """
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ArgumentError(f"steps must be a whole number from 1, not {steps!r}")
+    steps = check_number("steps", steps)
     picked = _targets(start, heats, targets)
     order = rank(heats)[:, None]
     known = {0: ends[0], steps: ends[1]}

@@ -230,7 +230,7 @@ def _find_fault(tensor: torch.Tensor, size: int) -> str:
     if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
         return "is no plain tensor, but sparse, quantised or without numbers"
     held = max(tensor.untyped_storage().nbytes(), tensor.numel() * tensor.element_size())
-    return f"claims to hold {held} bytes, but the file has {size}" if held > size else ""
+    return f"declares {held} bytes, but the file has {size}" if held > size else ""
 
 
 def _describe(content: object) -> str:

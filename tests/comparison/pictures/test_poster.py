@@ -117,7 +117,7 @@ def test_columns_may_be_said(comparison: Comparison) -> None:
 
 @pytest.mark.parametrize("columns", [0, -1, 100, 2.0, True, "2"])
 def test_impossible_columns_are_refused(comparison: Comparison, columns: Any) -> None:
-    with pytest.raises(ArgumentError, match="columns is a whole number from 1 to 99, not"):
+    with pytest.raises(ArgumentError, match="columns must be a whole number from 1 to 99, not"):
         comparison.poster(columns=columns)
 
 

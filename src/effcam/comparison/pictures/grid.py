@@ -15,7 +15,7 @@ from effcam.comparison.pictures.placement import ROWS, Layout, Plan, Rows, plan
 from effcam.drawing import overlay, themes
 from effcam.drawing.fonts import font_file
 from effcam.drawing.sheet import MIN_WIDTH, Panel, sheet
-from effcam.errors import ArgumentError
+from effcam.errors import ArgumentError, check_number
 from effcam.images.frames import closing_films
 from effcam.images.refs import ImageRef
 from effcam.text import quote
@@ -64,11 +64,7 @@ class Style:
         """Check what would otherwise fail late."""
         overlay.check_alpha(self.alpha)
         overlay.colormap_table(self.colormap)
-        if not isinstance(self.width, int) or not MIN_WIDTH <= self.width <= MAX_WIDTH:
-            raise ArgumentError(
-                f"width must be a whole number of px from {MIN_WIDTH} to {MAX_WIDTH}, "
-                f"not {self.width!r}"
-            )
+        check_number("width", self.width, least=MIN_WIDTH, most=MAX_WIDTH)
         if self.rows not in ROWS:
             raise ArgumentError(f"rows is {either(ROWS)}, not {quote(self.rows)}")
         if not isinstance(self.original, bool):

@@ -16,7 +16,7 @@ from effcam.drawing.page_parts import Measures, footer_band, title_band
 from effcam.drawing.poster_grid import Mosaic, choose
 from effcam.drawing.sheet import Heading, Panel, heading_lines, place_picture
 from effcam.drawing.text import Line, fit_text, stack_text, text_height
-from effcam.errors import ArgumentError
+from effcam.errors import ArgumentError, check_number
 from effcam.text import quote
 
 if TYPE_CHECKING:
@@ -95,9 +95,8 @@ def divide(content: Cells, image: int, columns: int | None) -> Mosaic:
     Raises:
         ArgumentError: If the number of columns is impossible.
     """
-    whole = isinstance(columns, int) and not isinstance(columns, bool)
-    if columns is not None and not (whole and 1 <= columns <= MOST_COLUMNS):
-        raise ArgumentError(f"columns is a whole number from 1 to {MOST_COLUMNS}, not {columns!r}")
+    if columns is not None:
+        check_number("columns", columns, most=MOST_COLUMNS)
     wide, tall = _row(content, image)[0].size
     return choose(len(content.columns), min(tall / wide, 2) + TEXT_SHARE, columns)
 

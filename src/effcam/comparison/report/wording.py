@@ -13,6 +13,7 @@ from effcam.cam.explanation import CLASSLESS, Explanation, percent
 from effcam.cam.map_checks import SHORT
 from effcam.comparison.report.data import truth_label
 from effcam.comparison.report.inputs import Material
+from effcam.text import count
 
 PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "numpy", "pillow")
 
@@ -22,17 +23,13 @@ def truths(material: Material) -> list[str | None]:
     return [truth_label(material, truth) for truth in material.truths]
 
 
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}" + ("" if number == 1 else "s")
-
-
 def title(material: Material) -> str:
     """Return what stands above a page if nothing else shall."""
     ways, images = len(material.content.columns), len(material.content.images)
     models = {cell.model for cell in material.content.cells}
-    who = f"What {_count(len(models), 'model')} look{'s' if len(models) == 1 else ''} at"
+    who = f"What {count(len(models), 'model')} look{'s' if len(models) == 1 else ''} at"
     several = f", {ways} ways" if ways > len(models) > 0 else ""
-    return f"{who} in {_count(images, 'image')}{several}"
+    return f"{who} in {count(images, 'image')}{several}"
 
 
 def lede(material: Material) -> str:

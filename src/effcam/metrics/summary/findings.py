@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from effcam.metrics.summary.records import ARROWS, Measure, baseline_names, positions
+from effcam.text import count
 
 
 def opening(images: int, used: int) -> str:
     """Return of how many images a scoreboard is."""
-    counted = f"{images} image{'' if images == 1 else 's'}"
+    counted = count(images, "image")
     if used == images:
         return f"{counted}."
     return f"{counted}; every figure but accuracy is of {used} of them."
