@@ -41,7 +41,7 @@ import effcam
 from effcam.cam.head_cam import HeadCAM
 from effcam.models.architectures import JOINT, TABLE
 from effcam.models.lookup import KINDS, find_architecture
-from effcam.models.tracing.logits import read_scores
+from effcam.models.tracing.logits import read_logits
 from effcam.models.tracing.target_layer import TargetLayer, find_target_layers
 from effcam.models.tracing.trace import trace
 
@@ -259,7 +259,7 @@ def smaller(
 def pick_class(module: nn.Module, images: Tensor) -> int:
     """Return the class to explain: a fixed one, unless its score is dead behind a last ReLU."""
     with torch.no_grad():
-        scores = read_scores(module(images), 1).values[0]
+        scores = read_logits(module(images), 1).values[0]
     return CLASS if float(scores[CLASS]) != 0 else int(scores.argmax())
 
 

@@ -18,7 +18,7 @@ from effcam import ModelSpec, load_model
 from effcam.errors import ModelError, UnknownModelError, WeightsError
 from effcam.models.loading import load
 from effcam.models.lookup import find_architecture
-from effcam.models.sources import check_weights
+from effcam.models.sources import check_weights, resolve
 from effcam.models.stored_architecture import StoredArchitecture
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def test_a_model_of_fixed_size_is_built_for_another(folder: Path) -> None:
     name = f"local-dir:{folder}"
     own = load_model(name)
     assert (own.preprocess.size, own.layer.grid) == ((224, 224), (14, 14))
-    other = load(name, device=None, change_preprocess=lambda own: own.with_size(96))
+    other = load(resolve(name), device=None, change_preprocess=lambda own: own.with_size(96))
     assert (other.layer.grid, other.weights) == ((6, 6), SAFE)
     head = "head.weight"
     assert torch.equal(other.module.get_parameter(head), own.module.get_parameter(head))

@@ -23,7 +23,7 @@ from effcam.cam.precision import Precision, computing
 from effcam.errors import ArgumentError
 from effcam.models.model import Model
 from effcam.models.tracing.isolation import untouched
-from effcam.models.tracing.logits import describe, read_scores
+from effcam.models.tracing.logits import describe, read_logits
 from effcam.models.tracing.rng import IsolatedRandomness
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def predicting(model: Model, *, precision: Precision = "fp32") -> Iterator[Predi
             inputs = place(images)
             with draws.if_needed(), computing(inputs.device, precision):
                 output = module(inputs)
-            return read_scores(output, len(images)).probabilities
+            return read_logits(output, len(images)).probabilities
 
         yield predict
 

@@ -276,7 +276,7 @@ def test_layers_that_the_class_token_does_not_read_are_refused(name: str) -> Non
     with pytest.raises(LayerError) as caught:
         check_target_layer(record, name)
     assert str(caught.value) == (
-        f"from layer '{name}' on no more than the class token goes to the head, so its 64 cells "
+        f"from layer '{name}' on, only the class token goes to the head, so its 64 cells "
         "have no gradient. The nearest layers that give maps are blocks.0.mlp (12 channels, 8 x "
         "8), blocks.0 (12 channels, 8 x 8), blocks.1.norm1 (12 channels, 8 x 8)."
     )
@@ -522,7 +522,7 @@ class Returns(nn.Module):
     ],
 )
 def test_what_is_no_classifier_is_refused(what: str, got: str) -> None:
-    with pytest.raises(ModelError, match=rf"one row of class scores an image.*returns {got}"):
+    with pytest.raises(ModelError, match=rf"one row of class scores per image.*returns {got}"):
         target_of(Returns(what))
 
 

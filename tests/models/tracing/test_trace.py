@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from effcam.errors import ModelError
-from effcam.models.tracing.map_layout import Spatial
+from effcam.models.tracing.map_layout import MapShape
 from effcam.models.tracing.trace import trace
 
 SIZE = (32, 32)
@@ -103,15 +103,15 @@ def test_a_module_that_needs_numbers_gets_black_images_on_its_own_device() -> No
 
 @pytest.mark.parametrize("make", [Network, lambda: Picky(Network())])
 def test_a_graph_is_kept_where_it_is_asked_for(make: type[nn.Module]) -> None:
-    assert trace(make(), SIZE, graph=True).scores.values.grad_fn is not None
-    assert trace(make(), SIZE).scores.values.grad_fn is None
+    assert trace(make(), SIZE, graph=True).logits.values.grad_fn is not None
+    assert trace(make(), SIZE).logits.values.grad_fn is None
     with torch.no_grad():
-        assert trace(make(), SIZE, graph=True).scores.values.grad_fn is not None
+        assert trace(make(), SIZE, graph=True).logits.values.grad_fn is not None
 
 
 def test_maps_are_the_outputs_that_lie_over_the_image() -> None:
     maps = {call.name: lies for call, lies in trace(Network(), SIZE).maps(2)}
-    assert maps == dict.fromkeys(["body.0", "body.1", "body", "act"], Spatial("NCHW", (8, 8), 6))
+    assert maps == dict.fromkeys(["body.0", "body.1", "body", "act"], MapShape("NCHW", (8, 8), 6))
 
 
 class Patches(nn.Module):
@@ -131,12 +131,12 @@ class Patches(nn.Module):
 
 def test_tokens_have_the_grid_of_the_map_that_they_were() -> None:
     maps = {call.name: lies for call, lies in trace(Patches(), (16, 96)).maps(2)}
-    assert maps["norm"] == Spatial("tokens", (4, 24), 6)
+    assert maps["norm"] == MapShape("tokens", (4, 24), 6)
 
 
 def test_only_tensors_of_the_whole_batch_are_maps() -> None:
     record = trace(Network(), SIZE)
-    assert record.look(torch.empty(2, 6, 8, 8), [], 2) == Spatial("NCHW", (8, 8), 6)
+    assert record.look(torch.empty(2, 6, 8, 8), [], 2) == MapShape("NCHW", (8, 8), 6)
     for value in (torch.empty(4, 6, 8, 8), torch.empty(()), [torch.empty(2, 6, 8, 8)], None):
         assert record.look(value, [], 2) is None
 
