@@ -114,7 +114,11 @@ def add_compare(commands: Any) -> None:
     loudness = add_output_options(output)
     loudness.add_argument("-v", "--verbose", action="store_true", help="print a line for each cell")
     add_picture_options(parser)
-    add_summary_options(parser)
+    add_summary_options(
+        parser,
+        "any of these measures the maps and prints it; without -o no picture is written",
+        faithfulness=True,
+    )
 
 
 def run_compare(options: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from effcam.cli.model_arguments import (
     read_models,
 )
 from effcam.cli.options import add_comparison_options, add_output_options
+from effcam.cli.scoreboard import Scorecard, add_summary_options
 from effcam.text import count
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ SHOWN = 3
 EXAMPLES = """\
 examples:
   effcam dataset imagenet/val -m resnet50 -m efficientnet_b0 -o run --summary
+  effcam dataset photos/ -m resnet50 -m vit_small_patch16_224 -o run --boxes boxes.json
   effcam dataset photos/ -m resnet50 -o run --max-errors 100 --json > run.json
   find /mnt/photos -name '*.jpg' -print0 | effcam dataset - -m resnet50 -o run
 """
@@ -63,12 +65,10 @@ def add_dataset(commands: Any) -> None:
         "--overwrite", action="store_true", help="give up a run of something else in the folder"
     )
     add_output_options(output)
-    scores = parser.add_argument_group("scoreboard")
-    scores.add_argument(
-        "--summary", action="store_true", help="print the scoreboard of the run at the end"
-    )
-    scores.add_argument(
-        "--labels", metavar="FILE", help="the class of each image, for --summary: CSV, JSON or COCO"
+    add_summary_options(
+        parser,
+        "any of these measures the maps of the finished run, and prints the summary",
+        faithfulness=False,
     )
 
 
@@ -102,16 +102,17 @@ def run_dataset(options: argparse.Namespace) -> None:
     elif not options.quiet:
         if summary is not None:
             say(str(summary))
+        if options.save_summary is not None:
+            say(f"wrote {options.save_summary} (summary)")
         size = f"{count(run.images, 'image')} x {count(len(run.columns), 'column')}"
         say(f"wrote {options.output} ({size}, {len(bad):,} unreadable)")
 
 
 def _make(options: argparse.Namespace) -> tuple[DatasetRun, Summary | None]:
     from effcam.dataset import compare_dataset
-    from effcam.images.annotations import read_image_labels
 
-    # A file that is broken is not to be told after a night.
-    labels = None if options.labels is None else read_image_labels(options.labels)
+    # A broken file must fail before the run, which may take hours.
+    scorecard = Scorecard.read(options)
     given = {
         name: getattr(options, name)
         for name in ("shard_size", "max_errors", "workers", "num_gpus", "address")
@@ -133,8 +134,7 @@ def _make(options: argparse.Namespace) -> tuple[DatasetRun, Summary | None]:
             backend=options.backend,
             progress=False if options.quiet else None,
         )
-    wanted = options.summary or labels is not None
-    return run, run.summary(labels=labels) if wanted else None
+    return run, None if scorecard is None else scorecard.summarize(run)
 
 
 def _remark_skipped(bad: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from effcam.cam.methods import Method
     from effcam.comparison.comparison import Comparison
+    from effcam.dataset import DatasetRun
     from effcam.images.refs import ImageRef
     from effcam.metrics.summary import Summary
     from effcam.models.registry import ModelSpec
@@ -23,12 +24,17 @@ def is_report(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def add_summary_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the summary to those of ``effcam compare``."""
-    group = parser.add_argument_group(
-        "scoreboard",
-        "any of these measures the maps and prints it; without -o no picture is written",
-    )
+def add_summary_options(
+    parser: argparse.ArgumentParser, description: str | None = None, *, faithfulness: bool
+) -> None:
+    """Add the options of the summary to those of a command.
+
+    Args:
+        parser: The parser of the command.
+        description: What they do, in a sentence.
+        faithfulness: Whether the command can run the models again.
+    """
+    group = parser.add_argument_group("scoreboard", description)
     group.add_argument(
         "--summary",
         action="store_true",
@@ -45,11 +51,14 @@ def add_summary_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--masks", metavar="FOLDER", help="masks of the objects, named as the images; or COCO"
     )
-    group.add_argument(
-        "--faithfulness",
-        action="store_true",
-        help="run the models again on images with parts taken away (some forty passes an image)",
-    )
+    if faithfulness:
+        group.add_argument(
+            "--faithfulness",
+            action="store_true",
+            help="run the models again on images with parts removed (about 40 passes per image)",
+        )
+    else:
+        parser.set_defaults(faithfulness=False)
     group.add_argument(
         "--all-images",
         action="store_true",
@@ -142,7 +151,11 @@ class Scorecard:
         found = None
         if self.faithfulness:
             found = faithfulness(comparison, specs, method=method, device=device, progress=progress)
-        summary = comparison.summary(**self.known, fair=self.fair, faithfulness=found)
+        return self.summarize(comparison, faithfulness=found)
+
+    def summarize(self, compared: Comparison | DatasetRun, **measured: Any) -> Summary:
+        """Return the summary of a comparison or a run, and write it where it was asked for."""
+        summary: Summary = compared.summary(**self.known, fair=self.fair, **measured)
         if self.output is not None:
             summary.save(self.output)
         return summary

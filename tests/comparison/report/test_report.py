@@ -645,7 +645,7 @@ def test_a_run_is_reported_by_what_columns_differ_in_most(run_folder: Path, tmp_
     assert len(Page(everything.read_text(encoding="utf-8")).data["images"]) == 9
 
 
-def test_a_run_of_one_column_is_reported_by_what_it_is_least_sure_of(
+def test_a_run_of_one_column_is_reported_by_what_it_is_least_confident_of(
     run_folder: Path, tmp_path: Path
 ) -> None:
     run = effcam.open_run(run_folder / "alone")
@@ -654,7 +654,7 @@ def test_a_run_of_one_column_is_reported_by_what_it_is_least_sure_of(
     assert [image["name"] for image in page.data["images"]] == sorted(
         shares, key=shares.__getitem__
     )[:2]
-    assert "2 of 10 images of which it is least sure" in page.text
+    assert "2 of 10 images of which it is least confident" in page.text
 
 
 @pytest.mark.parametrize("n", [0, -1, 2.5, True, "3"])
