@@ -1,4 +1,4 @@
-"""The table that is shipped along: it says what the libraries say, and is used while it holds."""
+"""The table shipped with effcam: it agrees with the libraries, and is used for their versions."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def sample(count: int, known: list[Any]) -> list[Any]:
 
 @pytest.fixture
 def fresh() -> Iterator[None]:
-    """Forget what was found out of the table and of the libraries, before and after."""
+    """Clear the caches of the table and of the libraries, before and after."""
     known = (
         *(known_architectures, is_current, known_names),
         *(timm_architecture._library_names, torchvision_architecture._library_names),
@@ -79,7 +79,7 @@ def fresh() -> Iterator[None]:
         each.cache_clear()
 
 
-# what the table says
+# contents of the table
 
 
 @current
@@ -103,13 +103,13 @@ def test_accuracies_are_those_that_torchvision_states() -> None:
         for weights in get_model_weights(name):
             known = known_architectures()["torchvision", name].weights[weights.name]
             stated = weights.meta["_metrics"]["ImageNet-1K"]["acc@1"]
-            # Of vgg16's features, which classify nothing, it states that it is no number.
+            # For vgg16's features, which have no classifier, it is NaN.
             assert known == (None if math.isnan(stated) else pytest.approx(stated)), name
 
 
 @pytest.fixture(scope="module")
 def sweep() -> ModuleType:
-    """The script that derives the table."""
+    """The script that writes the table."""
     spec = spec_from_file_location("sweep", REPOSITORY / "tools" / "sweep.py")
     assert spec is not None
     assert spec.loader is not None
@@ -120,7 +120,7 @@ def sweep() -> ModuleType:
 
 
 def cheap() -> list[tuple[str, str]]:
-    """A few architectures that are derived in a second or less; some of each layout."""
+    """A few architectures of each layout, each traced in a second or less."""
     chosen = []
     for layout, count in (("NCHW", 7), ("tokens", 4), ("NHWC", 1)):
         chosen += sample(
@@ -294,12 +294,12 @@ def test_an_architecture_that_was_added_to_timm_is_known(monkeypatch: pytest.Mon
     assert load_model("own_net", pretrained=False).name == "timm:own_net"
 
 
-# the layers that it names
+# the layers in it
 
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Put other values into the entry of test_resnet, whichever versions are installed."""
+    """Replace values in the row of test_resnet, for any installed version."""
     pair = ("timm", "test_resnet")
     known = known_architectures()[pair]
     assert known.layers == (LAYER,)

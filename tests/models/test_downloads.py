@@ -1,4 +1,4 @@
-"""Published weights: found where their libraries keep them, fetched, or missed in one message."""
+"""Published weights: found in the caches, downloaded, or all named in one error."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def put_on_hub_cache(cache: Path, name: str, save: Callable[[Path], object], fil
 
 
 def drawn(module: nn.Module, seed: int = 1) -> dict[str, Tensor]:
-    """Return a state dict for the module with values that nothing else draws."""
+    """Return a state dict for the module with random values of its own."""
     generator = torch.Generator().manual_seed(seed)
-    state = module.state_dict()  # with its version, which MNASNet asks a file for
+    state = module.state_dict()  # with its version, which MNASNet needs
     for name, value in state.items():
         if value.is_floating_point():
             state[name] = torch.rand(value.shape, generator=generator)
@@ -212,7 +212,7 @@ def test_an_architecture_without_weights_is_built_without() -> None:
     assert architecture.build(pretrained=True, options={}).get_parameter("head.fc.weight").any()
 
 
-# plain files, fetched
+# download of plain files
 
 
 def plain(host: Host, name: str, data: bytes | None) -> PublishedWeights:
@@ -266,7 +266,7 @@ def test_a_file_that_is_not_there(host: Host, torch_cache: Path) -> None:
     assert list(torch_cache.iterdir()) == []
 
 
-# the hub, fetched
+# download from the hub
 
 
 def test_weights_are_fetched_from_the_hub_through_build(hub: Host, hub_cache: Path) -> None:
@@ -336,7 +336,7 @@ def test_whatever_a_client_raises_is_a_weights_error(
     assert hub.asked
 
 
-# nobody answers
+# no answer
 
 
 def published(*names: str) -> list[PublishedWeights]:
@@ -478,7 +478,7 @@ def test_an_unknown_certificate_is_an_answer(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def mute() -> Iterator[str]:
-    """The address of a host that accepts connections and never says a word."""
+    """The address of a host that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 

@@ -1,4 +1,4 @@
-"""The names that are listed, and what is known of each without building it."""
+"""The list of models, and what is known of each without building it."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_the_accuracy_is_that_of_the_very_weights_that_a_name_carries() -> None:
     assert describe("torchvision:resnet50").top1 == 80.858
     assert (describe("alexnet").top1, describe("alexnet.IMAGENET1K_V1").top1) == (56.522, 56.522)
     assert describe("torchvision:vgg16.IMAGENET1K_V1").top1 == 71.592
-    # It has no classifier, and torchvision says that its accuracy is no number.
+    # It has no classifier, and torchvision states NaN as its accuracy.
     assert describe("torchvision:vgg16.IMAGENET1K_FEATURES").top1 is None
     assert describe("resnet50.a1_in1k").top1 is None
 

@@ -1,4 +1,4 @@
-"""What timm and torchvision offer: every name, its weights, its labels, and how it is built."""
+"""Architectures of timm and torchvision: names, weights, labels, construction."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_other_numbers_of_classes_are_not_imagenets(classes: int) -> None:
 
 
 class Own(nn.Module):
-    """A module of neither library, with what only looks like timm's."""
+    """A module of neither library, with an attribute of timm's."""
 
     def __init__(self, config: object) -> None:
         super().__init__()

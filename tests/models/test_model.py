@@ -284,7 +284,7 @@ def test_models_go_to_the_device_that_is_asked_for() -> None:
 
 
 class FixedInput(Small):
-    """Takes images of one size only, as networks without global pooling do."""
+    """Takes images of one size only, as networks without global pooling."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -521,7 +521,7 @@ def test_as_many_features_as_imagenet_has_classes_are_none_of_them() -> None:
 
 
 class Ending(Small):
-    """Does something to its scores in the end."""
+    """Applies a function to its scores."""
 
     def __init__(self, last: Callable[[Tensor], Tensor]) -> None:
         super().__init__()

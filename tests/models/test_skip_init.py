@@ -1,4 +1,4 @@
-"""Modules built without drawing the weights that will be overwritten."""
+"""Modules built without random weights that are replaced anyway."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ LIBRARY: dict[str, Build] = {
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_what_is_not_drawn_is_equal_with_and_without(name: str) -> None:
-    """The tensors that a state dict does not hold decide whether filling gives the same model."""
+    """Tensors outside the state dict must be the same with and without drawing."""
     drawn = LIBRARY[name]()
     with skip_init():
         blank = LIBRARY[name]()

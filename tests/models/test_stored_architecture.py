@@ -1,4 +1,4 @@
-"""timm models that lie with their configuration in a folder or on the hub."""
+"""timm models stored with their configuration in a folder or on the hub."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ VIT = "vit_tiny_patch16_224"
 
 
 def save(folder: Path, name: str = "test_resnet", *, safe: Any = True, **options: Any) -> nn.Module:
-    """Save a model of three flowers as timm does, and returns it."""
+    """Save a model of three flowers as timm does, and return it."""
     module = drawn(timm.create_model(name, **{"num_classes": 3, **options}), seed=1)
     save_for_hf(
         module,
@@ -44,7 +44,7 @@ def save(folder: Path, name: str = "test_resnet", *, safe: Any = True, **options
 
 
 def drawn(module: nn.Module, seed: int) -> Any:
-    """Return the module with values that nothing else draws."""
+    """Return the module with random values of its own."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for value in module.state_dict().values():
@@ -60,7 +60,7 @@ def assert_same(module: nn.Module, expected: nn.Module) -> None:
 
 
 def change(folder: Path, **changes: Any) -> None:
-    """Change settings in a folder's configuration; those that are ``...`` are taken out."""
+    """Change settings in a folder's configuration; remove those that are ``...``."""
     file = folder / "config.json"
     content = json.loads(file.read_text()) | changes
     kept = {key: value for key, value in content.items() if value is not ...}
@@ -210,7 +210,7 @@ def test_a_model_of_fixed_size_is_built_for_another(folder: Path) -> None:
 def test_the_size_it_was_made_for_goes_before_the_one_its_weights_began_with(
     folder: Path, size: Any
 ) -> None:
-    # As timm saved models before it wrote the size of the arguments into the record.
+    # Older releases of timm did not write the size of the arguments into the record.
     save(folder, VIT, depth=1, img_size=size)
     content = json.loads((folder / "config.json").read_text())
     record = content["pretrained_cfg"] | {"input_size": [3, 224, 224]}
@@ -219,7 +219,7 @@ def test_the_size_it_was_made_for_goes_before_the_one_its_weights_began_with(
     assert model.preprocess.size == (96, 96 if size == 96 else 64)
 
 
-# what can be wrong with a folder
+# faulty folders
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,7 @@ def test_damaged_weights_are_named(folder: Path, safe: bool, file: str, length: 
         WeightsError, match=rf"the weights of local-dir:.* cannot be loaded from .*{file}, so"
     ) as caught:
         load_model(f"local-dir:{folder}")
-    # Only what was fetched can be fetched again.
+    # Only downloaded files can be downloaded again.
     assert "delete it" not in str(caught.value)
 
 
@@ -480,7 +480,7 @@ def test_a_repository_of_another_library(hub: Host) -> None:
 def test_weights_that_would_take_all_memory_are_not_opened(folder: Path) -> None:
     save(folder)
     (folder / SAFE).unlink()
-    # bytearray(0x7f000000), which torch takes for harmless.
+    # bytearray(0x7f000000), which torch allows.
     swollen = b"\x80\x02c__builtin__\nbytearray\nJ\x00\x00\x00\x7f\x85R."
     (folder / "pytorch_model.bin").write_bytes(swollen)
     with pytest.raises(WeightsError, match="it may take any amount of memory"):
@@ -498,7 +498,7 @@ def test_damaged_weights_on_the_hub_can_be_fetched_again(hub: Host, folder: Path
 def test_without_network_it_is_said_at_once(
     hub_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The hub's client would go on trying for a minute.
+    # The hub's client would retry for a minute.
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: pytest.fail("asked"))
     with pytest.raises(
         WeightsError,

@@ -1,4 +1,4 @@
-"""What decides the shapes in a module's pass, and what is found out once for all that share it."""
+"""Fingerprints of modules, and results that modules of one structure share."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_usual_networks_have_one() -> None:
             assert fingerprint(timm.create_model(name)) is not None, name
 
 
-# What is remembered
+# the cache
 
 
 def test_what_was_found_out_is_asked_for_once() -> None:

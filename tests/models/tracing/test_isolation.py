@@ -1,4 +1,4 @@
-"""Comparisons beside other work: in threads, within training, in forked workers, and again."""
+"""Comparisons beside other work: in threads, within training, in forked workers, repeated."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PHOTOS = [np.random.default_rng(seed).random((48, 72, 3)) for seed in range(3)]
 
 
 class Net(nn.Module):
-    """What a training changes or draws: weights, statistics, dropout."""
+    """A network with all that training changes or draws: weights, statistics, dropout."""
 
     def __init__(self, width: int = 8) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ def look(models: Any, **options: Any) -> Comparison:
 
 
 def numbers(comparison: Comparison) -> list[object]:
-    """Everything that was computed, as it can be compared exactly."""
+    """All computed values, in a form for exact comparison."""
     return [
         (cell.column, cell.target, cell.probability, cell.state, cell.heatmap.tobytes())
         for cell in comparison
@@ -97,7 +97,7 @@ def numbers(comparison: Comparison) -> list[object]:
 
 
 def at_once(*tasks: Callable[[], Any]) -> list[Any]:
-    """Return what tasks return that begin at one moment, each in a thread of its own."""
+    """Return the results of tasks that begin at the same time, each in its own thread."""
     barrier = threading.Barrier(len(tasks), timeout=PATIENCE)
 
     def run(task: Callable[[], Any]) -> Any:
@@ -117,7 +117,7 @@ def random_states() -> tuple[object, ...]:
 
 
 def process_wide() -> tuple[object, ...]:
-    """What a thread could leave changed for all others."""
+    """State of the process that a thread could leave changed."""
     return (
         *random_states(),
         list(warnings.filters),
@@ -138,7 +138,7 @@ def process_wide() -> tuple[object, ...]:
 
 
 def here() -> tuple[object, ...]:
-    """What torch keeps for each thread."""
+    """State that torch holds for each thread."""
     return (
         torch.is_grad_enabled(),
         torch.is_inference_mode_enabled(),
@@ -151,7 +151,7 @@ def here() -> tuple[object, ...]:
 
 
 def facts(module: nn.Module) -> list[object]:
-    """What a module has besides numbers."""
+    """State of a module besides numbers."""
     found: list[object] = []
     for name, each in module.named_modules():
         attributes = {
@@ -270,7 +270,7 @@ def test_who_waits_for_a_module_never_sees_it_half_put_back() -> None:
 
 
 class Slow(Net):
-    """Takes its time, and tells that it has begun."""
+    """Runs slowly, and sets an event when it begins."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -291,7 +291,7 @@ def test_who_waits_for_a_module_never_sees_it_as_another_thread_has_it() -> None
     ]
     for use in uses:
         module.begun.clear()
-        # On meta tensors, of which nobody else may hear.
+        # It runs on meta tensors, which no other thread may see.
         tracing = threading.Thread(target=trace, args=(module, (SIZE, SIZE)))
         tracing.start()
         assert module.begun.wait(PATIENCE)
@@ -318,7 +318,7 @@ def test_libraries_build_for_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatc
 
 
 class Meeting(Net):
-    """Stays in its forward pass until another one is in its own, if it ever comes."""
+    """Waits in its forward pass until another module is in its own."""
 
     def __init__(self, *, lingers: bool) -> None:
         super().__init__()
@@ -373,7 +373,7 @@ class Training:
         self.optimizer.step()
 
     def result(self) -> tuple[object, ...]:
-        """All that the training arrived at."""
+        """The results of the training."""
         momentum = [
             state["momentum_buffer"].numpy().tobytes() for state in self.optimizer.state.values()
         ]
@@ -402,12 +402,12 @@ def test_a_training_in_another_thread_goes_as_if_it_were_alone(models: Any) -> N
 
 
 def but_torchs_random_state(states: tuple[object, ...]) -> tuple[object, ...]:
-    """Leave out what is restored after a pass, and not before."""
+    """Leave out the state that is restored only after a pass."""
     return states[1:]
 
 
 class Curious(Net):
-    """Looks, while it runs, at what its process has for all modules and threads."""
+    """Reads the state of the process while it runs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -425,7 +425,7 @@ def test_nothing_that_all_threads_share_is_changed_for_the_time_being() -> None:
     compute_cams(model, torch.zeros(1, 3, SIZE, SIZE), ["gradcam"])
     assert module.seen == {repr(but_torchs_random_state(process_wide()))}
     find_cost(module, (SIZE, SIZE))
-    # torch notes in one flag that some thread counts; hooks for all modules there are none.
+    # torch has one flag for such modes in all threads; there are no hooks for all modules.
     assert all("[], [])" in each for each in module.seen)
 
 
@@ -496,7 +496,7 @@ def test_a_callers_autocast_is_what_the_precision_of_that_name_is() -> None:
 
 
 class Bypassed(Net):
-    """Its scores do not come from the layer that is looked at."""
+    """Its scores do not depend on the target layer."""
 
     bypasses = False
 
@@ -580,7 +580,7 @@ def test_a_training_goes_on_after_a_comparison_that_failed(
     assert watched.result() == expected
 
 
-# random numbers of one's own
+# random numbers
 
 DRAWS: dict[str, Callable[[], Tensor]] = {
     "rand": lambda: torch.rand(9),
@@ -701,7 +701,7 @@ FORKS = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:Dep
 
 
 class Inputs(Dataset[Tensor]):
-    """Photos as a model's input, made in the workers."""
+    """Photos as a model's input, prepared in the workers."""
 
     def __init__(self, refs: list[ImageRef], preprocess: Preprocess) -> None:
         self.refs, self.preprocess = refs, preprocess
@@ -714,7 +714,7 @@ class Inputs(Dataset[Tensor]):
 
 
 class Maps(Dataset[Tensor]):
-    """Heatmaps, made in the workers."""
+    """Heatmaps, computed in the workers."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -762,7 +762,7 @@ def test_photos_are_opened_and_preprocessed_in_forked_workers(tmp_path: Path) ->
 def test_forked_workers_compare_too(model: Any) -> None:
     expected = [torch.from_numpy(cell.heatmap) for cell in look(model)]
     for found, each in zip(load(Maps(model)), expected, strict=True):
-        # Workers have one thread each, which may add up in another order.
+        # Workers have one thread each, which may change the order of sums.
         torch.testing.assert_close(found, each, rtol=1e-4, atol=1e-6)
 
 
@@ -777,13 +777,13 @@ def test_workers_forked_while_threads_compare_do_not_hang() -> None:
             look([by_name("test_resnet"), Net(4)])
 
     def hold() -> None:
-        # What is in use in the parent is nobody's in the child.
+        # An object in use in the parent is free in the child.
         with explaining(model), exclusive([SpecSource]):
             held.set()
             release.wait(PATIENCE)
 
     expected = [torch.from_numpy(cell.heatmap) for cell in look(module)]
-    # Of a module that a thread is importing, Python leaves the lock taken in a forked process.
+    # A fork during an import in a thread would leave the import lock taken.
     look([by_name("test_resnet"), Net(4)])
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
@@ -839,7 +839,7 @@ if __name__ == "__main__":
 
 
 def run(script: Path, *arguments: str, **environment: str) -> str:
-    """Return what a script prints that a fresh process runs."""
+    """Return the output of a script in a fresh process."""
     done = subprocess.run(
         [sys.executable, "-W", "error", str(script), *arguments],
         env=os.environ | environment,
@@ -919,7 +919,7 @@ def test_the_same_comparison_gives_the_same_pictures(tmp_path: Path) -> None:
     assert len(digests) == 1
 
 
-# threads of one's own
+# effcam's own threads
 
 
 def own_threads() -> list[str]:

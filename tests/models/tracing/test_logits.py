@@ -1,4 +1,4 @@
-"""One row of class scores an image, in whichever form a classifier returns it."""
+"""One row of class scores per image, in the forms in which classifiers return it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a layer's output lies over the image, told by its shape."""
+"""The dimensions of a layer's map, found from its shape."""
 
 from __future__ import annotations
 

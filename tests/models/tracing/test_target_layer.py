@@ -1,4 +1,4 @@
-"""The target layer: the features that enter the head, whatever the network looks like."""
+"""The target layer: the features that enter the head, for networks of all kinds."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_grids_of_inputs_that_are_not_square() -> None:
 
 
 class ReadsNumbers(nn.Module):
-    """Cannot run without numbers: what it does depends on one of its buffers."""
+    """Cannot run on meta tensors: it reads one of its buffers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ def test_a_module_that_reads_numbers_is_traced_for_real() -> None:
 
 
 class Tokens(nn.Module):
-    """The shape of a transformer: patches become a row of tokens, with some put before them."""
+    """The structure of a transformer: patches become tokens after some prefix tokens."""
 
     def __init__(self, prefix: int = 1, *, channels_last: bool = False) -> None:
         super().__init__()
@@ -187,7 +187,7 @@ def test_a_module_says_itself_how_many_tokens_stand_before() -> None:
 
 
 class Attention(nn.Module):
-    """Every token is a mean of all, weighted by likeness."""
+    """Each token becomes a mean of all tokens, weighted by similarity."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -202,7 +202,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """One block of a transformer, its norms before what they feed or after it."""
+    """One block of a transformer, with norms before or after attention and MLP."""
 
     def __init__(self, *, after: bool = False) -> None:
         super().__init__()
@@ -219,7 +219,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Two blocks, and a head that reads what it is told to."""
+    """Two blocks, and a head that reads the given tokens."""
 
     def __init__(self, reads: str = "class", *, after: bool = False) -> None:
         super().__init__()
@@ -303,7 +303,7 @@ def test_usable_layers_end_with_the_target() -> None:
 
 
 class Aside(Pooled):
-    """Makes a map that the scores do not depend on."""
+    """Computes a map that the scores do not depend on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -362,7 +362,7 @@ def test_maps_side_by_side_are_all_looked_at(
 
 
 class Ordered(Transformer):
-    """Puts its class token where it is told to, or its batch second."""
+    """Has its class token in a given place, or the batch second."""
 
     def __init__(self, order: str) -> None:
         super().__init__("cells")
@@ -452,7 +452,7 @@ def test_a_layer_that_runs_side_by_side_with_itself_is_refused() -> None:
 
 
 class Attending(Transformer):
-    """Takes its class token in a way that is told, with attention by another name."""
+    """Selects its class token in a given way, with attention under another name."""
 
     def __init__(self, way: str) -> None:
         super().__init__()
@@ -609,7 +609,7 @@ def test_target_layers_of_well_known_networks(name: str) -> None:
 
 
 class UnfoldedTokens(nn.Module):
-    """Tokens of an image that no layer ever gave as a grid."""
+    """Tokens of an image that no layer returns as a grid."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -698,7 +698,7 @@ def test_a_network_that_never_reduces_the_image_has_a_layer_too() -> None:
 
 
 class Caching(nn.Module):
-    """Keeps tensors of its own, makes new ones as it runs, and replaces a buffer."""
+    """Holds plain tensors, creates new ones while it runs, and replaces a buffer."""
 
     def __init__(self, *, reads: bool = False) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What one forward pass is known by: every call, its inputs, its output, and when it ran."""
+"""The trace of one forward pass: every call, its inputs, its output, its time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZE = (32, 32)
 
 
 class Network(nn.Module):
-    """Uses one activation twice, and gives its head a named argument."""
+    """Uses one activation twice, and calls its head with a named argument."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Head(nn.Module):
 
 
 class Picky(nn.Module):
-    """Cannot run on tensors without numbers."""
+    """Cannot run on meta tensors."""
 
     def __init__(self, part: nn.Module) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ def test_maps_are_the_outputs_that_lie_over_the_image() -> None:
 
 
 class Patches(nn.Module):
-    """Patches of an image that is not square, as a row of tokens."""
+    """Patches of an image that is not square, as tokens."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -169,7 +169,7 @@ def test_networks_for_volumes_are_refused_by_what_they_are(kind: str) -> None:
 
 
 class Frame(nn.Module):
-    """Makes a volume of one image itself."""
+    """Turns one image into a volume."""
 
     def __init__(self) -> None:
         super().__init__()
