@@ -103,8 +103,7 @@ def sample() -> Sampler:
             for at, ref in enumerate(refs)
             for place, column in enumerate(columns)
         ]
-        settings = {"method": ["gradcam"], "target": None, "view": "model", "size": None}
-        return Comparison(tuple(refs), tuple(columns), tuple(cells), (), settings)
+        return Comparison(tuple(refs), tuple(columns), tuple(cells))
 
     return make
 

@@ -1,4 +1,4 @@
-"""Pixels to pixels: what each drawing changes, and above all what it must not change."""
+"""Pixels to pixels: what each drawing changes, and what it must not change."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_overlay_opacity_never_falls_and_grows_with_alpha() -> None:
     for alpha in (0.2, 0.5, 0.8):
         black = overlay(solid(256, 1, (0, 0, 0)), ramp, alpha=alpha)
         white = overlay(solid(256, 1, (255, 255, 255)), ramp, alpha=alpha)
-        # What is left of the contrast of the photo is what the colour does not hide.
+        # The remaining contrast of the photo is the share that the colour does not cover.
         left = (pixels(white) - pixels(black))[0, :, 0]
         assert (np.diff(left) <= 1).all()
         shown.append(left)

@@ -20,6 +20,7 @@ from effcam.cli.model_arguments import (
 from effcam.cli.options import add_comparison_options, add_film_options, add_output_options
 from effcam.cli.picture_options import add_picture_options, read_styles
 from effcam.cli.scoreboard import Scorecard, add_summary_options, is_report
+from effcam.drawing.formats import describe_formats
 from effcam.errors import EffcamError, OutputError
 from effcam.text import count, one_line
 
@@ -103,10 +104,8 @@ def add_compare(commands: Any) -> None:
         default=[],
         dest="outputs",
         metavar="FILE",
-        help="a file to write, in the format its suffix names: .html (a page to look around in), "
-        ".gif .webp .mp4 (a frame an image), .png .jpg (one grid), .pdf .svg (the same for print), "
-        f".csv .json .npz .parquet; repeatable; default {DEFAULT_OUTPUT}, none with --json or a "
-        "scoreboard",
+        help=f"a file to write, in the format of its suffix: {describe_formats()}; repeatable; "
+        f"default {DEFAULT_OUTPUT}, none with --json or a scoreboard",
     )
     output.add_argument(
         "--skip-bad", action="store_true", help="carry on without unreadable images"

@@ -1,4 +1,4 @@
-"""Figures for print: real text that fits, pictures at their resolution, the same each time."""
+"""Figures for print: real text that fits, pictures at their resolution, reproducible files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def texts(path: Path) -> list[str]:
 
 
 def objects(pdf: bytes) -> bytes:
-    """The file with its compressed streams behind it, in the clear."""
+    """The file followed by its decompressed streams."""
     streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
     clear = []
     for stream in streams:
@@ -70,7 +70,7 @@ def test_all_text_stands_inside_and_apart(comparison: Comparison, style: dict[st
     for text in figure.texts:
         if text.get_text():
             box = text.get_window_extent()
-            # Ink may lean out of its advance by a fraction of a point.
+            # Ink may exceed its advance by a fraction of a point.
             assert box.x0 > -2
             assert box.x1 < page.x1 + 2
             assert box.y0 > -2
@@ -226,7 +226,9 @@ def test_the_least_width_that_is_offered_is_enough(comparison: Comparison) -> No
 
 
 def test_a_figure_is_not_endlessly_tall(comparison: Comparison) -> None:
-    with pytest.raises(ArgumentError, match="inches tall, and 200 is the most: take fewer images"):
+    with pytest.raises(
+        ArgumentError, match="inches tall; at most 200 are possible: take fewer images"
+    ):
         comparison.take([0] * 30).figure(inches=60, dpi=50)
 
 
