@@ -136,9 +136,9 @@ def test_tokens_have_the_grid_of_the_map_that_they_were() -> None:
 
 def test_only_tensors_of_the_whole_batch_are_maps() -> None:
     record = trace(Network(), SIZE)
-    assert record.look(torch.empty(2, 6, 8, 8), [], 2) == MapShape("NCHW", (8, 8), 6)
+    assert record.map_shape(torch.empty(2, 6, 8, 8), [], 2) == MapShape("NCHW", (8, 8), 6)
     for value in (torch.empty(4, 6, 8, 8), torch.empty(()), [torch.empty(2, 6, 8, 8)], None):
-        assert record.look(value, [], 2) is None
+        assert record.map_shape(value, [], 2) is None
 
 
 @pytest.mark.parametrize(("channels", "kind"), [(1, "greyscale"), (3, "RGB"), (5, "5")])
