@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import inspect
 import io
 import json
 import sys
@@ -21,6 +22,7 @@ from PIL import Image, ImageSequence
 import effcam
 from effcam import Box, Comparison, Explanation
 from effcam.cam.cells import Skipped
+from effcam.cli import picture_options
 from effcam.comparison import export, notebook
 from effcam.comparison.notebook import ROWS, WIDTH
 from effcam.comparison.pictures import grid as grid_module
@@ -30,6 +32,7 @@ from effcam.errors import ArgumentError, CellError, ImageError, OutputError, Tar
 from effcam.images.refs import ImageRef
 from effcam.metrics.agreement import AGREEMENT_TITLES
 from effcam.models.facts import ModelFacts
+from tests.tiers import core
 
 if TYPE_CHECKING:
     from effcam.drawing.sheet import Heading, Panel
@@ -684,7 +687,8 @@ def test_a_style_without_meaning_is_refused(
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("suffix", [*PICTURES, *PRINTED])
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", core([*PICTURES, *PRINTED], {*PICTURES, ".svg"}))
 def test_every_other_style_is_heeded(tmp_path: Path, suffix: str) -> None:
     comparison = build(sizes=[(64, 64), (32, 64)])
     plain = comparison.save(tmp_path / f"plain{suffix}").read_bytes()
@@ -727,6 +731,13 @@ def test_nothing_cannot_be_saved(tmp_path: Path) -> None:
 
 def test_every_format_is_tested_here() -> None:
     assert set(FORMATS) == {*PICTURES, *PRINTED, *REPORTS, *TABLES}
+
+
+def test_formats_have_writers_and_their_options_are_those_of_save() -> None:
+    assert {each.writer for each in FORMATS.values()} == set(export.WRITERS)
+    arguments = set(inspect.signature(Comparison.save).parameters) - {"self", "path"}
+    assert {option for each in FORMATS.values() for option in each.options} == arguments
+    assert set(picture_options.OPTIONS) == arguments
 
 
 @pytest.mark.parametrize("suffix", PICTURES)

@@ -357,7 +357,7 @@ def test_write_animation_rejects_seconds_out_of_range(tmp_path: Path, seconds: f
 
 
 def test_gif_tells_when_equal_frames_last_too_long(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"equal ones in a row may last 655\.35 seconds"):
+    with pytest.raises(OutputError, match=r"equal frames in a row may last at most 655\.35"):
         write_animation([picture()] * 4, tmp_path / "a.gif", seconds=600)
     assert names(tmp_path) == []
 

@@ -282,12 +282,12 @@ def test_fit_averages_when_it_reduces() -> None:
 @pytest.mark.parametrize("bold", [False, True])
 @pytest.mark.parametrize("size", [8, 13, 24])
 def test_ink_clips_nothing(size: int, bold: bool) -> None:
-    text = "j\u00c5\u00c9gy|fQ\u0389\u0419 100.0% f"
-    ink = text.ink(text.Line(text, size, bold))
+    letters = "j\u00c5\u00c9gy|fQ\u0389\u0419 100.0% f"
+    ink = text.ink(text.Line(letters, size, bold))
     wide = Image.new("L", (ink.width + 40, ink.height + 40))
     baseline = 20 + round(size * 0.98)
     ImageDraw.Draw(wide).text(
-        (21, baseline), text, fill=255, font=load_font(size, bold), anchor="ls"
+        (21, baseline), letters, fill=255, font=load_font(size, bold), anchor="ls"
     )
     assert np.asarray(ink).sum(dtype=int) == np.asarray(wide).sum(dtype=int)
 

@@ -17,7 +17,7 @@ PAGE = (*REPORT, "boxes", "rows", "original", "title", "caption", "font", "theme
 PRINT = ("inches", "fontsize", "dpi")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Format:
     """One output format.
 
@@ -46,67 +46,42 @@ class Format:
 
 # Chroma is not subsampled in JPEG: small coloured text would blur.
 _JPEG = {"quality": 93, "subsampling": 0}
+# `bits` makes imageio quantise each frame at once, and RGBA frames by Pillow's fast octree. On
+# photos under heat that is over ten times faster than the default median cut, as true and smaller,
+# and heat keeps all its hues; on frames of few hues, such as a single grey photo, it is coarser.
+_GIF = {"bits": 8}
+# "veryfast" takes half as long as "medium" and, for repeated stills, is as true and small.
+_MP4 = {"preset": "veryfast", "crf": "20"}
 _PICTURE = (*PAGE, "width", "layout")
 _ANIMATION = (*PAGE, "width", "seconds")
 _FIGURE = (*PAGE, *PRINT, "layout")
+_FRAMES = "one frame for each image"
 
 _FORMATS = (
-    Format(suffix=".png", writer="picture", options=_PICTURE, help="one grid", picture={}),
+    Format(".png", "picture", _PICTURE, "one grid", picture={}),
+    Format(".jpg", "picture", _PICTURE, "one grid", picture=_JPEG, longest_side=65500),
+    Format(".jpeg", "picture", _PICTURE, is_alias=True, picture=_JPEG, longest_side=65500),
+    Format(".pdf", "figure", _FIGURE, "the grid for print"),
+    Format(".svg", "figure", _FIGURE, "the grid for print"),
+    Format(".gif", "animation", _ANIMATION, _FRAMES, animation=_GIF, longest_side=65535),
     Format(
-        suffix=".jpg",
-        writer="picture",
-        options=_PICTURE,
-        help="one grid",
-        picture=_JPEG,
-        longest_side=65500,
-    ),
-    Format(
-        suffix=".jpeg",
-        writer="picture",
-        options=_PICTURE,
-        is_alias=True,
-        picture=_JPEG,
-        longest_side=65500,
-    ),
-    Format(suffix=".pdf", writer="figure", options=_FIGURE, help="the grid for print"),
-    Format(suffix=".svg", writer="figure", options=_FIGURE, help="the grid for print"),
-    Format(
-        suffix=".gif",
-        writer="animation",
-        options=_ANIMATION,
-        help="one frame for each image",
-        # `bits` makes imageio quantise each frame at once, and RGBA frames by Pillow's fast
-        # octree. On photos under heat that is over ten times faster than the default median cut,
-        # as true and smaller, and heat keeps all its hues; on frames of few hues, such as a single
-        # grey photo, it is coarser.
-        animation={"bits": 8},
-        longest_side=65535,
-    ),
-    Format(
-        suffix=".webp",
-        writer="animation",
-        options=_ANIMATION,
-        help="one frame for each image",
+        ".webp",
+        "animation",
+        _ANIMATION,
+        _FRAMES,
         picture={"quality": 90, "method": 4},
         animation={"quality": 90, "method": 2},
         longest_side=16383,
     ),
     Format(
-        suffix=".mp4",
-        writer="animation",
-        options=_ANIMATION,
-        help="one frame for each image",
-        # "veryfast" takes half as long as "medium" and, for repeated stills, is as true and small.
-        animation={"preset": "veryfast", "crf": "20"},
-        longest_side=16384,
-        extra="video",
+        ".mp4", "animation", _ANIMATION, _FRAMES, animation=_MP4, longest_side=16384, extra="video"
     ),
-    Format(suffix=".html", writer="report", options=REPORT, help="a report for the browser"),
-    Format(suffix=".htm", writer="report", options=REPORT, is_alias=True),
-    Format(suffix=".csv", writer="csv"),
-    Format(suffix=".json", writer="json"),
-    Format(suffix=".npz", writer="npz"),
-    Format(suffix=".parquet", writer="parquet", extra="dataset"),
+    Format(".html", "report", REPORT, "a report for the browser"),
+    Format(".htm", "report", REPORT, is_alias=True),
+    Format(".csv", "csv"),
+    Format(".json", "json"),
+    Format(".npz", "npz"),
+    Format(".parquet", "parquet", extra="dataset"),
 )
 FORMATS: Mapping[str, Format] = MappingProxyType({each.suffix: each for each in _FORMATS})
 """The formats by suffix."""

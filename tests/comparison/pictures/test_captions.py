@@ -6,16 +6,15 @@ from typing import Any
 
 import pytest
 
-import effcam
+from effcam import Comparison
 from effcam.cam.explanation import Explanation
 from effcam.comparison.pictures.captions import FIELDS, caption_lines, check_caption
 from effcam.errors import ArgumentError
 
 
 @pytest.fixture(scope="module")
-def cell() -> Explanation:
-    scenes = effcam.demo.scenes(1, seed=1)
-    return effcam.compare(scenes, "demo_resnet", progress=False)[0, 0]
+def cell(demo: Comparison) -> Explanation:
+    return demo[0, "resnet"]
 
 
 def test_the_fields_are_those_of_a_table(cell: Explanation) -> None:
@@ -59,7 +58,7 @@ def test_fields_are_filled_in(cell: Explanation) -> None:
         ("{label:.0%}", "cannot be filled in: Unknown format code '%'"),
         ("{probability:d}", "cannot be filled in"),
         ("{label", "cannot be filled in: .*Put fields in braces"),
-        ("label}", "cannot be filled in: .*a brace itself is written twice"),
+        ("label}", "cannot be filled in: .*write a brace itself twice"),
         (7, "caption is a template such as '{label}', not 7"),
         ("\n" * 12, "more than 12 lines"),
     ],

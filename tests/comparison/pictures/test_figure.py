@@ -8,7 +8,7 @@ import itertools
 import re
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import matplotlib
@@ -16,23 +16,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import effcam
 from effcam import Comparison
 from effcam.comparison.pictures.figure import INCH, POINT, Print
 from effcam.errors import ArgumentError, OutputError
 
+if TYPE_CHECKING:
+    from tests.conftest import DemoPart
+
 ODD = {
-    r"$x_1^2$ \alpha & <b>": "demo_resnet",
-    "\u05e9\u05dc\u05d5\u05dd": "demo_alexnet",
-    "tf_efficientnet_b3.ns_jft_in1k_finetuned_on_my_own_pictures": "demo_densenet",
+    r"$x_1^2$ \alpha & <b>": "resnet",
+    "\u05e9\u05dc\u05d5\u05dd": "alexnet",
+    "tf_efficientnet_b3.ns_jft_in1k_finetuned_on_my_own_pictures": "densenet",
 }
 SERIF = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSerif.ttf")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
-def comparison() -> Comparison:
-    return effcam.compare(effcam.demo.scenes(2, seed=5), ODD, progress=False)
+def comparison(demo_part: DemoPart) -> Comparison:
+    return demo_part(2, ODD)
 
 
 def texts(path: Path) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -17,14 +17,16 @@ from effcam.drawing import overlay
 from effcam.drawing.sheet import Heading, Panel, sheet
 from effcam.errors import ArgumentError
 
+if TYPE_CHECKING:
+    from tests.conftest import DemoPart
+
 METHODS = ["gradcam", "layercam", "hirescam"]
 SERIF = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSerif.ttf")
 
 
 @pytest.fixture(scope="module")
-def comparison() -> Comparison:
-    scenes = effcam.demo.scenes(3, seed=5)
-    return effcam.compare(scenes, {"A": "demo_resnet", "B": "demo_alexnet"}, progress=False)
+def comparison(demo_part: DemoPart) -> Comparison:
+    return demo_part(3, {"A": "resnet", "B": "alexnet"})
 
 
 @pytest.fixture(scope="module")

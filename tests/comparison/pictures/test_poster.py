@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,14 +20,16 @@ from effcam.drawing.page_parts import Measures
 from effcam.drawing.poster_cells import MOST_COLUMNS, PosterCells, arrange
 from effcam.errors import ArgumentError, CellError
 
+if TYPE_CHECKING:
+    from tests.conftest import DemoPart
+
 COUNTS = (1, 2, 3, 5, 7, 12, 13, 30)
 SIZES = ((96, 64), (64, 96), (64, 64), (300, 60), (40, 300))
 
 
 @pytest.fixture(scope="module")
-def comparison() -> Comparison:
-    scenes = effcam.demo.scenes(2, seed=5)
-    return effcam.compare(scenes, {"A": "demo_resnet", "B": "demo_alexnet"}, progress=False)
+def comparison(demo_part: DemoPart) -> Comparison:
+    return demo_part(2, {"A": "resnet", "B": "alexnet"})
 
 
 def many(comparison: Comparison, count: int, size: tuple[int, int]) -> Cells:

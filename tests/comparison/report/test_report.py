@@ -29,7 +29,7 @@ from effcam.comparison.report import Look, build, gather
 from effcam.comparison.report.charts import EDGE, WIDTH, histogram, matrix, matrix_style, plots
 from effcam.comparison.report.data import COLORMAPS, SIDE, TALLEST, quantise, to_json
 from effcam.comparison.report.reproduce import snippets_for
-from effcam.demo import MODELS, scenes
+from effcam.demo import scenes
 from effcam.drawing.overlay import colormap_table
 from effcam.errors import ArgumentError, ImageError, OutputError
 from effcam.images.refs import ImageRef
@@ -89,11 +89,6 @@ class Page(HTMLParser):
 
 def page_of(comparison: Comparison, **look: Any) -> Page:
     return Page(build(gather(comparison), Look(**look)))
-
-
-@pytest.fixture(scope="module")
-def demo() -> Comparison:
-    return effcam.compare(scenes(7, 3), MODELS, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -451,6 +446,7 @@ def test_truths_are_one_each(sample: Sample) -> None:
         gather(sample(2), truths=[Truth()])
 
 
+@pytest.mark.slow
 def test_jinja_is_loaded_by_reports_alone() -> None:
     code = "import sys, effcam.api; assert 'jinja2' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
