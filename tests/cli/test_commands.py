@@ -1150,7 +1150,7 @@ def test_a_picture_that_fails_does_not_cost_the_summary(
     [
         (["gone"], 1, "image 'gone' does not exist"),
         (["gone/*.png"], 1, r"no image file matches 'gone/\*\.png'"),
-        (["empty"], 1, "folder 'empty' holds no images"),
+        (["empty"], 1, "folder 'empty' has no images"),
         (["bad.png"], 1, r"image 'bad\.png': the file is not an image"),
         (["bad.png", "--skip-bad"], 1, r"no image can be read: image 'bad\.png'"),
         (["photos", "-o", "a.bmp"], 1, r"cannot save 'a\.bmp': .* suffix '\.bmp'"),

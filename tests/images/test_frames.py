@@ -25,7 +25,7 @@ from effcam.errors import ArgumentError, ImageError
 from effcam.images import frames as frames_module
 from effcam.images import video
 from effcam.images.discovery import iter_images
-from effcam.images.frames import FilmFrame, close_films, list_frames, read_frame, spacing
+from effcam.images.frames import FilmFrame, close_videos, list_frames, read_frame, spacing
 from effcam.images.refs import ImageRef
 
 SIZE = (64, 48)
@@ -94,7 +94,7 @@ def open_files(path: Path) -> int:
 @pytest.fixture(autouse=True)
 def _closed() -> Any:
     yield
-    close_films()
+    close_videos()
 
 
 # which frames there are
@@ -157,7 +157,7 @@ def test_frames_are_the_same_in_any_order(
     # VP8 and MPEG-4 are coarse, but no frame is taken for its neighbour.
     assert [number_of(Image.fromarray(pixels)) for pixels in there] == list(range(30))
     monkeypatch.setattr(frames_module, "KEPT_BYTES", 1)
-    close_films()
+    close_videos()
     for at in random.Random(0).sample(range(30), 30):  # noqa: S311
         assert np.array_equal(read_frame(frames[at]), there[at])
 
@@ -247,11 +247,11 @@ def test_times_are_taken_from_frames_that_are_unevenly_spaced(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"every": 2, "fps": 2}, "every and fps both say"),
+        ({"every": 2, "fps": 2}, "every and fps both choose"),
         ({"every": 0}, "every must be a whole number from 1, not 0"),
         ({"every": True}, "every must be"),
         ({"every": 1.5}, "every must be"),
-        ({"fps": 0}, "fps must be a number of frames a second above 0, not 0"),
+        ({"fps": 0}, "fps must be a number of frames per second above 0, not 0"),
         ({"fps": float("nan")}, "fps must be"),
         ({"fps": float("inf")}, "fps must be"),
         ({"fps": "2"}, "fps must be"),
@@ -268,7 +268,7 @@ def test_impossible_ways_to_take_frames_are_refused(
 def test_frames_of_what_has_none_are_refused(tmp_path: Path, given: dict[str, Any]) -> None:
     shade(1).save(tmp_path / "a.png")
     (name,) = given
-    with pytest.raises(ArgumentError, match=f"{name}=2 takes frames of .* there are none"):
+    with pytest.raises(ArgumentError, match=f"{name}=2 chooses frames of .* there are none"):
         list(iter_images([tmp_path / "a.png", shade(2)], **given))
 
 
@@ -424,7 +424,7 @@ def test_a_video_that_is_cut_short_says_so(tmp_path: Path, suffix: str) -> None:
     assert 10 < len(refs) < 40
     assert [ref.frame.time for ref in refs[:10] if ref.frame] == [each.time for each in whole[:10]]
     refs[0].open()
-    with pytest.raises(ImageError, match=r"image 'a\.m.* the video ends after .* of the 2\.000 s"):
+    with pytest.raises(ImageError, match=r"image 'a\.m.* the video ends after .* s, but 2\.000 s"):
         refs[-1].open()
 
 
@@ -582,7 +582,7 @@ def test_films_are_closed_while_others_read(tmp_path: Path) -> None:
 
     def close() -> None:
         while not stop.wait(0.001):
-            close_films()
+            close_videos()
 
     closer = threading.Thread(target=close)
     closer.start()
@@ -603,7 +603,7 @@ def test_few_films_are_open_and_none_in_the_end(tmp_path: Path) -> None:
     for path in paths:
         read_frame(list_frames(path)[0])
     assert 1 <= sum(map(open_files, paths)) <= frames_module.MOST_OPEN
-    close_films()
+    close_videos()
     assert sum(map(open_files, paths)) == 0
 
 

@@ -133,7 +133,7 @@ def test_bad_frames_are_skipped_and_listed(pan: Path, tmp_path: Path) -> None:
     good.save(tmp_path / "a.png")
     (tmp_path / "b.mp4").write_bytes(pan.read_bytes()[:300])
     given = [tmp_path / "a.png", tmp_path / "b.mp4"]
-    with pytest.raises(ImageError, match=r"film 'b\.mp4'"):
+    with pytest.raises(ImageError, match=r"video 'b\.mp4'"):
         effcam.compare(given, "demo_alexnet", progress=False)
     found = effcam.compare(given, "demo_alexnet", on_error="skip", progress=False)
     assert [image.name for image in found.images] == ["a.png"]

@@ -17,7 +17,7 @@ from effcam.cli.model_arguments import (
     path_as_found,
     read_models,
 )
-from effcam.cli.options import add_comparison_options, add_film_options, add_output_options
+from effcam.cli.options import add_comparison_options, add_output_options, add_video_options
 from effcam.cli.picture_options import add_picture_options, read_styles
 from effcam.cli.scoreboard import Scorecard, add_summary_options, is_report
 from effcam.errors import EffcamError, OutputError
@@ -94,7 +94,7 @@ def add_compare(commands: Any) -> None:
     )
     parser.set_defaults(run=run_compare)
     add_comparison_options(parser)
-    add_film_options(parser)
+    add_video_options(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
         "-o",

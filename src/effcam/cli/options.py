@@ -15,7 +15,7 @@ def add_comparison_options(parser: argparse.ArgumentParser) -> None:
     _add_computing(parser)
 
 
-def add_film_options(parser: argparse.ArgumentParser) -> None:
+def add_video_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which frames of videos and animated pictures are taken."""
     group = parser.add_argument_group("films", "videos, and animated pictures, frame by frame")
     pace = group.add_mutually_exclusive_group()

@@ -16,7 +16,7 @@ import numpy as np
 
 from effcam.errors import ImageError
 from effcam.images.decoding import Needed, Photo
-from effcam.images.frames import close_films
+from effcam.images.frames import close_videos
 from effcam.images.geometry import Box
 from effcam.images.preprocess import Preprocess
 from effcam.images.refs import ImageRef
@@ -138,7 +138,7 @@ class Loader:
                     yield _collate(ready, preprocess)
         finally:
             pool.shutdown(cancel_futures=True)
-            close_films()
+            close_videos()
 
     def _finish(
         self, pending: Iterable[tuple[int, Future[_Prepared]]], skipped: dict[ImageRef, str] | None

@@ -16,7 +16,7 @@ from effcam.drawing import overlay, themes
 from effcam.drawing.fonts import font_file
 from effcam.drawing.sheet import MIN_WIDTH, Panel, sheet
 from effcam.errors import ArgumentError, check_number
-from effcam.images.frames import closing_films
+from effcam.images.frames import closing_videos
 from effcam.images.refs import ImageRef
 from effcam.text import quote
 
@@ -117,7 +117,7 @@ def grid_panels(content: Cells, layout: Layout, style: Style) -> list[list[Panel
         ImageError: If an image's file is gone.
     """
     size = style.width, 2 * style.width
-    with closing_films():
+    with closing_videos():
         found = [panels(row, size, style) for row in content.rows()]
     return _placed(layout, found)
 
@@ -132,7 +132,7 @@ def frames(content: Cells, style: Style) -> Iterator[Image.Image]:
     width = style.width
     placing, note = _plan(content, style, "Orig. Im"), legend(content, style)
     height = _tallest(content, width)
-    with closing_films():
+    with closing_videos():
         for at, row in enumerate(content.rows()):
             layout = placing.lay_out([at])
             yield sheet(
