@@ -95,7 +95,7 @@ nitpick_ignore = [
         *("PageKind", "PathLike", "Precision", "Rows", "effcam.dataset.manifest.Manifest"),
         *("effcam.images.decoding.Photo",),
         *("effcam.dataset.storage.Store", "effcam.metrics.faithfulness_run.Compared"),
-        *("Path", "effcam.metrics.summary.text_tables.Contents"),
+        *("Compared", "Path", "effcam.metrics.summary.text_tables.Contents"),
     )
 ]
 

@@ -30,31 +30,11 @@ from effcam.errors import (
 )
 from effcam.images import decoding, discovery
 from effcam.images.refs import ImageRef
+from tests.nets import CELL, ColourNet
 
 SIZE = 64
-CELL = 8
 PLAIN = Preprocess(size=SIZE, resize=SIZE, mean=(0, 0, 0), std=(1, 1, 1))
 """The pixels themselves, in [0, 1]: with it, what the nets below do is known in closed form."""
-
-
-class ColourNet(nn.Module):
-    """Class 0, 1, 2 scores how red, green, blue the image is on average, times ``gain``.
-
-    Its features are the mean colour of each 8 x 8 block, so the map of class 0 is how red each
-    block is.
-    """
-
-    def __init__(self, gain: float | tuple[float, float, float] = 10.0) -> None:
-        super().__init__()
-        self.features = nn.Sequential(nn.AvgPool2d(CELL), nn.Conv2d(3, 3, 1, bias=False))
-        self.head = nn.Linear(3, 3, bias=False)
-        with torch.no_grad():
-            self.features[1].weight.copy_(torch.eye(3)[:, :, None, None])
-            self.head.weight.copy_(torch.diag(torch.as_tensor(gain).expand(3)))
-
-    def forward(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.head(self.features(images).mean((2, 3)))
-        return scores
 
 
 class BesideNet(ColourNet):

@@ -19,6 +19,7 @@ from effcam.cam.methods import METHODS, check_methods
 from effcam.cam.perturbation import PERTURBATION_METHODS, PERTURBED_AT_ONCE
 from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.models.tracing.isolation import untouched
+from tests.nets import ConvNet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,24 +28,6 @@ if TYPE_CHECKING:
 
 SIZE = 32
 PREPROCESS = Preprocess(size=SIZE)
-
-
-class Linear(nn.Module):
-    """Global average pooling and a linear head, for which Grad-CAM has a closed form."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = nn.Sequential(
-            nn.Conv2d(3, 8, 3, stride=2, padding=1),
-            nn.BatchNorm2d(8),
-            nn.ReLU(),
-            nn.Conv2d(8, 12, 3, stride=2, padding=1),
-        )
-        self.fc = nn.Linear(12, 5)
-
-    def forward(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.fc(self.features(images).mean((2, 3)))
-        return scores
 
 
 def model_of(module: nn.Module) -> Model:
@@ -61,7 +44,7 @@ def assert_close(first: object, second: object) -> None:
 
 @pytest.mark.parametrize("method", ["gradcam", "hirescam"])
 def test_gradcam_of_pooling_and_a_linear_head_is_cam(method: str) -> None:
-    module, batch, targets = Linear(), images(), [4, 0, 2]
+    module, batch, targets = ConvNet(), images(), [4, 0, 2]
     cams = compute_cams(model_of(module), batch, [method], targets)
     with torch.no_grad():
         features = module.eval().features(batch)
@@ -74,7 +57,7 @@ def test_gradcam_of_pooling_and_a_linear_head_is_cam(method: str) -> None:
 
 
 def test_probabilities_and_top_1_are_the_plain_forward_passes() -> None:
-    module, batch = Linear(), images()
+    module, batch = ConvNet(), images()
     cams = compute_cams(model_of(module), batch, ["gradcam"])
     with torch.no_grad():
         expected = module.eval()(batch).softmax(1).numpy()
@@ -86,7 +69,7 @@ def test_probabilities_and_top_1_are_the_plain_forward_passes() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_batch_is_its_images_one_by_one_in_any_order(method: str) -> None:
-    model, batch, targets = model_of(Linear()), images(4), [0, 1, 2, 3]
+    model, batch, targets = model_of(ConvNet()), images(4), [0, 1, 2, 3]
     together = compute_cams(model, batch, [method], targets).maps[method]
     for row in range(4):
         alone = compute_cams(model, batch[row : row + 1], [method], targets[row : row + 1])
@@ -130,7 +113,7 @@ def test_principal_components_project_onto_the_direction_of_largest_variance(met
 
 
 def test_several_methods_share_one_pass_and_equal_it() -> None:
-    module = Linear()
+    module = ConvNet()
     model, batch = model_of(module), images()
     calls: list[int] = []
     module.fc.register_forward_hook(lambda *_: calls.append(1))
@@ -143,7 +126,7 @@ def test_several_methods_share_one_pass_and_equal_it() -> None:
 
 
 def test_methods_of_many_channels_run_in_chunks() -> None:
-    class Wide(Linear):
+    class Wide(ConvNet):
         def __init__(self) -> None:
             super().__init__()
             self.features = nn.Sequential(nn.Conv2d(3, PERTURBED_AT_ONCE + 9, 4, stride=4))
@@ -159,7 +142,7 @@ def test_methods_of_many_channels_run_in_chunks() -> None:
     assert_close(heat, torch.einsum("bc,bchw->bhw", weights, features).relu().numpy())
 
 
-class InPlaceAfter(Linear):
+class InPlaceAfter(ConvNet):
     def forward(self, batch: Tensor) -> Tensor:
         features = self.features(batch)
         features *= 2
@@ -168,7 +151,7 @@ class InPlaceAfter(Linear):
         return scores
 
 
-class NotInPlace(Linear):
+class NotInPlace(ConvNet):
     def forward(self, batch: Tensor) -> Tensor:
         scores: Tensor = self.fc((self.features(batch).relu() * 2).mean((2, 3)))
         return scores
@@ -185,7 +168,7 @@ def test_work_in_place_after_the_layer_does_no_harm(method: str) -> None:
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
 def test_a_callers_no_grad_makes_no_difference(context: Callable[[], object]) -> None:
-    model = model_of(Linear())
+    model = model_of(ConvNet())
     expected = compute_cams(model, images(), METHODS).maps
     with context():  # type: ignore[attr-defined]  # both are context managers
         batch = images()
@@ -197,7 +180,7 @@ def test_a_callers_no_grad_makes_no_difference(context: Callable[[], object]) ->
 
 
 def test_frozen_and_half_precision_models_work() -> None:
-    module = Linear()
+    module = ConvNet()
     expected = compute_cams(model_of(module), images(), ["gradcam"], [0, 1, 2]).maps["gradcam"]
     frozen = copy.deepcopy(module).requires_grad_(False)
     found = compute_cams(model_of(frozen), images(), ["gradcam"], [0, 1, 2]).maps["gradcam"]
@@ -208,7 +191,7 @@ def test_frozen_and_half_precision_models_work() -> None:
     np.testing.assert_allclose(coarse.maps["gradcam"], expected, atol=0.02)
 
 
-class Touchy(Linear):
+class Touchy(ConvNet):
     """Has everything that a helper could leave changed."""
 
     def __init__(self) -> None:
@@ -257,7 +240,7 @@ def test_the_module_comes_back_as_it_was(fails: bool) -> None:
 
 
 def test_a_graph_of_the_callers_survives() -> None:
-    module = Linear().train()
+    module = ConvNet().train()
     loss = module(images()).sum()
     compute_cams(model_of(module), images(), ["gradcam"])
     loss.backward()
@@ -265,7 +248,7 @@ def test_a_graph_of_the_callers_survives() -> None:
 
 
 def test_untouched_freezes_for_the_time_being() -> None:
-    module = Linear()
+    module = ConvNet()
     with untouched(module):
         assert not any(each.requires_grad for each in module.parameters())
     assert all(each.requires_grad for each in module.parameters())
@@ -303,7 +286,7 @@ def test_maps_without_evidence_get_their_state(value: float, weight: float, stat
 
 
 def test_one_bad_image_does_not_harm_its_batch() -> None:
-    model, batch = model_of(Linear()), images()
+    model, batch = model_of(ConvNet()), images()
     expected = compute_cams(model, batch[1:], ["gradcam"], [1, 2])
     batch[0] = torch.nan
     cams = compute_cams(model, batch, ["gradcam"], [0, 1, 2])
@@ -312,7 +295,7 @@ def test_one_bad_image_does_not_harm_its_batch() -> None:
     assert (cams.maps["gradcam"][0] == 0).all()
 
 
-class Bypassed(Linear):
+class Bypassed(ConvNet):
     """Its scores come from the image and not from the features that it also computes."""
 
     def __init__(self, *, keeps: bool) -> None:
@@ -333,7 +316,7 @@ def test_a_layer_on_which_the_scores_do_not_depend_is_refused(keeps: bool) -> No
         compute_cams(model, images(), ["gradcam"])
 
 
-class Moody(Linear):
+class Moody(ConvNet):
     mood = "fine"
 
     def forward(self, batch: Tensor) -> Tensor:
@@ -374,7 +357,7 @@ def test_methods_are_checked_by_name() -> None:
 
 @pytest.mark.gpu
 def test_the_gpu_agrees() -> None:
-    module = Linear()
+    module = ConvNet()
     expected = compute_cams(model_of(module), images(), METHODS, [0, 1, 2]).maps
     found = compute_cams(model_of(copy.deepcopy(module).cuda()), images(), METHODS, [0, 1, 2]).maps
     for method in METHODS:
@@ -416,7 +399,7 @@ def test_a_layer_that_serves_in_several_places_is_looked_at_in_one(method: str) 
     assert_close(found.maps[method], expected.maps[method])
 
 
-class Counting(Linear):
+class Counting(ConvNet):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("runs", torch.zeros(()))
@@ -442,7 +425,7 @@ class Relaid(nn.Module):
 
     def __init__(self, layout: str) -> None:
         super().__init__()
-        plain = Linear()
+        plain = ConvNet()
         self.features, self.fc = plain.features, plain.fc
         self.relay = nn.Identity() if layout == "NCHW" else Relay(layout)
 
@@ -499,7 +482,7 @@ class Branches(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fine, self.coarse = Linear(), Linear()
+        self.fine, self.coarse = ConvNet(), ConvNet()
         self.coarse.features.append(nn.AvgPool2d(2))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -544,7 +527,7 @@ RAW: dict[str, Callable[[HeadCAM, Tensor, Tensor], Tensor]] = {
 
 
 def test_one_of_several_layers_may_come_before_another() -> None:
-    module = Linear().eval()
+    module = ConvNet().eval()
     names = ["features.0", "features.2", "features"]
     several = load_model(module, preprocess=PREPROCESS, target_layer=names)
     found = gradients_at(several)
@@ -585,7 +568,7 @@ def test_a_layer_of_which_prefix_tokens_alone_count_is_refused() -> None:
         compute_cams(model, images(), ["gradcam"])
 
 
-class OneCell(Linear):
+class OneCell(ConvNet):
     def forward(self, images: Tensor) -> Tensor:
         scores: Tensor = self.fc(self.features(images)[:, :, 3, 4])
         return scores
@@ -596,7 +579,7 @@ def test_a_layer_of_which_one_cell_alone_counts_is_refused() -> None:
         compute_cams(model_of(OneCell()), images(), ["gradcam"])
 
 
-class Rare(Linear):
+class Rare(ConvNet):
     """Scores a class where a single cell speaks for it, as SqueezeNet's last ReLU may."""
 
     def forward(self, images: Tensor) -> Tensor:
@@ -610,7 +593,7 @@ def test_a_class_that_depends_on_one_cell_is_no_fault_of_the_layer() -> None:
     assert (cams.maps["hirescam"] > 0).sum() <= 1
 
 
-class Dead(Linear):
+class Dead(ConvNet):
     def forward(self, images: Tensor) -> Tensor:
         return functional.relu(super().forward(images) - 1e6)
 

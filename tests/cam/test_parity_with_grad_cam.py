@@ -19,6 +19,7 @@ from effcam import Preprocess, load_model
 from effcam.cam.explain import compute_cams
 from effcam.cam.methods import METHODS
 from effcam.images.geometry import Box
+from tests.tiers import core
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +70,15 @@ FAMILIES = [
     ("timm:ghostnet_050", 96),
     ("timm:repvgg_a0", 96),
 ]
+
+CORE = {
+    ("torchvision:squeezenet1_1", 96),
+    ("torchvision:mobilenet_v3_small", 96),
+    ("torchvision:densenet121", 96),
+    ("timm:resnet10t", 96),
+    ("timm:convnext_atto", 96),
+}
+"""Those in the default tier."""
 
 
 def untrained(name: str, size: int) -> Model:
@@ -141,7 +151,8 @@ def reshape(model: Model, output: Tensor) -> Tensor:
     return output.clone()
 
 
-@pytest.mark.parametrize(("name", "size"), FAMILIES, ids=[name for name, _ in FAMILIES])
+@pytest.mark.sweep
+@pytest.mark.parametrize(("name", "size"), core(FAMILIES, CORE), ids=[name for name, _ in FAMILIES])
 def test_gradcam_is_grad_cams_for_every_family(name: str, size: int) -> None:
     model = untrained(name, size)
     images, targets = pictures(2, size), [3, 5]

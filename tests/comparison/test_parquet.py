@@ -9,32 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
 
 from effcam import Comparison, Preprocess, compare, load_model
 from effcam.comparison.parquet import COLUMNS, notes_of, to_cells, to_table
 from effcam.errors import OutputError
+from tests.nets import ColourNet
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
-
-
-class Blocks(nn.Module):
-    """Class 0, 1, 2 scores how red, green, blue the image is."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = nn.Sequential(nn.AvgPool2d(8), nn.Conv2d(3, 3, 1, bias=False))
-        self.head = nn.Linear(3, 3, bias=False)
-        with torch.no_grad():
-            self.features[1].weight.copy_(torch.eye(3)[:, :, None, None])
-            # Heat beyond what 16 bits hold.
-            self.head.weight.copy_(1e7 * torch.eye(3))
-
-    def forward(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.head(self.features(images).mean((2, 3)))
-        return scores
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +24,8 @@ def comparison() -> Comparison:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 40, 60, 3), np.uint8)
     pixels[1] = 0  # no evidence
     plain = Preprocess(size=32, resize=32, mean=0, std=1)
-    model = load_model(Blocks(), preprocess=plain, labels=["röd", "green", "blue"])
+    # Heat beyond what 16 bits hold.
+    model = load_model(ColourNet(1e7), preprocess=plain, labels=["röd", "green", "blue"])
     return compare(list(pixels), {"a": model}, method=["gradcam", "layercam"], progress=False)
 
 
@@ -93,7 +76,7 @@ def test_focus_is_that_of_each_map_alone(comparison: Comparison, file: Path) -> 
     rows = pq.read_table(file).to_pylist()
     alone = compare(
         [cell.open() for cell in comparison.images],
-        {"a": load_model(Blocks(), preprocess=Preprocess(size=32, resize=32, mean=0, std=1))},
+        {"a": load_model(ColourNet(1e7), preprocess=Preprocess(size=32, resize=32, mean=0, std=1))},
         progress=False,
     )
     values = [row["effective_area"] for row in rows if row["method"] == "gradcam"]
@@ -137,7 +120,7 @@ def test_images_that_could_not_be_read_are_rows(tmp_path: Path) -> None:
     (tmp_path / "bad\udcff.png").write_bytes(b"no")
     good = np.zeros((32, 32, 3), np.uint8)
     found = compare(
-        [tmp_path / "bad\udcff.png", good], {"a": Blocks()}, on_error="skip", progress=False
+        [tmp_path / "bad\udcff.png", good], {"a": ColourNet(1e7)}, on_error="skip", progress=False
     )
     table = pq.read_table(found.save(tmp_path / "cells.parquet"))
     (row,) = table.filter(table["error"].is_valid()).to_pylist()

@@ -21,7 +21,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
 
 from effcam import (
     Comparison,
@@ -43,6 +42,8 @@ from effcam.errors import (
     TargetError,
     UnknownModelError,
 )
+from tests.nets import ColourNet
+from tests.tiers import core
 
 pytest.importorskip("pyarrow")
 
@@ -52,23 +53,7 @@ COUNT, SHARD = 11, 4
 PLAIN = Preprocess(size=32, resize=32, mean=0, std=1)
 
 
-class Blocks(nn.Module):
-    """Class 0, 1, 2 scores how red, green, blue the image is, times ``gain``."""
-
-    def __init__(self, gain: float = 10.0) -> None:
-        super().__init__()
-        self.features = nn.Sequential(nn.AvgPool2d(8), nn.Conv2d(3, 3, 1, bias=False))
-        self.head = nn.Linear(3, 3, bias=False)
-        with torch.no_grad():
-            self.features[1].weight.copy_(torch.eye(3)[:, :, None, None])
-            self.head.weight.copy_(gain * torch.eye(3))
-
-    def forward(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.head(self.features(images).mean((2, 3)))
-        return scores
-
-
-SPEC = ModelSpec("blocks", constructor=Blocks, preprocess=PLAIN, labels=["red", "green", "blue"])
+SPEC = ModelSpec("blocks", constructor=ColourNet, preprocess=PLAIN, labels=["red", "green", "blue"])
 MODELS = {"soft": replace(SPEC, options={"gain": 1.0}), "hard": SPEC}
 
 
@@ -239,7 +224,7 @@ def test_labels_like_paths_are_no_paths(photos: Path, out: Path) -> None:
 
 
 def test_a_model_and_a_module_run_too(photos: Path, out: Path) -> None:
-    module = Blocks()
+    module = ColourNet()
     found = run(photos, out, {"module": module, "model": load_model(module, preprocess=PLAIN)})
     assert len(found) == 2 * COUNT
     run(photos, out, {"module": module, "model": load_model(module, preprocess=PLAIN)})
@@ -309,7 +294,7 @@ def test_other_weights_are_refused(photos: Path, out: Path, tmp_path: Path) -> N
     files = []
     for gain in (1.0, 2.0):
         files.append(tmp_path / "weights.pt")
-        torch.save(Blocks(gain).state_dict(), files[-1])
+        torch.save(ColourNet(gain).state_dict(), files[-1])
         model = replace(SPEC, checkpoint=files[-1])
         if gain == 1:
             run(photos, out, model)
@@ -524,20 +509,25 @@ torch.set_num_threads(1)
 from pathlib import Path
 from effcam import compare_dataset, open_run
 from effcam.errors import EffcamError
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {paths!r}
 from test_dataset import MODELS, SHARD, run, shards
 photos, out = Path({photos!r}), Path({out!r})
 """
 
 
 def script(photos: Path, out: Path, text: str) -> list[str]:
-    head = HEAD.format(tests=str(Path(__file__).parent), photos=str(photos), out=str(out))
+    tests = Path(__file__).parent
+    paths = [str(tests), str(tests.parent)]
+    head = HEAD.format(paths=paths, photos=str(photos), out=str(out))
     return [sys.executable, "-c", head + textwrap.dedent(text)]
 
 
 @pytest.mark.slow
-def test_killed_at_any_step_it_goes_on_to_the_same_rows(photos: Path, out: Path) -> None:
-    """Kill the process at every call by which a file gets onto the disk, one after another."""
+@pytest.mark.parametrize("stride", core([1, 5], {5}))
+def test_killed_at_any_step_it_goes_on_to_the_same_rows(
+    photos: Path, out: Path, stride: int
+) -> None:
+    """Kill the process at each n-th call by which a file gets onto the disk."""
     text = """
     import shutil, signal
     STEPS = (os, "open"), (os, "fsync"), (Path, "replace"), (Path, "write_bytes")
@@ -558,9 +548,9 @@ def test_killed_at_any_step_it_goes_on_to_the_same_rows(photos: Path, out: Path)
     # What is loaded late is there before any fork.
     run(photos, out.with_name("undisturbed"))
     expected = shards(out.with_name("undisturbed"))
-    step = 0
+    step = 1 - STRIDE
     while True:
-        step += 1
+        step += STRIDE
         child = os.fork()
         if not child:
             killed_at(step)
@@ -580,7 +570,7 @@ def test_killed_at_any_step_it_goes_on_to_the_same_rows(photos: Path, out: Path)
     print(step)
     """
     done = subprocess.run(
-        script(photos, out, text),
+        script(photos, out, text.replace("STRIDE", str(stride))),
         check=False,
         capture_output=True,
         text=True,

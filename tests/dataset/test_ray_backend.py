@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from effcam import DatasetRun, ModelSpec, Preprocess, compare_dataset, load_model
 from effcam.errors import (
@@ -32,6 +32,8 @@ from effcam.errors import (
     OutputError,
     TargetError,
 )
+from tests import nets
+from tests.nets import ColourNet
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("ray.data")
@@ -64,22 +66,16 @@ PLAIN = Preprocess(size=64, resize=64, mean=0, std=1)
 SMALL: dict[str, Any] = {"view": "whole", "size": 64, "shard_size": SHARD, "progress": False}
 
 
-class Slow(nn.Module):
-    """Class 0, 1, 2 scores how red, green, blue the image is, after some thought."""
+class Slow(ColourNet):
+    """Takes its time."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         super().__init__()
         self.seconds = seconds
-        self.features = nn.Sequential(nn.AvgPool2d(8), nn.Conv2d(3, 3, 1, bias=False))
-        self.head = nn.Linear(3, 3, bias=False)
-        with torch.no_grad():
-            self.features[1].weight.copy_(torch.eye(3)[:, :, None, None])
-            self.head.weight.copy_(10 * torch.eye(3))
 
     def forward(self, images: Tensor) -> Tensor:
         time.sleep(self.seconds)
-        scores: Tensor = self.head(self.features(images).mean((2, 3)))
-        return scores
+        return super().forward(images)
 
 
 def colours(seconds: float = 0.0) -> Any:
@@ -115,8 +111,9 @@ def head() -> Iterator[Cluster]:
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        # Workers cannot import this module: what it defines travels whole.
-        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        # Workers cannot import these modules: what they define travels whole.
+        for module in (nets, sys.modules[__name__]):
+            ray.cloudpickle.register_pickle_by_value(module)
         started = Cluster(
             initialize_head=True,
             head_node_args={
@@ -134,7 +131,8 @@ def head() -> Iterator[Cluster]:
         yield started
         ray.shutdown()
         started.shutdown()
-        ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+        for module in (nets, sys.modules[__name__]):
+            ray.cloudpickle.unregister_pickle_by_value(module)
     signal.signal(signal.SIGTERM, handler)
 
 
@@ -190,6 +188,7 @@ def until(reached: Callable[[], object], seconds: float = 120) -> None:
 # how many workers fit, without a cluster
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(
     ("nodes", "asked", "seats"),
     [
@@ -210,15 +209,18 @@ def test_workers_take_what_the_cluster_has(nodes: Any, asked: Any, seats: Seats)
     assert find_seats(nodes, 100, **asked) == seats
 
 
+@pytest.mark.core
 def test_there_are_no_more_workers_than_shards() -> None:
     assert find_seats([(8, 0)] * 9, 2).workers == 2
 
 
+@pytest.mark.core
 def test_workers_that_do_not_fit_are_told() -> None:
     with pytest.warns(UserWarning, match=r"room for 2 of the 4 workers .* 1 nodes with 8 CPUs"):
         assert find_seats([(8, 2)], 100, workers=4, gpus=1).workers == 2
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(
     ("nodes", "gpus", "told"),
     [
@@ -237,6 +239,7 @@ def test_what_the_cluster_has_not_is_refused(nodes: Any, gpus: Any, told: str) -
 # leave to work, without a cluster
 
 
+@pytest.mark.core
 def test_leave_is_given_once_and_ends(tmp_path: Path) -> None:
     store = Store.at(tmp_path)
     (tmp_path / ".ray-of-a-run-that-was-killed").mkdir()
@@ -255,6 +258,7 @@ def test_leave_is_given_once_and_ends(tmp_path: Path) -> None:
 # before there is a cluster
 
 
+@pytest.mark.core
 def test_without_ray_the_way_on_is_told(
     few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -427,7 +431,23 @@ def test_a_model_that_cannot_be_sent_is_told(planned: Plan) -> None:
         ray_backend._pack(replace(planned, columns={"colours": model}))
 
 
-# three nodes
+# several nodes
+
+
+@pytest.mark.core
+def test_two_workers_write_the_rows_of_a_local_run(
+    connected: Cluster, few: Path, tmp_path: Path
+) -> None:
+    here, out = tmp_path / "here", tmp_path / "out"
+    compare_dataset(few, colours(), here, **SMALL)
+    node = connected.add_node(num_cpus=1, object_store_memory=MEMORY)
+    try:
+        run = on_ray(few, colours(), out, workers=2)
+    finally:
+        connected.remove_node(node)
+    assert run.complete
+    assert shards(out) == shards(here)
+    assert not left_behind(out)
 
 
 def test_a_node_dies_and_the_rows_are_those_of_a_local_run(
@@ -511,6 +531,7 @@ def test_ctrl_c_finishes_the_shards_in_hand(photos: Path, tmp_path: Path) -> Non
     assert not left_behind(out)
 
 
+@pytest.mark.core
 def test_errors_survive_the_way() -> None:
     for kind in EffcamError.__subclasses__():
         back = pickle.loads(pickle.dumps(kind("what it is")))  # noqa: S301  # it is ours

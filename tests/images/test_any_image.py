@@ -13,15 +13,15 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
-from torch import Tensor, nn
 
 from effcam import Comparison, Explanation, Model, Preprocess, compare, load_model
 from effcam.images.discovery import iter_images
+from tests.nets import ColourNet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SIZE, CELL, GRID = 32, 8, 4
+SIZE, GRID = 32, 4
 METHODS = ("gradcam", "gradcam++", "layercam", "eigencam", "ablationcam")
 MODES = (
     *("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB"),
@@ -53,27 +53,6 @@ def properties(examples: int) -> settings:
         # Each example overwrites the file of the one before; the model is only read.
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
-
-
-class ColourNet(nn.Module):
-    """How red, green and blue the image is; its map is how much so each 8 x 8 block is.
-
-    It changes with the image when that is flipped, and with nothing else.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = nn.Sequential(nn.AvgPool2d(CELL), nn.Conv2d(3, 3, 1))
-        self.head = nn.Linear(3, 3)
-        with torch.no_grad():
-            self.features[1].weight.copy_(torch.eye(3)[:, :, None, None] + 0.1)
-            self.features[1].bias.zero_()
-            self.head.weight.copy_(4 * torch.eye(3) - 0.5)
-            self.head.bias.copy_(torch.tensor([0.1, 0.0, -0.1]))
-
-    def forward(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.head(self.features(images).mean((2, 3)))
-        return scores
 
 
 @pytest.fixture(scope="module")

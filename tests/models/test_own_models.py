@@ -21,34 +21,16 @@ from effcam import Explanation, ModelSpec, Preprocess, compare, load_model
 from effcam.cam.explain import compute_cams
 from effcam.errors import ModelError, WeightsError
 from effcam.images.geometry import Box
+from tests.nets import ConvNet, DistributedDataParallel
 
 SIZE = 32
 PREPROCESS = Preprocess(size=SIZE)
 PHOTO = np.random.default_rng(0).random((40, 60, 3))
 
 
-class Network(nn.Module):
-    """Convolutions, batch normalisation, dropout, pooling, and a linear head."""
-
-    def __init__(self, classes: int = 4, channels: int = 3) -> None:
-        super().__init__()
-        self.features = nn.Sequential(
-            nn.Conv2d(channels, 8, 3, stride=2, padding=1),
-            nn.BatchNorm2d(8),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(8, 12, 3, stride=2, padding=1),
-        )
-        self.dropout = nn.Dropout(0.5)
-        self.fc = nn.Linear(12, classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.fc(self.dropout(self.features(images).mean((2, 3))))
-        return scores
-
-
-def network(classes: int = 4, channels: int = 3) -> Network:
+def network(classes: int = 4, channels: int = 3) -> ConvNet:
     torch.manual_seed(0)
-    return Network(classes, channels)
+    return ConvNet(classes, channels)
 
 
 def batch(channels: int = 3) -> Tensor:
@@ -138,17 +120,6 @@ def test_the_form_of_the_output_makes_no_difference(form: str) -> None:
     assert_untouched(module, before)
 
 
-class DistributedDataParallel(nn.Module):
-    """Has the name and the attribute of torch's, which needs a process group."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, _: Tensor) -> Tensor:
-        raise AssertionError("a parallel copy was run")
-
-
 WRAPPERS: dict[str, Callable[[nn.Module], Any]] = {
     "parallel": nn.DataParallel,
     "distributed": DistributedDataParallel,
@@ -162,7 +133,7 @@ def test_wrappers_make_no_difference(kind: str) -> None:
     module = WRAPPERS[kind](network()).train()
     before = state_of(module)
     model = load_model(module, preprocess=PREPROCESS)
-    assert type(model.module) is Network
+    assert type(model.module) is ConvNet
     assert (model.name, model.target_layer) == (type(module).__name__, "features")
     assert np.array_equal(maps_of(module), maps_of(network()))
     assert np.array_equal(maps_of(module, target_layer="module.features"), maps_of(network()))
@@ -235,7 +206,7 @@ def with_config(module: nn.Module) -> nn.Module:
     return module
 
 
-class FixedSize(Network):
+class FixedSize(ConvNet):
     """Takes images of 32 x 32 px alone, as networks without global pooling do."""
 
     def __init__(self) -> None:
@@ -338,7 +309,7 @@ def test_a_network_for_greyscale_gets_greyscale() -> None:
 
 @pytest.mark.parametrize("channels", [2, 4, 12])
 def test_other_numbers_of_channels_are_refused(channels: int) -> None:
-    with pytest.raises(ModelError, match=rf"^Network: .*{channels} channels"):
+    with pytest.raises(ModelError, match=rf"^ConvNet: .*{channels} channels"):
         load_model(network(channels=channels))
 
 
@@ -379,10 +350,10 @@ def test_a_training_modules_checkpoint_fits_its_network(tmp_path: Any) -> None:
         module.ema_model.fc.weight.zero_()
     names = {"dog": 3, "ant": 0, "cow": 2, "bee": 1}
     torch.save({"state_dict": module.state_dict(), "hyper_parameters": {"classes": names}}, file)
-    model = load_model(ModelSpec("mine", Network, checkpoint=file))
+    model = load_model(ModelSpec("mine", network, checkpoint=file))
     assert model.labels == ("ant", "bee", "cow", "dog")
     assert not model.module.fc.weight.any()
-    whole = load_model(ModelSpec("mine", lambda: Training(Network(), "model"), checkpoint=file))
+    whole = load_model(ModelSpec("mine", lambda: Training(ConvNet(4), "model"), checkpoint=file))
     assert whole.target_layer == "model.features"
     assert torch.equal(whole.module.get_submodule("model.fc").weight, module.model.fc.weight)
 
@@ -391,4 +362,4 @@ def test_a_checkpoint_of_teacher_and_student_is_refused(tmp_path: Any) -> None:
     both = nn.ModuleDict({"student": network(), "teacher": network()})
     torch.save(both.state_dict(), tmp_path / "last.ckpt")
     with pytest.raises(WeightsError, match="2 times, under 'student', 'teacher'"):
-        load_model(ModelSpec("mine", Network, checkpoint=tmp_path / "last.ckpt"))
+        load_model(ModelSpec("mine", network, checkpoint=tmp_path / "last.ckpt"))

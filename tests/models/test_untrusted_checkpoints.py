@@ -33,14 +33,18 @@ from torch.serialization import MAGIC_NUMBER, PROTOCOL_VERSION
 from effcam.errors import ArgumentError, EffcamError, ModelError, WeightsError
 from effcam.models.checkpoint import SETTINGS, WRAPPERS, fit, read_checkpoint, select
 from effcam.text import one_line
+from tests.tiers import core
 
 MEBIBYTE = 2**20
 MOST = 256 * MEBIBYTE
 """What any of these files may take at its peak; those that are bombs would take gigabytes."""
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/clear_refs").exists(), reason="memory is measured as Linux tells it"
-)
+pytestmark = [
+    pytest.mark.hostile,
+    pytest.mark.skipif(
+        not Path("/proc/self/clear_refs").exists(), reason="memory is measured as Linux tells it"
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -238,6 +242,7 @@ CONTAINERS: dict[str, Callable[[object], bytes]] = {
 }
 
 
+@pytest.mark.core
 def test_the_files_do_what_the_next_test_says_they_do_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,7 +255,7 @@ def test_the_files_do_what_the_next_test_says_they_do_not(
             Path("ran").unlink()
 
 
-@pytest.mark.parametrize("suffix", ["pt", "pth", "bin", "ckpt", "safetensors"])
+@pytest.mark.parametrize("suffix", core(["pt", "pth", "bin", "ckpt", "safetensors"], {"pt"}))
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_code_is_not_run(
     worker: Any, put: Callable[[str, bytes], Path], container: str, suffix: str
@@ -343,7 +348,9 @@ def bomb(size: int, name: str) -> bytes:
     return body + directory + b"PK\x05\x06" + end
 
 
-@pytest.mark.parametrize("record", ["data.pkl", "byteorder", "version", "data/0"])
+@pytest.mark.parametrize(
+    "record", core(["data.pkl", "byteorder", "version", "data/0"], {"data.pkl"})
+)
 def test_an_archive_that_inflates_to_gigabytes(
     worker: Any, put: Callable[[str, bytes], Path], record: str
 ) -> None:
@@ -411,7 +418,7 @@ BOMBS = {
 
 
 @both
-@pytest.mark.parametrize("kind", BOMBS)
+@pytest.mark.parametrize("kind", core(BOMBS, {"bytes"}))
 def test_a_pickle_that_grows_while_it_is_read(
     worker: Any, put: Callable[[str, bytes], Path], kind: str, zipped: bool
 ) -> None:
@@ -454,7 +461,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 
 @both
-@pytest.mark.parametrize("kind", SHAPES)
+@pytest.mark.parametrize("kind", core(SHAPES, {"a large size"}))
 def test_absurd_shapes(
     worker: Any, put: Callable[[str, bytes], Path], kind: str, zipped: bool
 ) -> None:
@@ -611,6 +618,7 @@ def test_a_prefix_that_does_not_end(worker: Any, put: Callable[[str, bytes], Pat
     assert "1 unexpected: module." in refusal(worker, put("a.pt", file_of(content, True)))
 
 
+@pytest.mark.core
 def test_a_text_for_a_message_is_one_line() -> None:
     assert one_line("a\nb\x1b[0m\ud800") == r"a\nb\x1b[0m\ud800"
     assert one_line("x" * 1000) == "x" * 200 + "..."
@@ -659,7 +667,7 @@ HEADERS: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("kind", HEADERS)
+@pytest.mark.parametrize("kind", core(HEADERS, {"length beyond the file"}))
 def test_headers_of_safetensors(worker: Any, put: Callable[[str, bytes], Path], kind: str) -> None:
     message = refusal(worker, put("a.safetensors", HEADERS[kind]))
     assert re.match(r"checkpoint '.*a\.safetensors' cannot be read: .", message)
@@ -687,7 +695,7 @@ def test_safetensors_and_pickles_by_each_others_name(tmp_path: Path) -> None:
 # what is no file of weights
 
 
-@pytest.mark.parametrize("container", ["zip", "legacy", "safetensors"])
+@pytest.mark.parametrize("container", core(["zip", "legacy", "safetensors"], {"zip"}))
 def test_files_that_end_early(
     worker: Any, put: Callable[[str, bytes], Path], container: str, fuzz: ModuleType
 ) -> None:
@@ -723,7 +731,7 @@ def test_what_is_no_checkpoint(
     refusal(worker, put(name, data))
 
 
-@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+@pytest.mark.parametrize("suffix", core(["pt", "safetensors"], {"pt"}))
 def test_pipes_devices_and_folders_are_not_waited_for(
     worker: Any, tmp_path: Path, suffix: str
 ) -> None:
@@ -895,6 +903,7 @@ def test_a_configuration_names_no_other_weights(
     assert outcome(worker, folder, "folder").outcome == "loaded"
 
 
+@pytest.mark.core
 def test_code_in_a_folders_weights_is_not_run(
     worker: Any, put: Callable[[str, bytes], Path]
 ) -> None:
@@ -920,5 +929,6 @@ def test_a_configuration_that_does_not_end(
         refusal(worker, path, kind="folder")
 
 
+@pytest.mark.core
 def test_every_refusal_is_an_error_of_effcams() -> None:
     assert all(issubclass(each, EffcamError) for each in (WeightsError, ModelError, ArgumentError))

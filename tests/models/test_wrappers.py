@@ -9,30 +9,12 @@ from typing import Any
 import pytest
 import torch
 from timm.utils import ModelEmaV2, ModelEmaV3
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.models.wrappers import check_module, layer_names, own_labels, own_size, unwrap
-
-
-class Network(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU())
-        self.fc = nn.Linear(6, 5)
-
-    def forward(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.fc(self.body(images).mean((2, 3)))
-        return scores
-
-
-class DistributedDataParallel(nn.Module):
-    """Has the name and the attribute of torch's, which needs a process group."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
+from tests.nets import ConvNet, DistributedDataParallel
 
 
 def compiled(module: nn.Module) -> Any:
@@ -57,15 +39,15 @@ WRAPPERS: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", WRAPPERS)
 def test_the_network_is_taken_out_of_its_wrappers(kind: str) -> None:
-    network = Network()
+    network = ConvNet()
     inner = unwrap(WRAPPERS[kind](network))
-    assert type(inner) is Network
+    assert type(inner) is ConvNet
     if "averaged" not in kind:
         assert inner is network
 
 
 def test_a_module_that_is_no_wrapper_is_itself() -> None:
-    own, bare = Own(Network()), nn.Sequential(nn.DataParallel(Network()))
+    own, bare = Own(ConvNet()), nn.Sequential(nn.DataParallel(ConvNet()))
     assert unwrap(own) is own
     assert unwrap(bare) is bare
     empty = DistributedDataParallel(nn.Identity())
@@ -74,7 +56,7 @@ def test_a_module_that_is_no_wrapper_is_itself() -> None:
 
 
 def test_a_network_with_layers_to_look_into_is_taken() -> None:
-    check_module(Network(), "mine")
+    check_module(ConvNet(), "mine")
 
 
 def test_lazy_buffers_are_refused_as_lazy_parameters_are() -> None:
@@ -83,23 +65,23 @@ def test_lazy_buffers_are_refused_as_lazy_parameters_are() -> None:
         check_module(module, "mine")
 
 
-NETWORK = Network()
+NETWORK = ConvNet()
 
 
 @pytest.mark.parametrize(
     ("layers", "names"),
     [
         (None, ()),
-        ("body", ("body",)),
-        (NETWORK.body, ("body",)),
-        (NETWORK.body[0], ("body.0",)),
-        (["body.0", NETWORK.body], ("body.0", "body")),
+        ("features", ("features",)),
+        (NETWORK.features, ("features",)),
+        (NETWORK.features[0], ("features.0",)),
+        (["features.0", NETWORK.features], ("features.0", "features")),
         ((NETWORK.fc,), ("fc",)),
-        (["body", NETWORK.body, "module.body"], ("body",)),
-        ("module.body.0", ("body.0",)),
-        ("module._orig_mod.body", ("body",)),
-        ("_orig_mod.module.body", ("body",)),
-        ("body.7", ("body.7",)),
+        (["features", NETWORK.features, "module.features"], ("features",)),
+        ("module.features.0", ("features.0",)),
+        ("module._orig_mod.features", ("features",)),
+        ("_orig_mod.module.features", ("features",)),
+        ("features.7", ("features.7",)),
         ("module.bodi", ("bodi",)),
         ("module", ("module",)),
     ],
@@ -110,39 +92,39 @@ def test_layers_are_named_as_the_network_names_them(layers: Any, names: tuple[st
 
 def test_layers_may_come_one_after_another() -> None:
     def several() -> Iterator[str]:
-        yield "body"
+        yield "features"
         yield "fc"
 
-    assert layer_names(NETWORK, several()) == ("body", "fc")  # type: ignore[arg-type]
+    assert layer_names(NETWORK, several()) == ("features", "fc")  # type: ignore[arg-type]
 
 
 def test_a_name_that_the_network_has_itself_is_kept() -> None:
-    assert layer_names(Own(Network()), "module.body") == ("module.body",)
+    assert layer_names(Own(ConvNet()), "module.features") == ("module.features",)
 
 
 def test_a_module_with_several_names_goes_by_its_first() -> None:
     shared = nn.Module()
-    shared.first = shared.second = Network()
-    assert layer_names(shared, "second.body") == ("first.body",)
-    assert layer_names(shared, shared.second.body) == ("first.body",)  # type: ignore[arg-type, union-attr]
+    shared.first = shared.second = ConvNet()
+    assert layer_names(shared, "second.features") == ("first.features",)
+    assert layer_names(shared, shared.second.features) == ("first.features",)  # type: ignore[arg-type, union-attr]
 
 
-@pytest.mark.parametrize("layer", [Network().body, NETWORK, [NETWORK.body, nn.ReLU()]])
+@pytest.mark.parametrize("layer", [ConvNet().features, NETWORK, [NETWORK.features, nn.ReLU()]])
 def test_modules_that_are_no_layer_of_the_network_are_refused(layer: Any) -> None:
     with pytest.raises(LayerError, match=r"the target layer, a \w+, is no part of the model"):
         layer_names(NETWORK, layer)
 
 
-@pytest.mark.parametrize("layers", [5, [], (), 0.5, lambda network: network.body])
+@pytest.mark.parametrize("layers", [5, [], (), 0.5, lambda network: network.features])
 def test_what_is_neither_a_name_nor_a_module_is_refused(layers: Any) -> None:
     with pytest.raises(ArgumentError, match=r"^target_layer must be a layer's name, the layer it"):
         layer_names(NETWORK, layers)
     with pytest.raises(ArgumentError, match=r"^a target layer is a name or a module, not "):
-        layer_names(NETWORK, ["body", layers])
+        layer_names(NETWORK, ["features", layers])
 
 
 def configured(**config: object) -> nn.Module:
-    module = Network()
+    module = ConvNet()
     module.config = SimpleNamespace(**config)  # type: ignore[assignment]  # as Hugging Face's do
     return module
 
@@ -174,10 +156,10 @@ def test_the_input_size_is_what_the_config_states(
 
 
 def test_modules_without_a_config_state_nothing() -> None:
-    assert own_size(Network()) is None
-    assert own_labels(Network()) is None
-    module = Network()
-    module.config = {"image_size": 64}  # type: ignore[assignment]  # somebody's own
+    assert own_size(ConvNet()) is None
+    assert own_labels(ConvNet()) is None
+    module = ConvNet()
+    module.config = {"image_size": 64}  # type: ignore[assignment]  # somefeatures's own
     assert own_size(module) is None
     assert own_labels(module) is None
 
@@ -190,7 +172,7 @@ def test_labels_are_the_configs() -> None:
 
 
 def test_labels_are_timms() -> None:
-    module = Network()
+    module = ConvNet()
     module.pretrained_cfg = {"label_names": ["ant", "bee"], "mean": (0.5,)}  # type: ignore[assignment]
     assert own_labels(module) == ("ant", "bee")
     assert own_labels(training(module)) == ("ant", "bee")

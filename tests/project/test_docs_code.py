@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.tiers import core
+
 ROOT = Path(__file__).parents[2]
 
 SKIPPED = {
@@ -53,8 +55,11 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any
     return write
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name, page in PAGES.items() if page.blocks])
+@pytest.mark.docs
+@pytest.mark.parametrize(
+    "name",
+    core([name for name, page in PAGES.items() if page.blocks], {"README.md", "docs/tutorial.md"}),
+)
 def test_every_block_runs(name: str, tmp_path: Path) -> None:
     code.run(PAGES[name], tmp_path / "page")
 

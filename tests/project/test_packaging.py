@@ -68,7 +68,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> Non
     }
     inside = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert inside == sources
-    assert {"effcam/py.typed", "effcam/architectures.csv"} <= inside
+    assert {"effcam/py.typed", "effcam/models/architectures.csv"} <= inside
     weights = {name for name in inside if name.startswith("effcam/demo/weights/")}
     assert len(weights) == len(effcam.demo.MODELS)
 
@@ -120,7 +120,7 @@ def test_wheel_holds_the_licence(wheel: zipfile.ZipFile, metadata: Message) -> N
 
 def test_wheel_has_the_command(wheel: zipfile.ZipFile) -> None:
     (name,) = (name for name in wheel.namelist() if name.endswith("/entry_points.txt"))
-    assert "effcam = effcam.cli.program:main" in wheel.read(name).decode()
+    assert "effcam = effcam.cli:main" in wheel.read(name).decode()
 
 
 def test_metadata_says_what_it_is(metadata: Message) -> None:

@@ -15,6 +15,7 @@ import pytest
 from effcam.errors import ModelError
 from effcam.models.architectures import JOINT, Entry, entries, is_current
 from effcam.models.model import load_untrained
+from tests.tiers import core
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,9 +61,21 @@ def families() -> dict[str, list[Entry]]:
 
 
 FAMILIES = families()
+CORE = {
+    "timm:resnet",  # NCHW
+    "timm:mambaout",  # NHWC
+    "timm:vision_transformer",  # a class token
+    "timm:vision_transformer_relpos",  # pooled tokens
+    "timm:crossvit",  # two layers side by side
+    "torchvision:googlenet",  # auxiliary heads
+    "torchvision:densenet",  # a ReLU in place behind the layer
+    "torchvision:swin_transformer",  # NHWC that is permuted to NCHW
+}
+"""The families in the default tier."""
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.sweep
+@pytest.mark.parametrize("family", core(FAMILIES, CORE))
 def test_the_smallest_of_a_family_gives_grad_cams_map(sweep: ModuleType, family: str) -> None:
     entry = FAMILIES[family][0]
     run = sweep.Run(**sweep.run(entry.library, entry.name))
@@ -75,7 +88,10 @@ def test_the_smallest_of_a_family_gives_grad_cams_map(sweep: ModuleType, family:
     assert model.layer in model.layers()
 
 
-@pytest.mark.parametrize("family", [name for name, members in FAMILIES.items() if members[1:]])
+@pytest.mark.sweep
+@pytest.mark.parametrize(
+    "family", core([name for name, members in FAMILIES.items() if members[1:]], CORE)
+)
 def test_another_of_a_family_is_traced_to_the_layer_that_is_shipped(
     sweep: ModuleType, family: str
 ) -> None:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.hostile
 def test_damaged_files_load_or_are_refused(fuzz: ModuleType, tmp_path: Path) -> None:
     report = fuzz.run(fuzz.KINDS, 0, keep=tmp_path / "kept", most=CASES)
     assert report.cases == CASES

@@ -82,7 +82,7 @@ class Explanation:
 
     @property
     def untrained(self) -> bool:
-        """Whether the model has random weights: the heat means nothing."""
+        """Whether the model has random weights, so that its heat is meaningless."""
         return self.weights == RANDOM
 
     @property

@@ -50,7 +50,7 @@ class ModelFacts:
 
     @property
     def untrained(self) -> bool:
-        """Whether the model has random weights: its heat means nothing."""
+        """Whether the model has random weights, so that its heat is meaningless."""
         return self.weights == RANDOM
 
     def find_class(self, target: int | str) -> int:

@@ -248,6 +248,7 @@ def test_maps_without_evidence_have_a_badge(visit: Visit, sample: Sample, tmp_pa
     assert visit.said == []
 
 
+@pytest.mark.core
 def test_opacity_colours_and_heat_change_what_is_seen(page: Page) -> None:
     cell = page.locator("#image-0 .c0 .pic")
     page.mouse.move(0, 0)
@@ -358,6 +359,7 @@ def test_focus_sorts_by_the_area_of_heat(page: Page, comparison: Comparison) -> 
     assert names(page) == [comparison.images[at].name for at in order]
 
 
+@pytest.mark.core
 def test_images_are_filtered(page: Page, comparison: Comparison) -> None:
     count = page.locator("#count")
     assert count.inner_text() == "12 of 12 images shown"
