@@ -375,7 +375,7 @@ def test_colours_are_those_that_were_written(tmp_path: Path, colour: str) -> Non
 def test_what_is_no_video_is_told(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(content)
-    with pytest.raises(ImageError, match=rf"film 'clip\.mp4': .*{message}"):
+    with pytest.raises(ImageError, match=rf"video 'clip\.mp4': .*{message}"):
         list(iter_images(path))
     (ref,) = iter_images(path, missing_ok=True)
     with pytest.raises(ImageError, match=rf"image 'clip\.mp4': .*{message}"):

@@ -1,4 +1,4 @@
-"""The command line for datasets: ``effcam dataset``."""
+"""The command ``effcam dataset``: a resumable comparison of many images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from effcam.metrics.summary import Summary
 
 SHOWN = 3
-"""How many of the images that could not be read are named at the end."""
+"""How many unreadable images to name at the end."""
 EXAMPLES = """\
 examples:
   effcam dataset imagenet/val -m resnet50 -m efficientnet_b0 -o run --summary
@@ -36,10 +36,9 @@ def add_dataset(commands: Any) -> None:
     parser = commands.add_parser(
         "dataset",
         usage="%(prog)s [OPTION ...] -o RUN PATH [PATH ...]",
-        help="compare them in ten thousand images and more, resumably",
-        description="Compares what models look at in many images, and writes what it finds into a "
-        "folder of\nParquet files as it goes. Whatever ends it, the same command goes on from "
-        "there.",
+        help="compare models on ten thousand images and more, resumably",
+        description="Compare where models look in many images, and write the results into a folder "
+        "of Parquet\nfiles. If the run is interrupted, the same command continues it.",
         epilog=EXAMPLES,
     )
     parser.set_defaults(run=run_dataset)
@@ -51,24 +50,26 @@ def add_dataset(commands: Any) -> None:
         "--output",
         required=True,
         metavar="RUN",
-        help="the folder of the run, or an address that fsspec knows, as s3://bucket/run",
+        help="the folder of the run, or an address for fsspec, such as s3://bucket/run",
+    )
+    output.add_argument("--shard-size", type=int, metavar="N", help="images per file; default 4096")
+    output.add_argument(
+        "--max-errors", type=int, metavar="N", help="stop after more than N unreadable images"
     )
     output.add_argument(
-        "--shard-size", type=int, metavar="N", help="images a file holds; default 4096"
-    )
-    output.add_argument(
-        "--max-errors", type=int, metavar="N", help="stop at more than N unreadable images"
-    )
-    output.add_argument(
-        "--overwrite", action="store_true", help="give up a run of something else in the folder"
+        "--overwrite",
+        action="store_true",
+        help="replace a run with other images or settings in the folder",
     )
     add_output_options(output)
-    scores = parser.add_argument_group("scoreboard")
+    scores = parser.add_argument_group("summary")
     scores.add_argument(
-        "--summary", action="store_true", help="print the scoreboard of the run at the end"
+        "--summary", action="store_true", help="print the summary of the run at the end"
     )
     scores.add_argument(
-        "--labels", metavar="FILE", help="the class of each image, for --summary: CSV, JSON or COCO"
+        "--labels",
+        metavar="FILE",
+        help="the class of each image, for the summary: CSV, JSON or COCO",
     )
 
 
@@ -78,20 +79,22 @@ def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
         "--backend",
         choices=("local", "ray"),
         default="local",
-        help="'ray' runs on a Ray cluster whose nodes all see the images and the folder",
+        help="'ray' runs on a Ray cluster; all nodes must have access to the images and the folder",
     )
     group.add_argument(
         "--workers",
         type=int,
         metavar="N",
-        help="processes that run models; default: one a GPU, or one a node",
+        help="number of processes that run models; default: one per GPU, or one per node",
     )
-    group.add_argument("--num-gpus", type=float, metavar="N", help="GPUs of a worker, as 0.5")
-    group.add_argument("--address", help="the cluster's; default: that of this machine")
+    group.add_argument("--num-gpus", type=float, metavar="N", help="GPUs per worker, such as 0.5")
+    group.add_argument(
+        "--address", help="address of the cluster; default: the cluster of this machine"
+    )
 
 
 def run_dataset(options: argparse.Namespace) -> None:
-    """Make a run, or goes on with it, and tells what came of it."""
+    """Start or continue a run, and report the results."""
     with document_alone(options.json):
         run, summary = _make(options)
         bad = run.errors()
@@ -110,14 +113,14 @@ def _make(options: argparse.Namespace) -> tuple[DatasetRun, Summary | None]:
     from effcam.dataset import compare_dataset
     from effcam.images.annotations import read_image_labels
 
-    # A file that is broken is not to be told after a night.
+    # Read it first: a broken file must not fail after a long run.
     labels = None if options.labels is None else read_image_labels(options.labels)
     given = {
         name: getattr(options, name)
         for name in ("shard_size", "max_errors", "workers", "num_gpus", "address")
     }
     with path_as_found(), warnings.catch_warnings():
-        # Libraries' remarks on their own future are not the reader's; those on the run are.
+        # Hide deprecation warnings between libraries, but not effcam's own about the run.
         warnings.simplefilter("ignore")
         if not options.quiet:
             warnings.filterwarnings("default", "the run in ")
