@@ -171,10 +171,10 @@ def test_faithfulness_is_measured_on_demand(run: Callable[..., Done], photos: Pa
     ("argv", "message"),
     [
         (["--boxes", "gone.json"], r"'gone\.json': there is no such file or folder"),
-        (["--boxes", "broken.json"], r"'broken\.json': it begins as JSON does, but is none"),
+        (["--boxes", "broken.json"], r"'broken\.json': it begins like JSON, but is not valid"),
         (["--labels", "empty.csv"], r"'empty\.csv': the file is empty"),
         (["--labels", "gone.csv", "-o", "a.png"], r"'gone\.csv': there is no such file"),
-        (["--masks", "empty"], r"'empty': the folder holds no masks"),
+        (["--masks", "empty"], r"'empty': the folder has no masks"),
         (["--summary", "--save-summary", "a.doc"], r"cannot save 'a\.doc': .* use one of \.txt"),
         (["--save-summary", "gone/a.txt"], "there is no folder 'gone'"),
     ],

@@ -1,4 +1,4 @@
-"""What is known of the images of a comparison, in whichever form it was given."""
+"""Match annotations in any form with the images of a comparison."""
 
 from __future__ import annotations
 
@@ -41,30 +41,30 @@ T = TypeVar("T")
 def find_truths(
     images: Sequence[ImageRef], boxes: Boxes, masks: Masks, labels: Labels
 ) -> list[Truth]:
-    """Return what is known of each image: what is given here, else what the image itself says.
+    """Return the annotations of each image: those given here, else the image's own.
 
     Args:
         images: The images.
-        boxes: Boxes around the objects: a file, by image name, or one entry an image; an entry is
-            a `Box` or (left, top, right, bottom) in px, or several of these.
-        masks: (height, width) arrays, true on the object, likewise; or a folder of mask files.
+        boxes: Boxes around the objects: a file, a mapping by image name, or one entry per image;
+            an entry is a `Box` or (left, top, right, bottom) in px, or several of these.
+        masks: (height, width) arrays, true on objects, likewise; or a folder of mask files.
         labels: Class indices or names, likewise.
 
     Raises:
-        AnnotationError: If a file is broken, none of the images is in it, or an entry is no box.
-        ArgumentError: If there is not one entry an image.
+        AnnotationError: If a file is broken, has none of the images, or an entry is not valid.
+        ArgumentError: If there is not one entry per image.
     """
     found = [image.truth or Truth() for image in images]
-    for name, given, read, settle in (
-        ("boxes", boxes, read_boxes, _settle_boxes),
-        ("masks", masks, read_masks, _settle_mask),
-        ("labels", labels, read_image_labels, _settle_label),
+    for name, given, read, parse in (
+        ("boxes", boxes, read_boxes, _parse_boxes),
+        ("masks", masks, read_masks, _parse_mask),
+        ("labels", labels, read_image_labels, _parse_label),
     ):
         if given is None:
             continue
         entries = _one_each(name, given, read, images)
         found = [
-            truth if entry is None else replace(truth, **settle(entry, image.name))
+            truth if entry is None else replace(truth, **parse(entry, image.name))
             for truth, entry, image in zip(found, entries, images, strict=True)
         ]
     return found
@@ -73,7 +73,7 @@ def find_truths(
 def _one_each(
     name: str, given: Any, read: Callable[[Any], Mapping[str, Any]], images: Sequence[ImageRef]
 ) -> list[Any]:
-    """Return one entry an image, ``None`` where there is none."""
+    """Return one entry per image, ``None`` where there is none."""
     from_file = isinstance(given, str | PathLike)
     known = read(given) if from_file else given
     if isinstance(known, Mapping):
@@ -82,8 +82,8 @@ def _one_each(
         if all(entry is None for entry in entries):
             where = f" in {str(Path(given))!r}" if from_file else ""
             raise AnnotationError(
-                f"there are no {name}{where} for any of the {len(images)} images: known are "
-                f"{_listed(known)}; the images are called "
+                f"there are no {name}{where} for any of the {len(images)} images: they are for "
+                f"{_listed(known)}; the images are "
                 f"{_listed([image.name for image in images])}"
             )
         return entries
@@ -91,13 +91,13 @@ def _one_each(
         entries = list(known)
     except TypeError as error:
         raise ArgumentError(
-            f"{name} must be a file, a mapping by image name, or one entry an image, not "
+            f"{name} must be a file, a mapping by image name, or one entry per image, not "
             f"{type(given).__name__}"
         ) from error
     if len(entries) != len(images):
         raise ArgumentError(
-            f"the number of {name} is {len(entries)}, that of images {len(images)}: give one each, "
-            "or a mapping by image name"
+            f"the number of {name} is {len(entries)}, that of images {len(images)}: give one entry "
+            "per image, or a mapping by image name"
         )
     return entries
 
@@ -107,9 +107,9 @@ def _listed(names: Collection[str], most: int = 3) -> str:
     return f"{first}, ..." if len(names) > most else first or "none"
 
 
-def _settle_boxes(entry: Any, image: str) -> dict[str, Any]:
+def _parse_boxes(entry: Any, image: str) -> dict[str, Any]:
     listed = list(entry) if isinstance(entry, Iterable) else [entry]
-    # Numbers are the edges of one box.
+    # Plain numbers are the edges of one box.
     several = [listed] if listed and all(isinstance(each, Real) for each in listed) else listed
     return {"boxes": tuple(_to_box(each, image) for each in several)}
 
@@ -124,11 +124,11 @@ def _to_box(entry: Any, image: str) -> Box:
         ) from error
     box = Box(left, top, right, bottom)
     if not (np.isfinite(box.as_tuple()).all() and left < right and top < bottom):
-        raise AnnotationError(f"image {image!r}: the box {box.as_tuple()} holds nothing")
+        raise AnnotationError(f"image {image!r}: the box {box.as_tuple()} is empty")
     return box
 
 
-def _settle_mask(entry: Any, image: str) -> dict[str, Any]:
+def _parse_mask(entry: Any, image: str) -> dict[str, Any]:
     if isinstance(entry, Mask):
         return {"mask": entry.inside, "ignored": entry.ignored}
     try:
@@ -142,7 +142,7 @@ def _settle_mask(entry: Any, image: str) -> dict[str, Any]:
     return {"mask": mask.astype(bool), "ignored": None}
 
 
-def _settle_label(entry: Any, image: str) -> dict[str, Any]:
+def _parse_label(entry: Any, image: str) -> dict[str, Any]:
     if isinstance(entry, str):
         return {"label": entry}
     if isinstance(entry, bool) or not hasattr(entry, "__index__"):
