@@ -81,6 +81,25 @@ def test_the_summary_is_printed(
     assert "accuracy" in capsys.readouterr().out
 
 
+def test_the_summary_has_localisation_and_is_written(
+    photos: Path, out: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    boxes, saved = tmp_path / "boxes.csv", tmp_path / "summary.json"
+    rows = "".join(f"{seed}.png,5,5,30,30\n" for seed in range(5))
+    boxes.write_text(f"image,left,top,right,bottom\n{rows}")
+    assert run(photos, out, "--boxes", boxes, "--all-images", "--save-summary", saved) == 0
+    told = capsys.readouterr().out
+    assert "MaxBoxAccV2, %" in told
+    assert f"wrote {saved} (summary)" in told
+    keys = [measure["key"] for measure in json.loads(saved.read_text())["measures"]]
+    assert "pointing_game" in keys
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    Image.fromarray(np.full((40, 60), 255, np.uint8)).save(masks / "1.png")
+    assert run(photos, out, "--masks", masks) == 0
+    assert "PxAP, %" in capsys.readouterr().out
+
+
 def test_json_is_what_it_reports(
     photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

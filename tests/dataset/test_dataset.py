@@ -146,9 +146,63 @@ def test_the_summary_is_that_of_all_images(photos: Path, out: Path) -> None:
     assert "accuracy" not in str(found.summary())
 
 
+def annotations(masks: Path) -> dict[str, Any]:
+    """Boxes, masks and labels of most of the photos."""
+    masks.mkdir()
+    boxes: dict[str, Any] = {}
+    for seed in range(COUNT - 1):
+        boxes[f"{seed}.png"] = (2 + seed, 3, 20 + seed, 24)
+        mask = np.zeros((40, 30 + 5 * seed), np.uint8)
+        mask[5:25, 4 : 20 + seed] = 255
+        Image.fromarray(mask).save(masks / f"{seed}.png")
+    del boxes["2.png"]
+    return {
+        "boxes": boxes,
+        "masks": masks,
+        "labels": {f"{seed}.png": seed % 3 for seed in range(COUNT)},
+    }
+
+
+@pytest.mark.parametrize("kinds", [["boxes"], ["masks"], ["boxes", "masks", "labels"]])
+@pytest.mark.parametrize("fair", [False, None])
+def test_the_summary_is_that_of_a_comparison_in_memory(
+    photos: Path, out: Path, tmp_path: Path, kinds: list[str], fair: bool | None
+) -> None:
+    every = annotations(tmp_path / "masks")
+    known = {kind: every[kind] for kind in kinds}
+    models = {"resnet": "demo_resnet", "alexnet": "demo_alexnet"}
+    mine = run(photos, out, models).summary(**known, fair=fair)
+    compared = compare(photos, models, on_error="skip", progress=False)
+    theirs = compared.summary(**known, fair=fair)
+    assert (mine.images, mine.used) == (theirs.images, theirs.used)
+    figures = [measure.figure.key for measure in mine.measures]
+    # A run does not measure time.
+    expected = [measure.figure.key for measure in theirs.measures]
+    assert figures == [key for key in expected if key != "seconds"]
+    assert ("max_box_acc" in figures) == ("boxes" in kinds and mine.used > 1)
+    for measure in mine.measures:
+        same = theirs.measure(measure.figure.key)
+        # A run keeps maps in 16 bits.
+        assert measure.values == pytest.approx(same.values, abs=2e-3, rel=2e-3, nan_ok=True)
+        assert measure.baselines == pytest.approx(same.baselines, nan_ok=True)
+        assert measure.counts.tolist() == same.counts.tolist()
+    exact = open_run(out).comparison().summary(**known, fair=fair)
+    for measure in mine.measures:
+        same = exact.measure(measure.figure.key)
+        assert measure.values == pytest.approx(same.values, rel=1e-12, nan_ok=True)
+
+
+def test_boxes_that_do_not_fit_are_refused(photos: Path, out: Path) -> None:
+    found = run(photos, out)
+    with pytest.raises(AnnotationError, match=r"no boxes for any of the 11 images: known are 'x'"):
+        found.summary(boxes={"x": (0, 0, 4, 4)})
+    with pytest.raises(AnnotationError, match=r"image '1\.png': the box .* lies outside"):
+        found.summary(boxes={"1.png": (900, 0, 950, 4)})
+
+
 def test_labels_that_do_not_fit_are_refused(photos: Path, out: Path) -> None:
     found = run(photos, out)
-    with pytest.raises(AnnotationError, match="no labels for any of the images"):
+    with pytest.raises(AnnotationError, match="no labels for any of the 11 images"):
         found.summary(labels={"other.png": 1})
     with pytest.raises(ArgumentError, match="the number of labels is 2, that of images 11"):
         found.summary(labels=[1, 2])
@@ -469,7 +523,9 @@ def test_a_broken_shard_is_named_when_it_is_read(photos: Path, out: Path) -> Non
     found = run(photos, out)
     name = next(iter(shards(out)))
     (out / name).write_bytes(b"PAR1")
-    with pytest.raises(OutputError, match=f"the shard .*{name}.* is broken: the command that made"):
+    with pytest.raises(
+        OutputError, match=f"the shard .*{name}.* is broken: run the command that made"
+    ):
         found.table()
 
 

@@ -18,7 +18,8 @@ from effcam.images.geometry import Box
 from effcam.images.refs import ImageRef
 from effcam.images.truth import Truth
 from effcam.metrics.bootstrap import block_length, estimate
-from effcam.metrics.summary.compute import Board, summarize
+from effcam.metrics.summary.builder import summarize
+from effcam.metrics.summary.rows import ImageRows
 from effcam.metrics.temporal import find_pairs
 
 
@@ -44,8 +45,8 @@ def cell(image: ImageRef, heat: np.ndarray[Any, Any], **changes: Any) -> Explana
     return replace(made, **changes)
 
 
-def board(cells: Sequence[Explanation]) -> Board:
-    return Board(("m",), tuple((each,) for each in cells), (), (Truth(),) * len(cells))
+def rows_of(cells: Sequence[Explanation]) -> ImageRows:
+    return ImageRows(("m",), tuple((each,) for each in cells), (), (Truth(),) * len(cells))
 
 
 def test_still_frames_are_as_steady_as_can_be() -> None:
@@ -109,7 +110,7 @@ def test_pairs_are_within_films_and_in_their_order() -> None:
 
 def test_the_summary_tells_of_films() -> None:
     cells = [cell(frame(at), blob(3 + at, 7)) for at in range(8)]
-    found = summarize(board(cells))
+    found = summarize(rows_of(cells))
     one, other = (found.measure(key) for key in ("temporal_stability", "centre_shift"))
     maps = np.stack([each.heatmap for each in cells])
     assert found["m", "temporal_stability"] == pytest.approx(
@@ -127,7 +128,7 @@ def test_the_summary_tells_of_films() -> None:
 
 
 def test_photos_have_no_sequence() -> None:
-    found = summarize(board([cell(ImageRef(str(at), None), blob(7, 7)) for at in range(3)]))
+    found = summarize(rows_of([cell(ImageRef(str(at), None), blob(7, 7)) for at in range(3)]))
     assert "sequence" not in {each.figure.group for each in found.measures}
     assert not any("film" in note for note in found.notes)
 
@@ -137,7 +138,7 @@ def test_maps_without_evidence_and_sizes_that_change_do_not_count() -> None:
     cells[2] = replace(cells[2], state="flat")
     cells[5] = replace(cells[5], size=(100, 100), region=Box(0, 0, 100, 100),
                        canvas=Box(0, 0, 100, 100))  # fmt: skip
-    measure = summarize(board(cells)).measure("temporal_stability")
+    measure = summarize(rows_of(cells)).measure("temporal_stability")
     assert measure.counts.tolist() == [2]  # 0 and 1, 3 and 4
     assert measure.values.tolist() == pytest.approx([1])
 
@@ -145,8 +146,8 @@ def test_maps_without_evidence_and_sizes_that_change_do_not_count() -> None:
 def test_only_the_part_that_was_seen_counts() -> None:
     seen = Box(50, 0, 150, 100)
     cells = [cell(frame(at), blob(3 + 8 * at, 7), region=seen, canvas=seen) for at in range(2)]
-    found = summarize(board(cells))
-    whole = summarize(board([cell(frame(at), blob(3 + 8 * at, 7)) for at in range(2)]))
+    found = summarize(rows_of(cells))
+    whole = summarize(rows_of([cell(frame(at), blob(3 + 8 * at, 7)) for at in range(2)]))
     assert found["m", "centre_shift"] == pytest.approx(whole["m", "centre_shift"] / 2, rel=0.01)
 
 

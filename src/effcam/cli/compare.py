@@ -114,7 +114,11 @@ def add_compare(commands: Any) -> None:
         "-v", "--verbose", action="store_true", help="print a line for each image and column"
     )
     add_picture_options(parser)
-    add_summary_options(parser)
+    add_summary_options(
+        parser,
+        "each measures the maps, and prints a table; without -o no picture is written",
+        faithfulness=True,
+    )
 
 
 def run_compare(options: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from effcam.cli.model_arguments import (
     read_models,
 )
 from effcam.cli.options import add_comparison_options, add_output_options
+from effcam.cli.summary_options import SummaryOptions, add_summary_options
 from effcam.text import count
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ SHOWN = 3
 EXAMPLES = """\
 examples:
   effcam dataset imagenet/val -m resnet50 -m efficientnet_b0 -o run --summary
+  effcam dataset photos/ -m resnet50 -m vit_small_patch16_224 -o run --boxes boxes.json
   effcam dataset photos/ -m resnet50 -o run --max-errors 100 --json > run.json
   find /mnt/photos -name '*.jpg' -print0 | effcam dataset - -m resnet50 -o run
 """
@@ -62,14 +64,10 @@ def add_dataset(commands: Any) -> None:
         help="replace a run with other images or settings in the folder",
     )
     add_output_options(output)
-    scores = parser.add_argument_group("summary")
-    scores.add_argument(
-        "--summary", action="store_true", help="print the summary of the run at the end"
-    )
-    scores.add_argument(
-        "--labels",
-        metavar="FILE",
-        help="the class of each image, for the summary: CSV, JSON or COCO",
+    add_summary_options(
+        parser,
+        "each measures the maps of the finished run, and prints a table",
+        faithfulness=False,
     )
 
 
@@ -105,16 +103,17 @@ def run_dataset(options: argparse.Namespace) -> None:
     elif not options.quiet:
         if summary is not None:
             say(str(summary))
+        if options.save_summary is not None:
+            say(f"wrote {options.save_summary} (summary)")
         size = f"{count(run.images, 'image')} x {count(len(run.columns), 'column')}"
         say(f"wrote {options.output} ({size}, {len(bad):,} unreadable)")
 
 
 def _make(options: argparse.Namespace) -> tuple[DatasetRun, Summary | None]:
     from effcam.dataset import compare_dataset
-    from effcam.images.annotations import read_image_labels
 
-    # Read it first: a broken file must not fail after a long run.
-    labels = None if options.labels is None else read_image_labels(options.labels)
+    # Read the files first: a broken one must not fail after a long run.
+    summary_options = SummaryOptions.read(options)
     given = {
         name: getattr(options, name)
         for name in ("shard_size", "max_errors", "workers", "num_gpus", "address")
@@ -136,8 +135,7 @@ def _make(options: argparse.Namespace) -> tuple[DatasetRun, Summary | None]:
             backend=options.backend,
             progress=False if options.quiet else None,
         )
-    wanted = options.summary or labels is not None
-    return run, run.summary(labels=labels) if wanted else None
+    return run, None if summary_options is None else summary_options.summarize(run)
 
 
 def _remark_skipped(bad: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from effcam.cam.methods import Method
     from effcam.comparison.comparison import Comparison
+    from effcam.dataset import DatasetRun
     from effcam.images.refs import ImageRef
     from effcam.metrics.summary import Summary
     from effcam.models.registry import ModelSpec
@@ -23,12 +24,17 @@ def is_report(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def add_summary_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options for the summary to ``effcam compare``."""
-    group = parser.add_argument_group(
-        "summary",
-        "each measures the maps and prints a table; without -o no picture is written",
-    )
+def add_summary_options(
+    parser: argparse.ArgumentParser, description: str | None = None, *, faithfulness: bool
+) -> None:
+    """Add the options for the summary to a command.
+
+    Args:
+        parser: The parser of the command.
+        description: The description of the group.
+        faithfulness: Whether the command can run the models again.
+    """
+    group = parser.add_argument_group("summary", description)
     group.add_argument(
         "--summary",
         action="store_true",
@@ -47,11 +53,14 @@ def add_summary_options(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="masks of the objects: files with the names of the images, or COCO",
     )
-    group.add_argument(
-        "--faithfulness",
-        action="store_true",
-        help="run the models again on images with parts removed (about forty passes per image)",
-    )
+    if faithfulness:
+        group.add_argument(
+            "--faithfulness",
+            action="store_true",
+            help="run the models again on images with parts removed (about forty passes per image)",
+        )
+    else:
+        parser.set_defaults(faithfulness=False)
     group.add_argument(
         "--all-images",
         action="store_true",
@@ -138,13 +147,17 @@ class SummaryOptions:
         device: str | None,
         progress: bool | None,
     ) -> Summary:
-        """Measure the summary of a comparison, write it to its file if any, and return it."""
+        """Measure a comparison, with faithfulness if asked; see `summarize`."""
         from effcam.metrics import faithfulness
 
         found = None
         if self.faithfulness:
             found = faithfulness(comparison, specs, method=method, device=device, progress=progress)
-        summary = comparison.summary(**self.known, fair=self.fair, faithfulness=found)
+        return self.summarize(comparison, faithfulness=found)
+
+    def summarize(self, compared: Comparison | DatasetRun, **measured: Any) -> Summary:
+        """Return the summary of a comparison or a run, after writing it to its file if any."""
+        summary: Summary = compared.summary(**self.known, fair=self.fair, **measured)
         if self.output is not None:
             summary.save(self.output)
         return summary

@@ -31,7 +31,8 @@ from effcam.metrics.agreement import (
 )
 from effcam.metrics.faithfulness_result import Faithfulness
 from effcam.metrics.summary import Summary
-from effcam.metrics.summary.compute import Board, summarize
+from effcam.metrics.summary.builder import summarize
+from effcam.metrics.summary.rows import ImageRows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -281,8 +282,8 @@ class Comparison(Cells):
             ArgumentError: If an argument is impossible.
         """
         truths = find_truths(self.images, boxes, masks, labels)
-        board = Board(self.columns, tuple(self.rows()), self.facts, tuple(truths))
-        return summarize(board, fair=fair, faithfulness=faithfulness)
+        rows = ImageRows(self.columns, tuple(self.rows()), self.facts, tuple(truths))
+        return summarize(rows, fair=fair, faithfulness=faithfulness)
 
     def report(
         self,

@@ -160,6 +160,19 @@ class Inventory:
         rows = self._table(number, ["path", "bytes"]).to_pylist()
         return [Path(os.fsdecode(row["path"])) for row in rows if row["bytes"] is not None]
 
+    def names(self) -> Iterator[str]:
+        """Yield the names of all images, in order.
+
+        Raises:
+            OutputError: If they cannot be read.
+        """
+        for number in range(self.shards):
+            yield from self._names(number)
+
+    def _names(self, number: int) -> list[str]:
+        names: list[str] = self._table(number, ["image"]).column("image").to_pylist()
+        return names
+
     def find(self, images: Sequence[int | str]) -> list[int]:
         """Return the positions of images given by position or by name, in the order given.
 
@@ -169,12 +182,11 @@ class Inventory:
         wanted = {image for image in images if isinstance(image, str)}
         places: dict[str, int] = {}
         for number in range(self.shards) if wanted else ():
-            names = self._table(number, ["image"]).column("image").to_pylist()
             start = number * self.at_once
-            places |= {name: start + at for at, name in enumerate(names) if name in wanted}
+            names = enumerate(self._names(number), start)
+            places |= {name: at for at, name in names if name in wanted}
         for name in wanted - places.keys():
-            first = self._table(0, ["image"]).column("image").to_pylist()
-            raise CellError(f"no image is called {name!r}.{did_you_mean(name, first)}")
+            raise CellError(f"no image is called {name!r}.{did_you_mean(name, self._names(0))}")
         return [
             places[image] if isinstance(image, str) else self._position(image) for image in images
         ]

@@ -92,7 +92,7 @@ def estimate_by(
         draws: How often the images are drawn anew.
         seed: Where the random numbers start.
     """
-    images, columns = samples.shape[:2]
+    images = len(samples)
     flat = samples.reshape(images, -1)
     drawn = np.concatenate(
         [
@@ -100,11 +100,24 @@ def estimate_by(
             for weights in _draw(images, draws, seed)
         ]
     )
+    return estimate_from_draws(statistic(samples.sum(0)), drawn, images)
+
+
+def estimate_from_draws(
+    values: NDArray[np.float64], drawn: NDArray[np.float64], images: int
+) -> Estimate:
+    """Return a figure with the intervals of its draws.
+
+    Args:
+        values: (columns,), the figure over all images.
+        drawn: (draws, columns), the figure over each draw of the images.
+        images: The number of images.
+    """
+    columns = len(values)
     first, second = np.triu_indices(columns, 1)
     means = np.hstack([drawn, drawn[:, first] - drawn[:, second]])
     low, high = _ends(means, np.full(means.shape[1], images))
-    counts = np.full(columns, images)
-    return _estimate(statistic(samples.sum(0)), low, high, counts, columns)
+    return _estimate(values, low, high, np.full(columns, images), columns)
 
 
 def block_length(images: int) -> int:

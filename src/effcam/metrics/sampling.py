@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -28,6 +28,14 @@ COMMON = 48
 """Into how many samples a side a region that two models saw is divided, to compare their maps."""
 
 
+class Outline(NamedTuple):
+    """The boxes of an image, and its size in px when it is measured."""
+
+    width: int
+    height: int
+    boxes: tuple[Box, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Object:
     """Where the object of an image is, at the size at which the image is measured.
@@ -47,6 +55,11 @@ class Object:
     inside: NDArray[np.floating]
     mask: NDArray[np.bool_] | None
     ignored: NDArray[np.bool_] | None
+
+    @property
+    def outline(self) -> Outline:
+        """The boxes alone, which take less memory."""
+        return Outline(self.width, self.height, self.boxes)
 
 
 def measured_size(size: tuple[int, int], longest: int = LONGEST) -> tuple[int, int]:

@@ -241,8 +241,8 @@ def test_a_mapping_of_other_images_shows_both_sides_names(name: str) -> None:
     given: dict[str, Any] = dict.fromkeys(("boxes", "masks", "labels"))
     given[name] = {"1.jpg": entry, "2.jpg": entry, "3.jpg": entry, "4.jpg": entry}
     message = (
-        rf"^there are no {name} for any of the 3 images: they are for '1\.jpg', '2\.jpg', '3\.jpg', "
-        r"\.\.\.; the images are 'cat\.jpg', 'dogs/dog\.jpg', 'elk\.jpg'$"
+        rf"^there are no {name} for any of the 3 images: they are for '1\.jpg', '2\.jpg', "
+        r"'3\.jpg', \.\.\.; the images are 'cat\.jpg', 'dogs/dog\.jpg', 'elk\.jpg'$"
     )
     with pytest.raises(AnnotationError, match=message):
         find_truths(images(), **given)

@@ -16,7 +16,9 @@ from effcam.images.truth import Truth
 from effcam.metrics.agreement import agreement_matrix, mean_agreements, pair_agreements
 from effcam.metrics.faithfulness_result import Faithfulness
 from effcam.metrics.summary import Summary
-from effcam.metrics.summary.compute import Board, are_right, focus_figures, summarize
+from effcam.metrics.summary.builder import summarize
+from effcam.metrics.summary.figures.focus import measure_focus
+from effcam.metrics.summary.rows import ImageRows, are_right
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,16 +103,16 @@ def gather(
     )
     if len(known) != len(rows):
         raise ArgumentError(f"there are {len(known)} truths for {len(rows)} images: give one each")
-    board = Board(content.columns, rows, content.facts, known)
+    cells = ImageRows(content.columns, rows, content.facts, known)
     pairs = pair_agreements(rows, "spearman")
     return Material(
         content=content,
         truths=known,
-        summary=summary or summarize(board, fair=fair, faithfulness=faithfulness),
+        summary=summary or summarize(cells, fair=fair, faithfulness=faithfulness),
         agreement=agreement_matrix(pairs, len(content.columns)) if agreement is None else agreement,
         pairs=pairs,
-        right=are_right(board),
-        focus=focus_figures(board)["effective_area"],
+        right=are_right(cells),
+        focus=measure_focus(cells)["effective_area"],
         calls=calls_of(content, known) if calls is None else calls,
         scope=scope,
     )

@@ -1,0 +1,142 @@
+"""The one builder of summaries, for comparisons in memory and for dataset runs on disk.
+
+To add a figure, add it to the group that it belongs to, in `effcam.metrics.summary.figures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from effcam.cam.map_checks import Tally
+from effcam.metrics.faithfulness_result import Faithfulness
+from effcam.metrics.summary import Summary
+from effcam.metrics.summary.definitions import GROUPS
+from effcam.metrics.summary.estimators import IN_MEMORY, Estimators
+from effcam.metrics.summary.figures.faithfulness import FaithfulnessFigures
+from effcam.metrics.summary.figures.group import Group
+from effcam.metrics.summary.notes import Counted, facts_of_columns, health_notes, notes
+from effcam.metrics.summary.rows import ImageRows, Samples, select
+from effcam.models.facts import ModelFacts
+
+
+class SummaryBuilder:
+    """Builds a summary from rows, some images at a time."""
+
+    def __init__(
+        self,
+        columns: Sequence[str],
+        facts: Sequence[ModelFacts],
+        estimators: Estimators,
+        *,
+        labelled: bool,
+        fair: bool | None = None,
+        faithfulness: Faithfulness | None = None,
+    ) -> None:
+        """Start without images.
+
+        Args:
+            columns: The columns' labels.
+            facts: Facts of each column's model; empty if unknown.
+            estimators: How to estimate figures and their intervals.
+            labelled: Whether the class of any image is known.
+            fair: Whether figures include only the images that every model gets right and explains
+                by one class; without labels, those on which all models predict alike. ``None`` is
+                whether labels are known.
+            faithfulness: Figures that were measured by running the models again.
+        """
+        self._columns, self._facts = tuple(columns), tuple(facts)
+        self._labelled = labelled
+        self._fair = labelled if fair is None else fair
+        self._groups: list[Group] = [
+            make(len(self._columns), self._facts, estimators) for make in GROUPS
+        ]
+        if faithfulness is not None:
+            self._groups.append(FaithfulnessFigures(self._columns, faithfulness))
+        self._images = self._used = 0
+        self._comparable = True
+        self._seen = np.zeros(len(self._columns))
+        self._checks = [Tally() for _ in self._columns]
+
+    def add(self, rows: ImageRows) -> None:
+        """Add the rows of some images.
+
+        Raises:
+            TargetError: If a label is no class of a model.
+            AnnotationError: If boxes or masks do not fit their image.
+        """
+        selection = select(rows, labelled=self._labelled, fair=self._fair)
+        self._images += len(rows)
+        self._used += len(selection.kept)
+        self._comparable &= bool(selection.comparable.all())
+        self._seen += _seen_shares(rows).sum(0)
+        for column, check in enumerate(self._checks):
+            check.add(rows.column(column))
+        for group in self._groups:
+            group.add(selection)
+
+    def summary(self) -> Summary:
+        """Return the summary of all images added.
+
+        Raises:
+            ArgumentError: If the faithfulness is that of another comparison.
+        """
+        measured = [group.finish() for group in self._groups]
+        seen = [float(share) for share in self._seen / max(self._images, 1)]
+        counted = Counted(self._images, self._used, self._comparable, seen)
+        return Summary(
+            columns=self._columns,
+            images=self._images,
+            used=self._used,
+            facts=facts_of_columns(self._facts, seen),
+            measures=tuple(measure for each in measured for measure in each.measures),
+            notes=(
+                *notes(
+                    self._columns, self._facts, counted, fair=self._fair, labelled=self._labelled
+                ),
+                *(note for each in measured for note in each.notes),
+                *self._health_notes(),
+            ),
+        )
+
+    def _health_notes(self) -> list[str]:
+        return [
+            note
+            for label, check in zip(self._columns, self._checks, strict=True)
+            for note in health_notes(label, check.findings())
+        ]
+
+
+def summarize(
+    rows: ImageRows, *, fair: bool | None = None, faithfulness: Faithfulness | None = None
+) -> Summary:
+    """Return the summary of a comparison in memory.
+
+    Args:
+        rows: All rows of the comparison.
+        fair: As in `SummaryBuilder`.
+        faithfulness: As in `SummaryBuilder`.
+
+    Raises:
+        TargetError: If a label is no class of a model.
+        AnnotationError: If boxes or masks do not fit their image.
+        ArgumentError: If the faithfulness is that of another comparison.
+    """
+    builder = SummaryBuilder(
+        rows.columns,
+        rows.facts,
+        IN_MEMORY,
+        labelled=rows.labelled,
+        fair=fair,
+        faithfulness=faithfulness,
+    )
+    builder.add(rows)
+    return builder.summary()
+
+
+def _seen_shares(rows: ImageRows) -> Samples:
+    """Return the share of each image that each model saw."""
+    return rows.each(
+        lambda cell: cell.region.width * cell.region.height / (cell.size[0] * cell.size[1])
+    )
