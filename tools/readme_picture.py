@@ -1,9 +1,9 @@
-"""Makes the pictures in the README: ``python tools/readme_picture.py [WEIGHTS_FOLDER]``.
+"""Make the pictures of the README: ``python tools/readme_picture.py [WEIGHTS_FOLDER]``.
 
-The first shows what ``effcam demo`` writes, somewhat smaller. The second is made where a folder of
-trained weights is given, as safetensors files; without them it would mean nothing. Its photos are
-installed with effcam: scikit-learn's temple (danielbuechele, CC BY 2.0) and dahlia (vultilion,
-CC BY 2.0), and matplotlib's Grace Hopper (public domain).
+The first is the output of ``effcam demo``, somewhat smaller. The second needs a folder of trained
+weights, as safetensors files. Its photos are installed with effcam's dependencies: scikit-learn's
+temple (danielbuechele, CC BY 2.0) and dahlia (vultilion, CC BY 2.0), and matplotlib's Grace Hopper
+(public domain).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PICTURES = Path(__file__).parents[1] / "docs" / "_static"
 
 
 def main() -> None:
-    """Write the pictures and says where."""
+    """Write the pictures, and print their paths."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("weights", type=Path, nargs="?")
     weights = parser.parse_args().weights
