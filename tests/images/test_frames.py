@@ -162,7 +162,7 @@ def test_frames_are_the_same_in_any_order(
         assert np.array_equal(read_frame(frames[at]), there[at])
 
 
-def test_times_of_variable_rate_are_the_films_own(tmp_path: Path) -> None:
+def test_times_of_variable_rate_are_the_videos_own(tmp_path: Path) -> None:
     times = [0.5, 0.6, 0.9, 1.0, 3.0, 3.1]
     frames = list_frames(encode(tmp_path / "a.mkv", times))
     assert [frame.time for frame in frames] == pytest.approx([time - 0.5 for time in times])
@@ -281,12 +281,12 @@ def test_folders_are_taken_apart_where_frames_are_asked_for(tmp_path: Path) -> N
         "a.png", "b.gif @ 0:00.000", "b.gif @ 0:00.200",
         *(f"c.mp4 @ 0:00.{part}00" for part in (0, *range(2, 10, 2))),
     ][:3] + [ref.name for ref in iter_images(tmp_path / "c.mp4", every=2)]  # fmt: skip
-    films = [ref.frame is not None for ref in iter_images(str(tmp_path / "*"))]
-    assert films[0] is False
-    assert all(films[1:])
+    videos = [ref.frame is not None for ref in iter_images(str(tmp_path / "*"))]
+    assert videos[0] is False
+    assert all(videos[1:])
 
 
-def test_films_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_videos_of_one_name_are_told_apart(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         gif(tmp_path / folder / "x.gif", [100, 100])
@@ -499,7 +499,7 @@ def test_without_pyav_there_are_no_videos(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(list(iter_images(animated))) == 2
 
 
-def test_a_film_that_is_gone_is_told(tmp_path: Path) -> None:
+def test_a_video_that_is_gone_is_told(tmp_path: Path) -> None:
     path = clip(tmp_path / "a.mp4")
     (first, *_) = iter_images(path)
     path.unlink()
@@ -507,7 +507,7 @@ def test_a_film_that_is_gone_is_told(tmp_path: Path) -> None:
         first.open()
 
 
-def test_a_film_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
+def test_a_video_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
     path = gif(tmp_path / "a.gif", [100] * 4)
     frames = list_frames(path)
     assert number_of(read_frame(frames[2])) == 2
@@ -515,7 +515,7 @@ def test_a_film_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
     assert number_of(read_frame(frames[2])) == 9
 
 
-# how films are read
+# how videos are read
 
 
 class Counting:
@@ -576,8 +576,8 @@ def test_threads_that_come_out_of_order_start_nothing_anew(
     assert counting.starts == 1
 
 
-def test_films_are_closed_while_others_read(tmp_path: Path) -> None:
-    films = [list_frames(clip(tmp_path / f"{name}.mp4", 6)) for name in range(6)]
+def test_videos_are_closed_while_others_read(tmp_path: Path) -> None:
+    videos = [list_frames(clip(tmp_path / f"{name}.mp4", 6)) for name in range(6)]
     stop = threading.Event()
 
     def close() -> None:
@@ -587,7 +587,7 @@ def test_films_are_closed_while_others_read(tmp_path: Path) -> None:
     closer = threading.Thread(target=close)
     closer.start()
     try:
-        wanted = [(film, frame) for film in films for frame in film] * 3
+        wanted = [(video, frame) for video in videos for frame in video] * 3
         random.Random(0).shuffle(wanted)  # noqa: S311
         with ThreadPoolExecutor(4) as pool:
             shown = list(pool.map(lambda pair: number_of(read_frame(pair[1])), wanted))
@@ -595,10 +595,10 @@ def test_films_are_closed_while_others_read(tmp_path: Path) -> None:
         stop.set()
         closer.join()
     # Each of the six shows for 0.25 s, as three frames.
-    assert shown == [frame.index // (len(film) // 6) for film, frame in wanted]
+    assert shown == [frame.index // (len(video) // 6) for video, frame in wanted]
 
 
-def test_few_films_are_open_and_none_in_the_end(tmp_path: Path) -> None:
+def test_few_videos_are_open_and_none_in_the_end(tmp_path: Path) -> None:
     paths = [clip(tmp_path / f"{name}.mp4", 3) for name in range(6)]
     for path in paths:
         read_frame(list_frames(path)[0])
@@ -618,7 +618,7 @@ def test_a_frame_can_be_pickled(tmp_path: Path, make: Callable[[Path], Path]) ->
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked on POSIX")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_process_reads_films(tmp_path: Path) -> None:
+def test_a_forked_process_reads_videos(tmp_path: Path) -> None:
     frames = list_frames(encode(tmp_path / "a.mp4", [number / 25 for number in range(12)]))
     read_frame(frames[3])
     child = os.fork()
@@ -648,7 +648,7 @@ def at(index: int, time: float, path: str = "a.mp4") -> FilmFrame:
         ([at(0, 0), at(1, 0)], None),
     ],
 )
-def test_frames_of_one_film_have_a_spacing(
+def test_frames_of_one_video_have_a_spacing(
     frames: list[FilmFrame | None], seconds: float | None
 ) -> None:
     assert spacing(frames) == (None if seconds is None else pytest.approx(seconds))
