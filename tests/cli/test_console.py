@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from effcam.cli.console import (
-    complain,
-    document_alone,
+    echo,
+    echo_json,
     expand_paths,
-    remark,
-    say,
-    say_json,
+    note,
+    print_error,
+    reserve_stdout,
     split_paths,
 )
 from effcam.errors import ArgumentError, ImageError, OutputError
@@ -80,14 +80,14 @@ def test_there_are_no_colours_in_a_pipe() -> None:
 
 
 def test_messages_are_one_line_and_steer_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    complain("broken:\n  a\x1b[31mb")
-    remark("skipped\tc")
+    print_error("broken:\n  a\x1b[31mb")
+    note("skipped\tc")
     assert capsys.readouterr().err == "effcam: error: broken: a\\x1b[31mb\neffcam: skipped c\n"
 
 
 def test_json_is_ascii_without_nan(capsys: pytest.CaptureFixture[str]) -> None:
     nan = float("nan")
-    say_json("compare", {"a": nan, "b": [(1, nan)], "é\udcff": Path("é.png"), "c": None})
+    echo_json("compare", {"a": nan, "b": [(1, nan)], "é\udcff": Path("é.png"), "c": None})
     shown = capsys.readouterr().out
     assert shown.isascii()
     found = json.loads(shown)
@@ -98,10 +98,10 @@ def test_json_is_ascii_without_nan(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_output_is_the_documents_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    with document_alone(True):
-        say("beside")
-    with document_alone(False):
-        say("there")
+    with reserve_stdout(True):
+        echo("beside")
+    with reserve_stdout(False):
+        echo("there")
     assert capsys.readouterr() == ("there\n", "beside\n")
 
 
@@ -120,7 +120,7 @@ def test_a_full_disk_is_told_in_one_line() -> None:
 
 def test_without_standard_output_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
-    say("nowhere")
+    echo("nowhere")
 
 
 def test_what_cannot_be_written_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,7 @@ def test_what_cannot_be_written_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(sys, "stdout", Full())
     with pytest.raises(OutputError, match="standard output cannot be written: No space left"):
-        say("there")
+        echo("there")
 
 
 def test_without_a_dash_standard_input_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,12 +169,12 @@ def test_times_of_variable_rate_are_the_videos_own(tmp_path: Path) -> None:
 
 
 def test_times_before_zero_begin_at_zero() -> None:
-    told: Any = SimpleNamespace(
+    opened: Any = SimpleNamespace(
         stream=SimpleNamespace(time_base=Fraction(1, 10)), lost=False, seeks=True
     )
     packets = [(-2, True), (1, True), (-1, False), (0, False), (2, False)]
     shown = [(stamp, False) for stamp in range(-2, 3)]
-    found = video._timed(told, shown, packets)
+    found = video._timed(opened, shown, packets)
     assert [entry.time for entry in found] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     assert [entry.key for entry in found] == [-2, -2, -2, 1, 1]
 
@@ -400,7 +400,7 @@ def test_a_file_of_sound_alone_is_no_video(tmp_path: Path) -> None:
         frame.sample_rate = 44100
         for packet in (*stream.encode(frame), *stream.encode(None)):
             file.mux(packet)
-    with pytest.raises(ImageError, match="the file holds no video"):
+    with pytest.raises(ImageError, match="the file contains no video"):
         list_frames(path)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from effcam.cli.console import document_alone, expand_paths, remark, say, say_json
+from effcam.cli.console import echo, echo_json, expand_paths, note, reserve_stdout
 from effcam.cli.model_arguments import (
     SHORT_OF_MEMORY,
     comparison_arguments,
@@ -123,10 +123,10 @@ def add_compare(commands: Any) -> None:
 
 def run_compare(options: argparse.Namespace) -> None:
     """Compare, write the files, and report the results."""
-    with document_alone(options.json), path_as_found(), _warnings_for(options):
+    with reserve_stdout(options.json), path_as_found(), _warnings_for(options):
         made = _make(options)
     if options.json:
-        say_json("compare", made.document())
+        echo_json("compare", made.document())
     if len(made.failures) == 1:
         raise made.failures[0]
     if made.failures:
@@ -140,8 +140,8 @@ def _warnings_for(options: argparse.Namespace) -> Iterator[None]:
             # Hide deprecation warnings between libraries: users cannot act on them.
             warnings.simplefilter("ignore")
             if not options.quiet:
-                for note in (OFFER, SHORT_OF_MEMORY):
-                    warnings.filterwarnings("default", note)
+                for message in (OFFER, SHORT_OF_MEMORY):
+                    warnings.filterwarnings("default", message)
         yield
 
 
@@ -151,9 +151,9 @@ def _make(options: argparse.Namespace) -> _Results:
     outputs = [Path(output) for output in options.outputs or default]
     styles = _check_outputs(options, outputs)
     specs = read_models(options)
-    said = comparison_arguments(options)
+    arguments = comparison_arguments(options)
     poster = any(style.get("layout") == "poster" for style in styles)
-    made = _Results(_compare(options, specs, said, summary_options, poster=poster))
+    made = _Results(_compare(options, specs, arguments, summary_options, poster=poster))
     reports = []
     for output, style in zip(outputs, styles, strict=True):
         if summary_options and is_report(output):
@@ -166,7 +166,7 @@ def _make(options: argparse.Namespace) -> _Results:
         _report(made, options)
     if summary_options:
         with made.keeping():
-            _measure(made, summary_options, specs, said["method"], options)
+            _measure(made, summary_options, specs, arguments["method"], options)
             _save_reports(made, summary_options, reports, options)
     return made
 
@@ -182,7 +182,7 @@ def _check_outputs(options: argparse.Namespace, outputs: Sequence[Path]) -> list
 def _compare(
     options: argparse.Namespace,
     specs: Mapping[str, ModelSpec],
-    said: Mapping[str, Any],
+    arguments: Mapping[str, Any],
     summary_options: SummaryOptions | None,
     *,
     poster: bool,
@@ -204,7 +204,7 @@ def _compare(
     return compare(
         images,
         specs,
-        **said,
+        **arguments,
         **pace,
         on_error="skip" if options.skip_bad else "raise",
         progress=False if options.quiet else None,
@@ -227,9 +227,9 @@ def _measure(
     if options.quiet or options.json:
         return
     if options.summary or summary_options.output is None:
-        say(str(made.summary))
+        echo(str(made.summary))
     if summary_options.output is not None:
-        say(f"wrote {summary_options.output} (summary)")
+        echo(f"wrote {summary_options.output} (summary)")
 
 
 def _save_reports(
@@ -245,27 +245,27 @@ def _save_reports(
             report = summary_options.save_report(made.comparison, made.summary, output, style)
             made.written.append(report)
             if not (options.quiet or options.json):
-                _say_written(made.comparison, [report])
+                _echo_written(made.comparison, [report])
 
 
 def _report(made: _Results, options: argparse.Namespace) -> None:
     comparison = made.comparison
     if options.verbose:
         for cell in comparison:
-            say(
+            echo(
                 f"{one_line(cell.image.name)}\t{cell.column}\t{cell.predicted_label}\t"
                 f"{cell.predicted_probability:.3f}\t{cell.target_layer}\t{cell.state}"
             )
     for skipped in comparison.skipped:
-        remark(f"skipped {skipped.reason}")
+        note(f"skipped {skipped.reason}")
     untrained = [label for label in comparison.columns if comparison[0, label].untrained]
     if untrained:
-        remark(f"{', '.join(untrained)}: random weights, so the maps have no meaning")
+        note(f"{', '.join(untrained)}: random weights, so the maps have no meaning")
     if not options.json:
-        _say_written(comparison, made.written)
+        _echo_written(comparison, made.written)
 
 
-def _say_written(comparison: Comparison, written: Sequence[Path]) -> None:
+def _echo_written(comparison: Comparison, written: Sequence[Path]) -> None:
     size = f"{count(len(comparison.images), 'image')} x {count(len(comparison.columns), 'column')}"
     for path in written:
-        say(f"wrote {path} ({size})")
+        echo(f"wrote {path} ({size})")

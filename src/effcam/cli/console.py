@@ -33,7 +33,7 @@ def paint(text: str, style: str, stream: TextIO | None) -> str:
     return f"\x1b[{style}m{text}\x1b[0m" if is_coloured(stream) else text
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """Print one or more lines on standard output.
 
     Raises:
@@ -43,7 +43,7 @@ def say(text: str) -> None:
     _out(printable(text))
 
 
-def say_table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
+def echo_table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
     """Print rows as aligned columns, the first row as headings.
 
     Args:
@@ -51,27 +51,27 @@ def say_table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> No
         right: The columns that are aligned to the right, from 0.
 
     Raises:
-        OutputError: As `say`.
+        OutputError: As `echo`.
     """
     heading, *lines = printable(align(rows, right=right)).split("\n")
     _out("\n".join([paint(heading, BOLD, sys.stdout), *lines]))
 
 
-def say_json(command: str, content: Mapping[str, object]) -> None:
+def echo_json(command: str, content: Mapping[str, object]) -> None:
     """Print the results of a command as one JSON document, effcam's version and the command first.
 
     The document is plain ASCII, which every terminal, pipe and parser accepts, and file names whose
     bytes are not valid text can be restored from it.
 
     Raises:
-        OutputError: As `say`.
+        OutputError: As `echo`.
     """
     document = {"effcam": __version__, "command": command, **content}
     _out(json.dumps(_plain(document), indent=1, allow_nan=False))
 
 
 @contextlib.contextmanager
-def document_alone(asked: bool) -> Iterator[None]:
+def reserve_stdout(asked: bool) -> Iterator[None]:
     """Redirect prints within the block, those of models too, to standard error if asked.
 
     Standard output then contains only the document.
@@ -80,12 +80,12 @@ def document_alone(asked: bool) -> Iterator[None]:
         yield
 
 
-def remark(text: str) -> None:
+def note(text: str) -> None:
     """Print a note on standard error, as a line that begins with ``effcam:``."""
     print(f"effcam: {_line(text)}", file=sys.stderr)
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """Print an error on standard error, as one line."""
     head = paint("effcam: error:", RED, sys.stderr)
     print(f"{head} {_line(text)}", file=sys.stderr)
@@ -95,8 +95,8 @@ def flush() -> None:
     """Flush standard output.
 
     Raises:
-        OutputError: As `say`.
-        BrokenPipeError: As `say`.
+        OutputError: As `echo`.
+        BrokenPipeError: As `echo`.
     """
     if sys.stdout is not None:
         with _writing():

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from effcam.cli.console import document_alone, expand_paths, remark, say, say_json
+from effcam.cli.console import echo, echo_json, expand_paths, note, reserve_stdout
 from effcam.cli.model_arguments import (
     SHORT_OF_MEMORY,
     comparison_arguments,
@@ -93,20 +93,20 @@ def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
 
 def run_dataset(options: argparse.Namespace) -> None:
     """Start or continue a run, and report the results."""
-    with document_alone(options.json):
+    with reserve_stdout(options.json):
         run, summary = _make(options)
         bad = run.errors()
         if not options.quiet:
-            _remark_skipped(bad)
+            _note_skipped(bad)
     if options.json:
-        say_json("dataset", _document(run, options.output, bad, summary))
+        echo_json("dataset", _document(run, options.output, bad, summary))
     elif not options.quiet:
         if summary is not None:
-            say(str(summary))
+            echo(str(summary))
         if options.save_summary is not None:
-            say(f"wrote {options.save_summary} (summary)")
+            echo(f"wrote {options.save_summary} (summary)")
         size = f"{count(run.images, 'image')} x {count(len(run.columns), 'column')}"
-        say(f"wrote {options.output} ({size}, {len(bad):,} unreadable)")
+        echo(f"wrote {options.output} ({size}, {len(bad):,} unreadable)")
 
 
 def _make(options: argparse.Namespace) -> tuple[DatasetRun, Summary | None]:
@@ -138,11 +138,11 @@ def _make(options: argparse.Namespace) -> tuple[DatasetRun, Summary | None]:
     return run, None if summary_options is None else summary_options.summarize(run)
 
 
-def _remark_skipped(bad: Mapping[str, str]) -> None:
+def _note_skipped(bad: Mapping[str, str]) -> None:
     for reason in list(bad.values())[:SHOWN]:
-        remark(f"skipped {reason}")
+        note(f"skipped {reason}")
     if len(bad) > SHOWN:
-        remark(f"skipped {len(bad) - SHOWN} more, see the column error")
+        note(f"skipped {len(bad) - SHOWN} more, see the column error")
 
 
 def _document(

@@ -6,7 +6,7 @@ import argparse
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from effcam.cli.console import document_alone, say, say_json, say_table
+from effcam.cli.console import echo, echo_json, echo_table, reserve_stdout
 from effcam.cli.options import add_output_options
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def add_demo(commands: Any) -> None:
 
 def run_demo(options: argparse.Namespace) -> None:
     """Make the demonstration, and report the results."""
-    with document_alone(options.json):
+    with reserve_stdout(options.json):
         from effcam.cli.demo_folder import make_demo
 
         with warnings.catch_warnings():
@@ -55,7 +55,7 @@ def run_demo(options: argparse.Namespace) -> None:
             progress = False if options.quiet else None
             made = make_demo(options.output, seed=options.seed, progress=progress)
     if options.json:
-        say_json("demo", made.record())
+        echo_json("demo", made.record())
     elif not options.quiet:
         _report(made)
 
@@ -64,15 +64,15 @@ def _report(made: Demo) -> None:
     from effcam.cli.demo_folder import RIGHT
 
     scenes = made.written[-1]
-    say(
+    echo(
         f"{len(made.scenes)} scenes, each with one of ten objects among distractors; "
         f"{len(made.comparison.columns)} small models trained on these ten classes\n"
     )
-    say_table(made.table(), right=RIGHT)
-    say("")
+    echo_table(made.table(), right=RIGHT)
+    echo("")
     for path in made.written:
-        say(f"wrote {path}")
-    say(
+        echo(f"wrote {path}")
+    echo(
         "\nNext, on these scenes, or on your photos with ImageNet models (downloaded once):\n"
         f"  effcam compare {scenes} -m demo_resnet -m demo_alexnet -o mine.png\n"
         "  effcam compare photos/ -m resnet50 -m efficientnet_b0 -o mine.gif"

@@ -7,7 +7,7 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from effcam.cli.console import document_alone, say, say_json, say_table
+from effcam.cli.console import echo, echo_json, echo_table, reserve_stdout
 from effcam.errors import ArgumentError, UnknownModelError, did_you_mean
 from effcam.models.architectures import LIBRARIES
 
@@ -77,14 +77,14 @@ def _print_models(options: argparse.Namespace) -> None:
     if not names:
         raise UnknownModelError(f"no model's name matches {options.pattern!r}.{_hint(options)}")
     if options.names:
-        say("\n".join(names))
+        echo("\n".join(names))
         return
     from effcam.models.listing import RIGHT, describe_all, records
 
     if options.json:
-        say_json("models", {"models": records(names)})
+        echo_json("models", {"models": records(names)})
     else:
-        say_table(describe_all(names), right=RIGHT)
+        echo_table(describe_all(names), right=RIGHT)
 
 
 def _hint(options: argparse.Namespace) -> str:
@@ -101,11 +101,11 @@ def _hint(options: argparse.Namespace) -> str:
 def _print_layers(options: argparse.Namespace) -> None:
     layers = _find_layers(options)
     if options.json:
-        say_json("models", {"model": options.pattern, "layers": list(map(_record, layers))})
+        echo_json("models", {"model": options.pattern, "layers": list(map(_record, layers))})
     elif options.names:
-        say("\n".join(layer.name for layer in layers))
+        echo("\n".join(layer.name for layer in layers))
     else:
-        say_table([LAYERS, *map(_row, layers)], right=[2, 3, 4])
+        echo_table([LAYERS, *map(_row, layers)], right=[2, 3, 4])
 
 
 def _find_layers(options: argparse.Namespace) -> tuple[TargetLayer, ...]:
@@ -121,7 +121,7 @@ def _find_layers(options: argparse.Namespace) -> tuple[TargetLayer, ...]:
         )
     from effcam.models.model import load_untrained
 
-    with document_alone(options.json), warnings.catch_warnings():
+    with reserve_stdout(options.json), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return tuple(load_untrained(options.pattern).layers())
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from effcam.cli.console import complain
+from effcam.cli.console import print_error
 from effcam.errors import did_you_mean
 
 MISUSED = 2
@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
             SystemExit: Always, with the exit code `MISUSED`.
         """
         stop = "" if message.endswith((".", "?")) else "."
-        complain(f"{message}{stop} See: {self.prog} --help")
+        print_error(f"{message}{stop} See: {self.prog} --help")
         sys.exit(MISUSED)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from effcam import __version__
 from effcam.cli.compare import add_compare
 from effcam.cli.completion import add_completion, print_script
-from effcam.cli.console import complain, discard_output, flush, remark
+from effcam.cli.console import discard_output, flush, note, print_error
 from effcam.cli.dataset import add_dataset
 from effcam.cli.demo import add_demo
 from effcam.cli.info import add_info
@@ -62,13 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Flush here: at exit nothing would catch the error.
         flush()
     except EffcamError as error:
-        complain(str(error))
+        print_error(str(error))
         return MISUSED if isinstance(error, ArgumentError) else FAILED
     except MemoryError:
-        complain("out of memory: try a smaller --size or --batch-size")
+        print_error("out of memory: try a smaller --size or --batch-size")
         return FAILED
     except KeyboardInterrupt as interrupt:
-        remark(str(interrupt) or "interrupted")
+        note(str(interrupt) or "interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of the pipe has gone: discard the rest of the output.

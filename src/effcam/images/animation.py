@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from effcam.errors import ImageError
-from effcam.images.decoding import check_file, decode, open_file, readable, told
+from effcam.images.decoding import check_file, decode, message_of, open_file, readable
 from effcam.images.video import Entry
 
 SUFFIXES = frozenset({".apng", ".avif", ".gif", ".png", ".webp"})
@@ -42,7 +42,7 @@ class Animation:
             check_file(path)
             self._file = path.open("rb")
         except OSError as error:
-            raise ImageError(f"the file cannot be read: {told(error)}") from error
+            raise ImageError(f"the file cannot be read: {message_of(error)}") from error
         try:
             self._image = Image.open(self._file, formats=readable(FORMATS))
         except BaseException as error:
@@ -50,9 +50,9 @@ class Animation:
             if isinstance(error, UnidentifiedImageError):
                 raise ImageError("the file is not an image that can be read") from error
             if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
-                raise ImageError(f"the image is too large: {told(error)}") from error
+                raise ImageError(f"the image is too large: {message_of(error)}") from error
             if isinstance(error, Exception) and not isinstance(error, ImageError):
-                raise ImageError(f"the file cannot be read: {told(error)}") from error
+                raise ImageError(f"the file cannot be read: {message_of(error)}") from error
             raise
         # The default image is for viewers without animation, and not one of the frames.
         self._first = int(bool(self._image.info.get("default_image")))
@@ -75,7 +75,7 @@ class Animation:
             except EOFError:
                 return
             except Exception as error:  # a broken file can make a decoder raise anything
-                raise ImageError(f"the image cannot be decoded: {told(error)}") from error
+                raise ImageError(f"the image cannot be decoded: {message_of(error)}") from error
             yield number - self._first, decode(self._image)
 
     def picture(self, frame: Image.Image) -> Image.Image:

@@ -93,13 +93,13 @@ def _read_file(path: Path, needed: Needed | None) -> Photo:
         raise ImageError("the file is not an image that can be read") from error
     # The warning is raised only if the caller's filters make it an error.
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"the image is too large: {told(error)}") from error
+        raise ImageError(f"the image is too large: {message_of(error)}") from error
     except OSError as error:
-        raise ImageError(f"the file cannot be read: {told(error)}") from error
+        raise ImageError(f"the file cannot be read: {message_of(error)}") from error
     except ImageError:
         raise
     except Exception as error:  # a broken header can make a plugin raise anything
-        raise ImageError(f"the file cannot be read as an image: {told(error)}") from error
+        raise ImageError(f"the file cannot be read as an image: {message_of(error)}") from error
 
 
 @contextmanager
@@ -143,13 +143,13 @@ def check_pixels(width: int, height: int) -> None:
         raise ImageError(f"the image has no pixels, its size is {width} x {height}")
     if most is None or width * height <= most:
         return
-    said = f"{width} x {height} px exceed the limit of {most} px (PIL.Image.MAX_IMAGE_PIXELS)"
+    message = f"{width} x {height} px exceed the limit of {most} px (PIL.Image.MAX_IMAGE_PIXELS)"
     if width * height > 2 * most:
-        raise ImageError(f"the image is too large: {said}")
+        raise ImageError(f"the image is too large: {message}")
     try:
-        warnings.warn(said, Image.DecompressionBombWarning, stacklevel=2)
+        warnings.warn(message, Image.DecompressionBombWarning, stacklevel=2)
     except Image.DecompressionBombWarning as error:
-        raise ImageError(f"the image is too large: {said}") from error
+        raise ImageError(f"the image is too large: {message}") from error
 
 
 def readable(formats: Sequence[str]) -> list[str]:
@@ -158,12 +158,12 @@ def readable(formats: Sequence[str]) -> list[str]:
     return [each for each in formats if each in Image.OPEN]
 
 
-def told(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """Return the message of an error in one printable line: Pillow may quote a file's bytes."""
     if isinstance(error, MemoryError):
         return "there is not enough memory"
-    said = " ".join(str(error).split()) or type(error).__name__
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in said)
+    message = " ".join(str(error).split()) or type(error).__name__
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in message)
 
 
 def _reduce(image: Image.Image, needed: Needed) -> int:
@@ -196,7 +196,7 @@ def decode(image: Image.Image) -> Image.Image:
     except ImageError:
         raise
     except Exception as error:  # a broken file can make a decoder raise anything
-        raise ImageError(f"the image cannot be decoded: {told(error)}") from error
+        raise ImageError(f"the image cannot be decoded: {message_of(error)}") from error
 
 
 def _orientation(image: Image.Image) -> int:
@@ -292,7 +292,7 @@ def _to_numpy(tensor: Any) -> NDArray[Any]:
             values = values.float()
         array: NDArray[Any] = values.numpy()
     except (RuntimeError, TypeError) as error:  # sparse, quantised, or on the meta device
-        raise ImageError(f"the tensor's values cannot be read: {told(error)}") from error
+        raise ImageError(f"the tensor's values cannot be read: {message_of(error)}") from error
     return array
 
 

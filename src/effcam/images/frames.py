@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from effcam.errors import ArgumentError, ImageError, check_number
 from effcam.images import animation, video
 from effcam.images.animation import Animation, is_animated
-from effcam.images.decoding import told
+from effcam.images.decoding import message_of
 from effcam.images.video import Video
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ def _open_video(path: Path) -> _OpenVideo:
     except FileNotFoundError as error:
         raise ImageError("the file does not exist") from error
     except OSError as error:
-        raise ImageError(f"the file cannot be read: {told(error)}") from error
+        raise ImageError(f"the file cannot be read: {message_of(error)}") from error
     # A file that was rewritten is another file.
     key = (path.absolute(), status.st_ino, status.st_size, status.st_mtime_ns)
     with _open_videos_lock:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from effcam.errors import ImageError
-from effcam.images.decoding import TURNS, check_file, check_pixels, decode, told
+from effcam.images.decoding import TURNS, check_file, check_pixels, decode, message_of
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -96,7 +96,7 @@ class Video:
             check_file(self._path)
             self._file = self._path.open("rb")
         except OSError as error:
-            raise ImageError(f"the file cannot be read: {told(error)}") from error
+            raise ImageError(f"the file cannot be read: {message_of(error)}") from error
         try:
             # Passed as `options` they would go to the streams too, which crashes the process if a
             # file declares its streams late.
@@ -117,7 +117,7 @@ class Video:
         # "best" ranks cover pictures of music files last.
         stream = self._container.streams.best("video")
         if stream is None:
-            raise ImageError("the file holds no video")
+            raise ImageError("the file contains no video")
         context = stream.codec_context
         check_pixels(*_displayed((context.width, context.height), stream.sample_aspect_ratio))
         stream.thread_type = "AUTO"
