@@ -200,7 +200,7 @@ def test_broken_files_of_the_truth_fail_before_any_model_runs(
     [
         ("0.png,whale\n", "demo_resnet has no class called 'whale'"),
         ("0.png,10\n", "class 10 is out of range: demo_resnet has the 10 classes 0 to 9"),
-        ("other.png,1\n", "there are no labels for any of the 3 images: known are 'other.png'"),
+        ("other.png,1\n", "there are no labels for any of the 3 images: they are for 'other.png'"),
     ],
 )
 def test_labels_that_fit_no_model_or_image_fail_before_any_model_runs(

@@ -201,7 +201,9 @@ class TestCategories:
 
     @pytest.mark.parametrize("content", ["image,x1,y1,x2,y2\na,0,0,2,2", '{"a": [0, 0, 2, 2]}'])
     def test_file_without_classes_is_refused(self, tmp_path: Path, content: str) -> None:
-        with pytest.raises(ArgumentError, match=r"categories cannot be told in .*: no box has a"):
+        with pytest.raises(
+            ArgumentError, match=r"categories cannot be selected in .*: no box has a"
+        ):
             read_boxes(saved(tmp_path, content), categories=["cat"])
 
     @pytest.mark.parametrize("given", [[], [3], ["cat", None]])
@@ -269,8 +271,8 @@ BROKEN_BOXES: list[tuple[Any, str]] = [
     # Pascal VOC
     ("<annotation>", "it begins like XML, but is not valid: no element found"),
     ("<annotation>&b;</annotation>", "it begins like XML, but is not valid: undefined entity"),
-    ("<?xml version='1.0' encoding='no'?><a/>", "but is none: unknown encoding"),
-    ("<?xml version='1.0' encoding='big5'?><a/>", "but is none: multi-byte encodings are not"),
+    ("<?xml version='1.0' encoding='no'?><a/>", "but is not valid: unknown encoding"),
+    ("<?xml version='1.0' encoding='big5'?><a/>", "but is not valid: multi-byte encodings are not"),
     ("<html></html>", "expected <annotation> of Pascal VOC, found <html>"),
     (voc("<object><name>cat</name></object>"), "object 1: expected a number as <xmin>, found None"),
     (voc(CAT, voc_object("cat", 1, "?", 2, 2)), "object 2: expected a number as <ymin>, found '?'"),
@@ -279,10 +281,7 @@ BROKEN_BOXES: list[tuple[Any, str]] = [
         "object 1: expected a box [left, top, right, bottom] with",
     ),
     (voc(voc_object("cat", 1, 1, "inf", 2)), "object 1: expected finite numbers"),
-    *(
-        (f"{doctype}<annotation/>", "it has a DOCTYPE, which annotations do not")
-        for doctype in DOCTYPES
-    ),
+    *((f"{doctype}<annotation/>", "it has a DOCTYPE, which is refused") for doctype in DOCTYPES),
     # COCO
     (coco(images=None), "expected COCO's list 'images', found None"),
     ({"images": []}, "expected COCO's list 'annotations', found None"),
@@ -425,7 +424,7 @@ class TestLabels:
                 "<annotation/>",
                 "line 1: expected 2 cells, including an image and its label, found 1",
             ),
-            ("a.jpg cat\nmy photo.jpg cat", "line 2: expected 2 cells, an image and its label"),
+            ("a.jpg cat\nmy photo.jpg cat", "line 2: expected 2 cells, including an image and"),
             ("a b c", "found 3: ['a', 'b', 'c']; use CSV if names or labels contain spaces"),
             ("image,label\na.jpg,", "line 2: expected a label, found an empty cell"),
             ("image,label\n,cat", "line 2: expected the image's name, found an empty cell"),

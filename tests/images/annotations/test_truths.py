@@ -126,7 +126,7 @@ def test_boxes_come_from_a_file(tmp_path: Path) -> None:
         ((1, 2, 5), r"^image 'cat\.jpg': a box is \(left, top, right, bottom\) in px, not"),
         ((1, 2, 5, 7, 9), r"a box is \(left, top, right, bottom\) in px, not"),
         ([(1, 2, "five", 7)], r"a box is \(left, top, right, bottom\) in px, not"),
-        ((5, 2, 1, 7), r"^image 'cat\.jpg': the box \(5\.0, 2\.0, 1\.0, 7\.0\) holds n"),
+        ((5, 2, 1, 7), r"^image 'cat\.jpg': the box \(5\.0, 2\.0, 1\.0, 7\.0\) is e"),
         ((1, 7, 5, 7), "is empty"),
         (Box(1, 2, 1, 7), "is empty"),
         ((1, 2, float("nan"), 7), "is empty"),
