@@ -18,9 +18,10 @@ from measure import goal, median_ms, paired, ratio, tell
 
 from effcam import Model
 from effcam.cam.explain import explaining
+from effcam.cam.methods import METHODS
 
 ONE = ("gradcam",)
-SIX = (*ONE, "gradcam++", "hirescam", "xgradcam", "layercam", "gradcamelementwise")
+SIX = METHODS[:6]
 MOST = 1.3
 
 

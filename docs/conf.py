@@ -93,7 +93,7 @@ nitpick_ignore = [
         *("Agreement", "Baseline", "Boxes", "Canvas", "Grid", "ImageLike", "Labels", "Layers"),
         *("Layout", "Masks", "Method", "ModelLike", "Models", "Predict", "State", "Target", "Unit"),
         *("PageKind", "PathLike", "Precision", "Rows", "effcam.dataset.manifest.Manifest"),
-        *("effcam.images.decoding.Photo",),
+        *("PlainTarget", "effcam.images.decoding.Photo"),
         *("effcam.dataset.storage.Store", "effcam.metrics.faithfulness_run.Compared"),
         *("Compared", "Path", "effcam.metrics.summary.text_tables.Contents"),
     )

@@ -7,7 +7,8 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -103,10 +104,42 @@ def sample() -> Sampler:
             for at, ref in enumerate(refs)
             for place, column in enumerate(columns)
         ]
-        settings = {"method": ["gradcam"], "target": None, "view": "model", "size": None}
-        return Comparison(tuple(refs), tuple(columns), tuple(cells), (), settings)
+        return Comparison(tuple(refs), tuple(columns), tuple(cells))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def demo() -> Comparison:
+    """Seven scenes of the demo under its five models."""
+    from effcam import compare
+    from effcam.demo import MODELS, scenes
+
+    return compare(scenes(7, 3), MODELS, progress=False)
+
+
+class DemoPart(Protocol):
+    """Makes a comparison of the first scenes and some models, by labels of your own."""
+
+    def __call__(self, scenes: int, columns: Mapping[str, str]) -> Comparison: ...
+
+
+@pytest.fixture(scope="session")
+def demo_part(demo: Comparison) -> DemoPart:
+    """Take part of the comparison above instead of running the models again."""
+
+    def part(scenes: int, columns: Mapping[str, str]) -> Comparison:
+        places = [demo.columns.index(column) for column in columns.values()]
+        cells = [
+            replace(demo[at, place], column=label)
+            for at in range(scenes)
+            for label, place in zip(columns, places, strict=True)
+        ]
+        facts = tuple(demo.facts[place] for place in places)
+        images, labels = demo.images[:scenes], tuple(columns)
+        return replace(demo, images=images, columns=labels, cells=tuple(cells), facts=facts)
+
+    return part
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""compare(): what goes in, what comes out, and that nothing else changes."""
+"""compare(): its arguments, its result, and no side effects."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from effcam.errors import (
     UnknownModelError,
     WeightsError,
 )
-from effcam.images import decoding, discovery
+from effcam.images import decoding, refs
 from effcam.images.refs import ImageRef
 from tests.nets import CELL, ColourNet
 
 SIZE = 64
 PLAIN = Preprocess(size=SIZE, resize=SIZE, mean=(0, 0, 0), std=(1, 1, 1))
-"""The pixels themselves, in [0, 1]: with it, what the nets below do is known in closed form."""
+"""The pixels themselves, in [0, 1], so that the results of the nets are known in closed form."""
 
 
 class BesideNet(ColourNet):
@@ -50,7 +50,7 @@ class BesideNet(ColourNet):
 
 
 class NoisyNet(nn.Module):
-    """All that a careless pass would change: statistics, modes, gradients, random numbers."""
+    """All state that a pass could change: statistics, modes, gradients, random numbers."""
 
     def __init__(self, fail_at: int | None = None) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ def run(images: Any, models: Any, **options: Any) -> Comparison:
 
 
 def check_same(found: Iterable[Explanation], expected: Iterable[Explanation]) -> None:
-    """Hold that cells say the same, maps and probabilities to 1e-5."""
+    """Check that cells are equal, with maps and probabilities to 1e-5."""
     for left, right in zip(found, expected, strict=True):
         for name in ("column", "target", "predicted", "state", "region", "canvas", "size"):
             assert getattr(left, name) == getattr(right, name)
@@ -168,7 +168,7 @@ def test_a_sequential_is_one_model_and_no_list_of_layers() -> None:
 def test_labels_are_made_unique_and_unique_ones_kept(
     names: list[str], columns: tuple[str, ...]
 ) -> None:
-    # Each scores at another gain, so that a model in the wrong column would show.
+    # Each has another gain, so that a model in the wrong column is noticed.
     models = [model(gain=1.0 + place, name=name) for place, name in enumerate(names)]
     comparison = run(plain(200, 0, 0), models)
     assert comparison.columns == columns
@@ -265,7 +265,7 @@ def test_each_image_is_read_once_for_all_models(
         read.append(Path(source).name)
         return original(source, needed)
 
-    monkeypatch.setattr(discovery, "read", counted)
+    monkeypatch.setattr(refs, "read", counted)
     run(tmp_path, [model(), model()], target=target, batch_size=2, on_error="skip")
     assert sorted(read) == ["0.png", "1.png", "2.png"]
 
@@ -391,8 +391,8 @@ def test_a_target_may_be_any_name_of_an_imagenet_class(label: str) -> None:
         (-1, "class -1 is out of range"),
         ([0, 9], "class 9 is out of range"),
         ("clas 1", r"ColourNet has no class called 'clas 1'\. Did you mean 'class 1'"),
-        ([0, 1, 2], "the number of targets is 3, that of images 2: give one each"),
-        ([], "the number of targets is 0, that of images 2"),
+        ([0, 1, 2], "there are 3 targets for 2 images: give one for each"),
+        ([], "there are 0 targets for 2 images"),
         (1.0, r"a target is a class index, a label.* not 1\.0"),
         (True, "a target is a class index.* not True"),
         ([0, None], "a target is a class index.* not None"),
@@ -411,21 +411,21 @@ def test_impossible_targets_are_refused(target: Any, message: str) -> None:
 
 
 def biased(*probabilities: float) -> Model:
-    """A model that gives every image these probabilities."""
+    """A model with these probabilities for every image."""
     net = ColourNet(0.0)
     net.head.bias = nn.Parameter(torch.tensor(probabilities).log())
     return load_model(net, preprocess=PLAIN)
 
 
 def test_consensus_is_the_class_of_the_highest_mean_probability() -> None:
-    # Two of three models have class 0 first, but the one between them is surer of class 1.
+    # Two of three models prefer class 0, but the one between them is surer of class 1.
     models = [biased(0.5, 0.4, 0.1), biased(0.01, 0.98, 0.01), biased(0.5, 0.4, 0.1)]
     comparison = run(noise(3), models, target="consensus", batch_size=2)
     assert {cell.target for cell in comparison} == {1}
     assert [cell.predicted for cell in comparison.cells[:3]] == [0, 1, 0]
     assert [cell.probability for cell in comparison.cells[:3]] == pytest.approx([0.4, 0.98, 0.4])
     assert comparison.settings["target"] == "consensus"
-    # The highest mean is neither the highest of all nor what most have first.
+    # The highest mean is neither the highest value nor the majority's choice.
     models = [biased(0.1, 0.1, 0.8), biased(0.55, 0.44, 0.01), biased(0.4, 0.59, 0.01)]
     assert run(noise(), models, target="consensus")[0, 0].target == 1
 
@@ -505,7 +505,7 @@ def test_a_model_that_fails_is_named() -> None:
         run(noise(), NoisyNet(fail_at=1))
     with pytest.raises(ModelError, match=r"^NoisyNet: .*8, 8.*out of luck"):
         run(noise(), NoisyNet(fail_at=1), size=8)
-    # The consensus has a pass of its own.
+    # The consensus needs a separate pass.
     with pytest.raises(ModelError, match=r"^NoisyNet: .*out of luck"):
         run(noise(), NoisyNet(fail_at=1), target="consensus")
     beside = load_model(BesideNet(), preprocess=PLAIN, target_layer="beside")
@@ -528,7 +528,7 @@ def test_the_whole_view_shows_all_of_the_image() -> None:
     (crop,) = run(photo, cropping)
     (whole,) = run(photo, cropping, view="whole")
     assert whole.region.as_tuple() == (0, 0, 120, 60)
-    # 64 px of 72 remain of the height; as many of the width, which is twice as long.
+    # 64 px of 72 remain of the height; the same number of the width, which is twice as long.
     assert crop.region.as_tuple() == pytest.approx((60 - 80 / 3, 10 / 3, 60 + 80 / 3, 60 - 10 / 3))
     assert crop.size == whole.size == (120, 60)
     small = run(photo, cropping, view="whole", size=32)
@@ -683,7 +683,7 @@ def test_every_view_finds_an_object_where_it_is_in_the_photo(
 ) -> None:
     """A red square on black: the heat's centre of mass is the square's, in every view."""
     width, height = size
-    # Off the middle by shares of the shorter side, so that every crop holds it.
+    # Off the centre by shares of the shorter side, so that every crop contains it.
     short = min(size)
     x = round(width / 2 + (place[0] - 0.5) * short)
     y = round(height / 2 + (place[1] - 0.5) * short)
@@ -707,7 +707,7 @@ def test_every_view_finds_an_object_where_it_is_in_the_photo(
         total = heat.sum()
         across = heat.sum(0) @ (np.arange(width) + 0.5) / total
         down = heat.sum(1) @ (np.arange(height) + 0.5) / total
-        # The blocks that the square's edges cut move its centre by an eighth of one at most.
+        # Blocks that the square's edges cut move its centre by at most an eighth of a block.
         canvas = preprocess.canvas(width, height)
         block = canvas.scale(CELL / preprocess.size[1], CELL / preprocess.size[0])
         assert abs(across - x) <= block.width / 8 + 0.5, cell
@@ -840,7 +840,7 @@ def test_a_caller_without_gradients_gets_the_same_maps() -> None:
 
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the bar show every change, however fast they come."""
+    """Make the bar show every change, however fast."""
     eager = partial(progress._tqdm(), mininterval=0, miniters=1)
     monkeypatch.setattr(progress, "_tqdm", lambda: eager)
 
@@ -885,7 +885,7 @@ def test_nothing_is_printed_or_left_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-# What is found
+# The result
 
 
 def test_settings_say_how_it_was_made() -> None:
@@ -898,6 +898,10 @@ def test_settings_say_how_it_was_made() -> None:
         "precision": "fp32",
         "decoding": "exact",
     }
+    assert comparison.settings.target == (0, "class 1")
+    assert str(comparison.settings) == str(dict(comparison.settings))
+    with pytest.raises(KeyError):
+        comparison.settings["shard_size"]
 
 
 def test_cells_hold_what_the_model_says() -> None:

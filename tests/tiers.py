@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 
-def core(
-    values: Iterable[Any], chosen: Collection[Any] = (), *, every: int = 0
-) -> list[pytest.param]:
-    """Return the parameters, of which some are marked ``core``.
+def core(values: Iterable[Any], chosen: Collection[Any] = (), *, every: int = 0) -> list[Any]:
+    """Return the values as parameters, of which some are marked ``core``.
 
     Args:
         values: The parameters; a tuple is several arguments.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from effcam.cam.cells import Skipped
+    from effcam.cam.settings import Settings
     from effcam.images.frames import FilmFrame
     from effcam.images.truth import Truth
     from effcam.metrics.summary import Difference, Fact, Figure, Measure
@@ -23,6 +24,7 @@ __all__ = [
     "FilmFrame",
     "Measure",
     "ModelFacts",
+    "Settings",
     "Skipped",
     "TargetLayer",
     "Truth",
@@ -35,6 +37,7 @@ _HOMES = {
     "FilmFrame": "images.frames",
     "Measure": "metrics.summary",
     "ModelFacts": "models.facts",
+    "Settings": "cam.settings",
     "Skipped": "cam.cells",
     "TargetLayer": "models.tracing.target_layer",
     "Truth": "images.truth",

@@ -1,4 +1,4 @@
-"""Batches in halves from when memory does not suffice."""
+"""Batches run in halves once memory runs out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ON_CPU = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory
 
 
 def fitting(most: int, error: BaseException = OUT_OF_MEMORY) -> Callable[[slice], list[int]]:
-    """Return what computes at most so many at once."""
+    """Return a function that fails on more images than a limit."""
 
     def compute(part: slice) -> list[int]:
         if part.stop - part.start > most:
@@ -37,8 +37,8 @@ def test_it_halves_until_it_fits_loses_nothing_and_remembers(error: BaseExceptio
     with pytest.warns(UserWarning, match="net: not enough memory for") as caught:
         assert portions.run(8, fitting(3, error)) == [[0, 1], [2, 3], [4, 5], [6, 7]]
     assert [str(each.message) for each in caught] == [
-        f"net: not enough memory for {tried} images at once, so it goes on with {left}: "
-        "a smaller batch_size saves the attempt"
+        f"net: not enough memory for {tried} images at once, now running {left}: "
+        "a smaller batch_size avoids this"
         for tried, left in ((8, 4), (4, 2))
     ]
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""What makes maps cheap, held where it can be held: how often something is done, not how fast."""
+"""The cost of maps, as counts of passes, copies and look-ups, not as times."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PREPROCESS = Preprocess(size=SIZE)
 
 
 class Counted(nn.Module):
-    """A net that notes its passes: how many images, and whether the body keeps a graph."""
+    """A net that records its passes: the number of images, and whether the body keeps a graph."""
 
     def __init__(self, most: int | None = None) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ def test_a_session_survives_a_batch_that_fails() -> None:
 
 
 class Viewing(nn.Module):
-    """A net that flattens its map as it lies in memory: it fails on channels-last images."""
+    """A net that flattens its map in memory order: it fails on channels-last images."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -198,7 +198,7 @@ def test_models_built_in_inference_mode_can_be_explained_outside() -> None:
     assert not any(each.is_inference() for each in model.module.parameters())
 
 
-# What is found out once
+# Traced and measured once
 
 
 def test_a_second_comparison_of_a_model_traces_and_counts_nothing_anew(

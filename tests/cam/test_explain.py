@@ -1,4 +1,4 @@
-"""The engine: closed forms, independence of the batch, and a model that comes back untouched."""
+"""The engine: closed forms, independence of the batch, and an unchanged model."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_batch_is_its_images_one_by_one_in_any_order(method: str) -> None:
 
 
 class Mirrored(nn.Module):
-    """Sees left and right alike: its kernels are symmetric and its cells do not overlap."""
+    """A mirror-symmetric net: its kernels are symmetric and its cells do not overlap."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -192,7 +192,7 @@ def test_frozen_and_half_precision_models_work() -> None:
 
 
 class Touchy(ConvNet):
-    """Has everything that a helper could leave changed."""
+    """A net with all the state that the engine could leave changed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -255,7 +255,7 @@ def test_untouched_freezes_for_the_time_being() -> None:
 
 
 class Constant(nn.Module):
-    """Gives a map and scores of our choice."""
+    """A net with a given map and given scores."""
 
     def __init__(self, values: Tensor, weight: float = 1.0) -> None:
         super().__init__()
@@ -296,7 +296,7 @@ def test_one_bad_image_does_not_harm_its_batch() -> None:
 
 
 class Bypassed(ConvNet):
-    """Its scores come from the image and not from the features that it also computes."""
+    """A net whose scores depend on the image, not on the features that it also computes."""
 
     def __init__(self, *, keeps: bool) -> None:
         super().__init__()
@@ -370,7 +370,7 @@ def test_methods_are_names() -> None:
 
 
 class Reused(nn.Module):
-    """One activation and one pooling for all places, or one of its own for each."""
+    """One activation and one pooling module for all places, or a separate one for each."""
 
     def __init__(self, *, shared: bool) -> None:
         super().__init__()
@@ -421,7 +421,7 @@ def test_replaced_buffers_and_caches_are_put_back() -> None:
 
 
 class Relaid(nn.Module):
-    """Hands maps on in another layout, and takes its own output back to NCHW for the head."""
+    """A net with maps in another layout, converted back to NCHW for the head."""
 
     def __init__(self, layout: str) -> None:
         super().__init__()
@@ -547,7 +547,7 @@ def gradients_at(model: Model) -> list[Tensor]:
 
 
 class FirstToken(nn.Module):
-    """A class token that no graph tells of: the head takes it by an index made at run time."""
+    """A class token that the graph does not show: the head selects it by an index at run time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -564,7 +564,7 @@ class FirstToken(nn.Module):
 
 def test_a_layer_of_which_prefix_tokens_alone_count_is_refused() -> None:
     model = load_model(FirstToken(), preprocess=PREPROCESS, target_layer="relay")
-    with pytest.raises(LayerError, match=r"its prefix tokens alone of layer 'relay'.*8 x 8 cells"):
+    with pytest.raises(LayerError, match=r"only the prefix tokens of layer 'relay'.*8 x 8 cells"):
         compute_cams(model, images(), ["gradcam"])
 
 
@@ -575,12 +575,12 @@ class OneCell(ConvNet):
 
 
 def test_a_layer_of_which_one_cell_alone_counts_is_refused() -> None:
-    with pytest.raises(LayerError, match=r"one cell alone of layer 'features'.*layers\(\) lists"):
+    with pytest.raises(LayerError, match=r"only one cell of layer 'features'.*layers\(\) lists"):
         compute_cams(model_of(OneCell()), images(), ["gradcam"])
 
 
 class Rare(ConvNet):
-    """Scores a class where a single cell speaks for it, as SqueezeNet's last ReLU may."""
+    """A net whose class scores depend on single cells, as after SqueezeNet's last ReLU."""
 
     def forward(self, images: Tensor) -> Tensor:
         cells = self.fc(self.features(images).permute(0, 2, 3, 1)).flatten(1, 2)

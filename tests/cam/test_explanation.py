@@ -65,7 +65,7 @@ def explain(
 
 
 def grad_cam_pipeline(heatmap: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """What grad-cam makes of one layer's map: scale, resize, aggregate, scale again."""
+    """grad-cam's processing of one layer's map: scale, resize, aggregate, scale again."""
     per_layer = scale_cam_image(np.maximum(heatmap, 0)[np.newaxis], size)
     scaled: NDArray[np.float32] = scale_cam_image(per_layer)[0]
     return scaled
@@ -138,7 +138,7 @@ def test_upsampled_counts_a_pixel_by_its_centre() -> None:
 
 
 def test_upsampled_leaves_out_what_was_padded() -> None:
-    # The strongest evidence lies in the padding, right of the photo: only what is in it counts.
+    # The strongest evidence is on the padding, right of the photo, and does not count.
     heatmap = np.array([[1, 2, 3, 100]], np.float32)
     cell = explain(heatmap, (60, 20), Box(-20, 0, 80, 20))
     upsampled = cell.upsampled()
@@ -149,7 +149,7 @@ def test_upsampled_leaves_out_what_was_padded() -> None:
 
 
 def test_upsampled_keeps_what_is_seen_evenly_at_0() -> None:
-    # Evidence stands out in the map, but only in its padding.
+    # The only evidence is on the padding.
     cell = explain(np.array([[9, 1, 1, 1, 1, 1]], np.float32), (20, 10), Box(-30, 0, 30, 10))
     assert (cell.upsampled() == 0).all()
 
@@ -190,7 +190,7 @@ def test_evidence_at_any_size_is_what_upsampled_shows_but_for_its_range(
 
 
 def test_evidence_is_told_apart_from_padding() -> None:
-    # Half of the heat lies on padding, left of the photo: it is not squeezed into it.
+    # Half of the heat is on the padding, left of the photo, and stays outside of it.
     cell = explain(np.array([[4, 4, 1, 1]], np.float32), (20, 10), Box(-20, 0, 20, 10))
     found = cell.evidence(20, 10)
     assert found.shape == (10, 20)
@@ -306,7 +306,7 @@ def test_caption_says_that_heat_is_on_padding() -> None:
     assert cell.caption() == ("tabby", "50 % · heat on padding")
     other = replace(cell, target=282, label="tiger cat", probability=0.031)
     assert other.caption()[1] == "50 % · heat: tiger cat 3.1 % · heat on padding"
-    # What is odd about many maps stands above their column.
+    # Findings about many maps are shown above their column.
     peak = np.zeros((7, 7), np.float32)
     peak[0, 3] = 1
     assert explain(peak, (20, 10)).flags == ("border",)
@@ -439,7 +439,7 @@ def test_a_box_lies_on_what_was_seen() -> None:
     seen = explain(single(0, 0), (100, 60), Box(30, 10, 70, 50)).box()
     assert seen is not None
     assert seen.as_tuple() == pytest.approx((30, 10, 43, 23))
-    # What was padded is beyond the image: the canvas begins 20 px before it.
+    # The padding is outside of the image: the canvas begins 20 px left of it.
     beside = explain(single(1, 0), (40, 40), Box(-20, 0, 60, 40))
     assert beside.box(threshold=0.75) is None
     across = explain(single(1, 1), (40, 40), Box(-20, 0, 60, 40)).box()

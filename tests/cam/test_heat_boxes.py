@@ -24,7 +24,7 @@ def fit(
     canvas: Box | None = None,
     size: tuple[float, float] | None = None,
 ) -> NDArray[np.float64]:
-    """How well any part and the largest fit one of the boxes, in px of one a cell."""
+    """The fit of the best and of the largest part to one of the boxes, with cells of 1 px."""
     height, width = heat.shape
     found = part_ious(
         heat[None],
@@ -47,7 +47,7 @@ def hot(shape: tuple[int, int], *cells: tuple[int, int]) -> NDArray[np.float64]:
 exactly = pytest.approx(1, abs=1e-9)
 
 
-# where the edges lie
+# positions of the edges
 
 
 @pytest.mark.parametrize("threshold", [0.01, 0.25, 0.5, 0.8, 0.99])
@@ -116,7 +116,7 @@ def test_a_part_in_the_padding_has_no_box_in_the_image() -> None:
     assert fit(heat, 0.5, Box(0, 0, 30, 50), canvas=canvas, size=(30, 50)).tolist() == [0, 0]
 
 
-# which parts there are
+# connected parts
 
 
 def test_two_blobs_are_two_parts() -> None:
@@ -167,7 +167,7 @@ def test_the_largest_part_has_the_most_samples_be_it_less_hot(side: int) -> None
     point = fit(heat, 0.5, Box(4, 5, 5, 6))
     assert point[ANY] == exactly
     assert point[LARGEST] == 0
-    # Above the one's heat the other is all there is.
+    # Above the heat of the weaker part, only the other one is left.
     assert fit(heat, 0.8, Box(4.3, 5.3, 4.7, 5.7)) == exactly
 
 

@@ -1,4 +1,4 @@
-"""What is odd about maps: each flag in closed form, and what is said of it."""
+"""Checks of maps: each flag in closed form, and its text."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 SIZE = (100, 100)
 WHOLE = Box(0, 0, *SIZE)
 LETTERBOX = Box(0, -50, 100, 150)
-"""What a map covers where half of the input is padding above and below the image."""
+"""The canvas of a map if half of the input is padding, above and below the image."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Cell:
 
 
 def peaked(rows: int, columns: int, row: int, column: int) -> NDArray[np.float32]:
-    """An even map with a peak."""
+    """A constant map with a peak."""
     heatmap = np.ones((rows, columns), np.float32)
     heatmap[row, column] = 2
     return heatmap
@@ -58,7 +58,7 @@ def noisy(seed: int, shape: tuple[int, int] = (7, 7)) -> NDArray[np.float32]:
 
 
 def centred(seed: int) -> NDArray[np.float32]:
-    """A map of noise whose peak lies inside."""
+    """A map of noise with its peak inside."""
     heatmap = noisy(seed)
     heatmap[3, 3] = 2
     return heatmap
@@ -69,7 +69,7 @@ def centred(seed: int) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("state", ["flat", "nan"])
 def test_what_the_method_itself_found_is_the_only_flag(state: State) -> None:
-    # By its values alone it would peak at the border and lie on padding.
+    # Judged by its values, it would peak at the border and be on padding.
     assert flags(peaked(7, 7, 0, 0), state, LETTERBOX, SIZE) == (state,)
 
 
@@ -191,7 +191,7 @@ def test_maps_that_are_the_same_but_for_noise_are_told() -> None:
     base = noisy(0)
     cells = [Cell(base + 0.05 * noisy(seed)) for seed in range(1, FEWEST + 1)]
     assert found(cells) == [("same", FEWEST, FEWEST)]
-    # The size of the heat is another from image to image, and says nothing.
+    # The scale of the heat differs between images, which does not matter.
     cells = [Cell((at + 1) * cell.heatmap + at) for at, cell in enumerate(cells)]
     assert found(cells) == [("same", FEWEST, FEWEST)]
 

@@ -1,4 +1,4 @@
-"""Methods of the user's own: the numbers they get, what they give back, and what is refused."""
+"""Methods of the user: their arguments, their results, and the errors."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def my_eigencam(activations: Tensor, _gradients: Tensor) -> Tensor:
     return (cells @ first).reshape(len(cells), *activations.shape[2:])
 
 
-# the numbers they get
+# arguments
 
 
 @pytest.mark.parametrize("made", MODELS)
@@ -193,7 +193,7 @@ def test_what_they_change_in_place_changes_no_other_method(made: str) -> None:
         assert np.array_equal(found[name], maps), name
 
 
-# what they give back
+# results
 
 
 def test_negative_evidence_is_left_out_and_what_is_no_number_is_told() -> None:
@@ -248,7 +248,7 @@ BAD = {
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        ("nothing", "returned a NoneType; of activations of shape .3, 12, 4, 4. it must return"),
+        ("nothing", "returned a NoneType; for activations of shape .3, 12, 4, 4. it must return"),
         ("an array", "returned a ndarray; .* a tensor of floats of shape .3, 4, 4. on cpu"),
         ("a tuple", "returned a tuple of 1; "),
         ("no sum over channels", r"returned a tensor of shape \(3, 12, 4, 4\) on cpu; "),
@@ -305,7 +305,7 @@ def test_where_it_needs_too_much_memory_fewer_images_run_at_once() -> None:
     assert all(np.array_equal(own.heatmap, known.heatmap) for known, own in found.rows())
 
 
-# what they are called
+# names
 
 
 def test_a_method_is_called_as_its_function() -> None:
@@ -326,7 +326,7 @@ def test_beside_others_it_has_a_column_of_its_own(tmp_path: Path) -> None:
 
 
 class Weighted:
-    """An object that can be called, and has no name unless it is given one."""
+    """A callable object, which has no name by default."""
 
     def __call__(self, activations: Tensor, gradients: Tensor) -> Tensor:
         return my_gradcam(activations, gradients)
@@ -351,10 +351,10 @@ def test_whatever_has_a_name_will_do() -> None:
     ("method", "message"),
     [
         (lambda activations, _: activations.sum(1), "a lambda has no name.*define .* with def"),
-        (partial(my_gradcam), "a partial has no name, by which columns"),
+        (partial(my_gradcam), "a partial has no name, which columns"),
         (Weighted(), "a Weighted has no name"),
         (named(""), "a Weighted has no name"),
-        (named("gradcam"), "a function called 'gradcam' could not be told from effcam's own"),
+        (named("gradcam"), "a function called 'gradcam' has the name of one of effcam's own"),
         ([my_gradcam, "gradcam", my_gradcam], "two methods are called 'my_gradcam'"),
         ([my_gradcam, named("my_gradcam")], "two methods are called 'my_gradcam'"),
         ([my_gradcam, 5], "no method is called 5. The methods are gradcam, "),
@@ -417,5 +417,5 @@ def test_faithfulness_refuses_other_methods(method: object, message: str) -> Non
 
 
 def test_the_names_are_those_of_the_registries() -> None:
-    """The names stand in a module without torch, the functions elsewhere."""
+    """The names are in a module without torch, the functions in others."""
     assert (*GRADIENT_METHODS, *ACTIVATION_METHODS, *PERTURBATION_METHODS) == METHODS

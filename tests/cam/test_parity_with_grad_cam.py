@@ -1,4 +1,4 @@
-"""The maps are grad-cam's: its own classes, run beside ours on every convolutional family."""
+"""Parity with grad-cam: its classes and effcam give the same maps on every convolutional family."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ CORE = {
 def untrained(name: str, size: int) -> Model:
     """Return a model with random weights whose features and scores are neither tiny nor huge."""
     model = load_model(name, pretrained=False, preprocess=Preprocess(size=size))
-    # Both ways compute in one memory format: another one adds up in another order, and differs by
+    # Both compute in one memory format: another format adds in another order, which differs by
     # 1e-5. With channels last, the gradient of a strided 1 x 1 convolution's weights, which
     # grad-cam takes and effcam does not, can crash in torch.
     model.module.to(memory_format=torch.contiguous_format)
@@ -93,7 +93,7 @@ def untrained(name: str, size: int) -> Model:
 
 
 def calibrate(module: nn.Module, size: int) -> None:
-    """Let batch normalisation see a batch, so that depth does not blow the features up."""
+    """Run a batch through batch normalisation, so that features do not grow with depth."""
     norms = [each for each in module.modules() if isinstance(each, nn.BatchNorm2d)]
     for norm in norms:
         norm.train()
@@ -114,7 +114,7 @@ def pictures(count: int, size: int) -> Tensor:
 
 
 def upsampled(heatmap: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Return a map at the input's size, in [0, 1], as `Explanation.upsampled` makes it."""
+    """Return a map at the input's size, in [0, 1], as `Explanation.upsampled` does."""
     heat, _ = Box(0, 0, size, size).spread(heatmap, size, size)
     extent = float(np.ptp(heat))
     return (heat - heat.min()) / extent if extent else np.zeros_like(heat)
@@ -127,7 +127,7 @@ def reference(
     targets: Sequence[int],
     **options: object,
 ) -> NDArray[np.float32]:
-    """Return what grad-cam's own class gives for a copy of the module, differentiated in full."""
+    """Return the maps of grad-cam's class for a copy of the module, differentiated as a whole."""
     module = copy.deepcopy(model.module)
     module.requires_grad_(True)
     layer = module.get_submodule(model.target_layer)
@@ -182,7 +182,7 @@ ABLATION = 2e-5
 
 
 class ZeroAblation(AblationLayer):  # type: ignore[misc]  # grad-cam is untyped
-    """Sets the ablated channel to zero, as the paper does, whatever the other values are."""
+    """Sets the ablated channel to 0, as the paper does."""
 
     def set_next_batch(
         self, input_batch_index: int, activations: Tensor, num_channels_to_ablate: int

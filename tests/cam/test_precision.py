@@ -1,4 +1,4 @@
-"""Networks that compute in half precision, and what stays as it is."""
+"""Networks in half precision, and what does not change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ APART = {"bf16": 0.2, "fp16": 0.03}
 
 
 class Seen(nn.Module):
-    """A net that notes in which numbers it computes."""
+    """A net that records the dtype of its computation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,5 +105,5 @@ def test_others_are_refused_with_what_there_is(precision: object) -> None:
 
 def test_full_precision_changes_nothing() -> None:
     with torch.autocast("cpu", torch.bfloat16), computing(torch.device("cpu"), "fp32"):
-        # A caller's own autocast stays.
+        # A caller's own autocast stays active.
         assert torch.is_autocast_enabled("cpu")

@@ -56,7 +56,7 @@ def test_a_bar_is_shown_where_somebody_watches(
 
 
 def test_what_shows_nothing_waits_for_no_lock() -> None:
-    """Of a lock that a thread holds while the process is forked, the child never gets rid."""
+    """A lock that a thread holds while the process forks stays locked in the child."""
     done = threading.Event()
 
     def count() -> None:

@@ -190,7 +190,7 @@ def test_too_little_memory_is_said_and_costs_nothing(
         return original(self, images)
 
     monkeypatch.setattr(head_cam.HeadCAM, "scores", scores)
-    message = "test_resnet: not enough memory for 3 images at once, so it goes on with 1"
+    message = "test_resnet: not enough memory for 3 images at once, now running 1"
     # Quiet, it would be an error here.
     with nullcontext() if quiet else pytest.warns(UserWarning, match=message):
         done = run("compare", photos, *UNTRAINED, "-o", "a.csv", *(["--quiet"] if quiet else []))
@@ -309,7 +309,7 @@ def test_one_output_that_fails_does_not_cost_the_others(
     def full(*_: object) -> None:
         raise OutputError("cannot write a.json: no space left")
 
-    monkeypatch.setitem(export.SAVERS, ".json", (full, ()))
+    monkeypatch.setitem(export.WRITERS, "json", full)
     Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
     outputs = [str(tmp_path / name) for name in ("a.json", "a.csv")]
     code = main(

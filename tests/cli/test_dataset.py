@@ -213,6 +213,6 @@ def test_without_pyarrow_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert run(photos, out) == 1
     told = capsys.readouterr().err
-    assert told.startswith("effcam: error: Parquet is written and read through pyarrow")
+    assert told.startswith("effcam: error: Parquet files need pyarrow")
     assert told.endswith("pip install 'effcam[dataset]'\n")
     assert told.count("\n") == 1

@@ -86,6 +86,7 @@ def test_another_seed_keeps_to_a_folder_of_its_own(tmp_path: Path) -> None:
     assert (tmp_path / "mine.txt").read_text() == "kept"
 
 
+@pytest.mark.slow
 def test_the_command_runs_in_a_fresh_process_without_a_socket(tmp_path: Path) -> None:
     code = """
     import socket, sys
@@ -128,6 +129,7 @@ def test_what_the_command_suggests_works(
     assert (tmp_path / "mine.png").is_file()
 
 
+@pytest.mark.slow
 def test_quiet_is_quiet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "-q", "-o", str(tmp_path)]) == 0
     assert capsys.readouterr() == ("", "")

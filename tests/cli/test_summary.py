@@ -262,7 +262,7 @@ def test_a_picture_that_fails_does_not_cost_the_summary(
     def full(*_: object) -> None:
         raise OutputError("cannot write a.json: no space left")
 
-    monkeypatch.setitem(export.SAVERS, ".json", (full, ()))
+    monkeypatch.setitem(export.WRITERS, "json", full)
     done = run("compare", "photos", *UNTRAINED, "-o", "a.json", "--summary")
     assert done.code == 1
     assert done.out.startswith("3 images.")

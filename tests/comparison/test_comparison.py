@@ -1,9 +1,10 @@
-"""A comparison: reached by name or position, drawn, and saved in every format."""
+"""A comparison: access by name or position, pictures, and every file format."""
 
 from __future__ import annotations
 
 import base64
 import csv
+import inspect
 import io
 import json
 import sys
@@ -21,15 +22,17 @@ from PIL import Image, ImageSequence
 import effcam
 from effcam import Box, Comparison, Explanation
 from effcam.cam.cells import Skipped
+from effcam.cli import picture_options
 from effcam.comparison import export, notebook
-from effcam.comparison.export import SAVERS
 from effcam.comparison.notebook import ROWS, WIDTH
 from effcam.comparison.pictures import grid as grid_module
+from effcam.drawing.formats import FORMATS
 from effcam.drawing.matrix import draw_matrix
 from effcam.errors import ArgumentError, CellError, ImageError, OutputError, TargetError
 from effcam.images.refs import ImageRef
 from effcam.metrics.agreement import AGREEMENT_TITLES
 from effcam.models.facts import ModelFacts
+from tests.tiers import core
 
 if TYPE_CHECKING:
     from effcam.drawing.sheet import Heading, Panel
@@ -43,7 +46,7 @@ TABLES = (".csv", ".json", ".npz", ".parquet")
 
 
 def photo(width: int, height: int, seed: int = 0) -> Image.Image:
-    """Soft blobs, which GIF and JPEG keep better than noise."""
+    """Soft blobs, which GIF and JPEG preserve better than noise."""
     small = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
 
@@ -87,12 +90,11 @@ def build(
         for place, column in enumerate(columns)
     )
     skipped = (Skipped("broken.jpg", "image 'broken.jpg': the file is empty"),)
-    settings = {"method": ["gradcam"], "target": None, "view": "model", "size": None}
-    return Comparison(images, tuple(columns), cells, skipped, settings)
+    return Comparison(images, tuple(columns), cells, skipped)
 
 
 def facts(name: str, **changes: Any) -> ModelFacts:
-    """What is known of a model of a hundred classes."""
+    """The facts of a model with a hundred classes."""
     labels = tuple(f"class, {index}" for index in range(100))
     known = ModelFacts(
         name=name,
@@ -110,7 +112,7 @@ def facts(name: str, **changes: Any) -> ModelFacts:
 
 
 def change(comparison: Comparison, **changes: Any) -> Comparison:
-    """The same with its first cell changed."""
+    """The same comparison with its first cell changed."""
     first = replace(comparison.cells[0], **changes)
     return replace(comparison, cells=(first, *comparison.cells[1:]))
 
@@ -132,7 +134,7 @@ def names(folder: Path) -> list[str]:
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What each sheet was asked to show: its headings, rows and style."""
+    """The arguments of each call of `sheet`: headings, rows and style."""
     calls: list[dict[str, Any]] = []
     draw_sheet = grid_module.sheet
 
@@ -325,7 +327,7 @@ def test_a_heading_keeps_its_method_apart_where_there_are_several(
 ) -> None:
     comparison = build(sizes=[(64, 64)], columns=["A gradcam", "A layercam"])
     cells = tuple(
-        replace(cell, method=method)
+        replace(cell, method=method, model_label="A")
         for cell, method in zip(comparison, ["gradcam", "layercam"], strict=True)
     )
     replace(comparison, cells=cells).grid()
@@ -336,13 +338,13 @@ def test_a_heading_keeps_its_method_apart_where_there_are_several(
 
 
 def headings_of(comparison: Comparison, drawn: list[dict[str, Any]]) -> list[str]:
-    """What stands below the titles of a comparison's columns."""
+    """The details below the titles of a comparison's columns."""
     comparison.grid(width=64)
     return [heading.detail for heading in drawn[-1]["headings"][1:]]
 
 
 def several(maps: Sequence[Sequence[Any]]) -> Comparison:
-    """A comparison of these maps, a row an image."""
+    """A comparison of these maps, one row for each image."""
     comparison = build(sizes=[(64, 64)] * len(maps), columns=["A", "B"][: len(maps[0])])
     every = [heatmap for row in maps for heatmap in row]
     cells = tuple(
@@ -618,7 +620,7 @@ def test_json_has_null_where_there_is_no_number(tmp_path: Path) -> None:
 
 
 def test_tables_hold_names_that_are_no_text(tmp_path: Path) -> None:
-    # What Python makes of a file's name that is Latin-1 in a UTF-8 world.
+    # A Latin-1 file name, as Python decodes it on a UTF-8 system.
     name = "caf\udce9.jpg"
     comparison = build(sizes=[(32, 32)])
     image = replace(comparison.images[0], name=name)
@@ -685,7 +687,8 @@ def test_a_style_without_meaning_is_refused(
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("suffix", [*PICTURES, *PRINTED])
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", core([*PICTURES, *PRINTED], {*PICTURES, ".svg"}))
 def test_every_other_style_is_heeded(tmp_path: Path, suffix: str) -> None:
     comparison = build(sizes=[(64, 64), (32, 64)])
     plain = comparison.save(tmp_path / f"plain{suffix}").read_bytes()
@@ -720,14 +723,21 @@ def test_saving_says_what_is_wrong_with_a_path(tmp_path: Path, name: str, messag
 
 def test_nothing_cannot_be_saved(tmp_path: Path) -> None:
     empty = Comparison((), ("first",), ())
-    for suffix in SAVERS:
+    for suffix in FORMATS:
         with pytest.raises(OutputError, match="the comparison holds no images"):
             empty.save(tmp_path / f"a{suffix}")
     assert names(tmp_path) == []
 
 
 def test_every_format_is_tested_here() -> None:
-    assert set(SAVERS) == {*PICTURES, *PRINTED, *REPORTS, *TABLES}
+    assert set(FORMATS) == {*PICTURES, *PRINTED, *REPORTS, *TABLES}
+
+
+def test_formats_have_writers_and_their_options_are_those_of_save() -> None:
+    assert {each.writer for each in FORMATS.values()} == set(export.WRITERS)
+    arguments = set(inspect.signature(Comparison.save).parameters) - {"self", "path"}
+    assert {option for each in FORMATS.values() for option in each.options} == arguments
+    assert set(picture_options.OPTIONS) == arguments
 
 
 @pytest.mark.parametrize("suffix", PICTURES)
@@ -763,7 +773,7 @@ def test_an_interrupted_save_leaves_the_old_file(
     def interrupt(_: int) -> None:
         raise error
 
-    # Called when all is written but nothing is in its place yet.
+    # Called when the temporary file is complete and not yet renamed.
     monkeypatch.setattr("os.fsync", interrupt)
     expected = OutputError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(expected):

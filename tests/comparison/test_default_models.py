@@ -54,7 +54,7 @@ class Crossed(nn.Module):
 
 @pytest.fixture(scope="module")
 def notebook() -> Iterator[ModuleType]:
-    """The script, which is no module of the package."""
+    """The script as a module."""
     path = ROOT / "benchmarks" / "notebook.py"
     spec = importlib.util.spec_from_file_location("notebook_of_2019", path)
     assert spec is not None
@@ -68,11 +68,11 @@ def notebook() -> Iterator[ModuleType]:
 
 @pytest.fixture
 def small(notebook: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The script at 64 px, with two models that are quick."""
+    """The script at 64 px, with two fast models."""
     monkeypatch.setattr(notebook, "SIZE", SIZE)
     see = Preprocess(size=SIZE)
     register_model(ModelSpec("crossed", constructor=Crossed, preprocess=see))
-    # timm starts a block's last normalisation at 0: no gradient would get past it.
+    # timm initialises a block's last normalisation with 0, which would stop all gradients.
     options = {"zero_init_last": False}
     net = ModelSpec("net", "timm:resnet18", preprocess=see, pretrained=False, options=options)
     register_model(net)
@@ -93,14 +93,14 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cell() -> Explanation:
-    """A cell of a photo of 80 x 48 px, whose model sees 40 x 40 px in the middle of it."""
+    """A cell of a photo of 80 x 48 px, of which the model sees the central 40 x 40 px."""
     photo = np.random.default_rng(0).random((48, 80, 3))
     see = Preprocess(size=40, resize=48)
     comparison = compare(photo, ModelSpec("crossed", constructor=Crossed, preprocess=see))
     return replace(comparison[0, 0], heatmap=np.eye(4, dtype=np.float32), state="ok")
 
 
-# where it looks
+# regions
 
 
 def test_the_last_convolution_is_the_last_that_runs(notebook: ModuleType) -> None:
@@ -141,7 +141,7 @@ def test_the_documentation_shows_the_layers(
     assert printed in page.read_text(encoding="utf-8")
 
 
-# what it measures
+# measures
 
 
 @pytest.mark.parametrize("height", [1, 12])
@@ -174,7 +174,7 @@ def test_correlation_is_over_the_pixels_that_both_saw(
 ) -> None:
     assert cell.region.as_tuple() == (20, 4, 60, 44)
     assert notebook.correlation(cell, cell) == pytest.approx(1)
-    # Were the rest of the photo counted, where both are 0, it would not be.
+    # It would differ if the rest of the photo counted, where both are 0.
     against = replace(cell, heatmap=1 - cell.heatmap)
     assert notebook.correlation(cell, against) == pytest.approx(-1)
     assert math.isnan(notebook.correlation(cell, replace(cell, state="flat")))
@@ -200,7 +200,7 @@ def test_one_photo_gives_no_interval(notebook: ModuleType) -> None:
     assert all(map(math.isnan, notebook.interval(areas, np.array([0.5, 0.5, np.nan]))))
 
 
-# what follows
+# conclusions
 
 
 def columns(*shares: float) -> np.ndarray:
@@ -239,7 +239,7 @@ def test_one_model_alone_is_not_ranked(notebook: ModuleType) -> None:
     assert notebook.conclude(["a"], [columns(0.5)] * 3).startswith("One model alone")
 
 
-# what it compares
+# comparisons
 
 
 def test_caltech_folders_are_known_by_their_category(notebook: ModuleType, photos: Path) -> None:
@@ -289,7 +289,7 @@ def test_checkpoints_are_found_by_label_or_name(notebook: ModuleType, tmp_path: 
         notebook.find_specs(["EB0"], tmp_path / "none")
 
 
-# the whole
+# the whole script
 
 
 @pytest.mark.usefixtures("small")

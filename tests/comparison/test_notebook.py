@@ -1,4 +1,4 @@
-"""Notebooks that use effcam, executed in a kernel of their own."""
+"""Notebooks that use effcam, executed in separate kernels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ nbclient = pytest.importorskip("nbclient", reason="nbclient executes notebooks")
 nbformat = pytest.importorskip("nbformat", reason="nbformat makes notebooks")
 pytest.importorskip("ipykernel", reason="ipykernel is what notebooks run in")
 
-# Kernels and their messages are others' code, which warns of its own future.
+# Kernels and their messages are code of others, with its own deprecation warnings.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 CELLS = (
@@ -49,13 +49,13 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
 
 
 def shown(cell: Any) -> dict[str, str]:
-    """What a cell's last line shows, by kind."""
+    """The output of a cell's last line, by MIME type."""
     (output,) = [each for each in cell.outputs if each.output_type == "execute_result"]
     return dict(output.data)
 
 
 def told(cell: Any) -> str:
-    """What a cell writes to standard error."""
+    """The text that a cell writes to standard error."""
     streams = [each for each in cell.outputs if each.output_type == "stream"]
     assert {each.name for each in streams} <= {"stderr"}
     return "".join(each.text for each in streams)

@@ -1,4 +1,4 @@
-"""Cells as Parquet: what other programs read, and what effcam reads back."""
+"""Cells as Parquet, read by other programs and by effcam."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from effcam import Comparison, Preprocess, compare, load_model
-from effcam.comparison.parquet import COLUMNS, notes_of, to_cells, to_table
+from effcam.comparison.parquet import FIELDS, notes_of, to_cells, to_table
 from effcam.errors import OutputError
 from tests.nets import ColourNet
 
@@ -24,7 +24,7 @@ def comparison() -> Comparison:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 40, 60, 3), np.uint8)
     pixels[1] = 0  # no evidence
     plain = Preprocess(size=32, resize=32, mean=0, std=1)
-    # Heat beyond what 16 bits hold.
+    # Heat above the largest 16-bit float.
     model = load_model(ColourNet(1e7), preprocess=plain, labels=["röd", "green", "blue"])
     return compare(list(pixels), {"a": model}, method=["gradcam", "layercam"], progress=False)
 
@@ -36,7 +36,7 @@ def file(comparison: Comparison, tmp_path: Path) -> Path:
 
 def test_the_columns_are_those_of_the_table_and_more(comparison: Comparison, file: Path) -> None:
     rows = pq.read_table(file).to_pylist()
-    assert list(rows[0]) == list(COLUMNS)
+    assert list(rows[0]) == list(FIELDS)
     for row, own in zip(rows, comparison.table(), strict=True):
         own.pop("grid")
         assert {key: row[key] for key in own} == pytest.approx(own)
@@ -56,7 +56,7 @@ def test_cells_come_back_as_they_were(comparison: Comparison, file: Path) -> Non
         assert (found.image, found.canvas) == (cell.image, cell.canvas)
         assert found.model_label == cell.model_label
         assert found.heatmap.dtype == np.float32
-        # 16 bits hold 11 digits of a share of the peak.
+        # A 16-bit float has 11 binary digits.
         assert found.heatmap == pytest.approx(cell.heatmap, abs=float(cell.heatmap.max()) / 2**11)
     assert max(cell.heatmap.max() for cell in comparison) > np.finfo(np.float16).max
 
@@ -132,7 +132,7 @@ def test_images_that_could_not_be_read_are_rows(tmp_path: Path) -> None:
 
 def test_a_table_of_nothing_has_the_columns() -> None:
     table = to_table([], {"run": "x"})
-    assert table.column_names == list(COLUMNS)
+    assert table.column_names == list(FIELDS)
     assert notes_of(table.schema.metadata) == {"run": "x"}
 
 

@@ -1,4 +1,4 @@
-"""Pixels to files: what comes back from the disk, and what a failure leaves there."""
+"""Pixels to files: what is read back, and what a failure leaves on the disk."""
 
 from __future__ import annotations
 
@@ -17,13 +17,8 @@ from av.video.reformatter import ColorRange, VideoReformatter
 from PIL import Image, ImageSequence
 
 from effcam.comparison.export import check_output
-from effcam.drawing.encode import (
-    ANIMATION_SUFFIXES,
-    IMAGE_SUFFIXES,
-    check_video,
-    write_animation,
-    write_image,
-)
+from effcam.drawing.encode import check_video, write_animation, write_image
+from effcam.drawing.formats import ANIMATION_SUFFIXES, IMAGE_SUFFIXES
 from effcam.errors import ArgumentError, ImageError, OutputError
 from effcam.files import atomic
 
@@ -69,7 +64,7 @@ def read_back(path: Path) -> tuple[list[Image.Image], list[int], int]:
 
 
 def watch(path: Path) -> tuple[list[tuple[float, Image.Image]], float, list[float]]:
-    """Return what a player shows of a video.
+    """Decode a video as a player does.
 
     Returns:
         The frames with the second at which each is shown, the seconds that the video lasts, and
@@ -82,7 +77,7 @@ def watch(path: Path) -> tuple[list[tuple[float, Image.Image]], float, list[floa
         assert stream.time_base is not None
         shown, keys = [], []
         for frame in file.decode(video=0):
-            # The frame itself says how its colours are meant.
+            # The frame itself has the colour metadata.
             pixels = converter.reformat(frame, format="rgb24", dst_color_range=ColorRange.JPEG)
             shown.append((frame.time, Image.fromarray(pixels.to_ndarray())))
             keys += [frame.time] if frame.key_frame else []
@@ -209,7 +204,7 @@ def test_write_image_keeps_small_red_text_crisp_in_jpeg(tmp_path: Path) -> None:
     lines = Image.new("RGB", (64, 64), "white")
     lines.putdata([(255, 0, 0) if x % 2 else (255, 255, 255) for _ in range(64) for x in range(64)])
     with Image.open(write_image(lines, tmp_path / "a.jpg")) as back:
-        # With subsampled colour, neighbouring columns would come back alike.
+        # With subsampled chroma, neighbouring columns would become equal.
         assert psnr(back, lines) > 25
 
 
@@ -362,7 +357,7 @@ def test_write_animation_rejects_seconds_out_of_range(tmp_path: Path, seconds: f
 
 
 def test_gif_tells_when_equal_frames_last_too_long(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"equal ones in a row may last 655\.35 seconds"):
+    with pytest.raises(OutputError, match=r"equal frames in a row may last at most 655\.35"):
         write_animation([picture()] * 4, tmp_path / "a.gif", seconds=600)
     assert names(tmp_path) == []
 
@@ -406,7 +401,7 @@ def test_a_video_shows_each_frame_for_its_seconds(
     assert names(tmp_path) == [path.name]
     shown, lasts, keys = watch(path)
     assert lasts == pytest.approx(3 * seconds, abs=1e-3)
-    # A player may jump to each frame, and to nothing between them.
+    # A player can seek each frame, and nothing between frames.
     assert keys == pytest.approx([0, seconds, 2 * seconds], abs=1e-3)
     for time, frame in shown:
         assert frame.size == (120, 80)

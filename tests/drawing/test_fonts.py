@@ -1,4 +1,4 @@
-"""Fonts: DejaVu Sans, or a file of the user's; what is none is refused by its content."""
+"""Fonts: DejaVu Sans, or a user's file, whose content is checked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_what_is_no_font_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.ttf").write_text("no font")
     (tmp_path / "cut.ttf").write_bytes((FONTS / "DejaVuSerif.ttf").read_bytes()[:40])
     cases: list[tuple[Any, str]] = [
-        (tmp_path / "text.ttf", "text.ttf' is no TrueType or OpenType file"),
+        (tmp_path / "text.ttf", "text.ttf' is not a TrueType or OpenType file"),
         (tmp_path / "cut.ttf", "cut.ttf' cannot be read"),
         (tmp_path / "none.ttf", "none.ttf' cannot be read: No such file"),
         (tmp_path, "cannot be read: "),

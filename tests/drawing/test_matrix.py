@@ -1,4 +1,4 @@
-"""A matrix of numbers as a picture: its size, its colours, and what stands in its cells."""
+"""A matrix of numbers as a picture: its size, its colours, and the texts in its cells."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def level(value: int) -> tuple[int, ...]:
 
 
 def wide(values: NDArray[np.floating], labels: tuple[str, ...], low: float = 0.0) -> Image.Image:
-    """A matrix whose cells end at the right margin: its title is no wider than it."""
+    """A matrix whose cells end at the right margin: its title is not wider."""
     return draw_matrix(values, labels, title="t", low=low)
 
 
@@ -135,5 +135,5 @@ def test_a_long_title_stays_on_the_page() -> None:
 def test_labels_that_do_not_name_a_matrix_are_refused(
     shape: tuple[int, ...], labels: tuple[str, ...]
 ) -> None:
-    with pytest.raises(ArgumentError, match=rf"^{len(labels)} labels do not name a matrix of sha"):
+    with pytest.raises(ArgumentError, match=rf"^there are {len(labels)} names for a matrix of sha"):
         draw_matrix(np.zeros(shape), labels, title="t")

@@ -1,4 +1,4 @@
-"""Pixels to pixels: what each drawing changes, and above all what it must not change."""
+"""Pixels to pixels: what each drawing changes, and what it must not change."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_overlay_opacity_never_falls_and_grows_with_alpha() -> None:
     for alpha in (0.2, 0.5, 0.8):
         black = overlay(solid(256, 1, (0, 0, 0)), ramp, alpha=alpha)
         white = overlay(solid(256, 1, (255, 255, 255)), ramp, alpha=alpha)
-        # What is left of the contrast of the photo is what the colour does not hide.
+        # The remaining contrast of the photo is the share that the colour does not cover.
         left = (pixels(white) - pixels(black))[0, :, 0]
         assert (np.diff(left) <= 1).all()
         shown.append(left)
@@ -282,12 +282,12 @@ def test_fit_averages_when_it_reduces() -> None:
 @pytest.mark.parametrize("bold", [False, True])
 @pytest.mark.parametrize("size", [8, 13, 24])
 def test_ink_clips_nothing(size: int, bold: bool) -> None:
-    text = "j\u00c5\u00c9gy|fQ\u0389\u0419 100.0% f"
-    ink = text.ink(text.Line(text, size, bold))
+    letters = "j\u00c5\u00c9gy|fQ\u0389\u0419 100.0% f"
+    ink = text.ink(text.Line(letters, size, bold))
     wide = Image.new("L", (ink.width + 40, ink.height + 40))
     baseline = 20 + round(size * 0.98)
     ImageDraw.Draw(wide).text(
-        (21, baseline), text, fill=255, font=load_font(size, bold), anchor="ls"
+        (21, baseline), letters, fill=255, font=load_font(size, bold), anchor="ls"
     )
     assert np.asarray(ink).sum(dtype=int) == np.asarray(wide).sum(dtype=int)
 

@@ -1,4 +1,4 @@
-"""Pixels to pixels: what each drawing changes, and above all what it must not change."""
+"""Sheets: headings, panels, captions and the colour bar in their places."""
 
 from __future__ import annotations
 
@@ -232,5 +232,5 @@ def test_sheet_leaves_places_empty() -> None:
 
 def test_sheet_refuses_sides_that_are_not_one_a_row() -> None:
     headings, rows = grid(2, 3, photo())
-    with pytest.raises(ArgumentError, match="2 headings do not stand beside 3 rows"):
+    with pytest.raises(ArgumentError, match="there are 2 headings beside 3 rows"):
         sheet(headings, rows, sides=[Heading("a"), Heading("b")])

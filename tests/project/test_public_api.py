@@ -156,10 +156,33 @@ def test_importing_loads_next_to_nothing() -> None:
     assert others == {"effcam"}
 
 
-@pytest.mark.parametrize("name", ["ModelSpec", "register_model", "DEFAULT_MODELS", "EffcamError"])
-def test_what_needs_no_torch_loads_none(name: str) -> None:
-    code = f"import json, sys, effcam; effcam.{name}; print(json.dumps(sorted(sys.modules)))"
-    assert {"torch", "timm", "torchvision", "PIL", "numpy"}.isdisjoint(fresh(code))
+LIGHT = ("ModelSpec", "register_model", "DEFAULT_MODELS", "EffcamError")
+
+
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, set[str]]:
+    """Return the modules that a new process has after each light name, and after ``effcam.api``."""
+    found = fresh(
+        "import json, sys, effcam; found = {}\n"
+        f"for name in {LIGHT}: getattr(effcam, name); found[name] = sorted(sys.modules)\n"
+        "import effcam.api; found['api'] = sorted(sys.modules); print(json.dumps(found))"
+    )
+    return {name: set(modules) for name, modules in found.items()}
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_what_needs_no_torch_loads_none(name: str, loaded: dict[str, set[str]]) -> None:
+    assert {"torch", "timm", "torchvision", "PIL", "numpy"}.isdisjoint(loaded[name])
+
+
+def test_comparing_loads_nothing_that_draws_measures_or_writes(
+    loaded: dict[str, set[str]],
+) -> None:
+    own = {name for name in loaded["api"] if name.startswith("effcam.")}
+    later = ("comparison.report", "comparison.pictures", "images.annotations", "metrics")
+    assert not [name for name in own if name.removeprefix("effcam.").startswith(later)]
+    assert own.isdisjoint({"effcam.comparison.export", "effcam.comparison.parquet"})
+    assert len(own) < 80
 
 
 def test_each_name_is_loaded_when_it_is_used() -> None:

@@ -1,1 +1,1 @@
-"""CAM methods, the engine that runs them, and what they give: an `Explanation`."""
+"""CAM methods, the engine that runs them, and their result, an `Explanation`."""

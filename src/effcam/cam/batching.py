@@ -1,4 +1,4 @@
-"""Batches in as large portions as memory allows."""
+"""Batches in portions as large as memory allows."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ Made = TypeVar("Made")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that there was not enough memory, a GPU's or the machine's."""
+    """Return whether an error means that memory ran out, the GPU's or the machine's."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     )
 
 
 class Portions:
-    """Runs batches whole, and in halves from when memory does not suffice for that."""
+    """Runs batches whole; once memory runs out, in halves from then on."""
 
     def __init__(self, name: str, most: int) -> None:
         """Start with whole batches.
 
         Args:
-            name: Whose batches they are, for the warning.
-            most: How many images a batch has at most.
+            name: The model's label, for the warning.
+            most: The most images in a batch.
         """
         self._name = name
         self._most = most
 
     def run(self, count: int, compute: Callable[[slice], Made]) -> list[Made]:
-        """Return what is computed of each portion of a batch, in order.
+        """Return the result for each portion of a batch, in order.
 
         Args:
             count: How many images the batch has.
-            compute: Returns what it makes of a slice of them.
+            compute: Returns the result for a slice of the batch.
 
         Raises:
-            RuntimeError: If memory does not suffice for one image, or something else fails.
+            RuntimeError: If memory runs out for a single image, or computing fails.
         """
         done: list[Made] = []
         start = 0
@@ -53,7 +53,7 @@ class Portions:
             else:
                 start = portion.stop
                 continue
-            # Only here, where the error no longer holds what was computed, is memory free again.
+            # Memory is free only here, where the error no longer refers to what was computed.
             self._halve(portion.stop - start)
         return done
 
@@ -62,7 +62,7 @@ class Portions:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         warnings.warn(
-            f"{self._name}: not enough memory for {tried} images at once, so it goes on with "
-            f"{self._most}: a smaller batch_size saves the attempt",
+            f"{self._name}: not enough memory for {tried} images at once, now running "
+            f"{self._most}: a smaller batch_size avoids this",
             stacklevel=2,
         )

@@ -1,18 +1,19 @@
-"""The cells of a comparison, and what they belong to."""
+"""The cells of a comparison, with its images, columns, settings and facts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from effcam.cam.explanation import Explanation
+from effcam.cam.settings import Settings
 from effcam.images.refs import ImageRef
 from effcam.models.facts import ModelFacts
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """An image that was left out of a comparison, and why."""
+    """An image that could not be read, and why."""
 
     image: str
     reason: str
@@ -20,22 +21,22 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
-    """What several models looked at in several images, as data.
+    """What several models looked at in several images, as plain data.
 
     Attributes:
         images: The images, by reference; one row each.
         columns: The columns' labels.
         cells: The cells, row by row.
-        skipped: The images that were left out because they could not be read.
+        skipped: The images that could not be read.
         settings: How the comparison was made.
-        facts: What is known of each column's model; empty if that was not written down.
+        facts: The facts of each column's model; empty if unknown.
     """
 
     images: tuple[ImageRef, ...]
     columns: tuple[str, ...]
     cells: tuple[Explanation, ...] = field(repr=False)
     skipped: tuple[Skipped, ...] = ()
-    settings: Mapping[str, object] = field(default_factory=dict)
+    settings: Settings = field(default_factory=Settings)
     facts: tuple[ModelFacts, ...] = ()
 
     def rows(self) -> Iterator[tuple[Explanation, ...]]:

@@ -1,4 +1,4 @@
-"""Class activation maps of one model on one batch, at about the price of its forward pass."""
+"""Class activation maps of one model on one batch, for little more than its forward pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from effcam.cam.batching import is_out_of_memory
-from effcam.cam.formulas import ACTIVATION_METHODS, GRADIENT_METHODS, Arithmetic
+from effcam.cam.formulas import ACTIVATION_METHODS, GRADIENT_METHODS, Formula
 from effcam.cam.head_cam import HeadCAM
 from effcam.cam.map_checks import State
 from effcam.cam.methods import Method, name_of
@@ -31,19 +31,20 @@ if TYPE_CHECKING:
 
 
 FLAT = 1e-6
+"""A map is flat if its range is at most this share of its peak."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cams:
-    """What one pass over a batch of B images gave.
+    """The results of one pass over a batch of B images.
 
     Attributes:
         probabilities: (B, classes) float32, the softmax of the scores.
         targets: (B,) int64, the class explained in each image.
         maps: By method, (B, h, w) float32 at the target layer's own resolution: >= 0, not scaled,
-            0 where there is no positive evidence and where a value was not finite.
-        states: By method, one of ``"ok"``, ``"flat"`` (no cell stands out) and ``"nan"`` (a value
-            was not finite) an image.
+            0 where there is no positive evidence, and everywhere if a value was not finite.
+        states: By method, for each image ``"ok"``, ``"flat"`` (no cell stands out) or ``"nan"``
+            (a value was not finite).
     """
 
     probabilities: NDArray[np.float32]
@@ -53,7 +54,7 @@ class Cams:
 
     @classmethod
     def join(cls, parts: Sequence[Cams]) -> Cams:
-        """Return what several parts of one batch gave, as one; there is at least one part."""
+        """Join the results of one or more parts of a batch."""
         first, *others = parts
         if not others:
             return first
@@ -66,7 +67,7 @@ class Cams:
 
 
 class Explain(Protocol):
-    """What `compute_cams` does for a model that is known."""
+    """`compute_cams` for a given model."""
 
     def __call__(
         self, images: Tensor, methods: Sequence[Method], targets: Sequence[int] | None = None
@@ -80,15 +81,15 @@ Predict: TypeAlias = Callable[[Tensor], Tensor]
 def compute_cams(
     model: Model, images: Tensor, methods: Sequence[Method], targets: Sequence[int] | None = None
 ) -> Cams:
-    """Return the maps of a batch by every method; those of one pass share it.
+    """Return the maps of a batch by every method; methods that need one pass share it.
 
-    The module comes back as it was: modes, ``requires_grad``, ``.grad``, hooks and buffers. It
-    draws no random numbers but its own (`effcam.models.tracing.rng.OwnDraws`).
+    The module is left as it was: modes, ``requires_grad``, ``.grad``, hooks and buffers. Its random
+    numbers do not come from the caller's generators (`effcam.models.tracing.rng.OwnDraws`).
 
     Args:
         model: The model.
         images: (B, 3, height, width) inputs, made by its `Preprocess`.
-        methods: Names from `METHODS`, or functions, as `check_methods` lets them through.
+        methods: Names from `METHODS`, or functions, as `check_methods` returns them.
         targets: The class to explain in each image, in range; ``None`` is each image's top-1.
 
     Raises:
@@ -102,16 +103,16 @@ def compute_cams(
 
 @contextmanager
 def explaining(model: Model, *, precision: Precision = "fp32") -> Iterator[Explain]:
-    """Return a function that does what `compute_cams` does, batch after batch.
+    """Return a function that works like `compute_cams`, for many batches.
 
-    The module is as it was after the context: what that takes is done once, and not for every
-    batch. Other code should not use the module within it; another thread that asks for its maps
-    waits until it is over.
+    The module's state is saved once and restored after the context, not for every batch. Other
+    code must not use the module in the context; another thread that needs its maps waits for its
+    end.
 
     Args:
         model: The model.
         precision: ``"bf16"`` and ``"fp16"`` run the network under torch's autocast. Maps are
-            float32 whatever it is.
+            always float32.
     """
     with untouched(model.module), _differentiable():
         place = _placing(model)
@@ -123,7 +124,7 @@ def explaining(model: Model, *, precision: Precision = "fp32") -> Iterator[Expla
             try:
                 return _explain(cam, place(images), methods, targets)
             finally:
-                cam.leaves = []  # and the graph with them
+                cam.leaves = []  # frees the graph too
 
         try:
             yield explain
@@ -135,7 +136,7 @@ def explaining(model: Model, *, precision: Precision = "fp32") -> Iterator[Expla
 def predicting(model: Model, *, precision: Precision = "fp32") -> Iterator[Predict]:
     """Return a function that returns the (B, classes) float32 probabilities of a batch.
 
-    The module is as it was after the context.
+    The module is left as it was after the context.
 
     Args:
         model: The model.
@@ -156,21 +157,21 @@ def predicting(model: Model, *, precision: Precision = "fp32") -> Iterator[Predi
 
 
 def _placing(model: Model) -> Callable[[Tensor], Tensor]:
-    """Return a function that brings images to where, and to how, a model's weights lie."""
+    """Return a function that moves images to the device, dtype and memory format of a model."""
     device, dtype = model.device, model.dtype
-    layout = torch.channels_last if model.channels_last else torch.contiguous_format
+    memory_format = torch.channels_last if model.channels_last else torch.contiguous_format
 
     def place(images: Tensor) -> Tensor:
-        # What was made in inference mode cannot be differentiated through.
+        # Tensors from inference mode cannot take part in autograd.
         placed = images.to(device, dtype, copy=images.is_inference())
-        return placed.contiguous(memory_format=layout)
+        return placed.contiguous(memory_format=memory_format)
 
     return place
 
 
 @contextmanager
 def _differentiable() -> Iterator[None]:
-    """Undo a caller's ``no_grad`` or ``inference_mode`` for the time being."""
+    """Enable gradients inside a caller's ``no_grad`` or ``inference_mode``."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
 
@@ -196,14 +197,14 @@ def _explain(
                     for index, features in enumerate(activations)
                 ]
             else:
-                raw = list(map(_arithmetic(method), activations, gradients))
+                raw = list(map(_formula(method), activations, gradients))
             name = name_of(method)
             maps[name], states[name] = _settle(_add(raw))
     return Cams(_to_numpy(scores.probabilities), picked.cpu().numpy(), maps, states)
 
 
-def _arithmetic(method: Method) -> Arithmetic:
-    """Return what makes a map of activations and gradients, in effcam's methods or the user's."""
+def _formula(method: Method) -> Formula:
+    """Return the formula of one of effcam's methods, or a checked call of the user's function."""
     if isinstance(method, str):
         return (GRADIENT_METHODS | ACTIVATION_METHODS)[method]
     return partial(apply_own, method)
@@ -212,8 +213,8 @@ def _arithmetic(method: Method) -> Arithmetic:
 def _add(maps: Sequence[Tensor]) -> Tensor:
     """Return the sum of several layers' maps at the finest one's resolution.
 
-    A cell holds evidence for the part of the image that it covers, so that a coarse map is
-    spread as a density: its sum over the image stays what it was.
+    A cell holds the evidence for the part of the image that it covers, so a coarse map is
+    spread as a density: its sum over the image does not change.
     """
     finest = max(maps, key=lambda each: each[0].numel())
     if len(maps) == 1:
@@ -228,7 +229,7 @@ def _add(maps: Sequence[Tensor]) -> Tensor:
 
 
 def _settle(raw: Tensor) -> tuple[NDArray[np.float32], list[State]]:
-    """Return (B, h, w) maps without negative evidence, and the state of each."""
+    """Remove negative evidence from (B, h, w) maps, and return them with the state of each."""
     finite = raw.isfinite().flatten(1).all(1)
     heat = raw.float().clamp(min=0)
     heat[~finite] = 0
@@ -247,10 +248,10 @@ def _to_numpy(tensor: Tensor) -> NDArray[np.float32]:
     return array
 
 
-def apply_own(method: Arithmetic, activations: Tensor, gradients: Tensor) -> Tensor:
-    """Return the map that a function of the user's gives, without gradient.
+def apply_own(method: Formula, activations: Tensor, gradients: Tensor) -> Tensor:
+    """Return the map of a user's function, detached.
 
-    It is given copies, which it may change.
+    The function gets copies, which it may change.
 
     Args:
         method: The function.
@@ -258,12 +259,12 @@ def apply_own(method: Arithmetic, activations: Tensor, gradients: Tensor) -> Ten
         gradients: (B, C, h, w) float32.
 
     Raises:
-        ArgumentError: If it fails, or returns anything but a (B, h, w) tensor of floats.
+        ArgumentError: If it fails, or does not return a (B, h, w) tensor of floats.
     """
     name = name_of(method)
     try:
         found: object = method(activations.clone(), gradients.clone())
-    except Exception as error:  # it is the user's, and may raise anything
+    except Exception as error:  # user code may raise anything
         if is_out_of_memory(error):  # fewer images at once may fit
             raise
         raise ArgumentError(
@@ -283,7 +284,7 @@ def _check_map(name: str, found: object, activations: Tensor) -> Tensor:
     ):
         place = f" on {found.device}" if isinstance(found, torch.Tensor) else ""
         raise ArgumentError(
-            f"method {name!r} returned {describe(found)}{place}; of activations of shape "
+            f"method {name!r} returned {describe(found)}{place}; for activations of shape "
             f"{tuple(activations.shape)} it must return the maps, a tensor of floats of shape "
             f"{shape} on {activations.device}"
         )

@@ -12,6 +12,7 @@ from effcam.cam import map_checks
 from effcam.cam.heat_boxes import hottest_part, scale
 from effcam.cam.map_checks import PADDING, SHORT, State
 from effcam.drawing import overlay
+from effcam.drawing.defaults import ALPHA, COLORMAP
 from effcam.drawing.html_image import embedded
 from effcam.errors import ArgumentError
 from effcam.images.geometry import Box
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
 CLASSLESS = ("eigencam",)
+"""Methods whose map does not depend on the class explained."""
 PREVIEW_WIDTH = 320
 BOX_THRESHOLD = 0.2
-"""The share of a map's range above which heat is boxed, as in Zhou et al. 2016."""
+"""The share of a map's range above which a box encloses the heat, as in Zhou et al. 2016."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,25 +36,25 @@ class Explanation:
 
     Attributes:
         image: The image, by reference.
-        column: The label of the column it stands in.
+        column: The label of its column.
         model: The model's name.
-        weights: Where the model's weights are from; ``"random"`` if it is untrained.
+        weights: The source of the model's weights; ``"random"`` if it is untrained.
         method: The method's name.
-        target_layer: The dotted name of the layer looked at.
+        target_layer: The dotted name of the target layer.
         target: The index of the class explained.
         label: Its name.
         probability: Its probability, in [0, 1].
         predicted: The index of the most probable class.
         predicted_label: Its name.
         predicted_probability: Its probability, in [0, 1].
-        heatmap: (h, w) float32, >= 0, at the target layer's own resolution, not scaled. Heat
-            compares within a map, not between maps.
+        heatmap: (h, w) float32, >= 0, at the target layer's own resolution, not scaled. Compare
+            heat within a map, not between maps.
         size: Width and height of the image in px.
         region: The part of the image that the model saw, px of the original.
-        canvas: What the heatmap covers, px of the original: the region, and beyond the image's
-            edges what the model's transform padded.
-        state: ``"ok"``; ``"flat"`` if no cell stands out as positive evidence; ``"nan"`` if the
-            method gave values that are not finite. Only ``"ok"`` is drawn as heat.
+        canvas: What the heatmap covers, px of the original: the region, and the padding of the
+            model's transform beyond the image's edges.
+        state: ``"ok"``; ``"flat"`` if no cell stands out as positive evidence; ``"nan"`` if a
+            value was not finite. Only ``"ok"`` is drawn as heat.
         model_label: The label of its model, without the method: columns of one model share it.
             `column` by default.
     """
@@ -87,10 +89,10 @@ class Explanation:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What is odd about the map.
+        """What is unusual about the map.
 
         ``"flat"`` and ``"nan"`` as in `state`; ``"padding"`` if more than a tenth of the heat lies
-        where the transform padded; ``"border"`` if the hottest cell is at the border of the grid.
+        on the transform's padding; ``"border"`` if the hottest cell is at the border of the grid.
         """
         return map_checks.flags(self.heatmap, self.state, self.canvas, self.size)
 
@@ -98,7 +100,7 @@ class Explanation:
         """Return the map over the image at another size, not scaled to its own range.
 
         Args:
-            width: The width in px at which to lay it out.
+            width: The width in px.
             height: The height in px.
 
         Returns:
@@ -111,25 +113,25 @@ class Explanation:
     def upsampled(self) -> NDArray[np.float32]:
         """Return the map over the original image: (H, W) float32 in [0, 1], 0 outside `region`.
 
-        Within the region it is what ``pytorch_grad_cam.GradCAM`` returns for an image that is
-        the model's input: scaled to its own range, bilinear. It is 0 where `state` is not "ok".
+        Within the region it equals what ``pytorch_grad_cam.GradCAM`` returns if the image is the
+        model's input: scaled to its own range, bilinear. It is 0 if `state` is not "ok".
         """
         return self._heat(self.canvas, *self.size)
 
     def box(self, *, threshold: float = BOX_THRESHOLD) -> Box | None:
-        """Return a box around the heat, px of the original: where the model places its object.
+        """Return a box around the heat, px of the original: where the model localises its object.
 
-        It is the smallest box around the connected part, of what lies above a share of the map's
-        range, that holds the hottest cell; to a fraction of a cell, since the map is taken for
-        the surface that interpolates its cells, as `overlay` draws it. Boxes around heat above
-        20 %: Zhou et al. 2016, arXiv:1512.04150, who take the largest part. Which threshold
-        fits objects best differs from model to model: Choe et al. 2020, arXiv:2007.04178.
+        Heat above a share of the map's range forms connected parts. This is the smallest box around
+        the part with the hottest cell, exact to a fraction of a cell, as the map is interpolated
+        like in `overlay`. Boxes around heat above 20 %: Zhou et al. 2016, arXiv:1512.04150, who
+        take the largest part. The threshold that fits objects best differs between models: Choe et
+        al. 2020, arXiv:2007.04178.
 
         Args:
             threshold: The share of the map's range, in (0, 1).
 
         Returns:
-            The box, within `region`; ``None`` where `state` is not "ok", or all of the part lies
+            The box, within `region`; ``None`` if `state` is not "ok", or the whole part lies
             outside of what the model saw.
 
         Raises:
@@ -146,14 +148,14 @@ class Explanation:
         return part.shift(self.canvas.left, self.canvas.top).intersect(self.region)
 
     def overlay(
-        self, *, alpha: float = 0.5, colormap: str = "turbo", boxes: bool = False
+        self, *, alpha: float = ALPHA, colormap: str = COLORMAP, boxes: bool = False
     ) -> Image.Image:
-        """Return the original photo with the heat over it, what the model did not see shaded.
+        """Draw the heat over the original photo, and shade what the model did not see.
 
         Args:
             alpha: The opacity of the strongest heat, in [0, 1]; weaker heat is more transparent.
             colormap: The name of a matplotlib colour map.
-            boxes: Whether the `box` around the heat is drawn.
+            boxes: Whether to draw the `box` around the heat.
 
         Raises:
             ImageError: If the image's file is gone.
@@ -170,14 +172,14 @@ class Explanation:
         boxes: bool = False,
         font: str = "",
     ) -> Image.Image:
-        """Return what `overlay` does, on a smaller copy of the photo.
+        """Draw the `overlay` on a smaller copy of the photo.
 
         Args:
             photo: The copy, RGB, in the image's proportions.
             alpha: As in `overlay`.
             colormap: As in `overlay`.
             boxes: As in `overlay`.
-            font: The file of the font of a badge; empty for DejaVu Sans.
+            font: The font file for a badge; empty for DejaVu Sans.
 
         Raises:
             ArgumentError: If an argument is impossible.
@@ -194,9 +196,9 @@ class Explanation:
         )
 
     def _repr_html_(self) -> str:
-        """Return what notebooks show: the photo, the photo with the heat, and what they are."""
+        """Return the photo, the photo with the heat, and a caption as HTML."""
         photo = overlay.fit(self.image.open(), PREVIEW_WIDTH, PREVIEW_WIDTH)
-        over = self.over(photo, alpha=0.5, colormap="turbo")
+        over = self.over(photo, alpha=ALPHA, colormap=COLORMAP)
         label, share = self.caption()
         rows, columns = self.heatmap.shape
         origin = f"{self.method} at {self.target_layer}, {rows} x {columns}"
@@ -209,7 +211,7 @@ class Explanation:
         )
 
     def caption(self) -> tuple[str, str]:
-        """Return two lines to write under it: the prediction; its share, and what is explained."""
+        """Return the two lines of the caption: the prediction; its probability and notes."""
         share = percent(self.predicted_probability)
         if self.target != self.predicted and self.method not in CLASSLESS:
             share += f" · heat: {self.label} {percent(self.probability)}"
@@ -218,7 +220,7 @@ class Explanation:
         return self.predicted_label, share
 
     def record(self) -> dict[str, object]:
-        """Return everything but the heatmap as one flat dict, a row of a table."""
+        """Return everything but the heatmap as one flat dict: a row of a table."""
         rows, columns = self.heatmap.shape
         return {
             "image": self.image.name,
@@ -242,7 +244,7 @@ class Explanation:
         }
 
     def _heat(self, canvas: Box, width: int, height: int) -> NDArray[np.float32]:
-        """Return the heat on an image of a size in which ``canvas`` is where the map lies."""
+        """Return the heat over an image of another size, which the map covers at ``canvas``."""
         heat = np.zeros((height, width), np.float32)
         if self.state != "ok":
             return heat
@@ -254,5 +256,5 @@ class Explanation:
 
 
 def percent(probability: float) -> str:
-    """Return a probability as a share of a hundred, small ones with a decimal."""
+    """Return a probability in percent, small ones with one decimal."""
     return f"{100 * probability:.1f} %" if probability < 0.0995 else f"{100 * probability:.0f} %"

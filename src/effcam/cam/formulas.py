@@ -1,8 +1,8 @@
-"""The arithmetic of each method: a layer's activations and gradients to a map.
+"""The formula of each method: from a layer's activations and gradients to a map.
 
 Every function takes the (B, C, h, w) float32 activations of a layer and the gradients of each
-image's target score with respect to them, and returns the (B, h, w) map, negative evidence
-included.
+image's target score with respect to them. It returns the (B, h, w) map, including negative
+evidence.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Arithmetic: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+Formula: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 def _gradcam(activations: Tensor, gradients: Tensor) -> Tensor:
@@ -49,12 +49,12 @@ def _layercam(activations: Tensor, gradients: Tensor) -> Tensor:
 
 
 def _gradcam_elementwise(activations: Tensor, gradients: Tensor) -> Tensor:
-    """HiResCAM's products with the negative ones left out before the sum over channels."""
+    """HiResCAM without the negative products, which are set to 0 before the sum over channels."""
     return (gradients * activations).clamp(min=0).sum(1)
 
 
 def _eigencam(activations: Tensor, _gradients: Tensor) -> Tensor:
-    """Muhammad and Yeasin 2020, arXiv:2008.00299: the first principal component, of no class."""
+    """Muhammad and Yeasin 2020, arXiv:2008.00299: the first principal component; no class."""
     return _principal(activations)
 
 
@@ -69,13 +69,13 @@ def _principal(features: Tensor) -> Tensor:
     finite = np.isfinite(cells).all((1, 2), keepdims=True)
     cells = np.where(finite, cells, 0)
     centred = cells - cells.mean(1, keepdims=True)
-    # The thin decomposition has the same first component as the full one, 50 times as fast.
+    # The thin decomposition has the same first component as the full one and is 50 times faster.
     first = np.linalg.svd(centred, full_matrices=False)[2][:, 0, :, None]
     projected = torch.from_numpy(np.where(finite, centred @ first, np.float32(np.nan)))
     return projected.reshape(len(features), *features.shape[2:]).to(features.device)
 
 
-GRADIENT_METHODS: dict[str, Arithmetic] = {
+GRADIENT_METHODS: dict[str, Formula] = {
     "gradcam": _gradcam,
     "gradcam++": _gradcam_plus_plus,
     "hirescam": _hirescam,
@@ -84,4 +84,4 @@ GRADIENT_METHODS: dict[str, Arithmetic] = {
     "gradcamelementwise": _gradcam_elementwise,
     "eigengradcam": _eigengradcam,
 }
-ACTIVATION_METHODS: dict[str, Arithmetic] = {"eigencam": _eigencam}
+ACTIVATION_METHODS: dict[str, Formula] = {"eigencam": _eigencam}

@@ -1,8 +1,8 @@
-"""GradCAM that records and differentiates the head of a network alone.
+"""GradCAM that records and differentiates only the head of a network.
 
-grad-cam's `GradCAM` differentiates the whole network and keeps that graph; `HeadCAM` runs the body
-without one, makes the target layer's output a leaf, and differentiates the head. The maps are the
-same.
+grad-cam's `GradCAM` records a graph of the whole network and differentiates it. `HeadCAM` runs the
+body without a graph, makes the target layer's output a leaf, and differentiates the head. The maps
+are the same.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from effcam.models.tracing.rng import OwnDraws
 from effcam.models.tracing.target_layer import TargetLayer
 
 GRADIENT_SCALES = {"fp16": 1024}
-"""By how much gradients are enlarged on their way: those below 6e-8 would be lost in float16."""
+"""The factor for gradients during the backward pass: below 6e-8 they are 0 in float16."""
 
 
 class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
-    """GradCAM whose graph begins at the target layers, and whose maps keep their resolution."""
+    """GradCAM with a graph that begins at the target layers, and maps at their resolution."""
 
     def __init__(self, model: Model, precision: Precision = "fp32") -> None:
-        """Register hooks on the target layers; they stay until `release`."""
+        """Register hooks on the target layers, until `release`."""
         self.precision = precision
         self.layers = model.target_layers
         found = [model.module.get_submodule(layer.name) for layer in self.layers]
         super().__init__(model.module, found)
-        # The base's own hooks would copy every activation to the host, before the head runs.
+        # The base class's hooks would copy every activation to the host before the head runs.
         self.activations_and_grads.release()
         self._handles = [
             module.register_forward_hook(partial(self._cut, index))
@@ -48,31 +48,31 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         self._draws = OwnDraws()
 
     def run(self, images: Tensor, batch: int | None = None) -> Scores:
-        """Return the scores of a batch, or of the ``batch`` outputs put in a layer's place."""
+        """Return the scores of a batch, or of ``batch`` substituted outputs of a layer."""
         self._turns = [0] * len(self.layers)
         with self._draws.if_needed(), computing(images.device, self.precision):
             return read_scores(self.model(images), batch or len(images))
 
     def _cut(self, index: int, _module: nn.Module, _args: object, output: Tensor) -> Tensor:
-        """Replace a layer's output by a leaf of a new graph, or by a substitute for it."""
+        """Replace a layer's output by a leaf of a new graph, or by a substitute."""
         turn, self._turns[index] = self._turns[index], self._turns[index] + 1
         layer = self.layers[index]
         if turn != layer.turn:
-            # An activation may serve in several places; one of them was chosen.
+            # A module, such as an activation, may run in several places; one of them was chosen.
             return output
         if not self._cuts:
             put, outputs = self.substitute or (None, output)
             return outputs if put == index else output
         if not isinstance(output, Tensor) or not layer.fits(output):
             raise LayerError(
-                f"layer {layer.name!r} returned {describe(output)}, which is not the map that it "
-                f"gave when the model was loaded, {layer}"
+                f"layer {layer.name!r} returned {describe(output)}, which differs from the map "
+                f"that it returned when the model was loaded, {layer}"
             )
         leaf = output
-        if not output.requires_grad:  # else it comes after another one of the layers
+        if not output.requires_grad:  # otherwise it comes after another target layer
             leaf = output.detach().requires_grad_(torch.is_grad_enabled())
         self.leaves[index] = leaf
-        # What follows may work in place, as DenseNet's ReLU does: it gets a copy.
+        # The next layer may work in place, as DenseNet's ReLU does, so it gets a copy.
         return leaf.clone()
 
     def scores(self, images: Tensor) -> Scores:
@@ -97,9 +97,9 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         return scores
 
     def maps(self, tensors: Sequence[Tensor | None]) -> list[Tensor]:
-        """Return tensors that lie as the layers' outputs do as (B, C, h, w) maps.
+        """Return tensors in the layers' own formats as (B, C, h, w) maps.
 
-        Half precision is brought to float32: sums over channels would lose too much.
+        Half precision becomes float32: sums over channels would lose too much.
         """
         return [
             layer.to_map(each.detach()).to(torch.promote_types(each.dtype, torch.float32))
@@ -111,13 +111,13 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         """Return the gradients of each image's target score at the layers, (B, C, h, w) each.
 
         Raises:
-            LayerError: If a layer or its cells have no part in the scores.
+            LayerError: If the scores do not depend on a layer, or only on one position of it.
         """
         found = self._differentiate(scores.gather(1, targets[:, None]))
         for position, layer in enumerate(self.layers):
-            # One class may well depend on one cell, all of them together do not, unless the
-            # head reads no more: that is the layer's fault.
-            if _read_at(layer, found[position])[0] <= 1:
+            # A single class may depend on one cell. If all classes together do, the head reads
+            # only that cell: the layer is the wrong one.
+            if _count_nonzero(layer, found[position])[0] <= 1:
                 _check_support(layer, self._differentiate(scores)[position])
         return self.maps(found)
 
@@ -134,37 +134,37 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         for layer, gradient in zip(self.layers, found, strict=True):
             if gradient is None:
                 raise LayerError(
-                    f"the class scores do not depend on layer {layer.name!r}: choose another one"
+                    f"the class scores do not depend on layer {layer.name!r}: choose another layer"
                 )
         return [gradient for gradient in found if gradient is not None]
 
     def release(self) -> None:
-        """Unhook the layers and lets the graph go."""
+        """Remove the hooks and free the graph."""
         for handle in self._handles:
             handle.remove()
         self.leaves = []
         self.substitute = None
 
 
-def _read_at(layer: TargetLayer, gradient: Tensor) -> tuple[int, int]:
-    """Return at how many cells a gradient is not zero, and whether it is not at a prefix token."""
+def _count_nonzero(layer: TargetLayer, gradient: Tensor) -> tuple[int, int]:
+    """Return at how many cells a gradient is not 0, and 1 if it is not 0 at a prefix token."""
     cells = layer.to_map(gradient).abs().sum((0, 1))
     prefix = gradient[:, : layer.prefix].abs().sum()
     return int((cells != 0).sum()), int(prefix != 0)
 
 
 def _check_support(layer: TargetLayer, gradient: Tensor) -> None:
-    """Refuse a layer of which one position alone has a part in any of the scores.
+    """Refuse a layer if the scores depend on only one position of it.
 
-    A gradient that is zero everywhere is another finding: the score itself is flat, as it is
-    behind a dead activation, and the layer may be the right one.
+    A gradient that is 0 everywhere is accepted: the score itself is flat, as behind a dead
+    activation, and the layer may be the right one.
     """
-    cells, prefix = _read_at(layer, gradient)
+    cells, prefix = _count_nonzero(layer, gradient)
     if cells > 1 or cells + prefix == 0:
         return
-    where = "one cell alone" if cells else "its prefix tokens alone"
+    where = "only one cell" if cells else "only the prefix tokens"
     raise LayerError(
         f"the class scores depend on {where} of layer {layer.name!r}, so its map of "
         f"{layer.grid[0]} x {layer.grid[1]} cells would mean nothing. "
-        "effcam.load_model(...).layers() lists the layers that can be looked at"
+        "effcam.load_model(...).layers() lists the layers that can be used"
     )

@@ -1,10 +1,11 @@
 """Boxes around the hot parts of maps, to a fraction of a cell.
 
-A map is the surface that interpolates its cells bilinearly. The part of it above a threshold falls
-into connected pieces, whose edges follow exactly: along a line of cells the surface is linear, and
-between two lines it is nowhere higher than on both. So no map has to be drawn large, and a box
-does not depend on the number of px. Not exact is when two hot cells that touch at a corner alone
-are one piece: when the middle between them is hot; on grids of 12 cells a side and more, always.
+A map is the surface that interpolates its cells bilinearly. The part of it above a threshold
+consists of connected parts, whose edges are found exactly: along a line of cells the surface is
+linear, and between two lines it is nowhere higher than on both. So no map has to be drawn large,
+and a box does not depend on the number of px. One rule is approximate: two hot cells that touch
+only at a corner are one part if the middle between them is hot, and always on grids of 12 and more
+cells a side.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from effcam.images.geometry import Box
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-AT_ONCE = 2**22  # samples that are labelled at once
+AT_ONCE = 2**22
+"""The most samples to label at once."""
 COARSE = 12
-"""Grids of fewer rows or columns are sampled twice a cell, to see which diagonal cells connect."""
+"""Grids with fewer rows or columns get two samples a cell, to find connected diagonal cells."""
 APART = np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])
-"""Which samples of a pile of areas touch: the eight neighbours in the same area."""
+"""Which samples of a stack of areas touch: the eight neighbours in the same area."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +37,7 @@ class _Parts:
     Attributes:
         area: (parts,) the map times the number of thresholds, plus the threshold.
         edges: (parts, 4) left, top, right, bottom as shares of what the map covers.
-        size: (parts,) how many samples a part has.
+        size: (parts,) the number of samples of a part.
     """
 
     area: NDArray[np.intp]
@@ -50,17 +52,17 @@ def part_ious(
     thresholds: NDArray[np.floating],
     sizes: Sequence[tuple[float, float]],
 ) -> NDArray[np.float64]:
-    """Return how well boxes around hot parts fit given ones: (n, 2, thresholds), in [0, 1].
+    """Return how well boxes around hot parts fit given boxes: (n, 2, thresholds), in [0, 1].
 
-    It is the best intersection over union of any part's box with any given one, and the same for
-    the largest part alone.
+    The first is the best intersection over union of any part's box with any given box, the second
+    that of the largest part.
 
     Args:
         heats: (n, h, w), scaled to their own ranges, in [0, 1].
         canvases: What each map covers, px of its image.
         boxes: The boxes to fit, of each image, px.
         thresholds: (n, thresholds), in [0, 1].
-        sizes: Width and height of each image in px: parts end there.
+        sizes: Width and height of each image in px; parts are clipped to it.
     """
     chunk = max(1, AT_ONCE // (heats[0].size * thresholds.shape[1] * 4))
     found = []
@@ -76,20 +78,20 @@ def part_ious(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Areas:
-    """The hot areas of n maps, each at several thresholds, one after another.
+    """The hot areas of n maps, each at several thresholds, in one stack.
 
     Attributes:
         surface: (n, rows, columns) samples of the maps.
         thresholds: (n, thresholds).
         hot: (n * thresholds, rows, columns), whether a sample is at or above the threshold.
-        labels: Likewise, which part it belongs to, from 1.
-        count: How many parts there are.
+        parts: (n * thresholds, rows, columns), the part that it belongs to, from 1; 0 if cold.
+        count: The number of parts.
     """
 
     surface: NDArray[np.floating]
     thresholds: NDArray[np.floating]
     hot: NDArray[np.bool_]
-    labels: NDArray[np.int32]
+    parts: NDArray[np.int32]
     count: int
 
 
@@ -97,19 +99,19 @@ def hottest_part(heat: NDArray[np.floating], threshold: float) -> tuple[float, .
     """Return the box around the hot part that holds a map's hottest cell.
 
     Args:
-        heat: (h, w), scaled to its own range, in [0, 1]; not the same everywhere.
+        heat: (h, w), scaled to its own range, in [0, 1]; not constant.
         threshold: In (0, 1].
 
     Returns:
         Left, top, right, bottom as shares of what the map covers.
     """
     areas, step = _areas(heat[None], np.array([[threshold]], heat.dtype))
-    part = areas.labels.ravel()[areas.surface[0].argmax()] - 1
+    part = areas.parts.ravel()[areas.surface[0].argmax()] - 1
     return tuple(_edges(areas, step, heat[None].shape)[part].tolist())
 
 
 def scale(values: NDArray[np.floating], top: float = 1) -> NDArray[np.floating]:
-    """Return (..., height, width) maps scaled to [0, top] each; all 0 where one is constant."""
+    """Scale each of (..., height, width) maps to [0, top]; a constant map becomes 0."""
     low = values.min((-2, -1), keepdims=True)
     extent = values.max((-2, -1), keepdims=True) - low
     scaled = values - low
@@ -120,7 +122,7 @@ def scale(values: NDArray[np.floating], top: float = 1) -> NDArray[np.floating]:
 def _find(heats: NDArray[np.floating], thresholds: NDArray[np.floating]) -> _Parts:
     areas, step = _areas(heats, thresholds)
     where = np.flatnonzero(areas.hot)
-    own = areas.labels.ravel()[where] - 1
+    own = areas.parts.ravel()[where] - 1
     area = np.zeros(areas.count, np.intp)
     area[own] = where // areas.hot[0].size
     size = np.bincount(own, minlength=areas.count)
@@ -128,12 +130,12 @@ def _find(heats: NDArray[np.floating], thresholds: NDArray[np.floating]) -> _Par
 
 
 def _areas(heats: NDArray[np.floating], thresholds: NDArray[np.floating]) -> tuple[_Areas, float]:
-    """Return the hot areas of maps, and how many cells their samples are apart."""
+    """Return the hot areas of maps, and the distance of their samples in cells."""
     surface, step = _sample(heats)
     hot = (surface[:, None] >= thresholds[:, :, None, None]).reshape(-1, *surface.shape[1:])
-    # One call labels all areas: parts touch within an area and never across two.
-    labels, count = ndimage.label(hot, structure=APART)
-    return _Areas(surface, thresholds, hot, labels, count), step
+    # One call labels all areas, since parts never connect across two areas.
+    parts, count = ndimage.label(hot, structure=APART)
+    return _Areas(surface, thresholds, hot, parts, count), step
 
 
 def _edges(areas: _Areas, step: float, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -147,7 +149,7 @@ def _edges(areas: _Areas, step: float, shape: tuple[int, ...]) -> NDArray[np.flo
 
 
 def _sample(heats: NDArray[np.floating]) -> tuple[NDArray[np.floating], float]:
-    """Return samples of the surfaces on its lines of cells, and how many cells they are apart."""
+    """Return samples of the surfaces along lines of cells, and their distance in cells."""
     count, rows, columns = heats.shape
     if min(rows, columns) >= COARSE:
         return heats, 1.0
@@ -159,15 +161,15 @@ def _sample(heats: NDArray[np.floating]) -> tuple[NDArray[np.floating], float]:
 
 
 def _reach(areas: _Areas, axis: int, end: int) -> NDArray[np.float64]:
-    """Return how far to the beginning of an axis, or to its end, each part reaches, in samples.
+    """Return the distance of each part from the beginning of an axis, or from its end, in samples.
 
-    Samples are counted from there. It is -1 for a part that touches the edge.
+    It is -1 for a part that touches the edge.
     """
     order = slice(None, None, -1 if end else 1)
     hot = np.moveaxis(areas.hot, axis, -1)[..., order]
     first = hot.copy(order="C")
     first[..., 1:] &= ~hot[..., :-1]
-    # As nonzero would give it, in a third of the time.
+    # The same as nonzero, in a third of the time.
     area, row, column = np.unravel_index(np.flatnonzero(first), first.shape)
     image, level = np.divmod(area, areas.thresholds.shape[1])
     surface = np.moveaxis(areas.surface, axis, -1)[..., order]
@@ -176,14 +178,14 @@ def _reach(areas: _Areas, axis: int, end: int) -> NDArray[np.float64]:
     # Between a cold sample and a hot one the surface passes the threshold.
     share = np.zeros(len(column))
     np.divide(value - areas.thresholds[image, level], value - before, out=share, where=column > 0)
-    part = np.moveaxis(areas.labels, axis, -1)[..., order][area, row, column] - 1
+    part = np.moveaxis(areas.parts, axis, -1)[..., order][area, row, column] - 1
     reach = np.full(areas.count, np.inf)
     np.minimum.at(reach, part, np.where(column > 0, column - share, -1.0))
     return reach
 
 
 def _shares(reach: NDArray[np.float64], step: float, cells: int, end: int) -> NDArray[np.float64]:
-    """Return positions in samples as shares of what the map covers, from its beginning."""
+    """Return distances in samples as shares of what the map covers, from its beginning."""
     share = np.where(reach < 0, 0, (reach * step + 0.5) / cells)
     return 1 - share if end else share
 

@@ -1,88 +1,124 @@
-"""What runs models over images has in common: the columns, the batches, whose fault an error is."""
+"""A job: the images, models, methods and settings of one comparison; and its inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain, count
 from typing import TYPE_CHECKING, TypeAlias
 
-from effcam.cam.methods import Method, name_of
-from effcam.cam.precision import Precision
+from effcam.cam.methods import Method
+from effcam.cam.settings import Settings
 from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.images.loader import Batch, Loader
 from effcam.images.preprocess import Preprocess
-from effcam.images.refs import ImageRef, cached_opener
+from effcam.images.refs import ImageRef
 from effcam.models.downloads import read_ahead
-from effcam.models.facts import ModelFacts
 from effcam.models.model import Model, ModelLike, expected_preprocess, load_as_seen, weights_file
 from effcam.models.registry import ModelSpec
 
 if TYPE_CHECKING:
     import torch
-    from PIL import Image
 
 Models: TypeAlias = ModelLike | Sequence[ModelLike] | Mapping[str, ModelLike]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What the passes of one comparison share."""
+    """What to run.
 
-    refs: list[ImageRef]
-    columns: dict[str, ModelLike]
+    Attributes:
+        images: The images, by reference.
+        models: The models, by label.
+        methods: The methods: names, and functions of the user's own.
+        settings: The settings, which have the methods' names.
+        batch_size: How many images run at once.
+        device: Where to run models that are built here; ``None`` is a GPU if there is one.
+        skip_bad: Whether images that cannot be read are skipped.
+    """
+
+    images: tuple[ImageRef, ...]
+    models: Mapping[str, ModelLike]
     methods: tuple[Method, ...]
-    view: str
-    size: int | None
+    settings: Settings
     batch_size: int
-    precision: Precision = "fp32"
-    device: str | torch.device | None
-    skips: bool
-    passes: int = 1
-    reduced: bool = False
-    skipped: dict[ImageRef, str] = field(default_factory=dict)
-    facts: dict[str, ModelFacts] = field(default_factory=dict)
-    loader: Loader | None = None
-    open: Callable[[ImageRef], Image.Image] = field(default_factory=cached_opener)
+    device: str | torch.device | None = None
+    skip_bad: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The labels of all columns, model by model."""
+        return tuple(chain.from_iterable(map(self.settings.columns_of, self.models)))
 
     def load(self, label: str) -> Model:
-        """Return the model of a column, seeing images as this comparison wants it."""
-        model = load_as_seen(self.columns[label], device=self.device, see=self.see)
-        self._read_ahead(label)
+        """Return a model with this job's transform; prefetch the next model's weights."""
+        model = load_as_seen(self.models[label], device=self.device, see=self.see)
+        self._prefetch_after(label)
         return model
 
-    def _read_ahead(self, label: str) -> None:
-        """Have the system read the weights of the model after this one while this one runs."""
-        labels = list(self.columns)
+    def _prefetch_after(self, label: str) -> None:
+        """Prefetch the next model's weights into the page cache."""
+        labels = list(self.models)
         after = labels[labels.index(label) + 1 :]
-        file = weights_file(self.columns[after[0]]) if after else None
+        file = weights_file(self.models[after[0]]) if after else None
         if file is not None:
             read_ahead(file)
 
     def see(self, preprocess: Preprocess) -> Preprocess:
-        """Return a model's own transform, changed as this comparison wants it."""
-        if self.size is not None:
-            preprocess = preprocess.with_size(self.size)
-        return preprocess.whole() if self.view == "whole" else preprocess
+        """Return a model's own transform, changed to this job's size and view."""
+        if self.settings.size is not None:
+            preprocess = preprocess.with_size(self.settings.size)
+        return preprocess.whole() if self.settings.view == "whole" else preprocess
+
+
+class Inputs:
+    """The images of a job as batches of its models' inputs.
+
+    Attributes:
+        job: The images and models.
+        skipped: The images that could not be read, and why; filled while batches are read.
+    """
+
+    def __init__(self, job: Job, *, passes: int = 1) -> None:
+        """Open nothing yet.
+
+        Args:
+            job: The images and models.
+            passes: How often each model runs over all images. When an image is opened, the inputs
+                of all models are made and kept for that; 0 keeps none.
+        """
+        self.skipped: dict[ImageRef, str] = {}
+        self.job = job
+        self._passes = passes
+        self._loader: Loader | None = None
 
     def batches(self, model: Model) -> Iterator[Batch]:
-        """Yield the readable images in batches, as the model's input: one of the `passes`."""
-        if self.loader is None:
-            expected = [expected_preprocess(each, see=self.see) for each in self.columns.values()]
-            planned = [each for each in expected * self.passes if each is not None]
-            self.loader = Loader(self.refs, planned, reduced=self.reduced)
-        return self.loader.batches(
+        """Yield the readable images in batches, as a model's input: one pass.
+
+        Raises:
+            ImageError: If an image cannot be read, and the job does not skip it.
+        """
+        if self._loader is None:
+            self._loader = self._new_loader()
+        return self._loader.batches(
             model.preprocess,
-            self.batch_size,
-            skipped=self.skipped if self.skips else None,
+            self.job.batch_size,
+            skipped=self.skipped if self.job.skip_bad else None,
             on_gpu=model.device.type == "cuda",
         )
+
+    def _new_loader(self) -> Loader:
+        job = self.job
+        models = job.models.values() if self._passes else ()
+        expected = [expected_preprocess(each, see=job.see) for each in models]
+        planned = [each for each in expected * self._passes if each is not None]
+        return Loader(job.images, planned, reduced=job.settings.decoding == "reduced")
 
 
 @contextmanager
 def naming(model: Model) -> Iterator[None]:
-    """Put the model's name before what goes wrong while it runs."""
+    """Add the model's name to the message of an error that is raised in this context."""
     try:
         yield
     except (ArgumentError, LayerError) as error:
@@ -91,13 +127,12 @@ def naming(model: Model) -> Iterator[None]:
         raise ModelError(f"{model.name}: {error}") from error
 
 
-def column_of(label: str, method: Method, methods: Sequence[Method]) -> str:
-    """Return the label of the column in which a model and one of the methods stand."""
-    return label if len(methods) == 1 else f"{label} {name_of(method)}"
+def name_models(models: Models) -> dict[str, ModelLike]:
+    """Return the models by unique labels.
 
-
-def name_columns(models: Models) -> dict[str, ModelLike]:
-    """Return the models by unique column labels."""
+    Raises:
+        ArgumentError: If there are none, or they are not models.
+    """
     if isinstance(models, Mapping):
         named = [(str(label), model) for label, model in models.items()]
     elif isinstance(models, ModelLike | Iterable):
@@ -110,12 +145,12 @@ def name_columns(models: Models) -> dict[str, ModelLike]:
         )
     if not named:
         raise ArgumentError("there are no models to compare")
-    columns: dict[str, ModelLike] = {}
+    found: dict[str, ModelLike] = {}
     for label, model in named:
         numbered = (f"{label} ({number})" for number in count(2))
-        free = next(each for each in chain([label], numbered) if each not in columns)
-        columns[free] = model
-    return columns
+        free = next(each for each in chain([label], numbered) if each not in found)
+        found[free] = model
+    return found
 
 
 def _own_label(model: ModelLike) -> str:

@@ -1,6 +1,6 @@
-"""Whether a map can be trusted at all: what is odd about it, and what usually causes that.
+"""Checks of maps: flags for what is unusual, and its usual causes.
 
-A flag of a cell is about one map; a flag of a column is about a model's maps together.
+A flag of a cell is about one map; a finding of a column is about all maps of a model together.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ State: TypeAlias = Literal["ok", "flat", "nan"]
 FLAT, NAN, PADDING, BORDER, SAME = "flat", "nan", "padding", "border", "same"
 
 PADDED_SHARE = 0.1
-"""How much of the heat may lie on padding before a cell is flagged."""
+"""The share of heat on padding above which a cell is flagged."""
 SMALLEST_SIDE = 5
-"""In grids with fewer rows or columns most cells are at the border: the flag says nothing there."""
+"""Grids with fewer rows or columns get no border flag: most of their cells are at the border."""
 ALIKE = 0.9
-"""The mean correlation of different images' maps from which on a column is flagged."""
+"""The mean correlation of different images' maps above which a column is flagged."""
 FEWEST = 5
-"""Fewer maps than these say nothing of a column."""
+"""The fewest maps for a finding about all of a column."""
 
 MEANING = {
     FLAT: "has no positive evidence",
@@ -36,7 +36,7 @@ MEANING = {
     BORDER: "peaks at the border",
     SAME: "is nearly the same for every image",
 }
-"""What each flag says of a map."""
+"""The meaning of each flag, as the predicate of a sentence about a map."""
 PLURALS = {"has": "have", "is": "are", "peaks": "peak"}
 SHORT = {
     FLAT: "no positive evidence",
@@ -45,28 +45,29 @@ SHORT = {
     BORDER: "peaks at the border",
     SAME: "same map throughout",
 }
-"""The same where there is little room."""
+"""The meaning of each flag in few words."""
 CAUSES = {
-    FLAT: "Usually the class is one that the model does not believe in, its score comes from a "
-    "bypass of this layer, or the weights are untrained.",
-    NAN: "Usually half precision overflows, or the weights hold NaN.",
+    FLAT: "Usually the class is very improbable for the model, its score bypasses this layer, or "
+    "the weights are untrained.",
+    NAN: "Usually half precision overflows, or the weights contain NaN.",
     PADDING: "Usually the model was trained without such padding and reacts to its edge.",
-    BORDER: "Usually the convolutions' own padding shines through, the crop cuts the object, or "
-    "another layer should be looked at.",
-    SAME: "Usually the map does not depend on the image: another normalisation than in training, "
-    "untrained weights, a layer after all evidence was mixed; or all objects lie in one place.",
+    BORDER: "Usually the convolutions' own padding causes it, the crop cuts the object, or another "
+    "target layer is needed.",
+    SAME: "Usually the map does not depend on the image, because of another normalisation than in "
+    "training, untrained weights or a layer that mixes all places; or all objects are in one "
+    "place.",
 }
-"""What usually causes each flag."""
+"""The usual causes of each flag."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is odd about the maps of a column.
+    """What is unusual about the maps of a column.
 
     Attributes:
-        flag: Which of the flags.
+        flag: One of the flags.
         count: How many maps have it.
-        total: Of how many.
+        total: How many maps there are.
     """
 
     flag: str
@@ -74,7 +75,7 @@ class Finding:
     total: int
 
     def __str__(self) -> str:
-        """Return it in words, with what usually causes it."""
+        """Return the finding in words, with its usual causes."""
         if self.flag == SAME:
             return f"the map {MEANING[SAME]}. {CAUSES[SAME]}"
         of = f"{self.count} of {self.total} maps" if self.total > 1 else "the map"
@@ -87,11 +88,11 @@ class Finding:
 def flags(
     heatmap: NDArray[np.float32], state: State, canvas: Box, size: tuple[int, int]
 ) -> tuple[str, ...]:
-    """Return what is odd about one map: ``"flat"``, ``"nan"``, ``"padding"``, ``"border"``.
+    """Return the flags of one map: ``"flat"``, ``"nan"``, ``"padding"``, ``"border"``.
 
     Args:
         heatmap: (h, w), >= 0.
-        state: What the method itself found.
+        state: The state that the method found.
         canvas: What the map covers, px of the image.
         size: Width and height of the image in px.
     """
@@ -106,7 +107,7 @@ def flags(
 
 
 def padded_share(heatmap: NDArray[np.float32], canvas: Box, size: tuple[int, int]) -> float:
-    """Return the share of the heat that lies outside of the image, in [0, 1]."""
+    """Return the share of the heat outside of the image, in [0, 1]."""
     region = canvas.clip(*size)
     if region == canvas:
         return 0.0
@@ -117,7 +118,7 @@ def padded_share(heatmap: NDArray[np.float32], canvas: Box, size: tuple[int, int
 
 
 class Flagged(Protocol):
-    """A map and its flags, as a cell of a comparison has them."""
+    """A cell's map and flags."""
 
     @property
     def heatmap(self) -> NDArray[np.float32]:
@@ -125,18 +126,18 @@ class Flagged(Protocol):
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What is odd about it."""
+        """The flags of the map."""
 
 
 def column_findings(cells: Sequence[Flagged]) -> list[Finding]:
-    """Return what is odd about the maps of a column, all of one grid.
+    """Return what is unusual about the maps of a column, all of one grid.
 
-    Maps without evidence and those that are not numbers are always told. Heat on padding is told
-    of when it is in most maps, peaks at the border when they are in most and clearly more than
-    chance would put there.
+    Maps without evidence and maps that are not numbers are always reported. Heat on padding is
+    reported if most maps have it, and peaks at the border if most maps have them and clearly more
+    than by chance.
 
     Args:
-        cells: The maps of the column, each with its `flags`.
+        cells: The column's maps, each with its `flags`.
     """
     tally = Tally()
     tally.add(cells)
@@ -144,17 +145,17 @@ def column_findings(cells: Sequence[Flagged]) -> list[Finding]:
 
 
 class Tally:
-    """Counts what is odd about the maps of a column, all of one grid, some maps at a time."""
+    """Counts the flags of a column's maps, all of one grid, some maps at a time."""
 
     def __init__(self) -> None:
-        """Know no map yet."""
+        """Start without any map."""
         self._counts = dict.fromkeys(MEANING, 0)
         self._total = self._sound = 0
         self._grid: tuple[int, ...] = (1, 1)
         self._sum: NDArray[np.float64] = np.zeros(1)
 
     def add(self, cells: Sequence[Flagged]) -> None:
-        """Take maps in, each with its `flags`."""
+        """Add maps, each with its `flags`."""
         flagged = [cell.flags for cell in cells]
         self._total += len(cells)
         for flag in MEANING:
@@ -170,7 +171,7 @@ class Tally:
             self._sum = self._sum + _unit_vectors(np.stack(sound)).sum(0)
 
     def findings(self) -> list[Finding]:
-        """Return what `column_findings` does of all maps that were taken in."""
+        """Return what `column_findings` returns for all maps added so far."""
         counts, total, sound = self._counts, self._total, self._sound
         found = [Finding(flag, counts[flag], total) for flag in (NAN, FLAT) if counts[flag]]
         if sound < FEWEST:
@@ -185,7 +186,7 @@ class Tally:
 
 
 def border_share(grid: tuple[int, ...]) -> float:
-    """Return the share of a grid's cells that are at its border."""
+    """Return the share of a grid's cells at its border."""
     rows, columns = grid
     return 1 - max(rows - 2, 0) * max(columns - 2, 0) / (rows * columns)
 
@@ -196,7 +197,7 @@ def mean_correlation(heatmaps: NDArray[np.floating]) -> float:
 
 
 def _unit_vectors(heatmaps: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return (n, h * w) maps whose products are their correlations; zeros for even ones."""
+    """Return (n, h * w) maps whose products are their correlations; zeros for constant maps."""
     flat = heatmaps.reshape(len(heatmaps), -1).astype(np.float64)
     flat = flat - flat.mean(1, keepdims=True)
     lengths = np.linalg.norm(flat, axis=1, keepdims=True)
@@ -205,12 +206,12 @@ def _unit_vectors(heatmaps: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def _mean_product(total: NDArray[np.float64], count: int) -> float:
     """Return the mean product of every two of ``count`` unit vectors, given their sum."""
-    # The squared length of a sum of unit vectors is n, and twice every pair's product.
+    # The squared length of a sum of n unit vectors is n plus twice the product of every pair.
     return float((np.square(total).sum() - count) / (count * (count - 1)))
 
 
 def _covered(start: float, stop: float, low: float, high: float, cells: int) -> NDArray[np.float64]:
-    """Return which share of each of the cells between ``start`` and ``stop`` lies in a range."""
+    """Return the share of each cell between ``start`` and ``stop`` that lies in a range."""
     edges = np.linspace(start, stop, cells + 1)
     inside = np.clip(edges, low, high)
     return np.asarray(np.diff(inside) / np.diff(edges))

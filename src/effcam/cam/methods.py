@@ -1,4 +1,4 @@
-"""The methods by name, and functions of the user's own beside them."""
+"""CAM methods: effcam's own by name, and functions of the user."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 from effcam.errors import ArgumentError, did_you_mean
 
 if TYPE_CHECKING:
-    from effcam.cam.formulas import Arithmetic
+    from effcam.cam.formulas import Formula
 
 METHODS = (
     *("gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "gradcamelementwise"),
@@ -16,20 +16,20 @@ METHODS = (
 )
 """The names of all methods, those of one shared pass first.
 
-They stand here, and not beside their formulas, so that the command line can list them without
-importing torch.
+They are here, not beside their formulas, so that the command line can list them without importing
+torch.
 """
 
-Method: TypeAlias = Union[str, "Arithmetic"]
-"""The name of one of effcam's methods, or a function with the signature of their formulas."""
+Method: TypeAlias = Union[str, "Formula"]
+"""The name of one of effcam's methods, or a function with the signature of a formula."""
 
 
 def check_methods(methods: Method | Sequence[Method]) -> tuple[Method, ...]:
-    """Return the methods as a tuple: names, and functions of the user's own.
+    """Return one or several methods as a tuple of names and functions.
 
     Raises:
-        ArgumentError: If there is none, two of one name, a name that is not in `METHODS`, or a
-            function without a name of its own.
+        ArgumentError: If there is none, two have one name, a name is not in `METHODS`, or a
+            function has no name of its own.
     """
     several: tuple[Method, ...]
     if isinstance(methods, str) or callable(methods):
@@ -54,35 +54,33 @@ def check_methods(methods: Method | Sequence[Method]) -> tuple[Method, ...]:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ArgumentError(
-            f"two methods are called {twice!r}: columns and records tell them apart by name"
+            f"two methods are called {twice!r}: in columns and records their names must differ"
         )
     return several
 
 
 def name_of(method: Method) -> str:
-    """Return what a method is called in columns and records."""
+    """Return a method's name in columns and records."""
     return method if isinstance(method, str) else str(getattr(method, "__name__", ""))
 
 
-def check_own(method: Arithmetic, taken: Container[str]) -> None:
-    """Check that a function can stand beside effcam's methods.
+def check_own(method: Formula, taken: Container[str]) -> None:
+    """Check the name of a user's function.
 
     Args:
         method: The function.
         taken: The names of effcam's own methods.
 
     Raises:
-        ArgumentError: If it has no name, or one of these.
+        ArgumentError: If it has no name, or one that is taken.
     """
     name = name_of(method)
     if name in ("", "<lambda>"):
         kind = "lambda" if name else type(method).__name__
         raise ArgumentError(
-            f"a {kind} has no name, by which columns and records could tell it from other "
-            "methods: define the method with def"
+            f"a {kind} has no name, which columns and records need: define the method with def"
         )
     if name in taken:
         raise ArgumentError(
-            f"a function called {name!r} could not be told from effcam's own method of that name: "
-            "call it something else"
+            f"a function called {name!r} has the name of one of effcam's own methods: rename it"
         )

@@ -1,4 +1,4 @@
-"""Score-CAM and Ablation-CAM: methods that run the model once a channel."""
+"""Score-CAM and Ablation-CAM: methods that run the model once for each channel."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from effcam.cam.head_cam import HeadCAM
 from effcam.errors import LayerError
 
 PERTURBED_AT_ONCE = 64
+"""The most channels in one batch."""
 
 
 def _scorecam(
@@ -37,8 +38,8 @@ def _ablationcam(
 ) -> Tensor:
     """Desai and Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360: channels set to zero in turn.
 
-    A channel's weight is the share of the score that is lost without it. The body runs once an
-    image and chunk of channels: its output is replaced by the whole chunk's.
+    A channel's weight is the share of the score that is lost without it. The body runs once for
+    each image and chunk of channels; the layer's output is replaced by the ablated ones.
     """
     outputs, dimension = cam.leaves[index], cam.layers[index].channel_dimension
     if outputs is None:
@@ -59,10 +60,10 @@ def _ablationcam(
 
 def _head(cam: HeadCAM, index: int, image: Tensor, outputs: Tensor) -> Tensor:
     """Return the (n, classes) scores for n outputs of a target layer."""
-    # A network that goes round the layer, as every transformer does, needs as many images.
+    # A network with a bypass around the layer, as every transformer, needs as many images.
     alone = len(cam.layers) == 1 and cam.layers[0].layout == "NCHW"
     images = image[None] if alone else image.repeat(len(outputs), 1, 1, 1)
-    # The layer after may work in place.
+    # The next layer may work in place.
     cam.substitute = index, outputs.clone()
     try:
         return cam.run(images, len(outputs)).values.float()

@@ -1,4 +1,4 @@
-"""In which numbers networks compute."""
+"""The precision in which networks compute."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 
 HALVES = {"bf16": "bfloat16", "fp16": "float16"}
-"""What torch calls the types that autocast computes in."""
+"""torch's names of the types for autocast."""
 
 
 def check_precision(precision: object) -> Precision:
     """Return the precision.
 
     Raises:
-        ArgumentError: If there is none of that name.
+        ArgumentError: If it is unknown.
     """
     if precision != "fp32" and precision not in HALVES:
         raise ArgumentError(
@@ -30,7 +30,7 @@ def check_precision(precision: object) -> Precision:
 
 
 def computing(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """Return a context in which networks on a device compute in that precision."""
+    """Return a context in which networks on a device compute in a precision."""
     import torch
 
     if precision == "fp32":

@@ -1,4 +1,4 @@
-"""Progress bars, where somebody watches."""
+"""Progress bars on a terminal and in a notebook."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     ShownBar: TypeAlias = tqdm[Any]
 
 
-class Bar(Protocol):
-    """What is told how far the work is."""
+class ProgressBar(Protocol):
+    """A bar that counts images."""
 
     def update(self, n: int, /) -> object:
-        """Take in that so many more images are done."""
+        """Count more images as done."""
 
     def set_description(self, desc: str, /) -> object:
-        """Say what is at work."""
+        """Show a text before the bar."""
 
 
 class _Silent:
     """Shows nothing.
 
-    tqdm's own way to do so takes its lock all the same, which a process that is forked meanwhile
-    would wait for in vain.
+    A disabled tqdm bar still takes tqdm's lock, and a process forked meanwhile would wait for it
+    forever.
     """
 
     def update(self, n: int, /) -> None: ...
@@ -36,8 +36,8 @@ class _Silent:
 
 
 @contextmanager
-def progress_bar(total: int, asked: bool | None = None) -> Iterator[Bar]:
-    """Have a bar that counts images, which shows nothing where it is not wanted.
+def progress_bar(total: int, asked: bool | None = None) -> Iterator[ProgressBar]:
+    """Show a bar that counts images, or nothing.
 
     Args:
         total: How many images there are.
@@ -56,25 +56,25 @@ def shown_bar(total: int) -> ShownBar:
 
 
 def say(text: str) -> None:
-    """Write a line to standard error, above the bars that are there."""
+    """Write a line to standard error, above any bars."""
     _tqdm().write(text, file=sys.stderr)
 
 
 def _tqdm() -> type[ShownBar]:
     with warnings.catch_warnings():
-        # Where a notebook has no widgets the bar is text: no more need be said.
+        # In a notebook without widgets the bar is text, which needs no warning.
         warnings.filterwarnings("ignore", "IProgress not found")
         from tqdm.auto import tqdm
     return tqdm
 
 
 def is_watched() -> bool:
-    """Return whether standard error is a terminal, or this is a notebook's kernel."""
+    """Return whether standard error is a terminal, or this process is a notebook's kernel."""
     return sys.stderr.isatty() or _in_kernel()
 
 
 def _in_kernel() -> bool:
-    # A notebook has imported IPython long before; nothing else pays for asking.
+    # A notebook has already imported IPython; other processes must not import it.
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return getattr(shell, "kernel", None) is not None

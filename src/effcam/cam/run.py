@@ -1,4 +1,4 @@
-"""One column of a comparison: a model run over images batch by batch, and its cells."""
+"""Run a model over the images of a job, batch by batch, and yield its cells."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from effcam.cam.batching import Portions
 from effcam.cam.explain import Cams, Explain, Predict, explaining, predicting
 from effcam.cam.explanation import Explanation
-from effcam.cam.job import Job, column_of, naming
-from effcam.cam.methods import Method, name_of
+from effcam.cam.job import Inputs, Job, naming
+from effcam.cam.methods import Method
 from effcam.images.loader import Batch
 from effcam.models.model import Model
 
@@ -24,7 +24,7 @@ Done: TypeAlias = Callable[[int], object]
 
 
 def explain_images(
-    job: Job,
+    inputs: Inputs,
     label: str,
     model: Model,
     targets: Sequence[int | str] | None,
@@ -32,15 +32,15 @@ def explain_images(
     done: Done,
     seconds: list[float] | None = None,
 ) -> Iterator[Explanation]:
-    """Yield what a model looked at in the images, method by method within each batch.
+    """Yield a model's cells, method by method within each batch.
 
     Args:
-        job: Which images, and how.
-        label: The label of the model's column.
+        inputs: The images, and how to run.
+        label: The model's label.
         model: The model, loaded by the job.
         targets: The class to explain in each image; ``None`` is the model's own top-1.
-        done: Is told after each batch how many images it held.
-        seconds: Takes in how long an image took in each batch, in s.
+        done: Called after each batch with its number of images.
+        seconds: Filled with the time for each batch, in s an image.
 
     Raises:
         TargetError: If a class is unknown, ambiguous or out of range.
@@ -49,11 +49,12 @@ def explain_images(
         ModelError: If the model cannot be run.
         ArgumentError: If a method of the user's own fails, or returns no maps.
     """
-    # A label is looked up once, however many images ask for it.
+    job = inputs.job
+    # Look each label up once, not once an image.
     classes = {target: model.find_class(target) for target in dict.fromkeys(targets or ())}
-    with explaining(model, precision=job.precision) as explain:
+    with explaining(model, precision=job.settings.precision) as explain:
         portions = Portions(label, job.batch_size)
-        for batch in job.batches(model):
+        for batch in inputs.batches(model):
             picked = None if targets is None else [classes[targets[at]] for at in batch.positions]
             images = batch.images(model.device)
             begin = time.perf_counter()
@@ -80,13 +81,13 @@ def _explain_batch(
 
 def _cells(job: Job, label: str, model: Model, batch: Batch, cams: Cams) -> Iterator[Explanation]:
     predicted = cams.probabilities.argmax(1)
-    columns = {name_of(each): column_of(label, each, job.methods) for each in job.methods}
+    columns = dict(zip(job.settings.method, job.settings.columns_of(label), strict=True))
     for row, position in enumerate(batch.positions):
         target, top = int(cams.targets[row]), int(predicted[row])
         size = batch.sizes[row]
         for method, column in columns.items():
             yield Explanation(
-                image=job.refs[position],
+                image=job.images[position],
                 column=column,
                 model=model.name,
                 weights=model.weights,
@@ -108,23 +109,23 @@ def _cells(job: Job, label: str, model: Model, batch: Batch, cams: Cams) -> Iter
 
 
 def predict_images(
-    job: Job, label: str, model: Model, *, done: Done
+    inputs: Inputs, label: str, model: Model, *, done: Done
 ) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
     """Yield the positions of the images of each batch, and their (batch, classes) probabilities.
 
     Args:
-        job: Which images, and how.
-        label: The label of the model's column.
+        inputs: The images, and how to run.
+        label: The model's label.
         model: The model, loaded by the job.
-        done: Is told after each batch how many images it held.
+        done: Called after each batch with its number of images.
 
     Raises:
         ImageError: If an image is bad, and the job does not skip it.
         ModelError: If the model cannot be run.
     """
-    with predicting(model, precision=job.precision) as predict:
-        portions = Portions(label, job.batch_size)
-        for batch in job.batches(model):
+    with predicting(model, precision=inputs.job.settings.precision) as predict:
+        portions = Portions(label, inputs.job.batch_size)
+        for batch in inputs.batches(model):
             images = batch.images(model.device)
             with naming(model):
                 yield batch.positions, _predict_batch(portions, predict, images)

@@ -20,6 +20,7 @@ from effcam.cli.model_arguments import (
 from effcam.cli.options import add_comparison_options, add_output_options, add_video_options
 from effcam.cli.picture_options import add_picture_options, read_styles
 from effcam.cli.summary_options import SummaryOptions, add_summary_options, is_report
+from effcam.drawing.formats import describe_formats
 from effcam.errors import EffcamError, OutputError
 from effcam.text import count, one_line
 
@@ -103,10 +104,8 @@ def add_compare(commands: Any) -> None:
         default=[],
         dest="outputs",
         metavar="FILE",
-        help="a file to write, in the format of its suffix: .html (interactive report), .gif .webp "
-        ".mp4 (one frame per image), .png .jpg (one grid), .pdf .svg (a grid for print), .csv "
-        f".json .npz .parquet (data); repeatable; default: {DEFAULT_OUTPUT}, none with --json or "
-        "a summary",
+        help=f"a file to write, in the format of its suffix: {describe_formats()}; repeatable; "
+        f"default: {DEFAULT_OUTPUT}, none with --json or a summary",
     )
     output.add_argument("--skip-bad", action="store_true", help="skip unreadable images")
     loudness = add_output_options(output)

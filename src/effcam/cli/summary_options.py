@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from effcam.drawing.formats import REPORT_SUFFIXES
+
 if TYPE_CHECKING:
     from effcam.cam.methods import Method
     from effcam.comparison.comparison import Comparison
@@ -19,9 +21,7 @@ if TYPE_CHECKING:
 
 def is_report(path: Path) -> bool:
     """Return whether a file to write is a report, which contains the summary."""
-    from effcam.comparison.report import SUFFIXES
-
-    return path.suffix.lower() in SUFFIXES
+    return path.suffix.lower() in REPORT_SUFFIXES
 
 
 def add_summary_options(

@@ -1,1 +1,1 @@
-"""A comparison and all that is made of it: pictures, files, the report."""
+"""A comparison, and its pictures, files and report."""

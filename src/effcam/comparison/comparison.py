@@ -1,4 +1,4 @@
-"""What a comparison found: small to keep, drawn when asked."""
+"""A comparison: small to keep, drawn and measured on demand."""
 
 from __future__ import annotations
 
@@ -11,50 +11,38 @@ from typing import TYPE_CHECKING, Literal
 
 from effcam.cam.cells import Cells
 from effcam.cam.explanation import Explanation
-from effcam.comparison import export, notebook
-from effcam.comparison.pictures import grid
-from effcam.comparison.pictures.figure import Print, figure
-from effcam.comparison.pictures.grid import PageKind, Style
-from effcam.comparison.pictures.placement import Rows
-from effcam.comparison.pictures.poster import poster
-from effcam.comparison.report import Look, check_report_output, gather, write_report
-from effcam.drawing.matrix import draw_matrix
+from effcam.drawing.defaults import ALPHA, COLORMAP, DPI, FONTSIZE, WIDTH
 from effcam.errors import ArgumentError, CellError, did_you_mean
-from effcam.images.annotations.truths import Boxes, Labels, Masks, find_truths
-from effcam.metrics.agreement import (
-    AGREEMENT_TITLES,
-    Agreement,
-    agreement_matrix,
-    check_disagreed,
-    least_agreed,
-    pair_agreements,
-)
-from effcam.metrics.faithfulness_result import Faithfulness
-from effcam.metrics.summary import Summary
-from effcam.metrics.summary.builder import summarize
-from effcam.metrics.summary.rows import ImageRows
 
+# What draws, measures and writes is imported where it is used: importing `effcam.api` stays quick.
 if TYPE_CHECKING:
+    # In full, as the documentation has another class Figure.
+    import matplotlib.figure
     import numpy as np
-    from matplotlib.figure import Figure as Canvas
     from numpy.typing import NDArray
     from PIL import Image
+
+    from effcam.comparison.pictures.style import PageKind, Rows
+    from effcam.images.annotations.truths import Boxes, Labels, Masks
+    from effcam.metrics.agreement import Agreement
+    from effcam.metrics.faithfulness_result import Faithfulness
+    from effcam.metrics.summary import Summary
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison(Cells):
     """What several models looked at in several images: rows of images, columns of models.
 
-    It is a sequence of its cells, row by row, and ``comparison[image, column]`` is one of them,
-    by position or by name.
+    It is a sequence of its cells, row by row. ``comparison[image, column]`` is the cell of an image
+    and a column, each by position or by name.
 
     Attributes:
         images: The images, by reference; one row each.
         columns: The columns' labels.
         cells: The cells, row by row.
-        skipped: The images that were left out because they could not be read.
-        settings: How the comparison was made.
-        facts: What is known of each column's model; empty if that was not written down.
+        skipped: The images that could not be read.
+        settings: How the comparison was made: a mapping.
+        facts: The facts of each column's model; empty if unknown.
     """
 
     def __len__(self) -> int:
@@ -70,7 +58,7 @@ class Comparison(Cells):
 
         Raises:
             CellError: If there is no such name or position.
-            ArgumentError: If a key is neither.
+            ArgumentError: If a key is neither of these.
         """
         if not isinstance(key, tuple) or len(key) != 2:
             raise ArgumentError(f"comparison[image, column] takes two keys, not {key!r}")
@@ -81,9 +69,9 @@ class Comparison(Cells):
     def grid(
         self,
         *,
-        alpha: float = 0.5,
-        colormap: str = "turbo",
-        width: int = 224,
+        alpha: float = ALPHA,
+        colormap: str = COLORMAP,
+        width: int = WIDTH,
         boxes: bool = False,
         rows: Rows = "images",
         original: bool = True,
@@ -92,21 +80,20 @@ class Comparison(Cells):
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
     ) -> Image.Image:
-        """Return one picture of everything: a row an image, the original first.
+        """Draw everything in one picture: a row for each image, the original first.
 
         Args:
             alpha: The opacity of the strongest heat, in [0, 1].
             colormap: The name of a matplotlib colour map.
             width: The width of a cell in px.
-            boxes: Whether boxes around the heat are drawn, as `Explanation.box` finds them.
-            rows: What a row is: ``"images"``, and the columns are models; ``"models"``, and the
-                columns are images; or ``"methods"``, in a block for each image, and the columns
-                are models.
-            original: Whether the photo itself is shown too.
-            title: A line above everything.
-            caption: What stands under a cell: a template with the fields of
-                `Explanation.record`, as ``"{label} {probability:.0%}"``. ``None`` is the
-                prediction and its share; ``""`` is nothing.
+            boxes: Whether to draw boxes around the heat, as `Explanation.box` finds them.
+            rows: What a row is: ``"images"``, with models as columns; ``"models"``, with images
+                as columns; or ``"methods"``, in a block for each image, with models as columns.
+            original: Whether to show the photo itself too.
+            title: A line at the top.
+            caption: The text under a cell: a template with the fields of `Explanation.record`, as
+                ``"{label} {probability:.0%}"``. ``None`` is the prediction and its probability;
+                ``""`` is no text.
             font: The file of a TrueType or OpenType font for all text; ``None`` is DejaVu Sans,
                 which has no Chinese, Japanese or Korean characters.
             theme: ``"light"`` or ``"dark"``; ``None`` is light.
@@ -115,18 +102,21 @@ class Comparison(Cells):
             ArgumentError: If an argument is impossible.
             ImageError: If an image's file is gone.
         """
+        from effcam.comparison.pictures.grid import grid
+        from effcam.comparison.pictures.style import Style
+
         style = Style(
             alpha=alpha, colormap=colormap, width=width, boxes=boxes, rows=rows,
             original=original, title=title, caption=caption, font=font, theme=theme,
         )  # fmt: skip
-        return grid.grid(self, style)
+        return grid(self, style)
 
     def frames(
         self,
         *,
-        alpha: float = 0.5,
-        colormap: str = "turbo",
-        width: int = 224,
+        alpha: float = ALPHA,
+        colormap: str = COLORMAP,
+        width: int = WIDTH,
         boxes: bool = False,
         rows: Rows = "images",
         original: bool = True,
@@ -135,16 +125,16 @@ class Comparison(Cells):
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
     ) -> Iterator[Image.Image]:
-        """Yield one picture an image, all of one size: the original and every column.
+        """Draw one picture for each image, all of one size: the original and every column.
 
         Args:
             alpha: The opacity of the strongest heat, in [0, 1].
             colormap: The name of a matplotlib colour map.
             width: The width and height of a cell in px.
-            boxes: Whether boxes around the heat are drawn, as `Explanation.box` finds them.
+            boxes: As in `grid`.
             rows: As in `grid`; a frame shows one image.
             original: As in `grid`.
-            title: As in `grid`, above every frame.
+            title: As in `grid`, at the top of every frame.
             caption: As in `grid`.
             font: As in `grid`.
             theme: ``"light"`` or ``"dark"``; ``None`` is dark.
@@ -153,38 +143,41 @@ class Comparison(Cells):
             ArgumentError: If an argument is impossible.
             ImageError: If an image's file is gone.
         """
+        from effcam.comparison.pictures.grid import frames
+        from effcam.comparison.pictures.style import Style
+
         style = Style(
             alpha=alpha, colormap=colormap, width=width, boxes=boxes, rows=rows,
             original=original, title=title, caption=caption, font=font, theme=theme,
         )  # fmt: skip
-        yield from grid.frames(self, style)
+        yield from frames(self, style)
 
     def poster(
         self,
         image: int | str = 0,
         *,
         columns: int | None = None,
-        alpha: float = 0.5,
-        colormap: str = "turbo",
-        width: int = 224,
+        alpha: float = ALPHA,
+        colormap: str = COLORMAP,
+        width: int = WIDTH,
         boxes: bool = False,
         title: str = "",
         caption: str | None = None,
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
     ) -> Image.Image:
-        """Return a picture of one image: the photo, large, and around it what each model saw.
+        """Draw one image: a large photo, and around it what each model looked at.
 
         Args:
             image: The image, by position or by name.
-            columns: How many columns the models stand in; ``None`` chooses a number for which the
-                page is neither long nor has gaps.
+            columns: How many columns the page has; ``None`` chooses a number that gives a page of
+                good proportions with few gaps.
             alpha: As in `grid`.
             colormap: As in `grid`.
             width: The width of a model's cell in px; the photo is several cells wide.
             boxes: As in `grid`.
             title: As in `grid`.
-            caption: As in `grid`; the model and its layer stand above it.
+            caption: As in `grid`, below the model and its layer.
             font: As in `grid`.
             theme: As in `grid`.
 
@@ -193,6 +186,9 @@ class Comparison(Cells):
             ArgumentError: If an argument is impossible.
             ImageError: If the image's file is gone.
         """
+        from effcam.comparison.pictures.poster import poster
+        from effcam.comparison.pictures.style import Style
+
         style = Style(
             alpha=alpha, colormap=colormap, width=width, boxes=boxes, title=title,
             caption=caption, font=font, theme=theme,
@@ -205,10 +201,10 @@ class Comparison(Cells):
         *,
         layout: PageKind = "grid",
         inches: float | None = None,
-        fontsize: float = 7,
-        dpi: int = 300,
-        alpha: float = 0.5,
-        colormap: str = "turbo",
+        fontsize: float = FONTSIZE,
+        dpi: int = DPI,
+        alpha: float = ALPHA,
+        colormap: str = COLORMAP,
         boxes: bool = False,
         rows: Rows = "images",
         original: bool = True,
@@ -216,17 +212,17 @@ class Comparison(Cells):
         caption: str | None = None,
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
-    ) -> Canvas:
-        """Return a matplotlib figure for print: the `grid`, its text as text, at a given size.
+    ) -> matplotlib.figure.Figure:
+        """Draw a matplotlib figure for print: the `grid` at a given size, its text as text.
 
         ``figure.savefig("figure.pdf")`` embeds fonts and writes no date, whatever matplotlib's
-        settings. `save` does the same at once.
+        settings are. `save` draws and writes in one step.
 
         Args:
             layout: ``"grid"``, or the ``"poster"`` of the only image.
-            inches: The width of the figure; ``None`` is 1.2 a cell, and at most 7.
+            inches: The width of the figure; ``None`` is 1.2 for each cell, and at most 7.
             fontsize: The size of captions in pt; details are smaller, the title is larger.
-            dpi: How many px an inch of the pictures has.
+            dpi: The resolution of pictures, in px an inch.
             alpha: As in `grid`.
             colormap: As in `grid`.
             boxes: As in `grid`.
@@ -239,9 +235,12 @@ class Comparison(Cells):
 
         Raises:
             ArgumentError: If an argument is impossible, the figure is too narrow for its columns,
-                or a poster is asked for of several images.
+                or a poster is to show several images.
             ImageError: If an image's file is gone.
         """
+        from effcam.comparison.pictures.figure import Print, figure
+        from effcam.comparison.pictures.style import Style
+
         style = Style(
             alpha=alpha, colormap=colormap, boxes=boxes, rows=rows, original=original, title=title,
             caption=caption, font=font, theme=theme,
@@ -257,30 +256,33 @@ class Comparison(Cells):
         fair: bool | None = None,
         faithfulness: Faithfulness | None = None,
     ) -> Summary:
-        """Return the scoreboard: one row a column, each figure with its 95 % interval.
+        """Return the scoreboard: one row for each column, each figure with its 95 % interval.
 
-        Focus is always measured, at the resolution of the coarsest of the columns' maps, so that
-        it depends on which columns there are; accuracy where labels, localisation where boxes or
-        masks are known. Demo scenes know all of these. The documentation's page on metrics
-        defines every figure.
+        Focus is always measured, at the resolution of the coarsest column's maps: it depends on
+        which columns there are. Accuracy needs labels, and localisation boxes or masks; demo
+        scenes have all of these. The documentation's page on metrics defines every figure.
 
         Args:
             boxes: Boxes around the objects: a file (COCO, Pascal VOC, JSON or CSV), a mapping by
                 image name, or one entry an image. An entry is a `Box` or (left, top, right,
                 bottom) in px of the image, or several of these.
-            masks: (height, width) bool arrays, true on the object, likewise; or a folder of mask
-                files, or a COCO file.
-            labels: The class of each image, by index or by name, likewise.
-            fair: Whether figures of heat are of those images alone that every model gets right and
-                that are explained by one class; where no labels are known, of those on which all
-                models predict alike. ``None`` is whether labels are known.
-            faithfulness: What `effcam.metrics.faithfulness` measured for this comparison.
+            masks: (height, width) bool arrays, true on the object, in the same forms; or a folder
+                of mask files, or a COCO file.
+            labels: The class of each image, by index or by name, in the same forms.
+            fair: Whether to measure heat only on images that every model gets right and in which
+                all models explain one class; without labels, on images for which all models
+                predict the same class. ``None`` is true if labels are known.
+            faithfulness: The result of `effcam.metrics.faithfulness` for this comparison.
 
         Raises:
             AnnotationError: If boxes, masks or labels are broken or do not fit the images.
-            TargetError: If a label is no class of one of the models.
+            TargetError: If a label is not a class of every model.
             ArgumentError: If an argument is impossible.
         """
+        from effcam.images.annotations.truths import find_truths
+        from effcam.metrics.summary.builder import summarize
+        from effcam.metrics.summary.rows import ImageRows
+
         truths = find_truths(self.images, boxes, masks, labels)
         rows = ImageRows(self.columns, tuple(self.rows()), self.facts, tuple(truths))
         return summarize(rows, fair=fair, faithfulness=faithfulness)
@@ -295,14 +297,14 @@ class Comparison(Cells):
         fair: bool | None = None,
         faithfulness: Faithfulness | None = None,
         title: str | None = None,
-        alpha: float = 0.5,
-        colormap: str = "turbo",
+        alpha: float = ALPHA,
+        colormap: str = COLORMAP,
     ) -> Path:
-        """Return the path of a page it wrote, to look around in with a browser.
+        """Write a report, a page for the browser, and return its path.
 
-        The page holds the photos, the heat as a layer of its own over them, the `summary` and the
-        `agreement`; images can be sorted, filtered and enlarged, and heat be read off. It is one
-        file, which fetches nothing.
+        The page has the photos, the heat as a separate layer over them, the `summary` and the
+        `agreement`. Readers can sort, filter and enlarge images, and read values of heat. It is one
+        file and fetches nothing.
 
         Args:
             path: Where to write; it ends in ``.html`` or ``.htm``.
@@ -311,18 +313,21 @@ class Comparison(Cells):
             labels: As in `summary`.
             fair: As in `summary`.
             faithfulness: As in `summary`.
-            title: What stands above the page; told from what is compared if not given.
+            title: The title of the page; ``None`` describes what is compared.
             alpha: The opacity of the strongest heat when the page is opened, in [0, 1].
-            colormap: The name of a matplotlib colour map, likewise.
+            colormap: The name of the matplotlib colour map when the page is opened.
 
         Raises:
             OutputError: If the path has another suffix, there are no images, or the file cannot
                 be written.
             AnnotationError: If boxes, masks or labels are broken or do not fit the images.
-            TargetError: If a label is no class of one of the models.
+            TargetError: If a label is not a class of every model.
             ArgumentError: If an argument is impossible.
             ImageError: If an image's file is gone.
         """
+        from effcam.comparison.report import Look, check_report_output, gather, write_report
+        from effcam.images.annotations.truths import find_truths
+
         look = Look(title=title, alpha=alpha, colormap=colormap)
         check_report_output(path)
         truths = find_truths(self.images, boxes, masks, labels)
@@ -330,10 +335,10 @@ class Comparison(Cells):
         return write_report(material, path, look)
 
     def agreement(self, *, measure: Agreement = "spearman") -> NDArray[np.float64]:
-        """Return how far the columns' maps agree: (columns, columns), the mean over images.
+        """Return how much the columns' maps agree: (columns, columns), the mean over images.
 
-        Maps are compared on the part of the image that both models saw. Images in which one of
-        two maps has no evidence do not count for these two; NaN where none is left.
+        Maps are compared on the part of the image that both models saw. An image does not count
+        for two columns if one of their maps has no evidence; NaN if no image is left.
 
         Args:
             measure: ``"spearman"``, the rank correlation in [-1, 1], or ``"iou"``, the
@@ -342,10 +347,12 @@ class Comparison(Cells):
         Raises:
             ArgumentError: If there is no such measure.
         """
+        from effcam.metrics.agreement import agreement_matrix, pair_agreements
+
         return agreement_matrix(pair_agreements(tuple(self.rows()), measure), len(self.columns))
 
     def agreement_picture(self, *, measure: Agreement = "spearman") -> Image.Image:
-        """Return `agreement` as a picture: a matrix of coloured cells with their numbers.
+        """Draw `agreement` as a matrix of coloured cells with their numbers.
 
         Args:
             measure: As in `agreement`.
@@ -353,6 +360,9 @@ class Comparison(Cells):
         Raises:
             ArgumentError: If there is no such measure.
         """
+        from effcam.drawing.matrix import draw_matrix
+        from effcam.metrics.agreement import AGREEMENT_TITLES
+
         return draw_matrix(
             self.agreement(measure=measure), self.columns, title=AGREEMENT_TITLES[measure]
         )
@@ -360,14 +370,16 @@ class Comparison(Cells):
     def most_disagreed(self, n: int = 10) -> Comparison:
         """Return the comparison of the images on which the columns differ most, these first.
 
-        They are those of the lowest rank correlation, the mean over all pairs of columns.
+        These have the lowest rank correlation, as the mean over all pairs of columns.
 
         Args:
             n: How many images; all of them if there are fewer.
 
         Raises:
-            ArgumentError: If ``n`` is no whole number from 1, or there is one column alone.
+            ArgumentError: If ``n`` is not a whole number from 1, or there is only one column.
         """
+        from effcam.metrics.agreement import check_disagreed, least_agreed, pair_agreements
+
         check_disagreed(n, len(self.columns))
         return self.take(least_agreed(pair_agreements(tuple(self.rows()), "spearman"))[:n])
 
@@ -410,16 +422,15 @@ class Comparison(Cells):
         fontsize: float | None = None,
         dpi: int | None = None,
     ) -> Path:
-        """Return the path of a file it wrote, in the format that its suffix names.
+        """Save the comparison in the format that the suffix names, and return the path.
 
         ``.html`` is a `report`; ``.png`` and ``.jpg`` hold the `grid`; ``.pdf`` and ``.svg`` the
-        same as a `figure` for print; ``.gif`` and ``.webp`` the `frames`, one after another, for
-        ever; ``.mp4`` the same once, as a video, for which PyAV has to be there
-        (``pip install 'effcam[video]'``); ``.csv`` the `table`; ``.json`` the table, the settings
-        and the heatmaps; ``.npz`` the heatmaps and the table as arrays; ``.parquet`` the rows of a
-        `compare_dataset` run, for which pyarrow has to be there (``pip install
-        'effcam[dataset]'``). The file appears when it is complete: an interrupted write leaves
-        what was there before.
+        same as a `figure` for print; ``.gif`` and ``.webp`` the `frames`, in an endless loop;
+        ``.mp4`` the same as a video, which needs PyAV (``pip install 'effcam[video]'``); ``.csv``
+        the `table`; ``.json`` the table, the settings and the heatmaps; ``.npz`` the heatmaps and
+        the table as arrays; ``.parquet`` the rows of a `compare_dataset` run, which needs pyarrow
+        (``pip install 'effcam[dataset]'``). The file appears when it is complete: an interrupted
+        write leaves the previous file.
 
         Args:
             path: Where to write.
@@ -427,10 +438,9 @@ class Comparison(Cells):
             colormap: As in `grid`; pictures and reports only.
             width: As in `grid`; pictures of pixels only.
             boxes: As in `grid`; pictures only.
-            seconds: How long each frame shows, in s; animations only. If not given, frames of one
-                film show for as long as they are apart in it, the mean over them, and other images
-                for 1 s. GIF knows hundredths of a second, WebP thousandths, and neither less than
-                0.02 s.
+            seconds: How long each frame shows, in s; animations only. By default, frames of one
+                video keep its pace, as the mean over them, and other images show for 1 s. GIF
+                rounds to 0.01 s and WebP to 0.001 s; both show a frame for at least 0.02 s.
             rows: As in `grid`; pictures only.
             original: As in `grid`; pictures only.
             title: As in `grid`; pictures only.
@@ -443,20 +453,24 @@ class Comparison(Cells):
             dpi: As in `figure`; ``.pdf`` and ``.svg`` only.
 
         Raises:
-            OutputError: If the suffix is unknown, PyAV or pyarrow is not there, or the file cannot
-                be written.
-            ArgumentError: If an argument is impossible or does not go with the format.
+            OutputError: If the suffix is unknown, PyAV or pyarrow is needed and not installed, or
+                the file cannot be written.
+            ArgumentError: If an argument is impossible or does not apply to the format.
         """
+        from effcam.comparison.export import save
+
         style = {
             "alpha": alpha, "colormap": colormap, "width": width, "boxes": boxes,
             "seconds": seconds, "rows": rows, "original": original, "title": title,
             "caption": caption, "font": font, "theme": theme, "layout": layout,
             "inches": inches, "fontsize": fontsize, "dpi": dpi,
         }  # fmt: skip
-        return export.save(self, path, style)
+        return save(self, path, style)
 
     def _repr_html_(self) -> str:
-        """Return what notebooks show: the first images' grid and a scoreboard, all static."""
+        """Return the first images' grid and a scoreboard as static HTML."""
+        from effcam.comparison import notebook
+
         measured = 0 < len(self) <= notebook.MEASURED
         return notebook.to_html(self, self.summary() if measured else None)
 

@@ -1,11 +1,14 @@
-"""A comparison as files: pictures, tables, arrays; the suffix names the format."""
+"""Save a comparison: pictures, reports, tables, arrays; the suffix names the format.
+
+`effcam.drawing.formats.FORMATS` lists the formats; `WRITERS` writes them.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -15,12 +18,12 @@ import numpy as np
 
 from effcam import __version__, files
 from effcam.cam.cells import Cells
-from effcam.comparison import parquet
 from effcam.comparison.pictures.figure import Print, figure
-from effcam.comparison.pictures.grid import Style, frames, grid
-from effcam.comparison.pictures.poster import check_kind, check_layout, poster
-from effcam.comparison.report import Look, gather, write_report
+from effcam.comparison.pictures.grid import frames, grid
+from effcam.comparison.pictures.poster import check_kind, poster
+from effcam.comparison.pictures.style import Style, check_page
 from effcam.drawing import encode
+from effcam.drawing.formats import FORMATS, PRINT
 from effcam.errors import ArgumentError, OutputError
 from effcam.images.frames import spacing
 
@@ -28,90 +31,103 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def save(content: Cells, path: str | PathLike[str], given: dict[str, Any]) -> Path:
-    """Return the path of a file it wrote, in the format that its suffix names.
+def save(content: Cells, path: str | PathLike[str], given: Mapping[str, Any]) -> Path:
+    """Save a comparison in the format that the suffix names, and return the path.
 
     Args:
-        content: What to write.
+        content: The comparison.
         path: Where to write.
-        given: What was asked for of `SAVERS`' styles; ``None`` is not.
+        given: The options of `Comparison.save`, by name; ``None`` is not given.
 
     Raises:
-        OutputError: If the suffix is unknown, what writes it is not installed, or the file cannot
-            be written.
-        ArgumentError: If a style is impossible or does not go with the format.
+        OutputError: If the suffix is unknown, a package for the format is not installed, or the
+            file cannot be written.
+        ArgumentError: If an option is impossible or does not apply to the format.
     """
     target = check_output(path)
-    suffix = target.suffix.lower()
-    style = {name: value for name, value in given.items() if value is not None}
-    saver, understood = SAVERS[suffix]
-    for name in style:
-        if name not in understood:
-            raise ArgumentError(f"{name} has no meaning for a {suffix} file")
+    form = FORMATS[target.suffix.lower()]
+    options = {name: value for name, value in given.items() if value is not None}
+    for name in options:
+        if name not in form.options:
+            raise ArgumentError(f"{name} has no meaning for a {form.suffix} file")
     if not content.cells:
         raise OutputError(f"cannot save {str(path)!r}: the comparison holds no images")
-    saver(content, target, style)
+    WRITERS[form.writer](content, target, options)
     return target
 
 
 def check_output(path: str | PathLike[str]) -> Path:
-    """Return the path, after making sure that a comparison can be saved there.
+    """Check that a comparison can be saved at a path, and return the path.
 
     Raises:
-        OutputError: If the suffix names no format, what writes it is not installed, or the folder
-            does not exist.
+        OutputError: If the suffix is unknown, a package for the format is not installed, or the
+            folder does not exist.
     """
-    target = files.check_path(path, SAVERS)
-    if target.suffix.lower() == ".mp4":
+    target = files.check_path(path, FORMATS)
+    extra = FORMATS[target.suffix.lower()].extra
+    if extra == "video":
         encode.check_video(target)
-    if target.suffix.lower() == ".parquet":
-        parquet.require_pyarrow()
+    if extra == "dataset":
+        from effcam.comparison.parquet import require_pyarrow
+
+        require_pyarrow()
     return target
 
 
 def check_style(**given: Any) -> None:
-    """Check that pictures can be drawn so, before there is anything to draw.
+    """Check options of pictures, before there is anything to draw.
 
     Args:
-        given: What `Comparison.save` is told, by argument.
+        given: The options of `Comparison.save`, by name.
 
     Raises:
         ArgumentError: If a value is impossible.
     """
-    Print(**{name: given.pop(name) for name in PRINT_STYLE if name in given})
+    _take_print(given)
     if "seconds" in given:
         encode.check_seconds(given.pop("seconds"))
-    check_layout(given.pop("layout", "grid"), Style(**given))
+    check_page(given.pop("layout", "grid"), Style(**given))
 
 
-def _save_picture(content: Cells, path: Path, given: dict[str, Any]) -> None:
-    kind = given.pop("layout", "grid")
-    style = Style(**given)
+def _take_print(options: dict[str, Any]) -> Print:
+    """Return the options of a figure, taken out of a dict."""
+    return Print(**{name: options.pop(name) for name in PRINT if name in options})
+
+
+def _save_picture(content: Cells, path: Path, options: dict[str, Any]) -> None:
+    kind = options.pop("layout", "grid")
+    style = Style(**options)
     check_kind(content, kind, style)
     picture = poster(content, 0, None, style) if kind == "poster" else grid(content, style)
     encode.write_image(picture, path)
 
 
-def _save_figure(content: Cells, path: Path, given: dict[str, Any]) -> None:
-    size = Print(**{name: given.pop(name) for name in PRINT_STYLE if name in given})
-    drawn = figure(content, given.pop("layout", "grid"), Style(**given), size)
+def _save_figure(content: Cells, path: Path, options: dict[str, Any]) -> None:
+    size = _take_print(options)
+    drawn = figure(content, options.pop("layout", "grid"), Style(**options), size)
     with files.atomic(path) as partial:
         drawn.savefig(partial, format=path.suffix.lower().removeprefix("."))
 
 
-def _save_frames(content: Cells, path: Path, style: dict[str, Any]) -> None:
-    pace = {"seconds": style.pop("seconds")} if "seconds" in style else {}
+def _save_animation(content: Cells, path: Path, options: dict[str, Any]) -> None:
+    pace = {"seconds": options.pop("seconds")} if "seconds" in options else {}
     own = spacing([image.frame for image in content.images])
     if own is not None and not pace:
         pace = {"seconds": min(own, encode.LONGEST_SECONDS)}
-    encode.write_animation(frames(content, Style(**style)), path, **pace)
+    encode.write_animation(frames(content, Style(**options)), path, **pace)
 
 
-def _save_csv(content: Cells, path: Path, _style: dict[str, Any]) -> None:
+def _save_report(content: Cells, path: Path, options: dict[str, Any]) -> None:
+    from effcam.comparison.report import Look, gather, write_report
+
+    write_report(gather(content), path, Look(**options))
+
+
+def _save_csv(content: Cells, path: Path, _options: dict[str, Any]) -> None:
     table = content.table()
     with (
         files.atomic(path) as partial,
-        # The name of a file may hold bytes that are no UTF-8.
+        # The name of a file may hold bytes that are not UTF-8.
         partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream,
     ):
         writer = csv.DictWriter(stream, table[0])
@@ -120,7 +136,7 @@ def _save_csv(content: Cells, path: Path, _style: dict[str, Any]) -> None:
 
 
 def to_record(content: Cells) -> dict[str, object]:
-    """Return what a comparison is, as JSON has it, without its cells."""
+    """Return a comparison without its cells, as JSON has it."""
     return {
         "settings": dict(content.settings),
         "images": [image.name for image in content.images],
@@ -130,7 +146,7 @@ def to_record(content: Cells) -> dict[str, object]:
     }
 
 
-def _save_json(content: Cells, path: Path, _style: dict[str, Any]) -> None:
+def _save_json(content: Cells, path: Path, _options: dict[str, Any]) -> None:
     cells = [
         {name: _json_value(value) for name, value in cell.record().items()}
         | {"heatmap": cell.heatmap.tolist()}
@@ -139,16 +155,16 @@ def _save_json(content: Cells, path: Path, _style: dict[str, Any]) -> None:
     found = {"effcam": __version__, **to_record(content), "cells": cells}
     text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
     with files.atomic(path) as partial:
-        # What backslashes replace in JSON reads as what it was.
+        # A JSON reader turns the escapes back into the original characters.
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _json_value(value: object) -> object:
-    """Return ``None`` for NaN and infinity, which JSON does not have, else the value."""
+    """Return ``None`` for NaN and infinity, which JSON does not have."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _save_npz(content: Cells, path: Path, _style: dict[str, Any]) -> None:
+def _save_npz(content: Cells, path: Path, _options: dict[str, Any]) -> None:
     shape = len(content.images), len(content.columns)
     table = content.table()
     arrays: dict[str, NDArray[np.generic]] = {
@@ -157,14 +173,16 @@ def _save_npz(content: Cells, path: Path, _style: dict[str, Any]) -> None:
     arrays["image"] = np.array([image.name for image in content.images])
     arrays["column"] = np.array(content.columns)
     for column in range(shape[1]):
-        # Columns have grids of their own, so each is an array of its own.
-        maps = [cell.heatmap for cell in content.cells[column :: shape[1]]]
+        # Maps of different columns may differ in shape, so each column has its own array.
+        maps = [cell.heatmap for cell in content.column(column)]
         arrays[f"heatmap_{column}"] = np.stack(maps)
     with files.atomic(path) as partial, partial.open("wb") as stream:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # not its flag
 
 
-def _save_parquet(content: Cells, path: Path, _style: dict[str, Any]) -> None:
+def _save_parquet(content: Cells, path: Path, _options: dict[str, Any]) -> None:
+    from effcam.comparison import parquet
+
     first = content.cells[: len(content.columns)]
     unread = [
         parquet.Unread(skipped.image, cell.column, cell.model, cell.method, skipped.reason)
@@ -176,33 +194,15 @@ def _save_parquet(content: Cells, path: Path, _style: dict[str, Any]) -> None:
         partial.write_bytes(parquet.encode(table))
 
 
-def _save_report(content: Cells, path: Path, style: dict[str, Any]) -> None:
-    write_report(gather(content), path, Look(**style))
-
-
-Saver: TypeAlias = Callable[[Cells, Path, dict[str, Any]], None]
-
-REPORT_STYLE = ("alpha", "colormap")
-PAGE_STYLE = (
-    *REPORT_STYLE,
-    *("boxes", "rows", "original", "title", "caption", "font", "theme"),
-)
-PICTURE_STYLE = (*PAGE_STYLE, "width")
-PRINT_STYLE = ("inches", "fontsize", "dpi")
-SAVERS: dict[str, tuple[Saver, tuple[str, ...]]] = {
-    ".png": (_save_picture, (*PICTURE_STYLE, "layout")),
-    ".jpg": (_save_picture, (*PICTURE_STYLE, "layout")),
-    ".jpeg": (_save_picture, (*PICTURE_STYLE, "layout")),
-    ".pdf": (_save_figure, (*PAGE_STYLE, *PRINT_STYLE, "layout")),
-    ".svg": (_save_figure, (*PAGE_STYLE, *PRINT_STYLE, "layout")),
-    ".gif": (_save_frames, (*PICTURE_STYLE, "seconds")),
-    ".webp": (_save_frames, (*PICTURE_STYLE, "seconds")),
-    ".mp4": (_save_frames, (*PICTURE_STYLE, "seconds")),
-    ".html": (_save_report, REPORT_STYLE),
-    ".htm": (_save_report, REPORT_STYLE),
-    ".csv": (_save_csv, ()),
-    ".json": (_save_json, ()),
-    ".npz": (_save_npz, ()),
-    ".parquet": (_save_parquet, ()),
+Write: TypeAlias = Callable[[Cells, Path, dict[str, Any]], None]
+WRITERS: dict[str, Write] = {
+    "picture": _save_picture,
+    "figure": _save_figure,
+    "animation": _save_animation,
+    "report": _save_report,
+    "csv": _save_csv,
+    "json": _save_json,
+    "npz": _save_npz,
+    "parquet": _save_parquet,
 }
-"""How each format is written, and which parts of a style it understands."""
+"""The writers that `effcam.drawing.formats.Format.writer` names."""

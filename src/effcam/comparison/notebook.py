@@ -1,29 +1,30 @@
-"""What a notebook shows of a comparison at once: static HTML that fetches and runs nothing."""
+"""A comparison in a notebook: static HTML that fetches and runs nothing."""
 
 from __future__ import annotations
 
 import html
 
 from effcam.cam.cells import Cells
-from effcam.comparison.pictures.grid import Style, grid
+from effcam.comparison.pictures.grid import grid
+from effcam.comparison.pictures.style import Style
 from effcam.drawing.html_image import embedded
 from effcam.metrics.summary import Summary
 from effcam.text import count
 
 ROWS = 10
-"""How many images are shown."""
+"""The most images to show."""
 WIDTH = 176
-"""The width of a cell in px: a notebook is narrow, and keeps what it shows."""
+"""The width of a cell in px: a notebook is narrow, and its file keeps all pictures."""
 MEASURED = 200
-"""Of more cells than these no scoreboard is made: that would be felt."""
+"""The most cells for which a scoreboard is computed at once: more would be slow."""
 
 
 def to_html(content: Cells, summary: Summary | None) -> str:
-    """Return the grid of the first images, and below it the scoreboard.
+    """Return the grid of the first images, and below it the scoreboard, as HTML.
 
     Args:
-        content: What is shown.
-        summary: Its scoreboard; ``None`` says how to get it.
+        content: The comparison.
+        summary: Its scoreboard; ``None`` shows how to get it.
     """
     title = " x ".join(
         count(len(each), name)
@@ -43,13 +44,12 @@ def to_html(content: Cells, summary: Summary | None) -> str:
     )
     return (
         f"<figure><figcaption>{title}{more}</figcaption>{picture}</figure>"
-        + _left_out(content)
+        + _skipped(content)
         + _scoreboard(summary)
     )
 
 
-def _left_out(content: Cells) -> str:
-    """Return which images could not be read, if any."""
+def _skipped(content: Cells) -> str:
     if not content.skipped:
         return ""
     reasons = [html.escape(each.reason) for each in content.skipped[:ROWS]]

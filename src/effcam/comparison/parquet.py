@@ -1,7 +1,7 @@
-"""Cells as rows of Parquet, which pandas, polars and duckdb read without effcam.
+"""Cells as rows of a Parquet table, which pandas, polars and duckdb read without effcam.
 
-One row is one cell: what a model predicted and explained, where its map lies, and the map itself,
-in 16 bits as shares of its peak. An image that could not be read is a row too, with the reason.
+One row is one cell: the class predicted and explained, the box that the map covers, and the map
+itself, in 16 bits as shares of its peak. An image that could not be read is a row with the reason.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FOCUS = {"effective_area": effective_area, "gini": gini, "half_mass_area": half_mass_area}
 EDGES = ("left", "top", "right", "bottom")
-COLUMNS = {
+FIELDS = {
     "image": "string",
     "width": "int32",
     "height": "int32",
@@ -55,21 +55,19 @@ COLUMNS = {
     **dict.fromkeys(FOCUS, "float32"),
     "error": "string",
 }
-"""The columns and their types. All but the image, column, model and method are null where there is
-an error. ``heatmap_peak * heatmap``, row by row of the map, is `Explanation.heatmap`; the figures
-of focus are at the map's own resolution."""
+"""The columns of the table and their types. In a row with an error, all but the image, column,
+model and method are null. ``heatmap_peak * heatmap``, row by row of the map, is
+`Explanation.heatmap`; the figures of focus are at the map's own resolution."""
 KEY = b"effcam"
-WAYS_ON = "Parquet is written and read through pyarrow, which is not there: pip install "
-EXTRA = "'effcam[dataset]'"
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A cell that there is not, because its image could not be read.
+    """A cell that is missing because its image could not be read.
 
     Attributes:
         image: The image's name.
-        column: The label of the column that it would stand in.
+        column: The label of its column.
         model: The model's name.
         method: The method's name.
         error: Why the image could not be read.
@@ -83,7 +81,7 @@ class Unread:
 
 
 def require_pyarrow() -> None:
-    """Check that pyarrow is there.
+    """Check that pyarrow is installed.
 
     Raises:
         OutputError: If it is not.
@@ -91,15 +89,15 @@ def require_pyarrow() -> None:
     try:
         import pyarrow  # noqa: F401
     except ImportError as error:
-        raise OutputError(WAYS_ON + EXTRA) from error
+        raise OutputError("Parquet files need pyarrow: pip install 'effcam[dataset]'") from error
 
 
 def schema(notes: Mapping[str, object] | None = None) -> pa.Schema:
-    """Return the schema of `COLUMNS`, with notes that the file carries along as JSON."""
+    """Return the schema of `FIELDS`, with notes as JSON in the file's metadata."""
     import pyarrow as pa
 
     types = {"list<float16>": pa.list_(pa.float16())}
-    fields = [(name, types.get(kind) or pa.type_for_alias(kind)) for name, kind in COLUMNS.items()]
+    fields = [(name, types.get(kind) or pa.type_for_alias(kind)) for name, kind in FIELDS.items()]
     text = json.dumps(notes or {}, sort_keys=True, ensure_ascii=False)
     return pa.schema(fields, metadata={KEY: text.encode("utf-8", "backslashreplace")})
 
@@ -111,7 +109,7 @@ def to_table(
 
     Args:
         rows: The cells, in the order of the rows.
-        notes: What the file says of itself.
+        notes: The file's metadata.
     """
     import pyarrow as pa
 
@@ -125,13 +123,13 @@ def to_table(
         _heatmaps(rows)
         if name == "heatmap"
         else pa.array([record.get(name) for record in records], kind.field(name).type)
-        for name in COLUMNS
+        for name in FIELDS
     ]
     return pa.table(columns, schema=kind)
 
 
 def encode(table: pa.Table) -> bytes:
-    """Return a table as a Parquet file, the same bytes for the same table."""
+    """Encode a table as a Parquet file: the same bytes for the same table."""
     import pyarrow.parquet as pq
 
     stream = io.BytesIO()
@@ -140,7 +138,7 @@ def encode(table: pa.Table) -> bytes:
 
 
 def notes_of(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
-    """Return what a file says of itself, from its metadata."""
+    """Return the notes in a file's metadata."""
     found: dict[str, Any] = json.loads((metadata or {}).get(KEY, b"{}"))
     return found
 
@@ -151,13 +149,13 @@ def to_cells(
     """Return the cells of a table, ``None`` for images that could not be read.
 
     Args:
-        table: Rows of `COLUMNS`.
+        table: Rows of `FIELDS`.
         images: The image of each row.
         model_labels: The label of each row's model, without the method.
     """
     heat = table.column("heatmap").combine_chunks()
     offsets = heat.offsets.to_numpy()
-    # Of what was cut out of a larger table, the values are all there still.
+    # A slice of a larger table still has all of that table's values.
     values = heat.values.to_numpy(zero_copy_only=False)
     records = table.drop_columns(["heatmap"]).to_pylist()
     return [
@@ -169,13 +167,13 @@ def to_cells(
 
 
 def readable(text: str) -> str:
-    """Return a text that is sound UTF-8: the name of a file may hold bytes that are not."""
+    """Return a text as valid UTF-8: the name of a file may hold other bytes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _record(cell: Explanation) -> dict[str, object]:
     rows, columns = cell.heatmap.shape
-    # The grid is there as numbers.
+    # The grid is stored as numbers.
     record = {key: value for key, value in cell.record().items() if key != "grid"}
     record |= {f"canvas_{edge}": getattr(cell.canvas, edge) for edge in EDGES}
     record |= {"heatmap_height": rows, "heatmap_width": columns, "heatmap_peak": _peak(cell)}
@@ -193,7 +191,7 @@ def _peak(cell: Explanation) -> float:
 
 
 def _heatmaps(rows: Iterable[Explanation | Unread]) -> pa.Array:
-    """Return each map as shares of its peak, which 16 bits hold whatever the unit is."""
+    """Return each map as shares of its peak, which 16 bits can hold at any scale."""
     import pyarrow as pa
 
     maps: list[NDArray[np.float16]] = []
@@ -213,7 +211,7 @@ def _heatmaps(rows: Iterable[Explanation | Unread]) -> pa.Array:
 
 
 def _focus(cells: Sequence[Explanation]) -> list[dict[str, float]]:
-    """Return the figures of focus of each cell, none where its map has no evidence."""
+    """Return the figures of focus of each cell; none if its map has no evidence."""
     found: list[dict[str, float]] = [{} for _ in cells]
     grids: dict[tuple[int, ...], list[int]] = {}
     for at, cell in enumerate(cells):
@@ -229,7 +227,7 @@ def _focus(cells: Sequence[Explanation]) -> list[dict[str, float]]:
 
 
 def _own_cell(cell: Explanation) -> tuple[float, float]:
-    """Return height and width of a map's cells in px."""
+    """Return the height and width of a map's own cells in px."""
     rows, columns = cell.heatmap.shape
     return cell.canvas.height / rows, cell.canvas.width / columns
 

@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
-from effcam.api import CONSENSUS, Target, plain_target
-from effcam.cam.job import Models, name_columns
+from effcam.cam.job import Models, name_models
 from effcam.cam.methods import check_methods
-from effcam.cam.precision import Precision, check_precision
+from effcam.cam.precision import Precision
+from effcam.cam.settings import make_settings
+from effcam.cam.targets import CONSENSUS, Target, plain_target
 from effcam.dataset.image_list import FILE as IMAGES
 from effcam.dataset.image_list import differences, list_images, write_inventory
 from effcam.dataset.local import run_here
 from effcam.dataset.manifest import FILE as MANIFEST
-from effcam.dataset.manifest import Manifest, Settings, current_versions, describe
+from effcam.dataset.manifest import Manifest, current_versions, describe
 from effcam.dataset.progress import Pace, finishing
 from effcam.dataset.run import DatasetRun
 from effcam.dataset.shards import FOLDER, MODELS, Outcome, Plan, finished, folder_of, name_of
@@ -144,24 +145,24 @@ def compare_dataset(
             "run it once with target=None, and give one target an image"
         )
     cluster = _check_backend(backend, workers, num_gpus, address)
-    settings = Settings(
-        method=_names_of(method),
-        target=None if isinstance(asked, list) else asked,
-        view=check_choice("view", view, ("model", "whole")),
-        size=None if size is None else check_number("size", size),
-        precision=check_precision(precision),
-        decoding=check_choice("decoding", decoding, ("exact", "reduced")),
-        shard_size=check_number("shard_size", shard_size),
+    settings = make_settings(
+        methods=_names_of(method),
+        target=None if isinstance(asked, tuple) else asked,
+        view=view,
+        size=size,
+        precision=precision,
+        decoding=decoding,
+        shard_size=shard_size,
     )
     if max_errors is not None:
         check_number("max_errors", max_errors, least=0)
     batch_size = check_number("batch_size", batch_size)
-    columns = {label: to_source(each) for label, each in name_columns(models).items()}
+    columns = {label: to_source(each) for label, each in name_models(models).items()}
     check_weights(columns.values())
     store = Store.at(out)
     with store.locked():
         batches = list_images(
-            images, asked if isinstance(asked, list) else None, at_once=settings.shard_size
+            images, asked if isinstance(asked, tuple) else None, at_once=settings.shard_size
         )
         described = {label: describe(each) for label, each in columns.items()}
         wanted = Manifest(settings, described, 0, current_versions())

@@ -7,14 +7,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from effcam import __version__
-from effcam.cam.job import column_of
-from effcam.cam.precision import Precision
+from effcam.cam.settings import Settings
 from effcam.dataset.storage import Store
 from effcam.errors import OutputError
 from effcam.models.facts import RANDOM
@@ -24,30 +24,6 @@ from effcam.models.registry import ModelSpec
 FILE = "manifest.json"
 FORMAT = 1
 PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "numpy", "pillow")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What decides the numbers of a run, beside its images and models.
-
-    Attributes:
-        method: The methods.
-        target: The class to explain in all images; ``None`` for each model's own top-1, and where
-            the inventory has one an image.
-        view: As in `effcam.compare`.
-        size: As in `effcam.compare`.
-        precision: As in `effcam.compare`.
-        decoding: As in `effcam.compare`.
-        shard_size: How many images a shard holds.
-    """
-
-    method: tuple[str, ...]
-    target: int | str | None
-    view: str
-    size: int | None
-    precision: Precision
-    decoding: str
-    shard_size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +45,7 @@ class Manifest:
     @property
     def columns(self) -> tuple[str, ...]:
         """The labels of the columns, method by method within each model."""
-        methods = self.settings.method
-        return tuple(column_of(label, each, methods) for label in self.models for each in methods)
+        return tuple(chain.from_iterable(map(self.settings.columns_of, self.models)))
 
     @property
     def identity(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from effcam.comparison.report import Call, Look, check_report_output, gather, write_report
+from effcam.comparison.report import Look, Snippet, check_report_output, gather, write_report
 from effcam.dataset.measures import find_least, image_agreements, image_confidences
 from effcam.dataset.reader import ShardReader
 from effcam.errors import check_number
@@ -46,15 +46,15 @@ def write_run_report(
         truths=truths,
         summary=run.summary(labels=labels, fair=fair),
         agreement=run.agreement() if several else None,
-        calls=[_call(run, n, labelled=labels is not None)],
+        snippets=[_snippet(run, n, labelled=labels is not None)],
         scope=f"Shown are the {len(shown.images)} of {run.images} images {which}; "
         "figures and agreement include all images.",
     )
     return write_report(material, path, look)
 
 
-def _call(run: DatasetRun, n: int, *, labelled: bool) -> Call:
+def _snippet(run: DatasetRun, n: int, *, labelled: bool) -> Snippet:
     """Return the Python code that writes the report again."""
     more = ", labels=labels" if labelled else ""
     code = f"import effcam\n\nrun = effcam.open_run({run.store.address!r})\n"
-    return Call("Python", f"{code}run.report({FILE!r}, n={n}{more})")
+    return Snippet("Python", f"{code}run.report({FILE!r}, n={n}{more})")

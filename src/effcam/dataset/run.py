@@ -23,6 +23,7 @@ from effcam.dataset.measures import (
 from effcam.dataset.reader import ShardReader
 from effcam.dataset.report import write_run_report
 from effcam.dataset.storage import Store
+from effcam.drawing.defaults import ALPHA, COLORMAP
 from effcam.errors import ArgumentError, ImageError, OutputError
 from effcam.images.annotations.truths import Boxes, GroundTruth, Labels, Masks
 from effcam.metrics.agreement import Agreement, check_disagreed
@@ -190,8 +191,8 @@ class DatasetRun:
         labels: Labels = None,
         fair: bool | None = None,
         title: str | None = None,
-        alpha: float = 0.5,
-        colormap: str = "turbo",
+        alpha: float = ALPHA,
+        colormap: str = COLORMAP,
     ) -> Path:
         """Write an HTML page, and return its path: the summary, and the images that show most.
 
@@ -243,7 +244,7 @@ class DatasetRun:
             self.columns,
             tuple(cell for row in kept for cell in row),
             skipped,
-            self.settings | {"method": list(self.manifest.settings.method)},
+            self.manifest.settings,
             self.facts,
         )
 

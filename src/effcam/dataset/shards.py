@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from effcam.cam.explanation import Explanation
-from effcam.cam.job import Job, column_of
+from effcam.cam.job import Inputs, Job
 from effcam.cam.run import explain_images
+from effcam.cam.targets import target_per_image
 from effcam.comparison.parquet import Unread, encode, notes_of, to_table
 from effcam.dataset.image_list import Inventory
 from effcam.dataset.manifest import Manifest
 from effcam.dataset.storage import Store
 from effcam.errors import OutputError
-from effcam.images.loader import Loader
 from effcam.images.refs import ImageRef
 from effcam.models.facts import ModelFacts, facts_of
 from effcam.models.model import ModelLike
@@ -129,7 +129,7 @@ class Worker:
         self._label = list(plan.manifest.models)[model]
         self._model = self._job([]).load(self._label)
         target = plan.manifest.settings.target
-        if target is not None:
+        if isinstance(target, int | str):
             self._model.find_class(target)  # before any image is read
         facts = json.dumps(asdict(facts_of(self._model)), indent=1)
         plan.store.write(f"{MODELS}/{model:02d}.json", facts.encode("utf-8", "backslashreplace"))
@@ -149,22 +149,22 @@ class Worker:
         """
         plan, settings = self._plan, self._plan.manifest.settings
         refs, own = plan.inventory.read(number)
-        targets = own
-        if own is None and settings.target is not None:
-            targets = [settings.target] * len(refs)
-        job = self._job(refs)
+        targets = target_per_image(settings.target, len(refs)) if own is None else own
+        # Only this model runs over these images here, once.
+        inputs = Inputs(self._job(refs), passes=0)
         cells: dict[tuple[ImageRef, str], Explanation] = {
             (cell.image, cell.method): cell
-            for cell in explain_images(job, self._label, self._model, targets, done=done)
+            for cell in explain_images(inputs, self._label, self._model, targets, done=done)
         }
-        done(len(job.skipped))
+        done(len(inputs.skipped))
         rows = [
-            cells.get((ref, method)) or self._unread(ref, method, job.skipped[ref])
+            cells.get((ref, method)) or self._unread(ref, method, inputs.skipped[ref])
             for ref in refs
             for method in settings.method
         ]
         start = number * settings.shard_size
-        bad = {start + at: job.skipped[ref] for at, ref in enumerate(refs) if ref in job.skipped}
+        skipped = inputs.skipped
+        bad = {start + at: skipped[ref] for at, ref in enumerate(refs) if ref in skipped}
         notes = {"run": plan.manifest.identity, "shard": number, "bad": bad}
         name = name_of(plan.manifest, self._position, number)
         plan.store.write(name, encode(to_table(rows, notes)))
@@ -172,24 +172,19 @@ class Worker:
 
     def _job(self, refs: list[ImageRef]) -> Job:
         plan, settings = self._plan, self._plan.manifest.settings
-        reduced = settings.decoding == "reduced"
         return Job(
-            refs=refs,
-            columns=dict(plan.columns),
+            images=tuple(refs),
+            models=plan.columns,
             methods=settings.method,
-            view=settings.view,
-            size=settings.size,
+            settings=settings,
             batch_size=plan.batch_size,
-            precision=settings.precision,
             device=plan.device,
-            skips=True,
-            reduced=reduced,
-            # One pass over the images, and no other is to come.
-            loader=Loader(refs, reduced=reduced),
+            skip_bad=True,
         )
 
     def _unread(self, ref: ImageRef, method: str, reason: str) -> Unread:
-        column = column_of(self._label, method, self._plan.manifest.settings.method)
+        settings = self._plan.manifest.settings
+        column = settings.columns_of(self._label)[settings.method.index(method)]
         return Unread(ref.name, column, self._model.name, method, reason)
 
 

@@ -1,4 +1,4 @@
-"""Which font text is drawn in: DejaVu Sans, which matplotlib brings, or a file of the user's."""
+"""The font of text: DejaVu Sans, which comes with matplotlib, or a user's file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from effcam.errors import ArgumentError
 from effcam.text import quote
 
 SCALABLE = (b"\0\1\0\0", b"OTTO", b"true", b"ttcf")
-"""How TrueType and OpenType files begin, and collections of them."""
+"""The first bytes of TrueType and OpenType files and collections."""
 
 
 @lru_cache(maxsize=64)
@@ -21,7 +21,7 @@ def load_font(size: int, bold: bool, file: str = "") -> ImageFont.FreeTypeFont:
 
     Args:
         size: The size in px.
-        bold: Whether it is the bold one of DejaVu Sans; a file has one weight, its own.
+        bold: Whether to use the bold DejaVu Sans; a file has only its own weight.
         file: The font's file; empty for DejaVu Sans.
     """
     if not file:
@@ -29,15 +29,15 @@ def load_font(size: int, bold: bool, file: str = "") -> ImageFont.FreeTypeFont:
 
         name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
         file = str(Path(matplotlib.get_data_path(), "fonts", "ttf", name))
-    # The basic engine is part of every Pillow, so that a sheet looks the same everywhere.
+    # Every Pillow has the basic engine, so pictures look the same everywhere.
     return ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def font_file(font: str | PathLike[str] | None) -> str:
-    """Return the path of a font's file, empty for ``None``, after making sure that it is one.
+    """Check a font file and return its path, empty for ``None``.
 
     Raises:
-        ArgumentError: If it is no path, there is no such file, or it is no scalable font.
+        ArgumentError: If it is not a path, does not exist, or is not a scalable font.
     """
     if font is None:
         return ""
@@ -53,5 +53,5 @@ def font_file(font: str | PathLike[str] | None) -> str:
         reason = getattr(error, "strerror", None) or str(error)
         raise ArgumentError(f"font {quote(str(font))} cannot be read: {reason}") from error
     if not scalable:
-        raise ArgumentError(f"font {quote(str(font))} is no TrueType or OpenType file")
+        raise ArgumentError(f"font {quote(str(font))} is not a TrueType or OpenType file")
     return str(path)

@@ -1,4 +1,4 @@
-"""Pictures within HTML: nothing beside the page is needed to show them."""
+"""Pictures embedded in HTML."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ QUALITY = 85
 
 
 def embedded(picture: Image.Image, alt: str) -> str:
-    """Return an ``<img>`` that holds its picture as JPEG, no wider than what it stands in.
+    """Return an ``<img>`` element with the picture as JPEG, at most as wide as its container.
 
     Args:
         picture: The picture, RGB.
-        alt: What it shows, in words.
+        alt: The alternative text.
     """
     stream = io.BytesIO()
-    # Colour is not subsampled: small coloured text would blur.
+    # Chroma is not subsampled: small coloured text would blur.
     picture.save(stream, format="JPEG", quality=QUALITY, subsampling=0)
     data = base64.b64encode(stream.getvalue()).decode("ascii")
     return (

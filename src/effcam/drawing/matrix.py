@@ -1,4 +1,4 @@
-"""A matrix of numbers as a picture: coloured cells, their numbers, rows and columns named alike."""
+"""A square matrix as a picture: coloured cells with their numbers, the same names on both axes."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 def draw_matrix(
-    values: NDArray[np.floating], labels: Sequence[str], *, title: str, low: float = 0.0
+    values: NDArray[np.floating], names: Sequence[str], *, title: str, low: float = 0.0
 ) -> Image.Image:
-    """Return a square matrix as a picture: cells coloured from ``low`` to 1, with their numbers.
+    """Draw a square matrix: cells coloured from ``low`` to 1, with their numbers.
 
     Args:
         values: (n, n), at most 1; NaN is drawn grey, with a dash.
-        labels: The name of each row, and of the column of the same number.
-        title: What stands above it.
-        low: The value of the darkest colour; smaller ones have it too.
+        names: The name of each row, and of the column with the same number.
+        title: The title at the top.
+        low: The value of the darkest colour, which smaller values get too.
 
     Raises:
-        ArgumentError: If the matrix is empty, or has not one label a row.
+        ArgumentError: If the matrix is empty, or the number of names is not that of rows.
     """
-    count = len(labels)
+    count = len(names)
     if values.shape != (count, count) or not count:
-        raise ArgumentError(f"{count} labels do not name a matrix of shape {values.shape}")
-    names = [fit_text(label, TEXT, WIDEST_NAME, NAME_LINES) for label in labels]
-    above = [fit_text(label, TEXT, CELL - 4, NAME_LINES) for label in labels]
-    left = MARGIN + max(measure_text(line.text, line) for lines in names for line in lines) + 10
+        raise ArgumentError(f"there are {count} names for a matrix of shape {values.shape}")
+    beside = [fit_text(name, TEXT, WIDEST_NAME, NAME_LINES) for name in names]
+    above = [fit_text(name, TEXT, CELL - 4, NAME_LINES) for name in names]
+    left = MARGIN + max(measure_text(line.text, line) for lines in beside for line in lines) + 10
     width = max(left + count * CELL + MARGIN, MARGIN * 2 + 260)
     heading = fit_text(title, TITLE, width - 2 * MARGIN, 4)
     header = MARGIN + text_height(heading) + 10
@@ -58,8 +58,8 @@ def draw_matrix(
     for at in range(count):
         start = top - 6 - text_height(above[at])
         put_text(page, above[at], (left + at * CELL + 2, start), CELL - 4, THEMES["light"])
-        middle = top + at * CELL + (CELL - text_height(names[at])) // 2
-        put_text(page, names[at], (MARGIN, middle), left, THEMES["light"], centred=False)
+        middle = top + at * CELL + (CELL - text_height(beside[at])) // 2
+        put_text(page, beside[at], (MARGIN, middle), left, THEMES["light"], centred=False)
         for other in range(count):
             page.paste(_cell(float(values[at, other]), low), (left + other * CELL, top + at * CELL))
     return page

@@ -1,4 +1,4 @@
-"""Figures of matplotlib that need no pyplot, and whose files hold real text and no date."""
+"""Matplotlib figures without pyplot, whose files hold real text and no date."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SETTINGS: Any = {
-    # TrueType is embedded as it is: journals refuse Type 3, and its text cannot be searched.
+    # Embed TrueType fonts: journals refuse Type 3 fonts, whose text cannot be searched.
     "pdf.fonttype": 42,
     "pdf.use14corefonts": False,
     "pdf.inheritcolor": False,
@@ -27,23 +27,23 @@ SETTINGS: Any = {
     "savefig.facecolor": "auto",
     "savefig.transparent": False,
 }
-"""What files are written with, whatever the user's own settings."""
+"""The settings for files, in place of the user's own."""
 DATES = {".pdf": "CreationDate", ".svg": "Date"}
-"""What each format calls the time of writing, by which two files of one figure would differ."""
+"""The name of the date in each format; with a date, two files of one figure would differ."""
 
 
 def new_figure(
     size: tuple[float, float], *, dpi: float, layout: Literal["constrained"] | None = None
 ) -> Figure:
-    """Return an empty figure that needs no pyplot, and that notebooks show.
+    """Return an empty figure that notebooks can show, without pyplot.
 
     Args:
         size: Its width and height in inches.
-        dpi: How many px an inch has.
+        dpi: The resolution in px an inch.
         layout: The name of matplotlib's layout engine, if any.
 
     Raises:
-        OutputError: If matplotlib is not there.
+        OutputError: If matplotlib is not installed.
     """
     try:
         import matplotlib
@@ -52,26 +52,26 @@ def new_figure(
     except ImportError as error:
         raise OutputError("figures need matplotlib: pip install matplotlib") from error
 
-    class Canvas(Figure):
+    class PlainFigure(Figure):
         def savefig(self, fname: Any, **options: Any) -> None:
             with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
-                # It shows as a box, as in pictures.
+                # A missing glyph shows as a box, as in pictures.
                 warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
                 super().savefig(fname, **{**options, "metadata": _metadata(fname, options)})
 
-        # Without pyplot a notebook would print the name of the figure only.
+        # Without this and without pyplot, a notebook would only print the object's name.
         def _repr_png_(self) -> bytes:
             stream = io.BytesIO()
             self.savefig(stream, format="png")
             return stream.getvalue()
 
-    figure = Canvas(figsize=size, dpi=dpi, layout=layout)
+    figure = PlainFigure(figsize=size, dpi=dpi, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
 
 def _metadata(file: object, options: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what a file says of itself: what was asked for, and no date unless it was."""
+    """Return the metadata of a file: what the caller gave, and no date unless given."""
     suffix = f".{options['format']}" if options.get("format") else ""
     if not suffix and isinstance(file, str | PathLike):
         suffix = PurePath(file).suffix

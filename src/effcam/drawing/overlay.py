@@ -1,6 +1,6 @@
 """Heat on a photo, and marks on it: boxes, badges, hatching.
 
-Pictures come in and go out as ``PIL.Image.Image``; they are never changed in place. Lengths are
+Functions take and return ``PIL.Image.Image``, and never change a picture in place. Lengths are
 in px.
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
+from effcam.drawing.defaults import ALPHA, COLORMAP
 from effcam.drawing.text import MIN_FONT, Line, fit_text, ink, line_height, put_text
 from effcam.drawing.themes import THEMES
 from effcam.errors import ArgumentError, did_you_mean
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 FULL_AT = 0.5
-"""The heat in [0, 1] from which on a colour is as opaque as ``alpha`` allows."""
+"""The heat in [0, 1] at and above which a colour has the full opacity ``alpha``."""
 
 
 @lru_cache(maxsize=32)
@@ -49,10 +50,10 @@ def colormap_table(name: str) -> NDArray[np.uint8]:
 
 
 def check_alpha(alpha: float) -> None:
-    """Check that a number is an opacity.
+    """Check an opacity.
 
     Raises:
-        ArgumentError: If it is not.
+        ArgumentError: If it is not a number from 0 to 1.
     """
     if not isinstance(alpha, int | float) or not 0 <= alpha <= 1:
         raise ArgumentError(f"alpha is an opacity from 0 to 1, not {alpha!r}.")
@@ -62,8 +63,8 @@ def check_alpha(alpha: float) -> None:
 def _opacity(alpha: float) -> list[int]:
     """Return the opacity, 0 to 255, of each of 256 strengths of heat."""
     ramp = np.minimum(np.linspace(0, 1, 256) / FULL_AT, 1)
-    # The smooth step has no slope at either end, so neither the faint rim of a spot nor the
-    # place where its opacity settles shows as an edge that is not in the heat.
+    # The smooth step has no slope at either end. So neither the faint rim of a spot nor the place
+    # where its opacity becomes constant shows as an edge that is not in the heat.
     return [round(255 * alpha * float(t * t * (3 - 2 * t))) for t in ramp]
 
 
@@ -71,17 +72,17 @@ def overlay(
     photo: Image.Image,
     heat: NDArray[np.float32],
     *,
-    alpha: float = 0.5,
-    colormap: str = "turbo",
+    alpha: float = ALPHA,
+    colormap: str = COLORMAP,
 ) -> Image.Image:
-    """Return the photo, (W, H) RGB, with heat in colour on it, opaque as far as it is strong.
+    """Draw heat in colour on a photo, (W, H) RGB: the stronger, the more opaque.
 
-    Without heat the photo shows untouched; from half of the full heat on, the colour has the
-    opacity `alpha`. A pixel depends on nothing but its own photo and heat, so overlays compare.
+    Without heat the photo is unchanged; from half of the full heat on, the colour has the opacity
+    `alpha`. A pixel depends only on its own photo and heat, so overlays can be compared.
 
     Args:
         photo: The photo, W x H; other modes than RGB are converted.
-        heat: (H, W) float32 in [0, 1]; what lies outside is clipped.
+        heat: (H, W) float32 in [0, 1]; other values are clipped.
         alpha: Opacity of strong heat, in [0, 1]; 0 returns the photo's own pixels.
         colormap: Any matplotlib colour map.
 
@@ -96,7 +97,7 @@ def overlay(
         )
     if not np.isfinite(heat).all():
         raise ArgumentError("heat holds values that are not finite; draw a badge instead.")
-    # Tables and blends by Pillow on 8-bit planes take a tenth of the time of float arrays.
+    # Pillow's tables and blends on 8-bit planes take a tenth of the time of float arrays.
     strength = Image.fromarray(np.rint(np.clip(heat, 0, 1) * 255).astype(np.uint8))
     colours = strength.copy()
     colours.putpalette(colormap_table(colormap).tobytes())
@@ -106,7 +107,7 @@ def overlay(
 
 @lru_cache(maxsize=32)
 def _hatch(width: int, height: int) -> Image.Image:
-    """Return soft diagonal stripes as a mask of mode L."""
+    """Draw soft diagonal stripes as a mask of mode L."""
     period = max(6.0, min(width, height) / 26)
     y, x = np.ogrid[:height, :width]
     distance = np.abs((x + y) % period - period / 2) / math.sqrt(2)
@@ -115,18 +116,18 @@ def _hatch(width: int, height: int) -> Image.Image:
 
 
 def _dimmed(picture: Image.Image) -> Image.Image:
-    """Return the picture grey, flat and rather dark, whether it was dark or light."""
+    """Make a picture grey, dark and of low contrast."""
     grey = picture.convert("L").point([round(40 + 0.36 * value) for value in range(256)])
     return grey.convert("RGB")
 
 
 def shade_outside(picture: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
-    """Return the picture with all that lies outside a box greyed, hatched and edged.
+    """Grey and hatch a picture outside of a box, with a line around the box.
 
     Args:
         picture: The picture; other modes than RGB are converted.
-        box: Left, top, right, bottom in px of the picture; rounded to whole pixels. Inside it no
-            pixel changes.
+        box: Left, top, right, bottom in px of the picture; rounded to whole pixels. Pixels
+            inside do not change.
 
     Raises:
         ArgumentError: If the box is not finite, or ends before it starts.
@@ -148,12 +149,12 @@ def shade_outside(picture: Image.Image, box: tuple[float, float, float, float]) 
 
 
 def frame(picture: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
-    """Return the picture with a box on it: a white line between black ones, seen on anything.
+    """Draw a box: a white line between black ones, visible on any picture.
 
     Args:
         picture: The picture; other modes than RGB are converted.
-        box: Left, top, right, bottom in px of the picture. The lines lie within the picture, and
-            are as thick as fits its size: 1 px each up to some 300 px.
+        box: Left, top, right, bottom in px of the picture. The lines lie within the picture; their
+            thickness fits its size: 1 px each up to about 300 px.
 
     Raises:
         ArgumentError: If the box is not finite, or ends before it starts.
@@ -164,7 +165,7 @@ def frame(picture: Image.Image, box: tuple[float, float, float, float]) -> Image
     thick = max(1, round(min(width, height) / 200))
     left, right = (min(max(round(edge), 0), width) for edge in box[::2])
     top, bottom = (min(max(round(edge), 0), height) for edge in box[1::2])
-    # A box may be thinner than its lines; the middle one runs along its edge.
+    # A box may be thinner than its lines.
     left, right = _apart(left, right, 3 * thick, width)
     top, bottom = _apart(top, bottom, 3 * thick, height)
     drawing = ImageDraw.Draw(framed)
@@ -176,7 +177,7 @@ def frame(picture: Image.Image, box: tuple[float, float, float, float]) -> Image
 
 
 def _apart(start: int, stop: int, least: int, most: int) -> tuple[int, int]:
-    """Return two ends that are so far apart at least, as far as there is room."""
+    """Move two ends apart to a least distance, as far as there is room."""
     missing = max(0, min(least, most) - (stop - start))
     start = max(0, min(start - missing // 2, most - min(least, most)))
     return start, min(most, max(stop, start + min(least, most)))
@@ -188,9 +189,9 @@ def _check_box(box: tuple[float, float, float, float]) -> None:
 
 
 def badge(picture: Image.Image, text: str, *, font: str = "") -> Image.Image:
-    """Return the picture greyed, with a short text on a plate in its middle.
+    """Grey a picture, with a short text on a plate in its middle.
 
-    The text shrinks and wraps to fit, and is shortened where even that does not do.
+    The text shrinks and wraps to fit; if it still does not fit, it is shortened.
     """
     dimmed = _dimmed(picture)
     width, height = dimmed.size
@@ -210,12 +211,12 @@ def badge(picture: Image.Image, text: str, *, font: str = "") -> Image.Image:
 
 
 def fit(photo: Image.Image, width: int, height: int | None = None) -> Image.Image:
-    """Return the photo as large as fits `width` x `height` px, its proportions kept.
+    """Resize a photo to fit `width` x `height` px, keeping its proportions.
 
     Args:
         photo: The photo; other modes than RGB are converted.
-        width: The width in px that the photo must not exceed.
-        height: The height in px that it must not exceed; None sets no limit.
+        width: The most width in px.
+        height: The most height in px; ``None`` for no limit.
     """
     scale = width / photo.width
     if height is not None:

@@ -1,6 +1,6 @@
 """A page before it is drawn: texts, pictures and colour bars, each with its place.
 
-The same page is painted in pixels here, and as vectors by `effcam.comparison.pictures.figure`.
+`paint` draws it in pixels, and `effcam.comparison.pictures.figure` as vectors.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class Text:
 
     Attributes:
         lines: The lines, each of which fits its place.
-        left: Where the text's place begins.
-        top: Where it begins, from above.
-        width: How wide the place is.
-        centred: Whether lines stand in the middle of it, rather than at its left.
-        turned: Whether the text is read from below to above; lines then stand beside each other,
-            and `width` is how tall the place is.
+        left: The left edge of the place.
+        top: The top edge of the place.
+        width: The width of the place.
+        centred: Whether lines are centred, rather than at the left.
+        turned: Whether the text reads from bottom to top; lines then stand beside each other, and
+            `width` is the height of the place.
     """
 
     lines: tuple[Line, ...]
@@ -40,7 +40,7 @@ class Text:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of its place."""
+        """Left, top, right and bottom of the place."""
         across, down = self.width, sum(line.height for line in self.lines)
         if self.turned:
             across, down = down, across
@@ -49,7 +49,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture, in as many pixels as it has, at a place."""
+    """A picture at a place, whose size may differ from the picture's own."""
 
     picture: Image.Image
     left: int
@@ -59,12 +59,12 @@ class Picture:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of its place."""
+        """Left, top, right and bottom of the place."""
         return self.left, self.top, self.left + self.width, self.top + self.height
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class ColourBar:
     """The colours of a colour map, from low to high, at a place."""
 
     colormap: str
@@ -75,16 +75,16 @@ class Bar:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of its place."""
+        """Left, top, right and bottom of the place."""
         return self.left, self.top, self.left + self.width, self.top + self.height
 
 
-Item: TypeAlias = Text | Picture | Bar
+Item: TypeAlias = Text | Picture | ColourBar
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """What stands across a page: its height, and its items, whose tops are from its own."""
+    """A horizontal part of a page: its height, and its items, with tops relative to its own."""
 
     height: int
     items: tuple[Item, ...] = ()
@@ -92,13 +92,13 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """A page, not yet drawn.
+    """A page before it is drawn.
 
     Attributes:
-        width: Its width, in px or in any other unit.
-        height: Its height, likewise.
+        width: Its width, in px or any other unit.
+        height: Its height, in the same unit.
         theme: Its colours.
-        items: What stands on it.
+        items: Its texts, pictures and colour bars.
     """
 
     width: int
@@ -108,7 +108,7 @@ class Surface:
 
 
 def stack(bands: Sequence[Band], width: int, margin: int, theme: Theme) -> Surface:
-    """Return the page of bands below each other, with a margin above and below."""
+    """Stack bands to a page, with a margin above and below."""
     items: list[Item] = []
     top = margin
     for band in bands:
@@ -118,12 +118,12 @@ def stack(bands: Sequence[Band], width: int, margin: int, theme: Theme) -> Surfa
 
 
 def paint(surface: Surface) -> Image.Image:
-    """Return a page whose unit is the pixel as a picture."""
+    """Draw a page whose unit is the pixel."""
     page = Image.new("RGB", (surface.width, surface.height), surface.theme.page)
     for item in surface.items:
         if isinstance(item, Picture):
             page.paste(fit(item.picture, item.width, item.height), (item.left, item.top))
-        elif isinstance(item, Bar):
+        elif isinstance(item, ColourBar):
             page.paste(strip(item.colormap).resize((item.width, item.height)), item.box[:2])
         else:
             _write(page, item, surface.theme)
@@ -131,10 +131,10 @@ def paint(surface: Surface) -> Image.Image:
 
 
 def strip(colormap: str) -> Image.Image:
-    """Return the colours of a colour map from left to right, 256 x 1 px.
+    """Draw the colours of a colour map from left to right, 256 x 1 px.
 
     Raises:
-        ArgumentError: If matplotlib has no colour map of that name.
+        ArgumentError: If matplotlib has no such colour map.
     """
     return Image.fromarray(colormap_table(colormap)[np.newaxis])
 

@@ -1,11 +1,11 @@
-"""What pages have in common: their lengths, the title above, and the colour bar below."""
+"""The common parts of pages: their lengths, the title, and the colour bar with the legend."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from effcam.drawing.page import Band, Bar, Text
+from effcam.drawing.page import Band, ColourBar, Text
 from effcam.drawing.text import MIN_FONT, Line, fit_text, ink, text_height
 
 BAR_NOTE = "evidence, each map scaled to its own range"
@@ -13,10 +13,10 @@ BAR_NOTE = "evidence, each map scaled to its own range"
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """The lengths of a page, in px, all of which follow from its cell width and columns.
+    """The lengths of a page in px, which follow from its columns and the width of a cell.
 
-    On a page that is not of pixels the unit is another one, and `scale` says how many of them a
-    pixel of a picture is; such a page also says how large its text is, and has no margin.
+    A page for print has another unit: `scale` is the size of a picture's pixel in that unit, `size`
+    is the size of its text, and it has no margin.
     """
 
     columns: int
@@ -28,39 +28,39 @@ class Measures:
 
     @property
     def text(self) -> Line:
-        """How captions are written."""
+        """The style of captions."""
         size = self.size or min(max(round(self.width / 17), MIN_FONT + 1), 24)
         return Line("", size, font=self.font)
 
     @property
     def strong(self) -> Line:
-        """How what stands above a column is written."""
+        """The style of headings."""
         return Line("", self.text.size, bold=True, font=self.font)
 
     @property
     def small(self) -> Line:
-        """How details are written."""
+        """The style of details."""
         size = max(MIN_FONT, round(self.text.size * 0.86))
         return Line("", size, muted=True, font=self.font)
 
     @property
     def detail_lines(self) -> int:
-        """How many lines a detail may take: two in cells of few letters."""
+        """The most lines of a detail: two in cells of few letters."""
         return 1 if self.width * (MIN_FONT + 1) >= 128 * self.text.size else 2
 
     @property
     def gutter(self) -> int:
-        """What is left free between columns."""
+        """The space between columns."""
         return max(4, round(self.width * 0.036))
 
     @property
     def gap(self) -> int:
-        """What is left free between a picture and its caption."""
+        """The space between a picture and its caption."""
         return max(3, self.gutter // 2)
 
     @property
     def margin(self) -> int:
-        """What is left free around everything."""
+        """The space around everything."""
         return self.gutter + 4 if self.size is None else 0
 
     @property
@@ -69,17 +69,17 @@ class Measures:
         return self.side + self.columns * self.width + (self.columns - 1) * self.gutter
 
     def left(self, column: int) -> int:
-        """Return where a column begins."""
+        """Return the left edge of a column."""
         return self.margin + self.side + column * (self.width + self.gutter)
 
 
 def title_band(title: str, lengths: Measures, *, fixed: bool = False) -> Band:
-    """Return a line above everything; nothing, if the title is empty.
+    """Return the title of a page; an empty band if there is none.
 
     Args:
-        title: What it says.
+        title: The text.
         lengths: The lengths of the page.
-        fixed: Whether its height must not depend on the title's length.
+        fixed: Whether the height must not depend on the title's length.
     """
     if not title:
         return Band(0)
@@ -91,7 +91,7 @@ def title_band(title: str, lengths: Measures, *, fixed: bool = False) -> Band:
 
 
 def footer_band(legend: Sequence[str], lengths: Measures, colormap: str) -> Band:
-    """Return the colour bar, and its note and legend beside it or, on narrow pages, below."""
+    """Return the colour bar, with its note and the legend beside it or, on narrow pages, below."""
     small, margin = lengths.small, lengths.margin
     size = small.size
     note = " \u00b7 ".join((BAR_NOTE, *filter(None, legend)))
@@ -104,12 +104,13 @@ def footer_band(legend: Sequence[str], lengths: Measures, colormap: str) -> Band
     top = start + (0 if beside else small.height + 2)
     before, after = (ink(end).width + size // 2 for end in (low, high))
     across, thick = max(1, bar - before - after), max(5, round(size * 0.7))
+    down = start + (small.height - thick) // 2
     return Band(
         top + text_height(lines),
         (
             Text(lines, margin + left, top, width, centred=False),
             Text((low,), margin, start, before, centred=False),
-            Bar(colormap, margin + before, start + (small.height - thick) // 2, across, thick),
+            ColourBar(colormap, margin + before, down, across, thick),
             Text((high,), margin + before + across + size // 2, start, after, centred=False),
         ),
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from effcam.drawing.defaults import COLORMAP, WIDTH
 from effcam.drawing.overlay import fit
 from effcam.drawing.page import Band, Item, Picture, Surface, Text, paint, stack
 from effcam.drawing.page_parts import Measures, footer_band, title_band
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MIN_WIDTH = 64
-"""The smallest cell width in px in which a caption and the colour bar still say something."""
+"""The smallest cell width in px with a readable caption and colour bar."""
 RESERVED_LINES = 2
-"""Title lines of a heading, and label lines of a caption, for which fixed sheets keep room."""
+"""The title lines of a heading, and first lines of a caption, that fixed sheets reserve."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """What stands above a column: its title and, smaller and greyer, a detail."""
+    """The text above a column: its title and, smaller and greyer, a detail."""
 
     title: str
     detail: str = ""
@@ -33,7 +34,7 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One picture of a sheet and the caption lines below it: first the label, then the rest."""
+    """One picture of a sheet and the caption below it: the main line first."""
 
     picture: Image.Image
     lines: tuple[str, ...] = ()
@@ -47,9 +48,9 @@ def sheet(
     headings: Sequence[Heading],
     rows: Sequence[PanelRow],
     *,
-    width: int = 224,
+    width: int = WIDTH,
     height: int | None = None,
-    colormap: str = "turbo",
+    colormap: str = COLORMAP,
     theme: Literal["light", "dark"] = "light",
     title: str = "",
     legend: Sequence[str] = (),
@@ -58,30 +59,29 @@ def sheet(
     captioned: bool = True,
     font: str = "",
 ) -> Image.Image:
-    """Return one page: headings, rows of captioned panels, and a colour bar with its legend.
+    """Draw one page: headings, rows of captioned panels, and a colour bar with its legend.
 
-    With a `height`, the size of the page depends on nothing but the number of columns and rows,
-    `width`, `height`, the number of caption lines, whether there are a `title` and `sides`, and
-    `legend`: so the frames of one comparison agree. Without it, each row takes what its panels
-    need.
+    With a `height`, the size of the page depends only on the number of columns and rows, `width`,
+    `height`, the number of caption lines, whether there are a `title` and `sides`, and `legend`: so
+    all frames of a comparison have one size. Without it, each row is as tall as its panels.
 
     Args:
-        headings: One a column.
-        rows: One an image, each with one panel a column.
+        headings: One for each column.
+        rows: The rows, each with one panel for each column.
         width: Width of a cell; larger pictures are reduced to it, smaller ones are centred.
         height: Height of a cell's picture; None makes a row as tall as its tallest panel.
         colormap: The colour map of the colour bar.
         theme: `light` is dark text on white, `dark` is white text on near-black.
-        title: A line above everything.
-        legend: Texts next to the colour bar, such as ``hatched: not seen by the model``.
-        sides: What stands beside each row, read from below to above; none, or one a row.
-        block: How many rows belong together; between blocks there is more space.
-        captioned: Whether a page with a `height` keeps room for captions.
-        font: The file of the font of all text; DejaVu Sans if it is empty.
+        title: A line at the top.
+        legend: Texts beside the colour bar, such as ``hatched: not seen by the model``.
+        sides: Headings beside the rows, read from bottom to top; none, or one for each row.
+        block: How many rows belong together; there is more space between blocks.
+        captioned: Whether a page with a `height` reserves room for captions.
+        font: The font file for all text; empty for DejaVu Sans.
 
     Raises:
-        ArgumentError: If there is no column or row, a row has not one panel a column, or a length
-            or name is out of range.
+        ArgumentError: If there is no column or row, a row does not have one panel for each column,
+            or a length or name is impossible.
     """
     if width < MIN_WIDTH or (height is not None and height < 1):
         raise ArgumentError(
@@ -109,10 +109,11 @@ def compose(
     block: int = 1,
     captioned: bool = True,
 ) -> Surface:
-    """Return what `sheet` draws, in any unit of length; its arguments are as there.
+    """Return the page that `sheet` draws, in any unit of length, with the same arguments.
 
     Raises:
-        ArgumentError: If there is no column or row, or a row has not one panel a column.
+        ArgumentError: If there is no column or row, or a row does not have one panel for each
+            column.
     """
     _check_sheet(headings, rows, sides, theme)
     fixed = height is not None
@@ -139,7 +140,7 @@ def _check_sheet(
         if len(row) != len(headings):
             raise ArgumentError(f"a row has {len(row)} panels below {len(headings)} headings.")
     if sides and len(sides) != len(rows):
-        raise ArgumentError(f"{len(sides)} headings do not stand beside {len(rows)} rows.")
+        raise ArgumentError(f"there are {len(sides)} headings beside {len(rows)} rows.")
     if theme not in THEMES:
         raise ArgumentError(f"theme is 'light' or 'dark', not {theme!r}.")
 
@@ -147,13 +148,13 @@ def _check_sheet(
 def heading_lines(
     heading: Heading, lengths: Measures, width: int, most: int
 ) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
-    """Return the lines of a heading's title, and of its detail, at most so many."""
+    """Return the lines of a heading's title, and at most `most` lines of its detail."""
     titles = fit_text(heading.title, lengths.strong, width, RESERVED_LINES)
     return titles, fit_text(heading.detail, lengths.small, width, most) if heading.detail else ()
 
 
 def _heading_band(headings: Sequence[Heading], lengths: Measures, *, fixed: bool) -> Band:
-    """Return the column headings, standing on a common last line."""
+    """Return the column headings, aligned at their last lines."""
     columns = [
         heading_lines(heading, lengths, lengths.width, lengths.detail_lines) for heading in headings
     ]
@@ -171,7 +172,7 @@ def _heading_band(headings: Sequence[Heading], lengths: Measures, *, fixed: bool
 
 
 def side_width(sides: Sequence[Heading], lengths: Measures, *, fixed: bool) -> int:
-    """Return the room left of the pictures for what stands beside rows."""
+    """Return the width of the headings beside the rows."""
     if not sides:
         return 0
     details = any(side.detail for side in sides)
@@ -182,14 +183,14 @@ def side_width(sides: Sequence[Heading], lengths: Measures, *, fixed: bool) -> i
 
 
 def _side_lines(sides: Sequence[Heading], lengths: Measures) -> int:
-    """Return how many lines the titles beside rows take where pictures are not very wide."""
+    """Return how many lines the titles beside rows need on pictures that are not very wide."""
     room = round(lengths.width * 0.6)
     short = all(measure_text(side.title, lengths.strong) <= room for side in sides)
     return 1 if short else RESERVED_LINES
 
 
 def _side(side: Heading, lengths: Measures, height: int) -> list[Item]:
-    """Return what stands beside a row, next to its pictures."""
+    """Return the heading beside a row, next to its pictures."""
     details = fit_text(side.detail, lengths.small, height, 2) if side.detail else ()
     room = lengths.side - lengths.gap - text_height(details)
     most = min(RESERVED_LINES, room // lengths.strong.height)
@@ -201,7 +202,7 @@ def _side(side: Heading, lengths: Measures, height: int) -> list[Item]:
 def _panel_band(
     row: PanelRow, side: Heading | None, lengths: Measures, height: int | None, *, captioned: bool
 ) -> Band:
-    """Return one row: the pictures, centred in cells of one height, and captions below them."""
+    """Return one row: pictures centred in cells of one height, and captions below them."""
     panels = [(at, panel) for at, panel in enumerate(row) if panel is not None]
     pictures = [place_picture(panel.picture, lengths, height) for _, panel in panels]
     cell = max((each.height for each in pictures), default=1) if height is None else height
@@ -220,7 +221,7 @@ def _panel_band(
 
 
 def place_picture(picture: Image.Image, lengths: Measures, height: int | None) -> Picture:
-    """Return a picture at the size that it has on the page, at no place yet."""
+    """Return a picture in its size on the page, not yet placed."""
     limit = lengths.width / lengths.scale
     fits = picture.width <= math.ceil(limit) and (height is None or picture.height <= height)
     shown = picture if fits else fit(picture, int(limit), height)

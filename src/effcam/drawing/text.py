@@ -1,7 +1,7 @@
 """Text that fits its place, drawn on pictures.
 
-Text is laid out glyph by glyph from left to right, in DejaVu Sans (Latin, Greek, Cyrillic and
-more); a character that the font lacks shows as its box. Lengths are in px.
+Text is set glyph by glyph from left to right, in DejaVu Sans (Latin, Greek, Cyrillic and more). A
+character that the font lacks shows as a box. Lengths are in px.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ NO_BREAK = "\u00a0"
 MIN_FONT = 8
 """The smallest font size in px; smaller text is shortened instead."""
 LONGEST_TEXT = 1000
-"""Characters of a text that are laid out at all: far more than a cell can hold."""
+"""The most characters of a text that are set: far more than a cell can hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of text, known to fit its place; in DejaVu Sans unless `font` is a file."""
+    """One line of text that fits its place, in DejaVu Sans unless `font` is a file."""
 
     text: str
     size: int
@@ -49,14 +49,14 @@ def line_height(size: int) -> int:
 
 
 def measure_text(text: str, like: Line) -> int:
-    """Return how wide a text is in px in the font of a line."""
-    # One px more on either side holds the ink that leans out of its advance, as in "j".
+    """Return the width of a text in px, in the font of a line."""
+    # One px more on either side holds ink outside of the glyph's advance, as in "j".
     return math.ceil(load_font(like.size, like.bold, like.font).getlength(text)) + 2
 
 
 @lru_cache(maxsize=1024)
 def ink(line: Line) -> Image.Image:
-    """Return a line's ink as a mask of mode L, one line high: what it clips cannot overlap."""
+    """Draw a line of text as a mask of mode L, clipped to the line's height."""
     mask = Image.new("L", (measure_text(line.text, line), line.height))
     baseline = round(line.size * 0.98)
     font = load_font(line.size, line.bold, line.font)
@@ -65,7 +65,7 @@ def ink(line: Line) -> Image.Image:
 
 
 def _clean(text: str) -> str:
-    """Return the text on one line, without characters that have no shape of their own."""
+    """Return the text on one line, without invisible characters."""
     shown = []
     for character in unicodedata.normalize("NFC", text[:LONGEST_TEXT]):
         category = unicodedata.category(character)
@@ -81,7 +81,7 @@ _PIECES = re.compile(r"[^ _\-/.,:+]*[_\-/.,:+]+|[^ _\-/.,:+]+| ")
 
 
 def _wrap(pieces: Iterable[str], like: Line, width: int) -> tuple[list[str], bool]:
-    """Return the pieces in lines no wider than `width`, and whether every piece stayed whole."""
+    """Break pieces into lines no wider than `width`; also return whether no piece was cut."""
     lines, line, whole = [], "", True
     for piece in pieces:
         if measure_text((line + piece).rstrip(), like) <= width:
@@ -98,7 +98,7 @@ def _wrap(pieces: Iterable[str], like: Line, width: int) -> tuple[list[str], boo
 
 
 def _longest(text: str, like: Line, width: int) -> int:
-    """Return how many characters of the text, at least one, `width` px can hold."""
+    """Return how many characters of the text, at least one, fit into `width` px."""
     low, high = 1, len(text)
     while low < high:
         middle = (low + high + 1) // 2
@@ -110,10 +110,10 @@ def _longest(text: str, like: Line, width: int) -> int:
 
 @lru_cache(maxsize=4096)
 def fit_text(text: str, like: Line, width: int, most: int) -> tuple[Line, ...]:
-    """Return the text on at most `most` lines: as it is, else smaller, else shortened."""
+    """Fit a text on at most `most` lines: unchanged, else smaller, else shortened."""
     text = _clean(text)
     sizes = [max(MIN_FONT, round(like.size * scale)) for scale in (1.0, 0.92, 0.85)]
-    # A smaller word is easier to read than one that is cut in two.
+    # A smaller word is easier to read than a word cut in two.
     for may_cut, size in itertools.product((False, True), sizes):
         style = replace(like, size=size)
         lines, whole = _wrap(_PIECES.findall(text), style, width)
@@ -128,7 +128,7 @@ def fit_text(text: str, like: Line, width: int, most: int) -> tuple[Line, ...]:
 
 
 def stack_text(texts: Sequence[str], like: Line, width: int, room: int) -> tuple[Line, ...]:
-    """Return texts below each other on at most `room` lines, each on two where there is room."""
+    """Set texts below each other on at most `room` lines, each on two if there is room."""
     spare = room - len(texts)
     lines: list[Line] = []
     for place, text in enumerate(texts):
@@ -148,7 +148,7 @@ def put_text(
     *,
     centred: bool = True,
 ) -> None:
-    """Draw lines below each other from `corner` on, within `width`."""
+    """Draw lines below each other, from `corner` on, within `width`."""
     left, top = corner
     for line in lines:
         mask = ink(line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,9 +13,10 @@ from torch.nn import functional
 
 from effcam.cam.explain import compute_cams, predicting
 from effcam.cam.explanation import Explanation
-from effcam.cam.job import Job, Models, column_of, name_columns, naming
+from effcam.cam.job import Inputs, Job, Models, name_models, naming
 from effcam.cam.methods import METHODS, Method, check_methods, name_of
 from effcam.cam.progress import progress_bar
+from effcam.cam.settings import Settings, make_settings
 from effcam.errors import ArgumentError
 from effcam.images.loader import Batch
 from effcam.images.refs import ImageRef
@@ -65,7 +66,7 @@ class Compared(Protocol):
         """The cells, row by row."""
 
     @property
-    def settings(self) -> Mapping[str, object]:
+    def settings(self) -> Settings:
         """How it was made."""
 
 
@@ -107,21 +108,22 @@ def faithfulness(
     """
     wanted = _check_figures(figures)
     job = _job(comparison, models, method, batch_size, device)
-    check_weights(job.columns.values())
+    check_weights(job.models.values())
     rows = _rows(comparison)
     board = _Board.blank(len(rows), len(comparison.columns), wanted)
-    total = len(job.columns) * len(rows)
+    inputs = Inputs(job)
+    total = len(job.models) * len(rows)
     with progress_bar(total, progress) as bar:
-        for label in job.columns:
+        for label in job.models:
             bar.set_description(f"loading {label}")
             model = job.load(label)
             bar.set_description(f"{label}: faithfulness")
-            positions = [_position(comparison, job, label, method) for method in job.methods]
+            positions = [job.columns.index(each) for each in job.settings.columns_of(label)]
             for column in positions:
                 _check_model(model, rows[0][column])
-            for done in _measure_model(job, model, rows, positions, board):
+            for done in _measure_model(inputs, model, rows, positions, board):
                 bar.update(done)
-            # Else it would stay until the next one is there to take its name.
+            # Free this model before loading the next.
             del model
     samples = dict(board.samples)
     known: dict[str, dict[str, float]] = {}
@@ -160,33 +162,27 @@ def _job(
     batch_size: int,
     device: str | torch.device | None,
 ) -> Job:
-    settings = comparison.settings
-    size = settings.get("size")
+    methods = _methods(comparison, method)
+    made = comparison.settings
     job = Job(
-        refs=list(comparison.images),
-        columns=name_columns(models),
-        methods=_methods(comparison, method),
-        view=str(settings.get("view", "model")),
-        size=size if isinstance(size, int) else None,
+        images=comparison.images,
+        models=name_models(models),
+        methods=methods,
+        settings=make_settings(methods=methods, view=made.view, size=made.size),
         batch_size=batch_size,
         device=device,
-        skips=False,
     )
-    own = tuple(
-        column_of(label, each, job.methods) for label in job.columns for each in job.methods
-    )
-    if own != comparison.columns or not comparison.cells:
+    if job.columns != comparison.columns or not comparison.cells:
         raise ArgumentError(
             f"models must be those of the comparison, whose columns are "
-            f"{', '.join(comparison.columns)}; these would be {', '.join(own)}"
+            f"{', '.join(comparison.columns)}; these would be {', '.join(job.columns)}"
         )
     return job
 
 
 def _methods(comparison: Compared, given: Method | Sequence[Method] | None) -> tuple[Method, ...]:
     """Return the methods of a comparison, which knows its functions by name alone."""
-    known = comparison.settings.get("method") or sorted({cell.method for cell in comparison.cells})
-    made = tuple(str(name) for name in known)  # type: ignore[attr-defined]
+    made = tuple(dict.fromkeys(cell.method for cell in comparison.cells[: len(comparison.columns)]))
     if given is None:
         own = [name for name in made if name not in METHODS]
         if own:
@@ -209,10 +205,6 @@ def _rows(comparison: Compared) -> list[tuple[Explanation, ...]]:
     width = len(comparison.columns)
     cells = comparison.cells
     return [tuple(cells[start : start + width]) for start in range(0, len(cells), width)]
-
-
-def _position(comparison: Compared, job: Job, label: str, method: Method) -> int:
-    return comparison.columns.index(column_of(label, method, job.methods))
 
 
 def _check_model(model: Model, cell: Explanation) -> None:
@@ -275,7 +267,7 @@ class _Some:
 
 
 def _measure_model(
-    job: Job,
+    inputs: Inputs,
     model: Model,
     rows: Sequence[Sequence[Explanation]],
     columns: Sequence[int],
@@ -283,8 +275,8 @@ def _measure_model(
 ) -> Iterator[int]:
     """Fill in the columns of a model, and yields how many images are done after each batch."""
     shuffled = shuffle_from_top(model, SHUFFLED) if RANDOMISATION in board.figures else None
-    for batch in job.batches(model):
-        for column, method in zip(columns, job.methods, strict=True):
+    for batch in inputs.batches(model):
+        for column, method in zip(columns, inputs.job.methods, strict=True):
             some = _pick(batch, rows, column, method)
             if some is None:
                 continue

@@ -6,24 +6,28 @@ that the models know well are put together, and the heat for each one's class mu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
 
 from effcam.cam.explain import compute_cams
 from effcam.cam.explanation import Explanation
-from effcam.cam.job import Job, column_of, naming
+from effcam.cam.job import Job, naming
 from effcam.cam.methods import name_of
 from effcam.errors import LayerError, ModelError
 from effcam.images.geometry import Box
 from effcam.images.preprocess import Preprocess
+from effcam.images.refs import ImageRef, cached_opener
 from effcam.models.build import See
 from effcam.models.model import Model, load_as_seen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL import Image
+
+Opener: TypeAlias = "Callable[[ImageRef], Image.Image]"
 
 SIDE = 2
 """How many images a mosaic has in each direction."""
@@ -77,15 +81,16 @@ def point_in_mosaics(
     found = np.full((len(mosaics), len(columns)), np.nan)
     count = "one mosaic" if len(mosaics) == 1 else f"{len(mosaics)} mosaics"
     notes = [f"GridPG is of {count} of four images, of whose classes all models are sure."]
-    for label in job.columns:
+    opener = cached_opener()
+    for label in job.models:
         try:
-            model = load_as_seen(job.columns[label], device=job.device, see=_twice(job))
+            model = load_as_seen(job.models[label], device=job.device, see=_twice(job))
         except (ModelError, LayerError):
             notes.append(f"{label} takes no input of twice its size, so it has no GridPG.")
             continue
-        at = [columns.index(column_of(label, method, job.methods)) for method in job.methods]
+        at = [columns.index(column) for column in job.settings.columns_of(label)]
         with naming(model):
-            found[:, at] = _point(job, model, rows, mosaics, at)
+            found[:, at] = _point(job, opener, model, rows, mosaics, columns=at)
         del model
     return found, notes
 
@@ -136,9 +141,11 @@ def _tile(preprocess: Preprocess) -> Preprocess:
 
 def _point(
     job: Job,
+    opener: Opener,
     model: Model,
     rows: Sequence[Sequence[Explanation]],
     mosaics: Sequence[Sequence[int]],
+    *,
     columns: Sequence[int],
 ) -> NDArray[np.float64]:
     """Return (mosaics, methods): the mean share over the tiles."""
@@ -146,7 +153,7 @@ def _point(
     shares = np.full((len(mosaics), SIDE**2, len(columns)), np.nan)
     for start in range(0, len(mosaics), MOSAICS_AT_ONCE):
         some = mosaics[start : start + MOSAICS_AT_ONCE]
-        images = torch.stack([_lay(job, preprocess, each) for each in some])
+        images = torch.stack([_lay(job, opener, preprocess, each) for each in some])
         targets = [rows[at][columns[0]].target for each in some for at in each]
         cams = compute_cams(model, images.repeat_interleave(SIDE**2, 0), job.methods, targets)
         for column, method in enumerate(job.methods):
@@ -159,8 +166,8 @@ def _point(
     return means
 
 
-def _lay(job: Job, preprocess: Preprocess, images: Sequence[int]) -> torch.Tensor:
+def _lay(job: Job, opener: Opener, preprocess: Preprocess, images: Sequence[int]) -> torch.Tensor:
     """Return the (channels, height, width) mosaic of four images, each as the model sees it."""
-    tiles = [preprocess(job.open(job.refs[at]))[0] for at in images]
+    tiles = [preprocess(opener(job.images[at]))[0] for at in images]
     lines = [torch.cat(tiles[start : start + SIDE], 2) for start in range(0, SIDE**2, SIDE)]
     return torch.cat(lines, 1)

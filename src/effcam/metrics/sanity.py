@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from effcam.cam.explain import compute_cams
-from effcam.cam.job import Job, name_columns, naming
+from effcam.cam.job import Inputs, Job, name_models, naming
 from effcam.cam.methods import Method, check_methods, name_of
+from effcam.cam.settings import make_settings
 from effcam.errors import ArgumentError, ImageError
 from effcam.images.discovery import iter_images
 from effcam.images.refs import ImageLike
@@ -97,29 +98,28 @@ def sanity_check(
     refs = list(iter_images(images))
     if not refs:
         raise ImageError("there are no images to check the model on")
+    methods = check_methods((method,))
     job = Job(
-        refs=refs,
-        columns=name_columns([model]),
-        methods=check_methods((method,)),
-        view=view,
-        size=size,
+        images=tuple(refs),
+        models=name_models([model]),
+        methods=methods,
+        settings=make_settings(methods=methods, view=view, size=size),
         batch_size=batch_size,
         device=device,
-        skips=False,
     )
     name = name_of(method)
     if not shares:
         raise ArgumentError("shares must be one or more")
-    loaded = job.load(next(iter(job.columns)))
+    loaded = job.load(next(iter(job.models)))
     stages = [shuffle_from_top(loaded, share, seed=seed) for share in shares]
     found = np.zeros((len(refs), len(stages)))
-    for batch in job.batches(loaded):
+    for batch in Inputs(job).batches(loaded):
         inputs = batch.images()
         with naming(loaded):
-            own = compute_cams(loaded, inputs, job.methods)
+            own = compute_cams(loaded, inputs, methods)
             for stage, shuffled in enumerate(stages):
                 with shuffled.in_place():
-                    lost = compute_cams(loaded, inputs, job.methods, own.targets.tolist())
+                    lost = compute_cams(loaded, inputs, methods, own.targets.tolist())
                 found[batch.positions, stage] = similarity(
                     list(own.maps[name]), list(lost.maps[name])
                 )

@@ -1,4 +1,4 @@
-"""Templates of captions: every field, every format, and nothing that reaches into an object."""
+"""Templates of captions: every field and format, and no access to attributes of objects."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from typing import Any
 
 import pytest
 
-import effcam
+from effcam import Comparison
 from effcam.cam.explanation import Explanation
 from effcam.comparison.pictures.captions import FIELDS, caption_lines, check_caption
 from effcam.errors import ArgumentError
 
 
 @pytest.fixture(scope="module")
-def cell() -> Explanation:
-    scenes = effcam.demo.scenes(1, seed=1)
-    return effcam.compare(scenes, "demo_resnet", progress=False)[0, 0]
+def cell(demo: Comparison) -> Explanation:
+    return demo[0, "resnet"]
 
 
 def test_the_fields_are_those_of_a_table(cell: Explanation) -> None:
@@ -33,7 +32,7 @@ def test_without_a_template_it_is_the_usual_caption(cell: Explanation) -> None:
 
 def test_fields_are_filled_in(cell: Explanation) -> None:
     template = "{predicted_label}\n{predicted_probability:.1%} {{x}} {target:>4} {label!s:.2}"
-    with pytest.raises(ArgumentError, match="after label may stand a format"):
+    with pytest.raises(ArgumentError, match="label may only be followed by a format"):
         check_caption(template)
     assert caption_lines(template.replace("!s", ""), cell) == (
         cell.predicted_label,
@@ -52,14 +51,14 @@ def test_fields_are_filled_in(cell: Explanation) -> None:
         ("{lable}", r"no field 'lable'\. Did you mean 'label'"),
         ("{Probability}", "Did you mean 'probability'"),
         ("{heatmap}", "The fields are image, column"),
-        ("{label!r}", "after label may stand a format"),
-        ("{label:{width}}", "after label may stand a format"),
+        ("{label!r}", "label may only be followed by a format"),
+        ("{label:{width}}", "label may only be followed by a format"),
         ("{probability:999999999}", "numbers of at most two digits"),
         ("{probability:.999999999f}", "numbers of at most two digits"),
         ("{label:.0%}", "cannot be filled in: Unknown format code '%'"),
         ("{probability:d}", "cannot be filled in"),
-        ("{label", "cannot be filled in: .*Braces stand around fields"),
-        ("label}", "cannot be filled in: .*a brace itself is written twice"),
+        ("{label", "cannot be filled in: .*Put fields in braces"),
+        ("label}", "cannot be filled in: .*write a brace itself twice"),
         (7, "caption is a template such as '{label}', not 7"),
         ("\n" * 12, "more than 12 lines"),
     ],

@@ -1,4 +1,4 @@
-"""Figures for print: real text that fits, pictures at their resolution, the same each time."""
+"""Figures for print: real text that fits, pictures at their resolution, reproducible files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import itertools
 import re
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import matplotlib
@@ -16,23 +16,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import effcam
 from effcam import Comparison
 from effcam.comparison.pictures.figure import INCH, POINT, Print
 from effcam.errors import ArgumentError, OutputError
 
+if TYPE_CHECKING:
+    from tests.conftest import DemoPart
+
 ODD = {
-    r"$x_1^2$ \alpha & <b>": "demo_resnet",
-    "\u05e9\u05dc\u05d5\u05dd": "demo_alexnet",
-    "tf_efficientnet_b3.ns_jft_in1k_finetuned_on_my_own_pictures": "demo_densenet",
+    r"$x_1^2$ \alpha & <b>": "resnet",
+    "\u05e9\u05dc\u05d5\u05dd": "alexnet",
+    "tf_efficientnet_b3.ns_jft_in1k_finetuned_on_my_own_pictures": "densenet",
 }
 SERIF = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSerif.ttf")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
-def comparison() -> Comparison:
-    return effcam.compare(effcam.demo.scenes(2, seed=5), ODD, progress=False)
+def comparison(demo_part: DemoPart) -> Comparison:
+    return demo_part(2, ODD)
 
 
 def texts(path: Path) -> list[str]:
@@ -41,7 +43,7 @@ def texts(path: Path) -> list[str]:
 
 
 def objects(pdf: bytes) -> bytes:
-    """The file with its compressed streams behind it, in the clear."""
+    """The file followed by its decompressed streams."""
     streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
     clear = []
     for stream in streams:
@@ -70,7 +72,7 @@ def test_all_text_stands_inside_and_apart(comparison: Comparison, style: dict[st
     for text in figure.texts:
         if text.get_text():
             box = text.get_window_extent()
-            # Ink may lean out of its advance by a fraction of a point.
+            # Ink may exceed its advance by a fraction of a point.
             assert box.x0 > -2
             assert box.x1 < page.x1 + 2
             assert box.y0 > -2
@@ -226,7 +228,9 @@ def test_the_least_width_that_is_offered_is_enough(comparison: Comparison) -> No
 
 
 def test_a_figure_is_not_endlessly_tall(comparison: Comparison) -> None:
-    with pytest.raises(ArgumentError, match="inches tall, and 200 is the most: take fewer images"):
+    with pytest.raises(
+        ArgumentError, match="inches tall; at most 200 are possible: take fewer images"
+    ):
         comparison.take([0] * 30).figure(inches=60, dpi=50)
 
 

@@ -1,10 +1,10 @@
-"""Which cell stands where, for every kind of rows; and that the usual grid is what it was."""
+"""Which cell stands where, for every kind of rows; and the default grid."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -12,19 +12,21 @@ import pytest
 
 import effcam
 from effcam import Comparison
-from effcam.comparison.pictures.placement import plan
+from effcam.comparison.pictures.placement import plan_page
 from effcam.drawing import overlay
 from effcam.drawing.sheet import Heading, Panel, sheet
 from effcam.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from tests.conftest import DemoPart
 
 METHODS = ["gradcam", "layercam", "hirescam"]
 SERIF = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSerif.ttf")
 
 
 @pytest.fixture(scope="module")
-def comparison() -> Comparison:
-    scenes = effcam.demo.scenes(3, seed=5)
-    return effcam.compare(scenes, {"A": "demo_resnet", "B": "demo_alexnet"}, progress=False)
+def comparison(demo_part: DemoPart) -> Comparison:
+    return demo_part(3, {"A": "resnet", "B": "alexnet"})
 
 
 @pytest.fixture(scope="module")
@@ -34,35 +36,35 @@ def methods() -> Comparison:
 
 
 def test_rows_are_images(comparison: Comparison) -> None:
-    layout = plan(comparison, rows="images", photo="Original").lay_out([0, 2])
-    assert [heading.title for heading in layout.headings] == ["Original", "A", "B"]
-    assert layout.sides == ()
-    assert layout.places == (((0, None), (0, 0), (0, 1)), ((2, None), (2, 0), (2, 1)))
-    alone = plan(comparison, rows="images", photo=None).lay_out([0, 2])
+    placement = plan_page(comparison, rows="images", photo="Original").place([0, 2])
+    assert [heading.title for heading in placement.headings] == ["Original", "A", "B"]
+    assert placement.sides == ()
+    assert placement.places == (((0, None), (0, 0), (0, 1)), ((2, None), (2, 0), (2, 1)))
+    alone = plan_page(comparison, rows="images", photo=None).place([0, 2])
     assert [heading.title for heading in alone.headings] == ["A", "B"]
     assert [side.title for side in alone.sides] == ["scene 1", "scene 3"]
     assert alone.places == (((0, 0), (0, 1)), ((2, 0), (2, 1)))
 
 
 def test_rows_are_models(comparison: Comparison) -> None:
-    layout = plan(comparison, rows="models", photo="Original").lay_out(range(3))
-    assert [heading.title for heading in layout.headings] == ["scene 1", "scene 2", "scene 3"]
-    assert [side.title for side in layout.sides] == ["Original", "A", "B"]
-    assert layout.sides[1].detail.startswith("layer4 · ")
-    assert layout.places[0] == ((0, None), (1, None), (2, None))
-    assert layout.places[2] == ((0, 1), (1, 1), (2, 1))
-    alone = plan(comparison, rows="models", photo=None).lay_out(range(3))
-    assert alone.places == layout.places[1:]
-    assert alone.sides == layout.sides[1:]
+    placement = plan_page(comparison, rows="models", photo="Original").place(range(3))
+    assert [heading.title for heading in placement.headings] == ["scene 1", "scene 2", "scene 3"]
+    assert [side.title for side in placement.sides] == ["Original", "A", "B"]
+    assert placement.sides[1].detail.startswith("layer4 · ")
+    assert placement.places[0] == ((0, None), (1, None), (2, None))
+    assert placement.places[2] == ((0, 1), (1, 1), (2, 1))
+    alone = plan_page(comparison, rows="models", photo=None).place(range(3))
+    assert alone.places == placement.places[1:]
+    assert alone.sides == placement.sides[1:]
 
 
 def test_rows_are_methods_in_a_block_an_image(methods: Comparison) -> None:
-    layout = plan(methods, rows="methods", photo="Original").lay_out([0, 1])
-    assert [heading.title for heading in layout.headings] == ["Original", "A", "B gradcam"]
-    assert "gradcam" not in layout.headings[1].detail
-    assert [side.title for side in layout.sides] == METHODS * 2
-    assert layout.block == 3
-    for row, places in enumerate(layout.places):
+    placement = plan_page(methods, rows="methods", photo="Original").place([0, 1])
+    assert [heading.title for heading in placement.headings] == ["Original", "A", "B gradcam"]
+    assert "gradcam" not in placement.headings[1].detail
+    assert [side.title for side in placement.sides] == METHODS * 2
+    assert placement.block == 3
+    for row, places in enumerate(placement.places):
         image, method = divmod(row, 3)
         assert places[0] == ((image, None) if method == 0 else None)
         for model, place in zip(("A", "B gradcam"), places[1:], strict=True):
@@ -70,8 +72,8 @@ def test_rows_are_methods_in_a_block_an_image(methods: Comparison) -> None:
             assert place[1] is not None
             cell = methods[place]  # type: ignore[index]
             assert (cell.method, cell.column) == (METHODS[method], f"{model} {METHODS[method]}")
-    alone = plan(methods, rows="methods", photo=None).lay_out([1])
-    assert alone.places == tuple(places[1:] for places in layout.places[3:])
+    alone = plan_page(methods, rows="methods", photo=None).place([1])
+    assert alone.places == tuple(places[1:] for places in placement.places[3:])
     assert {side.detail for side in alone.sides} == {"scene 2"}
 
 
@@ -82,8 +84,8 @@ def test_a_method_that_a_model_was_not_run_with_is_left_empty(methods: Compariso
         columns=methods.columns[:-1],
         cells=methods.cells[: len(methods.columns) - 1],
     )
-    layout = plan(shown, rows="methods", photo=None).lay_out([0])
-    assert layout.places[-1] == ((0, 2), None)
+    placement = plan_page(shown, rows="methods", photo=None).place([0])
+    assert placement.places[-1] == ((0, 2), None)
     assert (
         shown.grid(rows="methods", width=64).width == methods.grid(rows="methods", width=64).width
     )
@@ -95,9 +97,9 @@ def test_columns_of_one_method_and_label_keep_their_names(methods: Comparison) -
     shown = replace(
         methods, images=methods.images[:1], columns=("A gradcam", "A"), cells=(first[0], same)
     )
-    layout = plan(shown, rows="methods", photo=None).lay_out([0])
-    assert [heading.title for heading in layout.headings] == ["A gradcam", "A"]
-    assert layout.places == (((0, 0), (0, 1)),)
+    placement = plan_page(shown, rows="methods", photo=None).place([0])
+    assert [heading.title for heading in placement.headings] == ["A gradcam", "A"]
+    assert placement.places == (((0, 0), (0, 1)),)
 
 
 def test_the_usual_grid_is_the_sheet_of_its_photos_and_cells(comparison: Comparison) -> None:
@@ -147,7 +149,7 @@ def test_every_option_changes_the_frames_and_they_are_of_one_size(
     assert frames[0].tobytes() != next(methods.frames(width=64)).tobytes()
 
 
-def test_pictures_stand_where_the_layout_says() -> None:
+def test_pictures_stand_where_the_placement_says() -> None:
     plain = effcam.compare(
         [np.full((64, 64, 3), (200, 40 * image, 0), np.uint8) for image in range(3)],
         {"A": "demo_resnet", "B": "demo_alexnet"},

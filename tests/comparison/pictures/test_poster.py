@@ -1,10 +1,10 @@
-"""Posters: how they are divided, and that nothing on them covers anything else."""
+"""Posters: the arrangement of cells, and no overlaps."""
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,25 +13,27 @@ from PIL import Image
 import effcam
 from effcam import Comparison
 from effcam.cam.cells import Cells
-from effcam.comparison.pictures.grid import Style
-from effcam.comparison.pictures.poster import compose, divide
+from effcam.comparison.pictures.poster import arrange_cells, compose
+from effcam.comparison.pictures.style import Style
 from effcam.drawing.page import Picture, Surface, Text
 from effcam.drawing.page_parts import Measures
-from effcam.drawing.poster_grid import MOST_COLUMNS, Mosaic, choose
+from effcam.drawing.poster_cells import MOST_COLUMNS, PosterCells, arrange
 from effcam.errors import ArgumentError, CellError
+
+if TYPE_CHECKING:
+    from tests.conftest import DemoPart
 
 COUNTS = (1, 2, 3, 5, 7, 12, 13, 30)
 SIZES = ((96, 64), (64, 96), (64, 64), (300, 60), (40, 300))
 
 
 @pytest.fixture(scope="module")
-def comparison() -> Comparison:
-    scenes = effcam.demo.scenes(2, seed=5)
-    return effcam.compare(scenes, {"A": "demo_resnet", "B": "demo_alexnet"}, progress=False)
+def comparison(demo_part: DemoPart) -> Comparison:
+    return demo_part(2, {"A": "resnet", "B": "alexnet"})
 
 
 def many(comparison: Comparison, count: int, size: tuple[int, int]) -> Cells:
-    """As many columns of long and short names, on a photo of a size."""
+    """A comparison of many columns with long and short names, on a photo of a given size."""
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     (cell,) = effcam.compare(Image.fromarray(noise), "demo_alexnet", progress=False)
     names = [
@@ -46,8 +48,8 @@ def many(comparison: Comparison, count: int, size: tuple[int, int]) -> Cells:
 
 
 def page(content: Cells, **style: Any) -> Surface:
-    mosaic, given = divide(content, 0, None), Style(width=96, **style)
-    return compose(content, 0, mosaic, Measures(mosaic.columns, 96), given)
+    cells, given = arrange_cells(content, 0, None), Style(width=96, **style)
+    return compose(content, 0, cells, Measures(cells.columns, 96), given)
 
 
 @pytest.mark.parametrize(("count", "size"), list(itertools.product(COUNTS, SIZES)))
@@ -89,28 +91,26 @@ def test_one_model_stands_beside_the_photo(comparison: Comparison) -> None:
 @pytest.mark.parametrize("count", range(1, 40))
 @pytest.mark.parametrize("tall", [0.5, 1, 1.8])
 def test_each_cell_has_a_place_of_its_own(count: int, tall: float) -> None:
-    mosaic = choose(count, tall)
-    places = mosaic.places()
+    cells = arrange(count, tall)
+    places = cells.places()
     assert len(set(places)) == len(places) == count
-    assert mosaic.columns <= MOST_COLUMNS
-    if not mosaic.above:
-        assert not {(row, column) for row, column in places if max(row, column) < mosaic.span}
-    assert mosaic.empty == mosaic.rows * mosaic.columns - count - (
-        0 if mosaic.above else mosaic.span**2
-    )
-    assert mosaic.empty < mosaic.columns or mosaic.rows == mosaic.span
+    assert cells.columns <= MOST_COLUMNS
+    if not cells.above:
+        assert not {(row, column) for row, column in places if max(row, column) < cells.span}
+    assert cells.empty == cells.rows * cells.columns - count - (0 if cells.above else cells.span**2)
+    assert cells.empty < cells.columns or cells.rows == cells.span
 
 
 def test_twelve_models_fill_a_square() -> None:
-    assert choose(12, 1) == Mosaic(12, columns=4, span=2)
-    assert choose(5, 1) == Mosaic(5, columns=3, span=2)
-    assert choose(12, 1).empty == choose(5, 1).empty == 0
+    assert arrange(12, 1) == PosterCells(12, columns=4, span=2)
+    assert arrange(5, 1) == PosterCells(5, columns=3, span=2)
+    assert arrange(12, 1).empty == arrange(5, 1).empty == 0
 
 
 def test_columns_may_be_said(comparison: Comparison) -> None:
     content = many(comparison, 6, (64, 64))
     for columns in range(1, 9):
-        assert divide(content, 0, columns).columns == columns
+        assert arrange_cells(content, 0, columns).columns == columns
     narrow = page(content).width
     assert comparison.poster(columns=1, width=96).width < narrow
 

@@ -1,4 +1,4 @@
-"""The page of a comparison, as a text: what is in it, what cannot be in it, how large it is."""
+"""The page of a comparison as text: its content, its safety, its size."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from PIL import Image
 import effcam
 from effcam import Comparison
 from effcam.cam.cells import Skipped
+from effcam.cam.settings import Settings
 from effcam.cli import main
 from effcam.comparison.report import Look, build, gather
 from effcam.comparison.report.charts import EDGE, WIDTH, histogram, matrix, matrix_style, plots
 from effcam.comparison.report.data import COLORMAPS, SIDE, TALLEST, quantise, to_json
-from effcam.comparison.report.reproduce import calls_of
-from effcam.demo import MODELS, scenes
+from effcam.comparison.report.reproduce import snippets_for
+from effcam.demo import scenes
 from effcam.drawing.overlay import colormap_table
 from effcam.errors import ArgumentError, ImageError, OutputError
 from effcam.images.refs import ImageRef
@@ -41,7 +42,7 @@ VOID = {"meta", "link", "img", "input", "col"}
 
 
 class Page(HTMLParser):
-    """A page as elements with their attributes, its text, and what stands in its scripts."""
+    """A page as elements with their attributes, its text, and its scripts."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -91,22 +92,17 @@ def page_of(comparison: Comparison, **look: Any) -> Page:
 
 
 @pytest.fixture(scope="module")
-def demo() -> Comparison:
-    return effcam.compare(scenes(7, 3), MODELS, progress=False)
-
-
-@pytest.fixture(scope="module")
 def page(sample: Sample) -> Page:
     return page_of(sample(6))
 
 
 def changed(comparison: Comparison, **changes: Any) -> Comparison:
-    """The same with its first cell changed."""
+    """The same comparison with its first cell changed."""
     first = replace(comparison.cells[0], **changes)
     return replace(comparison, cells=(first, *comparison.cells[1:]))
 
 
-# What the page is
+# The page
 
 
 def test_every_image_and_column_is_in_the_page(page: Page, sample: Sample) -> None:
@@ -186,12 +182,12 @@ def test_methods_and_models_make_columns() -> None:
     assert [each["label"] for each in page.data["columns"]] == list(comparison.columns)
     assert "What 2 models look at in 2 images, 4 ways" in page.text
     assert "gradcam and layercam find evidence" in page.text
-    python, *_ = calls_of(comparison)
+    python, *_ = snippets_for(comparison)
     assert "{'a': 'demo_alexnet', 'b': 'demo_resnet'}" in python.code
     assert "method=['gradcam', 'layercam']" in python.code
 
 
-# What the script draws from
+# The script's data
 
 
 def test_data_are_those_of_the_cells(page: Page, sample: Sample) -> None:
@@ -208,12 +204,12 @@ def test_data_are_those_of_the_cells(page: Page, sample: Sample) -> None:
             image["pairs"], [pairs[at, 0, 1], pairs[at, 0, 2], pairs[at, 1, 2]], atol=6e-4
         )
         for found, cell in zip(image["cells"], row, strict=True):
-            levels = np.frombuffer(base64.b64decode(found["map"]), np.uint8).reshape(found["grid"])
+            levels = np.frombuffer(base64.b64decode(found["map"]), np.uint8).reshape(found["shape"])
             heat = found["low"] + levels / 255 * (found["high"] - found["low"])
             np.testing.assert_allclose(heat, cell.heatmap, atol=np.ptp(cell.heatmap) / 500)
             scale = [*cell.size, *cell.size]
             np.testing.assert_allclose(
-                np.array(found["canvas"]) * scale, cell.canvas.as_tuple(), atol=1e-3
+                np.array(found["extent"]) * scale, cell.canvas.as_tuple(), atol=1e-3
             )
             np.testing.assert_allclose(
                 np.array(found["region"]) * scale, cell.region.as_tuple(), atol=1e-3
@@ -284,14 +280,14 @@ def test_where_no_label_is_known_nothing_is_right_or_wrong(sample: Sample) -> No
     assert {cell["right"] for image in page.data["images"] for cell in image["cells"]} == {None}
 
 
-# What cannot be in it
+# Escaping
 
 
 def test_names_stay_text(sample: Sample) -> None:
     comparison = sample((EVIL, "b.jpg"), ("one", EVIL))
     comparison = changed(comparison, predicted_label=EVIL, label=EVIL, target_layer=EVIL)
     comparison = replace(
-        comparison, skipped=(Skipped(EVIL, EVIL),), settings={"method": [EVIL], "view": EVIL}
+        comparison, skipped=(Skipped(EVIL, EVIL),), settings=Settings(method=(EVIL,), view=EVIL)
     )
     page = page_of(comparison, title=EVIL)
     assert [each for each in page.all("img") if "onerror" in each] == []
@@ -346,7 +342,7 @@ def test_json_ends_no_script() -> None:
         to_json(float("nan"))
 
 
-# How large it is
+# Size
 
 
 def test_a_page_of_35_images_and_5_models_is_a_few_hundred_kilobytes(demo: Comparison) -> None:
@@ -364,7 +360,7 @@ def test_a_page_of_35_images_and_5_models_is_a_few_hundred_kilobytes(demo: Compa
     )
     text = build(gather(many), Look())
     assert 100_000 < len(text.encode()) < 800_000
-    # Each photo is there once, and what is not photos is less than half.
+    # Each photo is there once, and everything else takes less than half.
     photos = re.findall("data:image/webp;base64,[^\"']*", text)
     assert len(photos) == 35
     assert len(text) < 2 * sum(map(len, photos))
@@ -419,8 +415,8 @@ def test_a_report_measures_as_the_summary_does(sample: Sample, tmp_path: Path) -
         ("a.html", {"alpha": 2}, "opacity from 0 to 1, not 2"),
         ("a.html", {"alpha": "x"}, "opacity from 0 to 1, not 'x'"),
         ("a.html", {"colormap": "tubro"}, "Did you mean 'turbo'"),
-        ("a.html", {"title": " "}, "title must be a text that says something"),
-        ("a.html", {"title": 3}, "title must be a text that says something, not 3"),
+        ("a.html", {"title": " "}, "title must be a text that is not empty"),
+        ("a.html", {"title": 3}, "title must be a text that is not empty, not 3"),
     ],
 )
 def test_what_cannot_be_is_refused(
@@ -450,12 +446,13 @@ def test_truths_are_one_each(sample: Sample) -> None:
         gather(sample(2), truths=[Truth()])
 
 
+@pytest.mark.slow
 def test_jinja_is_loaded_by_reports_alone() -> None:
     code = "import sys, effcam.api; assert 'jinja2' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-# What makes it again
+# Code that makes it again
 
 
 def test_calls_make_the_same_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -466,7 +463,7 @@ def test_calls_make_the_same_comparison(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     models = {"a model": "demo_alexnet", "demo_resnet": "demo_resnet"}
     comparison = effcam.compare(folder, models, view="whole", target=3, progress=False)
-    python, line = calls_of(comparison)
+    python, line = snippets_for(comparison)
     run: dict[str, Any] = {}
     exec(python.code, run)  # noqa: S102 - it is to run
     assert repr(str(folder)) in python.code
@@ -488,32 +485,32 @@ def test_single_files_are_listed(tmp_path: Path) -> None:
         Image.new("RGB", (40, 40), (90 * at, 0, 0)).save(tmp_path / f"{at}.png")
     files = [tmp_path / "2.png", tmp_path / "0.png"]
     comparison = effcam.compare(files, "demo_alexnet", progress=False)
-    python, line = calls_of(comparison)
+    python, line = snippets_for(comparison)
     assert str(files[0]) in python.code
     assert shlex.split(line.code.replace("\\\n", ""))[-3:] == ["--", *map(str, files)]
 
 
 def test_models_that_are_no_names_are_told_apart(sample: Sample) -> None:
     comparison = sample(1, ("one", "two"))
-    python, *rest = calls_of(changed(comparison, model="Net\nx", weights="as given"))
+    python, *rest = snippets_for(changed(comparison, model="Net\nx", weights="as given"))
     assert rest == []
     assert "'one': ...,  # Net x, a module of yours" in python.code
     assert "'two': effcam.ModelSpec('demo_two', pretrained=False)" in python.code
     assert "The images came from memory" in python.note
     ast.parse(python.code)
-    python, *_ = calls_of(changed(comparison, model="resnet50", weights="best.pt"))
+    python, *_ = snippets_for(changed(comparison, model="resnet50", weights="best.pt"))
     assert "effcam.ModelSpec('resnet50', checkpoint='best.pt')" in python.code
 
 
 def test_a_class_an_image_has_no_command_line(sample: Sample, tmp_path: Path) -> None:
     comparison = sample(1, ("one",))
-    settings = {**comparison.settings, "target": ["cat"]}
+    settings = replace(comparison.settings, target=("cat",))
     file = ImageRef("a.png", tmp_path / "a.png")
     comparison = replace(comparison, images=(file,), settings=settings)
-    python, *rest = calls_of(comparison)
+    python, *rest = snippets_for(comparison)
     assert rest == []
     assert "target='cat'" in python.code
-    assert calls_of(replace(comparison, settings={}))[1].title == "Command line"
+    assert snippets_for(replace(comparison, settings=Settings()))[1].title == "Command line"
 
 
 # The small plots
@@ -579,7 +576,7 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-# By the command line, and of runs
+# The command line, and dataset runs
 
 
 def test_the_command_line_puts_what_it_is_given_into_the_page(
@@ -645,7 +642,7 @@ def test_a_run_is_reported_by_what_columns_differ_in_most(run_folder: Path, tmp_
     assert len(Page(everything.read_text(encoding="utf-8")).data["images"]) == 9
 
 
-def test_a_run_of_one_column_is_reported_by_what_it_is_least_sure_of(
+def test_a_run_of_one_column_is_reported_by_what_it_is_least_confident_of(
     run_folder: Path, tmp_path: Path
 ) -> None:
     run = effcam.open_run(run_folder / "alone")
@@ -654,7 +651,7 @@ def test_a_run_of_one_column_is_reported_by_what_it_is_least_sure_of(
     assert [image["name"] for image in page.data["images"]] == sorted(
         shares, key=shares.__getitem__
     )[:2]
-    assert "2 of 10 images of which it is least sure" in page.text
+    assert "2 of 10 images of which it is least confident" in page.text
 
 
 @pytest.mark.parametrize("n", [0, -1, 2.5, True, "3"])

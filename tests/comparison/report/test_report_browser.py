@@ -1,4 +1,4 @@
-"""The page of a comparison in a browser: what it draws, how it is used, whom it leaves out."""
+"""The page of a comparison in a browser: drawing, use, accessibility."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def browser() -> Iterator[Browser]:
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip(f"there is no browser: none of {', '.join(NAMES)}")
-    # A browser does not sandbox itself for the administrator.
+    # Chromium has no sandbox for the root user.
     alone = ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
     with api.sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=program, args=alone)
@@ -58,14 +58,14 @@ def report(comparison: Comparison, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def expect(locator: Locator) -> LocatorAssertions:
-    """What is to hold of an element before long."""
+    """A condition of an element, checked until it holds."""
     from playwright.sync_api import expect as of
 
     return of(locator)
 
 
 class Visit:
-    """A page that was opened, with all that it asked for and complained of."""
+    """An open page, with its requests and console errors."""
 
     def __init__(self, browser: Browser, **context: Any) -> None:
         size = {"width": 1200, "height": 900}
@@ -97,14 +97,14 @@ def page(visit: Visit, report: Path) -> Page:
 
 
 def show_pictures(page: Page) -> None:
-    """Scroll to the pictures and waits until the first row is drawn."""
+    """Scroll to the pictures and wait until the first row is drawn."""
     page.evaluate("document.querySelector('#pictures').scrollIntoView({behavior: 'instant'})")
     page.wait_for_selector(f".row {HEATS}")
     settle(page)
 
 
 def settle(page: Page) -> None:
-    """Wait until what is to be drawn in the next frames is drawn."""
+    """Wait until the next frames are drawn."""
     page.evaluate(
         "async () => { for (const _ of Array(12)) await new Promise(requestAnimationFrame); }"
     )
@@ -115,13 +115,13 @@ def names(page: Page) -> list[str]:
 
 
 def pixels(locator: Locator) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """What can be seen of an element, (height, width, 3)."""
+    """A screenshot of an element, (height, width, 3)."""
     with Image.open(io.BytesIO(locator.screenshot())) as picture:
         return np.asarray(picture.convert("RGB"))
 
 
 def canvas_pixels(page: Page, selector: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """What is in a canvas, (height, width, 4)."""
+    """The pixels of a canvas element, (height, width, 4)."""
     found = page.evaluate(
         """selector => {
           const canvas = document.querySelector(selector);
@@ -134,7 +134,7 @@ def canvas_pixels(page: Page, selector: str) -> np.ndarray[Any, np.dtype[np.uint
     return np.array(found[2:], np.uint8).reshape(found[0], found[1], 4)
 
 
-# That it works at all
+# It loads
 
 
 def test_it_says_nothing_and_asks_for_nothing(visit: Visit, report: Path) -> None:
@@ -174,7 +174,7 @@ def test_without_scripts_photos_and_tables_are_there(visit: Visit, report: Path)
     assert page.locator(".figures").first.is_visible()
 
 
-# What is drawn
+# Drawing
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -196,13 +196,13 @@ def test_cells_look_as_effcam_draws_them(
         )
     )
     seen = base * (1 - opacity) + heat[..., :3] * opacity
-    # The photo as the page has it, which went through a lossy format.
+    # The photo of the page, after lossy compression.
     photo = small_photo(explanation.image)
     expected = np.asarray(explanation.over(photo, alpha=0.5, colormap="turbo"), float)
     assert seen.shape == expected.shape
     error = np.abs(seen - expected)
     assert error.mean() < 3
-    # With the same photo below, what is above is the same.
+    # With the same photo below, the heat above is the same.
     stored = Image.fromarray(photo_of(page, at))
     exact = np.asarray(explanation.over(stored, alpha=0.5, colormap="turbo"), float)
     error = np.abs(seen - exact)
@@ -302,14 +302,14 @@ def test_links_lead_past_rows_that_were_never_drawn(
 ) -> None:
     page = visit.go(sample(60).report(tmp_path / "report.html"))
     page.locator(f'nav a[href="#{section}"]').click()
-    # Rows that are scrolled by take their place, which may be another than was reckoned with.
+    # Rows get their real height when they scroll by, which may differ from the estimate.
     page.wait_for_timeout(700)
     top = page.evaluate("id => document.getElementById(id).getBoundingClientRect().top", section)
     at_end = page.evaluate("scrollY + innerHeight >= document.documentElement.scrollHeight - 2")
     assert 0 <= top < 200 or (at_end and 0 <= top < 900)
 
 
-# Which images are shown, and in which order
+# Filters and order
 
 
 def values(comparison: Comparison, sort: str) -> list[float]:
@@ -341,7 +341,7 @@ def test_images_are_sorted_by_disagreement(page: Page, comparison: Comparison) -
     settle(page)
     order = least_agreed(pair_agreements(tuple(comparison.rows()), "spearman"))
     assert names(page) == [comparison.images[at].name for at in order]
-    # The two columns that are left have an order of their own.
+    # The order is that of the two visible columns.
     page.locator(".menu summary").click()
     page.locator(".column").nth(1).uncheck()
     settle(page)
@@ -456,7 +456,7 @@ def test_a_broken_address_is_the_usual_view(visit: Visit, report: Path, fragment
     assert visit.said == []
 
 
-# What the heat is at a point
+# The heat at a point
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -489,7 +489,7 @@ def test_what_was_not_seen_has_no_heat(page: Page) -> None:
     assert "not seen by the model" in page.locator("#readout").inner_text()
 
 
-# By keyboard
+# Keyboard
 
 
 def test_everything_is_reached_by_keyboard(page: Page) -> None:
@@ -547,13 +547,13 @@ def test_arrows_go_from_cell_to_cell(page: Page, comparison: Comparison) -> None
     page.locator(".open").first.focus()
     page.keyboard.press("ArrowRight")
     settle(page)
-    said = page.locator("#say").inner_text()
+    said = page.locator("#announcement").inner_text()
     peak = re.match(r"one: heat (\d\.\d+) ", said)
     assert peak, said
     assert float(peak[1]) > 0.95
     page.keyboard.press("Shift+ArrowDown")
     page.keyboard.press("Shift+ArrowRight")
-    assert page.locator("#say").inner_text() != said
+    assert page.locator("#announcement").inner_text() != said
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.className") == "cell c1"
@@ -576,7 +576,7 @@ def test_a_call_is_copied(visit: Visit, page: Page) -> None:
     assert page.evaluate("getSelection().toString()").strip() == code.strip()
 
 
-# On paper, on a phone, and for everybody
+# Print, phones and accessibility
 
 
 def test_paper_has_no_controls_and_all_rows(page: Page) -> None:
@@ -624,7 +624,7 @@ def test_nobody_is_left_out(page: Page, enlarged: bool) -> None:
     if enlarged:
         page.locator(".open").first.click()
         page.wait_for_selector("#large canvas.heat")
-    # The policy of the page lets no script in, this one neither: it is brought in from outside.
+    # The page's policy forbids other scripts, so this one is injected from outside.
     found = axe.Axe().run(page).response["violations"]
     grave = [
         f"{each['id']}: {node['html'][:200]} {node.get('failureSummary')}"

@@ -201,9 +201,7 @@ class TestCategories:
 
     @pytest.mark.parametrize("content", ["image,x1,y1,x2,y2\na,0,0,2,2", '{"a": [0, 0, 2, 2]}'])
     def test_file_without_classes_is_refused(self, tmp_path: Path, content: str) -> None:
-        with pytest.raises(
-            ArgumentError, match=r"categories cannot be selected in .*: no box has a"
-        ):
+        with pytest.raises(ArgumentError, match=r"categories cannot be selected in .*: no box"):
             read_boxes(saved(tmp_path, content), categories=["cat"])
 
     @pytest.mark.parametrize("given", [[], [3], ["cat", None]])

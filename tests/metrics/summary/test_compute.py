@@ -110,7 +110,7 @@ def build(
         for at, row in enumerate(maps)
         for place, column in enumerate(columns)
     )
-    return Comparison(images, columns, cells, (), {}, tuple(models))
+    return Comparison(images, columns, cells, facts=tuple(models))
 
 
 def keys(summary: Summary) -> list[str]:

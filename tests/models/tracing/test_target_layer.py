@@ -18,6 +18,7 @@ from effcam.models.tracing.target_layer import (
     usable_layers,
 )
 from effcam.models.tracing.trace import Trace, trace
+from tests.tiers import core
 
 SIZE = (64, 64)
 
@@ -597,7 +598,8 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", core(EXPECTED, every=4))
 def test_target_layers_of_well_known_networks(name: str) -> None:
     from effcam import load_model
 

@@ -1,4 +1,4 @@
-"""What is written under a cell: the usual lines, or those of a template of the user's."""
+"""The caption under a cell: the default lines, or a user's template."""
 
 from __future__ import annotations
 
@@ -28,16 +28,15 @@ FIELDS: Mapping[str, str | int | float] = MappingProxyType(
         **dict.fromkeys(("region_left", "region_top", "region_right", "region_bottom"), 0.5),
     }
 )
-"""The fields of a template, which are those of `Explanation.record`, each with a value of its type.
-"""
+"""The fields of a template, those of `Explanation.record`, each with a value of its type."""
 MOST_LINES = 12
 
 
 def check_caption(template: str | None) -> None:
-    """Check that a template can be filled in, whatever the cell.
+    """Check that a template can be filled in for any cell.
 
     Raises:
-        ArgumentError: If it is no text, names what is no field, or has an impossible format.
+        ArgumentError: If it is not a text, names an unknown field, or has an impossible format.
     """
     if template is None:
         return
@@ -52,8 +51,8 @@ def caption_lines(template: str | None, cell: Explanation) -> tuple[str, ...]:
     """Return the lines under a cell.
 
     Args:
-        template: As ``"{label} {probability:.0%}"``; ``None`` is the usual caption, and an empty
-            one none.
+        template: As ``"{label} {probability:.0%}"``; ``None`` for the default caption, and an
+            empty one for none.
         cell: The cell.
 
     Raises:
@@ -65,15 +64,15 @@ def caption_lines(template: str | None, cell: Explanation) -> tuple[str, ...]:
 
 
 def _fill(template: str, values: Mapping[str, object]) -> str:
-    """Return the template with values in place of its fields, and nothing but whole fields."""
+    """Replace the fields of a template by values."""
     try:
         return "".join(_parts(template, values))
     except ArgumentError:
         raise
     except (ValueError, TypeError, OverflowError) as error:
         raise ArgumentError(
-            f"caption {quote(template)} cannot be filled in: {error}. Braces stand around fields, "
-            "as {label} or {probability:.0%}; a brace itself is written twice."
+            f"caption {quote(template)} cannot be filled in: {error}. Put fields in braces, as "
+            "{label} or {probability:.0%}; write a brace itself twice."
         ) from error
 
 
@@ -82,7 +81,7 @@ def _parts(template: str, values: Mapping[str, object]) -> Iterator[str]:
         yield literal
         if name is None:
             continue
-        # A name is looked up as it stands: {label.upper} and {label[0]} are fields of no cell.
+        # Only whole names are looked up: {label.upper} and {label[0]} are not fields.
         if name not in FIELDS:
             raise ArgumentError(
                 f"caption has no field {quote(name)}.{did_you_mean(name, FIELDS)} The fields are "
@@ -90,7 +89,7 @@ def _parts(template: str, values: Mapping[str, object]) -> Iterator[str]:
             )
         if conversion or "{" in (form or "") or re.search(r"\d{3}", form or ""):
             raise ArgumentError(
-                f"caption {quote(template)}: after {name} may stand a format such as :.0%, with "
-                "numbers of at most two digits, and nothing else"
+                f"caption {quote(template)}: {name} may only be followed by a format such as :.0%, "
+                "with numbers of at most two digits"
             )
         yield format(values[name], form or "")

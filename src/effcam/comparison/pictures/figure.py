@@ -1,6 +1,6 @@
-"""A comparison as a figure for print: pictures at a stated resolution, all text as real text.
+"""A comparison as a figure for print: pictures at a given resolution, all text as real text.
 
-Pages are laid out as for pictures, in tenths of a typographic point instead of pixels, and drawn
+Pages are composed as for pictures, in tenths of a typographic point instead of pixels, and drawn
 by matplotlib, which writes PDF and SVG.
 """
 
@@ -15,16 +15,11 @@ import numpy as np
 
 from effcam.cam.cells import Cells
 from effcam.comparison.pictures import poster
-from effcam.comparison.pictures.grid import (
-    MAX_WIDTH,
-    PageKind,
-    Style,
-    grid_layout,
-    grid_panels,
-    legend,
-)
+from effcam.comparison.pictures.grid import grid_panels, grid_placement, legend
+from effcam.comparison.pictures.style import MAX_WIDTH, PageKind, Style
+from effcam.drawing.defaults import DPI, FONTSIZE
 from effcam.drawing.mpl import new_figure
-from effcam.drawing.page import Bar, Picture, Surface, Text, strip
+from effcam.drawing.page import ColourBar, Picture, Surface, Text, strip
 from effcam.drawing.page_parts import Measures
 from effcam.drawing.sheet import MIN_WIDTH, Heading, compose, side_width
 from effcam.drawing.text import Line
@@ -36,37 +31,38 @@ if TYPE_CHECKING:
     from matplotlib.font_manager import FontProperties
 
 POINT = 10
-"""Units a point."""
+"""The units of a page in one typographic point."""
 INCH = 72 * POINT
-USUAL_CELL, USUAL_MOST = 1.2, 7.0
-"""The width of a cell in inches, and what a page is not wider than, where nothing is said."""
+DEFAULT_CELL, DEFAULT_MOST = 1.2, 7.0
+"""The default width of a cell, and the most for a page, in inches."""
 LEAST_LETTERS = 5
-"""How many times its text's size a cell has to be wide."""
+"""The least width of a cell, in sizes of its text."""
 TALLEST = 200
-"""The height in inches up to which a PDF page is shown everywhere."""
+"""The height in inches that every PDF viewer shows."""
 BASELINE = 0.98
-"""How far below the top of a line its baseline is, by the size, as in `effcam.drawing.text.ink`."""
+"""The distance of a baseline from the top of its line, in sizes, as in `effcam.drawing.text.ink`.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Print:
-    """How a figure is printed.
+    """The sizes of a figure for print.
 
     Attributes:
-        inches: Its width; ``None`` is 1.2 a cell, and not more than 7.
-        fontsize: The size of captions in pt; the rest goes by it.
-        dpi: How many px an inch of the pictures has.
+        inches: Its width; ``None`` is 1.2 a cell, and at most 7.
+        fontsize: The size of captions in pt; other text scales with it.
+        dpi: The resolution of pictures, in px an inch.
 
     Raises:
         ArgumentError: If an attribute is out of range.
     """
 
     inches: float | None = None
-    fontsize: float = 7
-    dpi: int = 300
+    fontsize: float = FONTSIZE
+    dpi: int = DPI
 
     def __post_init__(self) -> None:
-        """Check what would otherwise fail late."""
+        """Check values that would otherwise fail late."""
         if self.inches is not None:
             _check("inches", self.inches, 0.5, 100)
         _check("fontsize", self.fontsize, 3, 72)
@@ -80,47 +76,47 @@ def _check(name: str, value: object, least: float, most: float) -> None:
 
 
 def figure(content: Cells, kind: PageKind, style: Style, size: Print) -> Figure:
-    """Return a comparison as a figure.
+    """Draw a comparison as a figure.
 
     Args:
         content: The comparison.
-        kind: What the page is.
-        style: How it is drawn and laid out; its width follows from that of the figure.
-        size: How large everything is.
+        kind: The kind of page.
+        style: How it is drawn; the width of cells follows from that of the figure.
+        size: The sizes of the figure.
 
     Raises:
         ArgumentError: If the style is impossible, or the figure too narrow for its columns.
         ImageError: If an image's file is gone.
-        OutputError: If matplotlib is not there.
+        OutputError: If matplotlib is not installed.
     """
     poster.check_kind(content, kind, style)
-    surface = (_poster if kind == "poster" else _grid)(content, style, size)
+    surface = (_poster_page if kind == "poster" else _grid_page)(content, style, size)
     if size.inches is not None:
-        # Columns of equal width may leave a fraction of a point.
+        # Columns of equal width may leave a fraction of a point over.
         surface = replace(surface, width=round(size.inches * INCH))
     return _draw(surface, size.dpi)
 
 
-def _grid(content: Cells, style: Style, size: Print) -> Surface:
-    layout = grid_layout(content, style)
-    lengths, width = _measure(len(layout.headings), layout.sides, style, size)
+def _grid_page(content: Cells, style: Style, size: Print) -> Surface:
+    placement = grid_placement(content, style)
+    lengths, width = _measure(len(placement.headings), placement.sides, style, size)
     return compose(
-        layout.headings,
-        grid_panels(content, layout, replace(style, width=width)),
+        placement.headings,
+        grid_panels(content, placement, replace(style, width=width)),
         lengths,
         colormap=style.colormap,
         theme=style.theme or "light",
         title=style.title,
         legend=legend(content, style),
-        sides=layout.sides,
-        block=layout.block,
+        sides=placement.sides,
+        block=placement.block,
     )
 
 
-def _poster(content: Cells, style: Style, size: Print) -> Surface:
-    mosaic = poster.divide(content, 0, None)
-    lengths, width = _measure(mosaic.columns, (), style, size)
-    return poster.compose(content, 0, mosaic, lengths, replace(style, width=width))
+def _poster_page(content: Cells, style: Style, size: Print) -> Surface:
+    cells = poster.arrange_cells(content, 0, None)
+    lengths, width = _measure(cells.columns, (), style, size)
+    return poster.compose(content, 0, cells, lengths, replace(style, width=width))
 
 
 def _measure(
@@ -133,20 +129,20 @@ def _measure(
         lengths = Measures(columns, width, font=style.font_file, size=size)
         return replace(lengths, side=side_width(sides, lengths, fixed=False))
 
-    usual = fitted(round(USUAL_CELL * INCH)).inner
+    default = fitted(round(DEFAULT_CELL * INCH)).inner
     least = fitted(LEAST_LETTERS * size).inner
-    page = min(usual, max(round(USUAL_MOST * INCH), least))
+    page = min(default, max(round(DEFAULT_MOST * INCH), least))
     if given.inches is not None:
         page = round(given.inches * INCH)
     if page < least:
         raise ArgumentError(
             f"{page / INCH:g} inches are too narrow for {columns} columns of {size / POINT:g} pt "
             f"text: give at least inches={math.ceil(10 * least / INCH) / 10:g}, a smaller "
-            "fontsize, or lay out other rows"
+            "fontsize, or choose other rows"
         )
     side = fitted(10 * size).side
     width = max(1, (page - side) // columns)
-    # What stands between columns and beside rows grows with them.
+    # The space between columns and beside rows grows with them.
     while width > 1 and fitted(width).inner > page:
         width -= 1
     pixels = min(max(round(width / INCH * given.dpi), MIN_WIDTH), MAX_WIDTH)
@@ -154,12 +150,12 @@ def _measure(
 
 
 def _draw(surface: Surface, dpi: int) -> Figure:
-    """Return a page, whose unit is a tenth of a point, as a figure."""
+    """Draw a page, whose unit is a tenth of a point, as a figure."""
     width, height = surface.width / INCH, surface.height / INCH
     if height > TALLEST:
         raise ArgumentError(
-            f"the figure would be {height:.0f} inches tall, and {TALLEST} is the most: take fewer "
-            "images, as comparison.take(range(10))"
+            f"the figure would be {height:.0f} inches tall; at most {TALLEST} are possible: take "
+            "fewer images, as comparison.take(range(10))"
         )
     figure = new_figure((width, height), dpi=dpi)
     figure.set_facecolor(_colour(surface.theme.page))
@@ -171,7 +167,7 @@ def _draw(surface: Surface, dpi: int) -> Figure:
     return figure
 
 
-def _show(figure: Figure, item: Picture | Bar, surface: Surface) -> None:
+def _show(figure: Figure, item: Picture | ColourBar, surface: Surface) -> None:
     left, top, right, bottom = item.box
     place = (
         left / surface.width,
@@ -181,7 +177,7 @@ def _show(figure: Figure, item: Picture | Bar, surface: Surface) -> None:
     )
     picture = item.picture if isinstance(item, Picture) else strip(item.colormap)
     axes = figure.add_axes(place)
-    # Without interpolation files hold the picture's own pixels.
+    # Without interpolation, files hold the picture's own pixels.
     axes.imshow(np.asarray(picture.convert("RGB")), interpolation="none", aspect="auto")
     axes.set_axis_off()
 
@@ -205,7 +201,7 @@ def _write(figure: Figure, text: Text, surface: Surface) -> None:
             va="baseline",
             rotation=90 if text.turned else 0,
             rotation_mode="anchor",
-            # What looks like markup in the name of a model or a file is none.
+            # Names of models and files may look like markup.
             parse_math=False,
             usetex=False,
         )
@@ -217,7 +213,7 @@ def _font(line: Line) -> FontProperties:
     size, weight = line.size / POINT, "bold" if line.bold else "normal"
     family = "DejaVu Sans"
     if line.font:
-        # SVG files name the family only, and whoever shows them finds it, or another.
+        # SVG files hold only the family's name: a viewer without it uses another.
         family = font_manager.get_font(line.font).family_name
     return font_manager.FontProperties(
         family=[family, "sans-serif"], weight=weight, size=size, fname=line.font or None

@@ -1,4 +1,4 @@
-"""A poster: one photo, large, and what each of many models looked at in it."""
+"""A poster: one large photo, and what each of many models looked at in it."""
 
 from __future__ import annotations
 
@@ -8,74 +8,60 @@ from typing import TYPE_CHECKING
 
 from effcam.cam.cells import Cells
 from effcam.cam.explanation import Explanation
-from effcam.comparison.pictures.grid import KINDS, PageKind, Style, either, legend, panels
+from effcam.comparison.pictures.grid import legend, panels
 from effcam.comparison.pictures.placement import column_headings
+from effcam.comparison.pictures.style import PageKind, Style, check_page
 from effcam.drawing import overlay, themes
 from effcam.drawing.page import Band, Item, Surface, Text, paint, stack
 from effcam.drawing.page_parts import Measures, footer_band, title_band
-from effcam.drawing.poster_grid import Mosaic, choose
+from effcam.drawing.poster_cells import PosterCells, arrange
 from effcam.drawing.sheet import Heading, Panel, heading_lines, place_picture
 from effcam.drawing.text import Line, fit_text, stack_text, text_height
 from effcam.errors import ArgumentError, check_number
-from effcam.text import quote
 
 if TYPE_CHECKING:
     from PIL import Image
 
 MOST_COLUMNS = 99
 TEXT_SHARE = 0.3
-"""About how tall the text under a cell is, by the cell's width."""
+"""The usual height of the text under a cell, as a share of the cell's width."""
 
 
 def poster(content: Cells, image: int, columns: int | None, style: Style) -> Image.Image:
-    """Return one image's photo, large, and what each model looked at in it.
+    """Draw one image's photo, large, and what each model looked at in it.
 
     Args:
         content: The comparison.
         image: The position of the image.
-        columns: How many columns to have; ``None`` chooses.
-        style: How it is drawn; `Style.rows` and `Style.original` have no meaning here.
+        columns: How many columns the page has; ``None`` chooses.
+        style: How it is drawn; `Style.rows` and `Style.original` do not apply.
 
     Raises:
         ArgumentError: If the style or the number of columns is impossible.
         ImageError: If the image's file is gone.
     """
-    mosaic = divide(content, image, columns)
-    lengths = Measures(mosaic.columns, style.width, font=style.font_file)
-    return paint(compose(content, image, mosaic, lengths, style))
-
-
-def check_layout(kind: str, style: Style) -> None:
-    """Check that there is such a kind of page, and that it can be in a style.
-
-    Raises:
-        ArgumentError: If there is not, or it is a poster, and the style says something of grids.
-    """
-    if kind not in KINDS:
-        raise ArgumentError(f"layout is {either(KINDS)}, not {quote(kind)}")
-    usual = Style()
-    for name in ("rows", "original") if kind == "poster" else ():
-        if getattr(style, name) != getattr(usual, name):
-            raise ArgumentError(f"{name} has no meaning for a poster")
+    cells = arrange_cells(content, image, columns)
+    lengths = Measures(cells.columns, style.width, font=style.font_file)
+    return paint(compose(content, image, cells, lengths, style))
 
 
 def check_kind(content: Cells, kind: PageKind, style: Style) -> None:
     """Check that a comparison can be shown on a kind of page, in a style.
 
     Raises:
-        ArgumentError: If there is no such kind, or it is a poster, and there is not one image, or
-            the style says something of grids.
+        ArgumentError: If the kind is unknown; or it is a poster, and the number of images is not
+            one or the style is for grids only.
     """
-    check_layout(kind, style)
+    check_page(kind, style)
     if kind == "poster":
         check_one_image(content.images)
 
 
 def check_one_image(images: Sized) -> None:
-    """Check that a poster can be of images: that there is one.
+    """Check that there is one image, which a poster needs.
 
     Raises:
-        ArgumentError: If there is not one image.
+        ArgumentError: If there are more or none.
     """
     if len(images) != 1:
         raise ArgumentError(
@@ -84,13 +70,13 @@ def check_one_image(images: Sized) -> None:
         )
 
 
-def divide(content: Cells, image: int, columns: int | None) -> Mosaic:
-    """Return how an image's poster is divided.
+def arrange_cells(content: Cells, image: int, columns: int | None) -> PosterCells:
+    """Return how the cells of an image's poster are arranged.
 
     Args:
         content: The comparison.
         image: The position of the image.
-        columns: How many columns to have; ``None`` chooses.
+        columns: How many columns the page has; ``None`` chooses.
 
     Raises:
         ArgumentError: If the number of columns is impossible.
@@ -98,18 +84,20 @@ def divide(content: Cells, image: int, columns: int | None) -> Mosaic:
     if columns is not None:
         check_number("columns", columns, most=MOST_COLUMNS)
     wide, tall = _row(content, image)[0].size
-    return choose(len(content.columns), min(tall / wide, 2) + TEXT_SHARE, columns)
+    return arrange(len(content.columns), min(tall / wide, 2) + TEXT_SHARE, columns)
 
 
-def compose(content: Cells, image: int, mosaic: Mosaic, lengths: Measures, style: Style) -> Surface:
-    """Return a poster that is not drawn yet; `Style.width` is that of a cell's picture in px.
+def compose(
+    content: Cells, image: int, arranged: PosterCells, lengths: Measures, style: Style
+) -> Surface:
+    """Return a poster before it is drawn; `Style.width` is that of a cell's picture in px.
 
     Raises:
         ArgumentError: If the style is impossible.
         ImageError: If the image's file is gone.
     """
     row = _row(content, image)
-    across = mosaic.span * lengths.width + (mosaic.span - 1) * lengths.gutter
+    across = arranged.span * lengths.width + (arranged.span - 1) * lengths.gutter
     most = round(across / lengths.scale)
     photo = overlay.fit(row[0].image.open(), most, 2 * most)
     _, *cells = panels(row, (style.width, 2 * style.width), style)
@@ -126,7 +114,7 @@ def compose(content: Cells, image: int, mosaic: Mosaic, lengths: Measures, style
     notes = legend(replace(content, cells=row), style)
     bands = [
         title_band(style.title, lengths),
-        _cells_band((photo, header), shown, mosaic, lengths),
+        _cells_band((photo, header), shown, arranged, lengths),
         footer_band(notes, lengths, style.colormap),
     ]
     theme = themes.THEMES[style.theme or "light"]
@@ -139,7 +127,7 @@ def _row(content: Cells, image: int) -> tuple[Explanation, ...]:
 
 
 def _lines(heading: Heading, cell: Panel, lengths: Measures) -> tuple[Line, ...]:
-    """Return what stands under a model's cell: its name, the layer, and the caption."""
+    """Return the text under a model's cell: its name, the layer, and the caption."""
     titles, details = heading_lines(heading, lengths, lengths.width, lengths.detail_lines)
     return (
         *titles,
@@ -151,25 +139,25 @@ def _lines(heading: Heading, cell: Panel, lengths: Measures) -> tuple[Line, ...]
 def _cells_band(
     photo: tuple[Image.Image, tuple[Line, ...]],
     cells: Sequence[tuple[Image.Image, tuple[Line, ...]]],
-    mosaic: Mosaic,
+    arranged: PosterCells,
     lengths: Measures,
 ) -> Band:
-    """Return the photo with what stands under it, and the cells around and below."""
+    """Return the photo with the text under it, and the cells around and below."""
     gap, gutter = lengths.gap, lengths.gutter
-    across = mosaic.span * lengths.width + (mosaic.span - 1) * gutter
+    across = arranged.span * lengths.width + (arranged.span - 1) * gutter
     (original, header), (shown, texts) = photo, zip(*cells, strict=True)
     large = place_picture(original, replace(lengths, width=across), None)
     pictures = [place_picture(picture, lengths, None) for picture in shown]
     cell_height = max(picture.height for picture in pictures)
-    places = mosaic.places()
-    heights = [0] * mosaic.rows
+    places = arranged.places()
+    heights = [0] * arranged.rows
     for (row, _), text in zip(places, texts, strict=True):
         heights[row] = max(heights[row], cell_height + gap + text_height(text) + gutter)
     header_height = large.height + gap + text_height(header) + gutter
-    if not mosaic.above:
-        short = header_height - sum(heights[: mosaic.span])
-        heights[mosaic.span - 1] += max(0, short)
-    start = header_height if mosaic.above else 0
+    if not arranged.above:
+        short = header_height - sum(heights[: arranged.span])
+        heights[arranged.span - 1] += max(0, short)
+    start = header_height if arranged.above else 0
     left = lengths.left(0)
     items: list[Item] = [
         replace(large, left=left + (across - large.width) // 2, top=0),

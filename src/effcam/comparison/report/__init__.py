@@ -1,16 +1,15 @@
-"""A comparison as one page: it needs no server, no network and nothing beside itself."""
+"""A comparison as a report: one page that needs no server, no network and no other file."""
 
 from __future__ import annotations
 
 from effcam.comparison.report.inputs import Material, gather
-from effcam.comparison.report.page import SUFFIXES, Look, build, check_report_output, write_report
-from effcam.comparison.report.reproduce import Call
+from effcam.comparison.report.page import Look, build, check_report_output, write_report
+from effcam.comparison.report.reproduce import Snippet
 
 __all__ = [
-    "SUFFIXES",
-    "Call",
     "Look",
     "Material",
+    "Snippet",
     "build",
     "check_report_output",
     "gather",

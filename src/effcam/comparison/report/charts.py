@@ -1,4 +1,4 @@
-"""Small plots as numbers that the template draws: dots with intervals, a histogram, a matrix."""
+"""Small plots as numbers for the template: dots with intervals, a histogram, a matrix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from effcam.metrics.summary import Measure, Summary
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TELLING = (
+PLOTTED = (
     "accuracy",
     "energy_pointing_game",
     "effective_area",
@@ -24,21 +24,21 @@ TELLING = (
     "seconds",
     "parameters",
 )
-"""The figures that are plotted, the most telling first."""
+"""The figures to plot, the most important first."""
 MOST = 4
-"""How many of them."""
+"""The most plots."""
 WIDTH, EDGE = 136, 7
-"""The width of a plot in px, and what stays free at either side of it."""
+"""The width of a plot, and the space at both its sides, in px."""
 BINS = 16
 BAR_WIDTH, BAR_HEIGHT = 20, 96
 STEPS = 32
-"""How many colours the cells of a matrix have."""
+"""The number of colours of a matrix."""
 MATRIX_COLORMAP = "viridis"
 LUMA = (0.2126, 0.7152, 0.0722)
 
 
 class Dot(NamedTuple):
-    """A column in a plot: its name, its value as text, and where its dot and interval lie, px."""
+    """A column in a plot: its label, its value as text, and its dot and interval, px."""
 
     label: str
     text: str
@@ -52,7 +52,7 @@ class Dot(NamedTuple):
 class Plot(NamedTuple):
     """A figure of every column, and the ends of its axis as text.
 
-    ``baselines`` are names, values as text, and where they lie, px.
+    ``baselines`` are names, values as text, and positions, px.
     """
 
     title: str
@@ -63,8 +63,8 @@ class Plot(NamedTuple):
     stop: str
 
 
-class Bar(NamedTuple):
-    """A bar of a histogram: its ends, how many images it is of, and its place in px."""
+class HistogramBar(NamedTuple):
+    """A bar of a histogram: its range, its number of images, and its place in px."""
 
     start: float
     stop: float
@@ -74,27 +74,27 @@ class Bar(NamedTuple):
 
 
 class Square(NamedTuple):
-    """A cell of a matrix: its value as text, and the number of its colour; none if unknown."""
+    """A cell of a matrix: its value as text, and the number of its colour; ``None`` if unknown."""
 
     text: str
     step: int | None
 
 
 def plots(summary: Summary) -> list[Plot]:
-    """Return a plot of each of the most telling figures of a scoreboard."""
+    """Return plots of the most important figures of a scoreboard."""
     by_key = {measure.figure.key: measure for measure in summary.measures}
-    known = [by_key[key] for key in TELLING if key in by_key]
-    told = [measure for measure in known if np.isfinite(measure.values).any()]
-    return [_plot(measure, summary.columns) for measure in told[:MOST]]
+    known = [by_key[key] for key in PLOTTED if key in by_key]
+    finite = [measure for measure in known if np.isfinite(measure.values).any()]
+    return [_plot(measure, summary.columns) for measure in finite[:MOST]]
 
 
-def _plot(measure: Measure, labels: Sequence[str]) -> Plot:
+def _plot(measure: Measure, columns: Sequence[str]) -> Plot:
     figure = measure.figure
     ends = np.concatenate([measure.values, measure.low, measure.high])
     baselines = {name: value for name, value in measure.baselines.items() if math.isfinite(value)}
     ends = np.append(ends[np.isfinite(ends)], list(baselines.values()))
     low, high = float(ends.min()), float(ends.max())
-    # What is all one value stands in the middle of an axis without ends.
+    # A single value is in the middle of an axis without ends.
     middle = (low + high) / 2
     scale = (WIDTH - 2 * EDGE) / (high - low) if high > low else 0.0
     start, stop = (figure.show(low), figure.show(high)) if high > low else ("", "")
@@ -115,7 +115,7 @@ def _plot(measure: Measure, labels: Sequence[str]) -> Plot:
             place(float(measure.high[at])),
             at in winners,
         )
-        for at, label in enumerate(labels)
+        for at, label in enumerate(columns)
     )
     lines = tuple(
         (name, figure.show(value, unit=True), place(value) or 0.0)
@@ -124,11 +124,11 @@ def _plot(measure: Measure, labels: Sequence[str]) -> Plot:
     return Plot(figure.heading, figure.explains, dots, lines, start, stop)
 
 
-def histogram(values: NDArray[np.float64]) -> tuple[Bar, ...]:
-    """Return a histogram's bars from 0 to the largest value, or 1; none without any value.
+def histogram(values: NDArray[np.float64]) -> tuple[HistogramBar, ...]:
+    """Return the bars of a histogram from 0 to the largest value, at least 1; none without values.
 
     Args:
-        values: (images,), NaN where there is none.
+        values: (images,), NaN if unknown.
     """
     known = values[np.isfinite(values)]
     if not len(known):
@@ -137,7 +137,7 @@ def histogram(values: NDArray[np.float64]) -> tuple[Bar, ...]:
     counts, edges = np.histogram(np.maximum(known, 0), bins=BINS, range=(0, stop))
     scale = BAR_HEIGHT / max(int(counts.max()), 1)
     return tuple(
-        Bar(
+        HistogramBar(
             round(float(edges[at]), 2),
             round(float(edges[at + 1]), 2),
             int(count),
@@ -149,7 +149,7 @@ def histogram(values: NDArray[np.float64]) -> tuple[Bar, ...]:
 
 
 def matrix(values: NDArray[np.float64]) -> list[list[Square]]:
-    """Return the cells of a matrix of values up to 1, each with its colour; 0 is the darkest."""
+    """Return the cells of a matrix of values up to 1, each with its colour; 0 is darkest."""
     return [[_square(float(value)) for value in row] for row in values]
 
 
@@ -160,12 +160,12 @@ def _square(value: float) -> Square:
 
 
 def matrix_style() -> str:
-    """Return the rules of a style sheet that colour a matrix: without them it had to be inline."""
+    """Return the style rules for the colours of a matrix: the policy forbids inline styles."""
     table = overlay.colormap_table(MATRIX_COLORMAP)
     rules = []
     for step in range(STEPS):
         colour = table[round(255 * step / (STEPS - 1))]
-        # Of black and white the one that stands out more, by the contrast that WCAG 2 defines.
+        # Black or white text, whichever has the higher contrast by WCAG 2.
         linear = np.where(colour <= 10, colour / 3294.6, ((colour / 255 + 0.055) / 1.055) ** 2.4)
         ink = "#000" if float(np.dot(LUMA, linear)) > 0.179 else "#fff"
         red, green, blue = map(int, colour)
@@ -174,5 +174,5 @@ def matrix_style() -> str:
 
 
 def column_style(columns: int) -> str:
-    """Return the rules of a style sheet that hide columns by a class of the whole grid."""
+    """Return the style rules that hide a column by a class of the whole grid."""
     return "\n".join(f".hide-{at} .c{at}{{display:none}}" for at in range(columns))

@@ -1,4 +1,4 @@
-"""What the page's script draws from: each photo once, maps as their layers have them, numbers."""
+"""The data of the page's script: each photo once, maps at their own resolution, numbers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from effcam.cam.cells import Cells
 from effcam.cam.explanation import Explanation
 from effcam.comparison.report.inputs import Material
 from effcam.drawing import overlay
+from effcam.drawing.defaults import COLORMAP
 from effcam.images.geometry import Box
 from effcam.images.refs import ImageRef
 from effcam.images.truth import Truth
@@ -23,19 +24,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-COLORMAPS = ("turbo", "viridis", "inferno", "magma", "cividis", "gray")
-"""The colour maps that a reader can choose between, beside the one that was asked for."""
+COLORMAPS = (COLORMAP, "viridis", "inferno", "magma", "cividis", "gray")
+"""The colour maps that a reader can choose, besides the one of the report."""
 
 SIDE = 240
-"""The width in px that a photo must not exceed: about that of a cell on a screen."""
+"""The most width of a photo in px: about that of a cell on a screen."""
 TALLEST = 300
-"""The height in px, likewise."""
+"""The most height of a photo in px."""
 QUALITY = 75
 DIGITS = 5
 
 
 def to_json(value: object) -> str:
-    r"""Return a value as JSON that can stand in a script element: nothing in it ends that.
+    r"""Return a value as JSON that is safe in a script element: nothing in it can end that.
 
     >>> print(to_json({"name": "</script>"}))
     {"name":"\u003c/script\u003e"}
@@ -50,14 +51,14 @@ def colormaps(chosen: str) -> dict[str, str]:
     """Return the colours of each colour map, 256 x 3 bytes as base64, the chosen one first.
 
     Raises:
-        ArgumentError: If there is no colour map of that name.
+        ArgumentError: If there is no such colour map.
     """
     names = dict.fromkeys((chosen, *COLORMAPS))
     return {name: _base64(overlay.colormap_table(name).tobytes()) for name in names}
 
 
 def photos(content: Cells) -> list[tuple[str, tuple[int, int]]]:
-    """Return each image as the address that holds it, with its width and height in px.
+    """Return each image as a data URL, with its width and height in px.
 
     Raises:
         ImageError: If an image's file is gone.
@@ -66,7 +67,7 @@ def photos(content: Cells) -> list[tuple[str, tuple[int, int]]]:
 
 
 def small_photo(image: ImageRef) -> Image.Image:
-    """Return an image as large as the page shows it.
+    """Return an image in the size of the page.
 
     Raises:
         ImageError: If the image's file is gone.
@@ -87,11 +88,11 @@ def _photo(image: ImageRef) -> tuple[str, tuple[int, int]]:
 
 
 def page_data(material: Material, sizes: Sequence[tuple[int, int]]) -> dict[str, object]:
-    """Return everything that the script needs beside photos and colours.
+    """Return all data of the script besides photos and colours.
 
     Args:
-        material: What the report is made of.
-        sizes: Width and height of each photo in px, as the page holds it.
+        material: The content of the report.
+        sizes: Width and height of each photo on the page in px.
     """
     content = material.content
     first = content.cells[: len(content.columns)]
@@ -136,7 +137,7 @@ def _image(
 
 
 def truth_label(material: Material, truth: Truth) -> str | None:
-    """Return what an image shows, by name where the models know one; ``None`` if unknown."""
+    """Return the name of an image's true class; ``None`` if unknown."""
     if truth.label is None or isinstance(truth.label, str):
         return truth.label
     facts = material.content.facts
@@ -148,10 +149,10 @@ def _cell(cell: Explanation, kind: str) -> dict[str, object]:
     heat, low, high = quantise(cell.heatmap)
     return {
         "map": heat,
-        "grid": cell.heatmap.shape,
+        "shape": cell.heatmap.shape,
         "low": low,
         "high": high,
-        "canvas": _relative(cell.canvas, cell.size),
+        "extent": _relative(cell.canvas, cell.size),
         "region": _relative(cell.region, cell.size),
         "state": cell.state,
         "flags": cell.flags,
@@ -166,10 +167,10 @@ def _cell(cell: Explanation, kind: str) -> dict[str, object]:
 
 
 def quantise(heatmap: NDArray[np.float32]) -> tuple[str | None, float | None, float | None]:
-    """Return a map as base64 of a byte a cell, with what 0 and 255 stand for; or nothing at all.
+    """Return a map as base64 of one byte a cell, and the values of bytes 0 and 255.
 
     Args:
-        heatmap: (h, w); what is not finite throughout has no bytes.
+        heatmap: (h, w); the result is all ``None`` if a value is not finite.
     """
     if not np.isfinite(heatmap).all():
         return None, None, None
@@ -180,12 +181,12 @@ def quantise(heatmap: NDArray[np.float32]) -> tuple[str | None, float | None, fl
 
 
 def _relative(box: Box, size: tuple[int, int]) -> list[float]:
-    """Return left, top, right and bottom in widths and heights of the image."""
+    """Return left, top, right and bottom as shares of the image's width and height."""
     return [round(edge, 6) for edge in box.scale(1 / size[0], 1 / size[1]).as_tuple()]
 
 
 def number(value: float, digits: int = DIGITS) -> float | None:
-    """Return a number as JSON has it: rounded, and ``None`` for NaN and infinity."""
+    """Return a rounded number, or ``None`` for NaN and infinity, which JSON does not have."""
     return round(float(value), digits) if math.isfinite(value) else None
 
 

@@ -1,4 +1,4 @@
-"""What a report is made of: the cells, and what is measured and known of them, image by image."""
+"""The content of a report: the cells, and what is measured and known about them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from effcam.cam.cells import Cells
 from effcam.cam.explanation import Explanation
-from effcam.comparison.report.reproduce import Call, calls_of
+from effcam.comparison.report.reproduce import Snippet, snippets_for
 from effcam.errors import ArgumentError, OutputError
 from effcam.images.truth import Truth
 from effcam.metrics.agreement import agreement_matrix, mean_agreements, pair_agreements
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Material:
-    """What a report is made of.
+    """The content of a report.
 
     Attributes:
-        content: The cells that it shows.
-        truths: What is known of each image.
+        content: The cells to show.
+        truths: The annotation of each image.
         summary: The scoreboard.
-        agreement: (columns, columns) how far the columns' maps agree, NaN where that is unknown.
-        pairs: (images, columns, columns) the same of each image shown.
-        right: (images, columns) 1 where a column is right, 0 where it is wrong, else NaN.
-        focus: (images, columns) the effective area in [0, 1], NaN where there is no heat.
-        calls: What makes this report again.
-        scope: Which images are shown, in a sentence, where these are not all; else empty.
+        agreement: (columns, columns) how much the columns' maps agree, NaN if unknown.
+        pairs: (images, columns, columns) the agreement in each image shown.
+        right: (images, columns) 1 if a column is right, 0 if it is wrong, NaN if unknown.
+        focus: (images, columns) the effective area in [0, 1], NaN without heat.
+        snippets: Code that makes this report again.
+        scope: A sentence on which images are shown, if not all; else empty.
     """
 
     content: Cells
@@ -47,20 +47,20 @@ class Material:
     pairs: NDArray[np.float64]
     right: NDArray[np.float64]
     focus: NDArray[np.float64]
-    calls: Sequence[Call]
+    snippets: Sequence[Snippet]
     scope: str = ""
 
     def disagreement(self) -> NDArray[np.float64]:
-        """Return how far each image's maps differ: 1 - their mean correlation, NaN if unknown."""
+        """Return how much each image's maps differ: 1 - their mean correlation, NaN if unknown."""
         means = mean_agreements(self.pairs)
         return np.asarray(np.where(np.isfinite(means), 1 - means, np.nan))
 
     def one_set_of_classes(self) -> bool:
-        """Return whether all columns' models number one set of classes alike."""
+        """Return whether all columns' models have the same classes in the same order."""
         return len({facts.labels for facts in self.content.facts}) <= 1
 
     def kind(self, cell: Explanation) -> str:
-        """Return what a column predicts, in words that are the same for all columns."""
+        """Return the class that a column predicts, comparable between columns."""
         return str(cell.predicted) if self.one_set_of_classes() else cell.predicted_label.casefold()
 
 
@@ -72,26 +72,26 @@ def gather(
     agreement: NDArray[np.float64] | None = None,
     fair: bool | None = None,
     faithfulness: Faithfulness | None = None,
-    calls: Sequence[Call] | None = None,
+    snippets: Sequence[Snippet] | None = None,
     scope: str = "",
 ) -> Material:
-    """Return what a report is made of; what is not given is measured.
+    """Return the content of a report, and measure what is not given.
 
     Args:
-        content: The cells that it shows.
-        truths: What is known of each image; ``None`` is what the images themselves say.
-        summary: The scoreboard, where it is of more images than these.
-        agreement: How far the columns' maps agree, likewise.
+        content: The cells to show.
+        truths: The annotation of each image; ``None`` takes the images' own.
+        summary: The scoreboard, if it covers more images than these.
+        agreement: How much the columns' maps agree, if that covers more images than these.
         fair: As in `effcam.Comparison.summary`.
         faithfulness: As in `effcam.Comparison.summary`.
-        calls: What makes this report again; ``None`` is told from the content.
-        scope: Which images are shown, in a sentence, where these are not all.
+        snippets: Code that makes this report again; ``None`` writes it for the content.
+        scope: A sentence on which images are shown, if not all.
 
     Raises:
         OutputError: If there are no images.
-        ArgumentError: If what was given of the images is not one each.
+        ArgumentError: If the number of truths is not that of images.
         AnnotationError: If boxes or masks do not fit their image.
-        TargetError: If a label is no class of a model.
+        TargetError: If a label is not a class of every model.
     """
     if not content.cells:
         raise OutputError("there is nothing to report: the comparison holds no images")
@@ -102,7 +102,9 @@ def gather(
         else tuple(each.truth or Truth() for each in content.images)
     )
     if len(known) != len(rows):
-        raise ArgumentError(f"there are {len(known)} truths for {len(rows)} images: give one each")
+        raise ArgumentError(
+            f"there are {len(known)} truths for {len(rows)} images: give one for each"
+        )
     cells = ImageRows(content.columns, rows, content.facts, known)
     pairs = pair_agreements(rows, "spearman")
     return Material(
@@ -113,6 +115,6 @@ def gather(
         pairs=pairs,
         right=are_right(cells),
         focus=measure_focus(cells)["effective_area"],
-        calls=calls_of(content, known) if calls is None else calls,
+        snippets=snippets_for(content, known) if snippets is None else snippets,
         scope=scope,
     )

@@ -1,4 +1,4 @@
-"""The page itself: a template filled in, under a policy that lets nothing in."""
+"""The page of a report: a filled template, under a policy that forbids all requests."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from effcam.comparison.report import charts, wording
 from effcam.comparison.report.data import colormaps, page_data, photos, to_json
 from effcam.comparison.report.inputs import Material
 from effcam.drawing import overlay
+from effcam.drawing.defaults import ALPHA, COLORMAP
+from effcam.drawing.formats import REPORT_SUFFIXES
 from effcam.errors import ArgumentError
 from effcam.files import atomic, check_path
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-SUFFIXES = (".html", ".htm")
 MARK = "bold:"
-"""What the legend of the scoreboard calls the mark of its best values."""
+"""The mark of the best values in the scoreboard's legend."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,39 +35,39 @@ class Look:
     """How a report looks when it is opened.
 
     Attributes:
-        title: What stands above it; ``None`` is told from what is compared.
+        title: The title; ``None`` describes what is compared.
         alpha: The opacity of the strongest heat, in [0, 1].
         colormap: The name of a matplotlib colour map.
 
     Raises:
-        ArgumentError: If the opacity is none, or the title is no text.
+        ArgumentError: If the opacity or the title is impossible.
     """
 
     title: str | None = None
-    alpha: float = 0.5
-    colormap: str = "turbo"
+    alpha: float = ALPHA
+    colormap: str = COLORMAP
 
     def __post_init__(self) -> None:
-        """Check what would otherwise fail late."""
+        """Check values that would otherwise fail late."""
         overlay.check_alpha(self.alpha)
         if self.title is not None and not (isinstance(self.title, str) and self.title.strip()):
-            raise ArgumentError(f"title must be a text that says something, not {self.title!r}")
+            raise ArgumentError(f"title must be a text that is not empty, not {self.title!r}")
 
 
 def check_report_output(path: str | PathLike[str]) -> Path:
-    """Return the path, after making sure that a report can be written there.
+    """Check that a report can be written at a path, and return the path.
 
     Raises:
-        OutputError: If the suffix is none of a page's, or the folder does not exist.
+        OutputError: If the suffix is not that of a report, or the folder does not exist.
     """
-    return check_path(path, SUFFIXES)
+    return check_path(path, REPORT_SUFFIXES)
 
 
 def write_report(material: Material, path: str | PathLike[str], look: Look) -> Path:
-    """Return the path of a page that it wrote.
+    """Write a report and return its path.
 
     Args:
-        material: What the page is made of.
+        material: The content of the report.
         path: Where to write; it ends in ``.html`` or ``.htm``.
         look: How the page looks when it is opened.
 
@@ -78,13 +79,13 @@ def write_report(material: Material, path: str | PathLike[str], look: Look) -> P
     target = check_report_output(path)
     text = build(material, look)
     with atomic(target) as partial:
-        # The name of a file may hold bytes that are no UTF-8.
+        # The name of a file may hold bytes that are not UTF-8.
         partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
     return target
 
 
 def build(material: Material, look: Look) -> str:
-    """Return the page.
+    """Return the page as HTML.
 
     Raises:
         ArgumentError: If there is no such colour map.
@@ -108,7 +109,7 @@ def build(material: Material, look: Look) -> str:
         .render(
             title=look.title or wording.title(material),
             policy=_policy(script, style),
-            # They are this package's own: what is compared is escaped, as text and as JSON.
+            # Script and style are this package's own; data is escaped as JSON, all else as HTML.
             script=Markup(script),  # noqa: S704
             style=Markup(style),  # noqa: S704
             data=Markup(to_json(data)),  # noqa: S704
@@ -129,7 +130,7 @@ def build(material: Material, look: Look) -> str:
             facts=[wording.facts(facts.record()) for facts in content.facts],
             skipped=content.skipped,
             versions=wording.versions(),
-            calls=material.calls,
+            snippets=material.snippets,
             colormaps=list(tables),
             colormap=look.colormap,
             percent=round(100 * look.alpha),
@@ -162,9 +163,9 @@ def _environment() -> Environment:
 
 
 def _policy(script: str, style: str) -> str:
-    """Return a policy under which nothing is fetched, and this script and style alone take effect.
+    """Return a policy that forbids requests and allows only this script and style.
 
-    It is that of the Content-Security-Policy: https://www.w3.org/TR/CSP3/
+    See Content-Security-Policy: https://www.w3.org/TR/CSP3/
     """
     return "; ".join(
         [

@@ -1,4 +1,4 @@
-"""What makes a report again: a call of Python, and a command line."""
+"""Code that makes a report again: Python, and a command line."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from effcam.cam.cells import Cells
 from effcam.cam.explanation import Explanation
+from effcam.cam.settings import Settings
 from effcam.errors import EffcamError
 from effcam.images.discovery import iter_images
 from effcam.images.refs import ImageRef
@@ -18,23 +19,14 @@ from effcam.models.facts import RANDOM
 from effcam.models.registry import find_spec
 
 FILE = "report.html"
-DEFAULTS: Mapping[str, object] = {
-    "method": ["gradcam"],
-    "target": None,
-    "view": "model",
-    "size": None,
-    "precision": "fp32",
-    "decoding": "exact",
-}
-"""Settings of `effcam.compare` that need not be written where they have these values."""
-LIST = 88
-"""How long a line of a call may be."""
+LONGEST = 88
+"""The most characters of a line of code."""
 GIVEN = "as given"
 """The weights of a module of the user's own."""
 
 
-class Call(NamedTuple):
-    """Code that makes the report again, what it is written in, and what must be known of it."""
+class Snippet(NamedTuple):
+    """Code that makes the report again: its language, the code, and a note."""
 
     title: str
     code: str
@@ -42,49 +34,49 @@ class Call(NamedTuple):
 
 
 class _Model(NamedTuple):
-    """A model by name; ``weights`` are a file, or ``RANDOM``, or ``GIVEN``, or else nothing."""
+    """A model by name; ``weights`` is a file, `RANDOM`, `GIVEN`, or empty for the name's own."""
 
     name: str
     weights: str = ""
 
 
-def calls_of(content: Cells, truths: Sequence[Truth] = ()) -> list[Call]:
-    """Return what makes the report of a comparison again.
+def snippets_for(content: Cells, truths: Sequence[Truth] = ()) -> list[Snippet]:
+    """Return code that makes the report of a comparison again.
 
     Args:
         content: The comparison.
-        truths: What is known of each image; what an image does not say itself is to be given.
+        truths: The annotation of each image; the reader must give what is not the image's own.
     """
     paths = _paths(content.images)
     models = _models(content)
     settings = {
         name: content.settings[name]
-        for name, usual in DEFAULTS.items()
-        if name in content.settings and _plain(content.settings[name]) != _plain(usual)
+        for name, usual in Settings().items()
+        if _plain(content.settings[name]) != _plain(usual)
     }
     known = _known(content.images, truths)
-    note = "Layers, options and transforms of your own are to be given again"
-    note += f", and so are the {' and '.join(known)}." if known else "."
+    note = "Give layers, options and transforms of your own again"
+    note += f", and the {' and '.join(known)}." if known else "."
     if paths is None:
         note = f"The images came from memory. {note}"
-    found = [Call("Python", _python(paths, models, settings, known), note)]
+    found = [Snippet("Python", _python(paths, models, settings, known), note)]
     line = _command(paths, models, settings, known)
-    return [*found, Call("Command line", line)] if line else found
+    return [*found, Snippet("Command line", line)] if line else found
 
 
 def _paths(images: Sequence[ImageRef]) -> list[str] | None:
-    """Return what to give for the images, a folder where it holds just these; or nothing."""
+    """Return the images' paths, or one folder that holds just these; ``None`` if in memory."""
     files = [image.path for image in images if image.path is not None]
     if not files or len(files) < len(images):
         return None
-    # Absolute and relative ones have no folder in common.
+    # Absolute and relative paths have no common folder.
     if len(files) > 1 and len({(file.is_absolute(), file.drive) for file in files}) == 1:
         folder = Path(os.path.commonpath([file.parent for file in files]))
         try:
             if [each.path for each in iter_images(folder)] == files:
                 return [str(folder)]
         except EffcamError:
-            # It is gone, or cannot be read: the files have their own names.
+            # The folder is gone or cannot be read.
             return [str(file) for file in files]
     return [str(file) for file in files]
 
@@ -104,7 +96,7 @@ def _model(cell: Explanation) -> _Model:
 
 
 def _known(images: Sequence[ImageRef], truths: Sequence[Truth]) -> list[str]:
-    """Return what was given of the images: labels, boxes, masks."""
+    """Return which annotations a user gave: labels, boxes, masks."""
     own = [image.truth or Truth() for image in images]
     pairs = list(zip(own, truths, strict=False))
     found = {
@@ -116,7 +108,7 @@ def _known(images: Sequence[ImageRef], truths: Sequence[Truth]) -> list[str]:
 
 
 def _plain(value: object) -> object:
-    """Return a value as a call takes it: the one of several alone, a tuple as a list."""
+    """Return a value as an argument: one item for a sequence of one, a list for a tuple."""
     if isinstance(value, list | tuple):
         return value[0] if len(value) == 1 else list(value)
     return value
@@ -146,9 +138,9 @@ def _python(
 
 
 def _source(model: _Model) -> str:
-    """Return a model as code: its name, or a spec, or a place for a module of the reader's."""
+    """Return a model as code: its name, a spec, or a gap for a module of the reader."""
     if model.weights == GIVEN:
-        # It runs, and says what is missing.
+        # The code runs, and the error states what is missing.
         return f"...  # {' '.join(model.name.split())}, a module of yours"
     if model.weights == RANDOM:
         return f"effcam.ModelSpec({model.name!r}, pretrained=False)"
@@ -158,10 +150,10 @@ def _source(model: _Model) -> str:
 
 
 def _listed(entries: Sequence[str], brackets: str) -> str:
-    """Return entries as Python's own code, one a line where they are long."""
+    """Return entries as a Python list or dict, one entry a line if they are long."""
     opened, closed = brackets[0], brackets[1]
     text = f"{opened}{', '.join(entries)}{closed}"
-    if len(text) <= LIST and "#" not in text:
+    if len(text) <= LONGEST and "#" not in text:
         return text
     lines = [
         f"        {code},{remark and f'  #{remark}'}"
@@ -176,7 +168,7 @@ def _command(
     settings: Mapping[str, object],
     known: Sequence[str],
 ) -> str | None:
-    """Return the command line, ``None`` where it cannot say what was done."""
+    """Return the command line, ``None`` if there is none for this comparison."""
     weights = {model.weights for model in models.values()}
     mixed = RANDOM in weights and len(weights) > 1
     if (
@@ -204,10 +196,10 @@ def _command(
         if name in settings
     ]
     parts += [f"--{name} {name.upper()}" for name in known]
-    # What begins with a dash is a path here.
+    # After --, paths may begin with a dash.
     parts += [f"-o {FILE}", "-- " + shlex.join(paths)]
     line = " ".join(parts)
-    return line if len(line) <= LIST else " \\\n    ".join(parts)
+    return line if len(line) <= LONGEST else " \\\n    ".join(parts)
 
 
 def _option(flag: str, value: object) -> str:

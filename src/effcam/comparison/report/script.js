@@ -22,7 +22,7 @@
     return known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : null;
   };
 
-  // Heat: as effcam.geometry.Box.spread and effcam.draw.overlay have it.
+  // Heat: as in effcam.images.geometry.Box.spread and effcam.drawing.overlay.overlay.
 
   const maps = new Map();
   const mapOf = (cell) => {
@@ -33,7 +33,7 @@
     return maps.get(cell);
   };
 
-  /** Where a place lies between the centres of cells; null outside of them. Lengths are relative. */
+  /** The cells around a place, and its distance between their centres; null outside of the map. Lengths are relative. */
   const between = (place, start, stop, cells) => {
     const centre = ((place - start) / (stop - start)) * cells;
     if (centre < 0 || centre > cells) return null;
@@ -44,10 +44,10 @@
   const axis = (start, stop, cells, pixels) =>
     Array.from({ length: pixels }, (_, pixel) => between((pixel + 0.5) / pixels, start, stop, cells));
 
-  /** The heat at a place, as the layer has it; null where the model saw nothing. */
+  /** The heat at a place, not scaled; null where the model did not see the photo. */
   const sample = (cell, x, y) => {
-    const [left, top, right, bottom] = cell.canvas;
-    const [height, width] = cell.grid;
+    const [left, top, right, bottom] = cell.extent;
+    const [height, width] = cell.shape;
     const across = between(x, left, right, width);
     const down = between(y, top, bottom, height);
     if (cell.state !== "ok" || !across || !down) return null;
@@ -57,10 +57,10 @@
     return along(down[0]) * (1 - down[2]) + along(down[1]) * down[2];
   };
 
-  /** The heat of every pixel as a level from 0 to 255, with the range that these stand for. */
+  /** The heat of every pixel as a level from 0 to 255, and the range of values from 0 to 255. */
   const spread = (cell, width, height) => {
-    const [left, top, right, bottom] = cell.canvas;
-    const [rowCount, columnCount] = cell.grid;
+    const [left, top, right, bottom] = cell.extent;
+    const [rowCount, columnCount] = cell.shape;
     const across = axis(left, right, columnCount, width);
     const down = axis(top, bottom, rowCount, height);
     const map = mapOf(cell);
@@ -96,7 +96,7 @@
   };
 
   const tables = new Map();
-  /** The colour of each level with its opacity, as bytes of a pixel. */
+  /** The colour and opacity of each level, as the bytes of a pixel. */
   const tableOf = (name) => {
     if (!tables.has(name)) {
       const colours = bytes(data.colormaps[name]);
@@ -130,9 +130,9 @@
     return canvas;
   };
 
-  // Photos: as effcam.draw.shade_outside and effcam.draw.badge have them.
+  // Photos: as in effcam.drawing.overlay.shade_outside and badge.
 
-  /** A photo's pixels as they are, and grey; read once for all cells of an image. */
+  /** A photo's own pixels, and grey ones; read once for all cells of an image. */
   const pixelsOf = (photo) => {
     const canvas = make("canvas");
     canvas.width = photo.naturalWidth;
@@ -185,7 +185,7 @@
     return photo;
   };
 
-  // What is drawn: rows that are near the window, and no others.
+  // Drawing: only rows near the window are drawn.
 
   const drawn = new Map();
   const shownCells = () => columns.map((_, at) => at).filter((at) => !state.hide.has(at));
@@ -265,13 +265,13 @@
     context.putImageData(picture, 0, 0);
   };
 
-  // Which images are shown, and in which order.
+  // Filters and order of the images.
 
-  const usual = () => ({
+  const initial = () => ({
     sort: "given", down: false, find: "", mistakes: false, disagreements: false, flag: "",
     hide: new Set(), alpha: Math.round(100 * data.alpha), map: data.colormap, heat: true, theme: "",
   });
-  let state = usual();
+  let state = initial();
   let order = images.map((_, at) => at);
 
   const pairAt = (one, other) => {
@@ -363,7 +363,7 @@
 
   const write = () => {
     const found = new URLSearchParams();
-    const plain = usual();
+    const plain = initial();
     for (const name of ["sort", "find", "flag", "alpha", "map", "theme"]) {
       if (state[name] !== plain[name]) found.set(name, state[name]);
     }
@@ -376,10 +376,10 @@
 
   const read = () => {
     const text = location.hash.slice(1);
-    // An anchor, as #figures, says nothing of the view.
+    // An anchor, such as #figures, does not describe the view.
     if (text && !text.includes("=")) return false;
     const found = new URLSearchParams(text);
-    const next = usual();
+    const next = initial();
     const choose = (name, known) => {
       if (known.includes(found.get(name))) next[name] = found.get(name);
     };
@@ -410,7 +410,7 @@
     const boxes = [...bar.querySelectorAll(".column")];
     for (const box of boxes) {
       box.checked = !state.hide.has(Number(box.value));
-      // The last column that is shown stays.
+      // The last visible column cannot be hidden.
       box.disabled = box.checked && state.hide.size === columns.length - 1;
     }
     byId("alpha-text").textContent = `${state.alpha} %`;
@@ -419,10 +419,10 @@
     const theme = byId("theme");
     if (state.theme) root.dataset.theme = state.theme;
     else delete root.dataset.theme;
-    const said = { "": "as the system has them", light: "light", dark: "dark" }[state.theme];
-    theme.setAttribute("aria-label", `Colours of the page: ${said}`);
+    const text = { "": "as the system", light: "light", dark: "dark" }[state.theme];
+    theme.setAttribute("aria-label", `Colours of the page: ${text}`);
     theme.textContent = { "": "◐", light: "○", dark: "●" }[state.theme];
-    theme.title = `Light or dark: ${said}`;
+    theme.title = `Light or dark: ${text}`;
   };
 
   const applyHeat = () => {
@@ -459,7 +459,7 @@
     }
   });
   byId("down").addEventListener("click", () => change({ down: !state.down }));
-  const reset = () => change({ ...usual(), theme: state.theme });
+  const reset = () => change({ ...initial(), theme: state.theme });
   bar.addEventListener("reset", (event) => {
     event.preventDefault();
     reset();
@@ -490,17 +490,17 @@
     if (read()) apply();
   });
 
-  // What the heat is at a point.
+  // The heat at a point.
 
   const readout = byId("readout");
-  const say = byId("say");
-  const inWords = (value) => (Math.abs(value) >= 0.001 && Math.abs(value) < 10000 ? value.toPrecision(4) : value.toExponential(2));
+  const announcement = byId("announcement");
+  const asText = (value) => (Math.abs(value) >= 0.001 && Math.abs(value) < 10000 ? value.toPrecision(4) : value.toExponential(2));
   const FLAGS = {
     flat: "no positive evidence", nan: "not a number", padding: "heat on padding",
     border: "peaks at the border",
   };
 
-  /** The heat of a cell at a place of its photo, from 0 to 1 of its own range and as it is. */
+  /** The heat of a cell at a place of its photo: as a share of its own range, and not scaled. */
   const heatAt = (at, column, x, y) => {
     const image = images[at];
     const cell = image.cells[column];
@@ -514,7 +514,7 @@
   const heatText = (at, column, x, y) => {
     const cell = images[at].cells[column];
     const found = heatAt(at, column, x, y);
-    if (found) return `${found.share.toFixed(2)} (${inWords(found.raw)})`;
+    if (found) return `${found.share.toFixed(2)} (${asText(found.raw)})`;
     return cell.state === "ok" ? "not seen by the model" : FLAGS[cell.state];
   };
   const cellLines = (at, column) => {
@@ -525,7 +525,7 @@
     if (cell.explained[0] !== cell.predicted[0]) {
       lines.push(`explains ${cell.explained[1]} ${percent(cell.explained[2])}`);
     }
-    lines.push(`${method} at ${layer}, ${cell.grid.join(" x ")}`);
+    lines.push(`${method} at ${layer}, ${cell.shape.join(" x ")}`);
     if (cell.focus !== null) lines.push(`effective area ${percent(cell.focus)}`);
     if (cell.flags.length) lines.push(cell.flags.map((flag) => FLAGS[flag] ?? flag).join("; "));
     return lines;
@@ -594,7 +594,7 @@
   grid.addEventListener("pointerleave", hideReadout);
   window.addEventListener("scroll", hideReadout, { passive: true });
 
-  // By keyboard: from cell to cell, and the point within one.
+  // Keyboard: move from cell to cell, and move the point within a cell.
 
   let point = [0.5, 0.5];
   const readFocused = (cell) => {
@@ -603,7 +603,7 @@
     const box = cell.querySelector(".pic").getBoundingClientRect();
     showReadout(row, column, ...point, box.left + point[0] * box.width, box.top + point[1] * box.height);
     const at = Number(row.dataset.at);
-    say.textContent = `${columns[column].label}: heat ${heatText(at, column, ...point)}; ${cellLines(at, column).join("; ")}`;
+    announcement.textContent = `${columns[column].label}: heat ${heatText(at, column, ...point)}; ${cellLines(at, column).join("; ")}`;
   };
   grid.addEventListener("focusin", ({ target }) => {
     if (!target.classList.contains("cell")) return hideReadout();
@@ -660,14 +660,14 @@
     return pic;
   };
 
-  /** Sets as many columns as make the pictures largest where all are to be seen at once. */
+  /** Choose the number of columns with which the pictures are largest while all are visible. */
   const fit = () => {
     const cells = byId("large-cells");
     const count = cells.children.length;
     if (!count) return;
     const [width, height] = images[current].photo;
     const caption = Math.max(...[...cells.querySelectorAll("figcaption")].map((each) => each.offsetHeight));
-    // On a phone one below the other; elsewhere rather scrolled than too small to be seen.
+    // On a phone one below the other; elsewhere scroll rather than become too small.
     const narrow = large.clientWidth < 600;
     let best = [narrow ? large.clientWidth - 32 : 0, 1];
     for (let across = 1; !narrow && across <= count; across += 1) {
@@ -718,7 +718,7 @@
     byId("large-title").firstChild.textContent = image.name;
     const place = order.indexOf(at);
     byId("large-place").textContent = `${place + 1} of ${order.length}`;
-    // A button that is disabled would lose the focus, and arrow keys with it.
+    // A disabled button would lose the focus, and arrow keys would stop working.
     byId("previous").setAttribute("aria-disabled", String(place <= 0));
     byId("next").setAttribute("aria-disabled", String(place >= order.length - 1));
     large.dataset.at = at;
@@ -780,7 +780,7 @@
         await navigator.clipboard.writeText(code.textContent);
         done = true;
       } catch {
-        // Where a page from a file may not, what is selected can be copied still.
+        // A page opened from a file may not use the clipboard; it can copy a selection.
         getSelection().selectAllChildren(code);
         done = document.execCommand("copy");
       }
@@ -794,7 +794,7 @@
   window.addEventListener("beforeprint", () => {
     closed = [...document.querySelectorAll("section > details:not([open])")];
     for (const each of closed) each.open = true;
-    // Many rows are drawn smaller, so that memory does for all of them.
+    // Draw many rows smaller, so that all fit into memory.
     const scale = order.length > 60 ? 0.4 : 1;
     for (const at of order) if (!drawn.has(at)) drawRow(at, scale);
   });

@@ -1,4 +1,4 @@
-"""What the page says in words, and what its template goes through."""
+"""The texts of the page, and the rows and columns of its template."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "numpy", "pillow")
 
 
 def truths(material: Material) -> list[str | None]:
-    """Return what each image shows, ``None`` where that is not known."""
+    """Return the true class of each image, ``None`` if unknown."""
     return [truth_label(material, truth) for truth in material.truths]
 
 
 def title(material: Material) -> str:
-    """Return what stands above a page if nothing else shall."""
+    """Return the default title of a page."""
     ways, images = len(material.content.columns), len(material.content.images)
     models = {cell.model for cell in material.content.cells}
     who = f"What {count(len(models), 'model')} look{'s' if len(models) == 1 else ''} at"
@@ -33,27 +33,27 @@ def title(material: Material) -> str:
 
 
 def lede(material: Material) -> str:
-    """Return in a sentence what is shown."""
+    """Return an introduction to what is shown."""
     content = material.content
     methods = list(dict.fromkeys(cell.method for cell in content.cells))
-    target = content.settings.get("target")
+    target = content.settings.target
     if target is None:
         of = "the class that each model predicts"
-    elif isinstance(target, list | tuple):
+    elif isinstance(target, tuple):
         of = "a class given for each image"
     else:
         of = "the class of their consensus" if target == "consensus" else f"the class {target!r}"
     classless = all(method in CLASSLESS for method in methods)
-    told = "" if classless else f" for {of}"
+    subject = "" if classless else f" for {of}"
     seen = "Each model sees a photo as its own transform crops it; the rest is grey."
-    if content.settings.get("view") == "whole":
+    if content.settings.view == "whole":
         seen = "Each model sees the whole photo, squashed to its input."
     finds = "finds" if len(methods) == 1 else "find"
-    return f"Colour is where {' and '.join(methods)} {finds} evidence{told}. {seen}"
+    return f"Colour is where {' and '.join(methods)} {finds} evidence{subject}. {seen}"
 
 
 def columns(material: Material) -> list[dict[str, Any]]:
-    """Return what stands above each column."""
+    """Return the heading of each column."""
     first = material.content.cells[: len(material.content.columns)]
     return [
         {
@@ -66,7 +66,7 @@ def columns(material: Material) -> list[dict[str, Any]]:
 
 
 def rows(material: Material, pictures: list[tuple[str, tuple[int, int]]]) -> list[dict[str, Any]]:
-    """Return what stands in each row: the photo, and what each column says of it."""
+    """Return the content of each row: the photo, and the captions of each column."""
     known = truths(material)
     return [
         {
@@ -94,22 +94,22 @@ def rows(material: Material, pictures: list[tuple[str, tuple[int, int]]]) -> lis
 
 
 def _alt(row: tuple[Explanation, ...]) -> str:
-    said = "; ".join(
+    predictions = "; ".join(
         f"{cell.column} predicts {cell.predicted_label} {percent(cell.predicted_probability)}"
         for cell in row
     )
-    return f"Photo {row[0].image.name}; {said}"
+    return f"Photo {row[0].image.name}; {predictions}"
 
 
 def _explained(cell: Explanation) -> str:
-    """Return which class the heat is for, where that is another one than is predicted."""
+    """Return the class explained, if it is not the class predicted."""
     if cell.target == cell.predicted or cell.method in CLASSLESS:
         return ""
     return f"heat: {cell.label} {percent(cell.probability)}"
 
 
 def settings(given: Mapping[str, object]) -> dict[str, str]:
-    """Return settings as text, without those that were left open."""
+    """Return settings as text, without those that are ``None``."""
     return {
         name: ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         for name, value in given.items()
@@ -118,7 +118,7 @@ def settings(given: Mapping[str, object]) -> dict[str, str]:
 
 
 def facts(record: Mapping[str, object]) -> dict[str, str]:
-    """Return what is known of a model, as a reader expects it."""
+    """Return the facts of a model as text."""
     found = dict(record)
     parameters, flops, seconds = (found.pop(name) for name in ("parameters", "flops", "seconds"))
     shown = {
@@ -134,7 +134,7 @@ def facts(record: Mapping[str, object]) -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of effcam and what it stands on, as they are now."""
+    """Return the versions of effcam and the packages that its numbers depend on."""
     found = {"effcam": __version__}
     for package in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""How a poster is divided: a photo of several cells' size, and as many cells around it."""
+"""Arrangement of a poster: a photo as large as several cells, and cells around it."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from functools import partial
 
 MOST_COLUMNS = 8
-"""How many columns a poster has at most, unless more are asked for."""
+"""The most columns of a poster by default."""
 SPANS = (1, 2, 3)
-"""How many cells the photo may be wide."""
-PLEASANT = 0.85
-"""The height of a page by its width that is aimed at."""
+"""The widths of the photo, in cells."""
+GOOD_RATIO = 0.85
+"""The preferred ratio of a page's height to its width."""
 TOLERANCE = 1.4
-"""How many times as tall or as wide a page may be without looking odd."""
+"""The factor by which a page's ratio may differ from that."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mosaic:
-    """Where the models' cells stand around a photo that takes several cells' room.
+class PosterCells:
+    """Where the models' cells stand around a photo as large as several cells.
 
     Attributes:
         count: How many cells there are.
-        columns: How many columns they stand in.
+        columns: How many columns the page has.
         span: How many columns, and rows, the photo takes, at the left and top. If it takes all
-            columns, the first row of cells is below it.
+            columns, all cells are below it.
     """
 
     count: int
@@ -33,7 +33,7 @@ class Mosaic:
 
     @property
     def above(self) -> bool:
-        """Whether the photo stands above all cells."""
+        """Whether the photo is above all cells."""
         return self.span == self.columns
 
     @property
@@ -44,7 +44,7 @@ class Mosaic:
 
     @property
     def empty(self) -> int:
-        """How many places are left empty."""
+        """How many places are empty."""
         taken = 0 if self.above else self.span**2
         return self.rows * self.columns - taken - self.count
 
@@ -59,27 +59,27 @@ class Mosaic:
         return free[: self.count]
 
 
-def choose(count: int, tall: float, columns: int | None = None) -> Mosaic:
-    """Return the arrangement that leaves few places empty on a page of pleasant proportions.
+def arrange(count: int, tall: float, columns: int | None = None) -> PosterCells:
+    """Return an arrangement with few empty places on a page of good proportions.
 
     Args:
         count: How many cells there are, at least one.
-        tall: The height of a cell and its text, by its width.
-        columns: How many columns to have, if that is said.
+        tall: The ratio of a cell's height, with its text, to its width.
+        columns: How many columns the page has; ``None`` chooses.
     """
     wide = range(1, min(count + 2, MOST_COLUMNS) + 1) if columns is None else [columns]
     fitting = [
-        Mosaic(count, across, span)
+        PosterCells(count, across, span)
         for across in wide
         for span in SPANS
-        # One cell beside its photo is as large as it; more are smaller, and the more, the smaller.
+        # A single cell is as large as its photo; the more cells, the smaller each is.
         if span <= across and (span > 1 or across == 1 or count == 1) and (span - 1) ** 2 <= count
     ]
-    return min(fitting, key=partial(_oddness, tall=tall))
+    return min(fitting, key=partial(_penalty, tall=tall))
 
 
-def _oddness(mosaic: Mosaic, *, tall: float) -> float:
-    down = mosaic.rows + (mosaic.span if mosaic.above else 0)
-    off = abs(math.log(down * tall / mosaic.columns / PLEASANT))
-    gaps = 2 * mosaic.empty / mosaic.count
-    return gaps + 0.1 * mosaic.span + 0.2 * off + max(0.0, off - math.log(TOLERANCE))
+def _penalty(cells: PosterCells, *, tall: float) -> float:
+    down = cells.rows + (cells.span if cells.above else 0)
+    off = abs(math.log(down * tall / cells.columns / GOOD_RATIO))
+    gaps = 2 * cells.empty / cells.count
+    return gaps + 0.1 * cells.span + 0.2 * off + max(0.0, off - math.log(TOLERANCE))

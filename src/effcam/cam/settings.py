@@ -1,0 +1,104 @@
+"""Settings of a comparison or a dataset run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from effcam.cam.methods import Method, name_of
+from effcam.cam.precision import Precision, check_precision
+from effcam.errors import check_choice, check_number
+
+if TYPE_CHECKING:
+    from effcam.cam.targets import PlainTarget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Settings(Mapping[str, object]):
+    """What the numbers of a comparison or a dataset run depend on, besides images and models.
+
+    It is a mapping too, with the values that JSON has: lists for tuples.
+
+    Attributes:
+        method: The methods' names.
+        target: The class to explain, or one for each image; ``None`` for each model's own top-1,
+            and in a dataset run whose image list has one target for each image.
+        view: As in `effcam.compare`.
+        size: As in `effcam.compare`.
+        precision: As in `effcam.compare`.
+        decoding: As in `effcam.compare`.
+        shard_size: How many images a shard of a dataset run holds; 0 in memory.
+    """
+
+    method: tuple[str, ...] = ("gradcam",)
+    target: PlainTarget = None
+    view: str = "model"
+    size: int | None = None
+    precision: Precision = "fp32"
+    decoding: str = "exact"
+    shard_size: int = 0
+
+    def __getitem__(self, name: str) -> object:
+        if name not in tuple(self):
+            raise KeyError(name)
+        value = getattr(self, name)
+        return list(value) if isinstance(value, tuple) else value
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the settings, without ``shard_size`` in memory."""
+        names = [each.name for each in fields(self)]
+        return iter(names if self.shard_size else names[:-1])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+    def columns_of(self, label: str) -> tuple[str, ...]:
+        """Return the labels of a model's columns, one for each method.
+
+        >>> Settings().columns_of("resnet50")
+        ('resnet50',)
+        >>> Settings(method=("gradcam", "layercam")).columns_of("resnet50")
+        ('resnet50 gradcam', 'resnet50 layercam')
+        """
+        if len(self.method) == 1:
+            return (label,)
+        return tuple(f"{label} {method}" for method in self.method)
+
+
+def make_settings(
+    *,
+    methods: Sequence[Method],
+    target: PlainTarget = None,
+    view: str = "model",
+    size: int | None = None,
+    precision: str = "fp32",
+    decoding: str = "exact",
+    shard_size: int | None = None,
+) -> Settings:
+    """Return settings, after checking what a caller gave.
+
+    Args:
+        methods: The methods, checked.
+        target: The target, checked.
+        view: As in `effcam.compare`.
+        size: As in `effcam.compare`.
+        precision: As in `effcam.compare`.
+        decoding: As in `effcam.compare`.
+        shard_size: As in `effcam.compare_dataset`; ``None`` in memory.
+
+    Raises:
+        ArgumentError: If a value is impossible.
+    """
+    return Settings(
+        method=tuple(name_of(each) for each in methods),
+        target=target,
+        view=check_choice("view", view, ("model", "whole")),
+        size=None if size is None else check_number("size", size),
+        precision=check_precision(precision),
+        decoding=check_choice("decoding", decoding, ("exact", "reduced")),
+        shard_size=0 if shard_size is None else check_number("shard_size", shard_size),
+    )
