@@ -318,14 +318,14 @@ def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
 
     from effcam import demo
     from effcam.cli import demo_folder
-    from effcam.models import build as build_module
-    from effcam.models import downloads, zoo
+    from effcam.models import built_module, downloads, spec_source
     from effcam.models.downloads import PublishedWeights
+    from effcam.models.lookup import KINDS
+    from effcam.models.stored_architecture import StoredArchitecture
 
     caches.mkdir(parents=True, exist_ok=True)
     _write_hub(caches)
-    find, build, scenes = PublishedWeights.find, zoo.build, demo.scenes
-    own, of_module = zoo.published_preprocess, zoo.module_preprocess
+    find, scenes, of_module = PublishedWeights.find, demo.scenes, spec_source.module_preprocess
 
     def find_stand_in(self: PublishedWeights) -> Path | None:
         if self.files == ("config.json",) or "EFFCAM_DOCS_HIDDEN" in os.environ:
@@ -335,10 +335,13 @@ def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
         file.write_text(self.name)
         return file
 
-    def build_stand_in(architecture: Any, *, pretrained: bool, options: Any) -> Any:
-        if architecture.library == "local-dir" or not pretrained:
-            return build(architecture, pretrained=pretrained, options=options)
-        return _built(build, architecture, tuple(options.items()))
+    def stand_in_for(build: Any) -> Any:
+        def build_stand_in(architecture: Any, *, pretrained: bool, options: Any) -> Any:
+            if architecture.library == "local-dir" or not pretrained:
+                return build(architecture, pretrained=pretrained, options=options)
+            return _built(build, architecture, tuple(options.items()))
+
+        return build_stand_in
 
     def no_host(host: str) -> str:
         del host
@@ -348,9 +351,12 @@ def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
         size = tuple(min(side, LARGEST) for side in preprocess.size)
         return replace(preprocess, size=size, resize=tuple(round(side / 0.875) for side in size))
 
-    def published(architecture: Any) -> Any:
-        found = own(architecture)
-        return found if zoo.size_option(architecture) else smaller(found)
+    def smaller_for(own: Any) -> Any:
+        def published(architecture: Any) -> Any:
+            found = own(architecture)
+            return found if architecture.size_option() else smaller(found)
+
+        return published
 
     def of_module_smaller(module: Any) -> Any:
         found = of_module(module)
@@ -361,13 +367,20 @@ def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
     def few_scenes(n: int = 1, *options: Any, **named: Any) -> Any:
         return scenes(min(n, most), *options, **named)
 
-    with (
+    patches = [
+        patch
+        for kind in (*KINDS.values(), StoredArchitecture)
+        for patch in (
+            mock.patch.object(kind, "build", stand_in_for(kind.build)),
+            mock.patch.object(kind, "preprocess", smaller_for(kind.preprocess)),
+        )
+    ]
+    patches += [
         mock.patch.object(PublishedWeights, "find", find_stand_in),
         mock.patch.object(downloads, "_refusal", no_host),
-        mock.patch.object(zoo, "build", build_stand_in),
-        mock.patch.object(zoo, "published_preprocess", published),
-        mock.patch.object(zoo, "module_preprocess", of_module_smaller),
-        mock.patch.object(build_module, "without_draws", contextlib.nullcontext),
+        mock.patch.object(spec_source, "module_preprocess", of_module_smaller),
+        mock.patch.object(built_module, "module_preprocess", of_module_smaller),
+        mock.patch.object(spec_source, "skip_init", contextlib.nullcontext),
         mock.patch.object(demo, "scenes", few_scenes),
         mock.patch.object(demo_folder, "scenes", few_scenes),
         mock.patch.object(huggingface_hub.constants, "HF_HUB_CACHE", str(caches / "hub")),
@@ -379,7 +392,10 @@ def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
                 "MPLBACKEND": "Agg",
             },
         ),
-    ):
+    ]
+    with contextlib.ExitStack() as stack:
+        for patch in patches:
+            stack.enter_context(patch)
         yield
 
 

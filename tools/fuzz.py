@@ -69,23 +69,23 @@ def load_image(path: Path) -> None:
 
 def load_checkpoint(path: Path) -> None:
     """Read a checkpoint, and load it into a network as `effcam.load_model` does."""
-    from effcam.models.build import make
     from effcam.models.checkpoint import read_checkpoint
     from effcam.models.registry import ModelSpec
+    from effcam.models.sources import resolve
 
     read_checkpoint(path)
     spec = ModelSpec("tiny", constructor=tiny, checkpoint=path)
-    make(spec, device="cpu", see=lambda own: own)
+    resolve(spec).build(device="cpu", change_preprocess=lambda own: own)
 
 
 def load_folder(path: Path) -> None:
     """Build the model of a folder, with and without its weights."""
-    from effcam.models.build import make
     from effcam.models.registry import ModelSpec
+    from effcam.models.sources import resolve
 
     for trained in (False, True):
         spec = ModelSpec(f"local-dir:{path}", pretrained=trained)
-        make(spec, device="cpu", see=lambda own: own)
+        resolve(spec).build(device="cpu", change_preprocess=lambda own: own)
 
 
 def tiny() -> Any:

@@ -16,7 +16,7 @@ import matplotlib
 import sklearn.datasets
 
 import effcam
-from effcam.cli.demo_folder import tour
+from effcam.cli.demo_folder import make_demo
 
 PICTURES = Path(__file__).parents[1] / "docs" / "_static"
 
@@ -28,7 +28,7 @@ def main() -> None:
     weights = parser.parse_args().weights
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        comparison = tour(folder).comparison
+        comparison = make_demo(folder).comparison
         print(comparison.save(PICTURES / "demo.gif", width=128))
     if weights is not None:
         comparison = effcam.compare(_photos(), _models(weights))

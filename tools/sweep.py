@@ -39,9 +39,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import effcam
 from effcam.cam.head_cam import HeadCAM
-from effcam.models import zoo
-from effcam.models.architectures import JOINT, TABLE, Architecture, library_weights
-from effcam.models.tracing.logits import read_scores
+from effcam.models.architectures import JOINT, TABLE
+from effcam.models.lookup import KINDS, find_architecture
+from effcam.models.tracing.logits import read_logits
 from effcam.models.tracing.target_layer import TargetLayer, find_target_layers
 from effcam.models.tracing.trace import trace
 
@@ -153,14 +153,14 @@ def names() -> list[tuple[str, str]]:
 
 def build(library: str, name: str, *, meta: bool, **options: object) -> nn.Module:
     """Build the architecture with random weights, or without any."""
-    architecture = Architecture(library, name, "")
+    architecture = KINDS[library](name)
     if meta:
         # torchvision's RegNets read values of tensors during construction.
         with suppress(effcam.EffcamError), torch.device("meta"):
-            return zoo.build(architecture, pretrained=False, options=options)
+            return architecture.build(pretrained=False, options=options)
     fast = Fast()
     with fast:
-        module = zoo.build(architecture, pretrained=False, options=options)
+        module = architecture.build(pretrained=False, options=options)
     module = module.eval().requires_grad_(False)
     fast.enliven(module)
     return module
@@ -168,12 +168,12 @@ def build(library: str, name: str, *, meta: bool, **options: object) -> nn.Modul
 
 def own_size(library: str, name: str) -> tuple[int, int]:
     """Return the input size of an architecture's published weights, in px."""
-    return zoo.published_preprocess(zoo.find_architecture(f"{library}:{name}")).size
+    return find_architecture(f"{library}:{name}").preprocess().size
 
 
 def own_options(library: str, name: str) -> dict[str, object]:
     """Return the options that build an architecture for its own size, if it needs any."""
-    option = zoo.size_option(Architecture(library, name, ""))
+    option = KINDS[library](name).size_option()
     return {option: own_size(library, name)[0]} if option == "image_size" else {}
 
 
@@ -241,7 +241,7 @@ def smaller(
     """Return a smaller input size with the same target layers, and the options for it."""
     strides = [own[at] // layers[0].grid[at] for at in (0, 1)]
     step = 32 if max(strides) <= 32 and 32 % max(strides) == 0 else max(strides)
-    option = zoo.size_option(Architecture(row.library, row.name, ""))
+    option = KINDS[row.library](row.name).size_option()
     for share in (0.25, 0.34, 0.5, 0.67):
         size = tuple(max(round(each * share / step), 3) * step for each in own)
         if size[0] >= own[0]:
@@ -259,7 +259,7 @@ def smaller(
 def pick_class(module: nn.Module, images: Tensor) -> int:
     """Return the class to explain: a fixed one, unless a last ReLU sets its score to zero."""
     with torch.no_grad():
-        scores = read_scores(module(images), 1).values[0]
+        scores = read_logits(module(images), 1).values[0]
     return CLASS if float(scores[CLASS]) != 0 else int(scores.argmax())
 
 
@@ -415,7 +415,7 @@ def constructor(library: str, name: str) -> str:
 
 def weights(library: str, name: str) -> Iterator[str]:
     """Yield the names of an architecture's weights, with top-1 accuracy if stated."""
-    for each in library_weights(library, name):
+    for each in KINDS[library].library_weights(name):
         accuracy = None
         if library == "torchvision":
             entry = torchvision.models.get_model_weights(name)[each]

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from effcam.images.preprocess import Preprocess
     from effcam.metrics.summary import Summary
     from effcam.models.listing import list_models
-    from effcam.models.model import Model, load_model
+    from effcam.models.loading import load_model
+    from effcam.models.model import Model
     from effcam.models.registry import DEFAULT_MODELS, ModelSpec, register_model
 
 __version__ = "0.1.0"
@@ -67,7 +68,7 @@ _HOMES = {
     "compare_dataset": "dataset",
     "open_run": "dataset",
     "list_models": "models.listing",
-    "load_model": "models.model",
+    "load_model": "models.loading",
     "register_model": "models.registry",
 }
 _MODULES = ("demo", "errors", "images", "metrics")

@@ -88,7 +88,7 @@ def test_the_table_is_read_without_the_libraries() -> None:
         "timm",
         "torchvision",
         "effcam.models.model",
-        "effcam.models.build",
+        "effcam.models.loading",
     }.isdisjoint(modules)
 
 

@@ -21,7 +21,8 @@ from torchvision.models import get_model_weights
 from effcam.errors import ArgumentError
 from effcam.images.geometry import Box
 from effcam.images.preprocess import INTERPOLATIONS, Preprocess
-from effcam.models import listing, zoo
+from effcam.models import listing
+from effcam.models.lookup import find_architecture
 
 properties = settings(deadline=None, derandomize=True)
 
@@ -61,10 +62,7 @@ def torchvision_transforms() -> Iterator[tuple[str, Any, str]]:
 
 def distinct(transforms: Iterator[tuple[str, Any, str]]) -> list[tuple[str, Any]]:
     found = {text: (name, make) for name, make, text in transforms}
-    sizes = {
-        text: zoo.published_preprocess(zoo.find_architecture(name)).size
-        for text, (name, _) in found.items()
-    }
+    sizes = {text: find_architecture(name).preprocess().size for text, (name, _) in found.items()}
     return [each for text, each in found.items() if max(sizes[text]) <= LARGEST]
 
 
@@ -84,7 +82,7 @@ def test_the_tensor_is_that_of_the_librarys_own_transform(
     walked = set()
     for name, make in transforms:
         transform = make()
-        preprocess = zoo.published_preprocess(zoo.find_architecture(name))
+        preprocess = find_architecture(name).preprocess()
         walked.add(preprocess.mode)
         for photo in photos:
             tensor, _ = preprocess(photo)

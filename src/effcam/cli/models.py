@@ -119,7 +119,7 @@ def _find_layers(options: argparse.Namespace) -> tuple[TargetLayer, ...]:
         raise ArgumentError(
             f"--layers needs the name of one model, such as 'resnet50', not {options.pattern!r}"
         )
-    from effcam.models.model import load_untrained
+    from effcam.models.loading import load_untrained
 
     with reserve_stdout(options.json), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -131,7 +131,7 @@ class SummaryOptions:
             UnknownModelError: If no model has that name.
         """
         from effcam.images.annotations.truths import find_truths
-        from effcam.models.model import check_classes
+        from effcam.models.sources import check_classes
 
         truths = find_truths(images, *map(self.known.get, ("boxes", "masks", "labels")))
         labels = dict.fromkeys(each.label for each in truths if each.label is not None)

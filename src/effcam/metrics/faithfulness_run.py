@@ -36,7 +36,8 @@ from effcam.metrics.perturbation import (
     target_probabilities,
 )
 from effcam.metrics.randomisation import Shuffled, shuffle_from_top, similarity
-from effcam.models.model import Model, check_weights
+from effcam.models.model import Model
+from effcam.models.sources import check_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
