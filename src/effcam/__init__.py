@@ -1,4 +1,4 @@
-"""Shows, side by side, what image classifiers look at, and measures how far they differ.
+"""Compare where image classifiers look, side by side, and measure how far they differ.
 
 >>> import effcam
 >>> comparison = effcam.compare("photos/", ["resnet50", "efficientnet_b0"])  # doctest: +SKIP
@@ -51,8 +51,8 @@ __all__ = [
     "register_model",
 ]
 
-# Where each public name lives. They are loaded when first used, so that importing effcam takes
-# milliseconds and not the seconds of torch.
+# The module of each public name. Names are loaded on first use, so that importing effcam takes
+# milliseconds, and not the seconds of torch.
 _HOMES = {
     "DEFAULT_MODELS": "models.registry",
     "Box": "images.geometry",
@@ -75,7 +75,7 @@ _MODULES = ("demo", "errors", "images", "metrics")
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name when it is first asked for (PEP 562)."""
+    """Load a public name on first use (PEP 562)."""
     if name in _MODULES:
         return import_module(f"effcam.{name}")
     if name not in _HOMES:
