@@ -43,8 +43,9 @@ from effcam.images.discovery import from_folders
 from effcam.images.preprocess import Preprocess
 from effcam.images.refs import ImageRef
 from effcam.metrics import effective_area
-from effcam.models.model import check_weights, load_as_seen
+from effcam.models.loading import load
 from effcam.models.registry import find_spec
+from effcam.models.sources import check_weights, resolve
 from effcam.text import align
 
 if TYPE_CHECKING:
@@ -212,10 +213,10 @@ def looks(specs: Mapping[str, ModelSpec]) -> dict[str, Look]:
 
 def _look(spec: ModelSpec) -> Look:
     spec = replace(spec, pretrained=False, checkpoint=None)
-    own = load_as_seen(spec, device="cpu", see=lambda preprocess: preprocess)
+    own = load(resolve(spec), device="cpu", change_preprocess=lambda preprocess: preprocess)
     small = own
     if own.preprocess.size != (SIZE, SIZE):
-        small = load_as_seen(spec, device="cpu", see=_as_in_2019)
+        small = load(resolve(spec), device="cpu", change_preprocess=_as_in_2019)
     conv, shape = last_conv(small.module, torch.zeros(1, small.preprocess.channels, SIZE, SIZE))
     return Look(
         conv,

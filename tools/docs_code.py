@@ -1,15 +1,15 @@
-"""Runs the code that the documentation shows, page by page, as a reader would.
+"""Run the code of the documentation page by page, as a reader would.
 
 ``python tools/docs_code.py docs/howto/large.md`` runs that page, and every page if none is named.
-A page runs in a folder that has what it speaks of (`prepare`), its blocks in order and in one
-namespace. Names of published models are built without their weights (`standing_in`), so that no
-network is needed. What a block does not show is said in comments before it:
+A page runs in a folder with the files that it uses (`prepare`), its blocks in order and in one
+namespace. Published models are built without their weights (`standing_in`), so that no network is
+needed. Comments before a block control it:
 
-- ``<!-- run: code -->`` runs code that readers bring along: ``my_module``, say;
-- ``<!-- folder: empty -->`` has the page make its own files;
-- ``<!-- weights: missing -->`` has published weights neither here nor anywhere from there on;
-- ``<!-- fails: words -->`` expects the next block to end in an error that says these words;
-- ``<!-- skip: reason -->`` leaves the next block out; tests/project/test_docs_code.py knows which.
+- ``<!-- run: code -->`` runs code that readers have themselves, such as ``my_module``;
+- ``<!-- folder: empty -->`` starts the page in an empty folder;
+- ``<!-- weights: missing -->`` makes published weights unavailable from there on;
+- ``<!-- fails: words -->`` expects the next block to raise an error with these words;
+- ``<!-- skip: reason -->`` skips the next block; tests/project/test_docs_code.py lists which.
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ FENCE = re.compile(r"^( *)(`{3,}|:{3,}) *(.*)$")
 INSTALLERS = r"(\S*/)?(pip|python3?|uv|pipx|conda|apt(-get)?|brew)"
 INSTALLS = re.compile(rf"(\.|source) \S*activate|{INSTALLERS} .*\b(install|venv)\b")
 SHELL = set("&;<>$`~")
-"""What in a command needs a shell; effcam runs in this process without it, in pipes too."""
+"""Characters that need a shell; without them effcam runs in this process, in pipes too."""
 TOOLS = ("git", "jq")
-"""What a reader may not have: where one is missing, commands with it are not run."""
+"""Programs that may be missing: commands with a missing one are skipped."""
 DEVICE = ('device="cuda"', 'device="cpu"')
 LARGEST = 96
-"""The input size of published models in px, where they take any: nothing here looks at heat."""
+"""The input size in px of published models that accept any size."""
 HIDE = "import os; os.environ['EFFCAM_DOCS_HIDDEN'] = '1'"
-"""Takes the stand-ins of published weights away until the page ends."""
+"""Removes the stand-ins for published weights until the page ends."""
 SCENES = 8
-"""How many demo scenes a page gets at most."""
+"""The most demo scenes of a page."""
 LIMITS = {"README.md": 3, "right_thing.md": 6, "own_method.md": 12}
-"""The same for single pages: fewer where faithfulness is measured, with its forty passes each."""
+"""The same for some pages: fewer for faithfulness, which needs forty passes each."""
 CATEGORIES = (
     *("009.bear", "038.chimp", "251.airplanes-101", "158.penguin", "190.snake"),
     *("024.butterfly", "151.ostrich"),
@@ -70,15 +70,15 @@ CATEGORIES = (
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One piece of a page that runs.
+    """A code block of a page.
 
     Attributes:
         page: The file.
-        line: Where its first line is, from 1.
+        line: The number of its first line, from 1.
         kind: ``"python"``, ``"doctest"``, ``"console"`` or ``"sql"``.
-        text: What is between the fences.
-        skip: Why it is not run; empty if it is.
-        fails: What its error says; empty if it has to succeed.
+        text: The text between the fences.
+        skip: The reason to skip it; empty to run it.
+        fails: The words of its error; empty if it must succeed.
     """
 
     page: Path
@@ -91,7 +91,7 @@ class Block:
 
 @dataclass
 class Page:
-    """A page's blocks, and whether it starts in an empty folder."""
+    """The blocks of a page, and whether it starts in an empty folder."""
 
     path: Path
     blocks: list[Block] = field(default_factory=list)
@@ -99,11 +99,11 @@ class Page:
 
 
 class CommandError(Exception):
-    """A command that failed, or did not where it was to."""
+    """A command failed, or succeeded although an error was expected."""
 
 
 class BlockError(Exception):
-    """A block of the documentation that did not do what it had to."""
+    """A block of the documentation failed, or succeeded although an error was expected."""
 
 
 def pages() -> list[Path]:
@@ -114,7 +114,7 @@ def pages() -> list[Path]:
 
 
 def read(path: Path) -> Page:
-    """Return what runs of a page, in order."""
+    """Return the blocks of a page in order."""
     page = Page(path)
     lines = path.read_text(encoding="utf-8").splitlines()
     marks: dict[str, str] = {}
@@ -150,10 +150,10 @@ def read(path: Path) -> Page:
 
 
 def run(page: Page, folder: Path) -> None:
-    """Run a page's blocks in a folder, which is prepared first.
+    """Prepare a folder, and run the blocks of a page in it.
 
     Raises:
-        BlockError: If one of them fails, or succeeds where it was to fail; says which.
+        BlockError: If a block fails, or succeeds although an error is expected.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names: dict[str, Any] = {"__name__": "__main__"}
@@ -225,9 +225,9 @@ def _console(block: Block, names: dict[str, Any]) -> None:
 
 
 def commands(text: str) -> list[tuple[str, str]]:
-    """Return the commands of a block but installations, each with the error it is shown to give.
+    """Return the commands of a block without installations, each with its error if shown.
 
-    They follow prompts. Without any, a script is one command, and all else has one a line.
+    Commands follow prompts. Without prompts, a script is one command; otherwise each line is one.
     """
     joined = re.sub(r"(?: *\\|(?<=\|))\n\s*(?:> )?", " ", text).splitlines()
     if not any(line.startswith("$ ") for line in joined):
@@ -237,7 +237,7 @@ def commands(text: str) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for line in joined:
         if line.startswith("$ "):
-            # What would be installed is what is to be tested.
+            # The installed package is under test.
             steps = [step.strip() for step in line[2:].split(" && ")]
             found += [(re.sub(r"^\S*/effcam ", "effcam ", step), "") for step in steps]
         elif line.startswith("effcam: error: "):
@@ -257,7 +257,7 @@ def _command(command: str) -> None:
 
 
 def _stage(command: str, told: bytes) -> bytes:
-    """Return what one command of a pipe writes, given what the one before wrote."""
+    """Run one command of a pipe on the output of the one before, and return its output."""
     variables, call = re.fullmatch(r"((?:[A-Z_]+=\S+ +)*)(.*)", command, re.DOTALL).groups()
     if not call.startswith("effcam "):
         return _shell(command, told)
@@ -267,7 +267,7 @@ def _stage(command: str, told: bytes) -> bytes:
 
 
 def _effcam(arguments: Sequence[str], told: bytes) -> bytes:
-    """Run effcam's command line in this process, and returns what it prints."""
+    """Run effcam's command line in this process, and return its output."""
     from effcam.cli import main
 
     printed, said = io.StringIO(), io.StringIO()
@@ -286,7 +286,7 @@ def _effcam(arguments: Sequence[str], told: bytes) -> bytes:
 
 
 def _shell(command: str, told: bytes = b"") -> bytes:
-    """Run a command in a shell, where ``effcam`` is this file, and returns what it prints."""
+    """Run a command in a shell, where ``effcam`` is this file, and return its output."""
     with tempfile.TemporaryDirectory() as folder:
         for name, arguments in (("effcam", [__file__, "effcam"]), ("python", [])):
             file = Path(folder, name)
@@ -309,23 +309,23 @@ def _shell(command: str, told: bytes = b"") -> bytes:
 
 @contextlib.contextmanager
 def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
-    """Make published models load without their weights, small, and draws few scenes.
+    """Make published models load without weights and with small inputs, and draw few scenes.
 
-    They say the same of themselves as with the weights. Only ``local-dir:`` models and files
-    given as checkpoints are read as ever.
+    Their facts are those with the weights. ``local-dir:`` models and checkpoint files are read as
+    usual.
     """
     import huggingface_hub.constants
 
     from effcam import demo
     from effcam.cli import demo_folder
-    from effcam.models import build as build_module
-    from effcam.models import downloads, zoo
+    from effcam.models import built_module, downloads, spec_source
     from effcam.models.downloads import PublishedWeights
+    from effcam.models.lookup import KINDS
+    from effcam.models.stored_architecture import StoredArchitecture
 
     caches.mkdir(parents=True, exist_ok=True)
     _write_hub(caches)
-    find, build, scenes = PublishedWeights.find, zoo.build, demo.scenes
-    own, of_module = zoo.published_preprocess, zoo.module_preprocess
+    find, scenes, of_module = PublishedWeights.find, demo.scenes, spec_source.module_preprocess
 
     def find_stand_in(self: PublishedWeights) -> Path | None:
         if self.files == ("config.json",) or "EFFCAM_DOCS_HIDDEN" in os.environ:
@@ -335,10 +335,13 @@ def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
         file.write_text(self.name)
         return file
 
-    def build_stand_in(architecture: Any, *, pretrained: bool, options: Any) -> Any:
-        if architecture.library == "local-dir" or not pretrained:
-            return build(architecture, pretrained=pretrained, options=options)
-        return _built(build, architecture, tuple(options.items()))
+    def stand_in_for(build: Any) -> Any:
+        def build_stand_in(architecture: Any, *, pretrained: bool, options: Any) -> Any:
+            if architecture.library == "local-dir" or not pretrained:
+                return build(architecture, pretrained=pretrained, options=options)
+            return _built(build, architecture, tuple(options.items()))
+
+        return build_stand_in
 
     def no_host(host: str) -> str:
         del host
@@ -348,9 +351,12 @@ def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
         size = tuple(min(side, LARGEST) for side in preprocess.size)
         return replace(preprocess, size=size, resize=tuple(round(side / 0.875) for side in size))
 
-    def published(architecture: Any) -> Any:
-        found = own(architecture)
-        return found if zoo.size_option(architecture) else smaller(found)
+    def smaller_for(own: Any) -> Any:
+        def published(architecture: Any) -> Any:
+            found = own(architecture)
+            return found if architecture.size_option() else smaller(found)
+
+        return published
 
     def of_module_smaller(module: Any) -> Any:
         found = of_module(module)
@@ -361,13 +367,20 @@ def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
     def few_scenes(n: int = 1, *options: Any, **named: Any) -> Any:
         return scenes(min(n, most), *options, **named)
 
-    with (
+    patches = [
+        patch
+        for kind in (*KINDS.values(), StoredArchitecture)
+        for patch in (
+            mock.patch.object(kind, "build", stand_in_for(kind.build)),
+            mock.patch.object(kind, "preprocess", smaller_for(kind.preprocess)),
+        )
+    ]
+    patches += [
         mock.patch.object(PublishedWeights, "find", find_stand_in),
         mock.patch.object(downloads, "_refusal", no_host),
-        mock.patch.object(zoo, "build", build_stand_in),
-        mock.patch.object(zoo, "published_preprocess", published),
-        mock.patch.object(zoo, "module_preprocess", of_module_smaller),
-        mock.patch.object(build_module, "without_draws", contextlib.nullcontext),
+        mock.patch.object(spec_source, "module_preprocess", of_module_smaller),
+        mock.patch.object(built_module, "module_preprocess", of_module_smaller),
+        mock.patch.object(spec_source, "skip_init", contextlib.nullcontext),
         mock.patch.object(demo, "scenes", few_scenes),
         mock.patch.object(demo_folder, "scenes", few_scenes),
         mock.patch.object(huggingface_hub.constants, "HF_HUB_CACHE", str(caches / "hub")),
@@ -379,18 +392,21 @@ def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
                 "MPLBACKEND": "Agg",
             },
         ),
-    ):
+    ]
+    with contextlib.ExitStack() as stack:
+        for patch in patches:
+            stack.enter_context(patch)
         yield
 
 
 @functools.lru_cache(maxsize=8)
 def _built(build: Any, architecture: Any, options: tuple[tuple[str, Any], ...]) -> Any:
-    """Return a module with random weights, which pages share: drawing them takes seconds."""
+    """Return a module with random weights, shared by pages: initialisation takes seconds."""
     return build(architecture, pretrained=False, options=dict(options))
 
 
 def _home(caches: Path) -> Path:
-    """Return a home folder of a reader, in which what shells complete has its places."""
+    """Return a home folder with the folders for completion scripts."""
     home = caches / "home"
     for place in (".local/share/bash-completion/completions", ".zfunc", ".config/fish/completions"):
         (home / place).mkdir(parents=True, exist_ok=True)
@@ -398,7 +414,7 @@ def _home(caches: Path) -> Path:
 
 
 def _write_hub(caches: Path) -> None:
-    """Write what the cache of the hub holds of a model but its weights."""
+    """Write the files of a model in the hub's cache, except its weights."""
     folder = caches / "hub" / "models--timm--resnet50.a1_in1k"
     snapshot = folder / "snapshots" / ("0" * 40)
     snapshot.mkdir(parents=True, exist_ok=True)
@@ -408,12 +424,12 @@ def _write_hub(caches: Path) -> None:
 
 
 def prepare(folder: Path) -> None:
-    """Put what pages speak of into a folder: photos, what is known of them, checkpoints.
+    """Write the files that pages use into a folder: photos, annotations, checkpoints.
 
-    ``photos/`` holds two pictures and a folder each of two classes; ``boxes.json``,
-    ``labels.csv`` and ``masks/`` know them. ``imagenet/val`` and ``256_ObjectCategories`` are
-    trees of one folder a class; ``cat.jpg``, ``dog.jpg`` and ``clip.mp4`` lie alone. ``best.pt`` is
-    an EfficientNet-B0 of two classes, ``checkpoints/flowers`` a model as timm saves it.
+    ``photos/`` has two pictures and one folder for each of two classes; ``boxes.json``,
+    ``labels.csv`` and ``masks/`` annotate them. ``imagenet/val`` and ``256_ObjectCategories`` are
+    trees with one folder per class; ``cat.jpg``, ``dog.jpg`` and ``clip.mp4`` are single files.
+    ``best.pt`` is an EfficientNet-B0 of two classes, ``checkpoints/flowers`` a model saved by timm.
     """
     import imageio.v3 as iio
     import numpy as np
@@ -452,7 +468,7 @@ def prepare(folder: Path) -> None:
     pixels = np.asarray(drawn[0].image)
     frames = np.stack([np.roll(pixels, 4 * at, 1) for at in range(12)])
     iio.imwrite(folder / "clip.mp4", frames, plugin="pyav", codec="libx264", fps=12)
-    # Indices are classes of any model.
+    # Indices are valid for any model.
     with (folder / "labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("image", "label"), *labels])
     _write_checkpoints(folder)
@@ -471,7 +487,7 @@ def _write_checkpoints(folder: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the pages that are named, all without a name; ``effcam ...`` is its command line."""
+    """Run the named pages, or all; ``effcam ...`` runs effcam's command line."""
     if arguments[:1] == ["effcam"]:
         from effcam.cli.program import main as effcam
 

@@ -1,9 +1,9 @@
-"""Loads damaged images and checkpoints by the thousand, and keeps those that break effcam.
+"""Load thousands of damaged images and checkpoints, and keep those that break effcam.
 
 ``python tools/fuzz.py --minutes 10`` makes valid files of every kind, damages them, and loads each
-in a process of its own kind. A file must load or raise an ``EffcamError`` of one line, within a
-time and a memory limit, and must never write a file. Anything else is a finding: the file is kept
-with its reason, and the exit code is 1. The same seed gives the same files.
+in a worker process. A file must load or raise an ``EffcamError`` of one line, within a time and a
+memory limit, and must never write a file. Anything else is a finding: the file is kept with the
+reason, and the exit code is 1. The same seed gives the same files.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ from pathlib import Path
 from typing import Any
 
 SECONDS = 20.0
-"""How long a file may take; the machine may be busy with other things."""
+"""Time limit of a file; the machine may be busy."""
 MEMORY = 1024 * 2**20
-"""How many bytes a file may take beyond what the worker had. Pillow takes images of 178 Mpx."""
+"""Memory limit of a file in bytes. Pillow accepts images of 178 megapixels."""
 ROOM = 6 * 2**30
-"""How many bytes of addresses a worker gets beyond its own, so that no file takes the machine."""
+"""Address space of a worker in bytes, to protect the machine from a file."""
 SHOWN = 200
 LONGEST = 5000
-"""How many characters a message may have: a file must not fill the screen with itself."""
+"""The most characters of a message: a file must not fill the screen."""
 CANARY = "ran"
 KINDS = ("images", "checkpoints")
 SIZE = (32, 24)
 MODES = ("RGB", "RGBA", "L", "P", "1", "CMYK", "I;16", "F")
 VALID = ("safetensors", "zip plain", "legacy plain", "zip wrapped", "zip evaluated")
 LARGE_SEED = 50_000
-"""How many bytes a seed may have: of a large file, most changes hit pixels."""
+"""The most bytes of a seed: in a large file, most changes hit pixels."""
 
 Mutation = Callable[[random.Random, bytes, bytes], bytes]
 
 
-# the worker: a process that loads what it is told to
+# the worker
 
 
 def load_image(path: Path) -> None:
-    """Open an image, or each frame of a film, as a whole and as its reduced copy."""
+    """Open an image, or each frame of a video, in full and reduced."""
     from effcam import Preprocess
     from effcam.images.discovery import iter_images
 
@@ -68,28 +68,28 @@ def load_image(path: Path) -> None:
 
 
 def load_checkpoint(path: Path) -> None:
-    """Read a checkpoint, and loads it into a network as `effcam.load_model` does."""
-    from effcam.models.build import make
+    """Read a checkpoint, and load it into a network as `effcam.load_model` does."""
     from effcam.models.checkpoint import read_checkpoint
     from effcam.models.registry import ModelSpec
+    from effcam.models.sources import resolve
 
     read_checkpoint(path)
     spec = ModelSpec("tiny", constructor=tiny, checkpoint=path)
-    make(spec, device="cpu", see=lambda own: own)
+    resolve(spec).build(device="cpu", change_preprocess=lambda own: own)
 
 
 def load_folder(path: Path) -> None:
-    """Build the model of a folder, without and with its weights."""
-    from effcam.models.build import make
+    """Build the model of a folder, with and without its weights."""
     from effcam.models.registry import ModelSpec
+    from effcam.models.sources import resolve
 
     for trained in (False, True):
         spec = ModelSpec(f"local-dir:{path}", pretrained=trained)
-        make(spec, device="cpu", see=lambda own: own)
+        resolve(spec).build(device="cpu", change_preprocess=lambda own: own)
 
 
 def tiny() -> Any:
-    """Return a network with what state dicts hold: weights, statistics, a counter."""
+    """Return a network whose state dict has weights, statistics and a counter."""
     from torch import nn
 
     layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
@@ -100,9 +100,9 @@ LOADERS = {"image": load_image, "checkpoint": load_checkpoint, "folder": load_fo
 
 
 def serve() -> None:
-    """Answer each line of the standard input, a path and its kind, with what came of it."""
+    """Load the file of each line of standard input, a path and its kind, and print the result."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # keep the prints of libraries out of the results
     import timm
     import torch
 
@@ -121,10 +121,10 @@ def serve() -> None:
 
 
 def attempt(kind: str, path: str) -> dict[str, Any]:
-    """Load a file; returns the outcome, what is wrong with it if anything, and what it took."""
+    """Load a file, and return the outcome, the fault if any, time and memory."""
     from effcam.errors import EffcamError
 
-    Path("/proc/self/clear_refs").write_text("5", "ascii")  # the peak counts from here
+    Path("/proc/self/clear_refs").write_text("5", "ascii")  # reset the peak
     before, start = _peak(), time.perf_counter()
     outcome, message, fault = "loaded", "", ""
     try:
@@ -135,7 +135,7 @@ def attempt(kind: str, path: str) -> dict[str, Any]:
             fault = f"message of {len(message)} characters: {message[:SHOWN]!r}"
         elif not message.isprintable():
             fault = f"message of several lines, or with control characters: {message!r}"
-    except BaseException as error:  # noqa: BLE001  # whatever else escapes is what is looked for
+    except BaseException as error:  # noqa: BLE001  # any other exception is a finding
         outcome, message = type(error).__name__, str(error)
         fault = "".join(traceback.format_exception(error)[-12:])
     taken = _peak() - before
@@ -162,14 +162,14 @@ def _peak() -> int:
 
 @dataclass(slots=True)
 class Result:
-    """What came of one file.
+    """The result of one file.
 
     Attributes:
         outcome: "loaded", or the name of the exception, or "crash" or "timeout".
         message: The exception's message.
-        fault: What is wrong with that, empty if nothing is.
-        seconds: How long it took.
-        taken: How many bytes of memory it took at its peak.
+        fault: The reason why this is a finding, empty if it is none.
+        seconds: The time it took.
+        taken: Its peak memory in bytes.
     """
 
     outcome: str
@@ -180,14 +180,14 @@ class Result:
 
 
 class Worker:
-    """A process that loads files under limits, started again when one of them ended it."""
+    """A process that loads files under limits, restarted when a file ends it."""
 
     def __init__(self, folder: Path, seconds: float = SECONDS) -> None:
         self.folder, self.seconds = folder, seconds
         self.process: subprocess.Popen[str] | None = None
 
     def load(self, kind: str, path: Path) -> Result:
-        """Load a file, or a folder; returns what came of it, new files in it among that."""
+        """Load a file or a folder, and return the result; new files in it are a fault."""
         process = self._started()
         held = set(self.folder.rglob("*"))
         ended = self._ask(process, {"kind": kind, "path": str(path)})
@@ -232,12 +232,12 @@ class Worker:
 
     @staticmethod
     def _answer(process: subprocess.Popen[str], seconds: float) -> dict[str, Any] | None:
-        """Return the process's next line, ``None`` if it ended or took too long."""
+        """Return the next line of the process, ``None`` if it ended or took too long."""
         assert process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             line = process.stdout.readline() if selector.select(seconds) else None
-        if line == "":  # it ended, which takes a moment to be known
+        if line == "":  # wait until its end is visible
             process.wait(5)
         found: dict[str, Any] | None = json.loads(line) if line else None
         return found
@@ -251,11 +251,11 @@ class Seed:
     """A valid file.
 
     Attributes:
-        name: What it is, for the report.
-        kind: How it is loaded: "image", "checkpoint" or "folder".
-        suffix: How its name ends; that of a folder is the file in it that is damaged.
+        name: Its name in the report.
+        kind: "image", "checkpoint" or "folder".
+        suffix: The suffix of its name; for a folder, the name of the file to damage.
         data: Its bytes.
-        beside: The other files of its folder.
+        beside: The other files of the folder.
     """
 
     name: str
@@ -266,7 +266,7 @@ class Seed:
 
 
 def image_seeds() -> list[Seed]:
-    """Return an image of every format and mode that Pillow writes and reads again."""
+    """Return an image of every format and mode that Pillow can write and read."""
     from PIL import Image
 
     Image.init()
@@ -282,7 +282,7 @@ def image_seeds() -> list[Seed]:
 def _picture(mode: str) -> Any:
     from PIL import Image
 
-    # Smooth, so that codecs have something to do, and the same on every machine.
+    # Smooth, so that codecs have structure to encode, and the same on every machine.
     places = itertools.product(range(SIZE[1]), range(SIZE[0]), (0, 80, 160))
     pixels = bytes((3 * x + 5 * y + shift) % 256 for y, x, shift in places)
     picture = Image.frombytes("RGB", SIZE, pixels)
@@ -292,24 +292,24 @@ def _picture(mode: str) -> Any:
 
 
 def _written(mode: str, kind: str, **options: Any) -> bytes | None:
-    """Return an image's file, ``None`` where the format has no such mode or cannot be read."""
+    """Return an image file, ``None`` if the format lacks the mode or cannot be read."""
     from PIL import Image
 
     file = io.BytesIO()
     try:
-        # What warns is a seed too, whether or not warnings are errors here.
+        # Formats that warn are seeds too, even if warnings are errors.
         with warnings.catch_warnings(action="ignore"):
             _picture(mode).save(file, kind, **options)
             with Image.open(file) as image:
                 image.load()
-    except Exception:  # noqa: BLE001  # plugins say in many ways what they cannot write
+    except Exception:  # noqa: BLE001  # plugins raise many types for modes that they cannot write
         return None
     data = _timeless(file.getvalue())
     return data if len(data) <= LARGE_SEED else None
 
 
 def _timeless(data: bytes) -> bytes:
-    """Return a file without the time at which it was written, as AVIF's animations have it."""
+    """Return a file without the time of writing, which animations in AVIF contain."""
     for box in (b"mvhd\1", b"tkhd\1", b"mdhd\1"):
         before, found, after = data.partition(box)
         data = before + found + after[:3] + bytes(16) + after[19:] if found else data
@@ -345,21 +345,21 @@ def _special_images() -> Iterator[Seed]:
 
 
 class Payload:
-    """What unpickling runs: it writes the canary."""
+    """An object whose unpickling runs code that writes the canary."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os.system, (f"touch {CANARY}",)
 
 
 class Evaluated:
-    """What unpickling runs, by a builtin."""
+    """An object whose unpickling runs code through a builtin."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return eval, (f"__import__('pathlib').Path({CANARY!r}).touch()",)
 
 
 def checkpoint_seeds() -> list[Seed]:
-    """Return checkpoints in every container, with and without what would run code."""
+    """Return checkpoints in every container, with and without code to run."""
     import torch
     from safetensors.torch import save
 
@@ -389,7 +389,7 @@ def checkpoint_seeds() -> list[Seed]:
     for protocol in (0, 2, 4):
         data = pickle.dumps({"more": Payload()}, protocol=protocol)
         seeds.append(Seed(f"pickle {protocol}", "checkpoint", ".pt", data))
-    # What loads as it is goes through more code than what is refused at once.
+    # Files that load reach more code than those that are refused at once.
     valid = [each for each in seeds if each.name in VALID]
     return [*seeds, *valid * 3, *list(_folder_seeds()) * 3]
 
@@ -408,9 +408,9 @@ def _in_one_storage(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _legacy(content: Any) -> bytes:
-    """Return the file that torch wrote until 2020, the same in each run.
+    """Return a file in torch's format until 2020, the same in each run.
 
-    It names its storages by where they lie in memory, and sorts them by that.
+    torch names storages by their addresses in memory, and sorts by these.
     """
     import torch
 
@@ -463,13 +463,13 @@ def flip(draw: random.Random, data: bytes, _: bytes) -> bytes:
 
 
 def insert(draw: random.Random, data: bytes, _: bytes) -> bytes:
-    """Put random bytes between others."""
+    """Insert random bytes."""
     at = draw.randrange(len(data) + 1)
     return data[:at] + draw.randbytes(draw.choice((1, 2, 4, 100))) + data[at:]
 
 
 def delete(draw: random.Random, data: bytes, _: bytes) -> bytes:
-    """Leave out some bytes."""
+    """Delete some bytes."""
     start, end = _span(draw, data)
     return data[:start] + data[end:]
 
@@ -481,7 +481,7 @@ def duplicate(draw: random.Random, data: bytes, _: bytes) -> bytes:
 
 
 def swap(draw: random.Random, data: bytes, _: bytes) -> bytes:
-    """Let two chunks change places."""
+    """Swap two chunks."""
     first, second = sorted((_span(draw, data), _span(draw, data)))
     middle = max(first[1], second[0])
     cuts = (0, first[0], first[1], middle, max(middle, second[1]), len(data))
@@ -495,14 +495,14 @@ def truncate(draw: random.Random, data: bytes, _: bytes) -> bytes:
 
 
 def splice(draw: random.Random, data: bytes, other: bytes) -> bytes:
-    """Go on with another file."""
+    """Continue with another file."""
     return data[: draw.randrange(len(data) + 1)] + other[draw.randrange(len(other) + 1) :]
 
 
 def inflate(draw: random.Random, data: bytes, _: bytes) -> bytes:
-    """Write a large or negative number, as lengths and sizes could be, over some bytes."""
+    """Overwrite some bytes with a large or negative number, as a length or size."""
     changed = bytearray(data)
-    # Most lengths stand at the beginning, and those of archives at the end.
+    # Most lengths are at the beginning, those of archives at the end.
     near = min(len(data), draw.choice((32, 128, len(data))))
     at = draw.choice((draw.randrange(near), len(data) - 1 - draw.randrange(near)))
     width = draw.choice((1, 2, 4, 8))
@@ -527,7 +527,7 @@ GLOBALS = (
     *("torch FloatTensor", "torch DoubleStorage", "torch UntypedStorage", "torch device"),
     *("torch._tensor _rebuild_from_type_v2", "collections Counter", "argparse Namespace"),
 )
-"""What weights_only lets through, and some that it does not."""
+"""Objects that weights_only accepts, and some that it refuses."""
 VALUES: tuple[Any, ...] = (
     *(None, True, -1, 0, 0.0, 1, 10**9, 10**30, 1e308, -1e-308, float("nan"), float("inf")),
     *("", "x" * 10**5, "\n\r\x00\x1b[31m", "\ud800", "<script>alert(1)</script>", "../../x"),
@@ -536,7 +536,7 @@ VALUES: tuple[Any, ...] = (
 
 
 def damage(draw: random.Random, data: bytes, other: bytes) -> bytes:
-    """Return a file with one to three changes, half of the time within what its checks guard."""
+    """Return a file with one to three changes, half of the time with repaired checksums."""
     for _ in range(draw.choice((1, 1, 2, 3))):
         change, within = draw.choice(PLAIN), _repairing(data)
         if within is not None and draw.random() < 0.5:
@@ -550,7 +550,7 @@ Repairing = Callable[[random.Random, bytes, Mutation, bytes], bytes]
 
 
 def _repairing(data: bytes) -> Repairing | None:
-    """Return what changes a part of a file and mends the checks that would tell."""
+    """Return a mutation of a part of a file that repairs its checksums."""
     if data.startswith(b"PK\x03\x04"):
         return _within_zip
     if data.startswith(b"\x89PNG"):
@@ -561,11 +561,11 @@ def _repairing(data: bytes) -> Repairing | None:
 
 
 def _within_zip(draw: random.Random, data: bytes, change: Mutation, other: bytes) -> bytes:
-    """Change one record of an archive, mostly its pickle, and may compress it."""
+    """Change one record of an archive, mostly its pickle, and compress it sometimes."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             records = {each.filename: archive.read(each) for each in archive.infolist()}
-    except Exception:  # noqa: BLE001  # an earlier change can have made it anything
+    except Exception:  # noqa: BLE001  # an earlier change can break it in any way
         return data
     names = [name for name in records if records[name]]
     if not names:
@@ -583,9 +583,9 @@ def _within_zip(draw: random.Random, data: bytes, change: Mutation, other: bytes
 
 
 def _within_pickle(draw: random.Random, data: bytes, _: bytes) -> bytes:
-    """Write another number, as sizes, strides and offsets are, or another name into a pickle."""
+    """Replace a number (a size, stride or offset) or a name in a pickle."""
     try:
-        # Each instruction, its place and the place of the next one.
+        # Each instruction, its position, and that of the next one.
         codes = list(
             itertools.pairwise((op.name, at or 0) for op, _, at in pickletools.genops(data))
         )
@@ -605,7 +605,7 @@ def _within_pickle(draw: random.Random, data: bytes, _: bytes) -> bytes:
 
 
 def _within_png(draw: random.Random, data: bytes, change: Mutation, other: bytes) -> bytes:
-    """Change one chunk and makes its length and its checksum right."""
+    """Change one chunk, and correct its length and checksum."""
     chunks, at = [], 8
     while at + 12 <= len(data):
         (length,) = struct.unpack(">I", data[at : at + 4])
@@ -627,7 +627,7 @@ def _within_png(draw: random.Random, data: bytes, change: Mutation, other: bytes
 
 
 def _within_safetensors(draw: random.Random, data: bytes, change: Mutation, other: bytes) -> bytes:
-    """Change the header and makes its length right."""
+    """Change the header, and correct its length."""
     (length,) = struct.unpack("<Q", data[:8])
     header, numbers = data[8 : 8 + length], data[8 + length :]
     changed = _within_json(draw, header, change, other)
@@ -635,7 +635,7 @@ def _within_safetensors(draw: random.Random, data: bytes, change: Mutation, othe
 
 
 def _within_json(draw: random.Random, data: bytes, change: Mutation, other: bytes) -> bytes:
-    """Put another value somewhere into what a JSON file holds."""
+    """Replace a value in a JSON file."""
     try:
         content = json.loads(data)
     except (ValueError, RecursionError):
@@ -661,13 +661,13 @@ def _places(content: Any) -> Iterator[tuple[Any, Any]]:
 
 @dataclass(slots=True)
 class Report:
-    """What came of all files.
+    """The results of all files.
 
     Attributes:
-        cases: How many were loaded.
-        seconds: How long that took.
-        outcomes: How many ended how, by kind and outcome.
-        findings: The name and the fault of each that broke effcam.
+        cases: The number of files.
+        seconds: The time they took.
+        outcomes: Their number by kind and outcome.
+        findings: The name and the fault of each finding.
     """
 
     cases: int = 0
@@ -690,12 +690,12 @@ def _last_line(fault: str) -> str:
 
 
 def cases(kinds: tuple[str, ...], seed: int) -> Iterator[tuple[int, Seed, bytes]]:
-    """Yield damaged files without end: a number, the seed they are of, their bytes."""
+    """Yield damaged files without end: a number, the seed, the bytes."""
     makers = {"images": image_seeds, "checkpoints": checkpoint_seeds}
     seeds = {kind: makers[kind]() for kind in kinds}
     number = 0
     while True:
-        # Each case has its own numbers, so that one can be made again without those before it.
+        # Each case has its own generator, so that it can be reproduced alone.
         draw = random.Random(f"{seed} {number}")  # noqa: S311
         pool = seeds[kinds[number % len(kinds)]]
         chosen, other = draw.choice(pool), draw.choice(pool)
@@ -706,14 +706,14 @@ def cases(kinds: tuple[str, ...], seed: int) -> Iterator[tuple[int, Seed, bytes]
 def run(
     kinds: tuple[str, ...], seed: int, *, keep: Path, minutes: float = 0, most: int = 0
 ) -> Report:
-    """Load damaged files for a time, or so many of them.
+    """Load damaged files for a time, or a number of them.
 
     Args:
-        kinds: What to load: "images", "checkpoints".
-        seed: What the files are drawn from.
-        keep: The folder for those that break effcam.
-        minutes: For how long.
-        most: How many, where no time is given.
+        kinds: "images", "checkpoints".
+        seed: The seed of the files.
+        keep: The folder for findings.
+        minutes: The time limit.
+        most: The number of files, if there is no time limit.
     """
     report, start = Report(), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -735,7 +735,7 @@ def run(
 
 
 def load_case(worker: Worker, seed: Seed, data: bytes) -> Result:
-    """Load one damaged file, and takes it away again."""
+    """Write one damaged file, load it, and delete it."""
     if seed.kind != "folder":
         path = worker.folder / f"case{seed.suffix}"
         path.write_bytes(data)
@@ -751,7 +751,7 @@ def load_case(worker: Worker, seed: Seed, data: bytes) -> Result:
 
 
 def keep_case(keep: Path, number: str, seed: Seed, data: bytes, result: Result) -> str:
-    """Write a file that broke effcam, and why; returns its name."""
+    """Write a finding and its reason, and return its name."""
     keep.mkdir(parents=True, exist_ok=True)
     name = f"{number}-{seed.suffix.lstrip('.')}"
     file = keep / (name if "." in seed.suffix[1:] else f"{number}{seed.suffix}")
@@ -762,7 +762,7 @@ def keep_case(keep: Path, number: str, seed: Seed, data: bytes, result: Result) 
 
 
 def main() -> int:
-    """Run what the command line asks for; returns 1 if anything broke effcam."""
+    """Run the command line, and return 1 if there are findings."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=0)

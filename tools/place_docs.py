@@ -1,10 +1,10 @@
-"""Places built documentation into the site that holds all versions of it.
+"""Add built documentation to the site of all versions.
 
 ``python tools/place_docs.py docs/_build/html site --version v0.1.0 --url https://docs.example/``
-puts it into the folder ``site/0.1.0``, and into ``site/stable`` if no later release is there;
-``--version dev`` puts it into ``site/dev``. ``site/versions.json`` then lists what there is, newest
-first, and the site's start page and the one for missing pages are those of ``stable``, or of
-``dev`` before the first release.
+copies it to ``site/0.1.0``, and to ``site/stable`` if there is no later release; ``--version dev``
+copies it to ``site/dev``. ``site/versions.json`` then lists all versions, newest first, and the
+site's start page and its page for missing addresses are those of ``stable``, or of ``dev`` before
+the first release.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ START = """<!doctype html>
 
 
 def place(built: Path, site: Path, version: str, url: str) -> None:
-    """Put one version into the site, and lists it there.
+    """Add one version to the site and its list.
 
     Raises:
-        SystemExit: If the version is none, or the folder holds no built documentation.
+        SystemExit: If the version is not valid, or the folder has no built documentation.
     """
     if version != DEV and VERSION.fullmatch(version) is None:
         raise SystemExit(f"a version is `{DEV}` or reads like 0.1.0 or v0.1.0, not {version!r}")
@@ -46,11 +46,11 @@ def place(built: Path, site: Path, version: str, url: str) -> None:
     (site / "versions.json").write_text(f"{listed}\n", encoding="utf-8")
     start = START.format(folder=STABLE if stable else DEV)
     (site / "index.html").write_text(start, encoding="utf-8")
-    # Hosts show this one for every address that leads nowhere; it finds the rest by its own base.
+    # Hosts show this page for every missing address; its base leads to the rest.
     missing = site / (STABLE if stable else DEV) / MISSING
     if missing.is_file():
         shutil.copy(missing, site / MISSING)
-    # Else GitHub's pages leave out folders that begin with an underscore, such as _static.
+    # Without it GitHub Pages leaves out folders that begin with an underscore, such as _static.
     (site / ".nojekyll").touch()
 
 
@@ -67,7 +67,7 @@ def _released(site: Path) -> list[str]:
 
 
 def _order(name: str) -> tuple[tuple[int, ...], int, str, int]:
-    """Return what sorts versions by age: 0.2.0rc1 < 0.2.0 < 0.2.0.post1 < 0.10.0."""
+    """Return a sort key of versions: 0.2.0rc1 < 0.2.0 < 0.2.0.post1 < 0.10.0."""
     found = VERSION.fullmatch(name)
     assert found is not None
     numbers = tuple(map(int, found["release"].split(".")))
@@ -77,12 +77,12 @@ def _order(name: str) -> tuple[tuple[int, ...], int, str, int]:
 
 
 def _latest(released: list[str]) -> str | None:
-    """Return the newest release that is no preview, if there is one."""
+    """Return the newest release that is not a preview, if any."""
     return next((name for name in released if re.fullmatch(r"[\d.]+(\.post\d+)?", name)), None)
 
 
 def _listed(site: Path, url: str, stable: str | None) -> list[dict[str, str]]:
-    """Return the entries of ``versions.json``; the newest release is read under ``stable``."""
+    """Return the entries of ``versions.json``, with the newest release at ``stable``."""
     entries = [
         {"name": f"{name} (stable)", "version": name, "url": f"{url}/{STABLE}/"}
         if name == stable
@@ -95,12 +95,12 @@ def _listed(site: Path, url: str, stable: str | None) -> list[dict[str, str]]:
 
 
 def main() -> None:
-    """Place what the arguments say."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("built", type=Path, help="folder that sphinx-build wrote")
     parser.add_argument("site", type=Path, help="folder of all versions")
     parser.add_argument("--version", required=True, help=f"a release, or `{DEV}`")
-    parser.add_argument("--url", required=True, help="where the site is read")
+    parser.add_argument("--url", required=True, help="address of the site")
     given = parser.parse_args()
     place(given.built, given.site, given.version, given.url)
 

@@ -1,9 +1,9 @@
-"""Makes the pictures in the README: ``python tools/readme_picture.py [WEIGHTS_FOLDER]``.
+"""Make the pictures of the README: ``python tools/readme_picture.py [WEIGHTS_FOLDER]``.
 
-The first shows what ``effcam demo`` writes, somewhat smaller. The second is made where a folder of
-trained weights is given, as safetensors files; without them it would mean nothing. Its photos are
-installed with effcam: scikit-learn's temple (danielbuechele, CC BY 2.0) and dahlia (vultilion,
-CC BY 2.0), and matplotlib's Grace Hopper (public domain).
+The first is the output of ``effcam demo``, somewhat smaller. The second needs a folder of trained
+weights, as safetensors files. Its photos are installed with effcam's dependencies: scikit-learn's
+temple (danielbuechele, CC BY 2.0) and dahlia (vultilion, CC BY 2.0), and matplotlib's Grace Hopper
+(public domain).
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import matplotlib
 import sklearn.datasets
 
 import effcam
-from effcam.cli.demo_folder import tour
+from effcam.cli.demo_folder import make_demo
 
 PICTURES = Path(__file__).parents[1] / "docs" / "_static"
 
 
 def main() -> None:
-    """Write the pictures and says where."""
+    """Write the pictures, and print their paths."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("weights", type=Path, nargs="?")
     weights = parser.parse_args().weights
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        comparison = tour(folder).comparison
+        comparison = make_demo(folder).comparison
         print(comparison.save(PICTURES / "demo.gif", width=128))
     if weights is not None:
         comparison = effcam.compare(_photos(), _models(weights))

@@ -1,6 +1,6 @@
-"""Draws the picture that links to the documentation show, ``docs/_static/social.png``.
+"""Draw the preview picture of links to the documentation, ``docs/_static/social.png``.
 
-``python tools/social_picture.py`` draws it from demo scenes and models: the same each time.
+``python tools/social_picture.py`` draws it from demo scenes and models, always the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ GROUND, TEXT, FAINT = "#14181f", "#ffffff", "#b6c0cf"
 
 
 def draw() -> Image.Image:
-    """Return the picture: a scene under four models, above it what effcam is."""
+    """Return the picture: a scene under four models, below a line about effcam."""
     scene = effcam.demo.scenes(8, seed=3, size=512)[1]
     models = {label: effcam.demo.MODELS[label] for label in COLUMNS}
     comparison = effcam.compare(scene, models, progress=False)
@@ -41,7 +41,7 @@ def main() -> None:
     default = Path(__file__).parents[1] / "docs" / "_static" / "social.png"
     parser.add_argument("-o", "--output", type=Path, default=default)
     output: Path = parser.parse_args().output
-    # 128 colours are a third of the size, and what is left is seen at a third of the width.
+    # 128 colours make a third of the file size; the picture is shown at a third of its width.
     draw().quantize(128, dither=Image.Dither.FLOYDSTEINBERG).save(output, optimize=True)
 
 

@@ -1,11 +1,11 @@
-"""Looks into every architecture of timm and torchvision, and records what came of it.
+"""Examine every architecture of timm and torchvision, and record the results.
 
-``python tools/sweep.py derive`` finds the target layer of each by a trace and shows where that
-differs from what is shipped in ``src/effcam/architectures.csv``; ``--write`` writes it anew.
-``python tools/sweep.py run`` runs each with random weights and compares its Grad-CAM with that of
-the grad-cam package; it goes on where it was stopped, and writes ``docs/sweep.csv``.
+``python tools/sweep.py derive`` finds the target layer of each by a trace, and shows how it differs
+from the shipped ``src/effcam/models/architectures.csv``; ``--write`` writes the file.
+``python tools/sweep.py run`` runs each with random weights, compares its Grad-CAM with that of the
+grad-cam package, and writes ``docs/sweep.csv``; after an interruption it continues.
 
-Each chunk of architectures has a process of its own, so that its memory returns.
+Each chunk of architectures runs in its own process, which frees its memory.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import effcam
 from effcam.cam.head_cam import HeadCAM
-from effcam.models import zoo
-from effcam.models.architectures import JOINT, TABLE, Architecture, library_weights
-from effcam.models.tracing.logits import read_scores
+from effcam.models.architectures import JOINT, TABLE
+from effcam.models.lookup import KINDS, find_architecture
+from effcam.models.tracing.logits import read_logits
 from effcam.models.tracing.target_layer import TargetLayer, find_target_layers
 from effcam.models.tracing.trace import trace
 
@@ -58,9 +58,9 @@ CLASS = 1
 
 @dataclass(slots=True)
 class Run:
-    """What came of one architecture: the columns of ``docs/sweep.csv``.
+    """The results of one architecture: the columns of ``docs/sweep.csv``.
 
-    ``size`` is the input size that was run, smaller than the architecture's own for those of many
+    ``size`` is the input size of the run, smaller than the architecture's own if that needs many
     operations; ``precision`` is float64 for those that differ in float32. ``difference`` is the
     largest difference to grad-cam's map before its ReLU, over the largest absolute value in it.
     """
@@ -83,13 +83,13 @@ class Run:
 
     @property
     def verified(self) -> bool:
-        """Whether it ran and its map is sound and grad-cam's."""
+        """Whether it ran, and its map is valid and equals grad-cam's."""
         sound = self.finite == self.varies == self.equal == "yes"
         return sound and int(self.support) > 1
 
 
 class Fast(TorchFunctionMode):
-    """Draws random numbers by repeating a block of them: the libraries' own take minutes."""
+    """Fills tensors with a repeated block of random numbers, in place of slow initialisers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class Fast(TorchFunctionMode):
         return tensor
 
     def enliven(self, module: nn.Module) -> None:
-        """Give values to parameters that are all alike: heads of zeros, scales of 1e-5."""
+        """Give random values to constant parameters: heads of zeros, scales of 1e-5."""
         with torch.no_grad():
             for parameter in module.parameters():
                 if not parameter.is_floating_point() or parameter.numel() < 2:
@@ -152,38 +152,38 @@ def names() -> list[tuple[str, str]]:
 
 
 def build(library: str, name: str, *, meta: bool, **options: object) -> nn.Module:
-    """Return the architecture with random weights, or without any."""
-    architecture = Architecture(library, name, "")
+    """Build the architecture with random weights, or without any."""
+    architecture = KINDS[library](name)
     if meta:
-        # torchvision's RegNets read numbers while they are built.
+        # torchvision's RegNets read values of tensors during construction.
         with suppress(effcam.EffcamError), torch.device("meta"):
-            return zoo.build(architecture, pretrained=False, options=options)
+            return architecture.build(pretrained=False, options=options)
     fast = Fast()
     with fast:
-        module = zoo.build(architecture, pretrained=False, options=options)
+        module = architecture.build(pretrained=False, options=options)
     module = module.eval().requires_grad_(False)
     fast.enliven(module)
     return module
 
 
 def own_size(library: str, name: str) -> tuple[int, int]:
-    """Return the input size that an architecture's weights are published for, in px."""
-    return zoo.published_preprocess(zoo.find_architecture(f"{library}:{name}")).size
+    """Return the input size of an architecture's published weights, in px."""
+    return find_architecture(f"{library}:{name}").preprocess().size
 
 
 def own_options(library: str, name: str) -> dict[str, object]:
-    """Return what builds an architecture for its own size, where it does not by itself."""
-    option = zoo.size_option(Architecture(library, name, ""))
+    """Return the options that build an architecture for its own size, if it needs any."""
+    option = KINDS[library](name).size_option()
     return {option: own_size(library, name)[0]} if option == "image_size" else {}
 
 
 def run(library: str, name: str) -> dict[str, object]:
-    """Return what comes of running one architecture, whatever that is."""
+    """Run one architecture, and return the results or the error."""
     row = Run(library, name)
     start = time.perf_counter()
     try:
         _run(row)
-    except Exception as error:  # noqa: BLE001  # what goes wrong is what is recorded
+    except Exception as error:  # noqa: BLE001  # errors are recorded
         row.reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     row.seconds = f"{time.perf_counter() - start:.1f}"
     return asdict(row)
@@ -214,12 +214,12 @@ def _run(row: Run) -> None:
     images += 0.3 * torch.randn(images.shape, generator=generator)
     compare(row, module, layers, images)
     if row.equal != "yes":
-        # Where rounding errors of a deep network make the difference, it goes in double precision.
+        # If rounding errors of a deep network make the difference, double precision removes it.
         compare(row, module.double(), layers, images.double())
 
 
 def compare(row: Run, module: nn.Module, layers: tuple[TargetLayer, ...], images: Tensor) -> None:
-    """Note how effcam's maps compare with grad-cam's."""
+    """Compare effcam's maps with grad-cam's, and record the difference."""
     target = pick_class(module, images)
     ours, support = own_maps(module, layers, images, target)
     theirs = reference_maps(module, layers, images, target)
@@ -238,17 +238,17 @@ def compare(row: Run, module: nn.Module, layers: tuple[TargetLayer, ...], images
 def smaller(
     row: Run, sketch: nn.Module, layers: tuple[TargetLayer, ...], own: tuple[int, int]
 ) -> tuple[tuple[int, int], dict[str, object], tuple[TargetLayer, ...]]:
-    """Return a smaller input size at which the same layers are found, with the options for it."""
+    """Return a smaller input size with the same target layers, and the options for it."""
     strides = [own[at] // layers[0].grid[at] for at in (0, 1)]
     step = 32 if max(strides) <= 32 and 32 % max(strides) == 0 else max(strides)
-    option = zoo.size_option(Architecture(row.library, row.name, ""))
+    option = KINDS[row.library](row.name).size_option()
     for share in (0.25, 0.34, 0.5, 0.67):
         size = tuple(max(round(each * share / step), 3) * step for each in own)
         if size[0] >= own[0]:
             break
         options: dict[str, object] = {option: size if option == "img_size" else size[0]}
         options = options if option else {}
-        with suppress(Exception):  # not every size goes with every architecture
+        with suppress(Exception):  # not every architecture accepts every size
             module = build(row.library, row.name, meta=True, **options) if option else sketch
             found = find_target_layers(trace(module.eval(), size))
             if [layer.name for layer in found] == [layer.name for layer in layers]:
@@ -257,16 +257,16 @@ def smaller(
 
 
 def pick_class(module: nn.Module, images: Tensor) -> int:
-    """Return the class to explain: a fixed one, unless its score is dead behind a last ReLU."""
+    """Return the class to explain: a fixed one, unless a last ReLU sets its score to zero."""
     with torch.no_grad():
-        scores = read_scores(module(images), 1).values[0]
+        scores = read_logits(module(images), 1).values[0]
     return CLASS if float(scores[CLASS]) != 0 else int(scores.argmax())
 
 
 def own_maps(
     module: nn.Module, layers: tuple[TargetLayer, ...], images: Tensor, target: int
 ) -> tuple[list[Tensor], int]:
-    """Return effcam's maps before the ReLU, (1, h, w) a layer, and how many cells count."""
+    """Return effcam's maps before the ReLU, (1, h, w) per layer, and how many values count."""
     preprocess = effcam.Preprocess(size=tuple(images.shape[2:]))
     cam = HeadCAM(effcam.Model("", module, layers, preprocess, (), (), "random"))
     try:
@@ -285,7 +285,7 @@ def own_maps(
 
 
 class Recorder(GradCAM):
-    """grad-cam's own, which notes its maps before the ReLU and before they are resized."""
+    """grad-cam's GradCAM, which also records its maps before the ReLU and before resizing."""
 
     def get_cam_image(self, *args: Any, **kwargs: Any) -> Any:
         image = super().get_cam_image(*args, **kwargs)
@@ -296,7 +296,7 @@ class Recorder(GradCAM):
 def reference_maps(
     module: nn.Module, layers: tuple[TargetLayer, ...], images: Tensor, target: int
 ) -> list[Tensor]:
-    """Return grad-cam's maps before the ReLU, (1, h, w) a layer, each layer on its own."""
+    """Return grad-cam's maps before the ReLU, (1, h, w) per layer, one layer at a time."""
     maps = []
     for layer in layers:
         part = module.get_submodule(layer.name)
@@ -310,7 +310,7 @@ def reference_maps(
 
 
 def reshape(output: Tensor, layer: TargetLayer) -> Tensor:
-    """Return a layer's output as users of grad-cam reshape it, for each layout by hand."""
+    """Reshape a layer's output as users of grad-cam do, by layout."""
     height, width = layer.grid
     if layer.layout == "NHWC":
         return output.transpose(2, 3).transpose(1, 2).clone()
@@ -347,7 +347,7 @@ def write_runs(rows: Iterable[Run], path: Path = RUNS) -> None:
 
 
 def work(job: Callable[[str, str], object]) -> None:
-    """Do a job for the architectures that the input names, and prints its results as JSON."""
+    """Do a job for the architectures on standard input, and print the results as JSON."""
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     for line in sys.stdin:
@@ -356,7 +356,7 @@ def work(job: Callable[[str, str], object]) -> None:
 
 
 def run_chunk(chunk: list[tuple[str, str]], threads: int) -> list[Run]:
-    """Return the rows of a chunk, run in processes of their own, a new one after each crash."""
+    """Run a chunk in a separate process, with a new one after each crash."""
     rows: list[Run] = []
     while len(rows) < len(chunk):
         rest = chunk[len(rows) :]
@@ -379,7 +379,7 @@ def run_chunk(chunk: list[tuple[str, str]], threads: int) -> list[Run]:
 
 
 def derive(library: str, name: str) -> dict[str, str]:
-    """Return what is known of one architecture: a row of ``architectures.csv``."""
+    """Derive the row of one architecture in ``architectures.csv``."""
     size = own_size(library, name)
     module = build(library, name, meta=True, **own_options(library, name)).eval()
     record = trace(module, size)
@@ -407,15 +407,15 @@ def derive(library: str, name: str) -> dict[str, str]:
 
 
 def constructor(library: str, name: str) -> str:
-    """Return where the function that builds an architecture is, dotted."""
+    """Return the dotted path of the function that builds an architecture."""
     if library == "timm":
         return f"{timm.models.model_entrypoint(name).__module__}.{name}"
     return f"{torchvision.models.get_model_builder(name).__module__}.{name}"
 
 
 def weights(library: str, name: str) -> Iterator[str]:
-    """Yield the names of an architecture's weights, with top-1 accuracy where it is stated."""
-    for each in library_weights(library, name):
+    """Yield the names of an architecture's weights, with top-1 accuracy if stated."""
+    for each in KINDS[library].library_weights(name):
         accuracy = None
         if library == "torchvision":
             entry = torchvision.models.get_model_weights(name)[each]
@@ -424,7 +424,7 @@ def weights(library: str, name: str) -> Iterator[str]:
 
 
 def derive_all(workers: int, *, write: bool) -> int:
-    """Derive the whole table anew, shows how it differs from the shipped one; 1 if it does."""
+    """Derive the whole table, print differences from the shipped one, and return 1 if any."""
     pairs = names()
     chunks = [pairs[at::workers] for at in range(workers)]
     with ThreadPoolExecutor(workers) as pool:
@@ -455,7 +455,7 @@ def derive_all(workers: int, *, write: bool) -> int:
 
 
 def write_shipped(rows: Iterable[dict[str, str]]) -> None:
-    """Write the table that is shipped."""
+    """Write the shipped table."""
     listed = list(rows)
     with SHIPPED.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(listed[0]), lineterminator="\n")
@@ -464,7 +464,7 @@ def write_shipped(rows: Iterable[dict[str, str]]) -> None:
 
 
 def mark_verified(runs: dict[tuple[str, str], Run]) -> None:
-    """Note in the shipped table what has been run."""
+    """Mark the architectures that have been run in the shipped table."""
     shipped = read_shipped()
     for pair, row in shipped.items():
         row["verified"] = _yes(pair in runs and runs[pair].verified)
@@ -472,7 +472,7 @@ def mark_verified(runs: dict[tuple[str, str], Run]) -> None:
 
 
 def derive_chunk(chunk: list[tuple[str, str]]) -> list[dict[str, str]]:
-    """Return the rows of a chunk, derived in a process of its own."""
+    """Derive the rows of a chunk in a separate process."""
     process = subprocess.run(
         [sys.executable, __file__, "derive-worker"],
         input="".join(f"{library} {name}\n" for library, name in chunk),
@@ -493,7 +493,7 @@ def read_shipped() -> dict[tuple[str, str], dict[str, str]]:
 
 
 def sweep(pattern: str, workers: int) -> None:
-    """Run what is not yet recorded, the small ones first, and records each chunk at once."""
+    """Run the missing architectures, small ones first, and record each chunk at once."""
     known = read_runs()
     waiting = [pair for pair in names() if pair not in known and re.search(pattern, ":".join(pair))]
     print(f"{len(known)} recorded, {len(waiting)} to run", flush=True)
@@ -521,10 +521,10 @@ def _record(known: dict[tuple[str, str], Run], rows: list[Run]) -> None:
 
 
 def main() -> int:
-    """Do what the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("job", choices=["derive", "run", "derive-worker", "run-worker"])
-    parser.add_argument("--write", action="store_true", help="write what was derived")
+    parser.add_argument("--write", action="store_true", help="write the derived table")
     parser.add_argument("--only", default="", help="a regular expression for library:name")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()

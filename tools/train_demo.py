@@ -1,11 +1,11 @@
-"""Trains the demo models: ``python tools/train_demo.py [NETWORK ...] [--scenes 12000]``.
+"""Train the demo models: ``python tools/train_demo.py [NETWORK ...] [--scenes 12000]``.
 
-Makes scenes, trains each network on the classes alone (where the object lies is used to keep it in
-the picture, and for nothing else), and writes ``src/effcam/demo/weights/demo_*.safetensors`` in
-half precision. Everything is seeded; half an hour to an hour on 2 CPU cores for all five.
+Draws scenes, trains each network on the classes only (the box of the object is used to keep it in
+the crop, and for nothing else), and writes ``src/effcam/demo/weights/demo_*.safetensors`` in half
+precision. Everything is seeded. All five take half an hour to an hour on 2 CPU cores.
 
-What came out is added to ``tools/train_demo.csv``, measured through effcam itself as a user's
-comparison would: on held-out scenes, from the files as they were written.
+The results are added to ``tools/train_demo.csv``. They are measured with `effcam.compare` on
+held-out scenes and the written files.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ SIDE = 160
 TRAIN_SEED, HELD_OUT_SEED = 1_000, 2_000
 HELD_OUT = 500
 BATCH = 64
-# Of a picture's side: the part that is seen at the start of training, when objects fill more of
-# it, and at the end. It is cut at random, so that no place and no border goes with a class.
+# The crop as a share of a picture's side, at the start of training, when objects fill more of it,
+# and at the end. It is random, so that no position and no border correlates with a class.
 FIRST_CROP, LAST_CROP, CROP_RANGE = 0.42, 0.85, 0.15
 GROWN = 0.7
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained: on how many pictures of which size in px, and how fast.
+    """How to train a network: epochs, picture size in px and learning rate.
 
-    ``half`` computes in bfloat16, which some processors do faster; ``options`` go to what makes
-    the network.
+    ``half`` computes in bfloat16, which is faster on some processors; ``options`` are arguments of
+    the network's constructor.
     """
 
     samples: int
@@ -60,7 +60,7 @@ class Recipe:
 
 
 RECIPES = {
-    # The longest first, so that no core waits for it in the end.
+    # The longest first, so that no core waits for it at the end.
     "efficientnet_b3": Recipe(240_000, 128, 8e-3),
     "densenet": Recipe(200_000, 112, 4e-3, half=True),
     "alexnet": Recipe(400_000, 128, 1e-3, half=True),
@@ -70,7 +70,7 @@ RECIPES = {
 
 
 shared: list[Pictures] = []
-"""The scenes to train on, in a process that trains."""
+"""The training scenes, in a training process."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,12 @@ class Pictures:
 
 
 def main() -> None:
-    """Train what is asked for, and says what came out."""
+    """Train the networks of the command line, and print the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("networks", nargs="*", help=f"of {', '.join(RECIPES)}; default all")
     parser.add_argument("--scenes", type=int, default=12_000, help="to train on; default 12,000")
-    parser.add_argument("--pictures", type=Path, help="an .npz file that keeps them between runs")
-    parser.add_argument("--output", type=Path, default=WEIGHTS, help="where weights are written")
+    parser.add_argument("--pictures", type=Path, help="an .npz file to cache them between runs")
+    parser.add_argument("--output", type=Path, default=WEIGHTS, help="the folder for weights")
     options = parser.parse_args()
     names = options.networks or list(RECIPES)
     if unknown := set(names) - set(RECIPES):
@@ -96,7 +96,7 @@ def main() -> None:
     options.output.mkdir(exist_ok=True)
     pictures = _kept_pictures(options.pictures, options.scenes)
     held_out = scenes(HELD_OUT, HELD_OUT_SEED)
-    # A network a core is faster than all cores for one.
+    # One network per core is faster than all cores for one.
     with get_context("fork").Pool(os.cpu_count(), _share, (pictures,)) as pool:
         for name, path, seconds in pool.imap_unordered(
             partial(_train_and_save, folder=options.output), names
@@ -108,7 +108,7 @@ def main() -> None:
 
 
 def _share(pictures: Pictures) -> None:
-    """Keep the scenes for what this process trains, and leaves it one core."""
+    """Keep the scenes for this training process, and limit it to one core."""
     torch.set_num_threads(1)
     shared.append(pictures)
 
@@ -141,7 +141,7 @@ def _kept_pictures(file: Path | None, count: int) -> Pictures:
 
 
 def make_pictures(count: int, seed: int) -> Pictures:
-    """Return as many scenes, drawn by as many processes as there are cores."""
+    """Draw a number of scenes, with one process per core."""
     with Pool() as pool:
         made = pool.starmap(_picture, [(seed, index) for index in range(count)], chunksize=50)
     images, targets, boxes = zip(*made, strict=True)
@@ -188,7 +188,7 @@ def train(name: str, pictures: Pictures) -> nn.Module:
 
 
 def _batches(count: int, random: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield batches of positions for ever, each scene once before any comes again."""
+    """Yield batches of positions without end, each scene once per epoch."""
     while True:
         order = random.permutation(count)
         yield from (order[at : at + BATCH] for at in range(0, count - BATCH + 1, BATCH))
@@ -197,9 +197,9 @@ def _batches(count: int, random: np.random.Generator) -> Iterator[np.ndarray]:
 def _augment(
     pictures: Pictures, chosen: np.ndarray, progress: float, size: int, random: np.random.Generator
 ) -> Tensor:
-    """Return a batch as a network's input: cut, turned, mirrored, and lit in another way.
+    """Return a batch as a network's input, augmented: crop, rotation, mirroring and brightness.
 
-    The smaller the part of the picture, the smaller the input, so that things keep their size.
+    A smaller crop gives a smaller input, so that objects keep their size.
     """
     low = FIRST_CROP + (LAST_CROP - FIRST_CROP) * min(1.0, progress / GROWN)
     share = random.uniform(low, low + CROP_RANGE)
@@ -229,7 +229,7 @@ def _cut(pictures: Pictures, index: int, side: int, random: np.random.Generator)
 
 
 def save(network: nn.Module, path: Path) -> Path:
-    """Return the file that it wrote: the weights in half precision, without step counters."""
+    """Write the weights in half precision, without step counters, and return the file."""
     state = {
         name: tensor.half().contiguous()
         for name, tensor in network.state_dict().items()
@@ -241,7 +241,7 @@ def save(network: nn.Module, path: Path) -> Path:
 
 
 def measure(name: str, path: Path, held_out: list[Scene]) -> dict[str, float]:
-    """Return the accuracy on held-out scenes, and how often heat points at the object, in %."""
+    """Return the accuracy on held-out scenes and the share of pointing hits, both in %."""
     (spec,) = (each for each in specs() if each.name == f"demo_{name}")
     spec = replace(spec, checkpoint=path)
     comparison = compare(held_out, spec, progress=False)
@@ -252,7 +252,7 @@ def measure(name: str, path: Path, held_out: list[Scene]) -> dict[str, float]:
 
 
 def add_to_log(row: dict[str, object]) -> None:
-    """Put a network's row into the log, in the place of an older one."""
+    """Add a network's row to the log, replacing an older one."""
     rows: dict[str, dict[str, object]] = {}
     if LOG.is_file():
         with LOG.open(newline="", encoding="utf-8") as stream:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from effcam.models.architectures import JOINT, Entry, entries
-from effcam.models.listing import natural_key
+from effcam.models.architectures import JOINT, ArchitectureFacts, known_architectures
+from effcam.text import natural_key
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -38,13 +38,13 @@ input than their own. The record of the sweep ({{download}}`sweep.csv`) has the 
 def write_pages(folder: Path) -> None:
     """Write ``models.md`` and ``architectures.md`` into a folder of documentation."""
     runs = _read_runs(folder / "sweep.csv")
-    known = list(entries().values())
+    known = list(known_architectures().values())
     sections = [_introduction(known, runs), _exceptions(known, runs), _families(known)]
     _write(folder / "models.md", "\n".join(sections))
     _write(folder / "architectures.md", _architectures(known))
 
 
-def _introduction(known: Sequence[Entry], runs: Runs) -> str:
+def _introduction(known: Sequence[ArchitectureFacts], runs: Runs) -> str:
     counts = Counter((entry.library, entry.version) for entry in known)
     libraries = " and ".join(
         f"{count:,} of {library} {version}" for (library, version), count in counts.items()
@@ -61,7 +61,7 @@ def _introduction(known: Sequence[Entry], runs: Runs) -> str:
     )
 
 
-def _exceptions(known: Sequence[Entry], runs: Runs) -> str:
+def _exceptions(known: Sequence[ArchitectureFacts], runs: Runs) -> str:
     rows = [
         (f"`{entry.library}:{entry.name}`", _reason(entry, runs.get((entry.library, entry.name))))
         for entry in known
@@ -72,7 +72,7 @@ def _exceptions(known: Sequence[Entry], runs: Runs) -> str:
     return f"## Exceptions\n\n{_table(('architecture', 'why'), rows)}\n"
 
 
-def _reason(entry: Entry, run: dict[str, str] | None) -> str:
+def _reason(entry: ArchitectureFacts, run: dict[str, str] | None) -> str:
     if not entry.layers:
         return entry.rule
     if run is None:
@@ -82,7 +82,7 @@ def _reason(entry: Entry, run: dict[str, str] | None) -> str:
     )
 
 
-def _families(known: Sequence[Entry]) -> str:
+def _families(known: Sequence[ArchitectureFacts]) -> str:
     rows = []
     for (library, family), members in sorted(_by_family(known).items()):
         sizes = sorted(entry.parameters for entry in members)
@@ -105,7 +105,7 @@ def _families(known: Sequence[Entry]) -> str:
     return f"## Families\n\n{_table(header, rows)}\n"
 
 
-def _architectures(known: Sequence[Entry]) -> str:
+def _architectures(known: Sequence[ArchitectureFacts]) -> str:
     parts = ["# Every architecture\n"]
     for (library, family), members in sorted(_by_family(known).items()):
         ordered = sorted(members, key=lambda entry: natural_key(entry.name))
@@ -127,24 +127,26 @@ def _architectures(known: Sequence[Entry]) -> str:
     return "\n".join(parts)
 
 
-def _layer(entry: Entry) -> str:
+def _layer(entry: ArchitectureFacts) -> str:
     return f"`{JOINT.join(entry.layers)}`" if entry.layers else "no class scores"
 
 
-def _by_family(known: Iterable[Entry]) -> dict[tuple[str, str], list[Entry]]:
-    families: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+def _by_family(
+    known: Iterable[ArchitectureFacts],
+) -> dict[tuple[str, str], list[ArchitectureFacts]]:
+    families: dict[tuple[str, str], list[ArchitectureFacts]] = defaultdict(list)
     for entry in known:
         families[entry.library, entry.family].append(entry)
     return families
 
 
-def _pattern(entry: Entry) -> str:
+def _pattern(entry: ArchitectureFacts) -> str:
     """Return a layer's name without its numbers, to group layers of one kind."""
     parts = JOINT.join(entry.layers).split(".")
     return ".".join("n" if part.isdigit() else part for part in parts)
 
 
-def _top1(entry: Entry) -> str:
+def _top1(entry: ArchitectureFacts) -> str:
     accuracy = next(iter(entry.weights.values()), None)
     return "" if accuracy is None else f"{accuracy:.2f}"
 

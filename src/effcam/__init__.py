@@ -1,4 +1,4 @@
-"""Shows, side by side, what image classifiers look at, and measures how far they differ.
+"""Compare where image classifiers look, side by side, and measure how far they differ.
 
 >>> import effcam
 >>> comparison = effcam.compare("photos/", ["resnet50", "efficientnet_b0"])  # doctest: +SKIP
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from effcam.images.preprocess import Preprocess
     from effcam.metrics.summary import Summary
     from effcam.models.listing import list_models
-    from effcam.models.model import Model, load_model
+    from effcam.models.loading import load_model
+    from effcam.models.model import Model
     from effcam.models.registry import DEFAULT_MODELS, ModelSpec, register_model
 
 __version__ = "0.1.0"
@@ -50,8 +51,8 @@ __all__ = [
     "register_model",
 ]
 
-# Where each public name lives. They are loaded when first used, so that importing effcam takes
-# milliseconds and not the seconds of torch.
+# The module of each public name. Names are loaded on first use, so that importing effcam takes
+# milliseconds, and not the seconds of torch.
 _HOMES = {
     "DEFAULT_MODELS": "models.registry",
     "Box": "images.geometry",
@@ -67,14 +68,14 @@ _HOMES = {
     "compare_dataset": "dataset",
     "open_run": "dataset",
     "list_models": "models.listing",
-    "load_model": "models.model",
+    "load_model": "models.loading",
     "register_model": "models.registry",
 }
 _MODULES = ("demo", "errors", "images", "metrics")
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name when it is first asked for (PEP 562)."""
+    """Load a public name on first use (PEP 562)."""
     if name in _MODULES:
         return import_module(f"effcam.{name}")
     if name not in _HOMES:

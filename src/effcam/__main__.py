@@ -1,4 +1,4 @@
-"""Runs the command line as ``python -m effcam``."""
+"""Run the command line as ``python -m effcam``."""
 
 import sys
 

@@ -21,8 +21,8 @@ from effcam.errors import ImageError, TargetError, check_choice, check_number
 from effcam.images.discovery import iter_images
 from effcam.images.refs import ImageLike, ImageRef
 from effcam.models.facts import ModelFacts, facts_of
-from effcam.models.model import check_weights
 from effcam.models.registry import DEFAULT_MODELS
+from effcam.models.sources import check_weights
 
 if TYPE_CHECKING:
     import torch

@@ -1,16 +1,16 @@
-"""What can go wrong, as one tree of exceptions.
+"""The exceptions of effcam, as one tree.
 
 Every error that effcam raises on purpose is an `EffcamError`, and also the builtin exception
 that it refines, so that both ``except effcam.EffcamError`` and ``except ValueError`` work::
 
     EffcamError
-    ├── ArgumentError        (ValueError)    an argument has a value that it cannot have
+    ├── ArgumentError        (ValueError)    an argument has an impossible value
     ├── ImageError           (ValueError)    an image is missing, broken or ambiguous
-    ├── UnknownModelError    (KeyError)      no model has that name
-    ├── DuplicateModelError  (ValueError)    a model of that name is registered already
+    ├── UnknownModelError    (KeyError)      no model has this name
+    ├── DuplicateModelError  (ValueError)    a model with this name is registered already
     ├── ModelError           (RuntimeError)  a model cannot be built or run
-    ├── WeightsError         (OSError)       weights cannot be found, fetched, read or fitted
-    ├── LayerError           (ValueError)    a target layer is missing or holds no map
+    ├── WeightsError         (OSError)       weights cannot be found, downloaded, read or loaded
+    ├── LayerError           (ValueError)    a target layer is missing or has no map
     ├── TargetError          (ValueError)    a class is unknown, ambiguous or out of range
     ├── AnnotationError      (ValueError)    boxes, masks or labels are broken, or do not fit
     ├── CellError            (LookupError)   a comparison has no such image or column
@@ -33,31 +33,31 @@ class EffcamError(Exception):
 
 
 class ArgumentError(EffcamError, ValueError):
-    """An argument has a value that it cannot have."""
+    """An argument has an impossible value."""
 
 
 class ImageError(EffcamError, ValueError):
-    """An image is missing, broken, or can be read in more than one way."""
+    """An image is missing, broken, or ambiguous."""
 
 
 class UnknownModelError(EffcamError, KeyError):
-    """No model has that name."""
+    """No model has this name."""
 
 
 class DuplicateModelError(EffcamError, ValueError):
-    """A model of that name is registered already."""
+    """A model with this name is registered already."""
 
 
 class ModelError(EffcamError, RuntimeError):
-    """A model cannot be built, or does not answer as a classifier does."""
+    """A model cannot be built, or its output is not that of a classifier."""
 
 
 class WeightsError(EffcamError, OSError):
-    """Weights cannot be found, fetched, read, or fitted to their model."""
+    """Weights cannot be found, downloaded, read, or loaded into their model."""
 
 
 class LayerError(EffcamError, ValueError):
-    """A target layer does not exist, or its output is no map of the image."""
+    """A target layer does not exist, or its output is not a map of the image."""
 
 
 class TargetError(EffcamError, ValueError):
@@ -69,15 +69,15 @@ class AnnotationError(EffcamError, ValueError):
 
 
 class CellError(EffcamError, KeyError, IndexError):
-    """A comparison has no such image or column; both a KeyError and an IndexError."""
+    """A comparison has no such image or column. Both a KeyError and an IndexError."""
 
 
 class OutputError(EffcamError, OSError):
-    """A result cannot be written where or as it was asked for."""
+    """A result cannot be written to its file, or in its format."""
 
 
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
-    """Return ``" Did you mean 'resnet50'?"``, or an empty string where nothing is close.
+    """Return ``" Did you mean 'resnet50'?"``, or an empty string if no name is close.
 
     >>> did_you_mean("resnet5", ["resnet50", "vgg16"])
     " Did you mean 'resnet50'?"
@@ -90,7 +90,7 @@ def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
 
 
 def check_choice(name: str, value: str, known: Sequence[str]) -> str:
-    """Return a value that is one of those known.
+    """Check that a value is one of those known, and return it.
 
     Raises:
         ArgumentError: If it is not.

@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Write files atomically."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from pathlib import Path
 from effcam.errors import EffcamError, OutputError
 
 TEMPORARY = ".effcam-"
-"""How the names of files begin that are not complete."""
+"""Prefix of the names of incomplete files."""
 
 
 def check_path(path: str | PathLike[str], suffixes: Collection[str]) -> Path:
-    """Return the path, after making sure that a file of one of the formats can be written there.
+    """Check that a path has one of the suffixes and its folder exists, and return it.
 
     Raises:
-        OutputError: If the suffix is none of those, the folder does not exist.
+        OutputError: If not.
     """
     target = Path(path).expanduser()
     if target.suffix.lower() not in suffixes:
         unknown = f"has the unknown suffix {target.suffix!r}" if target.suffix else "has no suffix"
         raise OutputError(
-            f"cannot save {str(path)!r}: its name {unknown}; the format follows from it: use one "
-            f"of {', '.join(suffixes)}"
+            f"cannot save {str(path)!r}: its name {unknown}, which selects the format: use one of "
+            f"{', '.join(suffixes)}"
         )
     if not target.parent.is_dir():
         raise OutputError(f"cannot save {str(path)!r}: there is no folder {str(target.parent)!r}")
@@ -35,18 +35,17 @@ def check_path(path: str | PathLike[str], suffixes: Collection[str]) -> Path:
 
 @contextlib.contextmanager
 def atomic(path: Path, *, suffix: str | None = None) -> Iterator[Path]:
-    """Yield a temporary path, of the same folder, that becomes `path` on success.
+    """Yield a temporary path in the same folder, and rename it to `path` on success.
 
-    Whatever ends the block early, an interrupt too, leaves the previous file as it was and no
-    temporary one behind.
+    An error or interrupt in the block leaves the previous file as it was, and no temporary file.
 
     Args:
         path: The file to write.
-        suffix: That of the temporary path; ``None`` is that of the file.
+        suffix: The suffix of the temporary path; ``None`` for that of the file.
 
     Raises:
-        OutputError: If the folder does not exist or cannot be written, `path` is a folder, or
-            the system fails to write, as with a full disk.
+        OutputError: If the folder does not exist or cannot be written to, `path` is a folder, or
+            writing fails, as on a full disk.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -57,7 +56,7 @@ def atomic(path: Path, *, suffix: str | None = None) -> Iterator[Path]:
         raise OutputError(f"cannot write {path}: it is a folder. Add a file name to it.")
     temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}{suffix or path.suffix}")
     try:
-        # Made this way, and not by tempfile, the file has the permissions the umask asks for.
+        # Not by tempfile, so that the file has the permissions of the umask.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
         _flush(temporary)
@@ -72,7 +71,7 @@ def atomic(path: Path, *, suffix: str | None = None) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
-    """Bring a file's content to the disk, lest a crash leaves a renamed but empty file."""
+    """Flush a file to the disk, so that a crash cannot leave a renamed but empty file."""
     handle = os.open(path, os.O_RDWR)
     try:
         os.fsync(handle)

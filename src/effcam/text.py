@@ -1,4 +1,4 @@
-"""Text of tables and messages, and values for JSON."""
+"""Format text: tables, counts, sort keys, untrusted texts for messages, and values for JSON."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from unicodedata import category
 
 GAP = "  "
 LONGEST = 200
-"""How much of what comes out of a file a message shows, in characters."""
+"""How many characters of a file's content a message shows."""
 
 
 def align(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
-    """Return rows as lines whose columns are aligned.
+    """Return rows as lines with aligned columns.
 
     Args:
-        rows: The cells; all rows have as many.
+        rows: The cells, the same number in each row.
         right: The columns that are aligned to the right, from 0.
 
     >>> print(align([("name", "px"), ("a", "5"), ("bc", "224")], right=[1]))
@@ -73,32 +73,30 @@ def natural_key(text: str) -> list[tuple[int, str]]:
 
 
 def printable(text: str, stream: TextIO | None = None) -> str:
-    r"""Return a text as a stream takes it, which may not know all characters of a name.
-
-    What would steer a terminal, as a name may, is escaped.
+    r"""Escape the characters of a text that a stream cannot encode, or that control a terminal.
 
     Args:
-        text: What is to be printed.
-        stream: Where; ``None`` is standard output.
+        text: The text to print, with names of files, for example.
+        stream: The stream; ``None`` is standard output.
 
     >>> print(printable("a\x1b[31mb"))
     a\x1b[31mb
     """
     # A process may have been started without standard output.
     encoding = getattr(stream or sys.stdout, "encoding", None) or "utf-8"
-    steering = {each for each in text if category(each) == "Cc"} - {"\n", "\t"}
-    shown = "".join(_escape(each) if each in steering else each for each in text)
+    controls = {each for each in text if category(each) == "Cc"} - {"\n", "\t"}
+    shown = "".join(_escape(each) if each in controls else each for each in text)
     return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def one_line(text: str) -> str:
-    """Return a text for a message on one line, cut off where it is long."""
+    """Return a text for a message: on one line, and shortened if it is long."""
     shown = "".join(each if each.isprintable() else _escape(each) for each in text[:LONGEST])
     return shown if len(text) <= LONGEST else f"{shown}..."
 
 
 def quote(value: object) -> str:
-    """Return a value for a message, cut off where it is long."""
+    """Return the repr of a value for a message, shortened if it is long."""
     text = repr(value) if isinstance(value, str) else reprlib.repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 

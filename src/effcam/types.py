@@ -1,6 +1,6 @@
-"""Types of what effcam's functions return, under names that do not change.
+"""Types of results, under stable names for annotations and the reference.
 
-They are seldom made by callers, but annotated with, and described in the reference.
+Callers rarely construct them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Load a type when it is first asked for (PEP 562)."""
+    """Load a type on first use (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module 'effcam.types' has no attribute {name!r}")
     value = getattr(import_module(f"effcam.{_HOMES[name]}"), name)

@@ -8,13 +8,22 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from effcam.cli.console import complain, count, document_alone, remark, say, say_json
-from effcam.errors import OutputError
+from effcam.cli.console import (
+    echo,
+    echo_json,
+    expand_paths,
+    note,
+    print_error,
+    reserve_stdout,
+    split_paths,
+)
+from effcam.errors import ArgumentError, ImageError, OutputError
+from tests.cli.commands import UNTRAINED, Done
 
 PLAIN = {"TERM": "xterm", "NO_COLOR": ""}
 
@@ -71,14 +80,14 @@ def test_there_are_no_colours_in_a_pipe() -> None:
 
 
 def test_messages_are_one_line_and_steer_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    complain("broken:\n  a\x1b[31mb")
-    remark("skipped\tc")
+    print_error("broken:\n  a\x1b[31mb")
+    note("skipped\tc")
     assert capsys.readouterr().err == "effcam: error: broken: a\\x1b[31mb\neffcam: skipped c\n"
 
 
 def test_json_is_ascii_without_nan(capsys: pytest.CaptureFixture[str]) -> None:
     nan = float("nan")
-    say_json("compare", {"a": nan, "b": [(1, nan)], "é\udcff": Path("é.png"), "c": None})
+    echo_json("compare", {"a": nan, "b": [(1, nan)], "é\udcff": Path("é.png"), "c": None})
     shown = capsys.readouterr().out
     assert shown.isascii()
     found = json.loads(shown)
@@ -89,10 +98,10 @@ def test_json_is_ascii_without_nan(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_output_is_the_documents_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    with document_alone(True):
-        say("beside")
-    with document_alone(False):
-        say("there")
+    with reserve_stdout(True):
+        echo("beside")
+    with reserve_stdout(False):
+        echo("there")
     assert capsys.readouterr() == ("there\n", "beside\n")
 
 
@@ -111,7 +120,7 @@ def test_a_full_disk_is_told_in_one_line() -> None:
 
 def test_without_standard_output_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
-    say("nowhere")
+    echo("nowhere")
 
 
 def test_what_cannot_be_written_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,10 +130,90 @@ def test_what_cannot_be_written_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(sys, "stdout", Full())
     with pytest.raises(OutputError, match="standard output cannot be written: No space left"):
-        say("there")
+        echo("there")
 
 
-def test_things_are_counted_in_words() -> None:
-    assert [count(number, "image") for number in (0, 1, 2000)] == [
-        "0 images", "1 image", "2,000 images",
-    ]  # fmt: skip
+def test_without_a_dash_standard_input_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert expand_paths(["a", "-b", "c-"]) == ["a", "-b", "c-"]
+
+
+def test_the_list_stands_where_the_dash_stood(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"b\nc\n-\n")))
+    assert expand_paths(["a", "-", "d"]) == ["a", "b", "c", "-", "d"]
+
+
+@pytest.mark.parametrize(
+    ("data", "paths"),
+    [
+        (b"a b\n c \n", ["a b", " c "]),
+        (b"a\r\n\r\n\t\nb", ["a", "b"]),
+        (b"a\nb\0c\0", ["a\nb", "c"]),
+        (b"a\0\0b", ["a", "b"]),
+        (b"", []),
+    ],
+)
+def test_lines_and_nul_part_paths(data: bytes, paths: list[str]) -> None:
+    assert list(split_paths(data)) == paths
+
+
+def test_names_that_are_no_text_come_back_as_they_were() -> None:
+    (name,) = split_paths(b"caf\xe9\n")
+    assert os.fsencode(name) == b"caf\xe9"
+
+
+def test_what_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ArgumentError, match="'-' is given twice"):
+        expand_paths(["-", "a", "-"])
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ArgumentError, match="standard input, which is closed"):
+        expand_paths(["-"])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b" \n")))
+    with pytest.raises(ImageError, match="standard input lists no paths"):
+        expand_paths(["a", "-"])
+
+
+def test_a_terminal_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        with pytest.raises(ArgumentError, match=r"this terminal: pipe a list into it, as in find"):
+            expand_paths(["-"])
+        monkeypatch.undo()
+    os.close(ours)
+
+
+def test_paths_come_from_standard_input_among_others(
+    photos: Path, run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = os.fsencode(photos) + b"/caf\xe9.png"
+    Path(os.fsdecode(odd)).write_bytes((photos / "0.png").read_bytes())
+    argv = ["-m", "effcam", "compare", "photos/2.png", "-", "--json", *UNTRAINED]
+    piped = subprocess.run(
+        [sys.executable, *argv],
+        input=b"\nphotos/1.png\r\n  \n" + odd + b"\n",
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    assert piped.returncode == 0, piped.stderr
+    names = json.loads(piped.stdout)["images"]
+    assert [os.fsencode(name) for name in names] == [b"2.png", b"1.png", b"caf\xe9.png"]
+    data = io.BytesIO(odd + b"\0photos/0.png\0")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
+    done = run("compare", "-", "-o", "a.csv", *UNTRAINED)
+    assert done.code == 0, done.err
+    assert "wrote a.csv (2 images x 1 column)" in done.out
+
+
+@pytest.mark.usefixtures("photos")
+@pytest.mark.parametrize("data", [b"", b"\n \n", b"\0\0"])
+def test_an_empty_list_of_paths_is_an_error(
+    run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    done = run("compare", "-", *UNTRAINED)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(
+        "effcam: error: standard input lists no paths; expected one path per line"
+    )

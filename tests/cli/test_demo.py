@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from effcam.cli import main
-from effcam.cli.demo_folder import HEADER, SCENES, Tour, tour
+from effcam.cli.demo_folder import HEADER, SCENES, Demo, make_demo
 from effcam.demo import LABELS, MODELS, scenes
 from effcam.errors import ArgumentError, OutputError
+from tests.cli.commands import Done
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("tour") / "new" / "folder"
+    return tmp_path_factory.mktemp("demo") / "new" / "folder"
 
 
 @pytest.fixture(scope="module")
-def made(folder: Path) -> Tour:
-    return tour(folder, progress=False)
+def made(folder: Path) -> Demo:
+    return make_demo(folder, progress=False)
 
 
-def test_a_tour_compares_five_models_on_a_dozen_scenes(made: Tour) -> None:
+def test_a_demo_compares_five_models_on_a_dozen_scenes(made: Demo) -> None:
     assert made.comparison.columns == tuple(MODELS)
     assert len(made.comparison.images) == len(made.scenes) == SCENES == 12
     for image, scene in zip(made.comparison.images, made.scenes, strict=True):
@@ -38,7 +41,7 @@ def test_a_tour_compares_five_models_on_a_dozen_scenes(made: Tour) -> None:
     }
 
 
-def test_a_tour_writes_its_pictures_and_scenes(made: Tour, folder: Path) -> None:
+def test_a_demo_writes_its_pictures_and_scenes(made: Demo, folder: Path) -> None:
     grid, animation, report, drawn = made.written
     assert [path.relative_to(folder).as_posix() for path in made.written] == [
         "compare.png",
@@ -59,8 +62,8 @@ def test_a_tour_writes_its_pictures_and_scenes(made: Tour, folder: Path) -> None
     ]
 
 
-def test_the_summary_counts_right_answers_and_hits(made: Tour) -> None:
-    header, *rows = made.summary()
+def test_the_summary_counts_right_answers_and_hits(made: Demo) -> None:
+    header, *rows = made.table()
     assert header == HEADER
     assert [row[0] for row in rows] == list(MODELS)
     for column, row in enumerate(rows):
@@ -76,7 +79,7 @@ def test_the_summary_counts_right_answers_and_hits(made: Tour) -> None:
 
 def test_another_seed_keeps_to_a_folder_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("kept")
-    first, second = tour(tmp_path, progress=False), tour(tmp_path, seed=3, progress=False)
+    first, second = make_demo(tmp_path, progress=False), make_demo(tmp_path, seed=3, progress=False)
     assert [each.label for each in second.scenes] == [each.label for each in scenes(12, 3, 32)]
     assert first.written[-1] != second.written[-1]
     assert len(list(first.written[-1].iterdir())) == len(list(second.written[-1].iterdir())) == 12
@@ -106,7 +109,7 @@ def test_the_command_runs_in_a_fresh_process_without_a_socket(tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     lines = done.stdout.splitlines()
-    assert re.match("12 scenes, each with one of ten things", lines[0])
+    assert re.match("12 scenes, each with one of ten objects", lines[0])
     assert [line.split()[0] for line in lines[3:8]] == list(MODELS)
     for name in ("compare.png", "compare.gif", "report.html", "scenes"):
         assert f"wrote {Path('seen') / name}" in lines
@@ -137,12 +140,12 @@ def test_a_folder_that_cannot_be_made_is_named(
 ) -> None:
     file = tmp_path / "file"
     file.write_text("kept")
-    with pytest.raises(OutputError, match=r"the folder '.*file.scenes' cannot be made"):
-        tour(file)
+    with pytest.raises(OutputError, match=r"the folder '.*file.scenes' cannot be created"):
+        make_demo(file)
     assert main(["demo", "-o", str(file)]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert re.fullmatch("effcam: error: the folder .* cannot be made: .*\n", err)
+    assert re.fullmatch("effcam: error: the folder .* cannot be created: .*\n", err)
     assert file.read_text() == "kept"
 
 
@@ -150,11 +153,26 @@ def test_an_impossible_seed_is_a_usage_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(ArgumentError, match="seed must be a whole number from 0"):
-        tour(tmp_path, seed=-1)
+        make_demo(tmp_path, seed=-1)
     assert main(["demo", "--seed", "-1", "-o", str(tmp_path)]) == 2
     assert "seed must be a whole number from 0, not -1" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_scenes_of_the_tour_show_every_class(made: Tour) -> None:
+def test_the_scenes_of_the_demo_show_every_class(made: Demo) -> None:
     assert {scene.label for scene in made.scenes} == set(LABELS)
+
+
+@pytest.mark.usefixtures("photos")
+def test_json_of_the_demo(run: Callable[..., Done]) -> None:
+    done = run("demo", "--json", "-q")
+    assert (done.code, done.err) == (0, "")
+    found = json.loads(done.out)
+    assert found["written"] == [str(Path("effcam-demo", each)) for each in (
+        "compare.png", "compare.gif", "report.html", "scenes")]  # fmt: skip
+    assert len(found["scenes"]) == 12
+    for score in found["models"]:
+        assert score["images"] == 12
+        assert 0 <= score["hits"] <= 12
+        assert score["right"] >= 9
+        assert len(score["grid"]) == 2

@@ -37,7 +37,7 @@ def test_help_reads_like_a_page(
     [
         (
             "compare",
-            ["images and models", "method", "computing", "output", "pictures", "scoreboard"],
+            ["images and models", "method", "computing", "output", "pictures", "summary"],
         ),
         ("dataset", ["images and models", "method", "computing", "cluster", "output"]),
         ("models", ["models", "output"]),

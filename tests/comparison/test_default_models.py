@@ -354,7 +354,7 @@ def test_a_layer_that_both_ways_share_gives_the_same_where_the_input_is_the_same
     ("given", "reason"),
     [
         (["{tmp}/none"], "folder '.*none' does not exist"),
-        (["{tmp}"], "has no category 'bear'|holds no class folders"),
+        (["{tmp}"], "has no category 'bear'|has no class folders"),
         (["{photos}", "--output", "{tmp}/none/out.gif"], "there is no folder"),
         (["{photos}", "--per-category", "0"], "per_category must be a whole number from 1"),
         (["{photos}", "--models", "x=resnet5"], "no model is called 'resnet5'"),

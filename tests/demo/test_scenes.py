@@ -15,8 +15,8 @@ from sklearn.preprocessing import StandardScaler
 
 import effcam
 from effcam.demo import LABELS, Scene, scenes, shading
-from effcam.demo.rng import Chance
-from effcam.demo.shapes import DISTRACTORS, THINGS, Outline, placed, signed_distance
+from effcam.demo.rng import Rng
+from effcam.demo.shapes import DISTRACTORS, OBJECTS, Outline, placed, signed_distance
 from effcam.errors import ArgumentError
 from effcam.images.discovery import iter_images
 
@@ -89,17 +89,17 @@ def test_nothing_is_drawn_with_what_machines_round_apart() -> None:
                     assert name == "shapes.py", "there they are rounded to nine digits"
 
 
-def test_chance_is_even_and_stays_in_its_bounds() -> None:
-    chance = Chance(3)
-    field = chance.field(100, 100)
+def test_rng_is_even_and_stays_in_its_bounds() -> None:
+    rng = Rng(3)
+    field = rng.field(100, 100)
     assert field.dtype == np.float32
     assert 0 <= field.min() < 0.01
     assert 0.99 < field.max() < 1
     assert field.mean() == pytest.approx(0.5, abs=0.01)
-    drawn = [chance.whole(2, 5) for _ in range(400)]
+    drawn = [rng.whole(2, 5) for _ in range(400)]
     assert set(drawn) == {2, 3, 4, 5}
     for _ in range(50):
-        x, y = chance.direction()
+        x, y = rng.direction()
         assert x * x + y * y == pytest.approx(1)
 
 
@@ -174,9 +174,9 @@ def test_a_map_hits_where_it_is_strongest_inside_the_box(made: list[Scene]) -> N
         (bottom, right - 1, False),
         (bottom - 1, right, False),
     ):
-        spot = heat.copy()
-        spot[y, x] = 1
-        assert scene.is_hit(spot) is inside
+        pose = heat.copy()
+        pose[y, x] = 1
+        assert scene.is_hit(pose) is inside
 
 
 def test_a_scene_goes_into_a_comparison_under_its_name(made: list[Scene]) -> None:
@@ -232,7 +232,7 @@ def test_holes_are_outside() -> None:
 
 @pytest.mark.parametrize("label", LABELS)
 def test_things_fit_their_circle_and_fill_a_fair_part_of_it(label: str) -> None:
-    thing = THINGS[label]()
+    thing = OBJECTS[label]()
     points = np.array([point for loop in thing.parts for point in loop])
     assert 0.85 < np.sqrt((points**2).sum(1)).max() < 1.3
     large = placed(thing, (60.0, 60.0), 40.0, (1.0, 0.0))
@@ -240,7 +240,7 @@ def test_things_fit_their_circle_and_fill_a_fair_part_of_it(label: str) -> None:
 
 
 def test_turning_an_outline_turns_its_picture() -> None:
-    fish = THINGS["fish"]()
+    fish = OBJECTS["fish"]()
     level = signed_distance(placed(fish, (32.0, 32.0), 25.0, (1.0, 0.0)), 64, 64)
     quarter = signed_distance(placed(fish, (32.0, 32.0), 25.0, (0.0, 1.0)), 64, 64)
     np.testing.assert_allclose(np.rot90(level, -1), quarter, atol=1e-4)
@@ -248,7 +248,7 @@ def test_turning_an_outline_turns_its_picture() -> None:
 
 def test_no_distractor_is_a_thing_of_a_class() -> None:
     """Laid over one another as well as may be, outlines of the two kinds still differ."""
-    chance = Chance(1)
+    rng = Rng(1)
     turns = [(1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0), (0.6, 0.8), (-0.8, 0.6)]
 
     def masks(outline: Outline) -> list[NDArray[np.bool_]]:
@@ -256,9 +256,9 @@ def test_no_distractor_is_a_thing_of_a_class() -> None:
             signed_distance(placed(outline, (32.0, 32.0), 26.0, turn), 64, 64) < 0 for turn in turns
         ]
 
-    known = [masks(thing())[0] for thing in THINGS.values()]
+    known = [masks(thing())[0] for thing in OBJECTS.values()]
     for make in DISTRACTORS:
-        for other in masks(make(chance)):
+        for other in masks(make(rng)):
             for mask in known:
                 assert (mask & other).sum() / (mask | other).sum() < 0.85
 

@@ -25,7 +25,7 @@ from effcam.errors import ArgumentError, ImageError
 from effcam.images import frames as frames_module
 from effcam.images import video
 from effcam.images.discovery import iter_images
-from effcam.images.frames import FilmFrame, close_films, list_frames, read_frame, spacing
+from effcam.images.frames import FilmFrame, close_videos, list_frames, read_frame, spacing
 from effcam.images.refs import ImageRef
 
 SIZE = (64, 48)
@@ -94,7 +94,7 @@ def open_files(path: Path) -> int:
 @pytest.fixture(autouse=True)
 def _closed() -> Any:
     yield
-    close_films()
+    close_videos()
 
 
 # which frames there are
@@ -157,24 +157,24 @@ def test_frames_are_the_same_in_any_order(
     # VP8 and MPEG-4 are coarse, but no frame is taken for its neighbour.
     assert [number_of(Image.fromarray(pixels)) for pixels in there] == list(range(30))
     monkeypatch.setattr(frames_module, "KEPT_BYTES", 1)
-    close_films()
+    close_videos()
     for at in random.Random(0).sample(range(30), 30):  # noqa: S311
         assert np.array_equal(read_frame(frames[at]), there[at])
 
 
-def test_times_of_variable_rate_are_the_films_own(tmp_path: Path) -> None:
+def test_times_of_variable_rate_are_the_videos_own(tmp_path: Path) -> None:
     times = [0.5, 0.6, 0.9, 1.0, 3.0, 3.1]
     frames = list_frames(encode(tmp_path / "a.mkv", times))
     assert [frame.time for frame in frames] == pytest.approx([time - 0.5 for time in times])
 
 
 def test_times_before_zero_begin_at_zero() -> None:
-    told: Any = SimpleNamespace(
+    opened: Any = SimpleNamespace(
         stream=SimpleNamespace(time_base=Fraction(1, 10)), lost=False, seeks=True
     )
     packets = [(-2, True), (1, True), (-1, False), (0, False), (2, False)]
     shown = [(stamp, False) for stamp in range(-2, 3)]
-    found = video._timed(told, shown, packets)
+    found = video._timed(opened, shown, packets)
     assert [entry.time for entry in found] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     assert [entry.key for entry in found] == [-2, -2, -2, 1, 1]
 
@@ -247,11 +247,11 @@ def test_times_are_taken_from_frames_that_are_unevenly_spaced(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"every": 2, "fps": 2}, "every and fps both say"),
+        ({"every": 2, "fps": 2}, "every and fps both choose"),
         ({"every": 0}, "every must be a whole number from 1, not 0"),
         ({"every": True}, "every must be"),
         ({"every": 1.5}, "every must be"),
-        ({"fps": 0}, "fps must be a number of frames a second above 0, not 0"),
+        ({"fps": 0}, "fps must be a number of frames per second above 0, not 0"),
         ({"fps": float("nan")}, "fps must be"),
         ({"fps": float("inf")}, "fps must be"),
         ({"fps": "2"}, "fps must be"),
@@ -268,7 +268,7 @@ def test_impossible_ways_to_take_frames_are_refused(
 def test_frames_of_what_has_none_are_refused(tmp_path: Path, given: dict[str, Any]) -> None:
     shade(1).save(tmp_path / "a.png")
     (name,) = given
-    with pytest.raises(ArgumentError, match=f"{name}=2 takes frames of .* there are none"):
+    with pytest.raises(ArgumentError, match=f"{name}=2 chooses frames of .* there are none"):
         list(iter_images([tmp_path / "a.png", shade(2)], **given))
 
 
@@ -281,12 +281,12 @@ def test_folders_are_taken_apart_where_frames_are_asked_for(tmp_path: Path) -> N
         "a.png", "b.gif @ 0:00.000", "b.gif @ 0:00.200",
         *(f"c.mp4 @ 0:00.{part}00" for part in (0, *range(2, 10, 2))),
     ][:3] + [ref.name for ref in iter_images(tmp_path / "c.mp4", every=2)]  # fmt: skip
-    films = [ref.frame is not None for ref in iter_images(str(tmp_path / "*"))]
-    assert films[0] is False
-    assert all(films[1:])
+    videos = [ref.frame is not None for ref in iter_images(str(tmp_path / "*"))]
+    assert videos[0] is False
+    assert all(videos[1:])
 
 
-def test_films_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_videos_of_one_name_are_told_apart(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         gif(tmp_path / folder / "x.gif", [100, 100])
@@ -375,7 +375,7 @@ def test_colours_are_those_that_were_written(tmp_path: Path, colour: str) -> Non
 def test_what_is_no_video_is_told(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(content)
-    with pytest.raises(ImageError, match=rf"film 'clip\.mp4': .*{message}"):
+    with pytest.raises(ImageError, match=rf"video 'clip\.mp4': .*{message}"):
         list(iter_images(path))
     (ref,) = iter_images(path, missing_ok=True)
     with pytest.raises(ImageError, match=rf"image 'clip\.mp4': .*{message}"):
@@ -400,7 +400,7 @@ def test_a_file_of_sound_alone_is_no_video(tmp_path: Path) -> None:
         frame.sample_rate = 44100
         for packet in (*stream.encode(frame), *stream.encode(None)):
             file.mux(packet)
-    with pytest.raises(ImageError, match="the file holds no video"):
+    with pytest.raises(ImageError, match="the file contains no video"):
         list_frames(path)
 
 
@@ -424,7 +424,7 @@ def test_a_video_that_is_cut_short_says_so(tmp_path: Path, suffix: str) -> None:
     assert 10 < len(refs) < 40
     assert [ref.frame.time for ref in refs[:10] if ref.frame] == [each.time for each in whole[:10]]
     refs[0].open()
-    with pytest.raises(ImageError, match=r"image 'a\.m.* the video ends after .* of the 2\.000 s"):
+    with pytest.raises(ImageError, match=r"image 'a\.m.* the video ends after .* s, but 2\.000 s"):
         refs[-1].open()
 
 
@@ -499,7 +499,7 @@ def test_without_pyav_there_are_no_videos(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(list(iter_images(animated))) == 2
 
 
-def test_a_film_that_is_gone_is_told(tmp_path: Path) -> None:
+def test_a_video_that_is_gone_is_told(tmp_path: Path) -> None:
     path = clip(tmp_path / "a.mp4")
     (first, *_) = iter_images(path)
     path.unlink()
@@ -507,7 +507,7 @@ def test_a_film_that_is_gone_is_told(tmp_path: Path) -> None:
         first.open()
 
 
-def test_a_film_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
+def test_a_video_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
     path = gif(tmp_path / "a.gif", [100] * 4)
     frames = list_frames(path)
     assert number_of(read_frame(frames[2])) == 2
@@ -515,7 +515,7 @@ def test_a_film_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
     assert number_of(read_frame(frames[2])) == 9
 
 
-# how films are read
+# how videos are read
 
 
 class Counting:
@@ -576,18 +576,18 @@ def test_threads_that_come_out_of_order_start_nothing_anew(
     assert counting.starts == 1
 
 
-def test_films_are_closed_while_others_read(tmp_path: Path) -> None:
-    films = [list_frames(clip(tmp_path / f"{name}.mp4", 6)) for name in range(6)]
+def test_videos_are_closed_while_others_read(tmp_path: Path) -> None:
+    videos = [list_frames(clip(tmp_path / f"{name}.mp4", 6)) for name in range(6)]
     stop = threading.Event()
 
     def close() -> None:
         while not stop.wait(0.001):
-            close_films()
+            close_videos()
 
     closer = threading.Thread(target=close)
     closer.start()
     try:
-        wanted = [(film, frame) for film in films for frame in film] * 3
+        wanted = [(video, frame) for video in videos for frame in video] * 3
         random.Random(0).shuffle(wanted)  # noqa: S311
         with ThreadPoolExecutor(4) as pool:
             shown = list(pool.map(lambda pair: number_of(read_frame(pair[1])), wanted))
@@ -595,15 +595,15 @@ def test_films_are_closed_while_others_read(tmp_path: Path) -> None:
         stop.set()
         closer.join()
     # Each of the six shows for 0.25 s, as three frames.
-    assert shown == [frame.index // (len(film) // 6) for film, frame in wanted]
+    assert shown == [frame.index // (len(video) // 6) for video, frame in wanted]
 
 
-def test_few_films_are_open_and_none_in_the_end(tmp_path: Path) -> None:
+def test_few_videos_are_open_and_none_in_the_end(tmp_path: Path) -> None:
     paths = [clip(tmp_path / f"{name}.mp4", 3) for name in range(6)]
     for path in paths:
         read_frame(list_frames(path)[0])
     assert 1 <= sum(map(open_files, paths)) <= frames_module.MOST_OPEN
-    close_films()
+    close_videos()
     assert sum(map(open_files, paths)) == 0
 
 
@@ -618,7 +618,7 @@ def test_a_frame_can_be_pickled(tmp_path: Path, make: Callable[[Path], Path]) ->
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked on POSIX")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_process_reads_films(tmp_path: Path) -> None:
+def test_a_forked_process_reads_videos(tmp_path: Path) -> None:
     frames = list_frames(encode(tmp_path / "a.mp4", [number / 25 for number in range(12)]))
     read_frame(frames[3])
     child = os.fork()
@@ -648,7 +648,7 @@ def at(index: int, time: float, path: str = "a.mp4") -> FilmFrame:
         ([at(0, 0), at(1, 0)], None),
     ],
 )
-def test_frames_of_one_film_have_a_spacing(
+def test_frames_of_one_video_have_a_spacing(
     frames: list[FilmFrame | None], seconds: float | None
 ) -> None:
     assert spacing(frames) == (None if seconds is None else pytest.approx(seconds))

@@ -1,4 +1,4 @@
-"""Films from end to end: compared, boxed, saved at their pace, refused where they have no place."""
+"""Videos from end to end: compared, boxed, saved at their pace, refused for dataset runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A second of a pan over a scene, at ten frames a second."""
     photo = effcam.demo.scenes(1, seed=3, size=192)[0].ref.open()
     frames = [photo.crop((at, at, at + 129, at + 128)) for at in range(0, 60, 6)]
-    return write_animation(frames, tmp_path_factory.mktemp("film") / "pan.mp4", seconds=0.1)
+    return write_animation(frames, tmp_path_factory.mktemp("video") / "pan.mp4", seconds=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_the_summary_has_the_sequence(comparison: effcam.Comparison) -> None:
 
 
 @pytest.mark.parametrize(("given", "each"), [({}, 0.2), ({"seconds": 0.5}, 0.5)])
-def test_films_are_saved_at_their_own_pace(
+def test_videos_are_saved_at_their_own_pace(
     comparison: effcam.Comparison, tmp_path: Path, given: dict[str, Any], each: float
 ) -> None:
     with av.open(str(comparison.save(tmp_path / "a.mp4", width=64, **given))) as file:
@@ -108,7 +108,7 @@ def test_lines_of_a_box_are_seen_on_anything(box: tuple[float, float, float, flo
         overlay.frame(picture, (3, 0, 1, 1))
 
 
-def test_the_command_line_knows_films(
+def test_the_command_line_knows_videos(
     pan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outputs = [tmp_path / name for name in ("a.mp4", "a.csv")]
@@ -120,7 +120,7 @@ def test_the_command_line_knows_films(
 
 
 @pytest.mark.parametrize("name", ["pan.mp4", "frames"])
-def test_runs_take_no_films(pan: Path, tmp_path: Path, name: str) -> None:
+def test_runs_take_no_videos(pan: Path, tmp_path: Path, name: str) -> None:
     from effcam.images.discovery import iter_images
 
     images: Any = pan if name == "pan.mp4" else list(iter_images(pan))
@@ -133,7 +133,7 @@ def test_bad_frames_are_skipped_and_listed(pan: Path, tmp_path: Path) -> None:
     good.save(tmp_path / "a.png")
     (tmp_path / "b.mp4").write_bytes(pan.read_bytes()[:300])
     given = [tmp_path / "a.png", tmp_path / "b.mp4"]
-    with pytest.raises(ImageError, match=r"film 'b\.mp4'"):
+    with pytest.raises(ImageError, match=r"video 'b\.mp4'"):
         effcam.compare(given, "demo_alexnet", progress=False)
     found = effcam.compare(given, "demo_alexnet", on_error="skip", progress=False)
     assert [image.name for image in found.images] == ["a.png"]

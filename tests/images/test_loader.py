@@ -15,7 +15,7 @@ from PIL import Image
 
 from effcam import Preprocess
 from effcam.errors import ImageError
-from effcam.images import decoding, discovery, loader
+from effcam.images import decoding, loader, refs
 from effcam.images.discovery import iter_images
 from effcam.images.loader import Batch, Loader
 from effcam.images.refs import ImageRef
@@ -33,7 +33,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(Path(source).name)
         return original(source, needed)
 
-    monkeypatch.setattr(discovery, "read", counted)
+    monkeypatch.setattr(refs, "read", counted)
     return names
 
 

@@ -21,7 +21,8 @@ from torchvision.models import get_model_weights
 from effcam.errors import ArgumentError
 from effcam.images.geometry import Box
 from effcam.images.preprocess import INTERPOLATIONS, Preprocess
-from effcam.models import listing, zoo
+from effcam.models import listing
+from effcam.models.lookup import find_architecture
 
 properties = settings(deadline=None, derandomize=True)
 
@@ -61,10 +62,7 @@ def torchvision_transforms() -> Iterator[tuple[str, Any, str]]:
 
 def distinct(transforms: Iterator[tuple[str, Any, str]]) -> list[tuple[str, Any]]:
     found = {text: (name, make) for name, make, text in transforms}
-    sizes = {
-        text: zoo.published_preprocess(zoo.find_architecture(name)).size
-        for text, (name, _) in found.items()
-    }
+    sizes = {text: find_architecture(name).preprocess().size for text, (name, _) in found.items()}
     return [each for text, each in found.items() if max(sizes[text]) <= LARGEST]
 
 
@@ -84,7 +82,7 @@ def test_the_tensor_is_that_of_the_librarys_own_transform(
     walked = set()
     for name, make in transforms:
         transform = make()
-        preprocess = zoo.published_preprocess(zoo.find_architecture(name))
+        preprocess = find_architecture(name).preprocess()
         walked.add(preprocess.mode)
         for photo in photos:
             tensor, _ = preprocess(photo)
@@ -290,11 +288,11 @@ def test_without_a_resize_the_photo_is_cropped_by_an_eighth() -> None:
         ({"size": "22"}, "size must be .*not '22'"),
         ({"size": (3, 224, 224)}, r"size must be .*not \(3, 224, 224\)"),
         ({"resize": -1}, "resize must be .*not -1"),
-        ({"mean": (0.5, 0.5)}, r"mean must be a number, or one number .*, not \(0.5, 0.5\)"),
-        ({"mean": (0.5,) * 4}, "mean must be .* for each of three channels or of one, not"),
+        ({"mean": (0.5, 0.5)}, r"mean must be a number, or a tuple .*, not \(0.5, 0.5\)"),
+        ({"mean": (0.5,) * 4}, "mean must be .* for each of three channels or of one channel, not"),
         ({"std": ()}, r"std must be .*, not \(\)"),
-        ({"mean": (0.5,)}, r"as many channels, not \(0\.5,\) and \(0\.229, 0\.224, 0\.225\)"),
-        ({"std": (0.5,)}, r"as many channels, not \(0\.485, 0\.456, 0\.406\) and \(0\.5,\)"),
+        ({"mean": (0.5,)}, r"equally many channels, not \(0\.5,\) and \(0\.229, 0\.224, 0\.225\)"),
+        ({"std": (0.5,)}, r"equally many channels, not \(0\.485, 0\.456, 0\.406\) and \(0\.5,\)"),
         ({"mean": (0.5,), "std": (0,)}, r"std must be positive in every channel, not \(0\.0,\)"),
         ({"mean": (None,), "std": (1,)}, r"mean must be .*, not \(None,\)"),
         ({"mean": "0.5"}, "mean must be .*not '0.5'"),

@@ -286,10 +286,10 @@ def test_the_number_of_images_must_make_sense(categories: Path, number: Any) -> 
 def test_folders_without_classes_or_images_are_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"folder '.*nowhere' does not exist"):
         from_folders(tmp_path / "nowhere")
-    with pytest.raises(ImageError, match=r"folder '.*' holds no class folders"):
+    with pytest.raises(ImageError, match=r"folder '.*' has no class folders"):
         from_folders(tmp_path)
     (tmp_path / "bear").mkdir()
-    with pytest.raises(ImageError, match=r"folder '.*bear' holds no images"):
+    with pytest.raises(ImageError, match=r"folder '.*bear' has no images"):
         from_folders(tmp_path)
 
 
@@ -360,14 +360,14 @@ def test_a_batch_is_its_images_in_order() -> None:
         (np.zeros((5, 6, 2), np.uint8), "5 x 6 x 2: expected 1, 3 or 4 channels, first or last"),
         (np.zeros((3, 9, 3), np.uint8), "3 x 9 x 3, so its channels may come first or last: pass"),
         (np.zeros((4, 9, 1), np.uint8), "may come first or last: pass a PIL image"),
-        (np.zeros((5, 6, 3), np.int64), "holds int64: expected uint8, or floats in"),
-        (np.zeros((5, 6, 3), np.uint16), "holds uint16: expected uint8, or floats in"),
-        (np.zeros((5, 6, 3), complex), "holds complex128: expected uint8"),
-        (torch.zeros(5, 6, 3, dtype=torch.int32), "holds int32: expected uint8"),
-        (np.full((5, 6, 3), np.nan), "the array holds NaN or infinite values"),
-        (torch.full((5, 6, 3), torch.inf), "the array holds NaN or infinite values"),
+        (np.zeros((5, 6, 3), np.int64), "is of int64: expected uint8, or floats in"),
+        (np.zeros((5, 6, 3), np.uint16), "is of uint16: expected uint8, or floats in"),
+        (np.zeros((5, 6, 3), complex), "is of complex128: expected uint8"),
+        (torch.zeros(5, 6, 3, dtype=torch.int32), "is of int32: expected uint8"),
+        (np.full((5, 6, 3), np.nan), "the array has NaN or infinite values"),
+        (torch.full((5, 6, 3), torch.inf), "the array has NaN or infinite values"),
         (np.full((5, 6, 3), 2.5), r"from 2\.5 to 2\.5: expected \[0, 1\]; undo .* divide by 255"),
-        (torch.linspace(-1, 1, 90).reshape(5, 6, 3), r"holds floats from -1 to 1: expected"),
+        (torch.linspace(-1, 1, 90).reshape(5, 6, 3), r"has floats from -1 to 1: expected"),
         (torch.zeros(5, 6, 3, device="meta"), "the tensor's values cannot be read: .*meta"),
         (torch.zeros(5, 6).to_sparse(), "the tensor's values cannot be read: .*[Ss]parse"),
     ],
@@ -699,7 +699,7 @@ def test_an_address_is_not_fetched(address: str) -> None:
 
 def test_a_folder_or_glob_without_images(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no image")
-    with pytest.raises(ImageError, match=r"folder '.*' holds no images, which end in .*\.jpg"):
+    with pytest.raises(ImageError, match=r"folder '.*' has no images \(suffixes: .*\.jpg"):
         list(iter_images(tmp_path))
     with pytest.raises(ImageError, match=r"no image file matches '.*\*\.txt'"):
         list(iter_images(str(tmp_path / "*.txt")))

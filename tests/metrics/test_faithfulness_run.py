@@ -27,7 +27,7 @@ from effcam.metrics import (
 )
 from effcam.metrics.confidence_change import masked
 from effcam.metrics.randomisation import shuffle_from_top
-from effcam.models.model import load_model
+from effcam.models.loading import load_model
 
 CHEAP = ("average_drop", "increase_in_confidence", "average_gain", "insertion", "deletion")
 TWO = {"dense": "demo_densenet", "B0": "demo_efficientnet_b0"}

@@ -1,4 +1,4 @@
-"""The table that is shipped along: it says what the libraries say, and is used while it holds."""
+"""The table shipped with effcam: it agrees with the libraries, and is used for their versions."""
 
 from __future__ import annotations
 
@@ -24,19 +24,18 @@ from torchvision.models import get_model_weights
 
 import effcam
 from effcam import load_model
-from effcam.models import architectures, build
+from effcam.models import architectures, timm_architecture, torchvision_architecture
 from effcam.models.architectures import (
     LIBRARIES,
-    Architecture,
-    Entry,
+    ArchitectureFacts,
     Library,
-    architecture_names,
-    entries,
     is_current,
-    library_weights,
-    weights_names,
+    known_architectures,
+    known_names,
 )
-from effcam.models.zoo import find_architecture
+from effcam.models.lookup import KINDS, find_architecture
+from effcam.models.timm_architecture import TimmArchitecture
+from effcam.models.torchvision_architecture import TorchvisionArchitecture
 
 REPOSITORY = Path(__file__).parents[2]
 TABLE = Path(architectures.__file__).parent / architectures.TABLE
@@ -68,8 +67,11 @@ def sample(count: int, known: list[Any]) -> list[Any]:
 
 @pytest.fixture
 def fresh() -> Iterator[None]:
-    """Forget what was found out of the table and of the libraries, before and after."""
-    known = (entries, is_current, architecture_names)
+    """Clear the caches of the table and of the libraries, before and after."""
+    known = (
+        *(known_architectures, is_current, known_names),
+        *(timm_architecture._library_names, torchvision_architecture._library_names),
+    )
     for each in known:
         each.cache_clear()
     yield
@@ -77,7 +79,7 @@ def fresh() -> Iterator[None]:
         each.cache_clear()
 
 
-# what the table says
+# contents of the table
 
 
 @current
@@ -90,22 +92,24 @@ def test_every_architecture_is_in_the_table_in_the_librarys_order(library: Libra
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_the_weights_are_the_librarys_the_default_first(library: Library) -> None:
     for name in sample(40, library_names(library)):
-        assert list(entries()[library, name].weights) == library_weights(library, name), name
+        assert list(known_architectures()[library, name].weights) == KINDS[library].library_weights(
+            name
+        )
 
 
 @current
 def test_accuracies_are_those_that_torchvision_states() -> None:
     for name in library_names("torchvision"):
         for weights in get_model_weights(name):
-            known = entries()["torchvision", name].weights[weights.name]
+            known = known_architectures()["torchvision", name].weights[weights.name]
             stated = weights.meta["_metrics"]["ImageNet-1K"]["acc@1"]
-            # Of vgg16's features, which classify nothing, it states that it is no number.
+            # For vgg16's features, which have no classifier, it is NaN.
             assert known == (None if math.isnan(stated) else pytest.approx(stated)), name
 
 
 @pytest.fixture(scope="module")
 def sweep() -> ModuleType:
-    """The script that derives the table."""
+    """The script that writes the table."""
     spec = spec_from_file_location("sweep", REPOSITORY / "tools" / "sweep.py")
     assert spec is not None
     assert spec.loader is not None
@@ -116,7 +120,7 @@ def sweep() -> ModuleType:
 
 
 def cheap() -> list[tuple[str, str]]:
-    """A few architectures that are derived in a second or less; some of each layout."""
+    """A few architectures of each layout, each traced in a second or less."""
     chosen = []
     for layout, count in (("NCHW", 7), ("tokens", 4), ("NHWC", 1)):
         chosen += sample(
@@ -144,8 +148,8 @@ def test_it_is_what_is_derived_from_the_libraries(pair: tuple[str, str], sweep: 
 
 
 def test_every_row_is_whole() -> None:
-    assert len(entries()) == len(rows()) > 1000
-    for (library, name), entry in entries().items():
+    assert len(known_architectures()) == len(rows()) > 1000
+    for (library, name), entry in known_architectures().items():
         assert (entry.library, entry.name) == (library, name)
         assert entry.constructor.startswith(f"{library}.models."), name
         assert entry.constructor.endswith(f".{name}"), name
@@ -161,8 +165,8 @@ def test_every_row_is_whole() -> None:
 
 
 def test_rows_become_entries() -> None:
-    entry = entries()["torchvision", "resnet50"]
-    assert entry == Entry(
+    entry = known_architectures()["torchvision", "resnet50"]
+    assert entry == ArchitectureFacts(
         library="torchvision",
         name="resnet50",
         version=entry.version,
@@ -179,17 +183,17 @@ def test_rows_become_entries() -> None:
         verified=entry.verified,
     )
     assert entry.family == "resnet"
-    several = entries()["timm", "crossvit_tiny_240"]
+    several = known_architectures()["timm", "crossvit_tiny_240"]
     assert several.layers == ("blocks.2.blocks.0", "blocks.2.blocks.1")
     assert (several.layout, several.prefix, several.family) == ("tokens", 1, "crossvit")
-    assert set(entries()["timm", "resnet50"].weights.values()) == {None}
+    assert set(known_architectures()["timm", "resnet50"].weights.values()) == {None}
 
 
 def test_the_table_cannot_be_changed_from_outside() -> None:
     with pytest.raises(TypeError):
-        entries()["timm", "mine"] = entries()["timm", "resnet50"]  # type: ignore[index]
+        known_architectures()["timm", "mine"] = known_architectures()["timm", "resnet50"]  # type: ignore[index]
     with pytest.raises(TypeError):
-        entries()["timm", "resnet50"].weights["mine"] = 99.0  # type: ignore[index]
+        known_architectures()["timm", "resnet50"].weights["mine"] = 99.0  # type: ignore[index]
 
 
 # when it is used
@@ -218,9 +222,9 @@ def test_it_says_nothing_of_what_is_not_in_it(
     header = TABLE.read_text("utf-8").partition("\n")[0]
     (tmp_path / architectures.TABLE).write_text(f"{header}\n")
     monkeypatch.setattr(architectures, "files", lambda _: tmp_path)
-    entries.cache_clear()
+    known_architectures.cache_clear()
     is_current.cache_clear()
-    assert entries() == {}
+    assert known_architectures() == {}
     assert not is_current("timm")
 
 
@@ -231,14 +235,15 @@ def test_other_versions_of_the_libraries_are_asked_themselves(
     monkeypatch.setattr(architectures, "version", lambda _: "0.1")
     monkeypatch.setattr(timm, "list_models", lambda: ["resnet50", "brand_new"])
     monkeypatch.setattr(torchvision.models, "list_models", lambda **_: ["alexnet"])
-    monkeypatch.setattr(architectures, "library_weights", lambda *pair: ["asked", *pair])
-    assert architecture_names("timm") == ("resnet50", "brand_new")
-    assert architecture_names("torchvision") == ("alexnet",)
-    for name in architecture_names("timm"):
-        assert weights_names("timm", name) == ["asked", "timm", name]
+    for kind in KINDS.values():
+        monkeypatch.setattr(kind, "library_weights", lambda name: ["asked", name])
+    assert TimmArchitecture.names() == ("resnet50", "brand_new")
+    assert TorchvisionArchitecture.names() == ("alexnet",)
+    for name in TimmArchitecture.names():
+        assert TimmArchitecture.weights_names(name) == ["asked", name]
     names = [name for name in effcam.list_models() if not name.startswith("demo_")]
     assert names == ["alexnet", "brand_new", "resnet50"]
-    assert find_architecture("brand_new") == Architecture("timm", "brand_new", "asked")
+    assert find_architecture("brand_new") == TimmArchitecture("brand_new", "asked")
 
 
 @current
@@ -248,10 +253,11 @@ def test_the_libraries_are_not_asked_while_it_holds(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(timm, "list_models", fail)
     monkeypatch.setattr(torchvision.models, "list_models", fail)
-    monkeypatch.setattr(architectures, "library_weights", fail)
-    architecture_names.cache_clear()
+    for kind in KINDS.values():
+        monkeypatch.setattr(kind, "library_weights", fail)
+    known_names.cache_clear()
     assert len(effcam.list_models()) == len(rows()) + len(effcam.demo.MODELS)
-    assert weights_names("torchvision", "resnet50") == ["IMAGENET1K_V2", "IMAGENET1K_V1"]
+    assert TorchvisionArchitecture.weights_names("resnet50") == ["IMAGENET1K_V2", "IMAGENET1K_V1"]
 
 
 @current
@@ -260,7 +266,7 @@ def test_listing_and_describing_import_no_library() -> None:
         import json, sys
         import effcam
         from effcam.models.listing import describe_all
-        from effcam.models.zoo import find_architecture
+        from effcam.models.lookup import find_architecture
 
         names = effcam.list_models()
         weights = effcam.list_models(pretrained=True)
@@ -283,25 +289,25 @@ def test_an_architecture_that_was_added_to_timm_is_known(monkeypatch: pytest.Mon
 
     for module in (_registry._model_entrypoints,):
         monkeypatch.setitem(module, "own_net", timm.models.model_entrypoint("test_resnet"))
-    assert find_architecture("own_net") == Architecture("timm", "own_net", "")
+    assert find_architecture("own_net") == TimmArchitecture("own_net", "")
     assert find_architecture("timm:own_net").library == "timm"
     assert load_model("own_net", pretrained=False).name == "timm:own_net"
 
 
-# the layers that it names
+# the layers in it
 
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Put other values into the entry of test_resnet, whichever versions are installed."""
+    """Replace values in the row of test_resnet, for any installed version."""
     pair = ("timm", "test_resnet")
-    known = entries()[pair]
+    known = known_architectures()[pair]
     assert known.layers == (LAYER,)
 
     def record(**changes: Any) -> None:
-        changed = {**entries(), pair: replace(known, **changes)}
-        monkeypatch.setattr(build, "entries", lambda: changed)
-        monkeypatch.setattr(build, "is_current", lambda library: library == "timm")
+        changed = {**known_architectures(), pair: replace(known, **changes)}
+        monkeypatch.setattr(architectures, "known_architectures", lambda: changed)
+        monkeypatch.setattr(architectures, "is_current", lambda library: library == "timm")
 
     return record
 
@@ -349,7 +355,7 @@ def test_of_another_version_nothing_is_taken(
     recorded: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded(layers=(OTHER,))
-    monkeypatch.setattr(build, "is_current", lambda _: False)
+    monkeypatch.setattr(architectures, "is_current", lambda _: False)
     assert load_model("timm:test_resnet", pretrained=False).target_layer == LAYER
 
 
@@ -363,7 +369,7 @@ def test_options_that_change_the_structure_have_the_layers_found_anew(
 
 
 def test_a_transformer_that_averages_its_cells_is_looked_at_elsewhere() -> None:
-    known = entries()["timm", "test_vit"]
+    known = known_architectures()["timm", "test_vit"]
     token = load_model("timm:test_vit", pretrained=False)
     assert (token.target_layer, token.layer.prefix) == (known.layers[0], known.prefix)
     average = load_model("timm:test_vit", pretrained=False, options={"global_pool": "avg"})

@@ -1,4 +1,4 @@
-"""A user's own weights: unwrapped, told apart from code, and fitted whole or not at all."""
+"""A user's own weights: unwrapped, refused with code, and loaded completely or not at all."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from torch.optim.swa_utils import AveragedModel
 from torchvision.models import get_model
 
 from effcam.errors import WeightsError
-from effcam.models.checkpoint import WRAPPERS, count_classes, fit, read_checkpoint, select
+from effcam.models.checkpoint import WRAPPERS, read_checkpoint
+from effcam.models.state_dict import count_classes, fit, select
 
 
 def network(seed: int = 0, classes: int = 10) -> nn.Module:
-    """Return a small network with what state dicts hold: weights, statistics, a counter."""
+    """Return a small network with all kinds of state: weights, statistics, a counter."""
     torch.manual_seed(seed)
     return nn.Sequential(
         collections.OrderedDict(
@@ -152,7 +153,7 @@ def test_what_torch_itself_wraps(tmp_path: Path) -> None:
 def test_the_arguments_that_timms_training_script_keeps_do_no_harm(tmp_path: Path) -> None:
     content = {"arch": "x", "args": argparse.Namespace(lr=0.1), "state_dict": STATE}
     assert_same(read_state(saved(tmp_path / "model_best.pth.tar", content)))
-    # It is allowed while the file is read, not from then on.
+    # It is allowed only while the file is read.
     with pytest.raises(pickle.UnpicklingError):
         torch.load(tmp_path / "model_best.pth.tar", weights_only=True)
 
@@ -164,11 +165,11 @@ def test_tensors_come_to_the_cpu_as_they_are(tmp_path: Path) -> None:
     assert {value.device.type for value in state.values()} == {"cpu"}
 
 
-# what is not read
+# refused files
 
 
 class Payload:
-    """What unpickling runs."""
+    """A function that unpickling would run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -294,11 +295,11 @@ def test_a_file_without_a_state_dict_says_what_it_holds(tmp_path: Path) -> None:
         read_checkpoint(saved(tmp_path / "list.pt", [STATE]))
 
 
-# what lies beside the weights
+# objects beside the weights
 
 
 class Settings:
-    """A class of somebody's own; making one runs its code."""
+    """A class of another package; creating an object runs its code."""
 
     made = 0
 
@@ -322,7 +323,7 @@ def nothing_is_made() -> Iterator[None]:
 
 
 def lightning(**settings: object) -> dict[str, object]:
-    """Return what Lightning's trainer saves of a module that keeps its network as ``model``."""
+    """Return a checkpoint of Lightning's trainer for a module with its network as ``model``."""
     return {
         "epoch": 3,
         "pytorch-lightning_version": "2.6.0",
@@ -357,7 +358,7 @@ def test_objects_beside_the_weights_are_left(tmp_path: Path, settings: dict[str,
     state = read_state(path)
     assert_same(select(state, network()))
     assert Settings.made == 0
-    # They are stood for while the file is read, not from then on.
+    # Placeholders are allowed only while the file is read.
     with pytest.raises(pickle.UnpicklingError):
         torch.load(path, weights_only=True)
 
@@ -380,7 +381,7 @@ def test_code_among_objects_that_are_left_is_not_run(tmp_path: Path) -> None:
 
 
 class Evaluated:
-    """Would be evaluated by a builtin, which no list of dangerous modules names."""
+    """Evaluated by a builtin, which is in no list of dangerous modules."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -474,7 +475,7 @@ def test_a_config_that_cannot_be_read_is_passed_over(tmp_path: Path, text: bytes
     assert read_checkpoint(saved(tmp_path / "pytorch_model.bin", STATE)).labels is None
 
 
-# the part that is the network's
+# the network's part of a checkpoint
 
 
 @pytest.mark.parametrize("prefix", ["model.", "net.", "module.backbone.", "a.b.c."])
@@ -520,8 +521,8 @@ def test_copies_of_which_none_is_meant_before_the_others_are_refused(
 ) -> None:
     first, second = prefixes
     message = (
-        rf"holds the model's weights 2 times, under '{first[:-1]}', '{second[:-1]}': save those "
-        rf"that you mean alone, as torch\.save\(trained\.{first}state_dict\(\), path\)"
+        rf"holds the model's weights 2 times, under '{first[:-1]}', '{second[:-1]}': save only "
+        rf"the ones you mean, as torch\.save\(trained\.{first}state_dict\(\), path\)"
     )
     with pytest.raises(WeightsError, match=message):
         select(prefixed(first) | prefixed(second, OTHER), network())
@@ -565,7 +566,7 @@ def test_heads_that_contradict_each_other_say_nothing_of_classes() -> None:
 
 
 def test_a_layer_of_another_make_says_nothing_of_classes() -> None:
-    # Both have as many outputs as there are classes, but only the head takes as many inputs.
+    # Both have one output per class, but only the head has the same number of inputs.
     module = nn.ModuleDict({"body": nn.Linear(5, 10, bias=False), "head": nn.Linear(4, 10)})
     other = nn.ModuleDict({"body": nn.Linear(9, 6, bias=False), "head": nn.Linear(4, 3)})
     assert count_classes(other.state_dict(), module, 10) == 3
@@ -608,7 +609,7 @@ def test_the_file_given_is_not_changed() -> None:
 
 
 def mismatch(state: dict[str, Tensor]) -> str:
-    """Return what is said of a state dict that does not fit, which must load nothing."""
+    """Return the error for a state dict that does not fit; check that nothing was loaded."""
     module = network()
     before = {name: value.clone() for name, value in module.state_dict().items()}
     with pytest.raises(WeightsError, match=r"^checkpoint 'best\.pt' does not fit mine: ") as caught:

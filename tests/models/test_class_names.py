@@ -1,4 +1,4 @@
-"""Class names, in whichever form others keep them."""
+"""Class names, in the forms in which other tools store them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_hugging_faces_placeholders_are_no_names() -> None:
     assert read_labels(["LABEL_0", "cat"]) == ("LABEL_0", "cat")
 
 
-# found again
+# look up
 
 
 SYNONYMS = (("ant", "emmet"), ("bee", "drone"), ("cow", "ant"))

@@ -1,4 +1,4 @@
-"""Published weights: found where their libraries keep them, fetched, or missed in one message."""
+"""Published weights: found in the caches, downloaded, or all named in one error."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from torchvision.models import get_model
 
 from effcam.errors import ModelError, WeightsError
-from effcam.models import downloads, zoo
+from effcam.models import downloads
 from effcam.models.downloads import PublishedWeights, require
-from effcam.models.zoo import build, find_architecture
+from effcam.models.lookup import find_architecture
 
 if TYPE_CHECKING:
     from tests.conftest import Host
@@ -52,9 +52,9 @@ def put_on_hub_cache(cache: Path, name: str, save: Callable[[Path], object], fil
 
 
 def drawn(module: nn.Module, seed: int = 1) -> dict[str, Tensor]:
-    """Return a state dict for the module with values that nothing else draws."""
+    """Return a state dict for the module with random values of its own."""
     generator = torch.Generator().manual_seed(seed)
-    state = module.state_dict()  # with its version, which MNASNet asks a file for
+    state = module.state_dict()  # with its version, which MNASNet needs
     for name, value in state.items():
         if value.is_floating_point():
             state[name] = torch.rand(value.shape, generator=generator)
@@ -68,7 +68,7 @@ def assert_holds(module: nn.Module, state: dict[str, Tensor]) -> None:
         assert torch.equal(held[name], value), name
 
 
-# from the caches, through zoo.build
+# from the caches, through build
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
@@ -79,19 +79,19 @@ def test_timm_weights_are_loaded_from_the_hubs_cache(
     save = save_file if file.endswith("safetensors") else torch.save
     path = put_on_hub_cache(hub_cache, TINY, lambda path: save(state, path), file)
     architecture = find_architecture(TINY)
-    published = zoo.published_weights(architecture)
+    published = architecture.published()
     assert published is not None
     assert published.find() == path
     assert published.fetch() == path
     require([published])
-    assert_holds(build(architecture, pretrained=True, options={}), state)
+    assert_holds(architecture.build(pretrained=True, options={}), state)
     assert no_sockets == []
 
 
 def test_the_weights_of_one_tag_are_not_anothers(hub_cache: Path) -> None:
     put_on_hub_cache(hub_cache, "resnet18.a1_in1k", Path.touch, "model.safetensors")
     found = {
-        tag: zoo.published_weights(find_architecture(f"resnet18.{tag}")).find()  # type: ignore[union-attr]
+        tag: find_architecture(f"resnet18.{tag}").published().find()  # type: ignore[union-attr]
         for tag in ("a1_in1k", "a2_in1k")
     }
     assert found["a1_in1k"] is not None
@@ -99,7 +99,7 @@ def test_the_weights_of_one_tag_are_not_anothers(hub_cache: Path) -> None:
 
 
 def put_in_torch_cache(cache: Path, name: str, state: dict[str, Tensor]) -> Path:
-    published = zoo.published_weights(find_architecture(name))
+    published = find_architecture(name).published()
     assert published is not None
     path = cache / published.url.rpartition("/")[2]
     torch.save(state, path)
@@ -113,10 +113,10 @@ def test_torchvision_weights_are_loaded_from_torchs_cache(
     architecture = find_architecture(name)
     state = drawn(get_model(architecture.name, weights=None))
     path = put_in_torch_cache(torch_cache, name, state)
-    published = zoo.published_weights(architecture)
+    published = architecture.published()
     assert published is not None
     assert published.find() == path
-    assert_holds(build(architecture, pretrained=True, options={}), state)
+    assert_holds(architecture.build(pretrained=True, options={}), state)
     assert no_sockets == []
 
 
@@ -131,13 +131,13 @@ def test_densenets_old_keys_are_renamed_as_torchvision_does(torch_cache: Path) -
     }
     assert "features.denseblock1.denselayer1.norm.1.weight" in old
     put_in_torch_cache(torch_cache, name, old)
-    assert_holds(build(find_architecture(name), pretrained=True, options={}), state)
+    assert_holds(find_architecture(name).build(pretrained=True, options={}), state)
 
 
 def test_googlenet_takes_its_input_as_its_weights_were_trained(torch_cache: Path) -> None:
     module = get_model("googlenet", weights=None, init_weights=False)
     put_in_torch_cache(torch_cache, "googlenet", drawn(module))
-    built: Any = build(find_architecture("googlenet"), pretrained=True, options={})
+    built: Any = find_architecture("googlenet").build(pretrained=True, options={})
     assert built.transform_input is True
     assert torch.equal(built.fc.weight, drawn(module)["fc.weight"])
     assert isinstance(built.eval()(torch.zeros(1, 3, 64, 64)), Tensor)
@@ -147,7 +147,7 @@ def test_options_and_weights_go_together(hub_cache: Path) -> None:
     state = drawn(timm.create_model("test_resnet"))
     put_on_hub_cache(hub_cache, TINY, lambda path: save_file(state, path), "model.safetensors")
     options = {"drop_rate": 0.25, "num_classes": 1000}
-    module: Any = build(find_architecture(TINY), pretrained=True, options=options)
+    module: Any = find_architecture(TINY).build(pretrained=True, options=options)
     assert_holds(module, state)
     assert module.drop_rate == 0.25
 
@@ -159,7 +159,7 @@ def test_published_weights_get_no_random_head(name: str, no_sockets: list[Any]) 
         ModelError,
         match=rf"weights of {architecture} are for 1000 classes, not num_classes=5.*checkpoint",
     ):
-        build(architecture, pretrained=True, options={"num_classes": 5})
+        architecture.build(pretrained=True, options={"num_classes": 5})
     assert no_sockets == []
 
 
@@ -179,7 +179,7 @@ def test_a_damaged_file_in_a_cache_is_named(
         path.write_bytes(path.read_bytes()[:1000] if damage == "cut" else b"")
     message = rf"weights of .*{name}.* cannot be loaded from {path}.*delete it"
     with pytest.raises(WeightsError, match=message) as caught:
-        build(find_architecture(name), pretrained=True, options={})
+        find_architecture(name).build(pretrained=True, options={})
     assert caught.value.__cause__ is not None
 
 
@@ -196,23 +196,23 @@ def test_weights_that_do_not_go_with_the_options_are_named_with_them(hub_cache: 
     with pytest.raises(
         WeightsError, match=r"cannot be loaded with {'img_size': 96} from .*: size mismatch for "
     ):
-        build(architecture, pretrained=True, options=size)
+        architecture.build(pretrained=True, options=size)
 
 
 def test_bad_options_are_not_blamed_on_the_weights(hub_cache: Path) -> None:
     state = drawn(timm.create_model("test_resnet"))
     put_on_hub_cache(hub_cache, TINY, lambda path: save_file(state, path), "model.safetensors")
     with pytest.raises(ModelError, match=r"cannot be built with {'colour': 1}"):
-        build(find_architecture(TINY), pretrained=True, options={"colour": 1})
+        find_architecture(TINY).build(pretrained=True, options={"colour": 1})
 
 
 def test_an_architecture_without_weights_is_built_without() -> None:
     architecture = find_architecture("test_mambaout")
-    assert zoo.published_weights(architecture) is None
-    assert build(architecture, pretrained=True, options={}).get_parameter("head.fc.weight").any()
+    assert architecture.published() is None
+    assert architecture.build(pretrained=True, options={}).get_parameter("head.fc.weight").any()
 
 
-# plain files, fetched
+# download of plain files
 
 
 def plain(host: Host, name: str, data: bytes | None) -> PublishedWeights:
@@ -266,7 +266,7 @@ def test_a_file_that_is_not_there(host: Host, torch_cache: Path) -> None:
     assert list(torch_cache.iterdir()) == []
 
 
-# the hub, fetched
+# download from the hub
 
 
 def test_weights_are_fetched_from_the_hub_through_build(hub: Host, hub_cache: Path) -> None:
@@ -274,14 +274,14 @@ def test_weights_are_fetched_from_the_hub_through_build(hub: Host, hub_cache: Pa
     folder = hub_cache.parent
     save_file(state, folder / "served")
     hub.files[f"/timm/{TINY}/resolve/main/model.safetensors"] = (folder / "served").read_bytes()
-    assert_holds(build(find_architecture(TINY), pretrained=True, options={}), state)
-    published = zoo.published_weights(find_architecture(TINY))
+    assert_holds(find_architecture(TINY).build(pretrained=True, options={}), state)
+    published = find_architecture(TINY).published()
     assert published is not None
     path = published.find()
     assert path is not None
     assert path.is_relative_to(hub_cache)
     asked = len(hub.asked)
-    build(find_architecture(TINY), pretrained=True, options={})
+    find_architecture(TINY).build(pretrained=True, options={})
     assert len(hub.asked) == asked
 
 
@@ -336,11 +336,11 @@ def test_whatever_a_client_raises_is_a_weights_error(
     assert hub.asked
 
 
-# nobody answers
+# no answer
 
 
 def published(*names: str) -> list[PublishedWeights]:
-    found = [zoo.published_weights(find_architecture(name)) for name in names]
+    found = [find_architecture(name).published() for name in names]
     return [each for each in found if each is not None]
 
 
@@ -417,7 +417,7 @@ def test_only_what_a_silent_host_has_is_missed(hub: Host) -> None:
 def test_other_files_than_weights_say_what_they_are_and_what_to_do(
     hub: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = replace(on_hub(), kind="configuration files", ways_on="Look into a folder.")
+    wanted = replace(on_hub(), kind="configuration files", remedy="Look into a folder.")
     with pytest.raises(
         WeightsError, match=rf"^the configuration files of timm:{TINY} .*\. Look into a folder\.$"
     ):
@@ -443,7 +443,7 @@ def test_what_is_no_name_of_a_repository(name: str) -> None:
 
 def test_a_build_without_network_gives_the_same_message(hub_cache: Path) -> None:
     with pytest.raises(WeightsError, match=rf"timm:{TINY} \(https://huggingface\.co/timm/{TINY}"):
-        build(find_architecture(TINY), pretrained=True, options={})
+        find_architecture(TINY).build(pretrained=True, options={})
     assert not hub_cache.exists()
 
 
@@ -478,7 +478,7 @@ def test_an_unknown_certificate_is_an_answer(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def mute() -> Iterator[str]:
-    """The address of a host that accepts connections and never says a word."""
+    """The address of a host that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
@@ -559,13 +559,13 @@ def test_published_files_cannot_run_code_either(
             hub_cache, name, lambda path: torch.save(Payload(mark), path), "pytorch_model.bin"
         )
     else:
-        published = zoo.published_weights(architecture)
+        published = architecture.published()
         assert published is not None
         torch.save(Payload(mark), torch_cache / Path(published.url).name)
     if forced:
         monkeypatch.setenv(forced, "1")
     with pytest.raises(WeightsError, match=architecture.name):
-        build(architecture, pretrained=True, options={})
+        architecture.build(pretrained=True, options={})
     assert not mark.exists()
     assert os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD") is None
     assert forced is None or os.environ[forced] == "1"

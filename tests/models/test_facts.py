@@ -1,4 +1,4 @@
-"""What a comparison keeps of its models: size, cost, speed and classes."""
+"""Facts on models that a comparison keeps: size, cost, speed and classes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLASSES = 5
 
 
 class Tiny(nn.Module):
-    """A convolution of 3 x 3 px, the mean, and a linear head: all that it computes is countable."""
+    """A convolution of 3 x 3 px, the mean, and a linear head, whose operations can be counted."""
 
     def __init__(self, channels: int = 3) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Tiny(nn.Module):
 
 
 class Reads(Tiny):
-    """It looks at numbers while it runs, which tensors without numbers do not have."""
+    """Reads numbers while it runs, which meta tensors do not have."""
 
     def forward(self, images: Tensor) -> Tensor:
         if float(images.abs().sum()) < 0:
@@ -42,7 +42,7 @@ class Reads(Tiny):
 
 
 class Cumbersome(Tiny):
-    """It does not run."""
+    """Fails when it runs."""
 
     def forward(self, images: Tensor) -> Tensor:
         raise RuntimeError(f"not on {images.device}")

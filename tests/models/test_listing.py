@@ -1,4 +1,4 @@
-"""The names that are listed, and what is known of each without building it."""
+"""The list of models, and what is known of each without building it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torchvision.models import get_model_weights
 from effcam import load_model
 from effcam.demo import MODELS
 from effcam.errors import ArgumentError, UnknownModelError
-from effcam.models import listing, zoo
-from effcam.models.architectures import entries
+from effcam.models import listing
+from effcam.models.architectures import known_architectures
 from effcam.models.listing import HEADER, Listed, describe, describe_all, list_models
+from effcam.models.lookup import find_architecture
 from effcam.models.registry import ModelSpec, register_model
-from effcam.models.zoo import find_architecture
 
 DEMO = set(MODELS.values())
 V1, V2 = "torchvision:resnet50.IMAGENET1K_V1", "torchvision:resnet50.IMAGENET1K_V2"
@@ -57,7 +57,7 @@ def test_every_listed_set_of_weights_is_found_and_every_set_is_listed() -> None:
     )
     for name, architecture in found.items():
         assert name in (str(architecture), str(architecture).partition(":")[2])
-        assert zoo.published_weights(architecture) is not None
+        assert architecture.published() is not None
 
 
 def test_architectures_without_weights_are_listed_as_such() -> None:
@@ -67,7 +67,7 @@ def test_architectures_without_weights_are_listed_as_such() -> None:
         architecture = find_architecture(name)
         assert architecture.weights == ""
         assert str(architecture) == architecture.bare
-        assert zoo.published_weights(architecture) is None
+        assert architecture.published() is None
         assert not timm.list_pretrained(f"{architecture.name}.*")
 
 
@@ -158,7 +158,7 @@ def test_the_accuracy_is_that_of_the_very_weights_that_a_name_carries() -> None:
     assert describe("torchvision:resnet50").top1 == 80.858
     assert (describe("alexnet").top1, describe("alexnet.IMAGENET1K_V1").top1) == (56.522, 56.522)
     assert describe("torchvision:vgg16.IMAGENET1K_V1").top1 == 71.592
-    # It has no classifier, and torchvision says that its accuracy is no number.
+    # It has no classifier, and torchvision states NaN as its accuracy.
     assert describe("torchvision:vgg16.IMAGENET1K_FEATURES").top1 is None
     assert describe("resnet50.a1_in1k").top1 is None
 
@@ -169,7 +169,7 @@ def test_of_other_weights_than_the_default_it_says_no_size_that_may_be_anothers(
         for name in ("IMAGENET1K_V1", "IMAGENET1K_SWAG_E2E_V1")
     )
     assert (default.size, default.parameters) == ((224, 224), 86_567_656)
-    assert zoo.published_preprocess(find_architecture(other.name)).size == (384, 384)
+    assert find_architecture(other.name).preprocess().size == (384, 384)
     assert (other.size, other.parameters) == (None, None)
     assert (other.family, other.target_layer) == (default.family, default.target_layer)
     assert other.top1 == 85.304
@@ -199,8 +199,10 @@ def test_a_registered_model_is_described_by_its_spec() -> None:
 def test_of_an_architecture_that_the_table_does_not_know_only_the_library_is_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    known = {pair: entry for pair, entry in entries().items() if pair != ("timm", "resnet50")}
-    monkeypatch.setattr(listing, "entries", lambda: known)
+    known = {
+        pair: facts for pair, facts in known_architectures().items() if pair != ("timm", "resnet50")
+    }
+    monkeypatch.setattr(listing, "known_architectures", lambda: known)
     assert describe("resnet50") == Listed("resnet50", "timm")
     assert describe("resnet50.a1_in1k") == Listed("resnet50.a1_in1k", "timm")
     assert describe("torchvision:resnet50").top1 == 80.858

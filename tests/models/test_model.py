@@ -22,8 +22,11 @@ from effcam.errors import (
     UnknownModelError,
     WeightsError,
 )
-from effcam.models import registry, zoo
-from effcam.models.model import check_weights, load_as_seen, load_untrained
+from effcam.models import registry
+from effcam.models.loading import load, load_untrained
+from effcam.models.lookup import KINDS
+from effcam.models.sources import check_weights, resolve
+from effcam.models.timm_architecture import TimmArchitecture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -281,7 +284,7 @@ def test_models_go_to_the_device_that_is_asked_for() -> None:
 
 
 class FixedInput(Small):
-    """Takes images of one size only, as networks without global pooling do."""
+    """Takes images of one size only, as networks without global pooling."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -297,7 +300,7 @@ def test_the_target_layer_is_looked_for_at_the_size_that_is_seen() -> None:
         return own.with_size(32)
 
     for source in (FixedInput(), ModelSpec("mine", FixedInput)):
-        assert load_as_seen(source, device=None, see=at_32).layer.grid == (8, 8)
+        assert load(resolve(source), device=None, change_preprocess=at_32).layer.grid == (8, 8)
         with pytest.raises(ModelError, match="does not run on a batch of 224 x 224"):
             load_model(source)
 
@@ -395,7 +398,7 @@ def test_a_transformer_of_fixed_size_is_built_for_the_size_that_it_sees(
 ) -> None:
     preprocess = load_model(VIT).preprocess.with_size(size)
     assert load_model(VIT, preprocess=preprocess).layer.grid == grid
-    seen = load_as_seen(VIT, device=None, see=lambda own: own.with_size(size))
+    seen = load(resolve(VIT), device=None, change_preprocess=lambda own: own.with_size(size))
     assert (seen.layer.grid, seen.preprocess.size) == (grid, preprocess.size)
 
 
@@ -409,13 +412,20 @@ def test_a_comparison_at_one_size_has_transformers_of_that_size() -> None:
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
     """The options that each architecture was built with."""
-    really, options = zoo.build, []
+    options: list[dict[str, object]] = []
 
-    def build(*args: Any, **keywords: Any) -> nn.Module:
-        options.append(dict(keywords["options"]))
-        return really(*args, **keywords)
+    def watch(kind: Any) -> Any:
+        really = kind.build
 
-    monkeypatch.setattr(zoo, "build", build)
+        def build(*args: Any, **keywords: Any) -> nn.Module:
+            options.append(dict(keywords["options"]))
+            module: nn.Module = really(*args, **keywords)
+            return module
+
+        return build
+
+    for kind in KINDS.values():
+        monkeypatch.setattr(kind, "build", watch(kind))
     return options
 
 
@@ -432,7 +442,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
 def test_a_size_is_passed_on_only_to_what_is_built_for_one(
     built: list[dict[str, object]], spec: ModelSpec, options: dict[str, object]
 ) -> None:
-    load_as_seen(spec, device=None, see=lambda own: own.with_size(96))
+    load(resolve(spec), device=None, change_preprocess=lambda own: own.with_size(96))
     assert built == [options]
 
 
@@ -441,7 +451,7 @@ def test_torchvisions_transformers_are_built_for_the_size_that_they_see(
 ) -> None:
     spec = ModelSpec("torchvision:vit_b_16", pretrained=False)
     with torch.device("meta"):
-        model = load_as_seen(spec, device="meta", see=lambda own: own.with_size(96))
+        model = load(resolve(spec), device="meta", change_preprocess=lambda own: own.with_size(96))
     assert built == [{"image_size": 96}]
     assert model.layer.grid == (6, 6)
 
@@ -454,16 +464,16 @@ def test_at_its_own_size_it_is_built_as_ever(built: list[dict[str, object]]) -> 
 def test_what_cannot_be_built_for_another_size_is_built_for_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    really = zoo.build
+    really = TimmArchitecture.build
 
     def build(*args: Any, options: dict[str, object], **keywords: Any) -> nn.Module:
         if "img_size" in options:
             raise ModelError("no other size")
         return really(*args, options=options, **keywords)
 
-    monkeypatch.setattr(zoo, "build", build)
+    monkeypatch.setattr(TimmArchitecture, "build", build)
     with pytest.raises(ModelError, match=r"does not run on a batch of 96 x 96.*224"):
-        load_as_seen(VIT, device=None, see=lambda own: own.with_size(96))
+        load(resolve(VIT), device=None, change_preprocess=lambda own: own.with_size(96))
     with pytest.raises(ModelError, match="no other size"):
         load_model(replace(VIT, options={"img_size": 96}))
 
@@ -511,7 +521,7 @@ def test_as_many_features_as_imagenet_has_classes_are_none_of_them() -> None:
 
 
 class Ending(Small):
-    """Does something to its scores in the end."""
+    """Applies a function to its scores."""
 
     def __init__(self, last: Callable[[Tensor], Tensor]) -> None:
         super().__init__()

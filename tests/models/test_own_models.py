@@ -1,4 +1,4 @@
-"""Models as users have them, from the module to the cell: the heat is the bare network's."""
+"""Users' own models, wrapped in many ways: the heat is that of the bare network."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def cell_of(module: nn.Module, photo: Any = PHOTO, **options: Any) -> Explanatio
 
 
 def state_of(module: nn.Module) -> tuple[list[object], dict[str, Tensor]]:
-    """Return what must be the same afterwards: settings, and the values of all tensors."""
+    """Return what must not change: settings, and the values of all tensors."""
     settings: list[object] = [
         (
             each.training,
@@ -74,7 +74,7 @@ def assert_untouched(module: nn.Module, before: tuple[list[object], dict[str, Te
 
 
 class Returning(nn.Module):
-    """Hands its network's scores on in a form of its own."""
+    """Returns its network's scores in another form."""
 
     def __init__(self, inner: nn.Module, form: Callable[[Tensor], object]) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Returning(nn.Module):
 
 
 class ModelOutput(OrderedDict[str, Any]):
-    """What Hugging Face's models return: a mapping with its keys as attributes."""
+    """The output of Hugging Face's models: a mapping with its keys as attributes."""
 
     def __init__(self, **fields: object) -> None:
         super().__init__({name: value for name, value in fields.items() if value is not None})
@@ -141,7 +141,7 @@ def test_wrappers_make_no_difference(kind: str) -> None:
 
 
 class Accuracy(nn.Module):
-    """A metric that counts in a buffer, as torchmetrics' do."""
+    """A metric that counts in a buffer, as those of torchmetrics."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -152,7 +152,7 @@ class Accuracy(nn.Module):
 
 
 class Training(nn.Module):
-    """A network, and what it is trained with, as in Lightning's modules."""
+    """A network with its loss and metrics, as in Lightning's modules."""
 
     def __init__(self, net: nn.Module, name: str = "net") -> None:
         super().__init__()
@@ -207,7 +207,7 @@ def with_config(module: nn.Module) -> nn.Module:
 
 
 class FixedSize(ConvNet):
-    """Takes images of 32 x 32 px alone, as networks without global pooling do."""
+    """Takes images of 32 x 32 px only, as networks without global pooling."""
 
     def __init__(self) -> None:
         super().__init__()

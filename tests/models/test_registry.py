@@ -1,4 +1,4 @@
-"""Models by name, as data: what a spec holds, and who may take which name."""
+"""Specs of models, and the registry of their names."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from effcam.models.registry import (
 
 @pytest.fixture(autouse=True)
 def without_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the registry to the tests; tests/demo/test_models.py has what is in it otherwise."""
+    """Empty the registry; tests/demo/test_models.py tests its usual content."""
     monkeypatch.setattr(registry, "OWN", ())
     monkeypatch.setattr(registry, "_registered", {})
 
@@ -116,12 +116,12 @@ def test_the_registry_needs_the_standard_library_alone() -> None:
     assert done.stdout.strip() == "[]"
 
 
-# what installed packages offer
+# models of installed packages
 
 
 @pytest.fixture
 def offer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Let an installed package have entry points, by name, that load what is given."""
+    """Add entry points to an installed package, by name, that load the given values."""
 
     def offer(**offered: Any) -> None:
         package = ModuleType("ownpackage")
@@ -211,7 +211,7 @@ def test_a_package_may_look_models_up_while_it_is_read(offer: Callable[..., None
 
 
 class Net:
-    """What is no spec, and can be called."""
+    """A callable that is no spec."""
 
     def __call__(self) -> None:
         raise AssertionError("called twice")
@@ -297,7 +297,7 @@ def test_what_is_offered_under_two_names_is_offered_once(offer: Callable[..., No
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Callable[..., dict[str, str]]:
-    """Install a package with entry points; returns the environment that finds it."""
+    """Install a package with entry points; return the environment that finds it."""
 
     def install(entries: str, code: str) -> dict[str, str]:
         (tmp_path / "ownflowers").mkdir()

@@ -1,6 +1,6 @@
-"""Checkpoints made to harm: they load, or are refused in one line, soon, and run nothing.
+"""Hostile checkpoints: they load or are refused in one line, quickly, and run no code.
 
-Each is read by a process under limits, as a broken bound would take the machine of the tests.
+Each is read in a process with limits, which protects the machine if a check fails.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ from torch import nn
 from torch.serialization import MAGIC_NUMBER, PROTOCOL_VERSION
 
 from effcam.errors import ArgumentError, EffcamError, ModelError, WeightsError
-from effcam.models.checkpoint import SETTINGS, WRAPPERS, fit, read_checkpoint, select
+from effcam.models.checkpoint import WRAPPERS, read_checkpoint
+from effcam.models.checkpoint_labels import SETTINGS
+from effcam.models.state_dict import fit, select
 from effcam.text import one_line
 from tests.tiers import core
 
@@ -49,7 +51,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def worker(fuzz: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A process that loads what it is told to, in a folder where nothing else may be written."""
+    """A process that loads files, in a folder where nothing else may be written."""
     found = fuzz.Worker(tmp_path_factory.mktemp("work"), seconds=40)
     yield found
     found.stop()
@@ -70,7 +72,7 @@ def put(worker: Any) -> Iterator[Callable[[str, bytes], Path]]:
 
 
 def outcome(worker: Any, path: Path, kind: str = "checkpoint", most: int = MOST) -> Any:
-    """Return what came of a file, which must be soon, small and in one line."""
+    """Return the result of a file, which must be quick, small and in one line."""
     found = worker.load(kind, path)
     assert found.fault == ""
     assert found.taken < most
@@ -79,13 +81,13 @@ def outcome(worker: Any, path: Path, kind: str = "checkpoint", most: int = MOST)
 
 
 def refusal(worker: Any, path: Path, **options: Any) -> str:
-    """Return why a file is refused, which it must be."""
+    """Return the reason why a file is refused; fail if it is not."""
     found = outcome(worker, path, **options)
     assert found.outcome == "WeightsError"
     return str(found.message)
 
 
-# pickles by instruction: what torch.save would never write
+# pickles by instruction, as torch.save would never write them
 
 
 def string(text: str) -> bytes:
@@ -99,7 +101,7 @@ def number(value: int) -> bytes:
 
 
 def named(path: str, at: int = -1) -> bytes:
-    """A name by its path, parted from its module at one of the dots."""
+    """A dotted name, split from its module at one of the dots."""
     parts = path.split(".")
     return f"c{'.'.join(parts[:at])}\n{'.'.join(parts[at:])}\n".encode()
 
@@ -132,7 +134,7 @@ def view(
 
 
 def file_of(content: bytes, zipped: bool) -> bytes:
-    """Return a file as torch.save writes it, but for what its pickle says."""
+    """Return a file as torch.save writes it, with another pickle."""
     program = b"\x80\x02" + content + b"."
     numbers = np.arange(20, dtype=np.float32).tobytes()
     if zipped:
@@ -173,21 +175,21 @@ class Runs:
 
 
 class Evaluates:
-    """Has a builtin evaluate text."""
+    """Calls a builtin that evaluates text."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return eval, ("__import__('pathlib').Path('ran').touch()",)
 
 
 class Executes:
-    """Has a builtin execute text, deep in what it is the argument of."""
+    """Calls a builtin that executes text, deep in an argument."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return collections.OrderedDict, ([("x", Evaluates())],)
 
 
 class Identified:
-    """Is written as an identifier for torch, which holds code."""
+    """Pickled as a persistent identifier for torch, with code in it."""
 
 
 class Identifying(pickle.Pickler):
@@ -220,7 +222,7 @@ def torch_legacy(content: object) -> bytes:
 
 
 def torch_tar(content: object) -> bytes:
-    """As torch wrote files until 2017, which it runs without asking for a storage first."""
+    """The file format of torch until 2017, whose pickle runs before any storage is read."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as written:
         for name in ("storages", "tensors", "pickle"):
@@ -261,7 +263,7 @@ def test_code_is_not_run(
     worker: Any, put: Callable[[str, bytes], Path], container: str, suffix: str
 ) -> None:
     for content in CONTENTS.values():
-        # The worker says so of any file that is new in its folder.
+        # The worker reports any new file in its folder.
         found = outcome(worker, put(f"a.{suffix}", CONTAINERS[container](content)))
         assert found.outcome == "WeightsError"
 
@@ -327,7 +329,7 @@ def test_what_hangs_on_a_dict_or_a_tensor_is_not_used(zipped: bool, tmp_path: Pa
 
 
 def bomb(size: int, name: str) -> bytes:
-    """Return an archive with one deflated record, of zeros without end."""
+    """Return an archive with one compressed record of very many zeros."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     block = packer.compress(bytes(2**24)) + packer.flush(zlib.Z_FULL_FLUSH)
     packed = block * (size // 2**24) + zlib.compressobj(9, zlib.DEFLATED, -15).flush()
@@ -362,7 +364,7 @@ def test_an_archive_that_inflates_to_gigabytes(
 
 
 def test_a_compressed_archive_is_not_read_as_if_it_were_none(tmp_path: Path) -> None:
-    # torch maps what lies in the file, and would take the compressed bytes for weights.
+    # torch maps the file, and would read the compressed bytes as weights.
     whole = torch_zip(STATE)
     with zipfile.ZipFile(io.BytesIO(whole)) as opened:
         records = {each.filename: opened.read(each) for each in opened.infolist()}
@@ -472,12 +474,12 @@ def test_absurd_shapes(
 
 @both
 def test_memory_that_nothing_fills_is_no_weight(zipped: bool, tmp_path: Path) -> None:
-    # torch lays out what a size asks for, and leaves in it what was there before.
+    # torch allocates memory by the stated size, and does not fill it.
     for given in ({"offset": 1000}, {"size": (40, 50)}, {"count": 10_000, "size": (10_000,)}):
         stride = (1,) * len(given.get("size", (4, 5)))
         content = mapping(string("w"), view(zipped, **{"stride": stride, **given}))
         (tmp_path / "a.pt").write_bytes(file_of(content, zipped))
-        with pytest.raises(WeightsError, match=r"is said to hold \d+ bytes, but|cannot be read"):
+        with pytest.raises(WeightsError, match=r"declares \d+ bytes, but|cannot be read"):
             read_checkpoint(tmp_path / "a.pt")
 
 
@@ -578,7 +580,7 @@ def test_a_hundred_thousand_names(worker: Any, put: Callable[[str, bytes], Path]
     names = b"".join(string(f"n{index}") + b"h\0" for index in range(10**5))
     content = mapping(string("first"), shared, names)
     found = refusal(worker, put("a.pt", file_of(content, True)), most=512 * MEBIBYTE)
-    # Their number costs time and memory in proportion, and no more.
+    # Time and memory grow with their number only in proportion.
     assert "does not fit tiny: 8 missing" in found
     assert "100001 unexpected: first, n0, n1 and 99998 more" in found
 
@@ -598,7 +600,7 @@ def test_odd_names_are_told_on_one_line(
 
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:
-    # Integers, tuples, tensors and bytes name nothing.
+    # Integers, tuples, tensors and bytes are no names.
     content = {1: STATE["w"], (1, 2): STATE["w"], b"w": STATE["w"], None: 1, STATE["w"]: 1}
     torch.save(content, tmp_path / "a.pt")
     with pytest.raises(WeightsError, match=r"it holds 1, \(1, 2\), b'w'$|more than tensors"):
@@ -606,7 +608,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_names_of_many_parts_take_no_time() -> None:
-    # One that has a million of them would be joined a million times.
+    # A name with a million dots would be joined a million times.
     module = nn.Sequential(nn.Linear(2, 2))
     name = "." * 10**6
     assert list(select({name: torch.ones(2)}, module)) == [name]
@@ -692,7 +694,7 @@ def test_safetensors_and_pickles_by_each_others_name(tmp_path: Path) -> None:
             read_checkpoint(tmp_path / name)
 
 
-# what is no file of weights
+# other kinds of files
 
 
 @pytest.mark.parametrize("container", core(["zip", "legacy", "safetensors"], {"zip"}))
@@ -771,7 +773,7 @@ def test_odd_labels_are_labels_or_none(kind: str, tmp_path: Path) -> None:
     torch.save({"state_dict": STATE, "class_names": names}, tmp_path / "a.pt")
     found = read_checkpoint(tmp_path / "a.pt").labels
     assert found == (tuple(names) if kind in ("long", "many") else None)  # type: ignore[arg-type]
-    if kind not in ("infinite indices", "large indices", "a number"):  # json writes none of these
+    if kind not in ("infinite indices", "large indices", "a number"):  # json cannot write these
         save_file(STATE, tmp_path / "model.safetensors")
         (tmp_path / "config.json").write_text(json.dumps({"label_names": names}))
         assert read_checkpoint(tmp_path / "model.safetensors").labels == found
@@ -821,7 +823,7 @@ def test_a_config_that_does_not_end_is_not_read(
 
 @pytest.fixture(scope="module")
 def net() -> bytes:
-    """The weights of a small network of timm's, of three classes."""
+    """The weights of a small timm network with three classes."""
     return save_safe(timm.create_model("test_resnet", num_classes=3).state_dict())
 
 

@@ -1,4 +1,4 @@
-"""A module of the caller's own: its wrappers, its layers by name, and what it says of itself."""
+"""A module of the caller's own: its wrappers, its layers by name, its attributes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def compiled(module: nn.Module) -> Any:
 
 
 class Own(DistributedDataParallel):
-    """Keeps its network under the same name, but is a network itself."""
+    """Holds a network under a wrapper's attribute, but is a network itself."""
 
 
 WRAPPERS: dict[str, Any] = {

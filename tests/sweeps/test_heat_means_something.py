@@ -185,7 +185,7 @@ def test_heat_lies_on_the_object(name: str) -> None:
 
 
 def test_where_the_class_token_alone_goes_on_nothing_is_drawn() -> None:
-    with pytest.raises(LayerError, match="from layer 'norm' on no more than the class token"):
+    with pytest.raises(LayerError, match="from layer 'norm' on, only the class token"):
         load_model(
             vit(depth=2, patch_size=8), preprocess=Preprocess(size=SIDE), target_layer="norm"
         )

@@ -23,8 +23,8 @@ from effcam.cam.precision import Precision, computing
 from effcam.errors import ArgumentError
 from effcam.models.model import Model
 from effcam.models.tracing.isolation import untouched
-from effcam.models.tracing.logits import describe, read_scores
-from effcam.models.tracing.rng import OwnDraws
+from effcam.models.tracing.logits import describe, read_logits
+from effcam.models.tracing.rng import IsolatedRandomness
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,8 +83,9 @@ def compute_cams(
 ) -> Cams:
     """Return the maps of a batch by every method; methods that need one pass share it.
 
-    The module is left as it was: modes, ``requires_grad``, ``.grad``, hooks and buffers. Its random
-    numbers do not come from the caller's generators (`effcam.models.tracing.rng.OwnDraws`).
+    The module is left as it was: modes, ``requires_grad``, ``.grad``, hooks and buffers. Random
+    numbers begin at one seed, and the caller's generators are restored
+    (`effcam.models.tracing.rng.IsolatedRandomness`).
 
     Args:
         model: The model.
@@ -145,13 +146,13 @@ def predicting(model: Model, *, precision: Precision = "fp32") -> Iterator[Predi
     with untouched(model.module), torch.inference_mode(False), torch.no_grad():
         place = _placing(model)
         module = model.module.eval()
-        draws = OwnDraws()
+        draws = IsolatedRandomness()
 
         def predict(images: Tensor) -> Tensor:
             inputs = place(images)
             with draws.if_needed(), computing(inputs.device, precision):
                 output = module(inputs)
-            return read_scores(output, len(images)).probabilities
+            return read_logits(output, len(images)).probabilities
 
         yield predict
 

@@ -18,8 +18,8 @@ from effcam.cam.batching import is_out_of_memory
 from effcam.cam.precision import Precision, computing
 from effcam.errors import LayerError, ModelError
 from effcam.models.model import Model
-from effcam.models.tracing.logits import Scores, describe, read_scores
-from effcam.models.tracing.rng import OwnDraws
+from effcam.models.tracing.logits import Logits, describe, read_logits
+from effcam.models.tracing.rng import IsolatedRandomness
 from effcam.models.tracing.target_layer import TargetLayer
 
 GRADIENT_SCALES = {"fp16": 1024}
@@ -45,13 +45,13 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         self._cuts = False
         self.leaves: list[Tensor | None] = [None] * len(found)
         self.substitute: tuple[int, Tensor] | None = None
-        self._draws = OwnDraws()
+        self._draws = IsolatedRandomness()
 
-    def run(self, images: Tensor, batch: int | None = None) -> Scores:
+    def run(self, images: Tensor, batch: int | None = None) -> Logits:
         """Return the scores of a batch, or of ``batch`` substituted outputs of a layer."""
         self._turns = [0] * len(self.layers)
         with self._draws.if_needed(), computing(images.device, self.precision):
-            return read_scores(self.model(images), batch or len(images))
+            return read_logits(self.model(images), batch or len(images))
 
     def _cut(self, index: int, _module: nn.Module, _args: object, output: Tensor) -> Tensor:
         """Replace a layer's output by a leaf of a new graph, or by a substitute."""
@@ -75,7 +75,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         # The next layer may work in place, as DenseNet's ReLU does, so it gets a copy.
         return leaf.clone()
 
-    def scores(self, images: Tensor) -> Scores:
+    def scores(self, images: Tensor) -> Logits:
         """Return the scores of a batch; `leaves` then holds the layers' outputs."""
         self.leaves = [None] * len(self.layers)
         self._cuts = True

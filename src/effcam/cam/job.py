@@ -15,8 +15,10 @@ from effcam.images.loader import Batch, Loader
 from effcam.images.preprocess import Preprocess
 from effcam.images.refs import ImageRef
 from effcam.models.downloads import read_ahead
-from effcam.models.model import Model, ModelLike, expected_preprocess, load_as_seen, weights_file
+from effcam.models.loading import load
+from effcam.models.model import Model
 from effcam.models.registry import ModelSpec
+from effcam.models.sources import ModelLike, Source, resolve
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +32,7 @@ class Job:
 
     Attributes:
         images: The images, by reference.
-        models: The models, by label.
+        models: The models' sources, by label.
         methods: The methods: names, and functions of the user's own.
         settings: The settings, which have the methods' names.
         batch_size: How many images run at once.
@@ -39,7 +41,7 @@ class Job:
     """
 
     images: tuple[ImageRef, ...]
-    models: Mapping[str, ModelLike]
+    models: Mapping[str, Source]
     methods: tuple[Method, ...]
     settings: Settings
     batch_size: int
@@ -53,7 +55,7 @@ class Job:
 
     def load(self, label: str) -> Model:
         """Return a model with this job's transform; prefetch the next model's weights."""
-        model = load_as_seen(self.models[label], device=self.device, see=self.see)
+        model = load(self.models[label], device=self.device, change_preprocess=self.see)
         self._prefetch_after(label)
         return model
 
@@ -61,7 +63,7 @@ class Job:
         """Prefetch the next model's weights into the page cache."""
         labels = list(self.models)
         after = labels[labels.index(label) + 1 :]
-        file = weights_file(self.models[after[0]]) if after else None
+        file = self.models[after[0]].weights_file() if after else None
         if file is not None:
             read_ahead(file)
 
@@ -111,8 +113,8 @@ class Inputs:
     def _new_loader(self) -> Loader:
         job = self.job
         models = job.models.values() if self._passes else ()
-        expected = [expected_preprocess(each, see=job.see) for each in models]
-        planned = [each for each in expected * self._passes if each is not None]
+        known = [each.preprocess() for each in models] * self._passes
+        planned = [job.see(each) for each in known if each is not None]
         return Loader(job.images, planned, reduced=job.settings.decoding == "reduced")
 
 
@@ -127,11 +129,12 @@ def naming(model: Model) -> Iterator[None]:
         raise ModelError(f"{model.name}: {error}") from error
 
 
-def name_models(models: Models) -> dict[str, ModelLike]:
-    """Return the models by unique labels.
+def name_models(models: Models) -> dict[str, Source]:
+    """Return the models' sources by unique labels.
 
     Raises:
         ArgumentError: If there are none, or they are not models.
+        UnknownModelError: If nothing has one of the names.
     """
     if isinstance(models, Mapping):
         named = [(str(label), model) for label, model in models.items()]
@@ -145,11 +148,11 @@ def name_models(models: Models) -> dict[str, ModelLike]:
         )
     if not named:
         raise ArgumentError("there are no models to compare")
-    found: dict[str, ModelLike] = {}
+    found: dict[str, Source] = {}
     for label, model in named:
         numbered = (f"{label} ({number})" for number in count(2))
         free = next(each for each in chain([label], numbered) if each not in found)
-        found[free] = model
+        found[free] = resolve(model)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The command ``effcam compare``: a comparison in memory, as pictures, tables and a scoreboard."""
+"""The command ``effcam compare``: pictures, tables and a summary of a comparison in memory."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from effcam.cli.console import document_alone, expand_paths, remark, say, say_json
+from effcam.cli.console import echo, echo_json, expand_paths, note, reserve_stdout
 from effcam.cli.model_arguments import (
     SHORT_OF_MEMORY,
     comparison_arguments,
     path_as_found,
     read_models,
 )
-from effcam.cli.options import add_comparison_options, add_film_options, add_output_options
+from effcam.cli.options import add_comparison_options, add_output_options, add_video_options
 from effcam.cli.picture_options import add_picture_options, read_styles
-from effcam.cli.scoreboard import Scorecard, add_summary_options, is_report
+from effcam.cli.summary_options import SummaryOptions, add_summary_options, is_report
 from effcam.drawing.formats import describe_formats
 from effcam.errors import EffcamError, OutputError
 from effcam.text import count, one_line
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from effcam.metrics.summary import Summary
     from effcam.models.registry import ModelSpec
 
-# What is said of a package whose models are left out, which may be why a name is unknown.
+# Begins the warning about a package whose models are left out, a possible cause of unknown names.
 OFFER = ".* offers to effcam "
 DEFAULT_OUTPUT = "compare.gif"
 EXAMPLES = """\
@@ -49,14 +49,14 @@ examples:
 
 
 @dataclass(slots=True)
-class _Made:
-    """What came of a command.
+class _Results:
+    """The results of a command.
 
     Attributes:
         comparison: The comparison.
         written: The files that were written.
-        summary: The scoreboard, ``None`` if it was not asked for or failed.
-        failures: Why something is missing: one file that fails must not cost the others.
+        summary: The summary, ``None`` if it was not requested or failed.
+        failures: The errors so far: a file that fails must not prevent the others.
     """
 
     comparison: Comparison
@@ -66,14 +66,14 @@ class _Made:
 
     @contextmanager
     def keeping(self) -> Iterator[None]:
-        """Keep what goes wrong within for the end."""
+        """Collect an error in the block for the end."""
         try:
             yield
         except EffcamError as error:
             self.failures.append(error)
 
     def document(self) -> dict[str, object]:
-        """Return what ``--json`` prints."""
+        """Return the document of ``--json``."""
         from effcam.comparison.export import to_record
 
         return {
@@ -89,13 +89,13 @@ def add_compare(commands: Any) -> None:
     parser = commands.add_parser(
         "compare",
         usage="%(prog)s [OPTION ...] PATH [PATH ...]",
-        help="compare what models look at in images, as pictures and tables",
-        description="Compares what models look at in images, and writes pictures and tables.",
+        help="compare where models look in images, as pictures and tables",
+        description="Compare where models look in images, and write pictures and tables.",
         epilog=EXAMPLES,
     )
     parser.set_defaults(run=run_compare)
     add_comparison_options(parser)
-    add_film_options(parser)
+    add_video_options(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
         "-o",
@@ -105,27 +105,27 @@ def add_compare(commands: Any) -> None:
         dest="outputs",
         metavar="FILE",
         help=f"a file to write, in the format of its suffix: {describe_formats()}; repeatable; "
-        f"default {DEFAULT_OUTPUT}, none with --json or a scoreboard",
+        f"default: {DEFAULT_OUTPUT}, none with --json or a summary",
     )
-    output.add_argument(
-        "--skip-bad", action="store_true", help="carry on without unreadable images"
-    )
+    output.add_argument("--skip-bad", action="store_true", help="skip unreadable images")
     loudness = add_output_options(output)
-    loudness.add_argument("-v", "--verbose", action="store_true", help="print a line for each cell")
+    loudness.add_argument(
+        "-v", "--verbose", action="store_true", help="print a line for each image and column"
+    )
     add_picture_options(parser)
     add_summary_options(
         parser,
-        "any of these measures the maps and prints it; without -o no picture is written",
+        "each measures the maps, and prints a table; without -o no picture is written",
         faithfulness=True,
     )
 
 
 def run_compare(options: argparse.Namespace) -> None:
-    """Compare, writes, and tells what came of it."""
-    with document_alone(options.json), path_as_found(), _warnings_for(options):
+    """Compare, write the files, and report the results."""
+    with reserve_stdout(options.json), path_as_found(), _warnings_for(options):
         made = _make(options)
     if options.json:
-        say_json("compare", made.document())
+        echo_json("compare", made.document())
     if len(made.failures) == 1:
         raise made.failures[0]
     if made.failures:
@@ -136,37 +136,37 @@ def run_compare(options: argparse.Namespace) -> None:
 def _warnings_for(options: argparse.Namespace) -> Iterator[None]:
     with warnings.catch_warnings():
         if not options.verbose:
-            # Libraries' remarks on their own future are not the reader's.
+            # Hide deprecation warnings between libraries: users cannot act on them.
             warnings.simplefilter("ignore")
             if not options.quiet:
-                for note in (OFFER, SHORT_OF_MEMORY):
-                    warnings.filterwarnings("default", note)
+                for message in (OFFER, SHORT_OF_MEMORY):
+                    warnings.filterwarnings("default", message)
         yield
 
 
-def _make(options: argparse.Namespace) -> _Made:
-    scorecard = Scorecard.read(options)
-    default = [] if scorecard or options.json else [DEFAULT_OUTPUT]
+def _make(options: argparse.Namespace) -> _Results:
+    summary_options = SummaryOptions.read(options)
+    default = [] if summary_options or options.json else [DEFAULT_OUTPUT]
     outputs = [Path(output) for output in options.outputs or default]
     styles = _check_outputs(options, outputs)
     specs = read_models(options)
-    said = comparison_arguments(options)
+    arguments = comparison_arguments(options)
     poster = any(style.get("layout") == "poster" for style in styles)
-    made = _Made(_compare(options, specs, said, scorecard, poster=poster))
-    pages = []
+    made = _Results(_compare(options, specs, arguments, summary_options, poster=poster))
+    reports = []
     for output, style in zip(outputs, styles, strict=True):
-        if scorecard and is_report(output):
-            # A page holds the scoreboard, and is written when that is there.
-            pages.append((output, style))
+        if summary_options and is_report(output):
+            # A report contains the summary, so it is written after that.
+            reports.append((output, style))
             continue
         with made.keeping():
             made.written.append(made.comparison.save(output, **style))
     if not options.quiet:
         _report(made, options)
-    if scorecard:
+    if summary_options:
         with made.keeping():
-            _measure(made, scorecard, specs, said["method"], options)
-            _save_pages(made, scorecard, pages, options)
+            _measure(made, summary_options, specs, arguments["method"], options)
+            _save_reports(made, summary_options, reports, options)
     return made
 
 
@@ -181,8 +181,8 @@ def _check_outputs(options: argparse.Namespace, outputs: Sequence[Path]) -> list
 def _compare(
     options: argparse.Namespace,
     specs: Mapping[str, ModelSpec],
-    said: Mapping[str, Any],
-    scorecard: Scorecard | None,
+    arguments: Mapping[str, Any],
+    summary_options: SummaryOptions | None,
     *,
     poster: bool,
 ) -> Comparison:
@@ -192,18 +192,18 @@ def _compare(
 
     images: Sequence[Any] = expand_paths(options.paths)
     pace = {"every": options.every, "fps": options.fps}
-    if scorecard or poster:
-        # What cannot be is refused before any model runs.
+    if summary_options or poster:
+        # Refuse bad input before any model runs.
         images = list(iter_images(images, missing_ok=options.skip_bad, **pace))
         pace = {}
     if poster:
         check_one_image(images)
-    if scorecard:
-        scorecard.check(images, specs)
+    if summary_options:
+        summary_options.check(images, specs)
     return compare(
         images,
         specs,
-        **said,
+        **arguments,
         **pace,
         on_error="skip" if options.skip_bad else "raise",
         progress=False if options.quiet else None,
@@ -211,60 +211,60 @@ def _compare(
 
 
 def _measure(
-    made: _Made,
-    scorecard: Scorecard,
+    made: _Results,
+    summary_options: SummaryOptions,
     specs: Mapping[str, ModelSpec],
     method: Method | Sequence[Method],
     options: argparse.Namespace,
 ) -> None:
     progress = False if options.quiet else None
-    made.summary = scorecard.measure(
+    made.summary = summary_options.measure(
         made.comparison, specs, method=method, device=options.device, progress=progress
     )
-    if scorecard.output is not None:
-        made.written.append(scorecard.output)
+    if summary_options.output is not None:
+        made.written.append(summary_options.output)
     if options.quiet or options.json:
         return
-    if options.summary or scorecard.output is None:
-        say(str(made.summary))
-    if scorecard.output is not None:
-        say(f"wrote {scorecard.output} (summary)")
+    if options.summary or summary_options.output is None:
+        echo(str(made.summary))
+    if summary_options.output is not None:
+        echo(f"wrote {summary_options.output} (summary)")
 
 
-def _save_pages(
-    made: _Made,
-    scorecard: Scorecard,
-    pages: Sequence[tuple[Path, Mapping[str, Any]]],
+def _save_reports(
+    made: _Results,
+    summary_options: SummaryOptions,
+    reports: Sequence[tuple[Path, Mapping[str, Any]]],
     options: argparse.Namespace,
 ) -> None:
     if made.summary is None:
         return
-    for output, style in pages:
+    for output, style in reports:
         with made.keeping():
-            page = scorecard.save_report(made.comparison, made.summary, output, style)
-            made.written.append(page)
+            report = summary_options.save_report(made.comparison, made.summary, output, style)
+            made.written.append(report)
             if not (options.quiet or options.json):
-                _tell_written(made.comparison, [page])
+                _echo_written(made.comparison, [report])
 
 
-def _report(made: _Made, options: argparse.Namespace) -> None:
+def _report(made: _Results, options: argparse.Namespace) -> None:
     comparison = made.comparison
     if options.verbose:
         for cell in comparison:
-            say(
+            echo(
                 f"{one_line(cell.image.name)}\t{cell.column}\t{cell.predicted_label}\t"
                 f"{cell.predicted_probability:.3f}\t{cell.target_layer}\t{cell.state}"
             )
     for skipped in comparison.skipped:
-        remark(f"skipped {skipped.reason}")
+        note(f"skipped {skipped.reason}")
     untrained = [label for label in comparison.columns if comparison[0, label].untrained]
     if untrained:
-        remark(f"{', '.join(untrained)}: random weights, so the heat means nothing")
+        note(f"{', '.join(untrained)}: random weights, so the maps have no meaning")
     if not options.json:
-        _tell_written(comparison, made.written)
+        _echo_written(comparison, made.written)
 
 
-def _tell_written(comparison: Comparison, written: Sequence[Path]) -> None:
+def _echo_written(comparison: Comparison, written: Sequence[Path]) -> None:
     size = f"{count(len(comparison.images), 'image')} x {count(len(comparison.columns), 'column')}"
     for path in written:
-        say(f"wrote {path} ({size})")
+        echo(f"wrote {path} ({size})")

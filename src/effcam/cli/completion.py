@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from effcam.cli.console import say
+from effcam.cli.console import echo
 
 SHELLS = ("bash", "zsh", "fish", "tcsh")
 DESCRIPTION = """\
@@ -80,7 +80,7 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
 
 def print_script(parser: argparse.ArgumentParser, shell: str) -> None:
     """Print the script of a shell."""
-    say(script(parser, shell))
+    echo(script(parser, shell))
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:

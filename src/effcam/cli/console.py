@@ -1,4 +1,4 @@
-"""How the command line speaks: what it finds on standard output, all else on standard error."""
+"""Input and output of the command line: results on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -17,95 +17,95 @@ BOLD, RED = "1", "31"
 
 
 def is_coloured(stream: TextIO | None) -> bool:
-    """Return whether what is written to a stream may have colours: on a terminal that has them.
+    """Return whether a stream is a terminal that shows colours.
 
-    NO_COLOR, set to anything, is respected (https://no-color.org), and so is ``TERM=dumb``.
+    NO_COLOR with any value (https://no-color.org) and ``TERM=dumb`` turn colours off.
     """
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    # The older console of Windows shows the codes themselves; the newer says that it is one.
-    knows = os.name != "nt" or "WT_SESSION" in os.environ
-    return wanted and knows and stream is not None and stream.isatty()
+    # The old console of Windows prints the codes; Windows Terminal sets a variable.
+    capable = os.name != "nt" or "WT_SESSION" in os.environ
+    return wanted and capable and stream is not None and stream.isatty()
 
 
 def paint(text: str, style: str, stream: TextIO | None) -> str:
-    """Return a text in a style, `BOLD` or `RED`, where the stream takes colours."""
+    """Return a text in a style, `BOLD` or `RED`, if the stream shows colours."""
     return f"\x1b[{style}m{text}\x1b[0m" if is_coloured(stream) else text
 
 
-def say(text: str) -> None:
-    """Print a line, or several, on standard output.
+def echo(text: str) -> None:
+    """Print one or more lines on standard output.
 
     Raises:
         OutputError: If it cannot be written, as on a full disk.
-        BrokenPipeError: If whoever read it has gone.
+        BrokenPipeError: If the reader of a pipe has gone.
     """
     _out(printable(text))
 
 
-def say_table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
-    """Print rows as aligned columns, the first row as their headings.
+def echo_table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
+    """Print rows as aligned columns, the first row as headings.
 
     Args:
-        rows: The cells; all rows have as many.
+        rows: The cells, the same number in each row.
         right: The columns that are aligned to the right, from 0.
 
     Raises:
-        OutputError: As `say`.
+        OutputError: As `echo`.
     """
     heading, *lines = printable(align(rows, right=right)).split("\n")
     _out("\n".join([paint(heading, BOLD, sys.stdout), *lines]))
 
 
-def say_json(command: str, content: Mapping[str, object]) -> None:
-    """Print what a command found as one JSON document, the version of effcam and its name first.
+def echo_json(command: str, content: Mapping[str, object]) -> None:
+    """Print the results of a command as one JSON document, effcam's version and the command first.
 
-    It is plain ASCII, so that every terminal, pipe and parser takes it, and names of files whose
-    bytes are no text come back from it as they were.
+    The document is plain ASCII, which every terminal, pipe and parser accepts, and file names whose
+    bytes are not valid text can be restored from it.
 
     Raises:
-        OutputError: As `say`.
+        OutputError: As `echo`.
     """
     document = {"effcam": __version__, "command": command, **content}
     _out(json.dumps(json_value(document), indent=1, allow_nan=False))
 
 
 @contextlib.contextmanager
-def document_alone(asked: bool) -> Iterator[None]:
-    """Send to standard error what is printed within, a model's own remarks too, if asked for.
+def reserve_stdout(asked: bool) -> Iterator[None]:
+    """Redirect prints within the block, those of models too, to standard error if asked.
 
-    Standard output is then the document's alone.
+    Standard output then contains only the document.
     """
     with contextlib.redirect_stdout(sys.stderr) if asked else contextlib.nullcontext():
         yield
 
 
-def remark(text: str) -> None:
-    """Print a line on standard error that begins with ``effcam:``."""
+def note(text: str) -> None:
+    """Print a note on standard error, as a line that begins with ``effcam:``."""
     print(f"effcam: {_line(text)}", file=sys.stderr)
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """Print an error on standard error, as one line."""
     head = paint("effcam: error:", RED, sys.stderr)
     print(f"{head} {_line(text)}", file=sys.stderr)
 
 
 def flush() -> None:
-    """Write out what was said so far.
+    """Flush standard output.
 
     Raises:
-        OutputError: As `say`.
-        BrokenPipeError: As `say`.
+        OutputError: As `echo`.
+        BrokenPipeError: As `echo`.
     """
     if sys.stdout is not None:
         with _writing():
             sys.stdout.flush()
 
 
-def give_up_output() -> None:
-    """Send what is still to be written nowhere, where it cannot be written anyway.
+def discard_output() -> None:
+    """Discard the rest of standard output, after a write has failed.
 
-    Else the interpreter would try again at its end, and complain in its own words.
+    Otherwise the interpreter would try again at exit, and print its own error.
     """
     with contextlib.suppress(OSError, ValueError):  # no file below, as in tests
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -123,7 +123,7 @@ def _writing() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        give_up_output()
+        discard_output()
         raise OutputError(f"standard output cannot be written: {error.strerror}") from error
 
 
@@ -135,16 +135,16 @@ STDIN = "-"
 
 
 def expand_paths(paths: Sequence[str]) -> list[str]:
-    """Return paths with what standard input lists in the place of a ``-`` among them.
+    """Return paths, with a ``-`` among them replaced by the list on standard input.
 
     Raises:
-        ArgumentError: If there are two, or standard input is a terminal or closed.
-        ImageError: If standard input lists nothing.
+        ArgumentError: If there are two ``-``, or standard input is a terminal or closed.
+        ImageError: If the list is empty.
     """
     if STDIN not in paths:
         return list(paths)
     if paths.count(STDIN) > 1:
-        raise ArgumentError("'-' is given twice, but standard input can be read once only")
+        raise ArgumentError("'-' is given twice, but standard input can be read only once")
     at = paths.index(STDIN)
     return [*paths[:at], *_read(), *paths[at + 1 :]]
 
@@ -160,14 +160,16 @@ def _read() -> list[str]:
         )
     listed = list(split_paths(sys.stdin.buffer.read()))
     if not listed:
-        raise ImageError(f"standard input lists no paths; expected one a line, as from {example}")
+        raise ImageError(
+            f"standard input lists no paths; expected one path per line, as from {example}"
+        )
     return listed
 
 
 def split_paths(data: bytes) -> Iterator[str]:
-    r"""Yield the paths of a list: one a line, or with NUL after each as ``find -print0`` has it.
+    r"""Yield the paths of a list: one per line, or each followed by NUL, as from ``find -print0``.
 
-    Names come out as the system's own functions have them, be they text or not.
+    Bytes that are not valid text are decoded as the functions of `os` do.
 
     >>> list(split_paths(b"a.png\r\n\n b.png\n"))
     ['a.png', ' b.png']

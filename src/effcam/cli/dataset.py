@@ -1,4 +1,4 @@
-"""The command line for datasets: ``effcam dataset``."""
+"""The command ``effcam dataset``: a resumable comparison of many images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from effcam.cli.console import document_alone, expand_paths, remark, say, say_json
+from effcam.cli.console import echo, echo_json, expand_paths, note, reserve_stdout
 from effcam.cli.model_arguments import (
     SHORT_OF_MEMORY,
     comparison_arguments,
@@ -15,7 +15,7 @@ from effcam.cli.model_arguments import (
     read_models,
 )
 from effcam.cli.options import add_comparison_options, add_output_options
-from effcam.cli.scoreboard import Scorecard, add_summary_options
+from effcam.cli.summary_options import SummaryOptions, add_summary_options
 from effcam.text import count
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from effcam.metrics.summary import Summary
 
 SHOWN = 3
-"""How many of the images that could not be read are named at the end."""
+"""How many unreadable images to name at the end."""
 EXAMPLES = """\
 examples:
   effcam dataset imagenet/val -m resnet50 -m efficientnet_b0 -o run --summary
@@ -38,10 +38,9 @@ def add_dataset(commands: Any) -> None:
     parser = commands.add_parser(
         "dataset",
         usage="%(prog)s [OPTION ...] -o RUN PATH [PATH ...]",
-        help="compare them in ten thousand images and more, resumably",
-        description="Compares what models look at in many images, and writes what it finds into a "
-        "folder of\nParquet files as it goes. Whatever ends it, the same command goes on from "
-        "there.",
+        help="compare models on ten thousand images and more, resumably",
+        description="Compare where models look in many images, and write the results into a folder "
+        "of Parquet\nfiles. If the run is interrupted, the same command continues it.",
         epilog=EXAMPLES,
     )
     parser.set_defaults(run=run_dataset)
@@ -53,21 +52,21 @@ def add_dataset(commands: Any) -> None:
         "--output",
         required=True,
         metavar="RUN",
-        help="the folder of the run, or an address that fsspec knows, as s3://bucket/run",
+        help="the folder of the run, or an address for fsspec, such as s3://bucket/run",
+    )
+    output.add_argument("--shard-size", type=int, metavar="N", help="images per file; default 4096")
+    output.add_argument(
+        "--max-errors", type=int, metavar="N", help="stop after more than N unreadable images"
     )
     output.add_argument(
-        "--shard-size", type=int, metavar="N", help="images a file holds; default 4096"
-    )
-    output.add_argument(
-        "--max-errors", type=int, metavar="N", help="stop at more than N unreadable images"
-    )
-    output.add_argument(
-        "--overwrite", action="store_true", help="give up a run of something else in the folder"
+        "--overwrite",
+        action="store_true",
+        help="replace a run with other images or settings in the folder",
     )
     add_output_options(output)
     add_summary_options(
         parser,
-        "any of these measures the maps of the finished run, and prints the summary",
+        "each measures the maps of the finished run, and prints a table",
         faithfulness=False,
     )
 
@@ -78,47 +77,49 @@ def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
         "--backend",
         choices=("local", "ray"),
         default="local",
-        help="'ray' runs on a Ray cluster whose nodes all see the images and the folder",
+        help="'ray' runs on a Ray cluster; all nodes must have access to the images and the folder",
     )
     group.add_argument(
         "--workers",
         type=int,
         metavar="N",
-        help="processes that run models; default: one a GPU, or one a node",
+        help="number of processes that run models; default: one per GPU, or one per node",
     )
-    group.add_argument("--num-gpus", type=float, metavar="N", help="GPUs of a worker, as 0.5")
-    group.add_argument("--address", help="the cluster's; default: that of this machine")
+    group.add_argument("--num-gpus", type=float, metavar="N", help="GPUs per worker, such as 0.5")
+    group.add_argument(
+        "--address", help="address of the cluster; default: the cluster of this machine"
+    )
 
 
 def run_dataset(options: argparse.Namespace) -> None:
-    """Make a run, or goes on with it, and tells what came of it."""
-    with document_alone(options.json):
+    """Start or continue a run, and report the results."""
+    with reserve_stdout(options.json):
         run, summary = _make(options)
         bad = run.errors()
         if not options.quiet:
-            _remark_skipped(bad)
+            _note_skipped(bad)
     if options.json:
-        say_json("dataset", _document(run, options.output, bad, summary))
+        echo_json("dataset", _document(run, options.output, bad, summary))
     elif not options.quiet:
         if summary is not None:
-            say(str(summary))
+            echo(str(summary))
         if options.save_summary is not None:
-            say(f"wrote {options.save_summary} (summary)")
+            echo(f"wrote {options.save_summary} (summary)")
         size = f"{count(run.images, 'image')} x {count(len(run.columns), 'column')}"
-        say(f"wrote {options.output} ({size}, {len(bad):,} unreadable)")
+        echo(f"wrote {options.output} ({size}, {len(bad):,} unreadable)")
 
 
 def _make(options: argparse.Namespace) -> tuple[DatasetRun, Summary | None]:
     from effcam.dataset import compare_dataset
 
-    # A broken file must fail before the run, which may take hours.
-    scorecard = Scorecard.read(options)
+    # Read the files first: a broken one must not fail after a long run.
+    summary_options = SummaryOptions.read(options)
     given = {
         name: getattr(options, name)
         for name in ("shard_size", "max_errors", "workers", "num_gpus", "address")
     }
     with path_as_found(), warnings.catch_warnings():
-        # Libraries' remarks on their own future are not the reader's; those on the run are.
+        # Hide deprecation warnings between libraries, but not effcam's own about the run.
         warnings.simplefilter("ignore")
         if not options.quiet:
             warnings.filterwarnings("default", "the run in ")
@@ -134,14 +135,14 @@ def _make(options: argparse.Namespace) -> tuple[DatasetRun, Summary | None]:
             backend=options.backend,
             progress=False if options.quiet else None,
         )
-    return run, None if scorecard is None else scorecard.summarize(run)
+    return run, None if summary_options is None else summary_options.summarize(run)
 
 
-def _remark_skipped(bad: Mapping[str, str]) -> None:
+def _note_skipped(bad: Mapping[str, str]) -> None:
     for reason in list(bad.values())[:SHOWN]:
-        remark(f"skipped {reason}")
+        note(f"skipped {reason}")
     if len(bad) > SHOWN:
-        remark(f"skipped {len(bad) - SHOWN} more, see the column error")
+        note(f"skipped {len(bad) - SHOWN} more, see the column error")
 
 
 def _document(

@@ -1,4 +1,4 @@
-"""The command ``effcam demo``: what a comparison is, shown with what comes with effcam."""
+"""The command ``effcam demo``: an offline comparison with the models and scenes of effcam."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import argparse
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from effcam.cli.console import document_alone, say, say_json, say_table
+from effcam.cli.console import echo, echo_json, echo_table, reserve_stdout
 from effcam.cli.options import add_output_options
 
 if TYPE_CHECKING:
-    from effcam.cli.demo_folder import Tour
+    from effcam.cli.demo_folder import Demo
 
 DEFAULT_FOLDER = "effcam-demo"
 EXAMPLES = """\
@@ -24,14 +24,15 @@ def add_demo(commands: Any) -> None:
     """Add the command to those of ``effcam``."""
     parser = commands.add_parser(
         "demo",
-        help="see a comparison made in seconds, without a download",
-        description="Draws a dozen scenes, compares what five small models that come with effcam "
-        "look at in\nthem, and writes the pictures into a folder. Nothing is downloaded.",
+        help="see an example comparison in seconds, without a download",
+        description="Draw a dozen scenes, compare where five small models look in them, and write "
+        "pictures and a\nreport into a folder. Scenes and models are part of effcam: nothing is "
+        "downloaded.",
         epilog=EXAMPLES,
     )
     parser.set_defaults(run=run_demo)
     parser.add_argument_group("images").add_argument(
-        "--seed", type=int, default=0, metavar="N", help="other scenes; default 0"
+        "--seed", type=int, default=0, metavar="N", help="seed of the scenes; default 0"
     )
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -45,34 +46,34 @@ def add_demo(commands: Any) -> None:
 
 
 def run_demo(options: argparse.Namespace) -> None:
-    """Make the demonstration and tells what it shows."""
-    with document_alone(options.json):
-        from effcam.cli.demo_folder import tour
+    """Make the demonstration, and report the results."""
+    with reserve_stdout(options.json):
+        from effcam.cli.demo_folder import make_demo
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             progress = False if options.quiet else None
-            made = tour(options.output, seed=options.seed, progress=progress)
+            made = make_demo(options.output, seed=options.seed, progress=progress)
     if options.json:
-        say_json("demo", made.record())
+        echo_json("demo", made.record())
     elif not options.quiet:
         _report(made)
 
 
-def _report(made: Tour) -> None:
+def _report(made: Demo) -> None:
     from effcam.cli.demo_folder import RIGHT
 
     scenes = made.written[-1]
-    say(
-        f"{len(made.scenes)} scenes, each with one of ten things among distractors; "
-        f"{len(made.comparison.columns)} small models that know these ten\n"
+    echo(
+        f"{len(made.scenes)} scenes, each with one of ten objects among distractors; "
+        f"{len(made.comparison.columns)} small models trained on these ten classes\n"
     )
-    say_table(made.summary(), right=RIGHT)
-    say("")
+    echo_table(made.table(), right=RIGHT)
+    echo("")
     for path in made.written:
-        say(f"wrote {path}")
-    say(
-        "\nThe same by hand, and with models that were trained on ImageNet (downloaded once):\n"
+        echo(f"wrote {path}")
+    echo(
+        "\nNext, on these scenes, or on your photos with ImageNet models (downloaded once):\n"
         f"  effcam compare {scenes} -m demo_resnet -m demo_alexnet -o mine.png\n"
         "  effcam compare photos/ -m resnet50 -m efficientnet_b0 -o mine.gif"
     )

@@ -1,4 +1,4 @@
-"""What ``effcam demo`` does: the five demo models on a dozen scenes, written into a folder."""
+"""Make the demonstration: five demo models on a dozen scenes, written into a folder."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ SCENES = 12
 PICTURES = ("compare.png", "compare.gif")
 REPORT = "report.html"
 WIDTH = 176  # of a cell in px: six columns fit a screen
-HEADER = ("model", "looked at", "grid", "right", "heat on the object")
+HEADER = ("model", "target layer", "grid", "correct", "heat on the object")
 RIGHT = (3, 4)
-"""The columns of the summary that are aligned right."""
+"""The columns of the table that are aligned to the right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """How often a model is right, and its heat on the object.
+    """How often a model predicts the class, and its hottest pixel is on the object.
 
     Attributes:
         column: The label of its column.
-        target_layer: The layer that was looked at.
+        target_layer: The target layer.
         grid: Rows and columns of that layer's map.
-        images: How many scenes it was shown.
-        right: How many of them it named.
-        hits: In how many of them the hottest pixel is on the object.
+        images: The number of scenes.
+        right: The number of scenes whose class it predicts.
+        hits: The number of scenes whose hottest pixel is on the object.
     """
 
     column: str
@@ -44,7 +44,7 @@ class Score:
     hits: int
 
     def row(self) -> tuple[str, ...]:
-        """Return it as text, as `HEADER` has it."""
+        """Return a row of text below `HEADER`."""
         return (
             self.column,
             self.target_layer,
@@ -55,13 +55,13 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tour:
-    """What a tour made.
+class Demo:
+    """The results of a demonstration.
 
     Attributes:
         scenes: The scenes, in the order of the comparison's rows.
-        comparison: What the five models looked at in them.
-        written: The pictures of it, the report, and the folder of the scenes.
+        comparison: The comparison of the five models on them.
+        written: The pictures, the report, and the folder of the scenes.
     """
 
     scenes: tuple[Scene, ...]
@@ -69,15 +69,15 @@ class Tour:
     written: tuple[Path, ...]
 
     def scores(self) -> list[Score]:
-        """Return how often each model, and its heat, is right."""
+        """Return the score of each model."""
         return [self._score(column) for column in range(len(self.comparison.columns))]
 
-    def summary(self) -> list[tuple[str, ...]]:
-        """Return `scores` as rows of text, a header first."""
+    def table(self) -> list[tuple[str, ...]]:
+        """Return `scores` as rows of text, the header first."""
         return [HEADER, *(score.row() for score in self.scores())]
 
     def record(self) -> dict[str, object]:
-        """Return what was made and found as flat records."""
+        """Return the files, scenes and scores as flat records."""
         images = zip(self.comparison.images, self.scenes, strict=True)
         return {
             "written": self.written,
@@ -98,29 +98,29 @@ class Tour:
         )
 
 
-def tour(folder: str | PathLike[str], *, seed: int = 0, progress: bool | None = None) -> Tour:
-    """Return what the demo models looked at in a dozen scenes, after writing it into a folder.
+def make_demo(folder: str | PathLike[str], *, seed: int = 0, progress: bool | None = None) -> Demo:
+    """Compare the demo models on a dozen scenes, and write the results into a folder.
 
-    The folder then holds the grid, the animation, the report, and the scenes in a folder of
-    their own. What else was in it stays.
+    It then contains the grid, the animation, the report, and a folder of the scenes. Other files
+    in it stay.
 
     Args:
-        folder: Where to write; made if it is not there.
-        seed: Which scenes to make.
+        folder: The folder, created if it does not exist.
+        seed: Another seed draws other scenes.
         progress: As in `effcam.compare`.
 
     Raises:
-        OutputError: If the folder cannot be made or written into.
+        OutputError: If the folder cannot be created or written to.
         ArgumentError: If the seed is negative.
     """
     made = scenes(SCENES, seed)
     target = Path(folder).expanduser()
-    # Scenes of another seed have other names, and would lie among these.
+    # Scenes of another seed have other names, so that they would be mixed in one folder.
     folder_of_scenes = target / (f"scenes-{seed}" if seed else "scenes")
     files = _write_scenes(made, folder_of_scenes)
     comparison = compare(list(iter_images(files)), MODELS, progress=progress)
     pictures = [comparison.save(target / name, width=WIDTH) for name in PICTURES]
-    # Files say nothing of what is on them.
+    # The scenes were read back from files, which have no annotations.
     known = {image.name: scene for image, scene in zip(comparison.images, made, strict=True)}
     report = comparison.report(
         target / REPORT,
@@ -128,15 +128,15 @@ def tour(folder: str | PathLike[str], *, seed: int = 0, progress: bool | None = 
         boxes={name: scene.box for name, scene in known.items()},
         labels={name: scene.target for name, scene in known.items()},
     )
-    return Tour(tuple(made), comparison, (*pictures, report, folder_of_scenes))
+    return Demo(tuple(made), comparison, (*pictures, report, folder_of_scenes))
 
 
 def _write_scenes(made: Sequence[Scene], folder: Path) -> list[Path]:
-    """Return the files that it wrote, named by position and class."""
+    """Write the scenes to files named by position and class, and return these."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"the folder {str(folder)!r} cannot be made: {error}") from error
+        raise OutputError(f"the folder {str(folder)!r} cannot be created: {error}") from error
     return [
         write_image(scene.image, folder / f"{index:02}-{scene.label}.png")
         for index, scene in enumerate(made, 1)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from effcam import __version__
-from effcam.cli.console import BOLD, document_alone, paint, say, say_json
+from effcam.cli.console import BOLD, echo, echo_json, paint, reserve_stdout
 from effcam.text import align
 
 EXAMPLES = """\
@@ -63,16 +63,16 @@ def add_info(commands: Any) -> None:
 
 def run_info(options: argparse.Namespace) -> None:
     """Print the report."""
-    with document_alone(True), warnings.catch_warnings():  # torch may print as it is imported
+    with reserve_stdout(True), warnings.catch_warnings():  # torch may print as it is imported
         warnings.simplefilter("ignore")
         report = anonymous(collect())
     if options.json:
-        say_json("info", report)
+        echo_json("info", report)
         return
-    say(paint(f"effcam {__version__}", BOLD, sys.stdout))
+    echo(paint(f"effcam {__version__}", BOLD, sys.stdout))
     for heading, content in report.items():
         lines = align(list(_rows(content))).replace("\n", "\n  ")
-        say(f"{paint(heading, BOLD, sys.stdout)}\n  {lines.lstrip()}")
+        echo(f"{paint(heading, BOLD, sys.stdout)}\n  {lines.lstrip()}")
 
 
 def collect() -> dict[str, Any]:

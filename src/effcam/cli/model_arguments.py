@@ -1,4 +1,4 @@
-"""Models as the command line writes them: ``LABEL=NAME``, and what belongs to each by name."""
+"""Parse models, ``LABEL=NAME``, and the options of each model."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from effcam.images.preprocess import Preprocess
 
 SHORT_OF_MEMORY = ".*: not enough memory for "
-"""What is said when a batch did not fit into memory."""
+"""Begins the warning that a batch did not fit into memory."""
 
 
 def comparison_arguments(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what these options say beside images and models, by argument of `compare`.
+    """Return the other options by argument of `compare`, without images and models.
 
     Raises:
-        ArgumentError: If a method of the user's own cannot be imported.
+        ArgumentError: If a custom method cannot be imported.
     """
     names = ("view", "size", "batch_size", "precision", "decoding", "device")
     return {
@@ -40,7 +40,7 @@ def comparison_arguments(options: argparse.Namespace) -> dict[str, Any]:
 
 @contextmanager
 def path_as_found() -> Iterator[None]:
-    """Take back what `_import` adds, late: functions may import only when they are called."""
+    """Restore `sys.path` after the block: imported functions may import more when called."""
     before = sys.path.copy()
     try:
         yield
@@ -49,22 +49,22 @@ def path_as_found() -> Iterator[None]:
 
 
 def read_models(options: argparse.Namespace) -> dict[str, ModelSpec]:
-    """Return the models by label, with what the other options say of each.
+    """Return the models by label, each with its options.
 
     Args:
-        options: What ``effcam compare`` was given as ``--model``, ``--checkpoint``, ``--layer``,
-            ``--option``, ``--preprocess`` and ``--weights``.
+        options: The values of ``--model``, ``--checkpoint``, ``--layer``, ``--option``,
+            ``--preprocess`` and ``--weights``.
 
     Raises:
-        ArgumentError: If an option is malformed, or about none of the models.
-        UnknownModelError: If a function of the user's own cannot be imported.
+        ArgumentError: If an option is malformed, or its model is not among the models.
+        UnknownModelError: If a custom model cannot be imported.
     """
     named = dict(DEFAULT_MODELS)
     if options.models:
         pairs = [_split_label(text) for text in options.models]
         named = dict(pairs)
         if len(named) < len(pairs):
-            raise ArgumentError("two models have the same label; name one with -m LABEL=NAME")
+            raise ArgumentError("two models have the same label: rename one with -m LABEL=NAME")
     checkpoints = _one_each(options.checkpoint, "--checkpoint NAME=FILE", named)
     layers = _one_each(options.layer, "--layer NAME=LAYER", named)
     arguments = _settings(options.option, "--option", named)
@@ -72,12 +72,12 @@ def read_models(options: argparse.Namespace) -> dict[str, ModelSpec]:
     specs = {}
     for label, name in named.items():
         spec = _spec(name, label)
-        said = {
+        given = {
             "checkpoint": checkpoints.get(label),
             "target_layer": layers.get(label),
             "preprocess": _preprocess(preprocesses[label]),
         }
-        changes: dict[str, Any] = {key: value for key, value in said.items() if value is not None}
+        changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
         if options.weights == "none":
             changes = {"checkpoint": None, **changes, "pretrained": False}
         specs[label] = replace(spec, **changes, options={**spec.options, **arguments[label]})
@@ -91,7 +91,7 @@ def _target(text: str | None) -> int | str | None:
 
 
 def _spec(name: str, label: str) -> ModelSpec:
-    """Return what a name means by itself: a function to import, or what is known by that name."""
+    """Return the spec of a name: a function to import, a registered model, or another name."""
     constructor = _import(name, UnknownModelError, LIBRARIES)
     if constructor is not None:
         return ModelSpec(label, constructor=constructor)
@@ -107,7 +107,7 @@ def _preprocess(values: dict[str, Any]) -> Preprocess | None:
     for key in values:
         if key not in known:
             raise ArgumentError(
-                f"--preprocess knows no {key!r}.{did_you_mean(key, known)} It knows "
+                f"--preprocess has no key {key!r}.{did_you_mean(key, known)} Choose from "
                 f"{', '.join(known)}."
             )
     return Preprocess(**values)
@@ -119,9 +119,9 @@ def _import(
     """Return the function that ``package.module:function`` names, ``None`` for other names.
 
     Args:
-        name: What the user wrote.
-        failure: What is raised if it cannot be imported.
-        known: What else may stand before the colon, and may have been meant.
+        name: The name as given.
+        failure: The error to raise if it cannot be imported.
+        known: Other prefixes with a colon, to suggest.
     """
     module, colon, attribute = name.partition(":")
     parts = [*module.split("."), attribute]
@@ -137,13 +137,13 @@ def _import(
 
 
 def _one_each(texts: Sequence[str], form: str, named: dict[str, str]) -> dict[str, str]:
-    """Return what is said of models by label, at most once of each."""
+    """Return a value by label, at most one for each model."""
     found: dict[str, str] = {}
     for text in texts:
         label, value = _find_label(*_split(text, "=", form), named)
         if label in found:
             flag = form.partition(" ")[0]
-            raise ArgumentError(f"{label!r} has {flag} twice: {found[label]} and {value}")
+            raise ArgumentError(f"{flag} is given twice for {label!r}: {found[label]} and {value}")
         found[label] = value
     return found
 
@@ -173,25 +173,25 @@ def _split_label(text: str) -> tuple[str, str]:
 
 
 def _split(text: str, separator: str, form: str, *, last: bool = False) -> tuple[str, str]:
-    """Return the two halves of ``text``; a name may hold the separator, as timm:resnet18 does."""
+    """Split a text in two; a name may contain the separator, as in timm:resnet18."""
     head, found, tail = text.partition(separator)
     if last:
         head, found, tail = text.partition("=")[0].rpartition(separator)
         tail += text[len(head) + len(found) + len(tail) :]
     if not (head and found and tail):
-        raise ArgumentError(f"{text!r} is not of the form {form}")
+        raise ArgumentError(f"{text!r} does not have the form {form}")
     return head, tail
 
 
 def _find_label(owner: str, value: str, named: dict[str, str]) -> tuple[str, str]:
-    """Return the label of the model that ``owner`` means by label or by name, with the value."""
+    """Return the label of the model with a label or name, and the value."""
     if owner in named:
         return owner, value
     labels = [label for label, name in named.items() if owner == name]
     if not labels:
-        raise ArgumentError(f"{owner!r} is none of the models to compare: {', '.join(named)}")
+        raise ArgumentError(f"{owner!r} is not one of the models to compare: {', '.join(named)}")
     if len(labels) > 1:
         raise ArgumentError(
-            f"{owner!r} is the model of several labels, {', '.join(labels)}: name one"
+            f"{owner!r} has several labels, {', '.join(labels)}: use one of these instead"
         )
     return labels[0], value

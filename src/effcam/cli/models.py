@@ -1,4 +1,4 @@
-"""The command ``effcam models``: the models that are known by name, and their layers."""
+"""The command ``effcam models``: the known models, and the layers of one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from effcam.cli.console import document_alone, say, say_json, say_table
+from effcam.cli.console import echo, echo_json, echo_table, reserve_stdout
 from effcam.errors import ArgumentError, UnknownModelError, did_you_mean
 from effcam.models.architectures import LIBRARIES
 
@@ -28,10 +28,10 @@ def add_models(commands: Any) -> None:
     """Add the command to those of ``effcam``."""
     parser = commands.add_parser(
         "models",
-        help="list the models that are known by name, or the layers of one",
-        description="Lists the names that 'effcam compare -m' knows, and what is known of each "
-        "without building it:\nparameters, input size, the library's own figure for its top-1 "
-        "accuracy, and the layer\nthat is looked at.",
+        help="list the known models, or the layers of one",
+        description="List the names for 'effcam compare -m', with the facts that are known without "
+        "building the\nmodel: parameters, input size, the top-1 accuracy that the library states, "
+        "and target layer.",
         epilog=EXAMPLES,
     )
     parser.set_defaults(run=run_models)
@@ -41,27 +41,25 @@ def add_models(commands: Any) -> None:
         nargs="?",
         default="*",
         metavar="PATTERN",
-        help="a glob, as 'resnet*'; with --layers, a name",
+        help="a glob, such as 'resnet*'; with --layers, a name",
     )
     chosen.add_argument(
-        "--source", choices=(*LIBRARIES, "registered"), help="only those of one source"
+        "--source", choices=(*LIBRARIES, "registered"), help="list the models of one source only"
     )
     chosen.add_argument(
         "--pretrained",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="list each set of published weights; or the models that have none",
+        help="list each set of published weights, or only models without any",
     )
     chosen.add_argument(
         "--layers",
         action="store_true",
-        help="list the layers of one model that can be looked at, and mark the default",
+        help="list the possible target layers of one model, and mark the default",
     )
     output = parser.add_argument_group("output").add_mutually_exclusive_group()
-    output.add_argument("--names", action="store_true", help="print the names alone, one a line")
-    output.add_argument(
-        "--json", action="store_true", help="print what is known as one JSON document"
-    )
+    output.add_argument("--names", action="store_true", help="print only the names, one per line")
+    output.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run_models(options: argparse.Namespace) -> None:
@@ -79,18 +77,18 @@ def _print_models(options: argparse.Namespace) -> None:
     if not names:
         raise UnknownModelError(f"no model's name matches {options.pattern!r}.{_hint(options)}")
     if options.names:
-        say("\n".join(names))
+        echo("\n".join(names))
         return
     from effcam.models.listing import RIGHT, describe_all, records
 
     if options.json:
-        say_json("models", {"models": records(names)})
+        echo_json("models", {"models": records(names)})
     else:
-        say_table(describe_all(names), right=RIGHT)
+        echo_table(describe_all(names), right=RIGHT)
 
 
 def _hint(options: argparse.Namespace) -> str:
-    """Return what else to try: a wider pattern if names have this one within, else close names."""
+    """Suggest a wider pattern if it matches names, or close names."""
     from effcam.models.listing import list_models
 
     wider = f"*{options.pattern.strip('*')}*"
@@ -103,25 +101,27 @@ def _hint(options: argparse.Namespace) -> str:
 def _print_layers(options: argparse.Namespace) -> None:
     layers = _find_layers(options)
     if options.json:
-        say_json("models", {"model": options.pattern, "layers": list(map(_record, layers))})
+        echo_json("models", {"model": options.pattern, "layers": list(map(_record, layers))})
     elif options.names:
-        say("\n".join(layer.name for layer in layers))
+        echo("\n".join(layer.name for layer in layers))
     else:
-        say_table([LAYERS, *map(_row, layers)], right=[2, 3, 4])
+        echo_table([LAYERS, *map(_row, layers)], right=[2, 3, 4])
 
 
 def _find_layers(options: argparse.Namespace) -> tuple[TargetLayer, ...]:
-    """Return the layers of the one model that the pattern names, built without any weights."""
+    """Return the layers of the model that the pattern names, built without weights."""
     for name in ("source", "pretrained"):
         if getattr(options, name) is not None:
-            raise ArgumentError(f"--{name} has no meaning with --layers, which is of one model")
+            raise ArgumentError(
+                f"--{name} has no meaning with --layers, which lists the layers of one model"
+            )
     if re.search(r"[*?[]", options.pattern):
         raise ArgumentError(
-            f"--layers takes the name of one model, as 'resnet50', not {options.pattern!r}"
+            f"--layers needs the name of one model, such as 'resnet50', not {options.pattern!r}"
         )
-    from effcam.models.model import load_untrained
+    from effcam.models.loading import load_untrained
 
-    with document_alone(options.json), warnings.catch_warnings():
+    with reserve_stdout(options.json), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return tuple(load_untrained(options.pattern).layers())
 

@@ -1,4 +1,4 @@
-"""The options that several commands have, in groups, as ``--help`` shows them."""
+"""Options that several commands share, in groups."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from effcam.models.registry import DEFAULT_MODELS
 
 
 def add_comparison_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what is compared, and how: images, models, method, computing."""
+    """Add the options on images, models, methods and computing."""
     _add_subjects(parser)
     _add_method(parser)
     _add_computing(parser)
 
 
-def add_film_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which frames of videos and animated pictures are taken."""
-    group = parser.add_argument_group("films", "videos, and animated pictures, frame by frame")
+def add_video_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose frames of videos and animated pictures."""
+    group = parser.add_argument_group("videos", "choose frames of videos and animated pictures")
     pace = group.add_mutually_exclusive_group()
-    pace.add_argument("--every", type=int, metavar="N", help="take each Nth frame; default: all")
-    pace.add_argument("--fps", type=float, metavar="N", help="take N frames a second, as 2 or 0.5")
+    pace.add_argument("--every", type=int, metavar="N", help="use every N-th frame; default: all")
+    pace.add_argument(
+        "--fps", type=float, metavar="N", help="use N frames per second, such as 2 or 0.5"
+    )
 
 
 class _Methods(tuple[str, ...]):
-    """The names that are offered; a function of one's own may be given beside them."""
+    """The names of methods; ``package.module:function`` is accepted too."""
 
     __slots__ = ()
 
@@ -33,18 +35,18 @@ class _Methods(tuple[str, ...]):
 
 
 def add_output_options(group: argparse._ArgumentGroup) -> argparse._MutuallyExclusiveGroup:
-    """Add the options that say what is printed, and returns the group of which one alone goes."""
+    """Add --json and --quiet, and return the group of options that exclude each other."""
     group.add_argument(
         "--json",
         action="store_true",
-        help="print what was found as one JSON document on standard output, and nothing else there",
+        help="print the results as one JSON document on standard output, and nothing else",
     )
     loudness = group.add_mutually_exclusive_group()
     loudness.add_argument(
         "-q",
         "--quiet",
         action="store_true",
-        help="print nothing but errors and what --json asks for",
+        help="print only errors, and the document of --json",
     )
     return loudness
 
@@ -55,7 +57,7 @@ def _add_subjects(parser: argparse.ArgumentParser) -> None:
         "paths",
         nargs="+",
         metavar="PATH",
-        help="an image, a film, a folder, a glob, or - for a list of paths on standard input",
+        help="an image, a video, a folder, a glob, or - for a list of paths on standard input",
     )
     group.add_argument(
         "-m",
@@ -64,44 +66,49 @@ def _add_subjects(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="models",
         metavar="[LABEL=]NAME",
-        help="a model by name (see 'effcam models'), or your own as package.module:function, which "
-        f"returns it; repeatable; without any: {', '.join(DEFAULT_MODELS)}",
+        help="a model by name (see 'effcam models'), or package.module:function, a function of "
+        f"yours that returns a model; repeatable; default: {', '.join(DEFAULT_MODELS)}",
     )
     group.add_argument(
         "--checkpoint",
         action="append",
         default=[],
         metavar="NAME=FILE",
-        help="local weights for the model of that label or name; repeatable",
+        help="a file of weights for the model with this label or name; repeatable",
     )
     group.add_argument(
         "--weights",
         choices=("published", "none"),
         default="published",
-        help="'none' compares untrained models, whose heat means nothing",
+        help="'none' compares untrained models, whose maps have no meaning",
     )
     group.add_argument(
         "--option",
         action="append",
         default=[],
         metavar="NAME:KEY=VALUE",
-        help="an argument for a model's constructor, as mine:num_classes=5; repeatable",
+        help="an argument of a model's constructor, such as mine:num_classes=5; repeatable",
     )
     group.add_argument(
         "--preprocess",
         action="append",
         default=[],
         metavar="NAME:KEY=VALUE",
-        help="a model's own size, resize, mode, interpolation, mean or std, as mine:mean=0.5; "
-        "repeatable",
+        help="the size, resize, mode, interpolation, mean or std of a model's preprocessing, such "
+        "as mine:mean=0.5; repeatable",
     )
-    group.add_argument("--size", type=int, metavar="PX", help="one input size for all models")
+    group.add_argument(
+        "--size",
+        type=int,
+        metavar="PX",
+        help="the input size of all models; default: each model's own",
+    )
     group.add_argument(
         "--view",
         choices=("model", "whole"),
         default="model",
-        help="'model' (default) shows each model what its weights were made for, crop and all; "
-        "'whole' squashes the whole image to the model's input",
+        help="'model' (default) resizes and crops images as each model's weights expect; 'whole' "
+        "squashes the whole image to the model's input",
     )
 
 
@@ -114,21 +121,21 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         dest="methods",
         choices=_Methods(METHODS),
         metavar="METHOD",
-        help=f"{METHODS[0]} (default), {', '.join(METHODS[1:])}, or a function of your own as "
-        "package.module:function; repeatable",
+        help=f"{METHODS[0]} (default), {', '.join(METHODS[1:])}, or package.module:function, a "
+        "function of yours; repeatable",
     )
     group.add_argument(
         "--target",
         metavar="CLASS",
-        help="the class to explain: an index, a label or 'consensus'; default: each model's own "
-        "top-1",
+        help="the class to explain: an index, a label, or 'consensus'; default: the class that "
+        "each model predicts",
     )
     group.add_argument(
         "--layer",
         action="append",
         default=[],
         metavar="NAME=LAYER",
-        help="the layer to look at in the model of that label or name (see 'effcam models NAME "
+        help="the target layer of the model with this label or name (see 'effcam models NAME "
         "--layers'); repeatable",
     )
 
@@ -136,25 +143,25 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
 def _add_computing(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("computing")
     group.add_argument(
-        "--device", help="where to run: cpu, cuda, cuda:1, mps; default: a GPU if any"
+        "--device", help="where to run: cpu, cuda, cuda:1 or mps; default: a GPU if there is one"
     )
     group.add_argument(
         "--batch-size",
         type=int,
         default=16,
         metavar="N",
-        help="how many images run at once; default 16, and fewer where memory runs out",
+        help="images per batch; default 16; reduced automatically if memory runs out",
     )
     group.add_argument(
         "--precision",
         choices=("fp32", "bf16", "fp16"),
         default="fp32",
-        help="what networks compute in; the latter two are faster where the hardware has them",
+        help="number format of the networks; bf16 and fp16 are faster on suitable hardware",
     )
     group.add_argument(
         "--decoding",
         choices=("exact", "reduced"),
         default="exact",
-        help="'reduced' decodes large JPEG files at a part of their size: faster, and off by less "
-        "than 1/255 on average",
+        help="'reduced' decodes large JPEG files at a fraction of their size: faster, with a mean "
+        "error below 1/255",
     )

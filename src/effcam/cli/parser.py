@@ -1,4 +1,4 @@
-"""What the command line makes of its arguments: mistakes in one line, with what was meant."""
+"""The argument parser: errors in one line with suggestions, and the layout of help."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from effcam.cli.console import complain
+from effcam.cli.console import print_error
 from effcam.errors import did_you_mean
 
 MISUSED = 2
-"""The exit code of a command line that cannot be meant so."""
+"""The exit code of a usage error."""
 WIDEST = 100
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that answers mistakes with one line, and guesses what was meant.
+    """An argument parser that reports an error in one line and suggests close names.
 
-    Options are written out: a script that says ``--col`` would break with the next option that
-    begins so.
+    Options cannot be abbreviated: a script with ``--col`` would break with the next option that
+    begins with it.
     """
 
     def __init__(self, **options: Any) -> None:
-        settings: dict[str, Any] = {"formatter_class": Page, "allow_abbrev": False}
+        settings: dict[str, Any] = {"formatter_class": HelpFormatter, "allow_abbrev": False}
         super().__init__(**settings | options)
 
     def parse_known_args(  # type: ignore[override]  # typed as several overloads there
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
-        """Return what was parsed; nothing is left over, also not for the parser above.
+        """Parse the arguments, and refuse unknown ones.
 
-        That one would complain too, but does not know this one's options.
+        The parent parser would refuse them too, but could not suggest this command's options.
         """
         found, left = super().parse_known_args(args, namespace)
         if left:
@@ -42,13 +42,13 @@ class Parser(argparse.ArgumentParser):
         return found, left
 
     def error(self, message: str) -> NoReturn:
-        """Print a mistake as one line, and ends the program.
+        """Print an error as one line and exit.
 
         Raises:
             SystemExit: Always, with the exit code `MISUSED`.
         """
         stop = "" if message.endswith((".", "?")) else "."
-        complain(f"{message}{stop} See: {self.prog} --help")
+        print_error(f"{message}{stop} See: {self.prog} --help")
         sys.exit(MISUSED)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
@@ -58,19 +58,19 @@ class Parser(argparse.ArgumentParser):
         raise argparse.ArgumentError(
             action,
             f"invalid choice: {value!r}.{did_you_mean(str(value), known)} "
-            f"It is one of {', '.join(known)}.",
+            f"Choose from {', '.join(known)}.",
         )
 
 
-class Page(argparse.RawDescriptionHelpFormatter):
-    """Help that keeps the lines of its texts, in lines no longer than can be read well."""
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Formats help with the line breaks of its texts, at most `WIDEST` characters wide."""
 
     def __init__(self, prog: str, **options: Any) -> None:
         width = min(shutil.get_terminal_size().columns - 2, WIDEST)
         super().__init__(prog, **{"max_help_position": 28, "width": width} | options)
 
     def add_argument(self, action: argparse.Action) -> None:
-        """Make room for an argument, and for commands as far in as they stand."""
+        """Add an argument, and widen the first column for indented command names."""
         super().add_argument(action)
         if isinstance(action, argparse._SubParsersAction):
             longest = 4 + max(map(len, action.choices))

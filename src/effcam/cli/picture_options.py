@@ -1,4 +1,4 @@
-"""The options of ``effcam compare`` for pictures: to which of the files each applies."""
+"""Options for the style of pictures, and the files that each applies to."""
 
 from __future__ import annotations
 
@@ -79,10 +79,10 @@ def _flag(name: str) -> str:
 
 
 def add_picture_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of pictures to those of ``effcam compare``."""
+    """Add the options for pictures to ``effcam compare``."""
     group = parser.add_argument_group(
         "pictures",
-        "each applies to the files of -o whose format has it; an error if none has",
+        "each needs a file of -o whose format supports it",
     )
     for name, given in OPTIONS.items():
         group.add_argument(_flag(name), **{key: given[key] for key in given if key != "flag"})
@@ -93,14 +93,14 @@ def read_styles(options: argparse.Namespace, outputs: Sequence[Path]) -> list[di
 
     Args:
         options: The options of ``effcam compare``.
-        outputs: The files to write, in known formats.
+        outputs: The files to write, with known suffixes.
 
     Raises:
-        ArgumentError: If a value is impossible, or an option applies to none of the formats.
+        ArgumentError: If a value is impossible, or no file supports an option.
     """
     values = {name: getattr(options, _flag(name)[2:].replace("-", "_")) for name in OPTIONS}
     if values["caption"] is not None:
-        # A line break is awkward to type in a shell.
+        # A line break is hard to type in a shell.
         values["caption"] = values["caption"].replace(r"\n", "\n")
     given = {name: value for name, value in values.items() if value is not None}
     if not given:

@@ -1,6 +1,6 @@
-"""The command line: its commands, what it says of itself, and its exit codes.
+"""The command line: its commands, the main help page, and exit codes.
 
-Heavy modules are imported by the command that needs them, so that ``effcam --help`` is instant.
+The command that needs a heavy module imports it, so that ``effcam --help`` is instant.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from effcam import __version__
 from effcam.cli.compare import add_compare
 from effcam.cli.completion import add_completion, print_script
-from effcam.cli.console import complain, flush, give_up_output, remark
+from effcam.cli.console import discard_output, flush, note, print_error
 from effcam.cli.dataset import add_dataset
 from effcam.cli.demo import add_demo
 from effcam.cli.info import add_info
@@ -21,11 +21,11 @@ from effcam.errors import ArgumentError, EffcamError
 
 FAILED, INTERRUPTED = 1, 130
 DESCRIPTION = """\
-Shows, side by side, what image classifiers look at, and measures how far they differ.
-Give it some images and the names of some models; it writes pictures, tables and a scoreboard.
+Compare image classifiers side by side: where each looks in an image, and how far they differ.
+Give effcam images and the names of models; it writes pictures, tables and a summary.
 """
 EPILOG = """\
-'effcam COMMAND --help' tells a command's options.
+Run 'effcam COMMAND --help' for the options of a command.
 
 examples:
   effcam demo
@@ -39,40 +39,40 @@ examples:
   effcam models 'efficientnet*'
 
 exit codes:
-  0    done
-  1    failed: an image, a model, weights or a file is missing, broken or cannot be written
-  2    misused: the command line cannot be meant so
+  0    success
+  1    failure: an image, a model, weights or a file is missing, broken or cannot be written
+  2    usage error: the command line is not valid
   130  interrupted with Ctrl-C
 
 environment:
-  NO_COLOR        set to anything: no colours, as with TERM=dumb; piped, there never are any
-  TORCH_HOME      where weights of torchvision are kept; default ~/.cache/torch
-  HF_HOME         where weights of timm are kept; default ~/.cache/huggingface
-  HF_HUB_OFFLINE  1: never ask the Hugging Face hub
-  HF_TOKEN        opens private repositories of the hub
+  NO_COLOR        any value: print no colours, as with TERM=dumb; pipes never get colours
+  TORCH_HOME      where to store weights of torchvision; default ~/.cache/torch
+  HF_HOME         where to store weights of timm; default ~/.cache/huggingface
+  HF_HUB_OFFLINE  1: never connect to the Hugging Face hub
+  HF_TOKEN        access token for private repositories of the hub
 
-documentation: docs/ beside effcam's sources; docs/howto/command_line.md is on this command
+documentation: docs/ in effcam's repository; for this command, docs/howto/command_line.md
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Return the exit code of a command line: 0 done, 1 failed, 2 misused, 130 interrupted."""
+    """Run a command line and return its exit code: 0, 1 failure, 2 usage error, 130 interrupted."""
     try:
         _run(argv)
-        # Else what is still to be written would fail where nothing catches it.
+        # Flush here: at exit nothing would catch the error.
         flush()
     except EffcamError as error:
-        complain(str(error))
+        print_error(str(error))
         return MISUSED if isinstance(error, ArgumentError) else FAILED
     except MemoryError:
-        complain("out of memory: try a smaller --size or --batch-size")
+        print_error("out of memory: try a smaller --size or --batch-size")
         return FAILED
     except KeyboardInterrupt as interrupt:
-        remark(str(interrupt) or "interrupted")
+        note(str(interrupt) or "interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has gone; what is left of it has nowhere to go.
-        give_up_output()
+        # The reader of the pipe has gone: discard the rest of the output.
+        discard_output()
         return FAILED
     return 0
 

@@ -32,7 +32,7 @@ from effcam.errors import (
     check_number,
 )
 from effcam.images.refs import ImageLike
-from effcam.models.model import check_weights, to_source
+from effcam.models.sources import check_weights
 
 if TYPE_CHECKING:
     import torch
@@ -157,7 +157,7 @@ def compare_dataset(
     if max_errors is not None:
         check_number("max_errors", max_errors, least=0)
     batch_size = check_number("batch_size", batch_size)
-    columns = {label: to_source(each) for label, each in name_models(models).items()}
+    columns = name_models(models)
     check_weights(columns.values())
     store = Store.at(out)
     with store.locked():

@@ -9,17 +9,20 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from effcam import __version__
 from effcam.cam.settings import Settings
 from effcam.dataset.storage import Store
 from effcam.errors import OutputError
 from effcam.models.facts import RANDOM
-from effcam.models.model import Model, ModelLike, load_model, to_source, weights_file
-from effcam.models.registry import ModelSpec
+from effcam.models.loading import load
+from effcam.models.module_source import ModuleSource
+from effcam.models.sources import ModelLike, Source, resolve
+from effcam.models.spec_source import SpecSource
+
+if TYPE_CHECKING:
+    from torch import nn
 
 FILE = "manifest.json"
 FORMAT = 1
@@ -107,7 +110,7 @@ def current_versions() -> dict[str, str]:
     return {"effcam": __version__} | {package: version(package) for package in PACKAGES}
 
 
-def describe(model: ModelLike) -> dict[str, object]:
+def describe(source: ModelLike | Source) -> dict[str, object]:
     """Return the identity of a model: all that decides its numbers, with a digest of its weights.
 
     Raises:
@@ -115,40 +118,41 @@ def describe(model: ModelLike) -> dict[str, object]:
         WeightsError: If weights cannot be found or read.
         ModelError: If the model has to be built for its weights, and that fails.
     """
-    source = to_source(model)
-    if isinstance(source, nn.Module):
-        source = load_model(source)
-    if isinstance(source, Model):
+    resolved = resolve(source)
+    if not isinstance(resolved, SpecSource):
+        known = resolved.model if isinstance(resolved, ModuleSource) else None
+        model = known or load(resolved, device=None)
         return {
-            "name": source.name,
-            "target_layer": source.target_layer,
-            "preprocess": repr(source.preprocess),
-            "labels": _digest([json.dumps(source.labels).encode()]),
-            "weights": _of_module(source.module),
+            "name": model.name,
+            "target_layer": model.target_layer,
+            "preprocess": repr(model.preprocess),
+            "labels": _digest([json.dumps(model.labels).encode()]),
+            "weights": _of_module(model.module),
         }
-    constructor: object = source.constructor
+    spec = resolved.spec
+    constructor: object = spec.constructor
     return {
-        "name": source.name,
+        "name": spec.name,
         "constructor": _qualified(constructor) if callable(constructor) else constructor,
-        "target_layer": _listed(source.target_layer),
-        "preprocess": None if source.preprocess is None else repr(source.preprocess),
-        "labels": source.labels and _digest([json.dumps(list(source.labels)).encode()]),
-        "options": {key: repr(value) for key, value in sorted(source.options.items())},
-        "weights": _of_spec(source),
+        "target_layer": _listed(spec.target_layer),
+        "preprocess": None if spec.preprocess is None else repr(spec.preprocess),
+        "labels": spec.labels and _digest([json.dumps(list(spec.labels)).encode()]),
+        "options": {key: repr(value) for key, value in sorted(spec.options.items())},
+        "weights": _of_source(resolved),
     }
 
 
-def _of_spec(spec: ModelSpec) -> str:
-    """Return a digest of a spec's weights; download them if they are not on disk."""
-    file = weights_file(spec)
-    if file is None and not spec.pretrained and not callable(spec.constructor):
+def _of_source(source: SpecSource) -> str:
+    """Return a digest of a model's weights, downloaded if they are not on disk."""
+    file = source.weights_file()
+    if file is None and not source.spec.pretrained and not callable(source.spec.constructor):
         return RANDOM
     if file is None:
-        model = load_model(spec, device="cpu")
+        model = load(source, device="cpu")
         if model.weights == RANDOM:
             return RANDOM
         # The download is on disk now.
-        file = weights_file(spec)
+        file = source.weights_file()
         if file is None:
             return _of_module(model.module)
     return _of_file(file)

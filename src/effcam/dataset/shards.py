@@ -22,7 +22,7 @@ from effcam.dataset.storage import Store
 from effcam.errors import OutputError
 from effcam.images.refs import ImageRef
 from effcam.models.facts import ModelFacts, facts_of
-from effcam.models.model import ModelLike
+from effcam.models.sources import Source
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,7 @@ class Plan:
 
     store: Store
     manifest: Manifest
-    columns: Mapping[str, ModelLike] = field(repr=False)
+    columns: Mapping[str, Source] = field(repr=False)
     batch_size: int
     device: str | torch.device | None
 

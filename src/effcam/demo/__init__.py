@@ -1,8 +1,8 @@
-"""Scenes whose truth is known, and small models for them: offline, within seconds.
+"""Scenes with known annotations, and small models for them: offline, within seconds.
 
-Nothing here is fetched: scenes are drawn when they are asked for, and the weights of the five
-models, which were trained on other scenes by ``tools/train_demo.py``, are part of the package. The
-models know ten things and nothing else; on photos their answers mean nothing.
+Nothing is downloaded: scenes are drawn on demand, and the weights of the five models are part of
+the package. ``tools/train_demo.py`` trained them on other scenes. The models know ten classes of
+drawn objects; their predictions on photos are meaningless.
 
 >>> import effcam
 >>> scenes = effcam.demo.scenes(2, seed=7)

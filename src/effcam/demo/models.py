@@ -1,4 +1,4 @@
-"""The demo models by name: how each is made, where its weights lie, and what it sees."""
+"""The demo models by name: constructor, weights and preprocessing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MODELS: Mapping[str, str] = MappingProxyType(
         "EB3": "demo_efficientnet_b3",
     }
 )
-"""The five demo models, in the shape of `effcam.DEFAULT_MODELS`, by their column labels."""
+"""The five demo models by column label, like `effcam.DEFAULT_MODELS`."""
 
 SIZES = {
     "alexnet": 128,
@@ -35,11 +35,11 @@ SIZES = {
     "efficientnet_b0": 112,
     "efficientnet_b3": 144,
 }
-"""The input size of each in px. As for the original B3, it is larger for B3 than for B0."""
+"""The input size of each in px; larger for B3 than for B0, as in the originals."""
 
 
 def specs() -> list[ModelSpec]:
-    """Return how each demo model is made; they are read when a name is first looked up."""
+    """Return the specs of the demo models, which the registry reads at the first look-up."""
     return [
         ModelSpec(
             f"demo_{network}",
@@ -53,7 +53,7 @@ def specs() -> list[ModelSpec]:
 
 
 def _build(network: str) -> nn.Module:
-    from effcam.demo import networks  # it needs torch, which listing names does not
+    from effcam.demo import networks  # it imports torch, which listing names does not need
 
     module: nn.Module = getattr(networks, network)()
     return module

@@ -1,8 +1,8 @@
-"""Five small networks in the shape of the five of `DEFAULT_MODELS`, for the ten classes of scenes.
+"""Five small networks like the five of `DEFAULT_MODELS`, for the ten classes of scenes.
 
-Each is the library's own class, made narrow and less coarse, since the pictures are small: where
-the original divides a picture of 224 px by 32, these divide one of half that size by 16 or 8.
-AlexNet's widths are fixed in its class, so its layers are made here, in its order.
+Each is the library's class with fewer channels and smaller strides, since the pictures are small:
+the originals reduce a picture of 224 px by 32, these reduce one of half that size by 16 or 8.
+AlexNet's class has fixed widths, so its layers are replaced here.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from effcam.demo.scenes import LABELS
 
 CLASSES = len(LABELS)
 B0_BLOCKS = (
-    # expansion, kernel, stride, channels in and out, repeats: those of EfficientNet-B0, but for
-    # fewer channels, expansions of 4 instead of 6, and strides that come earlier and end at 16
+    # expansion, kernel, stride, channels in and out, repeats: as EfficientNet-B0, but with fewer
+    # channels, expansions of 4 instead of 6, and earlier strides, in total 16
     (1, 3, 2, 12, 12, 1),
     (4, 3, 2, 12, 12, 2),
     (4, 5, 2, 12, 24, 2),
@@ -57,12 +57,12 @@ def resnet(output_stride: int = 8) -> ResNet:
     """Return a ResNet (He et al. 2016, arXiv 1512.03385) of bottlenecks, narrow.
 
     Args:
-        output_stride: By how much it divides the picture. The weights were trained at 16, which
-            is quicker; at 8 dilated convolutions (Yu et al. 2017, arXiv 1705.09914) compute the
-            same features at four times as many places.
+        output_stride: The factor by which it reduces the picture. The weights were trained at 16,
+            which is faster; at 8 dilated convolutions (Yu et al. 2017, arXiv 1705.09914) compute
+            the same features at four times as many positions.
     """
     return ResNet(
-        Bottleneck,  # type: ignore[arg-type]  # timm asks for an instance and means the class
+        Bottleneck,  # type: ignore[arg-type]  # timm annotates an instance instead of the class
         (2, 3, 4, 2),
         CLASSES,
         output_stride=output_stride,
@@ -77,7 +77,7 @@ def efficientnet_b0() -> EfficientNet:
 
 
 def efficientnet_b3() -> EfficientNet:
-    """Return the same scaled as EfficientNet-B3 is: 1.2 times as wide, 1.4 times as deep."""
+    """Return it scaled as EfficientNet-B3: 1.2 times as wide, 1.4 times as deep."""
     return _efficientnet(1.2, 1.4)
 
 

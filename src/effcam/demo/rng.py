@@ -1,4 +1,4 @@
-"""Random numbers that are the same on every machine and with every release of NumPy."""
+"""Random numbers that are equal on every machine and with every release of NumPy."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Chance:
-    """Random numbers drawn from NumPy's raw bits.
+class Rng:
+    """A random number generator on NumPy's raw bits.
 
-    NumPy promises to keep the bits of a generator for a seed, not what it makes of them. What is
-    made of them here takes only operations that IEEE 754 rounds exactly.
+    NumPy guarantees the bits of a generator for a seed, but not the numbers that it derives from
+    them. These are derived with operations that IEEE 754 rounds exactly.
 
-    >>> Chance(0, 1).between(2, 3) == Chance(0, 1).between(2, 3)
+    >>> Rng(0, 1).between(2, 3) == Rng(0, 1).between(2, 3)
     True
     """
 
@@ -28,7 +28,7 @@ class Chance:
         self._bits = np.random.PCG64(seed)
 
     def field(self, *shape: int) -> NDArray[np.float32]:
-        """Return numbers from [0, 1): float32 of that shape."""
+        """Return float32 numbers of a shape from [0, 1)."""
         raw = self._bits.random_raw(math.prod(shape)) >> np.uint64(40)
         return (raw.astype(np.float32) * np.float32(2.0**-24)).reshape(shape)
 
@@ -41,15 +41,15 @@ class Chance:
         return math.floor(self.between(low, high + 1))
 
     def happens(self, probability: float) -> bool:
-        """Return whether something of that probability happens this time."""
+        """Return True with a probability."""
         return self.between(0, 1) < probability
 
-    def pick(self, things: Sequence[T]) -> T:
-        """Return one of several things."""
-        return things[self.whole(0, len(things) - 1)]
+    def pick(self, values: Sequence[T]) -> T:
+        """Return a random one of several values."""
+        return values[self.whole(0, len(values) - 1)]
 
     def direction(self) -> tuple[float, float]:
-        """Return a point on the unit circle, found without sines, which machines round apart."""
+        """Return a point on the unit circle, without sines, which machines round differently."""
         while True:
             x, y = self.between(-1, 1), self.between(-1, 1)
             length = math.sqrt(x * x + y * y)

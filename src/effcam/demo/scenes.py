@@ -1,4 +1,4 @@
-"""Pictures of things that lie on the ground, of which one has a class: each with label and mask."""
+"""Scenes: drawn pictures of one object among distractors, with label, box and mask."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from effcam.demo.rendering import Spot, Stage
-from effcam.demo.rng import Chance
-from effcam.demo.shapes import DISTRACTORS, THINGS, pebble
+from effcam.demo.rendering import Pose, Renderer
+from effcam.demo.rng import Rng
+from effcam.demo.shapes import DISTRACTORS, OBJECTS, pebble
 from effcam.errors import ArgumentError, check_number
 from effcam.images.geometry import Box
 from effcam.images.refs import ImageRef
@@ -21,22 +21,22 @@ from effcam.images.truth import Truth
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LABELS: tuple[str, ...] = tuple(THINGS)
+LABELS: tuple[str, ...] = tuple(OBJECTS)
 """The ten classes of the scenes and of the demo models, in the order of their indices."""
 
 MIN_SIZE, MAX_SIZE = 32, 4096
-# Of the shorter side: how far the object keeps from the edges of the central square, which a
-# usual transform crops to 7/8, and the radii of the things.
+# As shares of the shorter side: the object's distance to the edges of the central square, which a
+# usual transform crops to 7/8, and the radii of objects and pebbles.
 MARGIN = 0.07
 RADII = (0.10, 0.17)
-CRUMBS = (0.007, 0.022)
+PEBBLE_RADII = (0.007, 0.022)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """A picture with one object of a class among distractors, and what is known of it.
+    """A picture of one object among distractors, with its annotations.
 
-    `effcam.compare` takes scenes as it takes photos.
+    `effcam.compare` accepts scenes like photos.
 
     Attributes:
         image: The picture, in RGB.
@@ -44,7 +44,7 @@ class Scene:
         target: The index of that class.
         box: The smallest box around the object, px.
         mask: (height, width) bool, true where the object is.
-        name: What to call the picture in a comparison.
+        name: The name of the picture in a comparison.
     """
 
     image: Image.Image
@@ -56,18 +56,18 @@ class Scene:
 
     @property
     def ref(self) -> ImageRef:
-        """The picture under its name and with its truth, as a comparison refers to it."""
+        """The picture with its name and annotations, as a comparison refers to it."""
         truth = Truth(label=self.target, boxes=(self.box,), mask=self.mask)
         return ImageRef(self.name, self.image, truth)
 
     def is_hit(self, heat: NDArray[np.float32]) -> bool:
-        """Return whether the strongest point of a map over the picture lies in the object's box.
+        """Return whether the hottest point of a map on the picture is in the object's box.
 
         This is the pointing game of Zhang et al. 2016 (arXiv 1608.00507), without a tolerance.
 
         Args:
-            heat: (height, width) float32, as `effcam.Explanation.upsampled` gives it. A map that
-                is the same everywhere points nowhere, and is no hit.
+            heat: (height, width) float32, as from `effcam.Explanation.upsampled`. A constant map
+                is not a hit.
         """
         y, x = np.unravel_index(int(heat.argmax()), heat.shape)
         inside = self.box.left <= x < self.box.right and self.box.top <= y < self.box.bottom
@@ -75,18 +75,18 @@ class Scene:
 
 
 def scenes(n: int, seed: int = 0, size: int | tuple[int, int] = 256) -> list[Scene]:
-    """Return pictures that look somewhat like photos, of which everything is known.
+    """Draw pictures that look somewhat like photos, with complete annotations.
 
-    Things lie on a ground and are lit from one side. One in each picture has a class, of the ten
-    in `effcam.demo.LABELS`; its place, size, angle, colour and material are drawn at random. The
-    distractors share all of these. A picture depends on the seed, its position and its size alone,
-    to the last bit, on every machine.
+    Objects lie on a ground and are lit from one side. One object in each picture has a class, one
+    of the ten in `effcam.demo.LABELS`; its position, size, angle, colour and material are random,
+    and so are those of the distractors. A picture depends only on the seed, its index and its size,
+    and is bit-identical on every machine.
 
     Args:
-        n: How many; their classes take turns in random order.
-        seed: A whole number from 0 on; another one gives other pictures.
+        n: The number of pictures; every ten show all classes, in random order.
+        seed: A whole number of at least 0; another seed gives other pictures.
         size: Width and height in px, or one number for a square. The object lies in the central
-            square, inset by 7 %, so that a usual central crop shows it whole.
+            square, inset by 7 %, so that a usual central crop shows all of it.
 
     Raises:
         ArgumentError: If an argument is impossible.
@@ -119,73 +119,73 @@ def _check_size(size: object) -> tuple[int, int]:
 
 
 def scene(seed: int, index: int, width: int, height: int) -> Scene:
-    """Return the scene at one position of those of a seed."""
-    chance = Chance(seed, index)
-    target = _turn(seed, index)
-    stage = Stage(chance, width, height)
-    spot = _spot(chance, width, height)
-    taken = [spot]
-    for _ in range(chance.whole(3, 5)):
-        other = _free_spot(chance, width, height, taken)
+    """Draw the scene with an index among those of a seed."""
+    rng = Rng(seed, index)
+    target = _class_at(seed, index)
+    renderer = Renderer(rng, width, height)
+    pose = _pose(rng, width, height)
+    taken = [pose]
+    for _ in range(rng.whole(3, 5)):
+        other = _free_pose(rng, width, height, taken)
         if other is not None:
-            stage.lay(chance, chance.pick(DISTRACTORS)(chance), other)
+            renderer.add(rng, rng.pick(DISTRACTORS)(rng), other)
             taken.append(other)
-    for crumb in _crumbs(chance, width, height):
-        stage.lay(chance, pebble(chance), crumb)
-    mask = stage.lay(chance, THINGS[LABELS[target]](), spot)
+    for small in _pebbles(rng, width, height):
+        renderer.add(rng, pebble(rng), small)
+    mask = renderer.add(rng, OBJECTS[LABELS[target]](), pose)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     box = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    picture = Image.fromarray(stage.develop(chance))
+    picture = Image.fromarray(renderer.finish(rng))
     return Scene(picture, LABELS[target], target, box, mask, f"scene {index + 1}")
 
 
-def _turn(seed: int, index: int) -> int:
-    """Return the class of a scene: every ten scenes in a row show all ten, in random order."""
+def _class_at(seed: int, index: int) -> int:
+    """Return the class of a scene: each block of ten scenes shows all ten, in random order."""
     block, place = divmod(index, len(LABELS))
-    chance = Chance(seed, block, len(LABELS))
+    rng = Rng(seed, block, len(LABELS))
     order = list(range(len(LABELS)))
     for last in range(len(order) - 1, 0, -1):
-        other = chance.whole(0, last)
+        other = rng.whole(0, last)
         order[last], order[other] = order[other], order[last]
     return order[place]
 
 
-def _spot(chance: Chance, width: int, height: int) -> Spot:
-    """Return where the object lies: whole within the central square, short of its margin.
+def _pose(rng: Rng, width: int, height: int) -> Pose:
+    """Return a pose of the object within the central square and its margin.
 
-    The middle is where maps that know nothing tend to point, so objects lie there half as often.
+    Uninformed maps tend to point at the centre, so objects lie there half as often.
     """
     side = min(width, height)
     while True:
-        radius = side * chance.between(*RADII)
+        radius = side * rng.between(*RADII)
         reach = side * (0.5 - MARGIN) - 1.1 * radius
-        dx, dy = chance.between(-reach, reach), chance.between(-reach, reach)
-        if dx * dx + dy * dy > radius * radius or chance.happens(0.5):
+        dx, dy = rng.between(-reach, reach), rng.between(-reach, reach)
+        if dx * dx + dy * dy > radius * radius or rng.happens(0.5):
             break
     at = width / 2 + dx, height / 2 + dy
-    return Spot(at, radius, chance.direction(), chance.between(0.88, 1.14))
+    return Pose(at, radius, rng.direction(), rng.between(0.88, 1.14))
 
 
-def _free_spot(chance: Chance, width: int, height: int, taken: Sequence[Spot]) -> Spot | None:
-    """Return a place for a distractor, which the picture's edge may cut, or ``None``."""
+def _free_pose(rng: Rng, width: int, height: int, taken: Sequence[Pose]) -> Pose | None:
+    """Return a free pose for a distractor, which the picture's edge may cut, or ``None``."""
     side = min(width, height)
     for _ in range(12):
-        radius = side * chance.between(*RADII)
-        at = chance.between(0, width), chance.between(0, height)
-        spot = Spot(at, radius, chance.direction(), chance.between(0.88, 1.14))
-        if not any(spot.overlaps(other) for other in taken):
-            return spot
+        radius = side * rng.between(*RADII)
+        at = rng.between(0, width), rng.between(0, height)
+        pose = Pose(at, radius, rng.direction(), rng.between(0.88, 1.14))
+        if not any(pose.overlaps(other) for other in taken):
+            return pose
     return None
 
 
-def _crumbs(chance: Chance, width: int, height: int) -> list[Spot]:
+def _pebbles(rng: Rng, width: int, height: int) -> list[Pose]:
     side = min(width, height)
     return [
-        Spot(
-            (chance.between(0, width), chance.between(0, height)),
-            side * chance.between(*CRUMBS),
-            chance.direction(),
-            chance.between(0.5, 2),
+        Pose(
+            (rng.between(0, width), rng.between(0, height)),
+            side * rng.between(*PEBBLE_RADII),
+            rng.direction(),
+            rng.between(0.5, 2),
         )
-        for _ in range(chance.whole(8, 24))
+        for _ in range(rng.whole(8, 24))
     ]

@@ -1,7 +1,7 @@
 """Grounds, materials, light and shadow: (height, width, 3) float32 colours in [0, 1].
 
 Only operations that IEEE 754 rounds exactly are used, so that a scene has the same pixels on every
-machine: no sines, no exponentials, no sums whose order is the processor's choice.
+machine: no sines, no exponentials, no sums whose order depends on the processor.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from effcam.demo.rng import Chance
+from effcam.demo.rng import Rng
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +25,7 @@ Colour: TypeAlias = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """Where light comes from: a unit vector (right, down, towards the viewer)."""
+    """The direction to the light: a unit vector (right, down, towards the viewer)."""
 
     x: float
     y: float
@@ -33,7 +33,7 @@ class Light:
 
 
 def light_from(direction: tuple[float, float], height: float) -> Light:
-    """Return the light of a compass direction and a height above the ground, of any length."""
+    """Return the light from a horizontal direction and a height above the ground."""
     length = math.sqrt(1 + height * height)
     return Light(direction[0] / length, direction[1] / length, height / length)
 
@@ -52,7 +52,7 @@ def colour(hue: float, saturation: float, value: float) -> Colour:
 
 
 def difference(first: Colour, second: Colour) -> float:
-    """Return how different two colours look, from 0 to about 1: weighted, greens the most."""
+    """Return the visible difference of two colours, from 0 to about 1, weighted by channel."""
     weights = (0.3, 0.5, 0.2)
     pairs = zip(weights, first, second, strict=True)
     return math.sqrt(sum(weight * (a - b) * (a - b) for weight, a, b in pairs))
@@ -64,7 +64,7 @@ def mix(first: Colour, second: Colour, share: Plane) -> Plane:
 
 
 def blend(below: Plane, above: Plane, share: Plane) -> Plane:
-    """Return what is seen where ``above`` covers a share (h, w) of ``below``."""
+    """Return the colours where ``above`` covers a share (h, w) of ``below``."""
     blended: Plane = below + (above - below) * share[..., None]
     return blended
 
@@ -79,15 +79,15 @@ def smooth(values: Plane) -> Plane:
 
 
 def noise(
-    chance: Chance, size: tuple[int, int], cells: float, octaves: int = 4, fade: float = 0.5
+    rng: Rng, size: tuple[int, int], cells: float, octaves: int = 4, fade: float = 0.5
 ) -> Plane:
     """Return cloudy noise in [0, 1]: (height, width).
 
     Args:
-        chance: Where it is drawn from.
+        rng: The random number generator.
         size: The height and the width in px.
-        cells: How many clouds lie along the shorter side.
-        octaves: How many layers there are, each with clouds of half the size.
+        cells: The number of noise cells along the shorter side.
+        octaves: The number of layers, each with cells of half the size.
         fade: How strong each layer is, relative to the one before.
     """
     height, width = size
@@ -96,9 +96,9 @@ def noise(
     for _ in range(octaves):
         side = min(height, width)
         pitch = side / cells
-        # The same number of draws at every size, so that size changes no more than size.
+        # Draw the same numbers at every size, so that a scene looks the same at each.
         down, across = (math.ceil(cells * edge / side - 1e-9) + 2 for edge in size)
-        lattice = chance.field(down, across)
+        lattice = rng.field(down, across)
         total += strength * _spread(lattice, height, width, pitch)
         most += strength
         strength *= fade
@@ -107,7 +107,7 @@ def noise(
 
 
 def _spread(lattice: Plane, height: int, width: int, pitch: float) -> Plane:
-    """Return the lattice's values between its points, which lie ``pitch`` px apart."""
+    """Interpolate a lattice whose points are ``pitch`` px apart."""
     rows, down = _places(height, pitch)
     columns, across = _places(width, pitch)
     left = lattice[:, columns] + (lattice[:, columns + 1] - lattice[:, columns]) * across
@@ -146,7 +146,7 @@ def lit(relief: Plane, light: Light) -> Plane:
 
 
 def gloss(shade: Plane, light: Light) -> Plane:
-    """Return where a surface that is lit like that shines, in [0, 1]."""
+    """Return the specular highlights of a lit surface, in [0, 1]."""
     bright: Plane = np.clip(shade * light.z, 0, 1)
     for _ in range(5):
         bright = bright * bright
@@ -154,7 +154,7 @@ def gloss(shade: Plane, light: Light) -> Plane:
 
 
 def domed(distance: Plane, radius: float) -> Plane:
-    """Return the height of a thing with a rounded edge: (h, w), px.
+    """Return the height of an object with a rounded edge: (h, w), px.
 
     Args:
         distance: The signed distance to its outline, < 0 inside, px.
@@ -168,7 +168,7 @@ def domed(distance: Plane, radius: float) -> Plane:
 # grounds: (h, w, 3) colours and the (h, w) relief in px
 
 
-Ground: TypeAlias = Callable[[Chance, int, int, Colour, Colour], tuple[Plane, Plane]]
+Ground: TypeAlias = Callable[[Rng, int, int, Colour, Colour], tuple[Plane, Plane]]
 
 
 def _axes(height: int, width: int, turn: tuple[float, float]) -> tuple[Plane, Plane]:
@@ -179,65 +179,55 @@ def _axes(height: int, width: int, turn: tuple[float, float]) -> tuple[Plane, Pl
     return cosine * x + sine * y, cosine * y - sine * x
 
 
-def _stone(
-    chance: Chance, height: int, width: int, first: Colour, second: Colour
-) -> tuple[Plane, Plane]:
-    clouds = noise(chance, (height, width), chance.between(3, 7), 6, 0.62)
+def _stone(rng: Rng, height: int, width: int, first: Colour, second: Colour) -> tuple[Plane, Plane]:
+    clouds = noise(rng, (height, width), rng.between(3, 7), 6, 0.62)
     share = smooth((clouds - 0.32) * 2.8)
     return mix(first, second, share), clouds * (min(height, width) * 0.05)
 
 
-def _wood(
-    chance: Chance, height: int, width: int, first: Colour, second: Colour
-) -> tuple[Plane, Plane]:
-    along, across = _axes(height, width, chance.direction())
-    warp = noise(chance, (height, width), 2, 3)
-    grain = wave(across * chance.between(9, 16) + warp * chance.between(3, 6))
+def _wood(rng: Rng, height: int, width: int, first: Colour, second: Colour) -> tuple[Plane, Plane]:
+    along, across = _axes(height, width, rng.direction())
+    warp = noise(rng, (height, width), 2, 3)
+    grain = wave(across * rng.between(9, 16) + warp * rng.between(3, 6))
     fibres = wave(across * 61 + along * 2 + warp * 9)
     share = 0.7 * grain + 0.3 * fibres
-    planks = across * chance.between(2.5, 4)
+    planks = across * rng.between(2.5, 4)
     gap = smooth(1 - wave(planks + 0.5) * 26)
     colours = mix(first, second, share) * (1 - 0.75 * gap)[..., None]
     return colours, (share * 0.006 - gap * 0.012) * min(height, width)
 
 
-def _cloth(
-    chance: Chance, height: int, width: int, first: Colour, second: Colour
-) -> tuple[Plane, Plane]:
-    along, across = _axes(height, width, chance.direction())
-    threads = chance.between(36, 60)
+def _cloth(rng: Rng, height: int, width: int, first: Colour, second: Colour) -> tuple[Plane, Plane]:
+    along, across = _axes(height, width, rng.direction())
+    threads = rng.between(36, 60)
     weave = wave(along * threads) * wave(across * threads)
-    bands = chance.between(3, 7)
+    bands = rng.between(3, 7)
     plaid = 0.5 * (stripes(along * bands, 0.02) + stripes(across * bands, 0.02))
-    folds = noise(chance, (height, width), 2, 2)
-    colours = mix(first, second, plaid * chance.between(0.15, 0.8))
+    folds = noise(rng, (height, width), 2, 2)
+    colours = mix(first, second, plaid * rng.between(0.15, 0.8))
     colours = colours * (0.86 + 0.14 * weave)[..., None]
     return colours, (folds * 0.10 + weave * 0.004) * min(height, width)
 
 
-def _sand(
-    chance: Chance, height: int, width: int, first: Colour, second: Colour
-) -> tuple[Plane, Plane]:
-    _, across = _axes(height, width, chance.direction())
-    dunes = noise(chance, (height, width), 3, 4)
-    grains = noise(chance, (height, width), 90, 2, 0.8)
-    ripples = wave(across * chance.between(7, 14) + dunes * 4)
+def _sand(rng: Rng, height: int, width: int, first: Colour, second: Colour) -> tuple[Plane, Plane]:
+    _, across = _axes(height, width, rng.direction())
+    dunes = noise(rng, (height, width), 3, 4)
+    grains = noise(rng, (height, width), 90, 2, 0.8)
+    ripples = wave(across * rng.between(7, 14) + dunes * 4)
     share = 0.45 * grains + 0.35 * dunes + 0.2 * ripples
     relief = ripples * 0.016 + dunes * 0.06 + grains * 0.006
     return mix(first, second, smooth(share)), relief * min(height, width)
 
 
-def _tiles(
-    chance: Chance, height: int, width: int, first: Colour, second: Colour
-) -> tuple[Plane, Plane]:
-    along, across = _axes(height, width, chance.direction())
-    count = chance.between(2.5, 5)
+def _tiles(rng: Rng, height: int, width: int, first: Colour, second: Colour) -> tuple[Plane, Plane]:
+    along, across = _axes(height, width, rng.direction())
+    count = rng.between(2.5, 5)
     u, v = along * count, across * count
     odd = (np.floor(u) + np.floor(v)) % 2
     joint = np.minimum(1 - wave(u), 1 - wave(v))
     gap = smooth(1 - joint * 18)
-    clouds = noise(chance, (height, width), 5, 5, 0.6)
-    share = odd * chance.between(0, 0.8) + clouds * 0.35
+    clouds = noise(rng, (height, width), 5, 5, 0.6)
+    share = odd * rng.between(0, 0.8) + clouds * 0.35
     colours = mix(first, second, np.clip(share, 0, 1))
     colours = colours * (1 - 0.5 * gap)[..., None]
     return colours, (clouds * 0.015 - gap * 0.02) * min(height, width)
@@ -246,49 +236,49 @@ def _tiles(
 GROUNDS: tuple[Ground, ...] = (_stone, _wood, _cloth, _sand, _tiles)
 
 
-# materials: which share of a second colour a thing has, from its own coordinates
+# materials: the share of an object's second colour, from its own coordinates
 
 
-Material: TypeAlias = Callable[[Chance, Plane, Plane, float], Plane]
+Material: TypeAlias = Callable[[Rng, Plane, Plane, float], Plane]
 
 
-def _plain(chance: Chance, x: Plane, y: Plane, pixel: float) -> Plane:
-    del chance, y, pixel
+def _plain(rng: Rng, x: Plane, y: Plane, pixel: float) -> Plane:
+    del rng, y, pixel
     return np.zeros_like(x)
 
 
-def _mottled(chance: Chance, x: Plane, y: Plane, pixel: float) -> Plane:
+def _mottled(rng: Rng, x: Plane, y: Plane, pixel: float) -> Plane:
     del y, pixel
-    return smooth(noise(chance, (x.shape[0], x.shape[1]), chance.between(3, 8), 3, 0.6) * 2 - 0.5)
+    return smooth(noise(rng, (x.shape[0], x.shape[1]), rng.between(3, 8), 3, 0.6) * 2 - 0.5)
 
 
-def _striped(chance: Chance, x: Plane, y: Plane, pixel: float) -> Plane:
-    turn, rate = chance.direction(), chance.between(1.2, 2.6)
-    place = x * turn[0] + y * turn[1] + chance.between(0, 1)
+def _striped(rng: Rng, x: Plane, y: Plane, pixel: float) -> Plane:
+    turn, rate = rng.direction(), rng.between(1.2, 2.6)
+    place = x * turn[0] + y * turn[1] + rng.between(0, 1)
     return stripes(place * rate, pixel * rate)
 
 
-def _dotted(chance: Chance, x: Plane, y: Plane, pixel: float) -> Plane:
-    rate = chance.between(1.4, 2.6)
-    u = x * rate + chance.between(0, 1)
-    v = y * rate + chance.between(0, 1)
+def _dotted(rng: Rng, x: Plane, y: Plane, pixel: float) -> Plane:
+    rate = rng.between(1.4, 2.6)
+    u = x * rate + rng.between(0, 1)
+    v = y * rate + rng.between(0, 1)
     u, v = u - np.floor(u) - 0.5, v - np.floor(v) - 0.5
-    radius = chance.between(0.2, 0.34)
+    radius = rng.between(0.2, 0.34)
     edge = (radius - np.sqrt(u * u + v * v)) / (pixel * rate)
     share: Plane = np.clip(edge + 0.5, 0, 1)
     return share
 
 
-def _checked(chance: Chance, x: Plane, y: Plane, pixel: float) -> Plane:
-    rate = chance.between(0.9, 1.8)
-    first = stripes(x * rate + chance.between(0, 1), pixel * rate)
-    second = stripes(y * rate + chance.between(0, 1), pixel * rate)
+def _checked(rng: Rng, x: Plane, y: Plane, pixel: float) -> Plane:
+    rate = rng.between(0.9, 1.8)
+    first = stripes(x * rate + rng.between(0, 1), pixel * rate)
+    second = stripes(y * rate + rng.between(0, 1), pixel * rate)
     return first + second - 2 * first * second
 
 
-def _fading(chance: Chance, x: Plane, y: Plane, pixel: float) -> Plane:
+def _fading(rng: Rng, x: Plane, y: Plane, pixel: float) -> Plane:
     del pixel
-    turn = chance.direction()
+    turn = rng.direction()
     place = x * turn[0] + y * turn[1]
     return smooth(place * 0.6 + 0.5)
 

@@ -1,4 +1,4 @@
-"""The outlines of the things that lie in scenes, and the distance of every pixel to them.
+"""The outlines of the objects in scenes, and the distance of every pixel to them.
 
 An outline fits the circle of radius 1 around (0, 0); x goes right and y down, as in images.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from effcam.demo.rng import Chance
+from effcam.demo.rng import Rng
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +30,7 @@ class Outline:
 
 
 def signed_distance(outline: Outline, height: int, width: int) -> NDArray[np.float32]:
-    """Return how far each pixel's centre is from the outline: (height, width), < 0 inside, px.
+    """Return each pixel centre's distance to the outline: (height, width), < 0 inside, px.
 
     Args:
         outline: Its loops in px, pixel (0, 0) covering the square from (0, 0) to (1, 1).
@@ -80,10 +80,10 @@ def placed(
 
     Args:
         outline: An outline in the unit circle.
-        at: Where its middle goes, px.
-        radius: What its unit becomes, px.
+        at: Its centre, px.
+        radius: The length of its unit, px.
         turn: The cosine and the sine of the angle.
-        stretch: How much wider it gets than it is tall.
+        stretch: Its width divided by its height.
     """
     cosine, sine = turn
     wide, tall = radius * math.sqrt(stretch), radius / math.sqrt(stretch)
@@ -104,7 +104,7 @@ def placed(
 
 
 def _round(loop: Loop, times: int = 2) -> Loop:
-    """Return the loop with its corners cut, again and again (Chaikin)."""
+    """Return the loop with its corners cut several times (Chaikin 1974)."""
     for _ in range(times):
         pairs = zip(loop, loop[1:] + loop[:1], strict=True)
         loop = [
@@ -119,7 +119,7 @@ def _round(loop: Loop, times: int = 2) -> Loop:
 
 
 def _spoke(turns: float, radius: float = 1.0) -> Point:
-    """Return the point at a share of a full turn; rounded, since machines' sines differ."""
+    """Return the point at a share of a full turn, rounded, since sines differ by machine."""
     angle = 2 * math.pi * turns
     return radius * round(math.cos(angle), 9), radius * round(math.sin(angle), 9)
 
@@ -134,7 +134,7 @@ def _bar(left: float, top: float, right: float, bottom: float) -> Loop:
 
 
 def _mirrored(half: Loop) -> Loop:
-    """Return the loop of a right half, from top to bottom, and of its mirror image."""
+    """Return the loop of a right half, from top to bottom, with its mirror image."""
     return half + [(-x, y) for x, y in reversed(half) if x != 0]
 
 
@@ -210,7 +210,7 @@ def _star() -> Outline:
     return Outline(([_spoke(-0.25 + tip / 10, 0.46 if tip % 2 else 1.0) for tip in range(10)],))
 
 
-THINGS: dict[str, Callable[[], Outline]] = {
+OBJECTS: dict[str, Callable[[], Outline]] = {
     "arrow": _arrow,
     "bone": _bone,
     "butterfly": _butterfly,
@@ -225,49 +225,49 @@ THINGS: dict[str, Callable[[], Outline]] = {
 """The ten classes, in the order of their indices."""
 
 
-# what else lies about
+# distractors
 
 
-def pebble(chance: Chance) -> Outline:
-    """Return a roundish outline that is never the same."""
-    corners = chance.whole(7, 10)
-    loop = [_spoke(corner / corners, chance.between(0.62, 1)) for corner in range(corners)]
+def pebble(rng: Rng) -> Outline:
+    """Return a random roundish outline."""
+    corners = rng.whole(7, 10)
+    loop = [_spoke(corner / corners, rng.between(0.62, 1)) for corner in range(corners)]
     return Outline((_round(loop),))
 
 
-def _leaf(chance: Chance) -> Outline:
-    belly = chance.between(0.32, 0.5)
+def _leaf(rng: Rng) -> Outline:
+    belly = rng.between(0.32, 0.5)
     loop = [(-1, 0), (-0.4, -belly), (0.4, -belly), (1, 0), (0.4, belly), (-0.4, belly)]
     return Outline((_round(loop, 3),))
 
 
-def _brick(chance: Chance) -> Outline:
-    tall = chance.between(0.35, 0.75)
+def _brick(rng: Rng) -> Outline:
+    tall = rng.between(0.35, 0.75)
     return Outline((_bar(-0.85, -tall, 0.85, tall),))
 
 
-def _button(chance: Chance) -> Outline:
-    gap = chance.between(0.16, 0.3)
+def _button(rng: Rng) -> Outline:
+    gap = rng.between(0.16, 0.3)
     return Outline((_disc(0, 0, 0.8, 30),), (_disc(-gap, 0, 0.09, 10), _disc(gap, 0, 0.09, 10)))
 
 
-def _washer(chance: Chance) -> Outline:
-    return Outline((_disc(0, 0, 0.85, 30),), (_disc(0, 0, chance.between(0.3, 0.55), 30),))
+def _washer(rng: Rng) -> Outline:
+    return Outline((_disc(0, 0, 0.85, 30),), (_disc(0, 0, rng.between(0.3, 0.55), 30),))
 
 
-def _stick(chance: Chance) -> Outline:
-    thick = chance.between(0.12, 0.2)
-    bend = chance.between(-0.25, 0.25)
+def _stick(rng: Rng) -> Outline:
+    thick = rng.between(0.12, 0.2)
+    bend = rng.between(-0.25, 0.25)
     top = [(-1, -thick), (0, bend - thick), (1, -thick)]
     return Outline((_round([*top, (1, thick), (0, bend + thick), (-1, thick)]),))
 
 
-def _wedge(chance: Chance) -> Outline:
-    tip = chance.between(-0.5, 0.5)
+def _wedge(rng: Rng) -> Outline:
+    tip = rng.between(-0.5, 0.5)
     return Outline((_round([(tip, -0.95), (0.95, 0.65), (-0.95, 0.65)], 1),))
 
 
-DISTRACTORS: tuple[Callable[[Chance], Outline], ...] = (
+DISTRACTORS: tuple[Callable[[Rng], Outline], ...] = (
     pebble,
     _leaf,
     _brick,
@@ -276,4 +276,4 @@ DISTRACTORS: tuple[Callable[[Chance], Outline], ...] = (
     _stick,
     _wedge,
 )
-"""Things of no class, which share roundness, holes, bars and points with those that have one."""
+"""Objects without a class, with round parts, holes, bars and points as those with one."""

@@ -1,4 +1,4 @@
-"""Images by reference: found in folders, globs, videos and memory, and opened when needed.
+"""References to images in folders, globs, videos and memory, opened when needed.
 
 >>> import effcam
 >>> effcam.images.from_folders("photos", categories=["bear"], per_category=5)
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HoldsImage", "ImageLike", "ImageRef", "from_folders", "iter_images"]
 
-# Loaded when first used, so that the geometry of images can be had without Pillow.
+# Load names on first use, so that the geometry of images is available without Pillow.
 _HOMES = {
     "HoldsImage": "refs",
     "ImageLike": "refs",
@@ -28,7 +28,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name when it is first asked for (PEP 562)."""
+    """Load a public name on first use (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module 'effcam.images' has no attribute {name!r}")
     value = getattr(import_module(f"effcam.images.{_HOMES[name]}"), name)

@@ -1,4 +1,4 @@
-"""Animated pictures as films: what Pillow reads as several frames."""
+"""Animated pictures: files that Pillow reads as several frames."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from effcam.errors import ImageError
-from effcam.images.decoding import check_file, decode, open_file, readable, told
+from effcam.images.decoding import check_file, decode, message_of, open_file, readable
 from effcam.images.video import Entry
 
 SUFFIXES = frozenset({".apng", ".avif", ".gif", ".png", ".webp"})
 FORMATS = ("GIF", "WEBP", "PNG", "AVIF")
 SHORTEST, USUAL = 0.02, 0.1
-"""Viewers show frames that are to last less than the one, in s, for the other."""
+"""Viewers show a frame of less than `SHORTEST` s for `USUAL` s."""
 
 
 def is_animated(path: Path) -> bool:
-    """Return whether a file is a picture of several frames; what cannot be read is not."""
+    """Return whether a file is a picture of several frames; False if it cannot be read."""
     if path.suffix.lower() not in SUFFIXES:
         return False
     try:
         with open_file(path, FORMATS) as image:
             return bool(getattr(image, "is_animated", False))
-    except Exception:  # noqa: BLE001  # an earlier change can have made it anything
+    except Exception:  # noqa: BLE001  # a broken file can make a decoder raise anything
         return False
 
 
 class Animation:
-    """An animated picture, whose frames are read in order."""
+    """An animated picture, decoded from its first frame on."""
 
     def __init__(self, path: Path) -> None:
         """Open a file.
 
         Raises:
-            ImageError: If it is missing, no picture, or too large.
+            ImageError: If it is missing, not a picture, or too large.
         """
         try:
             check_file(path)
             self._file = path.open("rb")
         except OSError as error:
-            raise ImageError(f"the file cannot be read: {told(error)}") from error
+            raise ImageError(f"the file cannot be read: {message_of(error)}") from error
         try:
             self._image = Image.open(self._file, formats=readable(FORMATS))
         except BaseException as error:
@@ -50,11 +50,11 @@ class Animation:
             if isinstance(error, UnidentifiedImageError):
                 raise ImageError("the file is not an image that can be read") from error
             if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
-                raise ImageError(f"the image is too large: {told(error)}") from error
+                raise ImageError(f"the image is too large: {message_of(error)}") from error
             if isinstance(error, Exception) and not isinstance(error, ImageError):
-                raise ImageError(f"the file cannot be read: {told(error)}") from error
+                raise ImageError(f"the file cannot be read: {message_of(error)}") from error
             raise
-        # What viewers show that know no animation is no frame of it.
+        # The default image is for viewers without animation, and not one of the frames.
         self._first = int(bool(self._image.info.get("default_image")))
 
     def close(self) -> None:
@@ -62,20 +62,20 @@ class Animation:
         self._image.close()
         self._file.close()
 
-    def frames(self, key: int | None, *, tries: int = 0) -> Iterator[tuple[int, Image.Image]]:
-        """Yield the frames from the first one on, in RGB, each with its number.
+    def frames(self, key: int | None, *, rewind: bool = False) -> Iterator[tuple[int, Image.Image]]:
+        """Yield all frames from the first one on, in RGB, each with its number.
 
         Raises:
             ImageError: If one cannot be decoded.
         """
-        del key, tries  # each frame is a change of the one before
+        del key, rewind  # each frame is stored as a change of the one before
         for number in count(self._first):
             try:
                 self._image.seek(number)
             except EOFError:
                 return
             except Exception as error:  # a broken file can make a decoder raise anything
-                raise ImageError(f"the image cannot be decoded: {told(error)}") from error
+                raise ImageError(f"the image cannot be decoded: {message_of(error)}") from error
             yield number - self._first, decode(self._image)
 
     def picture(self, frame: Image.Image) -> Image.Image:
@@ -84,11 +84,11 @@ class Animation:
 
     @staticmethod
     def size(frame: Image.Image) -> int:
-        """Return how many bytes a frame takes: Pillow keeps an RGB pixel in four."""
+        """Return the size of a frame in bytes: Pillow stores an RGB pixel in four."""
         return 4 * frame.width * frame.height
 
     def seconds(self) -> float:
-        """Return for how long viewers show the frame that was read last."""
+        """Return for how many seconds viewers show the frame that was read last."""
         duration = float(self._image.info.get("duration") or 0) / 1000
         return duration if duration >= SHORTEST else USUAL
 
@@ -96,10 +96,10 @@ class Animation:
 def index(path: Path) -> list[Entry]:
     """Return the frames of an animated picture, in order, after decoding all of it.
 
-    Where one cannot be decoded, it stands for those after it.
+    The first frame that cannot be decoded is the last one that is listed.
 
     Raises:
-        ImageError: If it is missing, no picture, or too large.
+        ImageError: If it is missing, not a picture, or too large.
     """
     animation = Animation(path)
     entries: list[Entry] = []

@@ -1,4 +1,4 @@
-"""One image, decoded: from a file, a PIL image, an array or a tensor to upright RGB."""
+"""Decode a file, a PIL image, an array or a tensor to an upright RGB image."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ FORMATS = (
     *("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF"),
     *("HEIF", "JXL", "TGA"),
 )
-"""What files are read as, whatever their names; HEIF and JXL where plugins add them to Pillow.
+"""The formats that are read, whatever a file's name; HEIF and JXL need plugins of Pillow.
 
-Nothing else that Pillow knows: for some formats it starts other programs (EPS, Ghostscript), and
-rare ones have bounds that are tested least.
+Pillow's other formats are left out: some start other programs (EPS, Ghostscript), and the bounds of
+rare ones are the least tested.
 """
 CHANNELS = (1, 3, 4)
 WHITE = (255, 255, 255)
 REDUCED_MARGIN = 3
-"""How many times as large as what it is resized to a reduced copy is at least."""
-LYING = (5, 6, 7, 8)
-"""The orientations in Exif whose rows are the picture's columns."""
+"""A reduced copy is at least this many times as large as the size it is resized to."""
+TRANSPOSED = (5, 6, 7, 8)
+"""Exif's orientations whose rows are the picture's columns."""
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -41,17 +41,17 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns a picture of each orientation in Exif upright."""
+"""The transformation that turns a picture upright, by Exif's orientation."""
 STRIP_PIXELS = 2**20
-"""How many pixels are converted at once: what that takes comes on top of the image itself."""
+"""How many pixels are converted at once, to limit the memory beside the image itself."""
 
 
 class Photo(NamedTuple):
     """A decoded image.
 
     Attributes:
-        picture: It, in RGB and upright.
-        size: Its width and height in px, larger than the picture's if that is a reduced copy.
+        picture: The image in RGB and upright.
+        size: The full width and height in px, even if the picture is a reduced copy.
     """
 
     picture: Image.Image
@@ -62,14 +62,14 @@ Needed: TypeAlias = Callable[[int, int], tuple[int, int]]
 
 
 def read(source: object, needed: Needed | None = None) -> Photo:
-    """Return an image in RGB and upright, perhaps reduced; see `effcam.images.ImageRef.photo`.
+    """Decode an image to upright RGB, perhaps reduced; see `effcam.images.ImageRef.photo`.
 
     Args:
         source: A path, a PIL image, an array or a tensor.
         needed: Returns the width and height in px to which it will be resized.
 
     Raises:
-        ImageError: If it is missing, empty, truncated, no image, too large or ambiguous.
+        ImageError: If it is missing, empty, truncated, not an image, too large or ambiguous.
     """
     if isinstance(source, Path):
         return _read_file(source, needed)
@@ -91,37 +91,37 @@ def _read_file(path: Path, needed: Needed | None) -> Photo:
         raise ImageError("the file does not exist") from error
     except UnidentifiedImageError as error:
         raise ImageError("the file is not an image that can be read") from error
-    # The warning is an error only where the caller's filters make it one.
+    # The warning is raised only if the caller's filters make it an error.
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"the image is too large: {told(error)}") from error
+        raise ImageError(f"the image is too large: {message_of(error)}") from error
     except OSError as error:
-        raise ImageError(f"the file cannot be read: {told(error)}") from error
+        raise ImageError(f"the file cannot be read: {message_of(error)}") from error
     except ImageError:
         raise
     except Exception as error:  # a broken header can make a plugin raise anything
-        raise ImageError(f"the file cannot be read as an image: {told(error)}") from error
+        raise ImageError(f"the file cannot be read as an image: {message_of(error)}") from error
 
 
 @contextmanager
 def open_file(path: Path, formats: Sequence[str] = FORMATS) -> Iterator[Image.Image]:
-    """Yield the image that a file is, not decoded yet, read as one of some formats.
+    """Open a file as an image in one of some formats, without decoding it.
 
     Raises:
-        ImageError: If it is no regular file, or empty.
-        OSError: If it cannot be read; Pillow's own errors come as they are.
+        ImageError: If it is not a regular file, or empty.
+        OSError: If it cannot be read; Pillow's errors are not wrapped.
     """
     check_file(path)
-    # From the open file, not the path, which Pillow would map into memory where it can: that
-    # garbles grey TIFF files that lie on their sides, and kills the process if a file shrinks.
+    # Pass the open file, not the path: Pillow would map the latter into memory if possible, which
+    # garbles transposed grey TIFF files, and crashes the process if a file shrinks.
     with path.open("rb") as file, Image.open(file, formats=readable(formats)) as image:
         yield image
 
 
 def check_file(path: Path) -> None:
-    """Refuse what has no content to read; to open a pipe might wait for ever.
+    """Check that a path is a file with content; opening a pipe could wait for ever.
 
     Raises:
-        ImageError: If it is no regular file, or empty.
+        ImageError: If it is not a regular file, or empty.
         OSError: If it cannot be reached.
     """
     status = path.stat()
@@ -132,47 +132,47 @@ def check_file(path: Path) -> None:
 
 
 def check_pixels(width: int, height: int) -> None:
-    """Hold a size in px to what `PIL.Image.open` holds images to.
+    """Check a size in px as `PIL.Image.open` does.
 
     Raises:
         ImageError: If there are no pixels, or more than twice ``PIL.Image.MAX_IMAGE_PIXELS``; or
-            more than that, where Pillow's warning of it is an error.
+            more than that, if Pillow's warning is an error.
     """
     most = Image.MAX_IMAGE_PIXELS
     if width < 1 or height < 1:
         raise ImageError(f"the image has no pixels, its size is {width} x {height}")
     if most is None or width * height <= most:
         return
-    said = f"{width} x {height} px exceed the limit of {most} px (PIL.Image.MAX_IMAGE_PIXELS)"
+    message = f"{width} x {height} px exceed the limit of {most} px (PIL.Image.MAX_IMAGE_PIXELS)"
     if width * height > 2 * most:
-        raise ImageError(f"the image is too large: {said}")
+        raise ImageError(f"the image is too large: {message}")
     try:
-        warnings.warn(said, Image.DecompressionBombWarning, stacklevel=2)
+        warnings.warn(message, Image.DecompressionBombWarning, stacklevel=2)
     except Image.DecompressionBombWarning as error:
-        raise ImageError(f"the image is too large: {said}") from error
+        raise ImageError(f"the image is too large: {message}") from error
 
 
 def readable(formats: Sequence[str]) -> list[str]:
-    """Return those of some formats that this Pillow, with its plugins, reads."""
+    """Return those of some formats that the installed Pillow and its plugins read."""
     Image.init()
     return [each for each in formats if each in Image.OPEN]
 
 
-def told(error: Exception) -> str:
-    """Return what an error says, in one printable line: Pillow's may quote a file's bytes."""
+def message_of(error: Exception) -> str:
+    """Return the message of an error in one printable line: Pillow may quote a file's bytes."""
     if isinstance(error, MemoryError):
         return "there is not enough memory"
-    said = " ".join(str(error).split()) or type(error).__name__
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in said)
+    message = " ".join(str(error).split()) or type(error).__name__
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in message)
 
 
 def _reduce(image: Image.Image, needed: Needed) -> int:
-    """Have a JPEG decoded at a part of its size, if that is enough; returns by how much less."""
+    """Set a JPEG to be decoded at a fraction of its size if that suffices; return the factor."""
     if image.format != "JPEG":
         return 1
     width, height = image.size
-    lies = _orientation(image) in LYING
-    wide, tall = needed(height, width)[::-1] if lies else needed(width, height)
+    transposed = _orientation(image) in TRANSPOSED
+    wide, tall = needed(height, width)[::-1] if transposed else needed(width, height)
     for scale in (8, 4, 2):
         fits = width % scale == height % scale == 0
         if fits and min(width / wide, height / tall) >= REDUCED_MARGIN * scale:
@@ -182,7 +182,7 @@ def _reduce(image: Image.Image, needed: Needed) -> int:
 
 
 def decode(image: Image.Image) -> Image.Image:
-    """Return a PIL image upright and in RGB; the image itself stays as it was.
+    """Return an upright RGB copy of a PIL image, which is not changed.
 
     Raises:
         ImageError: If it has no pixels, or they cannot be decoded.
@@ -196,23 +196,23 @@ def decode(image: Image.Image) -> Image.Image:
     except ImageError:
         raise
     except Exception as error:  # a broken file can make a decoder raise anything
-        raise ImageError(f"the image cannot be decoded: {told(error)}") from error
+        raise ImageError(f"the image cannot be decoded: {message_of(error)}") from error
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return how an image lies by its Exif: 1, upright, where that says nothing that is known.
+    """Return the orientation in an image's Exif; 1, upright, if there is no valid one.
 
-    Not by `PIL.ImageOps.exif_transpose`, which rewrites all metadata and fails where it cannot.
+    `PIL.ImageOps.exif_transpose` rewrites all metadata and fails if it cannot.
     """
     try:
         found = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # noqa: BLE001  # an earlier change can have made it anything
+    except Exception:  # noqa: BLE001  # broken metadata can raise anything
         return 1
     return found if isinstance(found, int) and found in TURNS else 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Return a copy in RGB, without metadata; what is in between takes little memory."""
+    """Return a copy in RGB without metadata, converted in strips to save memory."""
     if image.mode == "RGB" and not image.has_transparency_data:
         copy = image.copy()
         copy.info = {}
@@ -226,7 +226,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """Yield an image from top to bottom in parts, each with its first row."""
+    """Yield an image in strips from top to bottom, each with its first row."""
     width, height = image.size
     rows = max(STRIP_PIXELS // width, 1)
     if rows >= height:
@@ -259,10 +259,10 @@ def _from_lab(image: Image.Image) -> Image.Image:
 
 
 def _scaling(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """Return what makes 8-bit pixels of 16-bit, 32-bit and floating-point ones, none clipped.
+    """Return a function that scales 16-bit, 32-bit or float pixels to 8 bits without clipping.
 
-    The range is what the numbers were meant for: [0, 1], [0, 255] or [0, 65535], whichever is the
-    smallest that holds them; else their own. Integers start at [0, 65535].
+    The range of the pixels is the smallest of [0, 1], [0, 255] and [0, 65535] that contains them,
+    for integers [0, 65535]; otherwise from their minimum to their maximum.
     """
     lows, highs = zip(*(_extent(np.asarray(strip)) for _, strip in _strips(image)), strict=True)
     low, high = min(lows), max(highs)
@@ -281,7 +281,7 @@ def _scaling(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
 def _extent(values: NDArray[Any]) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     if not np.isfinite((low, high)).all():  # NaN is both
-        raise ImageError("the image holds pixels that are not finite numbers")
+        raise ImageError("the image has pixels that are not finite numbers")
     return low, high
 
 
@@ -292,12 +292,12 @@ def _to_numpy(tensor: Any) -> NDArray[Any]:
             values = values.float()
         array: NDArray[Any] = values.numpy()
     except (RuntimeError, TypeError) as error:  # sparse, quantised, or on the meta device
-        raise ImageError(f"the tensor's values cannot be read: {told(error)}") from error
+        raise ImageError(f"the tensor's values cannot be read: {message_of(error)}") from error
     return array
 
 
 def _to_pixels(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return (height, width, 3) uint8 pixels from an array in any layout that is unambiguous."""
+    """Return (height, width, 3) uint8 pixels of an array in any unambiguous layout."""
     shape = " x ".join(map(str, array.shape)) or "()"
     if array.size == 0:
         raise ImageError(f"the array has no pixels, its shape is {shape}")
@@ -333,13 +333,13 @@ def _to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
     if array.dtype.kind != "f":
-        raise ImageError(f"the array holds {array.dtype}: expected uint8, or floats in [0, 1]")
+        raise ImageError(f"the array is of {array.dtype}: expected uint8, or floats in [0, 1]")
     if not np.isfinite(array).all():
-        raise ImageError("the array holds NaN or infinite values")
+        raise ImageError("the array has NaN or infinite values")
     low, high = float(array.min()), float(array.max())
     if low < 0 or high > 1:
         raise ImageError(
-            f"the array holds floats from {low:g} to {high:g}: expected [0, 1]; undo a model's "
+            f"the array has floats from {low:g} to {high:g}: expected [0, 1]; undo a model's "
             "normalisation, or divide by 255, first"
         )
     return (array * 255).round().astype(np.uint8)

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from effcam.errors import ArgumentError, ImageError, check_number, did_you_mean
-from effcam.images.frames import FilmFrame, check_pace, is_film, list_frames
+from effcam.images.frames import FilmFrame, check_pace, has_frames, list_frames
 from effcam.images.refs import ImageLike, ImageRef
 from effcam.images.video import SUFFIXES as VIDEOS
 from effcam.text import natural_key
@@ -39,46 +39,46 @@ SUFFIXES = frozenset(
     | {".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
 )
 AT = " @ "
-"""What stands between the name of a film and the time of a frame."""
+"""Separates the name of a video from the time of a frame."""
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class _Ways:
-    """How images are looked for.
+class _Search:
+    """How to search for images.
 
     Attributes:
-        missing_ok: Whether what does not exist is yielded too.
-        films: Whether films that are named are taken apart.
-        every: Which of their frames to take.
-        fps: How many of them to take a second.
-        found: The films that were taken apart.
+        missing_ok: Whether to yield paths that do not exist.
+        videos: Whether to split named videos and animated pictures into frames.
+        every: Use every n-th of their frames.
+        fps: Use this many of their frames per second.
+        found: The videos and animated pictures that were split so far.
     """
 
     missing_ok: bool
-    films: bool = True
+    videos: bool = True
     every: int | None = None
     fps: float | None = None
     found: list[Path] = field(default_factory=list)
 
     @property
-    def seeks_films(self) -> bool:
-        """Whether films are taken apart that lie in folders."""
+    def split_in_folders(self) -> bool:
+        """Whether to split those in folders too."""
         return self.every is not None or self.fps is not None
 
     @property
-    def named(self) -> Collection[str]:
-        """The suffixes of what images are made of."""
-        return SUFFIXES | VIDEOS if self.films else SUFFIXES
+    def suffixes(self) -> Collection[str]:
+        """The suffixes of files that are images, or have frames."""
+        return SUFFIXES | VIDEOS if self.videos else SUFFIXES
 
     def frames(self, path: Path, name: str) -> Iterator[ImageRef]:
-        """Yield the frames of a film."""
+        """Yield the frames of a video or an animated picture."""
         self.found.append(path)
         try:
             frames = list_frames(path, every=self.every, fps=self.fps)
         except ImageError as error:
             if not self.missing_ok:
-                raise ImageError(f"film {name!r}: {error}") from error
+                raise ImageError(f"video {name!r}: {error}") from error
             frames = []
             yield ImageRef(name, FilmFrame(path, 0, 0.0, "0:00.000", 0, None, str(error)))
         for frame in frames:
@@ -93,35 +93,35 @@ def iter_images(
     fps: float | None = None,
     films: bool = True,
 ) -> Iterator[ImageRef]:
-    """Yield a reference to every image, each name once.
+    """Yield a reference to every image, each with a unique name.
 
     Args:
-        images: A file, a folder (searched through, in natural order), a glob, a PIL image, an
+        images: A file, a folder (searched recursively, in natural order), a glob, a PIL image, an
             array or a tensor of one image or, with four dimensions, of a batch, or any iterable
-            of these. What is named as an image in a folder, and is none or a link to nothing,
-            fails when it is opened; links to folders are not followed. A video or an animated
-            picture that is named, or that a glob matches, means its frames, ``clip.mp4 @
+            of these. A file in a folder that has the suffix of an image, but is not one, fails
+            when it is opened; links to folders are not followed. A video or an animated picture
+            that is named, or that a glob matches, is split into its frames, ``clip.mp4 @
             0:01.200`` and so on. In a folder, videos are left out and animated pictures are one
             image each, unless ``every`` or ``fps`` is given.
-        missing_ok: Whether a path that does not exist or cannot be reached is yielded too, to
-            fail when it is opened.
-        every: Takes each so manieth frame of a film, the first one first; ``None`` takes all.
-        fps: Takes so many frames a second of a film's time: at each multiple of 1 / fps s the
-            latest frame, but none twice.
-        films: Whether films are taken apart; if not, a video stays a file that is no image, and
-            an animated picture its first frame.
+        missing_ok: Whether to yield a path that does not exist or cannot be reached; it fails
+            when it is opened.
+        every: Use every n-th frame of a video, starting with the first; ``None`` uses all.
+        fps: Use this many frames per second of a video: at each multiple of 1 / fps s the latest
+            frame, none twice.
+        films: Whether to split videos and animated pictures; if not, a video is a file that is
+            not an image, and an animated picture is its first frame.
 
     Raises:
-        ImageError: If a path does not exist, a folder or glob holds no image, or a video cannot
-            be read.
-        ArgumentError: If something is none of these, ``every`` or ``fps`` is impossible, or there
-            is no film that they could be about.
+        ImageError: If a path does not exist, a folder or glob has no images, or a video cannot be
+            read.
+        ArgumentError: If an entry is of another type, ``every`` or ``fps`` is impossible, or one
+            is given and there is no video.
     """
     check_pace(every, fps)
-    ways = _Ways(missing_ok, films, every, fps)
+    search = _Search(missing_ok, films, every, fps)
     taken: set[str] = set()
     counts: dict[str, int] = {}
-    for ref in _walk(images, ways):
+    for ref in _walk(images, search):
         name = ref.name
         if name in taken:
             name = _longer_name(ref)
@@ -131,10 +131,10 @@ def iter_images(
             name = f"{stem} ({counts[stem]})"
         taken.add(name)
         yield ref if name == ref.name else replace(ref, name=name)
-    if ways.seeks_films and not ways.found:
+    if search.split_in_folders and not search.found:
         given = f"every={every!r}" if fps is None else f"fps={fps!r}"
         raise ArgumentError(
-            f"{given} takes frames of videos and animated pictures, and there are none"
+            f"{given} chooses frames of videos and animated pictures, but there are none"
         )
 
 
@@ -150,19 +150,19 @@ def from_folders(
     categories: Sequence[str] | None = None,
     per_category: int | None = None,
 ) -> list[ImageRef]:
-    """Return the images of a tree with one folder a class, the first few of each.
+    """Return the images of a tree with one folder per class, optionally the first few of each.
 
     Args:
-        root: The folder that holds the class folders.
-        categories: The class folders to take, in this order; ``None`` takes all, in natural order.
-        per_category: How many images to take of each, the first in natural order; ``None`` is all.
+        root: The folder that contains the class folders.
+        categories: The class folders to use, in this order; ``None`` uses all, in natural order.
+        per_category: How many images of each to use, the first in natural order; ``None`` is all.
 
     Returns:
         The images, category by category, named ``category/file``.
 
     Raises:
-        ImageError: If the root or a category does not exist or holds no image.
-        ArgumentError: If ``per_category`` is no whole number from 1 on.
+        ImageError: If the root or a category does not exist or has no images.
+        ArgumentError: If ``per_category`` is not a whole number of at least 1.
 
     >>> from_folders("photos", categories=["bear"], per_category=5)
     Traceback (most recent call last):
@@ -181,7 +181,7 @@ def from_folders(
         raise ImageError(f"folder {str(root)!r} cannot be read: {error}") from error
     names = [name for name in known if not name.startswith(".")]
     if not names:
-        raise ImageError(f"folder {str(root)!r} holds no class folders")
+        raise ImageError(f"folder {str(root)!r} has no class folders")
     found: list[ImageRef] = []
     for category in names if categories is None else categories:
         if category not in known:
@@ -194,20 +194,20 @@ def from_folders(
     return found
 
 
-def _walk(images: object, ways: _Ways) -> Iterator[ImageRef]:
+def _walk(images: object, search: _Search) -> Iterator[ImageRef]:
     if isinstance(images, ImageRef):
         yield images
     elif isinstance(ref := getattr(images, "ref", None), ImageRef):
         yield ref
     elif isinstance(images, str | PathLike):
-        yield from _from_path(images, ways)
+        yield from _from_path(images, search)
     elif isinstance(images, Image.Image):
         yield ImageRef("image", images)
     elif _is_array(images):
-        yield from _from_array(images, ways)
+        yield from _from_array(images, search)
     elif isinstance(images, Iterable) and not isinstance(images, bytes | bytearray | IOBase):
         for each in images:
-            yield from _walk(each, ways)
+            yield from _walk(each, search)
     else:
         raise ArgumentError(
             "images must be paths, folders, globs, PIL images, arrays or tensors, or an iterable "
@@ -215,29 +215,33 @@ def _walk(images: object, ways: _Ways) -> Iterator[ImageRef]:
         )
 
 
-def _from_path(given: str | PathLike[str], ways: _Ways) -> Iterator[ImageRef]:
+def _from_path(given: str | PathLike[str], search: _Search) -> Iterator[ImageRef]:
     text = os.fspath(given)
     if ADDRESS.match(text):
-        raise ImageError(f"{text!r} is an address; effcam reads local files: download it first")
+        raise ImageError(
+            f"{text!r} is an address, but effcam reads local files only: download it first"
+        )
     path = _path(text)
     matches: list[Path] = []
     try:
         exists, is_folder = path.exists(), path.is_dir()
         if glob.has_magic(text) and not exists:
-            matches = _matches(str(path), ways.named)
-    except (OSError, ValueError) as error:  # no permission, too long, impossible characters
-        if not ways.missing_ok:
+            matches = _matches(str(path), search.suffixes)
+    except (OSError, ValueError) as error:  # no permission, too long, invalid characters
+        if not search.missing_ok:
             raise ImageError(f"image {text!r} cannot be reached: {error}") from error
         exists = is_folder = False
     if is_folder:
-        for file in _files(path, ways.named if ways.seeks_films else SUFFIXES):
-            yield from _from_file(file, file.relative_to(path).as_posix(), ways, ways.seeks_films)
+        for file in _files(path, search.suffixes if search.split_in_folders else SUFFIXES):
+            yield from _from_file(
+                file, file.relative_to(path).as_posix(), search, search.split_in_folders
+            )
     elif exists:
-        yield from _from_file(path, path.name, ways, ways.films)
+        yield from _from_file(path, path.name, search, search.videos)
     elif matches:
         for file in matches:
-            yield from _from_file(file, file.name, ways, ways.films)
-    elif ways.missing_ok:
+            yield from _from_file(file, file.name, search, search.videos)
+    elif search.missing_ok:
         yield ImageRef(path.name, path)
     elif glob.has_magic(text):
         raise ImageError(f"no image file matches {text!r}")
@@ -245,9 +249,9 @@ def _from_path(given: str | PathLike[str], ways: _Ways) -> Iterator[ImageRef]:
         raise ImageError(f"image {text!r} does not exist")
 
 
-def _from_file(path: Path, name: str, ways: _Ways, films: bool) -> Iterator[ImageRef]:
-    if films and is_film(path):
-        yield from ways.frames(path, name)
+def _from_file(path: Path, name: str, search: _Search, split: bool) -> Iterator[ImageRef]:
+    if split and has_frames(path):
+        yield from search.frames(path, name)
     else:
         yield ImageRef(name, path)
 
@@ -255,12 +259,12 @@ def _from_file(path: Path, name: str, ways: _Ways, films: bool) -> Iterator[Imag
 def _path(text: str) -> Path:
     try:
         return Path(text).expanduser()
-    except RuntimeError:  # a file's name that begins with ~, as a home's does
+    except RuntimeError:  # the name of a file that begins with ~, as a home folder does
         return Path(text)
 
 
 def _files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
-    """Return what is named as an image below a folder in natural order, without hidden ones."""
+    """Return the files with one of the suffixes below a folder in natural order, none hidden."""
     failed: list[OSError] = []
     found = (each for _, names in _folders(folder, failed) for each in names)
     files = [path for path in map(Path, found) if path.suffix.lower() in suffixes]
@@ -268,20 +272,20 @@ def _files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
         raise ImageError(f"folder {str(folder)!r} cannot be read: {failed[0]}") from failed[0]
     if not files:
         raise ImageError(
-            f"folder {str(folder)!r} holds no images, which end in {', '.join(sorted(suffixes))}"
+            f"folder {str(folder)!r} has no images (suffixes: {', '.join(sorted(suffixes))})"
         )
     return sorted(files, key=_natural)
 
 
 def _folders(top: Path, failed: list[OSError]) -> Iterator[tuple[str, list[str]]]:
-    """Yield a folder and those below it, each with what it holds beside folders.
+    """Yield a folder and those below it, each with its files.
 
-    Hidden ones are left out, and links to folders, which may lead back. `os.walk` would fail for
-    a thousand folders in one another in Python 3.11.
+    Hidden entries are left out, and so are links to folders, which may form a circle. `os.walk`
+    fails for a thousand nested folders in Python 3.11.
 
     Args:
         top: The folder.
-        failed: To it is added what was raised by folders that cannot be read.
+        failed: Receives the errors of folders that cannot be read.
     """
     waiting = [str(top)]
     while waiting:
@@ -302,7 +306,7 @@ def _folders(top: Path, failed: list[OSError]) -> Iterator[tuple[str, list[str]]
 
 
 def _is_folder(path: str | Path) -> bool:
-    # Path.is_dir raises where a folder on the way may not be entered.
+    # Path.is_dir raises if a parent folder may not be entered.
     return os.path.isdir(path)  # noqa: PTH112
 
 
@@ -313,12 +317,12 @@ def _matches(pattern: str, suffixes: Collection[str]) -> list[Path]:
 
 
 def _expand(parts: tuple[str, ...]) -> Iterator[str]:
-    """Yield what matches a pattern, whose ``**`` is any number of folders.
+    """Yield the paths that match a pattern, whose ``**`` is any number of folders.
 
-    `glob` itself would follow links to folders there, and two that lead back take it for ever.
+    `glob` would follow links to folders there, and never end if two of them form a circle.
     """
     before = parts[: parts.index("**")] if "**" in parts else parts
-    # Path.glob takes no absolute patterns.
+    # Path.glob does not accept absolute patterns.
     found = glob.iglob(str(Path(*before)))  # noqa: PTH207
     if before == parts:
         yield from found
@@ -335,16 +339,18 @@ def _natural(path: Path) -> list[list[tuple[int, str]]]:
 
 
 def _is_array(value: object) -> bool:
-    # A tensor is told by its type's name, so that images load no torch; torchvision's and others'
-    # tensors are subclasses.
+    # Recognise a tensor by its type's name, so that torch is not imported; the tensors of
+    # torchvision and others are subclasses.
     return isinstance(value, np.ndarray) or any(
         (base.__module__, base.__name__) == ("torch", "Tensor") for base in type(value).__mro__
     )
 
 
-def _from_array(array: Any, ways: _Ways) -> Iterator[ImageRef]:
-    if isinstance(array, np.ndarray) and array.dtype.kind in "OU":  # a column of a table, say
-        yield from _walk(array.tolist(), ways)
+def _from_array(array: Any, search: _Search) -> Iterator[ImageRef]:
+    if (
+        isinstance(array, np.ndarray) and array.dtype.kind in "OU"
+    ):  # for example a column of a table
+        yield from _walk(array.tolist(), search)
     elif array.ndim == 4:
         yield from (ImageRef("image", each) for each in array)
     else:

@@ -1,4 +1,4 @@
-"""Films: the frames of videos and animated pictures, told apart by time and opened when needed."""
+"""Frames of videos and animated pictures, listed by time and decoded when needed."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from typing import TYPE_CHECKING, Any, Protocol
 from effcam.errors import ArgumentError, ImageError, check_number
 from effcam.images import animation, video
 from effcam.images.animation import Animation, is_animated
-from effcam.images.decoding import told
+from effcam.images.decoding import message_of
 from effcam.images.video import Video
 
 if TYPE_CHECKING:
     from PIL import Image
 
 MOST_OPEN = 3
-"""How many films are kept open at once: batches overlap, and so do films that follow another."""
+"""How many videos stay open at once: batches overlap, and so do consecutive videos."""
 KEPT_BYTES = 64 * 2**20
-"""How much memory the latest frames of a film may take: threads ask a little out of order."""
+"""Memory for the latest frames of a video: threads ask for frames slightly out of order."""
 NEAR = 16
-"""How many frames ahead are decoded rather than jumped to: a jump empties the decoder."""
+"""How many frames ahead to decode instead of seeking: a seek empties the decoder."""
 ROUNDING = 1e-6
-"""By how much a frame may come late, in s: times are rounded to a file's own units."""
+"""By how much a frame may be late, in s: files round times to their own units."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilmFrame:
-    """A frame of a film: what an image of one is read from. It can be pickled.
+    """Reference to one frame of a video or an animated picture. It can be pickled.
 
     Attributes:
-        path: The film's file.
-        index: Which of the film's frames it is, from 0.
-        time: When it shows, in s from the first frame on.
+        path: The file.
+        index: The number of the frame, from 0.
+        time: When it is shown, in s from the first frame.
         timecode: The same as text, as ``0:01.200``.
-        stamp: What the file knows it by.
-        key: What the file knows the frame by from which on it is decoded; ``None`` is the first.
+        stamp: The frame's identifier in the file.
+        key: The identifier of the frame where decoding must start; ``None`` is the first frame.
         problem: Why it cannot be read; empty if it can.
     """
 
@@ -56,35 +56,36 @@ class FilmFrame:
     problem: str = ""
 
     def follows(self, other: FilmFrame) -> bool:
-        """Return whether it is a later frame of the same film."""
+        """Return whether it is a later frame of the same video."""
         return self.path == other.path and self.index > other.index
 
 
 def is_video(path: Path) -> bool:
-    """Return whether a file is named as a video."""
+    """Return whether a file has the suffix of a video."""
     return path.suffix.lower() in video.SUFFIXES
 
 
-def is_film(path: Path) -> bool:
-    """Return whether a file is named as a video, or is an animated picture."""
+def has_frames(path: Path) -> bool:
+    """Return whether a file has the suffix of a video, or is an animated picture."""
     return is_video(path) or is_animated(path)
 
 
 def list_frames(
     path: Path, *, every: int | None = None, fps: float | None = None
 ) -> list[FilmFrame]:
-    """Return frames of a film, in order.
+    """Return the frames of a video or an animated picture, in order.
 
-    All of it is decoded once, as the number of frames is known from nothing else.
+    The whole file is decoded once: nothing else gives the number of frames reliably.
 
     Args:
         path: The file.
-        every: Takes each so manieth frame, the first one first.
-        fps: Takes so many frames a second of the film's time: at each multiple of 1 / fps s the
-            latest frame, but none twice.
+        every: Use every n-th frame, starting with the first.
+        fps: Use this many frames per second of the video: at each multiple of 1 / fps s the latest
+            frame, none twice.
 
     Raises:
-        ImageError: If it is missing, no film or too large; if it is a video, and PyAV is not there.
+        ImageError: If it is missing, has no frames or is too large, or if it is a video and PyAV
+            is not installed.
     """
     entries = (video.index if is_video(path) else animation.index)(path)
     hours = entries[-1].time >= 3600
@@ -98,25 +99,25 @@ def list_frames(
 
 
 def check_pace(every: object, fps: object) -> None:
-    """Check that at most one of two ways to take frames is given, and is possible.
+    """Check ``every`` and ``fps``, of which at most one may be given.
 
     Raises:
-        ArgumentError: If not.
+        ArgumentError: If both are given, or one has an impossible value.
     """
     if every is not None and fps is not None:
-        raise ArgumentError("every and fps both say which frames to take: give one of them")
+        raise ArgumentError("every and fps both choose frames: give only one of them")
     if every is not None:
         check_number("every", every)
     if fps is not None and (
         isinstance(fps, bool) or not isinstance(fps, Real) or not 0 < float(fps) < math.inf
     ):
-        raise ArgumentError(f"fps must be a number of frames a second above 0, not {fps!r}")
+        raise ArgumentError(f"fps must be a number of frames per second above 0, not {fps!r}")
 
 
 def spacing(frames: Sequence[FilmFrame | None]) -> float | None:
-    """Return how far frames of one film are apart, in s, the mean over them.
+    """Return the mean time between frames of one video, in s.
 
-    It is ``None`` where they are not of one film, not in order, or not two.
+    It is ``None`` if they are not of one video, not in order, or fewer than two.
     """
     known = [frame for frame in frames if frame is not None]
     if len(known) < max(len(frames), 2):
@@ -127,7 +128,7 @@ def spacing(frames: Sequence[FilmFrame | None]) -> float | None:
 
 
 def _at_rate(frames: Sequence[FilmFrame], fps: float) -> list[FilmFrame]:
-    """Return each frame that is the latest one at a multiple of 1 / fps s, while the film runs."""
+    """Return each frame that is the latest one at a multiple of 1 / fps s of the video."""
     times = [frame.time - ROUNDING for frame in frames]
     last = times[-1] - times[-2] if len(times) > 1 else 0.0
     ends = [*times[1:], times[-1] + max(last, ROUNDING)]
@@ -145,20 +146,20 @@ def _timecode(seconds: float, hours: bool) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{second}" if hours else f"{minutes}:{second}"
 
 
-# reading, each film by one decoder that goes on from where it is
+# Reading: one decoder per open video, which continues from its position.
 
 
 class _Reader(Protocol):
-    """What reads a film forward."""
+    """Decodes a file forward."""
 
-    def frames(self, key: int | None, *, tries: int = 0) -> Iterator[tuple[int, Any]]: ...
+    def frames(self, key: int | None, *, rewind: bool = False) -> Iterator[tuple[int, Any]]: ...
     def picture(self, frame: Any) -> Image.Image: ...
     def size(self, frame: Any) -> int: ...
     def close(self) -> None: ...
 
 
-class _Film:
-    """An open film: where its decoder is, and the latest frames."""
+class _OpenVideo:
+    """An open video: its decoder, the decoder's position, and the latest frames."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -188,11 +189,11 @@ class _Film:
                     self._close()
         if found is None:
             raise ImageError("the frame cannot be decoded")
-        # Beside the other threads: this takes as long as decoding.
+        # Outside the lock, so that threads run in parallel: this takes as long as decoding.
         return reader.picture(found)
 
     def close(self) -> None:
-        """Close the file once nobody reads from it; who still comes closes it again."""
+        """Close the file after the read in progress; a later read closes it again at its end."""
         with self._lock:
             self._retired = True
             self._close()
@@ -218,16 +219,16 @@ class _Film:
             found = self._forward(reader, frame.stamp)
             if found is not None:
                 return found
-        # Some files' indices lead to a later frame than they should.
-        for tries in range(1 if key is None else 3):
-            self._coming = reader.frames(key, tries=tries)
+        # Some files have an index that leads past the frame: then decode from the first one.
+        for rewind in (False,) if key is None else (False, True):
+            self._coming = reader.frames(key, rewind=rewind)
             found = self._forward(reader, frame.stamp)
             if found is not None:
                 return found
         return None
 
     def _forward(self, reader: _Reader, stamp: int) -> Any:
-        """Return the frame of a stamp if it comes, and keeps the latest on the way."""
+        """Return the frame of a stamp if it comes, and keep the latest frames on the way."""
         for at, each in self._coming:
             self._at = at
             self._keep(at, each, reader.size(each))
@@ -245,66 +246,68 @@ class _Film:
             self._bytes -= self._reader.size(oldest) if self._reader else 0
 
 
-_films: OrderedDict[tuple[object, ...], _Film] = OrderedDict()
-_films_lock = threading.Lock()
+_open_videos: OrderedDict[tuple[object, ...], _OpenVideo] = OrderedDict()
+_open_videos_lock = threading.Lock()
 
 
 def read_frame(frame: FilmFrame) -> Image.Image:
-    """Return a frame of a film in RGB, upright, with square pixels, transparent parts on white.
+    """Return a frame in RGB, upright, with square pixels, transparent parts on white.
 
-    The film stays open, and the frames that come next are read the faster; `close_films` closes it.
+    The file stays open, so that the next frames are read faster; `close_videos` closes it.
 
     Raises:
-        ImageError: If the film is gone, or the frame cannot be decoded.
+        ImageError: If the file is gone, or the frame cannot be decoded.
     """
     if frame.problem:
         raise ImageError(frame.problem)
-    return _film(frame.path).read(frame)
+    return _open_video(frame.path).read(frame)
 
 
-def close_films() -> None:
-    """Close the films that are open; they open again when a frame is read."""
-    with _films_lock:
-        known = list(_films.values())
-        _films.clear()
+def close_videos() -> None:
+    """Close the videos that are open; they open again when a frame is read."""
+    with _open_videos_lock:
+        known = list(_open_videos.values())
+        _open_videos.clear()
     for each in known:
         each.close()
 
 
 @contextmanager
-def closing_films() -> Iterator[None]:
-    """Close, at the end, the films that were opened."""
+def closing_videos() -> Iterator[None]:
+    """Close at the end the videos that were opened."""
     try:
         yield
     finally:
-        close_films()
+        close_videos()
 
 
-def _film(path: Path) -> _Film:
+def _open_video(path: Path) -> _OpenVideo:
     try:
         status = path.stat()
     except FileNotFoundError as error:
         raise ImageError("the file does not exist") from error
     except OSError as error:
-        raise ImageError(f"the file cannot be read: {told(error)}") from error
-    # A file that was written anew is another one.
+        raise ImageError(f"the file cannot be read: {message_of(error)}") from error
+    # A file that was rewritten is another file.
     key = (path.absolute(), status.st_ino, status.st_size, status.st_mtime_ns)
-    with _films_lock:
-        found = _films.setdefault(key, _Film(path))
-        _films.move_to_end(key)
-        surplus = [_films.popitem(last=False)[1] for _ in range(len(_films) - MOST_OPEN)]
+    with _open_videos_lock:
+        found = _open_videos.setdefault(key, _OpenVideo(path))
+        _open_videos.move_to_end(key)
+        surplus = [
+            _open_videos.popitem(last=False)[1] for _ in range(len(_open_videos) - MOST_OPEN)
+        ]
     for each in surplus:
         each.close()
     return found
 
 
 def _forget() -> None:
-    """Leave a forked process without the films that another thread was opening meanwhile."""
-    global _films_lock  # noqa: PLW0603 - it may be held by a thread that is not there
-    _films_lock = threading.Lock()
-    _films.clear()
+    """Drop, in a forked process, the videos that another thread was opening during the fork."""
+    global _open_videos_lock  # noqa: PLW0603 - a thread that was not forked may hold it
+    _open_videos_lock = threading.Lock()
+    _open_videos.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    # Decoders have threads, which a forked process does not have.
-    os.register_at_fork(before=close_films, after_in_child=_forget)
+    # Decoders have threads, which a fork does not copy.
+    os.register_at_fork(before=close_videos, after_in_child=_forget)

@@ -1,4 +1,4 @@
-"""Rectangles in pixels of an image, and heatmaps laid on them."""
+"""Boxes in pixels of an image, and maps interpolated over them."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Box:
         """Return the box in an image that is ``x`` times as wide and ``y`` times as tall.
 
         Args:
-            x: The factor of widths.
-            y: The factor of heights.
+            x: The factor for widths.
+            y: The factor for heights.
         """
         return Box(self.left * x, self.top * y, self.right * x, self.bottom * y)
 
@@ -58,13 +58,13 @@ class Box:
         """Return the box, ``x`` px further right and ``y`` px further down.
 
         Args:
-            x: How far, in px; to the left if negative.
-            y: How far, in px; up if negative.
+            x: The distance in px; to the left if negative.
+            y: The distance in px; up if negative.
         """
         return Box(self.left + x, self.top + y, self.right + x, self.bottom + y)
 
     def intersect(self, other: Box) -> Box | None:
-        """Return what the box has in common with another one, ``None`` if that is nothing."""
+        """Return the intersection with another box, ``None`` if it is empty."""
         left, top = max(self.left, other.left), max(self.top, other.top)
         right, bottom = min(self.right, other.right), min(self.bottom, other.bottom)
         return Box(left, top, right, bottom) if left < right and top < bottom else None
@@ -86,13 +86,13 @@ class Box:
     def spread(
         self, heatmap: NDArray[np.float32], width: int, height: int
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the heatmap that fills this box, sampled at the pixels of an image.
+        """Interpolate a map that fills this box at the pixels of an image.
 
-        Sampling is bilinear with half-pixel centres and clamped edges, as OpenCV's and torch's
-        (``align_corners=False``) are.
+        Interpolation is bilinear with half-pixel centres and clamped edges, as in OpenCV and torch
+        (``align_corners=False``).
 
         Args:
-            heatmap: (h, w) float32; its cells divide the box evenly.
+            heatmap: (h, w) float32; its values divide the box evenly.
             width: The image's width in px.
             height: The image's height in px.
 
@@ -110,7 +110,7 @@ class Box:
 def interpolation(
     start: float, stop: float, cells: int, pixels: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the (pixels, cells) float32 weights of linear interpolation, and who is inside."""
+    """Return (pixels, cells) float32 weights of linear interpolation, and (pixels,) bool inside."""
     centres = (np.arange(pixels) + 0.5 - start) / (stop - start) * cells
     inside = (centres >= 0) & (centres <= cells)
     position = np.clip(centres - 0.5, 0, cells - 1)
@@ -123,6 +123,6 @@ def interpolation(
     np.add.at(weights, (pixel, upper), fraction)
     weights[~inside] = 0
     found = weights.astype(np.float32), inside
-    for each in found:  # they are shared
+    for each in found:  # the cache shares them
         each.flags.writeable = False
     return found

@@ -1,4 +1,4 @@
-"""Images as models' inputs, made beside the computation: each opened once, few of them ahead."""
+"""Load images as inputs of models, in threads beside the computation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from effcam.errors import ImageError
 from effcam.images.decoding import Needed, Photo
-from effcam.images.frames import close_films
+from effcam.images.frames import close_videos
 from effcam.images.geometry import Box
 from effcam.images.preprocess import Preprocess
 from effcam.images.refs import ImageRef
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KEPT_BYTES = 128 * 2**20
-"""How much memory the inputs that wait for later models may take together."""
+"""Memory for all inputs that wait for later models."""
 BATCHES_AHEAD = 2
 MOST_THREADS = 8
 
@@ -35,13 +35,13 @@ Recipe: TypeAlias = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Some images as a model's input, with their positions, sizes and regions.
+    """Images as a model's input, with their positions, sizes and regions.
 
     Attributes:
-        positions: Where the images are in the comparison.
+        positions: The positions of the images in the comparison.
         sizes: Width and height of each in px.
         regions: The part of each that the model sees.
-        pixels: (batch, height, width, channels) uint8, the input before it is normalised.
+        pixels: (batch, height, width, channels) uint8, the input before normalisation.
         preprocess: The model's transform.
     """
 
@@ -57,25 +57,24 @@ class Batch:
 
         pixels = torch.from_numpy(self.pixels)
         if torch.device(device).type == "cuda":
-            # From pinned memory the copy runs beside what the GPU still has to do.
+            # A copy from pinned memory runs in parallel with work on the GPU.
             pixels = pixels.pin_memory().to(device, non_blocking=True)
         return self.preprocess.normalise(pixels.to(device))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Prepared:
-    """An image as a model's input, and its width and height in px."""
+    """An image as a model's input before normalisation, and its width and height in px."""
 
     pixels: NDArray[np.uint8]
     size: tuple[int, int]
 
 
 class Loader:
-    """Opens images and makes inputs of them, in threads that work beside the computation.
+    """Opens images and prepares inputs, in threads beside the computation.
 
-    When an image is opened, the inputs for all passes that are planned are made at once, and kept
-    until the last of these has had them, as long as there is room. An image whose inputs found no
-    room is opened again.
+    When an image is opened, the inputs for all planned passes are prepared at once, and cached
+    until the last of these has used them, if there is memory. Otherwise it is opened again.
     """
 
     def __init__(
@@ -86,13 +85,13 @@ class Loader:
         reduced: bool = False,
         most_bytes: int = KEPT_BYTES,
     ) -> None:
-        """Note what will be wanted, and opens nothing.
+        """Plan the passes; no image is opened yet.
 
         Args:
             refs: The images.
-            planned: The transform of each pass over the images, as far as they are known.
-            reduced: Whether JPEG files may be decoded at a reduced scale.
-            most_bytes: How much memory inputs that are kept may take together.
+            planned: The transforms of the passes that are known in advance.
+            reduced: Whether JPEG files may be decoded at a reduced size.
+            most_bytes: The memory for all cached inputs.
         """
         self._refs = refs
         self._reduced = reduced
@@ -111,16 +110,17 @@ class Loader:
         skipped: dict[ImageRef, str] | None = None,
         on_gpu: bool = False,
     ) -> Iterator[Batch]:
-        """Yield the images in batches, as the input of a model with that transform: one pass.
+        """Yield the images in batches for one pass of a model.
 
         Args:
             preprocess: The model's transform.
-            batch_size: How many images a batch holds at most.
-            skipped: Images to leave out, with the reason; bad ones are added. ``None`` raises.
-            on_gpu: Whether the model leaves the processor's cores to the loader.
+            batch_size: The most images in a batch.
+            skipped: Images to leave out, with the reason; unreadable images are added. If it is
+                ``None``, they raise.
+            on_gpu: Whether the model runs on a GPU, so that all cores are free for loading.
 
         Raises:
-            ImageError: If an image is bad, and none are skipped.
+            ImageError: If an image is unreadable, and ``skipped`` is ``None``.
         """
         self._passes[preprocess.recipe] -= 1
         left_out = () if skipped is None else skipped
@@ -138,12 +138,12 @@ class Loader:
                     yield _collate(ready, preprocess)
         finally:
             pool.shutdown(cancel_futures=True)
-            close_films()
+            close_videos()
 
     def _finish(
         self, pending: Iterable[tuple[int, Future[_Prepared]]], skipped: dict[ImageRef, str] | None
     ) -> Iterator[tuple[int, _Prepared]]:
-        """Yield what came of each image, in order."""
+        """Yield the prepared images in order."""
         for at, future in pending:
             try:
                 yield at, future.result()
@@ -153,9 +153,9 @@ class Loader:
                 skipped[self._refs[at]] = str(error)
 
     def _take(self, at: int, preprocess: Preprocess) -> _Prepared:
-        """Return the input of an image, from what was kept or from the image itself."""
+        """Return the input of an image, from the cache or from the image itself."""
         own = preprocess.recipe
-        found = self._give(at, own)
+        found = self._cached(at, own)
         if found is not None:
             return found
         others = [
@@ -173,8 +173,8 @@ class Loader:
             self._kept[at, own] = found
         return found
 
-    def _give(self, at: int, recipe: Recipe) -> _Prepared | None:
-        """Return an input that was kept, for the last time if no other pass will ask for it."""
+    def _cached(self, at: int, recipe: Recipe) -> _Prepared | None:
+        """Return a cached input, and remove it if no other pass needs it."""
         with self._lock:
             if self._passes[recipe] > 0:
                 return self._kept.get((at, recipe))
@@ -183,7 +183,7 @@ class Loader:
             return found
 
     def _reserve(self, at: int, preprocess: Preprocess) -> bool:
-        """Take room for an input that is to be kept; tells whether there was any, and need."""
+        """Reserve memory to cache an input; return whether it is needed and fits."""
         recipe = preprocess.recipe
         size = math.prod(preprocess.size) * preprocess.channels
         with self._lock:
@@ -199,7 +199,7 @@ def _prepare(photo: Photo, preprocess: Preprocess) -> _Prepared:
 
 
 def _largest(transforms: Iterable[Preprocess]) -> Needed:
-    """Return a function from an image's size to the largest of the sizes it is resized to."""
+    """Return a function from an image's size to the largest size that it is resized to."""
 
     def needed(width: int, height: int) -> tuple[int, int]:
         widths, heights = zip(*(each.resized(width, height) for each in transforms), strict=True)
@@ -220,6 +220,6 @@ def _collate(ready: Sequence[tuple[int, _Prepared]], preprocess: Preprocess) -> 
 
 
 def _threads(on_gpu: bool) -> int:
-    """Return how many threads open images: on the processor, the model needs it too."""
+    """Return the number of loading threads: on a CPU, the model needs cores too."""
     cores = os.cpu_count() or 1
     return min(MOST_THREADS, cores if on_gpu else max(cores // 2, 1))

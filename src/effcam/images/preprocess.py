@@ -1,4 +1,4 @@
-"""The tensor that a model sees, and the region of the photo that it came from."""
+"""The transform from a photo to a model's input, and the region of the photo in it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ INTERPOLATIONS = {
 }
 DEFAULT_CROP = 0.875
 MOST_PIXELS = 2**26
-"""Larger than this no picture is resized to before it is cropped: it would not fit into memory."""
+"""The most pixels that a picture is resized to before it is cropped, to limit memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,19 +45,18 @@ class Preprocess:
         size: Height and width of the model's input in px; one number makes it square.
         resize: Height and width to which the photo is resized before the central crop; one
             number makes it square; ``None`` is the input size / 0.875, rounded down.
-        mode: ``"crop"`` keeps the aspect ratio and lets the resized photo cover ``resize``, so
-            that the crop loses what juts out; ``"squash"`` stretches the photo to ``resize``;
-            ``"border"`` keeps the aspect ratio, lets the photo fit into ``resize`` and pads it
-            with the mean colour.
+        mode: ``"crop"`` keeps the aspect ratio, resizes the photo to cover ``resize``, and crops
+            the rest; ``"squash"`` stretches the photo to ``resize``; ``"border"`` keeps the aspect
+            ratio, fits the photo into ``resize``, and pads it with the mean colour.
         interpolation: ``"nearest"``, ``"box"``, ``"bilinear"``, ``"hamming"``, ``"bicubic"`` or
             ``"lanczos"``, all antialiased as Pillow does it.
         mean: The mean of each channel, in units of the value range [0, 1]: three of them, one
-            number for all three, or a tuple of one for a model that takes greyscale images, to
-            which photos are then converted (ITU-R 601 luma).
+            number for all three, or a tuple of one for a greyscale model, for which photos are
+            converted (ITU-R 601 luma).
         std: The standard deviation of each channel, likewise.
 
     Raises:
-        ArgumentError: If a value makes no sense: a size below 1, an unknown mode, a zero deviation.
+        ArgumentError: If a value is impossible: a size below 1, an unknown mode, a zero deviation.
 
     >>> preprocess = Preprocess(size=224, resize=256)
     >>> preprocess.region(512, 256)
@@ -72,7 +71,7 @@ class Preprocess:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
     def __post_init__(self) -> None:
-        """Bring sizes, means and deviations to tuples, and checks every value."""
+        """Convert sizes, means and deviations to tuples, and check every value."""
         size = _pair("size", self.size)
         default = (math.floor(size[0] / DEFAULT_CROP), math.floor(size[1] / DEFAULT_CROP))
         resize = default if self.resize is None else _pair("resize", self.resize)
@@ -82,7 +81,7 @@ class Preprocess:
         object.__setattr__(self, "std", _channels("std", self.std))
         if len(self.mean) != len(self.std):
             raise ArgumentError(
-                f"mean and std must be of as many channels, not {self.mean} and {self.std}"
+                f"mean and std must have equally many channels, not {self.mean} and {self.std}"
             )
         if self.mode not in ("crop", "squash", "border"):
             raise ArgumentError(f"mode must be 'crop', 'squash' or 'border', not {self.mode!r}")
@@ -93,7 +92,7 @@ class Preprocess:
             raise ArgumentError(f"std must be positive in every channel, not {self.std}")
 
     def __call__(self, image: Image.Image) -> tuple[torch.Tensor, Box]:
-        """Return the model's input and the part of the image that it shows.
+        """Return the model's input and the region of the image that it shows.
 
         Args:
             image: An RGB image.
@@ -110,11 +109,11 @@ class Preprocess:
         return self.normalise(pixels[None])[0].contiguous(), self.region(*image.size)
 
     def pixels(self, image: Image.Image, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        """Return the model's input before it is normalised: (height, width, channels) uint8.
+        """Return the model's input before normalisation: (height, width, channels) uint8.
 
         Args:
             image: An RGB image.
-            size: Its width and height in px, if it is a reduced copy of an image of that size.
+            size: The full width and height in px, if the image is a reduced copy.
 
         Raises:
             ArgumentError: If the image is not in RGB.
@@ -130,13 +129,13 @@ class Preprocess:
         return np.array(self._cut(picture, offset)).reshape(*self.size, self.channels)
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the model's input for a batch of `pixels`, on the device where they are.
+        """Return the model's input for a batch of `pixels`, on their device.
 
         Args:
             pixels: (batch, height, width, channels) uint8.
 
         Returns:
-            (batch, channels, height, width) float32, in memory with the channels innermost.
+            (batch, channels, height, width) float32 in channels-last memory format.
         """
         import torch
 
@@ -144,11 +143,11 @@ class Preprocess:
             torch.tensor(values, device=pixels.device)[:, None, None]
             for values in ((255.0,), self.mean, self.std)
         )
-        # Divided by a tensor: on a GPU, torch multiplies by the reciprocal of a mere number.
+        # Divide by a tensor: on a GPU, torch replaces division by a number with its reciprocal.
         return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(full).sub_(mean).div_(std)
 
     def resized(self, width: int, height: int) -> tuple[int, int]:
-        """Return the (width, height) in px to which an image of such a size is resized.
+        """Return the (width, height) in px to which an image of a size is resized.
 
         Args:
             width: The image's width in px.
@@ -159,14 +158,14 @@ class Preprocess:
 
     @property
     def recipe(self) -> tuple[object, ...]:
-        """What `pixels` depends on: transforms of equal recipes differ in normalisation alone."""
+        """All that `pixels` depends on; transforms of one recipe differ only in normalisation."""
         padding = self.mean if self.mode == "border" else ()
         return self.size, self.resize, self.mode, self.interpolation, self.channels, padding
 
     def canvas(self, width: int, height: int) -> Box:
-        """Return where the model's whole input lies on an image, in px of that image.
+        """Return the box of the model's whole input on an image, in px of that image.
 
-        The box reaches past the image's edges where the transform pads.
+        The box extends past the image's edges if the transform pads.
 
         Args:
             width: The image's width in px.
@@ -175,7 +174,7 @@ class Preprocess:
         return _places(self, width, height)[0]
 
     def region(self, width: int, height: int) -> Box:
-        """Return the part of an image of ``width`` by ``height`` px that the model sees, in px.
+        """Return the part of an image of ``width`` x ``height`` px that the model sees, in px.
 
         Args:
             width: The image's width in px.
@@ -184,24 +183,24 @@ class Preprocess:
         return _places(self, width, height)[1]
 
     def whole(self) -> Preprocess:
-        """Return the same with the whole image squashed to the input: nothing is cut off."""
+        """Return the transform that squashes the whole image to the input, without a crop."""
         return replace(self, mode="squash", resize=self.size)
 
     def with_size(self, size: int | tuple[int, int]) -> Preprocess:
-        """Return the same for another input size in px, the share that is cropped kept."""
+        """Return the transform for another input size in px, with the same share cropped."""
         height, width = _pair("size", size)
         tall, wide = self._resize
         resize = height * tall // self.size[0], width * wide // self.size[1]
         return replace(self, size=(height, width), resize=resize)
 
     def grey(self) -> Preprocess:
-        """Return the same for a model that takes greyscale images: means over the channels."""
+        """Return the transform for a greyscale model, with the means over the channels."""
         mean, std = (sum(each) / len(each) for each in (self.mean, self.std))
         return replace(self, mean=(mean,), std=(std,))
 
     @property
     def channels(self) -> int:
-        """How many channels the model's input has, 3 for RGB or 1 for greyscale."""
+        """The number of channels of the model's input: 3 for RGB, 1 for greyscale."""
         return len(self.mean)
 
     @property
@@ -219,7 +218,7 @@ class Preprocess:
         if self.mode == "squash":
             return tall, wide
         if self.mode == "crop" and tall == wide:
-            # torchvision rounds the longer side down, timm's general rule rounds to nearest.
+            # torchvision rounds the longer side down; timm, for other sizes, to the nearest.
             if width <= height:
                 return int(tall * height / width), tall
             return tall, int(tall * width / height)
@@ -232,7 +231,7 @@ class Preprocess:
     ) -> tuple[Image.Image, tuple[int, int]]:
         """Return a resized picture, and the input's (top, left) in it.
 
-        Of a strip that would become millions of px long, it is the part that the input shows.
+        If it would exceed `MOST_PIXELS`, as a long strip, return only the part in the input.
         """
         (tall, wide), (top, left) = resized, offset
         resample = INTERPOLATIONS[self.interpolation]
@@ -260,13 +259,13 @@ class Preprocess:
         return padded
 
 
-# Images of one size lie alike, and what is kept of a thousand of them holds one box.
+# Images of one size share their boxes, so that a thousand of them keep one in memory.
 @lru_cache(maxsize=1024)
 def _places(preprocess: Preprocess, width: int, height: int) -> tuple[Box, Box]:
     """Return the `Preprocess.canvas` and the `Preprocess.region` of images of one size."""
     (resized_height, resized_width), (top, left) = preprocess._layout(width, height)
     bottom, right = top + preprocess.size[0], left + preprocess.size[1]
-    # Multiplied before it is divided, so that the whole image ends exactly at its edges.
+    # Multiply before dividing, so that the box of a whole image ends exactly at its edges.
     canvas = Box(
         left * width / resized_width,
         top * height / resized_height,
@@ -278,7 +277,7 @@ def _places(preprocess: Preprocess, width: int, height: int) -> tuple[Box, Box]:
 
 
 def _offset(have: int, want: int) -> int:
-    """Return where ``want`` px start when centred in ``have`` px; negative where they jut out."""
+    """Return where ``want`` px start, centred in ``have`` px; negative if they are larger."""
     return -((want - have) // 2) if want > have else round((have - want) / 2)
 
 
@@ -303,7 +302,7 @@ def _channels(name: str, value: object) -> tuple[float, ...]:
         or not all(isinstance(number, Real) and math.isfinite(number) for number in values)
     ):
         raise ArgumentError(
-            f"{name} must be a number, or one number for each of three channels or of one, "
-            f"not {value!r}"
+            f"{name} must be a number, or a tuple of one number for each of three channels or of "
+            f"one channel, not {value!r}"
         )
     return tuple(float(number) for number in values)

@@ -1,4 +1,4 @@
-"""A reference to an image: its name, its source, and how its pixels are read."""
+"""References to images, which are opened when they are needed."""
 
 from __future__ import annotations
 
@@ -26,13 +26,12 @@ CACHE_BYTES = 512 * 2**20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageRef:
-    """An image by name, whose pixels are read when they are asked for.
+    """An image by name, whose pixels are read on demand.
 
     Attributes:
-        name: What it is called in tables and pictures, unique in a comparison.
-        source: A path, or the image itself: a PIL image, an array or a tensor; or a
-            `effcam.images.frames.FilmFrame`.
-        truth: What is known of it: its class, boxes around its object, a mask.
+        name: Its name in tables and pictures, unique in a comparison.
+        source: A path, a PIL image, an array, a tensor, or a `effcam.images.frames.FilmFrame`.
+        truth: Its annotation: class, boxes around its objects, mask.
     """
 
     name: str
@@ -45,25 +44,25 @@ class ImageRef:
 
     @property
     def path(self) -> Path | None:
-        """The file, ``None`` if the image came from memory or is a frame of a film."""
+        """The file, ``None`` if the image came from memory or is a frame of a video."""
         return self.source if isinstance(self.source, Path) else None
 
     @property
     def frame(self) -> FilmFrame | None:
-        """Of which film it is which frame, and when; ``None`` if it is of none."""
+        """The frame of a video or an animated picture that it is, ``None`` for other images."""
         return self.source if isinstance(self.source, FilmFrame) else None
 
     def open(self) -> Image.Image:
         """Return the image in RGB and upright, the first frame of an animated file.
 
-        Transparent parts lie on white; 16-bit and floating-point pixels are scaled to 8 bits.
-        Metadata other than the orientation are left out, and no harm is done if they are damaged.
+        Transparent parts are put on white; 16-bit and floating-point pixels are scaled to 8 bits.
+        Metadata other than the orientation are ignored, even if they are damaged.
 
-        Files are read as one of the raster formats that effcam allows, whatever their names.
-        How large an image may be is Pillow's ``PIL.Image.MAX_IMAGE_PIXELS``, 89 million unless it
-        is set: a file that declares more is read with Pillow's ``DecompressionBombWarning``, one
-        that declares more than twice as many is refused before it is decoded, and so is the former
-        where that warning is an error. While it is read, an image takes up to 13 bytes a pixel.
+        Files are read as one of the raster formats that effcam allows, whatever their names. The
+        largest size is Pillow's ``PIL.Image.MAX_IMAGE_PIXELS``, by default 89 million: a file that
+        declares more is read with Pillow's ``DecompressionBombWarning``; one that declares more
+        than twice as many is refused before it is decoded, and so is the former if that warning is
+        an error. Reading takes up to 13 bytes of memory per pixel.
 
         Raises:
             ImageError: If it is missing, empty, truncated, no image, too large or ambiguous.
@@ -71,15 +70,15 @@ class ImageRef:
         return self.photo().picture
 
     def photo(self, needed: Needed | None = None) -> Photo:
-        """Return what `open` does, with its size; perhaps a reduced copy.
+        """Return the image as `open` does, or a reduced copy, together with its full size.
 
         Args:
-            needed: Returns the width and height in px to which an image of a width and a height
-                will be resized. A JPEG file is then decoded at a half, a quarter or an eighth of
-                its size, if that divides its sides and leaves three times as much.
+            needed: Returns the width and height in px to which an image of a given width and
+                height will be resized. A JPEG file is then decoded at a half, a quarter or an
+                eighth of its size, if that divides its sides and leaves three times the size.
 
         Raises:
-            ImageError: As `open` does.
+            ImageError: As `open`.
         """
         try:
             if self.frame is not None:
@@ -91,7 +90,7 @@ class ImageRef:
 
 
 class HoldsImage(Protocol):
-    """What refers to an image among other things, as a demo scene does."""
+    """An object with an image, as a demo scene."""
 
     @property
     def ref(self) -> ImageRef:
@@ -104,10 +103,10 @@ ImageLike: TypeAlias = Union[
 
 
 def cached_opener(most_bytes: int = CACHE_BYTES) -> Callable[[ImageRef], Image.Image]:
-    """Return a function that opens images and keeps the latest, up to a number of bytes.
+    """Return a function that opens images, and caches the latest up to a number of bytes.
 
     Args:
-        most_bytes: How much memory the decoded images may take together.
+        most_bytes: The memory for all decoded images together.
     """
     kept: OrderedDict[ImageRef, Image.Image] = OrderedDict()
     size = 0
@@ -128,5 +127,5 @@ def cached_opener(most_bytes: int = CACHE_BYTES) -> Callable[[ImageRef], Image.I
 
 
 def _bytes(image: Image.Image) -> int:
-    # Pillow keeps an RGB pixel in four bytes.
+    # Pillow stores an RGB pixel in four bytes.
     return 4 * image.width * image.height

@@ -1,4 +1,4 @@
-"""What is known of an image, to measure against: its class, and where its object is."""
+"""The annotations of an image: its class, and where its objects are."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """What is known of an image.
+    """The annotations of an image.
 
     Attributes:
-        label: Its class, by index or by name; ``None`` if it is not known.
-        boxes: Boxes around its objects, px; none if they are not known.
-        mask: (height, width) bool, true where its object is; ``None`` if it is not known.
-        ignored: (height, width) bool, true where the mask does not say; ``None`` is nowhere.
+        label: Its class, an index or a name; ``None`` if unknown.
+        boxes: Boxes around its objects, px; empty if unknown.
+        mask: (height, width) bool, true on its objects; ``None`` if unknown.
+        ignored: (height, width) bool, true where the mask is undefined; ``None`` for nowhere.
     """
 
     label: int | str | None = None

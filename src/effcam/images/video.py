@@ -1,7 +1,7 @@
-"""Video files, read forward frame by frame: what PyAV is known for, beside writing.
+"""Video files, decoded forward frame by frame with PyAV.
 
-Files are opened by Python and handed to FFmpeg as streams, which may open nothing else: a playlist
-under a video's name would have it read other files, or ask servers.
+Python opens the files and passes them to FFmpeg as streams, and FFmpeg may open nothing else: a
+playlist with the suffix of a video could make it read other files, or contact servers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from effcam.errors import ImageError
-from effcam.images.decoding import TURNS, check_file, check_pixels, decode, told
+from effcam.images.decoding import TURNS, check_file, check_pixels, decode, message_of
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -29,20 +29,18 @@ SUFFIXES = frozenset(
     | {".mts", ".ogv", ".webm", ".wmv"}
 )
 OPTIONS = {
-    # What files are read as, whatever their names: no playlists, nothing made of other files.
+    # The formats that are read, whatever a file's suffix: no playlists or lists of other files.
     "format_whitelist": "mov,matroska,avi,mpegts,mpeg,mpegvideo,ogg,asf,flv",
     "protocol_whitelist": "none",
 }
 INDEXED = ("mov", "matroska", "avi")
-DAMAGED = "the frame, or one that it builds on, is damaged"
+DAMAGED = "the frame, or one that it depends on, is damaged"
 GUESSED_RATE = 25
-"""Frames a second where a file tells neither their times nor their rate."""
+"""Frames per second, if a file has neither times nor a rate."""
 LATE_SECONDS, LATE_SHARE = 0.5, 0.05
-"""How far a film may end before the end that it states without a word."""
-EARLIER = 10.0
-"""How far before a key frame to look for it, in s, where a file's index does not lead to it."""
+"""How much shorter than stated a video may be, in s and as a share, before this is an error."""
 UNKNOWN_COLOURS, HIGH = 2, 720
-"""Players hold videos that do not tell, from this height in px on, to have HDTV's colours."""
+"""Players assume HDTV's colours for videos of this height in px or more that do not state them."""
 ORIENTATIONS = {
     (-1, 0, 0, 1): 2,
     (-1, 0, 0, -1): 3,
@@ -52,17 +50,17 @@ ORIENTATIONS = {
     (0, -1, -1, 0): 7,
     (0, -1, 1, 0): 8,
 }
-"""Exif's orientation by the signs of a display matrix: right is (a, b), down is (c, d)."""
+"""Exif's orientation by the signs of a display matrix (a, b, c, d): right (a, b), down (c, d)."""
 
 
 class Entry(NamedTuple):
-    """A frame in a film's index.
+    """A frame in the list of a file's frames.
 
     Attributes:
-        time: When it shows, in s from the first one on.
-        stamp: What it is found by: its time in the file's own units, or its number.
-        key: The stamp of a frame from which on it can be decoded; ``None`` where stamps are
-            numbers, and all are decoded from the first one on.
+        time: When it is shown, in s from the first frame.
+        stamp: Its identifier: its time in the file's own units, or its number.
+        key: The stamp of a key frame from which it can be decoded; ``None`` if stamps are
+            numbers, and decoding starts at the first frame.
         problem: Why it cannot be read; empty if it can.
     """
 
@@ -73,24 +71,24 @@ class Entry(NamedTuple):
 
 
 class Video:
-    """A video file, decoded forward from where it was sent.
+    """A video file, decoded forward from the current position.
 
     Attributes:
         lost: Whether something could not be decoded.
-        stream: What PyAV knows of the video.
+        stream: PyAV's video stream.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open a file, at its first frame.
+        """Open a file at its first frame.
 
         Raises:
-            ImageError: If it is missing, no video or too large, or PyAV is not there.
+            ImageError: If it is missing, not a video or too large, or PyAV is not installed.
         """
         self._av = _require_av()
         self._path = path
         self.lost = False
         self._open()
-        # Pictures are made of frames beside other threads, which may close the file meanwhile.
+        # Read now: `picture` runs outside the lock, and another thread may have closed the file.
         self._aspect: Fraction | None = self.stream.sample_aspect_ratio
 
     def _open(self) -> None:
@@ -98,10 +96,10 @@ class Video:
             check_file(self._path)
             self._file = self._path.open("rb")
         except OSError as error:
-            raise ImageError(f"the file cannot be read: {told(error)}") from error
+            raise ImageError(f"the file cannot be read: {message_of(error)}") from error
         try:
-            # As `options` these would also go to the streams, which kills the process where a
-            # file tells of its streams late.
+            # Passed as `options` they would go to the streams too, which crashes the process if a
+            # file declares its streams late.
             self._container = self._av.open(
                 self._file, metadata_errors="replace", container_options=OPTIONS
             )
@@ -116,29 +114,29 @@ class Video:
             raise
 
     def _find_stream(self) -> Any:
-        # The pictures that are stored with music count least.
+        # "best" ranks cover pictures of music files last.
         stream = self._container.streams.best("video")
         if stream is None:
-            raise ImageError("the file holds no video")
+            raise ImageError("the file contains no video")
         context = stream.codec_context
         check_pixels(*_displayed((context.width, context.height), stream.sample_aspect_ratio))
         stream.thread_type = "AUTO"
-        if Image.MAX_IMAGE_PIXELS is not None:  # frames may be larger than the file says
+        if Image.MAX_IMAGE_PIXELS is not None:  # frames may be larger than declared
             context.options = {"max_pixels": str(2 * Image.MAX_IMAGE_PIXELS)}
         return stream
 
     @property
     def seeks(self) -> bool:
-        """Whether the file has an index that leads to key frames."""
+        """Whether the file has an index of key frames."""
         return self._container.format.name.split(",")[0] in INDEXED
 
     @property
     def duration(self) -> float:
-        """How long the file says that the video is, in s; 0 if it does not."""
+        """The declared duration of the video in s; 0 if there is none."""
         stream = self.stream
         if stream.duration is not None and stream.time_base:
             return float(stream.duration * stream.time_base)
-        # As Matroska writes it: 00:01:02.345000000
+        # Matroska's form: 00:01:02.345000000
         found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
         return 3600.0 * int(found[1]) + 60.0 * int(found[2]) + float(found[3]) if found else 0.0
 
@@ -149,22 +147,21 @@ class Video:
             container.close()
         self._file.close()
 
-    def frames(self, key: int | None, *, tries: int = 0) -> Iterator[tuple[int, VideoFrame]]:
-        """Yield the whole frames from a key frame on, or one before it, with their stamps.
+    def frames(self, key: int | None, *, rewind: bool = False) -> Iterator[tuple[int, VideoFrame]]:
+        """Yield the undamaged frames from a key frame on, or one before it, with their stamps.
 
         Args:
-            key: The stamp of the key frame; ``None`` where stamps are numbers.
-            tries: How often that led too far: then it is from further before, at last from the
-                first frame on.
+            key: The stamp of the key frame; ``None`` if stamps are numbers.
+            rewind: Whether to start at the first frame instead.
         """
-        self._go(None if key is None or tries > 1 else key - tries * self._earlier())
+        self._go(None if rewind else key)
         for number, frame in enumerate(self.decode()):
             stamp = number if key is None else frame.pts
             if stamp is not None and not frame.is_corrupt:
                 yield stamp, frame
 
     def _go(self, stamp: int | None) -> None:
-        """Go to the last key frame at or before a stamp, else to the first frame."""
+        """Go to the last key frame at or before a stamp, or to the first frame."""
         if stamp is not None:
             try:
                 self._container.seek(stamp, stream=self.stream)
@@ -174,14 +171,11 @@ class Video:
             self.close()
             self._open()
 
-    def _earlier(self) -> int:
-        return int(EARLIER / (self.stream.time_base or 1))
-
     def decode(self, note: Callable[[Packet[Any]], object] | None = None) -> Iterator[VideoFrame]:
-        """Yield what can be decoded from here on; `lost` becomes true where something cannot.
+        """Yield the frames that can be decoded from here on; set `lost` if some cannot.
 
         Args:
-            note: Is told of each packet before it is decoded.
+            note: Called with each packet before it is decoded.
         """
         packets = self._container.demux(self.stream)
         while True:
@@ -213,17 +207,18 @@ class Video:
 
     @staticmethod
     def size(frame: VideoFrame) -> int:
-        """Return how many bytes a frame takes."""
+        """Return the size of a frame in bytes."""
         return sum(plane.buffer_size for plane in frame.planes)
 
 
 def index(path: Path) -> list[Entry]:
     """Return the frames of a video, in order, after decoding all of it.
 
-    What a file says of itself may be wrong, and some packets hold no frame that is shown.
+    Decoding is the only reliable source: a file's own figures may be wrong, and some packets
+    contain no visible frame.
 
     Raises:
-        ImageError: If it is missing, no video or too large, or PyAV is not there.
+        ImageError: If it is missing, not a video or too large, or PyAV is not installed.
     """
     video = Video(path)
     packets: list[tuple[int, bool]] = []
@@ -245,14 +240,14 @@ def index(path: Path) -> list[Entry]:
 def _timed(
     video: Video, shown: Sequence[tuple[int | None, bool]], packets: Sequence[tuple[int, bool]]
 ) -> list[Entry]:
-    """Return the frames by their times; none where these are unknown or out of order."""
+    """Return the frames by their times; none if these are unknown or out of order."""
     numbers = {stamp: number for number, (stamp, _) in enumerate(shown) if stamp is not None}
     unit = video.stream.time_base
     if not unit or len(numbers) < len(shown) or any(a >= b for a, b in pairwise(numbers)):
         return []
     broken = {stamp for stamp, damaged in shown if damaged and stamp is not None}
     if video.lost:
-        # Else what gives no frame is not meant to be shown, as VP8's reference frames.
+        # Without loss, packets without a frame are never shown, as VP8's reference frames.
         broken |= {stamp for stamp, _ in packets} - numbers.keys()
     keys = {stamp for stamp, is_key in packets if is_key}
     stamps = sorted({*numbers, *broken})
@@ -265,7 +260,7 @@ def _timed(
         time = float((stamp - stamps[0]) * unit)
         if video.seeks:
             entries.append(Entry(time, stamp, key, problem))
-        else:  # times are unsure after a jump
+        else:  # times are unreliable after a seek
             entries.append(Entry(time, numbers.get(stamp, 0), None, problem))
     return entries
 
@@ -278,23 +273,23 @@ def _counted(video: Video, damaged: Sequence[bool]) -> list[Entry]:
         for number, each in enumerate(damaged)
     ]
     if video.lost:
-        problem = "some frames cannot be decoded, and it is not known which"
+        problem = "some frames cannot be decoded, and the file does not show which"
         entries.append(Entry(float(len(damaged) / rate), len(damaged), None, problem))
     return entries
 
 
 def _missing(video: Video, entries: Sequence[Entry]) -> list[Entry]:
-    """Return what stands for the frames after the last one, if the file says there are some."""
+    """Return an entry for the frames that are missing at the end, if the file declares more."""
     last, stated = entries[-1], video.duration
     found = last.time + last.time / max(len(entries) - 1, 1)
     if stated - found <= max(LATE_SECONDS, LATE_SHARE * stated):
         return []
-    problem = f"the video ends after {found:.3f} s of the {stated:.3f} s it is said to have"
+    problem = f"the video ends after {found:.3f} s, but {stated:.3f} s are declared"
     return [Entry(found, last.stamp + 1, last.key, problem)]
 
 
 def _displayed(size: tuple[int, int], aspect: Fraction | None) -> tuple[int, int]:
-    """Return the size at which pixels of an aspect ratio are square; none is lost."""
+    """Return the size at which pixels of an aspect ratio are square; no side shrinks."""
     if not aspect or aspect <= 0:
         return size
     width, height = size
@@ -308,7 +303,7 @@ def _to_picture(frame: VideoFrame) -> Image.Image:
     colours = None
     if frame.colorspace == UNKNOWN_COLOURS:
         colours = Colorspace.ITU709 if frame.height >= HIGH else Colorspace.ITU601
-    # One of its own: PyAV's would keep threads alive for as long as the frame lives.
+    # A new reformatter: the frame's own would keep threads alive as long as the frame.
     pixels = VideoReformatter().reformat(
         frame,
         format="rgba" if transparent else "rgb24",
@@ -319,14 +314,14 @@ def _to_picture(frame: VideoFrame) -> Image.Image:
 
 
 def _orientation(frame: VideoFrame) -> int:
-    """Return how a frame lies, as Exif counts: 1 is upright."""
+    """Return the orientation of a frame as Exif numbers it: 1 is upright."""
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return 1
     numbers = np.frombuffer(bytes(matrix)[:36], np.int32).astype(np.int64)
     if numbers.size < 9:
         return 1
-    # By quarters of a turn, whatever the scale.
+    # The nearest quarter turn, at any scale.
     axes = numbers[[0, 1, 3, 4]].reshape(2, 2)
     strong = np.abs(axes) == np.abs(axes).max(axis=1, keepdims=True)
     a, b, c, d = (np.sign(axes) * strong).ravel().tolist()
@@ -337,7 +332,5 @@ def _require_av() -> ModuleType:
     try:
         import av
     except ImportError as error:
-        raise ImageError(
-            "videos are read through PyAV, which is not there: pip install 'effcam[video]'"
-        ) from error
+        raise ImageError("reading videos needs PyAV: pip install 'effcam[video]'") from error
     return av

@@ -29,7 +29,8 @@ from effcam.metrics.faithfulness_inputs import (
 from effcam.metrics.faithfulness_result import GRID_FIGURE, Faithfulness
 from effcam.metrics.grid_pointing import point_in_mosaics
 from effcam.metrics.randomisation import shuffle_from_top
-from effcam.models.model import Model, check_weights
+from effcam.models.model import Model
+from effcam.models.sources import check_weights
 
 if TYPE_CHECKING:
     import torch

@@ -21,8 +21,9 @@ from effcam.errors import LayerError, ModelError
 from effcam.images.geometry import Box
 from effcam.images.preprocess import Preprocess
 from effcam.images.refs import ImageRef, cached_opener
-from effcam.models.build import See
-from effcam.models.model import Model, load_as_seen
+from effcam.models.built_module import ChangePreprocess
+from effcam.models.loading import load
+from effcam.models.model import Model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,7 +87,7 @@ def point_in_mosaics(
     opener = cached_opener()
     for label in job.models:
         try:
-            model = load_as_seen(job.models[label], device=job.device, see=_twice(job))
+            model = load(job.models[label], device=job.device, change_preprocess=_twice(job))
         except (ModelError, LayerError):
             notes.append(f"{label} takes no input of twice its size, so it has no GridPG.")
             continue
@@ -126,7 +127,7 @@ def _differ(one: Sequence[Explanation], other: Sequence[Explanation]) -> bool:
     return all(cell.target != another.target for cell, another in zip(one, other, strict=True))
 
 
-def _twice(job: Job) -> See:
+def _twice(job: Job) -> ChangePreprocess:
     """Return a function that doubles a transform's input size."""
 
     def see(preprocess: Preprocess) -> Preprocess:

@@ -17,7 +17,7 @@ from effcam.images.discovery import iter_images
 from effcam.images.refs import ImageLike
 from effcam.metrics.bootstrap import estimate
 from effcam.metrics.randomisation import SEED, shuffle_from_top, similarity
-from effcam.models.model import ModelLike
+from effcam.models.sources import ModelLike
 from effcam.text import align
 
 if TYPE_CHECKING:

@@ -1,31 +1,28 @@
-"""A user's own weights: read without running code, unwrapped, and fitted to a module."""
+"""Read a file of weights: without running code, within its size, without what wraps it."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import pickle
 import re
 import reprlib
 import warnings
 import zipfile
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from itertools import chain, islice
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from effcam.errors import WeightsError
-from effcam.models.class_names import read_labels
-from effcam.models.pickle_check import SwollenError, check_pickles
+from effcam.models.checkpoint_labels import find_labels, labels_beside
+from effcam.models.pickle_check import OversizedError, check_pickles
 from effcam.text import one_line, quote
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
-# Averaged weights go first: who keeps them evaluates with them.
+# The keys of state dicts in checkpoints. Averaged weights come first: they are for evaluation.
 WRAPPERS = (
     "state_dict_ema",
     "model_ema",
@@ -43,45 +40,16 @@ WRAPPERS = (
     "weights",
 )
 PREFIXES = ("module.", "_orig_mod.")
-AVERAGED = re.compile("(?<![a-z])ema(?![a-z])", re.IGNORECASE)
-# Where training scripts keep the classes' names, and what they keep that in.
-LABELS = (
-    "label_names",
-    "class_names",
-    "labels",
-    "classes",
-    "CLASSES",
-    "categories",
-    "id2label",
-    "idx_to_class",
-    "class_to_idx",
-    "label2id",
-)
-SETTINGS = (
-    "hyper_parameters",
-    "datamodule_hyper_parameters",
-    "hparams",
-    "config",
-    "cfg",
-    "meta",
-    "dataset_meta",
-    "args",
-    "pretrained_cfg",
-)
-# How torch.load names what it will not make: "GLOBAL posix.system", "TorchScript archives".
+PREFIXES = ("module.", "_orig_mod.")
+# torch.load's words for what it refuses: "GLOBAL posix.system", "TorchScript archives".
 CODE = re.compile(r"GLOBAL (\w[\w.]*)|with (TorchScript|tar) archives")
-# Nobody wraps a state dict as often as that.
 DEPTH = 32
-OLD_NAME = re.compile(r"\.(norm|relu|conv)\.([12])\.")
-COUNTER = "num_batches_tracked"
+"""How many dicts or prefixes around a state dict are removed at most."""
 SHOWN = 3
-CONFIG_BYTES = 2**24
-# What timm and Hugging Face call the weights that a config.json beside them describes.
-CONFIGURED = ("model.safetensors", "pytorch_model.bin")
 
 
 class Checkpoint(NamedTuple):
-    """What a file of weights holds.
+    """The content of a file of weights.
 
     Attributes:
         state: The tensors by name, on the CPU.
@@ -93,30 +61,30 @@ class Checkpoint(NamedTuple):
 
 
 def read_checkpoint(path: str | PathLike[str]) -> Checkpoint:
-    """Return what a file of weights holds, without wrapping dicts and prefixes.
+    """Return the content of a file of weights, without wrapping dicts and prefixes.
 
     ``.safetensors`` files are read as such, all others by ``torch.load(weights_only=True)``,
-    which refuses whatever could run code. Of objects of other classes that lie beside the
-    weights, as Lightning's hyperparameters do, none is made.
+    which refuses whatever could run code. Objects of other classes beside the weights, such as
+    Lightning's hyperparameters, are not created.
 
     Args:
         path: The file.
 
     Raises:
         WeightsError: If the file is missing, damaged, holds code, or holds no state dict; or if
-            it is made to take much more memory or time than its size tells.
+            it takes far more memory or time to read than its size explains.
     """
     file = check_checkpoint(path)
     content = _read(file)
-    state = _unwrap(content, set())
+    state = _find_state(content, set())
     if not state:
         raise WeightsError(
             f"checkpoint {str(path)!r} holds no state dict: expected tensors by name, as "
             "torch.save(model.state_dict(), path) writes them, plain or under one of "
             f"{', '.join(WRAPPERS)}; it holds {_describe(content)}"
         )
-    plain = _plain(_strip(state), file)
-    return Checkpoint(plain, _find_labels(content, set()) or _labels_beside(file))
+    plain = _check_tensors(_strip_prefixes(state), file)
+    return Checkpoint(plain, find_labels(content) or labels_beside(file))
 
 
 def check_checkpoint(path: str | PathLike[str]) -> Path:
@@ -134,67 +102,21 @@ def check_checkpoint(path: str | PathLike[str]) -> Path:
         raise WeightsError(f"checkpoint {str(path)!r} is a folder: expected a file")
     if not exists:
         raise WeightsError(f"checkpoint {str(file)!r} does not exist")
-    if not is_file:  # reading a pipe may wait for ever, and a device may never end
+    if not is_file:  # a pipe may block, and a device may never end
         raise WeightsError(f"checkpoint {str(path)!r} is a pipe or a device: expected a file")
     return file
 
 
-def rename_old(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the state dict with keys as the module has them, where files still have older ones.
-
-    torchvision's published DenseNet files call ``norm1`` of a dense layer ``norm.1``.
-    """
-    own = module.state_dict()
-    renamed = {name: OLD_NAME.sub(r".\1\2.", name) for name in state}
-    return {
-        renamed[name] if name not in own and renamed[name] in own else name: tensor
-        for name, tensor in state.items()
-    }
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its class."""
+    return one_line(str(error).strip().split("\n")[0]) or type(error).__name__
 
 
-def select(state: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the part of a state dict that is a module's, its names as the module has them.
-
-    A training module, as Lightning's, keeps the network under a name of its own (``model.``,
-    ``net.``), beside losses, metrics and perhaps an averaged copy of it, which goes first.
-
-    Args:
-        state: The checkpoint's tensors.
-        module: The network.
-
-    Raises:
-        WeightsError: If several parts fit as well.
-    """
-    own = set(module.state_dict())
-    longest = max((name.count(".") for name in own), default=0) + 1
-    counts: Counter[str] = Counter()
-    for name in state:
-        parts = name.split(".")
-        for start in range(max(0, len(parts) - longest), len(parts)):
-            if ".".join(parts[start:]) in own:
-                counts[".".join(parts[:start])] += 1
-    most = max(counts.values(), default=0)
-    best = [prefix for prefix, count in counts.items() if count == most]
-    averaged = [prefix for prefix in best if AVERAGED.search(prefix)]
-    if not best or ("" in best and not averaged):
-        return dict(state)
-    if len(averaged or best) > 1:
-        raise WeightsError(
-            f"the checkpoint holds the model's weights {len(best)} times, under "
-            f"{', '.join(quote(prefix) for prefix in best[:SHOWN])}: save those that you mean "
-            f"alone, as torch.save(trained.{one_line(best[0])}.state_dict(), path)"
-        )
-    part = f"{(averaged or best)[0]}."
-    return {
-        name.removeprefix(part): value for name, value in state.items() if name.startswith(part)
-    }
-
-
-class _Left(dict[object, object]):
-    """Stands for an object of a class that is not ours to make; takes what it is given."""
+class _Placeholder(dict[object, object]):
+    """A dict in place of an object whose class must not be created; takes any arguments."""
 
     # It may be a key, as members of enumerations are.
-    __hash__ = object.__hash__  # type: ignore[assignment]  # other dicts may not
+    __hash__ = object.__hash__  # type: ignore[assignment]  # other dicts are not hashable
 
     def __init__(self, *_arguments: object, **_settings: object) -> None:
         super().__init__()
@@ -217,8 +139,8 @@ def _read(file: Path) -> object:
         if code is None:
             reason = _reason(error)
             raise WeightsError(f"checkpoint {str(file)!r} cannot be read: {reason}") from error
-        content = _read_around(file) if code[1] else None
-        if not _unwrap(content, set()):
+        content = _read_with_placeholders(file) if code[1] else None
+        if not _find_state(content, set()):
             raise WeightsError(
                 f"checkpoint {str(file)!r} holds more than tensors ({code[1] or code[2]}) and was "
                 "not opened, because such a file can run code. Save the weights alone: "
@@ -228,21 +150,18 @@ def _read(file: Path) -> object:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, SwollenError):
-        return str(error)
-    if isinstance(error, pickle.UnpicklingError):
+    if isinstance(error, pickle.UnpicklingError) and not isinstance(error, OversizedError):
         return "it is damaged, or was not written by torch.save"
-    return one_line(str(error).strip().split("\n")[0]) or type(error).__name__
+    return first_line(error)
 
 
-def _read_around(file: Path) -> object:
-    """Return a file's content with a stand-in for each object of another class, if that goes."""
+def _read_with_placeholders(file: Path) -> object:
+    """Return a file's content with placeholders for objects of other classes, if possible."""
     from torch.serialization import get_unsafe_globals_in_checkpoint
 
     try:
-        others = get_unsafe_globals_in_checkpoint(file)
-        return _load(file, others)
-    except Exception:  # noqa: BLE001  # the caller says what is wrong with the file
+        return _load(file, get_unsafe_globals_in_checkpoint(file))
+    except Exception:  # noqa: BLE001  # the caller has the reason
         return None
 
 
@@ -250,65 +169,31 @@ def _load(file: Path, others: Iterable[str]) -> object:
     import torch
     from torch.serialization import safe_globals
 
-    # timm's training script keeps its arguments beside the weights: a record that does no harm.
-    allowed: list[Any] = [argparse.Namespace, *((_Left, name) for name in others)]
-    # What torch warns of, it refuses a moment later, or it concerns who wrote the file.
+    # timm's training script keeps its arguments beside the weights: a harmless record.
+    allowed: list[Any] = [argparse.Namespace, *((_Placeholder, name) for name in others)]
+    # torch refuses in the next moment what it warns of, or the warning is for the file's author.
     with warnings.catch_warnings(action="ignore"), safe_globals(allowed):
-        # Mapped into memory, a file is read once, as its tensors are copied into the module.
+        # A mapped file is read once, while its tensors are copied into the module.
         mapped = zipfile.is_zipfile(file)
         return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
 
 
-def _find_labels(content: object, seen: set[int]) -> tuple[str, ...] | None:
-    settings = vars(content) if isinstance(content, argparse.Namespace) else content
-    # Settings may hold each other, or themselves.
-    if not isinstance(settings, dict) or id(settings) in seen or len(seen) >= DEPTH:
-        return None
-    seen.add(id(settings))
-    found = (_read_labels(dict.get(settings, key)) for key in LABELS)
-    inner = (_find_labels(dict.get(settings, key), seen) for key in SETTINGS)
-    return next(filter(None, chain(found, inner)), None)
-
-
-def _read_labels(names: object) -> tuple[str, ...] | None:
-    """Return the labels as text that can be written, where there are some."""
-    try:
-        labels = read_labels(names)
-    except OverflowError:  # an infinite index
-        return None
-    # Halves of a character, which JSON and pickles can hold, can be written nowhere.
-    return labels and tuple(label.encode("utf-8", "replace").decode() for label in labels)
-
-
-def _labels_beside(file: Path) -> tuple[str, ...] | None:
-    """Return the labels in the ``config.json`` that timm and Hugging Face put beside weights."""
-    if file.name not in CONFIGURED:
-        return None  # of a file by any other name, nothing says that they belong together
-    config = file.parent / "config.json"
-    try:
-        if not config.is_file() or config.stat().st_size > CONFIG_BYTES:
-            return None
-        return _find_labels(json.loads(config.read_text("utf-8")), set())
-    except (OSError, ValueError, RecursionError):
-        return None
-
-
-def _unwrap(content: object, seen: set[int]) -> dict[str, torch.Tensor]:
-    """Return the tensors in what a file holds, none for what was ``seen``."""
+def _find_state(content: object, seen: set[int]) -> dict[str, torch.Tensor]:
+    """Return the tensors in a file's content; empty if it was ``seen``."""
     import torch
 
-    if not isinstance(content, dict) or isinstance(content, _Left):
+    if not isinstance(content, dict) or isinstance(content, _Placeholder):
         return {}
     # Dicts may hold each other, or themselves; and a pickle may give one a `get` of its own.
     if id(content) in seen or len(seen) >= DEPTH:
         return {}
     seen.add(id(content))
     for wrapper in WRAPPERS:
-        inner = _unwrap(dict.get(content, wrapper), seen)
-        # An average keeps its decay as a number beside nothing else.
+        inner = _find_state(dict.get(content, wrapper), seen)
+        # A moving average may hold nothing but its decay, a single number.
         if any(each.ndim for each in inner.values()):
             return inner
-    # Others' files keep counters and settings beside the tensors.
+    # Other tools keep counters and settings beside the tensors.
     return {
         name: value
         for name, value in dict.items(content)
@@ -316,12 +201,12 @@ def _unwrap(content: object, seen: set[int]) -> dict[str, torch.Tensor]:
     }
 
 
-def _plain(state: dict[str, torch.Tensor], file: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors without what a file may have hung on them.
+def _check_tensors(state: dict[str, torch.Tensor], file: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors without attributes that a file may have given them.
 
     Raises:
         WeightsError: If one has no numbers, or more than the file can hold: by strides of 0, or
-            by a size that makes torch lay out memory that nothing fills.
+            by a size for which torch allocates memory that nothing fills.
     """
     import torch
 
@@ -329,7 +214,7 @@ def _plain(state: dict[str, torch.Tensor], file: Path) -> dict[str, torch.Tensor
     # A file may also give a tensor a `detach` of its own.
     plain = {name: torch.Tensor.detach(value) for name, value in state.items()}
     for name, tensor in plain.items():
-        fault = _absurdity(tensor, size)
+        fault = _find_fault(tensor, size)
         if fault:
             shape = reprlib.repr(tuple(tensor.shape))
             raise WeightsError(
@@ -338,14 +223,14 @@ def _plain(state: dict[str, torch.Tensor], file: Path) -> dict[str, torch.Tensor
     return plain
 
 
-def _absurdity(tensor: torch.Tensor, size: int) -> str:
+def _find_fault(tensor: torch.Tensor, size: int) -> str:
     """Return what is wrong with a tensor from a file of that size in bytes, if anything."""
     import torch
 
     if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
         return "is no plain tensor, but sparse, quantised or without numbers"
     held = max(tensor.untyped_storage().nbytes(), tensor.numel() * tensor.element_size())
-    return f"is said to hold {held} bytes, but the file has {size}" if held > size else ""
+    return f"declares {held} bytes, but the file has {size}" if held > size else ""
 
 
 def _describe(content: object) -> str:
@@ -354,7 +239,7 @@ def _describe(content: object) -> str:
     return f"a {type(content).__name__}"
 
 
-def _strip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _strip_prefixes(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     for _ in range(DEPTH):
         state = {name: value for name, value in state.items() if name != "n_averaged"}
         shared = [each for each in PREFIXES if all(name.startswith(each) for name in state)]
@@ -362,86 +247,3 @@ def _strip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             break
         state = {name.removeprefix(shared[0]): value for name, value in state.items()}
     return state
-
-
-def count_classes(state: Mapping[str, torch.Tensor], module: nn.Module, classes: int) -> int:
-    """Return how many classes a checkpoint's head has, given a module whose head has ``classes``.
-
-    The head is told by what differs: tensors that fit but for their first dimension, which in
-    the module is the number of classes.
-
-    Args:
-        state: The checkpoint's tensors.
-        module: A module of the same architecture.
-        classes: The module's number of classes.
-    """
-    own = module.state_dict()
-    counts = {
-        tensor.shape[0]
-        for name, tensor in state.items()
-        if name in own
-        and tensor.ndim == own[name].ndim > 0
-        and tensor.shape[1:] == own[name].shape[1:]
-        and own[name].shape[0] == classes != tensor.shape[0]
-    }
-    return counts.pop() if len(counts) == 1 else classes
-
-
-def fit(state: Mapping[str, torch.Tensor], module: nn.Module, *, file: str, model: str) -> None:
-    """Load a state dict into a module, all of it or, if anything does not fit, nothing.
-
-    Args:
-        state: The checkpoint's tensors.
-        module: The module.
-        file: What the checkpoint is called, for the message.
-        model: What the model is called, for the message.
-
-    Raises:
-        WeightsError: If keys are missing, unexpected, or of another shape; names the first.
-    """
-    own = module.state_dict()
-    # Batch counters change no output, and files of old versions and other tools leave them out.
-    missing = [name for name in own if name not in state and not name.endswith(COUNTER)]
-    unexpected = [name for name in state if name not in own]
-    reshaped = [
-        f"{name} {tuple(state[name].shape)} for {tuple(own[name].shape)}"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
-    ]
-    retyped = [
-        f"{name} {state[name].dtype} for {own[name].dtype}"
-        for name in own
-        if name in state and not _converts(state[name], own[name])
-    ]
-    faults = [
-        _fault("missing", missing),
-        _fault("unexpected", unexpected),
-        _fault("of another shape", reshaped),
-        _fault("of another type", retyped),
-    ]
-    if any(faults):
-        raise WeightsError(
-            f"checkpoint {file!r} does not fit {model}: {'; '.join(filter(None, faults))}"
-        )
-    # Its own state dict carries the version that some modules (MNASNet) ask for.
-    own.update(state)
-    try:
-        module.load_state_dict(own, strict=True)
-    except Exception as error:  # modules may look into what they are given
-        raise WeightsError(
-            f"checkpoint {file!r} cannot be loaded into {model}: {_reason(error)}"
-        ) from error
-
-
-def _converts(given: torch.Tensor, own: torch.Tensor) -> bool:
-    """Return whether numbers of one type stay what they are in the other."""
-    if own.is_floating_point():
-        return given.is_floating_point()
-    return own.is_complex() or not given.is_complex()
-
-
-def _fault(kind: str, names: list[str]) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{len(names)} {kind}: {', '.join(map(one_line, names[:SHOWN]))}{more}"

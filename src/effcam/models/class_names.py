@@ -1,4 +1,4 @@
-"""The names of classes, in whichever form others keep them."""
+"""The names of classes, in the forms in which other tools store them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from effcam.errors import TargetError, did_you_mean
 
 
 def read_labels(names: object) -> tuple[str, ...] | None:
-    """Return class names in the order of their indices, ``None`` for what are none.
+    """Return class names in the order of their indices, ``None`` if these are none.
 
     Args:
         names: A sequence of names; or a mapping from index to name, or from name to index.
@@ -20,13 +20,13 @@ def read_labels(names: object) -> tuple[str, ...] | None:
     if not all(isinstance(name, str) for name in listed):
         return None
     labels = tuple(str(name) for name in listed)
-    # What Hugging Face puts where nobody named the classes.
+    # Hugging Face's names for classes without names.
     unnamed = tuple(f"LABEL_{index}" for index in range(len(labels)))
     return None if labels == unnamed else labels
 
 
 def numbered(classes: int) -> tuple[str, ...]:
-    """Return what classes are called that have no names: "class 0", "class 1" and so on."""
+    """Return the labels of classes without names: "class 0", "class 1" and so on."""
     return tuple(f"class {index}" for index in range(classes))
 
 
@@ -37,7 +37,7 @@ def find_class(
 
     Args:
         target: An index from 0, or a name in any case.
-        labels: The name that is shown for each class, by index.
+        labels: The name to show for each class, by index.
         synonyms: All names of each class, by index.
         owner: The name of the model whose classes these are.
 
@@ -79,7 +79,7 @@ def _find_label(
 
 
 def _in_order(names: Mapping[Any, Any]) -> list[object]:
-    """Return the names by index, none where the indices are not 0, 1, 2 and so on."""
+    """Return the names by index, empty if the indices are not 0, 1, 2 and so on."""
     pairs = list(names.items())
     if all(isinstance(value, int) and not isinstance(value, bool) for _, value in pairs):
         pairs = [(value, key) for key, value in pairs]
@@ -89,6 +89,6 @@ def _in_order(names: Mapping[Any, Any]) -> list[object]:
         return []
     if sorted(named) != list(range(len(pairs))):
         return []
-    # Classes may be called by numbers, as digits are.
+    # Names may be numbers, as for digits.
     ordered = (named[index] for index in range(len(pairs)))
     return [str(name) if isinstance(name, int) else name for name in ordered]

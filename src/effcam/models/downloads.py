@@ -1,7 +1,7 @@
-"""Published weights: where they lie on this machine, and how they get there.
+"""Published weights: find them in local caches, and download them.
 
-Nobody should wait for a hub's retries five times over to learn that there is no network. So the
-local caches are looked into first, and the hosts are asked once, for all that is missing.
+Without a network, each download would retry for a long time before it fails. So the local caches
+are searched first, and each host is then tried once for all files that are missing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from effcam.errors import WeightsError
 
 PROBE_SECONDS = 5.0
-WAYS_ON = (
+REMEDY = (
     "Go online once so that they can be fetched, or give a local file "
     "(checkpoint=..., on the command line --checkpoint NAME=FILE), or compare untrained models "
     "(pretrained=False, on the command line --weights none)."
@@ -34,16 +34,16 @@ WAYS_ON = (
 
 @dataclass(frozen=True, slots=True)
 class PublishedWeights:
-    """Where one set of published weights, or what belongs to it, can be had.
+    """The place of one set of published weights, or of its configuration.
 
     Attributes:
         name: The model that they belong to, for messages.
-        repository: The repository on the Hugging Face hub; empty if they are a plain file.
+        repository: The repository on the Hugging Face hub; empty for a plain file.
         files: The names that the file may have in the repository, the best first.
-        url: The address of a plain file; empty if they are on the hub.
+        url: The address of a plain file; empty for a repository.
         revision: The branch, tag or commit of the repository; empty is the main branch.
-        kind: What they are, for messages.
-        ways_on: What to do where they cannot be had, for messages.
+        kind: ``"weights"`` or ``"configuration files"``, for messages.
+        remedy: What to do if they cannot be downloaded, for messages.
     """
 
     name: str
@@ -52,11 +52,11 @@ class PublishedWeights:
     url: str = ""
     revision: str = ""
     kind: str = "weights"
-    ways_on: str = WAYS_ON
+    remedy: str = REMEDY
 
     @property
     def origin(self) -> str:
-        """Where they come from, for messages: ``huggingface.co/timm/...`` or an address."""
+        """The address of the repository or the file, for messages."""
         return f"{_hub_address()}/{self.repository}" if self.repository else self.url
 
     def find(self) -> Path | None:
@@ -73,7 +73,7 @@ class PublishedWeights:
         return None
 
     def fetch(self) -> Path:
-        """Return the file, downloaded into its library's cache if it was not there.
+        """Return the file, downloaded into its library's cache if it is not there.
 
         Raises:
             WeightsError: If it is not on disk and cannot be fetched.
@@ -89,7 +89,7 @@ class PublishedWeights:
                 error.close()  # it holds the connection
             raise WeightsError(
                 f"the {self.kind} of {self.name} could not be fetched from {self.origin}: "
-                f"{_first_line(error)}. {self.ways_on}"
+                f"{_first_line(error)}. {self.remedy}"
             ) from error
 
     def _download(self) -> Path:
@@ -113,7 +113,7 @@ class PublishedWeights:
         for file in self.files[:-1]:
             try:
                 return Path(hf_hub_download(self.repository, file, **place))
-            except LocalEntryNotFoundError:  # the hub fell silent: no other name will help
+            except LocalEntryNotFoundError:  # the hub does not answer: no other name will help
                 raise
             except EntryNotFoundError:
                 continue
@@ -121,13 +121,13 @@ class PublishedWeights:
 
 
 def require(wanted: Sequence[PublishedWeights]) -> None:
-    """Check that all the weights are on disk or that their hosts answer, within seconds.
+    """Check within seconds that all weights are on disk or their hosts answer.
 
     Raises:
         WeightsError: If some are missing and their host does not answer; names all of them.
     """
     missing = [weights for weights in wanted if weights.find() is None]
-    silent = _silent({_host(weights) for weights in missing})
+    silent = _find_silent({_host(weights) for weights in missing})
     lost = [weights for weights in missing if _host(weights) in silent]
     if not lost:
         return
@@ -137,12 +137,12 @@ def require(wanted: Sequence[PublishedWeights]) -> None:
     )
     raise WeightsError(
         f"these {lost[0].kind} are not on this machine and {hosts} cannot be reached: {names}. "
-        f"{lost[0].ways_on}"
+        f"{lost[0].remedy}"
     )
 
 
 def cache_folders() -> dict[str, Path]:
-    """Return where each library keeps what it fetched: torch's hub, and the Hugging Face hub's.
+    """Return the download folders of torch's hub and of the Hugging Face hub.
 
     Raises:
         ImportError: If one of the libraries is not installed or broken.
@@ -153,9 +153,9 @@ def cache_folders() -> dict[str, Path]:
 
 
 def read_ahead(file: Path) -> None:
-    """Ask the system to read a file into its cache, beside what else is done.
+    """Prefetch a file into the system's page cache, in the background.
 
-    It takes none of the process's memory. Where the system cannot be asked, nothing happens.
+    It takes no memory of the process. Nothing happens on systems without this call.
     """
     if not hasattr(os, "posix_fadvise"):  # macOS and Windows
         return
@@ -175,26 +175,26 @@ def is_repository(name: str) -> bool:
     return True
 
 
-def _silent(hosts: Iterable[str]) -> dict[str, str]:
+def _find_silent(hosts: Iterable[str]) -> dict[str, str]:
     """Return the hosts that do not answer, and why, in at most `PROBE_SECONDS` for all."""
-    findings: dict[str, str] = {}
-    # Looking a name up has no time limit of its own, so it happens beside the clock.
-    probes = [threading.Thread(target=_probe, args=(host, findings), daemon=True) for host in hosts]
-    for probe in probes:
-        probe.start()
+    reasons: dict[str, str] = {}
+
+    def probe(host: str) -> None:
+        reasons[host] = _refusal(host)
+
+    # Name resolution has no time limit, so it runs in threads that may be left behind.
+    threads = [threading.Thread(target=probe, args=(host,), daemon=True) for host in hosts]
+    for thread in threads:
+        thread.start()
     deadline = time.monotonic() + PROBE_SECONDS
-    for probe in probes:
-        probe.join(max(0.0, deadline - time.monotonic()))
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
     late = f"no answer within {PROBE_SECONDS:g} s"
-    return {host: reason for host in hosts if (reason := findings.get(host, late))}
-
-
-def _probe(host: str, findings: dict[str, str]) -> None:
-    """Note why a host does not answer, an empty reason if it does; proxies are respected."""
-    findings |= {host: _refusal(host)}
+    return {host: reason for host in hosts if (reason := reasons.get(host, late))}
 
 
 def _refusal(host: str) -> str:
+    """Return why a host does not answer, an empty text if it does; proxies are respected."""
     if host == _hub_address() and _hub_is_off():
         return "HF_HUB_OFFLINE is set"
     try:
@@ -206,7 +206,7 @@ def _refusal(host: str) -> str:
         return ""  # an error page is an answer
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
-            return ""  # so it answers, and the hub's client brings certificates of its own
+            return ""  # it answers, and the hub's client has its own certificates
         return str(error.reason)
     except (OSError, ValueError, HTTPException) as error:
         return _first_line(error)

@@ -1,4 +1,4 @@
-"""What a comparison keeps of a model after it is freed: its size, its cost and its classes."""
+"""Facts on a model that a comparison keeps: its size, its cost and its classes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RANDOM = "random"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """What is known of the model of a column.
+    """Facts on the model of a column.
 
     Attributes:
         name: The model's name.
@@ -30,9 +30,9 @@ class ModelFacts:
         input_size: Height and width of its input in px.
         grid: Rows and columns of the layer looked at.
         target_layer: The dotted name of that layer.
-        seconds: How long an image took in this comparison, from the input to all of its maps, in
-            s: the median over batches, the first one left out where there are more; ``None`` if
-            it was not measured.
+        seconds: The time for an image in this comparison, from the input to all of its maps, in
+            s: the median over batches, without the first one if there are more; ``None`` if it
+            was not measured.
         labels: The name of each class, by index.
         synonyms: All names of each class, by index.
     """
@@ -62,7 +62,7 @@ class ModelFacts:
         return find_class(target, self.labels, self.synonyms, owner=self.name)
 
     def record(self) -> dict[str, object]:
-        """Return everything but the classes' names as one flat dict."""
+        """Return all facts but the classes' names as one flat dict."""
         names = ("name", "weights", "parameters", "flops", "input_size", "grid", "target_layer")
         found = {name: getattr(self, name) for name in (*names, "seconds")}
         return {
@@ -71,13 +71,13 @@ class ModelFacts:
 
 
 def facts_of(model: Model, seconds: Sequence[float] = ()) -> ModelFacts:
-    """Return what is known of a model.
+    """Return the facts on a model.
 
     Args:
-        model: The model, with the input it was given in the comparison.
-        seconds: How long an image took in each batch, in s.
+        model: The model, with the input size of the comparison.
+        seconds: The time for an image in each batch, in s.
     """
-    # It loads torch, which who only looks at a comparison does not need.
+    # It imports torch, which is not needed to look at a saved comparison.
     from effcam.models.tracing.flops import find_cost
 
     preprocess = model.preprocess

@@ -1,4 +1,4 @@
-"""The models that are known by name, and what is known of each without building it."""
+"""List models by name, with what is known of each without building it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,10 @@ from effcam.models.architectures import (
     JOINT,
     LIBRARIES,
     Library,
-    architecture_names,
-    architectures,
-    entries,
-    weights_names,
+    known_architectures,
 )
+from effcam.models.lookup import KINDS, find_architecture
 from effcam.models.registry import find_spec, registered_names
-from effcam.models.zoo import find_architecture
 from effcam.text import natural_key
 
 REGISTERED = "registered"
@@ -29,19 +26,19 @@ RIGHT = (3, 4, 5)
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What is known of a model by its name; what is not known is empty or ``None``.
+    """What is known of a model by its name; unknown values are empty or ``None``.
 
     Attributes:
         name: The name that loads it.
         source: ``"timm"``, ``"torchvision"`` or ``"registered"``; ``"hf-hub"`` or
             ``"local-dir"`` for a stored model.
         family: The library's module that defines it.
-        parameters: How many numbers it learns; known for the default weights alone, since others
-            may be for another number of classes.
-        size: Height and width of its own input in px; known for the default weights alone.
+        parameters: The number of its parameters; known only for the default weights, since
+            others may have another number of classes.
+        size: Height and width of its own input in px; known only for the default weights.
         top1: The top-1 accuracy of its weights on ImageNet in percent, as the library states it.
-        target_layer: The layer that is looked at by default.
-        layout: How that layer's output lies.
+        target_layer: The default target layer.
+        layout: The layout of that layer's output.
     """
 
     name: str
@@ -59,16 +56,15 @@ def list_models(
 ) -> tuple[str, ...]:
     """Return the names that `load_model` and `compare` know, in natural order.
 
-    Every name loads exactly the model that it was listed for: an architecture whose name a
-    registered model uses, or timm before torchvision, is listed with its prefix, as
-    ``torchvision:resnet50``.
+    Every name loads the model that it was listed for: an architecture has its prefix, as
+    ``torchvision:resnet50``, if a registered model or an architecture of timm has the same name.
 
     Args:
         pattern: A glob that the name matches, with or without its prefix and its weights.
         source: ``"timm"``, ``"torchvision"`` or ``"registered"``; ``None`` is all of them.
         pretrained: ``None`` lists architectures; true lists each set of published weights, as
-            ``resnet50.a1_in1k``; false lists the architectures that have none. Registered
-            models count by what their spec says.
+            ``resnet50.a1_in1k``; false lists the architectures that have none. For registered
+            models, their spec decides.
 
     Raises:
         ArgumentError: If ``source`` is not one of the three.
@@ -97,7 +93,7 @@ def list_models(
 
 
 def _forms(name: str) -> set[str]:
-    """Return the ways to write a name: with its library and weights, or without either."""
+    """Return a name with and without its library, and with and without its weights."""
     bare = name.rpartition(":")[2]
     return {name, bare, name.partition(".")[0], bare.partition(".")[0]}
 
@@ -119,19 +115,19 @@ def describe(name: str) -> Listed:
         size = spec.preprocess.size if isinstance(spec.preprocess, Preprocess) else None
         return Listed(name, REGISTERED, size=size, target_layer=_joined(spec.target_layer))
     architecture = find_architecture(name)
-    entry = entries().get((architecture.library, architecture.name))
-    if entry is None:
+    facts = known_architectures().get((architecture.library, architecture.name))
+    if facts is None:
         return Listed(name, architecture.library)
-    usual = architecture.weights in ("", *list(entry.weights)[:1])
+    is_default = architecture.weights in ("", *list(facts.weights)[:1])
     return Listed(
         name,
         architecture.library,
-        entry.family,
-        entry.parameters if usual else None,
-        entry.size if usual else None,
-        entry.weights.get(architecture.weights),
-        JOINT.join(entry.layers),
-        entry.layout,
+        facts.family,
+        facts.parameters if is_default else None,
+        facts.size if is_default else None,
+        facts.weights.get(architecture.weights),
+        JOINT.join(facts.layers),
+        facts.layout,
     )
 
 
@@ -140,15 +136,16 @@ def _joined(layers: str | Sequence[str] | None) -> str:
 
 
 def _listed(library: Library, pretrained: bool | None) -> list[str]:
-    shadowed = {*registered_names(), *(architectures("timm") if library == "torchvision" else ())}
+    shadowed = {*registered_names(), *(KINDS["timm"].names() if library == "torchvision" else ())}
+    kind = KINDS[library]
     names = []
-    for name in architecture_names(library):
+    for name in kind.names():
         shown = f"{library}:{name}" if name in shadowed else name
         if pretrained is None:
             names.append(shown)
         elif pretrained:
-            names += [f"{shown}.{weights}" for weights in weights_names(library, name)]
-        elif not weights_names(library, name):
+            names += [f"{shown}.{weights}" for weights in kind.weights_names(name)]
+        elif not kind.weights_names(name):
             names.append(shown)
     return names
 
@@ -161,12 +158,12 @@ def _has_weights(name: str, pretrained: bool | None) -> bool:
 
 
 def describe_all(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return what `describe` knows of models as rows of text, a header first."""
+    """Return the descriptions of models as rows of text, a header first."""
     return [HEADER, *(_row(describe(name)) for name in names)]
 
 
 def records(names: Iterable[str]) -> list[dict[str, object]]:
-    """Return what `describe` knows of models as flat dicts, ``None`` for what is not known."""
+    """Return the descriptions of models as flat dicts, ``None`` for unknown values."""
     return [_record(describe(name)) for name in names]
 
 

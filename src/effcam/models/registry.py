@@ -1,4 +1,4 @@
-"""What a model is called and how it is made, as data; no library is needed to read it."""
+"""Specs of models, and the registry of their names; no library is imported."""
 
 from __future__ import annotations
 
@@ -26,31 +26,32 @@ DEFAULT_MODELS: Mapping[str, str] = MappingProxyType(
 """The five models of the 2019 comparison, with the weights it had, by their column labels."""
 
 GROUP = "effcam.models"
-"""The entry points by which installed packages make models of theirs known."""
+"""The group of entry points with which installed packages register their models."""
 
 OWN = (EntryPoint("demo", "effcam.demo.models:specs", GROUP),)
-"""effcam's own, which are there even where the sources are used without being installed."""
+"""effcam's own, so that they work also if the package is not installed."""
 
 _registered: dict[str, ModelSpec] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """How to make one model: a name, and what differs from that name's defaults.
+    """How to build one model: a name, and what differs from that name's defaults.
 
     Nothing is built, read or fetched until the model is needed, so that a comparison holds one
     model in memory at a time.
 
     Attributes:
-        name: What the model is called. Without a ``constructor`` it is also a name that
+        name: The model's name. Without a ``constructor`` it is also a name that
             `effcam.load_model` knows, such as ``"resnet50"``.
-        constructor: Another name to build from, or a callable that is given ``options`` as
-            keyword arguments and returns an ``nn.Module``.
+        constructor: Another name to build from, or a callable that takes ``options`` as keyword
+            arguments and returns an ``nn.Module``.
         checkpoint: A file with weights to load into the model, instead of published ones.
         target_layer: The dotted name of the layer to look at, or several, whose maps are added;
             ``None`` finds it.
-        preprocess: An `effcam.Preprocess`; ``None`` takes what the weights were published with.
-        labels: The name of each class, in order; ``None`` takes the library's.
+        preprocess: An `effcam.Preprocess`; ``None`` is the one that the weights were published
+            with.
+        labels: The name of each class, in order; ``None`` is the library's.
         pretrained: Whether to load published weights. Without them, and without a checkpoint,
             the weights are random, the same each time, and their heat means nothing.
         options: Keyword arguments for the constructor: ``num_classes``, ``pad_type``, ...
@@ -69,13 +70,13 @@ class ModelSpec:
     options: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        """Check the name, and keeps a read-only copy of the options."""
+        """Check the name, and keep a read-only copy of the options."""
         if not isinstance(self.name, str) or not self.name.strip():
             raise ArgumentError(f"a model's name must be a non-empty string, not {self.name!r}")
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
 
     def __reduce__(self) -> tuple[Callable[..., ModelSpec], tuple[object, ...]]:
-        """Say how it is pickled, which a read-only mapping is not."""
+        """Pickle the options as a dict, since a read-only mapping cannot be pickled."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return _spec_of, (values | {"options": dict(self.options)},)
 
@@ -85,15 +86,15 @@ def _spec_of(values: dict[str, Any]) -> ModelSpec:
 
 
 def register_model(spec: ModelSpec, *, replace: bool = False) -> ModelSpec:
-    """Return the spec, after making its name known to `load_model`, `compare` and the CLI.
+    """Register a model's name for `load_model`, `compare` and the CLI, and return the spec.
 
-    A registered name goes before a timm or torchvision architecture of the same name. A package
-    makes models of its own known without a call: its entry points of the group ``effcam.models``
-    name a spec, a list of them, or a function that returns these.
+    A registered name has priority over a timm or torchvision architecture of the same name. A
+    package registers its models without a call by entry points of the group ``effcam.models``:
+    each names a spec, a list of them, or a function that returns these.
 
     Args:
         spec: The model to register.
-        replace: Whether a model already registered under the name gives way.
+        replace: Whether to replace a model that is registered under the name already.
 
     Raises:
         DuplicateModelError: If the name is registered already and ``replace`` is false.
@@ -130,20 +131,20 @@ def registered_names(pattern: str = "*") -> tuple[str, ...]:
 
 
 def _read_entry_points() -> None:
-    """Register what installed packages offer, once; what cannot be is warned of and left out."""
+    """Register the models of installed packages once; warn of those that are left out."""
     waiting = _entry_points()
     while waiting:
-        # Taken out first, since what is imported may look a model up itself.
+        # Remove it first: the import may look up a model itself.
         entry = waiting.pop(0)
         origin = f"{entry.name!r} offers to effcam ({entry.value})"
         try:
             specs = _specs(entry.load())
-        except Exception as error:  # noqa: BLE001  # the package is somebody's, and may raise anything
+        except Exception as error:  # noqa: BLE001  # the package may raise anything
             _warn(f"the models that {origin} are left out: {error!r}")
             continue
         for spec in specs:
             if spec.name in _registered:
-                if entry in OWN:  # whoever took the name meant to
+                if entry in OWN:  # the caller replaced it on purpose
                     continue
                 _warn(f"the model {spec.name!r} that {origin} is left out: its name is taken")
             else:
@@ -156,13 +157,13 @@ def _warn(message: str) -> None:
 
 @cache
 def _entry_points() -> list[EntryPoint]:
-    """Return the entry points, effcam's own and installed packages', that have not been read."""
+    """Return the list of entry points that are still to be read, effcam's own first."""
     found = {entry.value: entry for entry in (*OWN, *entry_points(group=GROUP))}
     return list(found.values())
 
 
 def _specs(offered: object) -> list[ModelSpec]:
-    """Return the specs that an entry point names: one, several, or those a function returns."""
+    """Return the specs of an entry point: one, several, or those that a function returns."""
     found = offered() if callable(offered) else offered
     if found is None:
         return []
@@ -174,7 +175,7 @@ def _specs(offered: object) -> list[ModelSpec]:
                 "expected a ModelSpec, several, or a function that returns them, not a "
                 f"{type(spec).__name__}"
             )
-        # One that its package has registered itself is no second one.
+        # Skip a spec that its package has registered itself.
         if _registered.get(spec.name) is not spec:
             specs.append(spec)
     return specs

@@ -1,4 +1,4 @@
-"""A module of the caller's own: what it is wrapped in, and what it says of itself."""
+"""Modules of the caller's own: remove wrappers, check them, read their attributes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from effcam.models.class_names import read_labels
 
 Layers: TypeAlias = str | nn.Module | Sequence[str | nn.Module] | None
 
-# What stands around a network without being a part of it, by class, and where it keeps it.
+# Classes that wrap a network, and the attribute that holds it.
 WRAPPERS = {
     "DataParallel": "module",
     "DistributedDataParallel": "module",
@@ -26,17 +26,16 @@ WRAPPERS = {
 
 
 def unwrap(module: nn.Module) -> nn.Module:
-    """Return the network in wrappers for parallel, averaged and compiled models.
+    """Return the network without wrappers for parallel, averaged and compiled models.
 
-    Hooks do not run in compiled code, and parallel copies do not hand their layers' outputs
-    back, so the network is looked into by itself.
+    Hooks do not run in compiled code, and parallel copies do not return their layers' outputs.
     """
     inner = getattr(module, WRAPPERS.get(type(module).__name__, ""), None)
     return unwrap(inner) if isinstance(inner, nn.Module) else module
 
 
 def check_module(module: nn.Module, name: str) -> None:
-    """Refuse modules that cannot be looked into, whatever their layers are.
+    """Refuse modules whose layers cannot be hooked or differentiated.
 
     Raises:
         ModelError: If it is TorchScript, without parameters, lazy, or made in inference mode.
@@ -59,11 +58,11 @@ def check_module(module: nn.Module, name: str) -> None:
 
 
 def layer_names(module: nn.Module, layers: Layers) -> tuple[str, ...]:
-    """Return the dotted names of the layers that a caller chose, each once, none for ``None``.
+    """Return the dotted names of the layers that a caller chose, empty for ``None``.
 
     Args:
         module: The network, unwrapped.
-        layers: One or several names or submodules. A name may begin with what wrappers add.
+        layers: One or several names or submodules. A name may begin with a wrapper's prefix.
 
     Raises:
         LayerError: If a module is no part of the network.
@@ -95,14 +94,14 @@ def _layer_name(module: nn.Module, layer: object) -> str:
     bare = layer
     while bare not in every and bare.partition(".")[0] in WRAPPERS.values():
         bare = bare.partition(".")[2]
-    # A shared module goes by the first of its names. Of one that is nowhere the trace says more.
+    # A shared module has its first name. For an unknown name, the trace raises a better error.
     return names.get(every.get(bare, module), bare) or layer
 
 
 def own_size(module: nn.Module) -> tuple[int, int] | None:
     """Return the input size that a Hugging Face model's config states, (height, width) in px.
 
-    The model may lie in a module that trains it, as Lightning's do.
+    The model may be a part of a training module, as Lightning's.
     """
     return next(filter(None, map(_stated_size, module.modules())), None)
 
@@ -111,14 +110,14 @@ def own_labels(module: nn.Module) -> tuple[str, ...] | None:
     """Return the classes' names that a module carries with it, ``None`` if it has none.
 
     timm's modules have them in their ``pretrained_cfg``, Hugging Face's in their ``config``; the
-    model may lie in a module that trains it.
+    model may be a part of a training module.
     """
     return next(filter(None, map(_stated_labels, module.modules())), None)
 
 
 def _stated_size(module: nn.Module) -> tuple[int, int] | None:
     config = getattr(module, "config", None)
-    # Models of pictures and texts keep a config for each.
+    # Models of images and texts have a config for each.
     for each in (config, getattr(config, "vision_config", None)):
         stated = getattr(each, "image_size", None)
         values = [stated, stated] if isinstance(stated, int) else stated

@@ -167,7 +167,7 @@ def test_names_stay_text(visit: Visit, sample: Sample, tmp_path: Path) -> None:
 @pytest.mark.parametrize("visit", [{"java_script_enabled": False}], indirect=True)
 def test_without_scripts_photos_and_tables_are_there(visit: Visit, report: Path) -> None:
     page = visit.go(report)
-    assert "scripts are off" in page.locator("body").inner_text()
+    assert "scripts are turned off" in page.locator("body").inner_text()
     assert page.locator("#bar").is_hidden()
     assert page.locator(".row img").first.is_visible()
     assert page.locator(".row .cap").nth(1).inner_text()

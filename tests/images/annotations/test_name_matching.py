@@ -78,7 +78,7 @@ class TestByName:
         ],
     )
     def test_two_that_are_equally_like_are_refused(self, name: str, known: list[str]) -> None:
-        message = f"image {name!r} may be {known[0]!r} or {known[1]!r}: both names end alike"
+        message = f"image {name!r} may be {known[0]!r} or {known[1]!r}: add more folders"
         with pytest.raises(ArgumentError, match=re.escape(message)):
             ByName(dict.fromkeys(known, 0)).get(name)
 

@@ -1,4 +1,4 @@
-"""What decides the shapes in a module's pass, and what is found out once for all that share it."""
+"""Fingerprints of modules, and results that modules of one structure share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from effcam import load_model
 from effcam.models.tracing import trace
-from effcam.models.tracing.cache import Remembered, fingerprint
+from effcam.models.tracing.cache import StructureCache, fingerprint
 
 
 class Net(nn.Module):
@@ -101,11 +101,11 @@ def test_usual_networks_have_one() -> None:
             assert fingerprint(timm.create_model(name)) is not None, name
 
 
-# What is remembered
+# the cache
 
 
 def test_what_was_found_out_is_asked_for_once() -> None:
-    known: Remembered[int] = Remembered()
+    known: StructureCache[int] = StructureCache()
     asked: list[int] = []
 
     def find() -> int:
@@ -119,7 +119,7 @@ def test_what_was_found_out_is_asked_for_once() -> None:
 
 
 def test_what_fails_is_tried_again() -> None:
-    known: Remembered[int] = Remembered()
+    known: StructureCache[int] = StructureCache()
 
     def fail() -> int:
         raise RuntimeError("out of luck")
@@ -130,7 +130,7 @@ def test_what_fails_is_tried_again() -> None:
 
 
 def test_the_oldest_findings_are_forgotten() -> None:
-    known: Remembered[int] = Remembered(most=2)
+    known: StructureCache[int] = StructureCache(most=2)
     for kept in (1, 2, 3):
         known.get(Net(kept), None, lambda kept=kept: kept)  # type: ignore[misc]
     assert known.get(Net(3), None, lambda: 0) == 3
@@ -141,7 +141,7 @@ def test_it_holds_no_module() -> None:
     import gc
     import weakref
 
-    known: Remembered[int] = Remembered()
+    known: StructureCache[int] = StructureCache()
     net = Net()
     known.get(net, None, lambda: 1)
     gone = weakref.ref(net)
@@ -160,7 +160,7 @@ def test_a_second_module_of_one_structure_is_not_traced_again(
         traced.append(type(module).__name__)
         return original(module, *arguments, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("effcam.models.model.trace", counted)
+    monkeypatch.setattr("effcam.models.loading.trace", counted)
     first, second = Net(kept="only here"), Net(kept="only here")
     assert load_model(first).target_layer == load_model(second).target_layer == "body"
     assert traced == ["Net"]

@@ -1,4 +1,4 @@
-"""One row of class scores an image, in whichever form a classifier returns it."""
+"""One row of class scores per image, in the forms in which classifiers return it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from effcam.errors import ModelError
-from effcam.models.tracing.logits import describe, read_scores, tensors
+from effcam.models.tracing.logits import describe, read_logits, tensors
 
 Pair = namedtuple("Pair", ["features", "logits"])
 
@@ -38,21 +38,21 @@ OTHER = torch.zeros(2, 9)
     ],
 )
 def test_scores_are_found_in_every_usual_form(output: object) -> None:
-    scores = read_scores(output, 2)
+    scores = read_logits(output, 2)
     assert torch.equal(scores.values, ROWS)
     assert not scores.binary
 
 
 def test_the_name_logits_goes_before_the_order() -> None:
-    assert torch.equal(read_scores({"features": OTHER, "logits": ROWS}, 2).values, ROWS)
-    assert torch.equal(read_scores({"features": OTHER, "scores": ROWS}, 2).values, OTHER)
-    assert torch.equal(read_scores({"logits": None, "scores": ROWS}, 2).values, ROWS)
+    assert torch.equal(read_logits({"features": OTHER, "logits": ROWS}, 2).values, ROWS)
+    assert torch.equal(read_logits({"features": OTHER, "scores": ROWS}, 2).values, OTHER)
+    assert torch.equal(read_logits({"logits": None, "scores": ROWS}, 2).values, ROWS)
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 1), (4, 1, 1, 1)])
 def test_a_single_logit_scores_its_absence_and_its_presence(shape: tuple[int, ...]) -> None:
     logit = torch.tensor([-2.0, 0.0, 1.0, 30.0])
-    scores = read_scores(logit.reshape(shape), 4)
+    scores = read_logits(logit.reshape(shape), 4)
     assert scores.binary
     assert torch.equal(scores.values, torch.stack([-logit, logit], dim=1))
     presence = logit.sigmoid()
@@ -61,14 +61,14 @@ def test_a_single_logit_scores_its_absence_and_its_presence(shape: tuple[int, ..
 
 def test_of_a_single_logit_both_classes_can_be_differentiated() -> None:
     logit = torch.tensor([0.3, -0.4], requires_grad=True)
-    values = read_scores(logit, 2).values
+    values = read_logits(logit, 2).values
     (absence,) = torch.autograd.grad(values[:, 0].sum(), logit, retain_graph=True)
     (presence,) = torch.autograd.grad(values[:, 1].sum(), logit)
     assert (absence.tolist(), presence.tolist()) == ([-1, -1], [1, 1])
 
 
 def test_probabilities_are_the_softmax_in_single_precision() -> None:
-    scores = read_scores(ROWS.half().requires_grad_(), 2)
+    scores = read_logits(ROWS.half().requires_grad_(), 2)
     assert scores.probabilities.dtype == torch.float32
     assert not scores.probabilities.requires_grad
     torch.testing.assert_close(scores.probabilities, ROWS.softmax(1), atol=1e-3, rtol=0)
@@ -76,18 +76,18 @@ def test_probabilities_are_the_softmax_in_single_precision() -> None:
 
 def test_logarithms_of_probabilities_give_them_back() -> None:
     logarithms = ROWS.log_softmax(1)
-    torch.testing.assert_close(read_scores(logarithms, 2).probabilities, ROWS.softmax(1))
+    torch.testing.assert_close(read_logits(logarithms, 2).probabilities, ROWS.softmax(1))
 
 
 def test_scores_that_are_no_numbers_have_no_probabilities() -> None:
-    assert read_scores(torch.full((1, 3), torch.nan), 1).probabilities.isnan().all()
+    assert read_logits(torch.full((1, 3), torch.nan), 1).probabilities.isnan().all()
 
 
 @pytest.mark.parametrize(
     ("whole", "squeezed"), [(ROWS[:1], ROWS[0]), (ROWS[:1, :1], ROWS[0, 0])], ids=["row", "logit"]
 )
 def test_a_batch_of_one_may_be_squeezed_away(whole: Tensor, squeezed: Tensor) -> None:
-    assert torch.equal(read_scores(squeezed, 1).values, read_scores(whole, 1).values)
+    assert torch.equal(read_logits(squeezed, 1).values, read_logits(whole, 1).values)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_what_holds_no_row_an_image_is_refused(output: object, batch: int, got: 
     with pytest.raises(
         ModelError, match=rf"^expected a classifier, .* as its logits; for .*{got}$"
     ):
-        read_scores(output, batch)
+        read_logits(output, batch)
 
 
 def test_tensors_are_found_in_order_however_deep() -> None:

@@ -1,19 +1,19 @@
-"""How a layer's output lies over the image, told by its shape."""
+"""The dimensions of a layer's map, found from its shape."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from effcam.models.tracing.map_layout import Spatial, spatial
+from effcam.models.tracing.map_layout import MapShape, map_shape
 
 SIZE = (64, 96)
 GRID = (4, 6)
 LYING = {
-    "NCHW": Spatial("NCHW", GRID, 5),
-    "NHWC": Spatial("NHWC", GRID, 5),
-    "tokens": Spatial("tokens", GRID, 5),
-    "tokens after others": Spatial("tokens", GRID, 5, 2),
+    "NCHW": MapShape("NCHW", GRID, 5),
+    "NHWC": MapShape("NHWC", GRID, 5),
+    "tokens": MapShape("tokens", GRID, 5),
+    "tokens after others": MapShape("tokens", GRID, 5, 2),
 }
 SHAPES = {
     "NCHW": (2, 5, 4, 6),
@@ -25,7 +25,7 @@ SHAPES = {
 
 @pytest.mark.parametrize("kind", LYING)
 def test_a_map_is_told_by_its_shape(kind: str) -> None:
-    assert spatial(SHAPES[kind], SIZE, [], stride=2) == LYING[kind]
+    assert map_shape(SHAPES[kind], SIZE, [], stride=2) == LYING[kind]
 
 
 @pytest.mark.parametrize("kind", LYING)
@@ -53,7 +53,7 @@ def test_the_dimension_of_the_channels_counts_them(kind: str) -> None:
 
 
 def test_where_both_could_be_cells_the_last_dimensions_are() -> None:
-    assert spatial((2, 7, 7, 7), (224, 224), [], stride=2) == Spatial("NCHW", (7, 7), 7)
+    assert map_shape((2, 7, 7, 7), (224, 224), [], stride=2) == MapShape("NCHW", (7, 7), 7)
 
 
 @pytest.mark.parametrize(
@@ -71,61 +71,63 @@ def test_where_both_could_be_cells_the_last_dimensions_are() -> None:
     ],
 )
 def test_what_is_no_map_of_the_image(shape: tuple[int, ...], size: tuple[int, int]) -> None:
-    assert spatial(shape, size, [], stride=2) is None
+    assert map_shape(shape, size, [], stride=2) is None
 
 
 def test_the_stride_decides_how_fine_a_map_may_be() -> None:
     shape, size = (2, 3, 64, 64), (64, 64)
-    assert spatial(shape, size, [], stride=1) == Spatial("NCHW", (64, 64), 3)
-    assert spatial(shape, size, [], stride=2) is None
-    assert spatial((2, 3, 32, 32), size, [], stride=2) == Spatial("NCHW", (32, 32), 3)
-    assert spatial((2, 3, 33, 33), size, [], stride=2) is None
+    assert map_shape(shape, size, [], stride=1) == MapShape("NCHW", (64, 64), 3)
+    assert map_shape(shape, size, [], stride=2) is None
+    assert map_shape((2, 3, 32, 32), size, [], stride=2) == MapShape("NCHW", (32, 32), 3)
+    assert map_shape((2, 3, 33, 33), size, [], stride=2) is None
 
 
 @pytest.mark.parametrize("grid", [(4, 6), (5, 7), (4, 7)])
 def test_of_an_image_that_is_not_square_a_grid_may_be_rounded(grid: tuple[int, int]) -> None:
     size = (135, 200)
-    assert spatial((2, 8, *grid), size, [], stride=2) == Spatial("NCHW", grid, 8)
+    assert map_shape((2, 8, *grid), size, [], stride=2) == MapShape("NCHW", grid, 8)
 
 
 @pytest.mark.parametrize(
     ("count", "prefix"), [(49, 0), (50, 1), (51, 2), (54, 5), (52, 3), (53, 4), (58, 9)]
 )
 def test_tokens_before_the_cells_are_counted(count: int, prefix: int) -> None:
-    assert spatial((2, count, 8), (224, 224), [], stride=2) == Spatial("tokens", (7, 7), 8, prefix)
+    assert map_shape((2, count, 8), (224, 224), [], stride=2) == MapShape(
+        "tokens", (7, 7), 8, prefix
+    )
 
 
 def test_what_the_module_says_of_its_prefix_goes_first() -> None:
     shape, size = (2, 17, 8), (64, 64)
-    assert spatial(shape, size, [], stride=2, prefixes=(8, 1)) == Spatial("tokens", (3, 3), 8, 8)
-    assert spatial(shape, size, [], stride=2, prefixes=(7, 1)) == Spatial("tokens", (4, 4), 8, 1)
+    assert map_shape(shape, size, [], stride=2, prefixes=(8, 1)) == MapShape("tokens", (3, 3), 8, 8)
+    assert map_shape(shape, size, [], stride=2, prefixes=(7, 1)) == MapShape("tokens", (4, 4), 8, 1)
 
 
 def test_of_tokens_the_latest_grid_of_as_many_cells_is_theirs() -> None:
     shape, size = (2, 24, 8), (60, 120)
     for first, last in [((4, 6), (3, 8)), ((3, 8), (4, 6))]:
-        lies = spatial(shape, size, [first, last, (2, 4)], stride=2)
-        assert lies == Spatial("tokens", last, 8)
+        lies = map_shape(shape, size, [first, last, (2, 4)], stride=2)
+        assert lies == MapShape("tokens", last, 8)
     one_more = (2, 25, 8)
-    assert spatial(one_more, (96, 96), [(5, 5)], stride=2) == Spatial("tokens", (5, 5), 8)
-    assert spatial(one_more, size, [(4, 6)], stride=2) == Spatial("tokens", (4, 6), 8, 1)
+    assert map_shape(one_more, (96, 96), [(5, 5)], stride=2) == MapShape("tokens", (5, 5), 8)
+    assert map_shape(one_more, size, [(4, 6)], stride=2) == MapShape("tokens", (4, 6), 8, 1)
 
 
 def test_before_a_known_grid_there_may_be_tokens_of_any_number_up_to_16() -> None:
     for prefix in (6, 16):
-        lies = spatial((2, 64 + prefix, 8), (64, 64), [(8, 8)], stride=2)
-        assert lies == Spatial("tokens", (8, 8), 8, prefix)
-    assert spatial((2, 64 + 17, 8), (64, 64), [(8, 8)], stride=2) is None
-    assert spatial((2, 4 + 4, 8), (64, 64), [(2, 2)], stride=2, prefixes=(0,)) is None
+        lies = map_shape((2, 64 + prefix, 8), (64, 64), [(8, 8)], stride=2)
+        assert lies == MapShape("tokens", (8, 8), 8, prefix)
+    assert map_shape((2, 64 + 17, 8), (64, 64), [(8, 8)], stride=2) is None
+    assert map_shape((2, 4 + 4, 8), (64, 64), [(2, 2)], stride=2, prefixes=(0,)) is None
 
 
 def test_a_grid_is_guessed_where_a_known_one_pools_to_it() -> None:
     size, grids = (96, 96), [(12, 12)]
-    assert spatial((2, 36, 8), size, grids, stride=2) == Spatial("tokens", (6, 6), 8)
-    assert spatial((2, 25, 8), size, grids, stride=2, prefixes=(0,)) is None
-    assert spatial((2, 25, 8), size, [], stride=2) == Spatial("tokens", (5, 5), 8)
+    assert map_shape((2, 36, 8), size, grids, stride=2) == MapShape("tokens", (6, 6), 8)
+    assert map_shape((2, 25, 8), size, grids, stride=2, prefixes=(0,)) is None
+    assert map_shape((2, 25, 8), size, [], stride=2) == MapShape("tokens", (5, 5), 8)
 
 
 def test_a_row_of_channels_is_no_row_of_tokens() -> None:
-    assert spatial((2, 16, 64), (64, 64), [(8, 8)], stride=2) is None
-    assert spatial((2, 16, 63), (64, 64), [(8, 8)], stride=2) == Spatial("tokens", (4, 4), 63)
+    assert map_shape((2, 16, 64), (64, 64), [(8, 8)], stride=2) is None
+    assert map_shape((2, 16, 63), (64, 64), [(8, 8)], stride=2) == MapShape("tokens", (4, 4), 63)

@@ -1,4 +1,4 @@
-"""The target layer: the features that enter the head, whatever the network looks like."""
+"""The target layer: the features that enter the head, for networks of all kinds."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_grids_of_inputs_that_are_not_square() -> None:
 
 
 class ReadsNumbers(nn.Module):
-    """Cannot run without numbers: what it does depends on one of its buffers."""
+    """Cannot run on meta tensors: it reads one of its buffers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ def test_a_module_that_reads_numbers_is_traced_for_real() -> None:
 
 
 class Tokens(nn.Module):
-    """The shape of a transformer: patches become a row of tokens, with some put before them."""
+    """The structure of a transformer: patches become tokens after some prefix tokens."""
 
     def __init__(self, prefix: int = 1, *, channels_last: bool = False) -> None:
         super().__init__()
@@ -188,7 +188,7 @@ def test_a_module_says_itself_how_many_tokens_stand_before() -> None:
 
 
 class Attention(nn.Module):
-    """Every token is a mean of all, weighted by likeness."""
+    """Each token becomes a mean of all tokens, weighted by similarity."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -203,7 +203,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """One block of a transformer, its norms before what they feed or after it."""
+    """One block of a transformer, with norms before or after attention and MLP."""
 
     def __init__(self, *, after: bool = False) -> None:
         super().__init__()
@@ -220,7 +220,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Two blocks, and a head that reads what it is told to."""
+    """Two blocks, and a head that reads the given tokens."""
 
     def __init__(self, reads: str = "class", *, after: bool = False) -> None:
         super().__init__()
@@ -277,7 +277,7 @@ def test_layers_that_the_class_token_does_not_read_are_refused(name: str) -> Non
     with pytest.raises(LayerError) as caught:
         check_target_layer(record, name)
     assert str(caught.value) == (
-        f"from layer '{name}' on no more than the class token goes to the head, so its 64 cells "
+        f"from layer '{name}' on, only the class token goes to the head, so its 64 cells "
         "have no gradient. The nearest layers that give maps are blocks.0.mlp (12 channels, 8 x "
         "8), blocks.0 (12 channels, 8 x 8), blocks.1.norm1 (12 channels, 8 x 8)."
     )
@@ -304,7 +304,7 @@ def test_usable_layers_end_with_the_target() -> None:
 
 
 class Aside(Pooled):
-    """Makes a map that the scores do not depend on."""
+    """Computes a map that the scores do not depend on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -363,7 +363,7 @@ def test_maps_side_by_side_are_all_looked_at(
 
 
 class Ordered(Transformer):
-    """Puts its class token where it is told to, or its batch second."""
+    """Has its class token in a given place, or the batch second."""
 
     def __init__(self, order: str) -> None:
         super().__init__("cells")
@@ -453,7 +453,7 @@ def test_a_layer_that_runs_side_by_side_with_itself_is_refused() -> None:
 
 
 class Attending(Transformer):
-    """Takes its class token in a way that is told, with attention by another name."""
+    """Selects its class token in a given way, with attention under another name."""
 
     def __init__(self, way: str) -> None:
         super().__init__()
@@ -523,7 +523,7 @@ class Returns(nn.Module):
     ],
 )
 def test_what_is_no_classifier_is_refused(what: str, got: str) -> None:
-    with pytest.raises(ModelError, match=rf"one row of class scores an image.*returns {got}"):
+    with pytest.raises(ModelError, match=rf"one row of class scores per image.*returns {got}"):
         target_of(Returns(what))
 
 
@@ -611,7 +611,7 @@ def test_target_layers_of_well_known_networks(name: str) -> None:
 
 
 class UnfoldedTokens(nn.Module):
-    """Tokens of an image that no layer ever gave as a grid."""
+    """Tokens of an image that no layer returns as a grid."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -700,7 +700,7 @@ def test_a_network_that_never_reduces_the_image_has_a_layer_too() -> None:
 
 
 class Caching(nn.Module):
-    """Keeps tensors of its own, makes new ones as it runs, and replaces a buffer."""
+    """Holds plain tensors, creates new ones while it runs, and replaces a buffer."""
 
     def __init__(self, *, reads: bool = False) -> None:
         super().__init__()

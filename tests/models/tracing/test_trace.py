@@ -1,4 +1,4 @@
-"""What one forward pass is known by: every call, its inputs, its output, and when it ran."""
+"""The trace of one forward pass: every call, its inputs, its output, its time."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from effcam.errors import ModelError
-from effcam.models.tracing.map_layout import Spatial
+from effcam.models.tracing.map_layout import MapShape
 from effcam.models.tracing.trace import trace
 
 SIZE = (32, 32)
 
 
 class Network(nn.Module):
-    """Uses one activation twice, and gives its head a named argument."""
+    """Uses one activation twice, and calls its head with a named argument."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Head(nn.Module):
 
 
 class Picky(nn.Module):
-    """Cannot run on tensors without numbers."""
+    """Cannot run on meta tensors."""
 
     def __init__(self, part: nn.Module) -> None:
         super().__init__()
@@ -103,19 +103,19 @@ def test_a_module_that_needs_numbers_gets_black_images_on_its_own_device() -> No
 
 @pytest.mark.parametrize("make", [Network, lambda: Picky(Network())])
 def test_a_graph_is_kept_where_it_is_asked_for(make: type[nn.Module]) -> None:
-    assert trace(make(), SIZE, graph=True).scores.values.grad_fn is not None
-    assert trace(make(), SIZE).scores.values.grad_fn is None
+    assert trace(make(), SIZE, graph=True).logits.values.grad_fn is not None
+    assert trace(make(), SIZE).logits.values.grad_fn is None
     with torch.no_grad():
-        assert trace(make(), SIZE, graph=True).scores.values.grad_fn is not None
+        assert trace(make(), SIZE, graph=True).logits.values.grad_fn is not None
 
 
 def test_maps_are_the_outputs_that_lie_over_the_image() -> None:
     maps = {call.name: lies for call, lies in trace(Network(), SIZE).maps(2)}
-    assert maps == dict.fromkeys(["body.0", "body.1", "body", "act"], Spatial("NCHW", (8, 8), 6))
+    assert maps == dict.fromkeys(["body.0", "body.1", "body", "act"], MapShape("NCHW", (8, 8), 6))
 
 
 class Patches(nn.Module):
-    """Patches of an image that is not square, as a row of tokens."""
+    """Patches of an image that is not square, as tokens."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,14 +131,14 @@ class Patches(nn.Module):
 
 def test_tokens_have_the_grid_of_the_map_that_they_were() -> None:
     maps = {call.name: lies for call, lies in trace(Patches(), (16, 96)).maps(2)}
-    assert maps["norm"] == Spatial("tokens", (4, 24), 6)
+    assert maps["norm"] == MapShape("tokens", (4, 24), 6)
 
 
 def test_only_tensors_of_the_whole_batch_are_maps() -> None:
     record = trace(Network(), SIZE)
-    assert record.look(torch.empty(2, 6, 8, 8), [], 2) == Spatial("NCHW", (8, 8), 6)
+    assert record.map_shape(torch.empty(2, 6, 8, 8), [], 2) == MapShape("NCHW", (8, 8), 6)
     for value in (torch.empty(4, 6, 8, 8), torch.empty(()), [torch.empty(2, 6, 8, 8)], None):
-        assert record.look(value, [], 2) is None
+        assert record.map_shape(value, [], 2) is None
 
 
 @pytest.mark.parametrize(("channels", "kind"), [(1, "greyscale"), (3, "RGB"), (5, "5")])
@@ -169,7 +169,7 @@ def test_networks_for_volumes_are_refused_by_what_they_are(kind: str) -> None:
 
 
 class Frame(nn.Module):
-    """Makes a volume of one image itself."""
+    """Turns one image into a volume."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from effcam.comparison.pictures.placement import PagePlan, Placement, plan_page
 from effcam.comparison.pictures.style import Style
 from effcam.drawing import overlay
 from effcam.drawing.sheet import Panel, sheet
-from effcam.images.frames import closing_films
+from effcam.images.frames import closing_videos
 from effcam.images.refs import ImageRef
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def grid_panels(content: Cells, placement: Placement, style: Style) -> list[list
         ImageError: If an image's file is gone.
     """
     size = style.width, 2 * style.width
-    with closing_films():
+    with closing_videos():
         found = dict(enumerate(panels(row, size, style) for row in content.rows()))
     return _placed(placement, found)
 
@@ -70,7 +70,7 @@ def frames(content: Cells, style: Style) -> Iterator[Image.Image]:
     width = style.width
     page, notes = _plan(content, style, "Orig. Im"), legend(content, style)
     height = _tallest(content, width)
-    with closing_films():
+    with closing_videos():
         for at, row in enumerate(content.rows()):
             placement = page.place([at])
             yield sheet(

@@ -1,8 +1,8 @@
-"""What files say of images, by image name: boxes of objects, classes, and masks.
+"""Annotations of images from files, by image name: boxes of objects, classes, and masks.
 
-The formats are told apart by what is in a file, not by what it is called. All boxes come out in
-one convention: edges in px of the image, where pixel (0, 0) covers the square from (0, 0) to
-(1, 1), so that a box around that pixel alone is ``Box(0, 0, 1, 1)``.
+The format of a file is detected from its content, not its name. All boxes are converted to one
+convention: edges in px of the image, where pixel (0, 0) covers the square from (0, 0) to (1, 1), so
+that the box of that pixel is ``Box(0, 0, 1, 1)``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Boxes of objects from a file of any format."""
+"""Read boxes of objects from a file of any format."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from effcam.images.annotations.parsing import (
     as_path,
     as_text,
     is_json,
+    locating,
     parse_json,
     read_bytes,
     shown,
-    telling,
 )
 from effcam.images.annotations.voc import objects_from_voc, objects_in_voc
 from effcam.images.geometry import Box
@@ -46,43 +46,42 @@ BOX_FORMATS = (
 def read_boxes(
     path: str | PathLike[str], *, categories: Iterable[str] | None = None
 ) -> dict[str, tuple[Box, ...]]:
-    """Return the boxes of objects by image, each image of the file, be it without boxes.
+    """Return the boxes of objects by image, for every image of the file, also without boxes.
 
     Args:
         path: One of
 
             - COCO's JSON. Its ``bbox`` is [x, y, width, height]; crowd regions are left out.
-            - An XML file as Pascal VOC has them, or a folder of these, searched through. Their
-              pixels count from 1 and ``xmax`` and ``ymax`` are inside, so a box becomes
-              ``Box(xmin - 1, ymin - 1, xmax, ymax)``. Difficult objects are kept. An image is
-              named as in ``<filename>``, after the subfolder that its XML file lies in.
+            - An XML file of Pascal VOC, or a folder of these, searched recursively. VOC counts
+              pixels from 1 and includes ``xmax`` and ``ymax``, so a box becomes
+              ``Box(xmin - 1, ymin - 1, xmax, ymax)``. Difficult objects are kept. The name of an
+              image is the subfolder of its XML file and its ``<filename>``.
             - JSON by image name: ``{"boxes": [[left, top, right, bottom], ...], "label": ...}``,
-              the list of boxes alone, or a single box.
-            - A table of comma, semicolon or tab separated values, one box a row, with columns
+              only the list of boxes, or a single box.
+            - A table of comma, semicolon or tab separated values, one box per row, with columns
               image, left, top, right, bottom and, optionally, label. The edges may also be called
-              ``xmin``, ``ymin``, ``xmax``, ``ymax`` or ``x1``, ``y1``, ``x2``, ``y2``; by any
-              name they are edges as above, not VOC's pixels. A row without edges names an image
-              that has no boxes.
+              ``xmin``, ``ymin``, ``xmax``, ``ymax`` or ``x1``, ``y1``, ``x2``, ``y2``; in each
+              case they are edges as above, not VOC's pixels. A row without edges is an image
+              without boxes.
 
-        categories: The classes whose boxes to keep, upper and lower case alike; ``None`` keeps
-            all.
+        categories: The classes whose boxes to keep, ignoring case; ``None`` keeps all.
 
     Raises:
         AnnotationError: If the file is missing, broken, or of another format.
-        ArgumentError: If no box is of one of the categories, or no box has a class.
+        ArgumentError: If no box has one of the categories, or no box has a class.
     """
     wanted = _wanted(categories)
-    with telling(f"annotations {str(path)!r}"):
+    with locating(f"annotations {str(path)!r}"):
         found = _objects(as_path(path))
         if not found:
-            raise AnnotationError("the file names no images")
+            raise AnnotationError("the file lists no images")
     if wanted is not None:
         found = _of_classes(found, wanted, path)
     return {name: tuple(box for _, box in objects) for name, objects in found.items()}
 
 
 def _objects(path: Path) -> Objects:
-    """Return classes and boxes by image, of a file of any format."""
+    """Return classes and boxes by image."""
     if path.is_dir():
         return objects_in_voc(path)
     data = read_bytes(path)
@@ -96,7 +95,7 @@ def _objects(path: Path) -> Objects:
 
 
 def _wanted(categories: Iterable[str] | None) -> dict[str, str] | None:
-    """Return the categories by what they are compared by."""
+    """Return the categories by their casefolded names."""
     if categories is None:
         return None
     listed = [categories] if isinstance(categories, str) else list(categories)
@@ -110,7 +109,7 @@ def _of_classes(found: Objects, wanted: Mapping[str, str], path: object) -> Obje
     labels = {label for objects in found.values() for label, _ in objects if label is not None}
     if not labels:
         raise ArgumentError(
-            f"categories cannot be told in annotations {str(path)!r}: no box has a class there"
+            f"categories cannot be selected in annotations {str(path)!r}: no box has a class"
         )
     folded = {label.casefold() for label in labels}
     missing = [category for key, category in wanted.items() if key not in folded]
@@ -126,13 +125,13 @@ def _of_classes(found: Objects, wanted: Mapping[str, str], path: object) -> Obje
 
 
 def _objects_by_name(document: Mapping[str, Any]) -> Objects:
-    """Return classes and boxes of JSON from image names to boxes."""
+    """Return classes and boxes of JSON that maps image names to boxes."""
     entries = document.values()
     if document and all(isinstance(entry, dict) and "boxes" not in entry for entry in entries):
         raise AnnotationError(f"no image has 'boxes'; expected {BOX_FORMATS}")
     found: Objects = {}
     for name, entry in document.items():
-        with telling(f"image {name!r}"):
+        with locating(f"image {name!r}"):
             record = entry if isinstance(entry, dict) else {"boxes": entry}
             label = None if record.get("label") is None else str(parse_class(record["label"]))
             found[name] = [(label, box) for box in _listed_boxes(record.get("boxes", []))]
@@ -140,7 +139,7 @@ def _objects_by_name(document: Mapping[str, Any]) -> Objects:
 
 
 def _listed_boxes(boxes: object) -> list[Box]:
-    """Return the boxes of a list of these, or of a single one."""
+    """Return the boxes of a list, or a single box."""
     if not isinstance(boxes, list):
         raise AnnotationError(
             f"expected a list of boxes [left, top, right, bottom], found {shown(boxes)}"
@@ -151,7 +150,7 @@ def _listed_boxes(boxes: object) -> list[Box]:
 
 
 def _objects_from_table(text: str) -> Objects:
-    """Return classes and boxes of a table with a header, one box a row."""
+    """Return classes and boxes of a table with a header and one box per row."""
     (_, header), *rows = table_rows(text)
     images, classes = find_columns(header, IMAGE_COLUMNS), find_columns(header, CLASS_COLUMNS)
     edges = _edge_columns(header)
@@ -159,7 +158,7 @@ def _objects_from_table(text: str) -> Objects:
         raise AnnotationError(f"expected {BOX_FORMATS}; found the first line {shown(header)}")
     found: Objects = {}
     for number, row in rows:
-        with telling(f"line {number}"):
+        with locating(f"line {number}"):
             cells = full_row(row, len(header))
             objects = found.setdefault(nonempty(cells[images[0]], "the image's name"), [])
             if any(cells[edge] for edge in edges):
@@ -170,7 +169,7 @@ def _objects_from_table(text: str) -> Objects:
 
 
 def _edge_columns(header: Sequence[str]) -> list[int]:
-    """Return which columns are left, top, right and bottom, none if one is missing."""
+    """Return the positions of the columns left, top, right and bottom, none if one is missing."""
     for names in EDGE_COLUMNS:
         if len(columns := find_columns(header, names)) == len(names):
             return columns
@@ -184,15 +183,15 @@ def _objects_from_coco(document: Mapping[str, Any]) -> Objects:
     for each in annotations:
         if each.crowd:
             continue
-        with telling(each.where):
+        with locating(each.where):
             x, y, width, height = bbox = four_numbers(
                 each.entry.get("bbox"), "[x, y, width, height]"
             )
             if width < 0 or height < 0:
                 raise AnnotationError(
-                    f"expected [x, y, width, height] of no negative size, found {shown(bbox)}"
+                    f"expected [x, y, width, height] of a size >= 0, found {shown(bbox)}"
                 )
-            # COCO's own training file has two boxes of no height: nothing is in them.
+            # The training annotations of COCO contain two boxes of height 0, which are empty.
             if width and height:
                 found[each.image].append((each.label, make_box([x, y, x + width, y + height])))
     return found

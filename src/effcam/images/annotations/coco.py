@@ -1,4 +1,4 @@
-"""The images and annotations of a COCO file, whatever these are wanted for."""
+"""Parse the images and annotations of a COCO file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from effcam.errors import AnnotationError
-from effcam.images.annotations.parsing import shown, telling
+from effcam.images.annotations.parsing import locating, shown
 
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """An annotation of COCO's, with what its numbers for images and categories stand for."""
+    """An annotation of COCO, with the names of its image and category instead of their ids."""
 
     where: str
     image: str
@@ -33,7 +33,7 @@ def parse_coco(
     names: dict[object, str] = {}
     images: dict[str, Mapping[str, Any]] = {}
     for where, image in _entries(document, "images"):
-        with telling(where):
+        with locating(where):
             name = entry_value(image, "file_name", str)
             if name in images:
                 raise AnnotationError(f"image {name!r} is listed twice")
@@ -44,7 +44,7 @@ def parse_coco(
     labels = _categories(document)
     annotations = []
     for where, entry in _entries(document, "annotations"):
-        with telling(where):
+        with locating(where):
             key = entry_value(entry, "image_id", int, str)
             if key not in names:
                 raise AnnotationError(f"no image has the id {shown(key)}")
@@ -61,13 +61,13 @@ def _categories(document: Mapping[str, Any]) -> dict[object, str]:
     found: dict[object, str] = {}
     if "categories" in document:
         for where, entry in _entries(document, "categories"):
-            with telling(where):
+            with locating(where):
                 found[entry_value(entry, "id", int, str)] = entry_value(entry, "name", str)
     return found
 
 
 def _entries(document: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the place and the content of each object in a list of a COCO file."""
+    """Yield the location and the content of each object in a list of a COCO file."""
     entries = document.get(key)
     if not isinstance(entries, list):
         raise AnnotationError(f"expected COCO's list {key!r}, found {shown(entries)}")

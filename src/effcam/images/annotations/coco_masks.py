@@ -1,4 +1,4 @@
-"""The regions of a COCO file, polygons or run lengths, as pixels."""
+"""Masks of a COCO file, from polygons or run lengths."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_CHARACTERS = 7  # 35 bits, which hold the difference of any two run lengths
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A segmentation of COCO's: polygons of (n, 2) x and y, or run lengths down the columns."""
+    """A segmentation of COCO: polygons of (n, 2) x and y, or run lengths down the columns."""
 
     crowd: bool
     polygons: tuple[NDArray[np.float64], ...] = ()
@@ -39,15 +39,15 @@ class Region:
 
 
 def image_size(image: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the height and width of an image of COCO's in px."""
+    """Return the height and width of an image in px."""
     height, width = entry_value(image, "height", int), entry_value(image, "width", int)
     if height < 1 or width < 1 or height * width > MOST_PIXELS:
-        raise AnnotationError(f"no image is {shown(width)} px wide and {shown(height)} px high")
+        raise AnnotationError(f"an image cannot be {shown(width)} x {shown(height)} px")
     return height, width
 
 
 def parse_region(segmentation: object, crowd: bool, size: tuple[int, int]) -> Region:
-    """Return the region that COCO describes in an image of this height and width."""
+    """Return the region of a segmentation in an image of a height and width."""
     if isinstance(segmentation, dict):
         return Region(crowd, runs=_runs(segmentation, size))
     if not isinstance(segmentation, list) or not segmentation:
@@ -59,7 +59,7 @@ def parse_region(segmentation: object, crowd: bool, size: tuple[int, int]) -> Re
 
 
 def _runs(segmentation: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.int64]:
-    """Return how many pixels, column by column, are out, in, out and so on."""
+    """Return the lengths of runs outside, inside, outside and so on, column by column."""
     counts = segmentation.get("counts")
     if isinstance(counts, str):
         lengths = decompress(counts)
@@ -70,7 +70,7 @@ def _runs(segmentation: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.
             f"expected run lengths of size [height, width] = {list(size)}, found "
             f"{shown(segmentation.get('size'))}"
         )
-    # The sum alone may pass with a negative length, or once it overflows.
+    # Check more than the sum, which negative lengths or an overflow could make right.
     if lengths.min() < 0 or lengths.max() > MOST_PIXELS or lengths.sum() != size[0] * size[1]:
         raise AnnotationError(
             f"expected run lengths that add up to {size[0] * size[1]} pixels, found {lengths.sum()}"
@@ -120,13 +120,13 @@ def _polygon(points: object) -> NDArray[np.float64]:
         raise AnnotationError(
             f"expected three points or more, x and y of each, found {len(values)} numbers"
         )
-    if not np.abs(values).max() < MOST_PIXELS:  # NaN is not less, either
+    if not np.abs(values).max() < MOST_PIXELS:  # also false for NaN
         raise AnnotationError(f"expected points in an image, found {shown(points)}")
     return values.reshape(-1, 2)
 
 
 def _numbers(values: object, kinds: str, expected: str) -> NDArray[Any]:
-    """Return the numbers of a list in JSON, which are of these kinds of dtype."""
+    """Return a list of JSON as an array, if its dtype is of one of the kinds."""
     try:
         array = np.asarray(values if isinstance(values, list) else None)
     except ValueError:  # lists of several lengths
@@ -139,12 +139,12 @@ def _numbers(values: object, kinds: str, expected: str) -> NDArray[Any]:
 def fill(polygon: NDArray[np.float64], height: int, width: int) -> NDArray[np.bool_]:
     """Return the (height, width) bool pixels whose centres lie in a polygon.
 
-    Pillow's own polygons are cut to whole numbers and include both edges: a square of 4 px would
-    be 25 pixels.
+    Pillow rounds the corners of polygons to whole numbers and includes both edges: a square of 4 px
+    would be 25 pixels.
     """
     (x, y), (next_x, next_y) = polygon.T, np.roll(polygon, -1, axis=0).T
     centres = np.arange(height)[:, None] + 0.5
-    # Half-open, so that a corner at a centre's height is met by one of its two edges.
+    # Half-open, so that a corner at the height of a centre counts for one of its two edges.
     row, edge = np.nonzero((y <= centres) != (next_y <= centres))
     slope = (next_x[edge] - x[edge]) / (next_y[edge] - y[edge])
     crossing = x[edge] + slope * (row + 0.5 - y[edge])

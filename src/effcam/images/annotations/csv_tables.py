@@ -1,4 +1,4 @@
-"""Reads tables: comma, semicolon, tab or space separated values."""
+"""Read tables of comma, semicolon, tab or space separated values."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ CLASS_COLUMNS = ("label", "class", "category")
 def table_rows(text: str) -> list[tuple[int, list[str]]]:
     """Return line numbers and cells of a table, without empty rows.
 
-    Cells are separated by what the first row has most of: tabs, commas or semicolons; by white
-    space if it has none of these.
+    The separator is the most frequent of tab, comma and semicolon in the first row; white space if
+    it contains none of these.
     """
     lines = text.splitlines()
     first = next((line for line in lines if line.strip()), "")
@@ -39,24 +39,24 @@ def _separated(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
     try:
         return [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except csv.Error as error:
-        raise AnnotationError(f"line {reader.line_num}: no row of a table: {error}") from error
+        raise AnnotationError(f"line {reader.line_num}: not a row of a table: {error}") from error
 
 
 def find_columns(header: Sequence[str], names: Iterable[str]) -> list[int]:
-    """Return which columns have one of the names, in the order of the names."""
+    """Return the positions of the columns with one of the names, in the order of the names."""
     folded = [cell.casefold() for cell in header]
     return [folded.index(name) for name in names if name in folded]
 
 
 def full_row(cells: list[str], width: int) -> list[str]:
-    """Return a row's cells if they are as many as they should be."""
+    """Check the number of cells of a row, and return them."""
     if len(cells) != width:
         raise AnnotationError(f"expected {width} cells, found {len(cells)}: {shown(cells)}")
     return cells
 
 
 def nonempty(text: str, what: str) -> str:
-    """Return a cell's text if there is any."""
+    """Check that a cell is not empty, and return its text."""
     if not text:
         raise AnnotationError(f"expected {what}, found an empty cell")
     return text

@@ -1,4 +1,4 @@
-"""Masks of objects from images, arrays, or COCO's regions."""
+"""Read masks of objects from images, arrays, or COCO files."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from effcam.images.annotations.parsing import (
     as_path,
     files_below,
     is_json,
+    locating,
     parse_json,
     read_bytes,
-    telling,
 )
 from effcam.images.decoding import open_file
 
@@ -36,12 +36,12 @@ BACKGROUND, IGNORED = 0, 255
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mask:
-    """Which pixels of an image are the object's.
+    """The pixels of an image that belong to objects.
 
     Attributes:
         inside: (height, width) bool, true on objects.
-        ignored: (height, width) bool, true where nobody said what it is; nowhere where ``inside``
-            is. ``None`` if there are no such pixels.
+        ignored: (height, width) bool, true on pixels without an annotation, never where ``inside``
+            is true. ``None`` if there are no such pixels.
     """
 
     inside: NDArray[np.bool_]
@@ -49,25 +49,25 @@ class Mask:
 
 
 def read_masks(path: str | PathLike[str]) -> Mapping[str, Mask]:
-    """Return the masks of objects by image; each is read, anew, when it is asked for.
+    """Return the masks of objects by image; each is read at every look-up.
 
     Args:
         path: One of
 
-            - A folder of masks, searched through, or a single one. They are named as their images
-              are, here without suffix: ``bear/1.png`` is ``bear/1``. In a palette image, as Pascal
-              VOC has them, index 0 is background, 255 is ignored, and all others are objects. In
-              any other image all that is not black is object, but for transparent pixels. In a
-              ``.npy`` array of booleans or integers all that is not 0 is object.
+            - A folder of masks, searched recursively, or a single file. Masks have the names of
+              their images, here without suffix: ``bear/1.png`` is ``bear/1``. In a palette image,
+              as in Pascal VOC, index 0 is background, 255 is ignored, and all others are objects.
+              In any other image all pixels but black and transparent ones are objects. In a
+              ``.npy`` array of booleans or integers all values but 0 are objects.
             - COCO's JSON with polygons or run lengths, compressed or not. A pixel is inside a
               polygon if its centre is (by the even-odd rule), so that the polygon (0, 0), (4, 0),
               (4, 4), (0, 4) is 16 pixels. Crowd regions are ignored pixels.
 
     Raises:
-        AnnotationError: If the file is missing, broken, or of another format; of an image, when
-            it is asked for.
+        AnnotationError: If the file is missing, broken, or of another format; for the mask of
+            one image, at its look-up.
     """
-    with telling(f"masks {str(path)!r}"):
+    with locating(f"masks {str(path)!r}"):
         source = as_path(path)
         if source.is_dir():
             return _masks_in(source)
@@ -77,7 +77,7 @@ def read_masks(path: str | PathLike[str]) -> Mapping[str, Mask]:
 
 
 class _Opened(Mapping[str, T]):
-    """Values that are made when they are asked for, each time anew."""
+    """A mapping that makes a value at every look-up."""
 
     def __init__(self, openers: Mapping[str, Callable[[], T]]) -> None:
         self._openers = openers
@@ -86,7 +86,7 @@ class _Opened(Mapping[str, T]):
         return self._openers[key]()
 
     def __contains__(self, key: object) -> bool:
-        # The inherited way would make the value.
+        # The inherited method would make the value.
         return key in self._openers
 
     def __iter__(self) -> Iterator[str]:
@@ -106,22 +106,22 @@ def _masks_in(folder: Path) -> Mapping[str, Mask]:
         openers[name] = partial(_open_mask, file)
     if not openers:
         raise AnnotationError(
-            f"the folder holds no masks, which end in {', '.join(sorted(MASK_SUFFIXES))}"
+            f"the folder has no masks, which end in {', '.join(sorted(MASK_SUFFIXES))}"
         )
     return _Opened(openers)
 
 
 def _open_mask(path: Path) -> Mask:
-    with telling(f"mask {str(path)!r}"):
+    with locating(f"mask {str(path)!r}"):
         return _read_mask(path)
 
 
 def _read_mask(path: Path) -> Mask:
-    """Return the mask that an image or an array is."""
+    """Read a mask from an image or an array."""
     try:
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:
-                # Not numpy.load, which would open archives and, if it were let, pickles.
+                # Not numpy.load, which also opens archives and, if allowed, pickles.
                 array = np.lib.format.read_array(file, allow_pickle=False)
             return _mask_from_array(array)
         with open_file(path) as image:
@@ -130,8 +130,8 @@ def _read_mask(path: Path) -> Mask:
         raise
     except Exception as error:  # a broken header can make a decoder raise anything
         raise AnnotationError(
-            "expected a mask: a PNG or another image without loss, a .npy array, or COCO JSON; "
-            f"it cannot be read as such: {error}"
+            "expected a mask: a PNG or another lossless image, a .npy array, or COCO JSON; it "
+            f"cannot be read: {error}"
         ) from error
 
 
@@ -163,26 +163,26 @@ def _mask_from_image(image: Image.Image) -> Mask:
 
 
 def _masks_from_coco(document: Mapping[str, Any]) -> Mapping[str, Mask]:
-    """Return the masks of a COCO file by image; its regions are drawn when they are asked for."""
+    """Return the masks of a COCO file by image, drawn at every look-up."""
     if not is_coco(document):
         raise AnnotationError("expected COCO JSON, with 'images' and 'annotations'")
     images, annotations = parse_coco(document)
     sizes = {}
     for name, image in images.items():
-        with telling(f"image {name!r}"):
+        with locating(f"image {name!r}"):
             sizes[name] = image_size(image)
     regions: dict[str, list[Region]] = {name: [] for name in images}
     for each in annotations:
-        with telling(each.where):
+        with locating(each.where):
             region = parse_region(each.entry.get("segmentation"), each.crowd, sizes[each.image])
             regions[each.image].append(region)
     if not regions:
-        raise AnnotationError("the file names no images")
+        raise AnnotationError("the file lists no images")
     return _Opened({name: partial(_draw, regions[name], sizes[name]) for name in regions})
 
 
 def _draw(regions: Sequence[Region], size: tuple[int, int]) -> Mask:
-    """Return the mask of an image's regions, of which the crowds' are ignored."""
+    """Draw the mask of an image's regions; pixels of crowd regions are ignored."""
     inside, ignored = np.zeros(size, bool), np.zeros(size, bool)
     for region in regions:
         drawn = region.draw(*size)

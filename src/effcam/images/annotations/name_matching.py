@@ -1,4 +1,4 @@
-"""Which entry of a file means which image."""
+"""Match the names in annotation files with those of images."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ T = TypeVar("T")
 MASK_SUFFIXES = frozenset(
     {".bmp", ".gif", ".npy", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff"}
 )
-# What the same image may end in here and there: photo.JPEG, its photo.jpg and its mask photo.png.
+# Suffixes that may differ between files about one image: photo.JPEG, photo.jpg, mask photo.png.
 IMAGE_SUFFIXES = MASK_SUFFIXES | {
     *(".avif", ".dib", ".heic", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jxl", ".tga", ".webp")
 }
 
 
 class ByName(Generic[T]):
-    """Finds what is known of an image, whichever folders lead to it here and there.
+    """Look up annotations by image name, even if the folders of the names differ.
 
-    Two names may mean the same image if their file names are the same, with or without the
-    suffixes that images have. Of several entries the one is found that shares most folders with
-    the name, counted from the file up; then the one with the same suffix. If only one has that
-    file name, it is found whatever its folders: ``cat/1.jpg`` for ``JPEGImages/1.jpg``.
+    Two names match if their file names are equal, with or without the suffix of an image. Of
+    several entries, the one with the most common folders, counted from the file up, is chosen, then
+    the one with the same suffix. A single entry with the file name matches whatever its folders:
+    ``cat/1.jpg`` for ``JPEGImages/1.jpg``.
 
     >>> boxes = ByName({"JPEGImages/1.jpg": "a bear", "2": "a cat"})
     >>> boxes.get("bear/1.jpg"), boxes.get("2.jpg"), boxes.get("3.jpg")
@@ -42,19 +42,19 @@ class ByName(Generic[T]):
                 self._bare.setdefault(_without_suffix(tail), []).append(key)
 
     def get(self, name: str) -> T | None:
-        """Return what is known of an image, ``None`` if nothing is.
+        """Return the entry of an image, ``None`` if there is none.
 
         Raises:
-            ArgumentError: If two entries are equally like the name.
+            ArgumentError: If two entries match equally well.
         """
         key = self.find(name)
         return None if key is None else self._known[key]
 
     def find(self, name: str) -> str | None:
-        """Return the name by which an image is known, ``None`` if it is not.
+        """Return the name of the entry of an image, ``None`` if there is none.
 
         Raises:
-            ArgumentError: If two entries are equally like the name.
+            ArgumentError: If two entries match equally well.
         """
         if name in self._known:
             return name
@@ -62,13 +62,13 @@ class ByName(Generic[T]):
         for tail in reversed(tails):
             found = self._exact.get(tail) or self._bare.get(_without_suffix(tail), [])
             if len(found) > 1 and tail == tails[-1]:
-                # All of the name is matched: an entry without further folders is the same path.
+                # The whole name matches: prefer an entry with the same path, without more folders.
                 depth = len(_parts(name))
                 found = [key for key in found if len(_parts(key)) == depth] or found
             if len(found) > 1:
                 raise ArgumentError(
-                    f"image {name!r} may be {found[0]!r} or {found[1]!r}: both names end alike, so "
-                    "name the images by more of their paths"
+                    f"image {name!r} may be {found[0]!r} or {found[1]!r}: add more folders to the "
+                    "names of the images"
                 )
             if found:
                 return found[0]
@@ -76,7 +76,7 @@ class ByName(Generic[T]):
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    # Tables written on Windows say JPEGImages\1.jpg.
+    # Tables from Windows contain JPEGImages\1.jpg.
     return PurePosixPath(name.replace("\\", "/")).parts
 
 

@@ -1,4 +1,4 @@
-"""Objects as the readers of all formats hand them on: a class, and a box in our convention."""
+"""Objects as all readers return them: a class, and a box in effcam's convention."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from effcam.images.annotations.parsing import shown
 from effcam.images.geometry import Box
 
 Objects: TypeAlias = dict[str, list[tuple[str | None, Box]]]
-"""Classes and boxes by image; a class is ``None`` where none is given."""
+"""Classes and boxes by image; the class is ``None`` if there is none."""
 
 EDGE_COLUMNS = (
     ("left", "top", "right", "bottom"),
@@ -21,7 +21,7 @@ EDGE_COLUMNS = (
 
 
 def make_box(edges: Sequence[float]) -> Box:
-    """Return the box with the edges left, top, right and bottom, which are numbers."""
+    """Check the edges left, top, right and bottom, and return their box."""
     left, top, right, bottom = edges
     if not all(map(math.isfinite, edges)):
         raise AnnotationError(f"expected finite numbers, found {shown(list(edges))}")
@@ -34,7 +34,7 @@ def make_box(edges: Sequence[float]) -> Box:
 
 
 def four_numbers(values: object, meaning: str) -> list[float]:
-    """Return the four finite numbers that JSON has."""
+    """Check four finite numbers of JSON, and return them."""
     if not isinstance(values, list) or len(values) != 4 or not all(map(_is_number, values)):
         raise AnnotationError(f"expected four finite numbers {meaning}, found {shown(values)}")
     return [float(value) for value in values]
@@ -45,12 +45,12 @@ def _is_number(value: object) -> bool:
         return False
     try:
         return math.isfinite(value)
-    except OverflowError:  # a whole number beyond all floats
+    except OverflowError:  # an integer larger than any float
         return False
 
 
 def parse_number(text: str | None, name: str) -> float:
-    """Return the number that a text says."""
+    """Parse a number."""
     try:
         return float(text or "")
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Reads bytes, JSON and XML without trusting them, and tells where something is wrong."""
+"""Read untrusted bytes, JSON and XML, with errors that name the location."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from effcam.errors import AnnotationError, ArgumentError
 
 
 def as_path(path: str | PathLike[str]) -> Path:
-    """Return a path, whose home folder may be written ``~``."""
+    """Return a path, with ``~`` expanded to the home folder."""
     try:
         return Path(path).expanduser()
-    except (TypeError, RuntimeError) as error:  # no path, no such home
+    except (TypeError, RuntimeError) as error:  # not a path, or an unknown home folder
         raise ArgumentError(f"path must be a file or a folder, not {path!r}: {error}") from error
 
 
 def files_below(folder: Path, suffixes: Iterable[str]) -> list[Path]:
-    """Return the files below a folder that end in one of the suffixes, without hidden ones."""
+    """Return the files with one of the suffixes below a folder, without hidden ones."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -35,8 +35,8 @@ def files_below(folder: Path, suffixes: Iterable[str]) -> list[Path]:
 
 
 @contextmanager
-def telling(where: str) -> Iterator[None]:
-    """Put the place before the message of what goes wrong with a file there."""
+def locating(where: str) -> Iterator[None]:
+    """Put the location before the message of an error in the block."""
     try:
         yield
     except AnnotationError as error:
@@ -50,15 +50,15 @@ def telling(where: str) -> Iterator[None]:
 
 
 def shown(value: object) -> str:
-    """Return a value as a message shows it, of a long one the beginning."""
+    """Return a value for a message, shortened if it is long."""
     return reprlib.repr(value)
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return what is in a file, without a byte order mark; an empty file is refused."""
+    """Return the content of a file, which must not be empty, without a byte order mark."""
     try:
         data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    except ValueError as error:  # a path with a null character
+    except ValueError as error:  # a path with a NUL character
         raise AnnotationError(f"it cannot be read: {error}") from error
     if not data.strip():
         raise AnnotationError("the file is empty")
@@ -66,7 +66,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def as_text(data: bytes) -> str:
-    """Return the text that bytes in UTF-8 are."""
+    """Decode UTF-8."""
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -74,26 +74,26 @@ def as_text(data: bytes) -> str:
 
 
 def is_json(data: bytes) -> bool:
-    """Return whether bytes begin as a JSON object or list does."""
+    """Return whether bytes begin like a JSON object or list."""
     return data.lstrip()[:1] in (b"{", b"[")
 
 
 def parse_json(data: bytes) -> dict[str, Any]:
-    """Return the object that a JSON file holds."""
+    """Parse a JSON file that contains an object."""
     text = as_text(data)
     try:
         document = json.loads(text)
     except RecursionError as error:
-        raise AnnotationError("its JSON is nested too deep") from error
-    except ValueError as error:  # no JSON, or a number of thousands of digits
-        raise AnnotationError(f"it begins as JSON does, but is none: {error}") from error
+        raise AnnotationError("its JSON is nested too deeply") from error
+    except ValueError as error:  # not JSON, or a number of thousands of digits
+        raise AnnotationError(f"it begins like JSON, but is not valid: {error}") from error
     if not isinstance(document, dict):
         raise AnnotationError(f"expected a JSON object, found {shown(document)}")
     return document
 
 
 def parse_xml(data: bytes) -> Element:
-    """Return the root of an XML document."""
+    """Parse an XML document, and return its root."""
     builder = TreeBuilder()
     parser = expat.ParserCreate()
     parser.StartElementHandler = builder.start
@@ -104,13 +104,17 @@ def parse_xml(data: bytes) -> Element:
         parser.Parse(data.lstrip(), True)
     except AnnotationError:
         raise
-    except (expat.ExpatError, LookupError, ValueError) as error:  # the latter two: its encoding
-        raise AnnotationError(f"it begins as XML does, but is none: {error}") from error
+    except (
+        expat.ExpatError,
+        LookupError,
+        ValueError,
+    ) as error:  # latter: encoding
+        raise AnnotationError(f"it begins like XML, but is not valid: {error}") from error
     return builder.close()
 
 
 def _refuse_doctype(*_: object) -> None:
-    # Only a DOCTYPE can declare entities, which make a small file grow to gigabytes ("billion
-    # laughs") or pull in other files. Annotations need none, so reading stops before any is
+    # Only a DOCTYPE can declare entities, which can expand a small file to gigabytes ("billion
+    # laughs") or include other files. Annotations need none, so parsing stops before any is
     # declared.
-    raise AnnotationError("it has a DOCTYPE, which annotations do not need: remove it")
+    raise AnnotationError("it has a DOCTYPE, which is refused: remove it")

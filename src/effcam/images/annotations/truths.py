@@ -1,4 +1,4 @@
-"""What is known of the images of a comparison, in whichever form it was given."""
+"""Match annotations in any form with the images of a comparison."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ MOST_NAMED = 3
 def find_truths(
     images: Sequence[ImageRef], boxes: Boxes, masks: Masks, labels: Labels
 ) -> list[Truth]:
-    """Return what is known of each image: what is given here, else what the image itself has.
+    """Return the annotations of each image: those given here, else the image's own.
 
     Args:
         images: The images.
-        boxes: Boxes around the objects: a file, by image name, or one entry an image; an entry is
-            a `Box` or (left, top, right, bottom) in px, or several of these.
-        masks: (height, width) arrays, true on the object, likewise; or a folder of mask files.
+        boxes: Boxes around the objects: a file, a mapping by image name, or one entry per image;
+            an entry is a `Box` or (left, top, right, bottom) in px, or several of these.
+        masks: (height, width) arrays, true on objects, likewise; or a folder of mask files.
         labels: Class indices or names, likewise.
 
     Raises:
-        AnnotationError: If a file is broken, none of the images is in it, or an entry is no box.
-        ArgumentError: If there is not one entry an image.
+        AnnotationError: If a file is broken, has none of the images, or an entry is not valid.
+        ArgumentError: If there is not one entry per image.
     """
     known = GroundTruth(len(images), boxes=boxes, masks=masks, labels=labels)
     known.check(image.name for image in images)
@@ -61,12 +61,12 @@ def find_truths(
 
 
 class GroundTruth:
-    """What is known of the images of a comparison, looked up for some of them at a time."""
+    """The annotations of the images of a comparison, looked up for some of them at a time."""
 
     def __init__(
         self, count: int, *, boxes: Boxes = None, masks: Masks = None, labels: Labels = None
     ) -> None:
-        """Read what is given.
+        """Read the files that are given.
 
         Args:
             count: The number of images.
@@ -76,15 +76,15 @@ class GroundTruth:
 
         Raises:
             AnnotationError: If a file is broken.
-            ArgumentError: If there is not one entry an image.
+            ArgumentError: If there is not one entry per image.
         """
         self._count = count
         self._kinds = [
-            (_Entries(name, given, read, count), settle)
-            for name, given, read, settle in (
-                ("boxes", boxes, read_boxes, _settle_boxes),
-                ("masks", masks, read_masks, _settle_mask),
-                ("labels", labels, read_image_labels, _settle_label),
+            (_Entries(name, given, read, count), parse)
+            for name, given, read, parse in (
+                ("boxes", boxes, read_boxes, _parse_boxes),
+                ("masks", masks, read_masks, _parse_mask),
+                ("labels", labels, read_image_labels, _parse_label),
             )
             if given is not None
         ]
@@ -95,13 +95,13 @@ class GroundTruth:
         return any(entries.name == "labels" and not entries.empty for entries, _ in self._kinds)
 
     def check(self, names: Iterable[str]) -> None:
-        """Check that everything that is given by name is known of one of the images.
+        """Check that annotations by name fit at least one of the images each.
 
         Args:
             names: The names of all images.
 
         Raises:
-            AnnotationError: If the names that are known are those of other images.
+            AnnotationError: If all names are those of other images.
         """
         waiting = [entries for entries, _ in self._kinds if entries.index is not None]
         first: list[str] = []
@@ -115,26 +115,26 @@ class GroundTruth:
             raise waiting[0].mismatch(self._count, first)
 
     def take(self, images: Sequence[ImageRef], positions: Sequence[int]) -> list[Truth]:
-        """Return what is known of some images.
+        """Return the annotations of some images.
 
         Args:
             images: The images.
             positions: The position of each among all images.
 
         Raises:
-            AnnotationError: If an entry is no box, mask or label.
+            AnnotationError: If an entry is not a box, mask or label.
         """
         found = [image.truth or Truth() for image in images]
-        for entries, settle in self._kinds:
+        for entries, parse in self._kinds:
             for at, (image, position) in enumerate(zip(images, positions, strict=True)):
                 entry = entries.get(image.name, position)
                 if entry is not None:
-                    found[at] = replace(found[at], **settle(entry, image.name))
+                    found[at] = replace(found[at], **parse(entry, image.name))
         return found
 
 
 class _Entries:
-    """Boxes, masks or labels, by image name or one an image."""
+    """Boxes, masks or labels, by image name or one per image."""
 
     def __init__(
         self, name: str, given: Any, read: Callable[[Any], Mapping[str, Any]], count: int
@@ -160,8 +160,8 @@ class _Entries:
     def mismatch(self, count: int, images: Sequence[str]) -> AnnotationError:
         where = f" in {str(self._file)!r}" if self._file is not None else ""
         return AnnotationError(
-            f"there are no {self.name}{where} for any of the {count} images: known are "
-            f"{_listed(self._named)}; the images are called {_listed(images)}"
+            f"there are no {self.name}{where} for any of the {count} images: they are for "
+            f"{_listed(self._named)}; the images are {_listed(images)}"
         )
 
 
@@ -170,13 +170,13 @@ def _one_each(name: str, given: Any, count: int) -> list[Any]:
         entries = list(given)
     except TypeError as error:
         raise ArgumentError(
-            f"{name} must be a file, a mapping by image name, or one entry an image, not "
+            f"{name} must be a file, a mapping by image name, or one entry per image, not "
             f"{type(given).__name__}"
         ) from error
     if len(entries) != count:
         raise ArgumentError(
-            f"the number of {name} is {len(entries)}, that of images {count}: give one each, or a "
-            "mapping by image name"
+            f"the number of {name} is {len(entries)}, that of images {count}: give one entry per "
+            "image, or a mapping by image name"
         )
     return entries
 
@@ -186,9 +186,9 @@ def _listed(names: Collection[str]) -> str:
     return f"{first}, ..." if len(names) > MOST_NAMED else first or "none"
 
 
-def _settle_boxes(entry: Any, image: str) -> dict[str, Any]:
+def _parse_boxes(entry: Any, image: str) -> dict[str, Any]:
     listed = list(entry) if isinstance(entry, Iterable) else [entry]
-    # Numbers are the edges of one box.
+    # Plain numbers are the edges of one box.
     several = [listed] if listed and all(isinstance(each, Real) for each in listed) else listed
     return {"boxes": tuple(_to_box(each, image) for each in several)}
 
@@ -203,11 +203,11 @@ def _to_box(entry: Any, image: str) -> Box:
         ) from error
     box = Box(left, top, right, bottom)
     if not (np.isfinite(box.as_tuple()).all() and left < right and top < bottom):
-        raise AnnotationError(f"image {image!r}: the box {box.as_tuple()} holds nothing")
+        raise AnnotationError(f"image {image!r}: the box {box.as_tuple()} is empty")
     return box
 
 
-def _settle_mask(entry: Any, image: str) -> dict[str, Any]:
+def _parse_mask(entry: Any, image: str) -> dict[str, Any]:
     if isinstance(entry, Mask):
         return {"mask": entry.inside, "ignored": entry.ignored}
     try:
@@ -221,7 +221,7 @@ def _settle_mask(entry: Any, image: str) -> dict[str, Any]:
     return {"mask": mask.astype(bool), "ignored": None}
 
 
-def _settle_label(entry: Any, image: str) -> dict[str, Any]:
+def _parse_label(entry: Any, image: str) -> dict[str, Any]:
     if isinstance(entry, str):
         return {"label": entry}
     if isinstance(entry, bool) or not hasattr(entry, "__index__"):

@@ -1,4 +1,4 @@
-"""What a module is, but for the numbers in it: equal for modules whose passes have one shape."""
+"""Remember what was found about modules of one structure."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ PLAIN = (int, float, complex, str, bytes, type(None), type, torch.dtype, torch.d
 TENSORS = ("_parameters", "_buffers")
 
 
-class _Unknown(Exception):  # noqa: N818  # it says that there is no answer, not that one is wrong
-    """Something in a module whose equality nobody can tell."""
+class _UncomparableError(Exception):
+    """A module holds a value that cannot be compared."""
 
 
 def fingerprint(module: nn.Module) -> Fingerprint | None:
-    """Return what decides the shapes in a module's pass; ``None`` where that cannot be told.
+    """Return a value that is equal for modules whose passes have the same shapes.
 
-    It holds the types of all submodules, the shapes of their tensors, and every other attribute
-    that they have, hooks too. A module that keeps anything else than numbers, texts, functions
-    and containers of these has none.
+    It holds the types of all submodules, the shapes of their tensors, and all other attributes,
+    also hooks. It is ``None`` for a module with attributes other than numbers, texts, functions
+    and containers of these.
 
     >>> fingerprint(nn.Linear(2, 3)) == fingerprint(nn.Linear(2, 3)) != fingerprint(nn.ReLU())
     True
     """
-    # One module may serve in several places.
+    # One module may be used in several places.
     numbers: dict[int, int] = {}
     try:
         return tuple(
@@ -44,28 +44,28 @@ def fingerprint(module: nn.Module) -> Fingerprint | None:
             )
             for name, each in module.named_modules(remove_duplicate=False)
         )
-    except _Unknown:
+    except _UncomparableError:
         return None
 
 
-class Remembered(Generic[Value]):
-    """What was found out about modules, for as long as the process lives.
+class StructureCache(Generic[Value]):
+    """Results about modules, shared by modules of one `fingerprint`.
 
-    Modules of one `fingerprint` share it. It holds no module, and the latest findings alone.
+    It holds no module, and only the latest results.
     """
 
     def __init__(self, most: int = 256) -> None:
-        """Remember nothing yet, and at most so many findings."""
+        """Begin empty; hold at most ``most`` results."""
         self._most = most
         self._found: dict[Hashable, Value] = {}
 
     def get(self, module: nn.Module, asked: Hashable, find: Callable[[], Value]) -> Value:
-        """Return what is known of a module, or finds it out.
+        """Return the result for a module, computed if it is not known.
 
         Args:
             module: The module.
-            asked: What else the answer depends on.
-            find: Returns the answer; what it raises is not remembered.
+            asked: What else the result depends on.
+            find: Computes the result; exceptions are not remembered.
         """
         seen = fingerprint(module)
         if seen is None:
@@ -74,8 +74,8 @@ class Remembered(Generic[Value]):
         known = self._found.get(key, self)
         if known is not self:
             return cast("Value", known)
-        # Each step is whole by itself: two threads may both find it out, and neither stumbles
-        # over what the other one forgets.
+        # Each step is atomic: two threads may both compute it, and neither fails when the other
+        # drops a result.
         found = self._found[key] = find()
         for oldest in list(self._found)[: -self._most]:
             self._found.pop(oldest, None)
@@ -83,8 +83,8 @@ class Remembered(Generic[Value]):
 
 
 def _state(module: nn.Module) -> dict[str, object]:
-    """Return a module's tensors and attributes, of its submodules the names alone."""
-    # Whether it trains changes nothing: it is brought to evaluation.
+    """Return a module's tensors and attributes, and the names of its submodules."""
+    # The training mode does not matter: passes run in evaluation mode.
     own = {name: each for name, each in dict(vars(module)).items() if name != "training"}
     return own | {"_modules": list(own["_modules"])}
 
@@ -93,7 +93,7 @@ def _freeze(value: Any) -> Hashable:
     """Return something hashable that is equal for equal values.
 
     Raises:
-        _Unknown: If that cannot be told.
+        _UncomparableError: If the value cannot be compared.
     """
     match value:
         case _ if isinstance(value, PLAIN):
@@ -101,14 +101,14 @@ def _freeze(value: Any) -> Hashable:
         case Tensor():
             return Tensor, tuple(value.shape), value.dtype, value.layout
         case Mapping() | Sequence():
-            # A copy: another thread that has the module may just be hooking it.
+            # A copy: another thread that uses the module may be adding a hook.
             parts = list(value.items() if isinstance(value, Mapping) else value)
             return type(value), tuple(map(_freeze, parts))
         case Set():
             return type(value), frozenset(map(_freeze, value))
         case functools.partial():
             return functools.partial, value.func, _freeze(value.args), _freeze(value.keywords)
-        # What is made anew at each call differs in what it closes over.
+        # Functions with a closure may differ in its values.
         case FunctionType() | BuiltinFunctionType() if not getattr(value, "__closure__", None):
             return value
-    raise _Unknown
+    raise _UncomparableError

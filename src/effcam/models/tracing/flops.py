@@ -1,4 +1,4 @@
-"""What a forward pass costs: floating-point operations, and whether channels_last helps."""
+"""The cost of a forward pass: floating-point operations, and whether channels_last helps."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from effcam.models.tracing.cache import Remembered
-from effcam.models.tracing.isolation import in_turn, untouched
+from effcam.models.tracing.cache import StructureCache
+from effcam.models.tracing.isolation import exclusive, untouched
 from effcam.models.tracing.map_layout import Grid
-from effcam.models.tracing.rng import OwnDraws
-from effcam.models.tracing.trace import BATCH, call_for_real, call_on_meta, dtype_of
+from effcam.models.tracing.rng import IsolatedRandomness
+from effcam.models.tracing.trace import BATCH, call_on_black, call_on_meta, dtype_of
 
 CONVOLUTION = torch.ops.aten.convolution
 CONVOLUTIONS = 0.05
-"""The share of a pass from which on its convolutions are worth laying out memory for."""
+"""The least share of convolutions in a pass for which channels_last is worth it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a pass costs, and whether it can be had for less.
+    """The cost of a pass, and whether channels_last lowers it.
 
     Attributes:
         flops: The floating-point operations of one image's pass as torch counts them, two for
             each multiply-add of a convolution, a matrix product or attention; others are not
             counted. ``None`` where torch cannot count them.
-        channels_last: Whether the module gains by images whose channels lie innermost in memory:
-            it runs on them, as one that flattens maps by ``view`` does not, and has more
-            convolutions than a transformer's patch embedding.
+        channels_last: Whether the module is faster with channels innermost in memory: it runs on
+            such images (one that flattens maps by ``view`` does not), and has more convolutions
+            than a transformer's patch embedding.
     """
 
     flops: int | None
@@ -41,7 +41,7 @@ class Cost:
 
 
 def find_cost(module: nn.Module, size: Grid, channels: int = 3) -> Cost:
-    """Return what a module's pass costs; found once for modules of one `fingerprint`.
+    """Return the cost of a module's pass, found once for modules of one `fingerprint`.
 
     Args:
         module: Any module that takes (batch, channels, height, width) images; left as it was.
@@ -51,26 +51,25 @@ def find_cost(module: nn.Module, size: Grid, channels: int = 3) -> Cost:
     return COSTS.get(module, (size, channels), lambda: _find_cost(module, size, channels))
 
 
-COSTS: Remembered[Cost] = Remembered()
+COSTS: StructureCache[Cost] = StructureCache()
 
 
 def _find_cost(module: nn.Module, size: Grid, channels: int) -> Cost:
-    for call, last in itertools.product((call_on_meta, call_for_real), (True, False)):
+    for call, last in itertools.product((call_on_meta, call_on_black), (True, False)):
         counter = _Counter(channels_last=last)
         try:
             with (
                 untouched(module),
-                # Whether any thread has such a mode is a flag of the process's, which torch puts
-                # back as if there were one thread.
-                in_turn([TorchDispatchMode]),
+                # torch has one flag for all threads that such a mode is active.
+                exclusive([TorchDispatchMode]),
                 torch.inference_mode(False),
                 torch.no_grad(),
-                OwnDraws(),
+                IsolatedRandomness(),
                 counter,
             ):
                 images = torch.zeros(BATCH, channels, *size, device="meta", dtype=dtype_of(module))
                 call(module.eval(), images)
-        except Exception:  # noqa: BLE001, S112  # what it stumbles over may be anything's
+        except Exception:  # noqa: BLE001, S112  # the module may raise anything
             continue
         worth = counter.of_convolutions >= CONVOLUTIONS * counter.total
         return Cost(counter.total // BATCH, last and worth)
@@ -80,11 +79,11 @@ def _find_cost(module: nn.Module, size: Grid, channels: int) -> Cost:
 class _Counter(TorchDispatchMode):
     """Counts floating-point operations, by the formulas of torch's ``FlopCounterMode``.
 
-    That one hooks every module of the process, those that other threads train among them.
+    ``FlopCounterMode`` hooks every module of the process, also those of other threads.
 
-    Convolutions may be made to return maps whose channels lie innermost, as they do on such
-    images: on meta tensors they would not, and what works on contiguous maps alone would not be
-    seen.
+    With ``channels_last``, convolutions return maps with channels innermost, as they do on such
+    images. On meta tensors they would not, and a module that needs contiguous maps would not be
+    found.
     """
 
     def __init__(self, *, channels_last: bool) -> None:

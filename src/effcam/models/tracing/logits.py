@@ -1,4 +1,4 @@
-"""What a classifier returns, in whichever form, read as one row of class scores an image."""
+"""Read a classifier's output, in any of its usual forms, as one row of class scores per image."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ LOGITS, LOSS = "logits", "loss"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scores:
-    """The class scores of a batch.
+class Logits:
+    """The class scores of a batch, before softmax.
 
     Attributes:
-        values: (batch, classes). Of a model that returns a single logit z for each image these
-            are -z for its absence, class 0, and z for its presence, class 1.
+        values: (batch, classes). For a model that returns a single logit z per image, -z for
+            class 0, absence, and z for class 1, presence.
         binary: Whether the model returns a single logit.
     """
 
@@ -29,22 +29,22 @@ class Scores:
 
     @property
     def probabilities(self) -> Tensor:
-        """The (batch, classes) float32 softmax of the scores, of a single logit the sigmoid."""
+        """The (batch, classes) float32 softmax of the scores; the sigmoid of a single logit."""
         values = self.values.detach().float()
         # The sigmoid of z is the softmax of -z / 2 and z / 2.
         return (values / 2 if self.binary else values).softmax(1)
 
 
-def read_scores(output: object, batch: int) -> Scores:
-    """Return the class scores in what a classifier returned.
+def read_logits(output: object, batch: int) -> Logits:
+    """Return the class scores in a classifier's output.
 
     They are the tensor itself; or the ``logits`` of an object or a mapping; or the first tensor
-    of a tuple, list, mapping that is more than a number, as a loss is. A single value an image is
-    the logit of a binary classifier.
+    of a tuple, list or mapping that is not a single number, as a loss is. A single value per
+    image is the logit of a binary classifier.
 
     Args:
-        output: What the model returned.
-        batch: How many images it was given.
+        output: The model's output.
+        batch: The number of images.
 
     Raises:
         ModelError: If there is no row of class scores for each image.
@@ -60,10 +60,10 @@ def read_scores(output: object, batch: int) -> Scores:
         if rows.is_floating_point() and rows.shape[2:].numel() == 1:
             values = rows.flatten(1)
             if values.shape[1] > 1:
-                return Scores(values)
-            return Scores(torch.cat([-values, values], dim=1), binary=True)
+                return Logits(values)
+            return Logits(torch.cat([-values, values], dim=1), binary=True)
     raise ModelError(
-        "expected a classifier, which returns one row of class scores an image, (batch, "
+        "expected a classifier, which returns one row of class scores per image, (batch, "
         "classes), by itself, first in a tuple or a mapping, or as its logits; for "
         f"{batch} images this model returns {describe(output)}"
     )
@@ -84,7 +84,7 @@ def tensors(value: object) -> Iterator[Tensor]:
 
 
 def describe(value: object) -> str:
-    """Return what a value is, in words: ``a tensor of shape (2, 5)``, ``a tuple of 2``."""
+    """Return a description of a value: ``a tensor of shape (2, 5)``, ``a tuple of 2``."""
     import torch
 
     if isinstance(value, torch.Tensor):

@@ -1,4 +1,4 @@
-"""How a layer's output lies over the image: a grid of cells, in one of three layouts."""
+"""The layout of a layer's output: a grid of cells over the image, in one of three orders."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MOST_PREFIX_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Spatial:
-    """How a tensor lies over the image.
+class MapShape:
+    """The dimensions of a tensor that holds a map of the image.
 
     Attributes:
         layout: The order of its dimensions: ``"NCHW"`` is (batch, channels, rows, columns),
@@ -27,7 +27,7 @@ class Spatial:
             columns, channels).
         grid: Rows and columns of cells.
         channels: The number of channels.
-        prefix: How many tokens that stand for no cell go before the others.
+        prefix: The number of prefix tokens, which stand for no cell.
     """
 
     layout: Layout
@@ -36,7 +36,7 @@ class Spatial:
     prefix: int = 0
 
     def fits(self, output: Tensor) -> bool:
-        """Return whether a tensor of any batch size lies so."""
+        """Return whether a tensor has these dimensions, for any batch size."""
         rows, columns = self.grid
         shape = {
             "NCHW": (self.channels, rows, columns),
@@ -46,7 +46,7 @@ class Spatial:
         return tuple(output.shape[1:]) == shape[self.layout]
 
     def to_map(self, output: Tensor) -> Tensor:
-        """Return the (batch, channels, rows, columns) view of a tensor that lies so."""
+        """Return the (batch, channels, rows, columns) view of a tensor of these dimensions."""
         if self.layout == "NCHW":
             return output
         if self.layout == "NHWC":
@@ -56,49 +56,49 @@ class Spatial:
 
     @property
     def channel_dimension(self) -> int:
-        """Which dimension of a tensor that lies so counts its channels."""
+        """The index of the dimension of channels."""
         return 1 if self.layout == "NCHW" else -1
 
 
-def spatial(
+def map_shape(
     shape: Sequence[int],
     size: Grid,
     grids: Sequence[Grid],
     *,
     stride: int,
     prefixes: Sequence[int] = PREFIX_TOKENS,
-) -> Spatial | None:
-    """Return how a tensor lies over an image, ``None`` if it is no map of it.
+) -> MapShape | None:
+    """Return the dimensions of a map of the image, ``None`` if a tensor is none.
 
     Args:
         shape: The tensor's shape, its batch dimension first.
         size: Height and width of the image in px.
-        grids: The grids of other tensors of the same pass, the latest last. A row of tokens is
-            given the latest grid of as many cells.
-        stride: How many px of the image a cell spans at least in each direction.
-        prefixes: How many tokens may go before the cells', the likeliest first.
+        grids: The grids of other tensors of the same pass, the latest last. A sequence of tokens
+            gets the latest grid with the same number of cells.
+        stride: The least side of a cell in px of the image.
+        prefixes: The numbers of prefix tokens to try, the likeliest first.
 
-    >>> spatial((2, 512, 7, 7), (224, 224), [], stride=2)
-    Spatial(layout='NCHW', grid=(7, 7), channels=512, prefix=0)
-    >>> spatial((2, 197, 768), (224, 224), [(14, 14)], stride=2)
-    Spatial(layout='tokens', grid=(14, 14), channels=768, prefix=1)
+    >>> map_shape((2, 512, 7, 7), (224, 224), [], stride=2)
+    MapShape(layout='NCHW', grid=(7, 7), channels=512, prefix=0)
+    >>> map_shape((2, 197, 768), (224, 224), [(14, 14)], stride=2)
+    MapShape(layout='tokens', grid=(14, 14), channels=768, prefix=1)
     """
     if len(shape) == 4:
         _, first, second, third = shape
         if _is_grid((second, third), size, stride):
-            return Spatial("NCHW", (second, third), first)
+            return MapShape("NCHW", (second, third), first)
         if _is_grid((first, second), size, stride):
-            return Spatial("NHWC", (first, second), third)
+            return MapShape("NHWC", (first, second), third)
     if len(shape) == 3:
         _, count, channels = shape
         for prefix, grid in _token_grids(count, channels, size, grids, prefixes):
             if _is_grid(grid, size, stride):
-                return Spatial("tokens", grid, channels, prefix)
+                return MapShape("tokens", grid, channels, prefix)
     return None
 
 
 def _is_grid(grid: Grid, size: Grid, stride: int) -> bool:
-    """Return whether a grid has several cells, at least that stride, and the image's aspect."""
+    """Return whether a grid has several cells, that stride or more, and the image's aspect."""
     (rows, columns), (height, width) = grid, size
     if rows * columns < 2 or stride * rows > height or stride * columns > width:
         return False
@@ -111,13 +111,13 @@ def _is_grid(grid: Grid, size: Grid, stride: int) -> bool:
 def _token_grids(
     count: int, channels: int, size: Grid, grids: Sequence[Grid], prefixes: Sequence[int]
 ) -> Iterator[tuple[int, Grid]]:
-    """Yield the prefixes and grids that make a row of ``count`` tokens, the likeliest first."""
+    """Yield the prefixes and grids that give ``count`` tokens, the likeliest first."""
     for prefix in dict.fromkeys([*prefixes, *range(MOST_PREFIX_TOKENS + 1)]):
         for grid in reversed(grids):
             if math.prod(grid) == count - prefix > prefix:
                 yield prefix, grid
     if channels in map(math.prod, grids):
-        return  # (batch, channels, cells), of which the channels may make a square too
+        return  # (batch, channels, cells): the number of channels may be a square too
     for prefix in prefixes:
         rows = round(math.sqrt(max(count - prefix, 0) * size[0] / size[1]))
         columns = (count - prefix) // rows if rows else 0
@@ -127,5 +127,5 @@ def _token_grids(
 
 
 def _pools_to(grids: Sequence[Grid], coarse: Grid) -> bool:
-    """Return whether a grid may come of pooling one of the others; of none, any may."""
+    """Return whether pooling one of the grids may give a coarser one; true if there are none."""
     return not grids or any(rows % coarse[0] == 0 == columns % coarse[1] for rows, columns in grids)

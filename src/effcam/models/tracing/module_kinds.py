@@ -1,4 +1,4 @@
-"""What kind of layer a module is, by its class and its name."""
+"""The kind of a layer, by its class and its name."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def is_norm(module: nn.Module) -> bool:
 
 
 def is_passive(module: nn.Module) -> bool:
-    """Return whether a module hands its input on, or only pools it."""
+    """Return whether a module returns its input, or only pools it."""
     return isinstance(module, PASSIVE) or type(module).__name__ in PASSIVE_NAMES
 
 

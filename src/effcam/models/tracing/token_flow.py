@@ -1,4 +1,4 @@
-"""What the head reads of a map: its cells, or no more than a class token."""
+"""Find what the head reads of a map: its cells, or only a class token."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from torch import Tensor
 
 from effcam.errors import ModelError
-from effcam.models.tracing.map_layout import Spatial
+from effcam.models.tracing.map_layout import MapShape
 from effcam.models.tracing.module_kinds import is_attention, is_norm, is_passive
-from effcam.models.tracing.trace import STRIDE, Call, Trace
+from effcam.models.tracing.trace import STRIDE, LayerCall, Trace
 
-# timm's names of pooling that reads the cells; whatever else it is reads class tokens.
+# timm's names of pooling over the cells; all others read class tokens.
 POOLS_OF_CELLS = ("avg", "avgmax", "max", "map", "fast", "")
-# The nodes of a graph that make probabilities, and those that only lay tensors out anew.
+# The nodes of a graph that compute probabilities, and those that only reshape.
 PROBABILITIES = {"SigmoidBackward0": "sigmoid", "SoftmaxBackward0": "softmax"}
 RESHAPING = {
     f"{name}Backward{version}"
@@ -30,7 +30,7 @@ RESHAPING = {
     )
     for version in (0, 1)
 }
-# The nodes of a graph that take some of the tokens.
+# The nodes of a graph that select some of the tokens.
 TAKING = (
     "SelectBackward0",
     "SliceBackward0",
@@ -41,9 +41,9 @@ TAKING = (
 )
 
 
-def reads_class_token(record: Trace, call: Call, lies: Spatial) -> bool:
-    """Return whether of a row of tokens the head reads those that stand for no cell, alone."""
-    if lies.layout != "tokens" or lies.prefix == 0:
+def reads_class_token(record: Trace, call: LayerCall, shape: MapShape) -> bool:
+    """Return whether the head reads only the prefix tokens of a sequence of tokens."""
+    if shape.layout != "tokens" or shape.prefix == 0:
         return False
     parts = call.name.split(".")
     owners = [record.module.get_submodule(".".join(parts[:end])) for end in range(len(parts))]
@@ -52,34 +52,34 @@ def reads_class_token(record: Trace, call: Call, lies: Spatial) -> bool:
         return pools[-1] not in POOLS_OF_CELLS
     linked = record.linked()
     output = linked.find(call).output
-    start = linked.scores.values.grad_fn
-    # What the graph does not tell is found out when the first gradient is there.
-    return isinstance(output, Tensor) and output.grad_fn not in _nodes(start, lies.prefix)
+    start = linked.logits.values.grad_fn
+    # Where the graph does not show it, the first gradient does.
+    return isinstance(output, Tensor) and output.grad_fn not in _nodes(start, shape.prefix)
 
 
-def last_read(record: Trace, call: Call, lies: Spatial) -> tuple[Call, Spatial, float]:
-    """Return what makes the input of the last attention to these cells, and when that ends."""
+def last_read(record: Trace, call: LayerCall, shape: MapShape) -> tuple[LayerCall, MapShape, float]:
+    """Return the call that computes the last attention's input of these cells, and its time."""
     for attention in sorted(record.calls, key=lambda each: each.start, reverse=True):
         if not is_attention(attention.name, attention.module):
             continue
         for read in attention.inputs:
-            seen = record.look(read, [lies.grid], STRIDE)
+            seen = record.map_shape(read, [shape.grid], STRIDE)
             maker = _maker(record, read, attention.start)
-            if maker and seen and seen.layout == "tokens" and seen.grid == lies.grid:
+            if maker and seen and seen.layout == "tokens" and seen.grid == shape.grid:
                 return maker, seen, attention.start
     earlier = [
         (each, seen)
         for each, seen in record.maps(STRIDE)
         if is_norm(each.module)
         and seen.layout == "tokens"
-        and seen.grid == lies.grid
+        and seen.grid == shape.grid
         and each.end < call.start
     ]
-    return (*earlier[-1], earlier[-1][0].end + 0.5) if earlier else (call, lies, math.inf)
+    return (*earlier[-1], earlier[-1][0].end + 0.5) if earlier else (call, shape, math.inf)
 
 
-def _maker(record: Trace, tensor: Tensor, before: int) -> Call | None:
-    """Return the call that gave a tensor, the outermost of several."""
+def _maker(record: Trace, tensor: Tensor, before: int) -> LayerCall | None:
+    """Return the call that returned a tensor, the outermost of several."""
     made = [
         call
         for call in record.calls
@@ -89,9 +89,9 @@ def _maker(record: Trace, tensor: Tensor, before: int) -> Call | None:
 
 
 def reached_layers(record: Trace) -> set[str]:
-    """Return the names of the layers on whose output the scores depend."""
+    """Return the names of the layers that the scores depend on."""
     linked = record.linked()
-    nodes = _nodes(linked.scores.values.grad_fn)
+    nodes = _nodes(linked.logits.values.grad_fn)
     return {
         call.name
         for call in linked.calls
@@ -100,7 +100,7 @@ def reached_layers(record: Trace) -> set[str]:
 
 
 def _nodes(start: Any, prefix: int = 0) -> set[Any]:
-    """Return the nodes of a graph, without what is reached through the first tokens alone."""
+    """Return the nodes of a graph, without those reached only through the prefix tokens."""
     found: set[Any] = set()
     waiting = [(start, 0)]
     while waiting:
@@ -114,10 +114,10 @@ def _nodes(start: Any, prefix: int = 0) -> set[Any]:
 
 
 def _takes_first_tokens(node: Any, part: int, prefix: int) -> bool:
-    """Return whether a node takes the first tokens, as ``tokens[:, 0]`` or ``[:, :prefix]``."""
+    """Return whether a node selects prefix tokens, as ``tokens[:, 0]`` or ``[:, :prefix]``."""
     kind = node.name()
     if kind not in TAKING or node._saved_dim != 1:
-        # x[:, [0]] keeps no dimension; which tokens it takes, no trace without numbers can tell.
+        # x[:, [0]] keeps no dimension; a trace without numbers does not show its tokens.
         return bool(kind == "IndexBackward0")
     if kind == "SelectBackward0":
         return bool(node._saved_index < prefix)
@@ -126,11 +126,11 @@ def _takes_first_tokens(node: Any, part: int, prefix: int) -> bool:
     return kind == "IndexSelectBackward0" or part < prefix
 
 
-def cells_come_last(call: Call) -> bool:
-    """Return whether tokens that no image made stand before the cells, where any do.
+def cells_come_last(call: LayerCall) -> bool:
+    """Return whether all tokens that do not come from the image are before the cells.
 
     Args:
-        call: A call in a trace that keeps the graph, which returned a row of tokens.
+        call: A call that returned a sequence of tokens, in a trace with a graph.
     """
     output = call.output
     joined = [
@@ -139,16 +139,16 @@ def cells_come_last(call: Call) -> bool:
         if node.name() == "CatBackward0" and node._saved_dim == 1
     ]
     for node in joined:
-        # What does not come of the image has no node.
+        # Tokens that do not come from the image have no node.
         of_image = [operand is not None for operand, _ in node.next_functions]
         if of_image != sorted(of_image):
             return False
     return True
 
 
-def side_calls(linked: Trace, call: Call) -> int:
-    """Return how many other calls of a module reach the scores, none before or after the other."""
-    reached = _nodes(linked.scores.values.grad_fn)
+def side_calls(linked: Trace, call: LayerCall) -> int:
+    """Return the number of other calls of a module that the scores depend on in parallel."""
+    reached = _nodes(linked.logits.values.grad_fn)
     own = linked.find(call)
     before = _nodes(_node(own))
     others = [each for each in linked.calls if each.name == call.name and each is not own]
@@ -160,17 +160,17 @@ def side_calls(linked: Trace, call: Call) -> int:
     )
 
 
-def _node(call: Call) -> Any:
+def _node(call: LayerCall) -> Any:
     return call.output.grad_fn if isinstance(call.output, Tensor) else None
 
 
 def check_logits(record: Trace) -> None:
-    """Refuse scores that are probabilities: their gradient and their softmax mislead.
+    """Refuse probabilities in place of scores: their gradient and their softmax mislead.
 
     Raises:
-        ModelError: If the last thing that the module does is a sigmoid or a softmax.
+        ModelError: If the module ends in a sigmoid or a softmax.
     """
-    node = record.linked().scores.values.grad_fn
+    node = record.linked().logits.values.grad_fn
     while node is not None and node.name() in RESHAPING:
         node = node.next_functions[-1][0]
     if node is not None and node.name() in PROBABILITIES:

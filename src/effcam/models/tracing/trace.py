@@ -1,7 +1,7 @@
-"""What one forward pass does: which module gives tensors of which shape, in which order.
+"""Trace one forward pass: which module returns tensors of which shape, in which order.
 
-The pass runs on meta tensors, which hold shapes but no numbers: it costs a fraction of a second
-whatever the size of the network.
+The pass runs on meta tensors, which have shapes but no numbers: it takes a fraction of a second
+for a network of any size.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from effcam.errors import ModelError
 from effcam.models.tracing.isolation import untouched
-from effcam.models.tracing.logits import Scores, read_scores, tensors
-from effcam.models.tracing.map_layout import PREFIX_TOKENS, Grid, Spatial, spatial
-from effcam.models.tracing.rng import OwnDraws
+from effcam.models.tracing.logits import Logits, read_logits, tensors
+from effcam.models.tracing.map_layout import PREFIX_TOKENS, Grid, MapShape, map_shape
+from effcam.models.tracing.rng import IsolatedRandomness
 
 BATCH = 2
 STRIDE = 2
@@ -28,18 +28,18 @@ VOLUMES = (nn.Conv3d, nn.ConvTranspose3d, nn.MaxPool3d, nn.AvgPool3d, nn.BatchNo
 
 
 @dataclass(eq=False, slots=True)
-class Call:
+class LayerCall:
     """One call of one submodule during a trace.
 
     Attributes:
         name: The submodule's dotted name.
         module: The submodule.
-        start: When it began, on a clock that ticks with each begin and end.
-        inputs: The tensors it was given.
-        turn: Which of the submodule's calls this is, from 0.
-        end: When it ended.
-        output: What it returned.
-        version: How often the output had been changed in place when it was returned.
+        start: The time when it began; the clock counts beginnings and ends.
+        inputs: The tensors in its arguments.
+        turn: The index of this call among the submodule's calls, from 0.
+        end: The time when it ended.
+        output: The value that it returned.
+        version: The number of in-place changes to the output before it was returned.
     """
 
     name: str
@@ -51,104 +51,104 @@ class Call:
     output: object = None
     version: int = 0
 
-    def encloses(self, other: Call) -> bool:
+    def encloses(self, other: LayerCall) -> bool:
         """Return whether the other call began and ended inside this one."""
         return self.start < other.start and other.end < self.end
 
 
 @dataclass(slots=True)
 class Trace:
-    """What one forward pass did: every submodule's call, and the module's own output.
+    """The record of one forward pass: every submodule's call, and the module's own output.
 
     Attributes:
         module: The module.
         size: Height and width of the input in px.
         channels: The number of channels of the input.
-        prefixes: How many tokens may go before a row of cells, what the module says itself first.
+        prefixes: The numbers of prefix tokens to try, the module's own attribute first.
         calls: The finished calls in the order in which they ended.
-        output: What the module returned. All tensors are kept, so that their ids stay unique.
+        output: The module's output. All tensors are kept, so that their ids stay unique.
     """
 
     module: nn.Module
     size: Grid
     channels: int = 3
     prefixes: tuple[int, ...] = PREFIX_TOKENS
-    calls: list[Call] = field(default_factory=list)
+    calls: list[LayerCall] = field(default_factory=list)
     output: object = None
     _linked: Trace | None = None
 
     def linked(self) -> Trace:
-        """Return a trace of the same pass whose tensors keep how they were made (``grad_fn``)."""
+        """Return a trace of the same pass whose tensors have a graph (``grad_fn``)."""
         if self._linked is None:
             self._linked = trace(self.module, self.size, self.channels, graph=True)
         return self._linked
 
-    def find(self, call: Call) -> Call:
+    def find(self, call: LayerCall) -> LayerCall:
         """Return the call that corresponds to one of another trace of the same pass."""
         return next(each for each in self.calls if (each.name, each.turn) == (call.name, call.turn))
 
     @property
-    def scores(self) -> Scores:
+    def logits(self) -> Logits:
         """The class scores that the module returned.
 
         Raises:
-            ModelError: If its output is not one row of class scores an image.
+            ModelError: If its output is not one row of class scores per image.
         """
-        return read_scores(self.output, BATCH)
+        return read_logits(self.output, BATCH)
 
     @property
     def classes(self) -> int:
         """The number of classes the module scores.
 
         Raises:
-            ModelError: If its output is not one row of class scores an image.
+            ModelError: If its output is not one row of class scores per image.
         """
-        return self.scores.values.shape[1]
+        return self.logits.values.shape[1]
 
-    def maps(self, stride: int) -> list[tuple[Call, Spatial]]:
-        """Return the calls that return a map of the image, in order, and how these lie.
+    def maps(self, stride: int) -> list[tuple[LayerCall, MapShape]]:
+        """Return the calls that return a map of the image, in order, and the maps' dimensions.
 
         Args:
-            stride: How many px of the input a cell spans at least in each direction.
+            stride: The least side of a cell in px of the input.
         """
         grids: list[Grid] = []
-        found: list[tuple[Call, Spatial]] = []
+        found: list[tuple[LayerCall, MapShape]] = []
         for call in self.calls:
-            lies = self.look(call.output, grids, stride)
-            if lies is None:
+            shape = self.map_shape(call.output, grids, stride)
+            if shape is None:
                 continue
-            if lies.layout != "tokens":
-                grids.append(lies.grid)
-            found.append((call, lies))
+            if shape.layout != "tokens":
+                grids.append(shape.grid)
+            found.append((call, shape))
         return found
 
-    def look(self, value: object, grids: list[Grid], stride: int) -> Spatial | None:
-        """Return how a value lies over the images, ``None`` if it is no map of them."""
+    def map_shape(self, value: object, grids: list[Grid], stride: int) -> MapShape | None:
+        """Return the dimensions of a value that is a map of the images, else ``None``."""
         if not isinstance(value, Tensor) or value.ndim == 0 or value.shape[0] != BATCH:
             return None
-        return spatial(value.shape, self.size, grids, stride=stride, prefixes=self.prefixes)
+        return map_shape(value.shape, self.size, grids, stride=stride, prefixes=self.prefixes)
 
 
 def trace(module: nn.Module, size: Grid, channels: int = 3, *, graph: bool = False) -> Trace:
-    """Return the record of one forward pass at an input size, the module left as it was.
+    """Return the record of one forward pass at an input size; the module stays unchanged.
 
-    The pass runs on meta tensors; a module that cannot run on them (one that reads numbers, or
-    keeps plain tensors outside of its buffers) runs for real, on two black images.
+    The pass runs on meta tensors. A module that cannot run on them (because it reads numbers, or
+    keeps plain tensors outside its buffers) runs on two black images.
 
     Args:
         module: Any module that takes (batch, channels, height, width) images.
         size: Height and width of the input in px.
         channels: The number of channels of the input.
-        graph: Whether the tensors keep how they were made (``grad_fn``).
+        graph: Whether the tensors have a graph (``grad_fn``).
 
     Raises:
         ModelError: If the module runs neither way.
     """
     try:
         return _run(module, size, channels, call_on_meta, graph)
-    except Exception:  # noqa: BLE001  # what stops it on meta tensors may not stop it for real
+    except Exception:  # noqa: BLE001  # it may fail on meta tensors alone
         try:
-            return _run(module, size, channels, call_for_real, graph)
+            return _run(module, size, channels, call_on_black, graph)
         except Exception as error:
             if any(isinstance(each, VOLUMES) for each in module.modules()):
                 raise ModelError(
@@ -176,7 +176,7 @@ def _run(module: nn.Module, size: Grid, channels: int, call: Runner, graph: bool
         _recording(module, record),
         torch.inference_mode(False),
         torch.set_grad_enabled(graph),
-        OwnDraws(),
+        IsolatedRandomness(),
     ):
         module.eval()
         images = torch.zeros(BATCH, channels, *size, device="meta", dtype=dtype_of(module))
@@ -185,13 +185,13 @@ def _run(module: nn.Module, size: Grid, channels: int, call: Runner, graph: bool
 
 
 def _prefixes(module: nn.Module) -> tuple[int, ...]:
-    """Return the numbers of prefix tokens to try: what timm's modules say first."""
+    """Return the numbers of prefix tokens to try, the attributes of timm's modules first."""
     own = (getattr(each, "num_prefix_tokens", None) for each in module.modules())
     return tuple(dict.fromkeys([*(each for each in own if isinstance(each, int)), *PREFIX_TOKENS]))
 
 
 def call_on_meta(module: nn.Module, images: Tensor) -> object:
-    """Return the output for images on the meta device, the module's own tensors untouched."""
+    """Return the output for images on the meta device; the module's tensors stay unchanged."""
     state = {
         name: tensor.to("meta")
         for name, tensor in (*module.named_parameters(), *module.named_buffers())
@@ -199,14 +199,14 @@ def call_on_meta(module: nn.Module, images: Tensor) -> object:
     return torch.func.functional_call(module, state, (_as_input(images),))
 
 
-def call_for_real(module: nn.Module, images: Tensor) -> object:
-    """Return the output for black images of the same shape, on the module's device."""
+def call_on_black(module: nn.Module, images: Tensor) -> object:
+    """Return the output for black images of the same shape on the module's device."""
     device = next((each.device for each in module.parameters()), torch.device("cpu"))
     return module(_as_input(torch.zeros_like(images, device=device)))
 
 
 def _as_input(images: Tensor) -> Tensor:
-    """Return images with which a graph begins, if one is kept; no leaf, so they may be changed."""
+    """Return images that begin a graph, if one is recorded; no leaf may change in place."""
     return images.requires_grad_().clone() if torch.is_grad_enabled() else images
 
 
@@ -218,16 +218,16 @@ def dtype_of(module: nn.Module) -> torch.dtype:
 
 @contextmanager
 def _recording(module: nn.Module, record: Trace) -> Iterator[None]:
-    """Record the calls of every submodule while the context lasts."""
+    """Record the calls of every submodule within the context."""
     clock = iter(range(1 << 62))
-    running: list[Call] = []
+    running: list[LayerCall] = []
     turns: Counter[nn.Module] = Counter()
     names = {each: name for name, each in module.named_modules() if name}
 
     def begin(part: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         inputs = list(tensors((args, kwargs)))
         turns[part] += 1
-        running.append(Call(names[part], part, next(clock), inputs, turns[part] - 1))
+        running.append(LayerCall(names[part], part, next(clock), inputs, turns[part] - 1))
 
     def finish(_part: nn.Module, _args: tuple[Any, ...], output: object) -> None:
         call = running.pop()

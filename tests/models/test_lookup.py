@@ -1,4 +1,4 @@
-"""What timm and torchvision offer: every name, its weights, its labels, and how it is built."""
+"""Architectures of timm and torchvision: names, weights, labels, construction."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from torch import nn
 
 from effcam.errors import ModelError, UnknownModelError
 from effcam.images.preprocess import Preprocess
-from effcam.models import zoo
+from effcam.models.imagenet import imagenet_labels, knows_imagenet
 from effcam.models.listing import list_models
+from effcam.models.lookup import find_architecture
 from effcam.models.registry import DEFAULT_MODELS, ModelSpec, register_model
-from effcam.models.zoo import Architecture, build, find_architecture
+from effcam.models.timm_architecture import TimmArchitecture, module_preprocess
+from effcam.models.torchvision_architecture import TorchvisionArchitecture
 
 TINY = "test_resnet.r160_in1k"
 
@@ -26,7 +28,7 @@ def torchvision_names() -> list[str]:
 
 
 def random(name: str, **options: object) -> nn.Module:
-    return build(find_architecture(name), pretrained=False, options=options)
+    return find_architecture(name).build(pretrained=False, options=options)
 
 
 # names
@@ -52,10 +54,9 @@ def test_a_bare_name_has_its_librarys_default_weights() -> None:
 
 
 def test_a_tag_picks_the_weights() -> None:
-    assert find_architecture("resnet50.tv_in1k") == Architecture("timm", "resnet50", "tv_in1k")
-    assert find_architecture("torchvision:resnet50.IMAGENET1K_V1") == Architecture(
-        "torchvision", "resnet50", "IMAGENET1K_V1"
-    )
+    assert find_architecture("resnet50.tv_in1k") == TimmArchitecture("resnet50", "tv_in1k")
+    other = TorchvisionArchitecture("resnet50", "IMAGENET1K_V1")
+    assert find_architecture("torchvision:resnet50.IMAGENET1K_V1") == other
     assert find_architecture("alexnet.IMAGENET1K_V1").library == "torchvision"
 
 
@@ -64,7 +65,7 @@ def test_the_default_models_are_the_notebooks_five_with_the_weights_it_had() -> 
     for label, name in DEFAULT_MODELS.items():
         architecture = find_architecture(name)
         assert str(architecture) == name
-        weights = zoo.published_weights(architecture)
+        weights = architecture.published()
         assert weights is not None
         files[label] = weights.origin.rpartition("/")[2]
     assert files == {
@@ -120,7 +121,7 @@ def test_a_registered_name_is_offered_too() -> None:
 
 
 def test_imagenet_has_1000_names_to_show_all_different() -> None:
-    labels = zoo.imagenet_labels(1000)
+    labels = imagenet_labels(1000)
     assert labels is not None
     shown = [names[0] for names in labels]
     assert len(shown) == len(set(shown)) == 1000
@@ -133,7 +134,7 @@ def test_imagenet_has_1000_names_to_show_all_different() -> None:
 
 @pytest.mark.parametrize("classes", [11821, 21841, 21843])
 def test_larger_imagenets_have_a_name_for_each_class(classes: int) -> None:
-    labels = zoo.imagenet_labels(classes)
+    labels = imagenet_labels(classes)
     assert labels is not None
     assert len(labels) == classes
     assert all(names and names[0] for names in labels)
@@ -141,11 +142,11 @@ def test_larger_imagenets_have_a_name_for_each_class(classes: int) -> None:
 
 @pytest.mark.parametrize("classes", [0, 5, 999])
 def test_other_numbers_of_classes_are_not_imagenets(classes: int) -> None:
-    assert zoo.imagenet_labels(classes) is None
+    assert imagenet_labels(classes) is None
 
 
 class Own(nn.Module):
-    """A module of neither library, with what only looks like timm's."""
+    """A module of neither library, with an attribute of timm's."""
 
     def __init__(self, config: object) -> None:
         super().__init__()
@@ -153,26 +154,26 @@ class Own(nn.Module):
 
 
 def test_the_libraries_own_modules_know_imagenet() -> None:
-    assert zoo.knows_imagenet(random(TINY))
-    assert zoo.knows_imagenet(random("squeezenet1_1"))
-    assert not zoo.knows_imagenet(Own(None))
-    assert not zoo.knows_imagenet(nn.Linear(2, 1000))
+    assert knows_imagenet(random(TINY))
+    assert knows_imagenet(random("squeezenet1_1"))
+    assert not knows_imagenet(Own(None))
+    assert not knows_imagenet(nn.Linear(2, 1000))
 
 
 def test_a_timm_module_carries_its_transform() -> None:
     architecture = find_architecture(TINY)
-    assert zoo.module_preprocess(random(TINY)) == zoo.published_preprocess(architecture)
-    assert zoo.published_preprocess(architecture).size == (160, 160)
+    assert module_preprocess(random(TINY)) == architecture.preprocess()
+    assert architecture.preprocess().size == (160, 160)
 
 
 @pytest.mark.parametrize("module", [nn.Identity(), Own(None), Own("x"), Own({"tag": "x"})])
 def test_other_modules_carry_none(module: nn.Module) -> None:
-    assert zoo.module_preprocess(module) is None
+    assert module_preprocess(module) is None
 
 
 def test_every_architecture_has_a_transform() -> None:
     for name in [*list_models(source="timm"), *list_models(source="torchvision")]:
-        preprocess = zoo.published_preprocess(find_architecture(name))
+        preprocess = find_architecture(name).preprocess()
         assert isinstance(preprocess, Preprocess), name
         assert min(preprocess.size) >= 32, name
 
@@ -183,7 +184,7 @@ def test_every_architecture_has_a_transform() -> None:
 @pytest.mark.parametrize("name", [TINY, "test_convnext", "squeezenet1_1", "torchvision:resnet18"])
 def test_an_architecture_is_built_by_its_library(name: str) -> None:
     architecture = find_architecture(name)
-    module = build(architecture, pretrained=False, options={})
+    module = architecture.build(pretrained=False, options={})
     assert type(module).__module__.startswith(f"{architecture.library}.")
     assert {parameter.device.type for parameter in module.parameters()} == {"cpu"}
 
@@ -201,7 +202,7 @@ def test_unknown_options_are_refused_with_the_librarys_reason(name: str) -> None
     with pytest.raises(
         ModelError, match=rf"^{architecture} cannot be built with {{'colour': 1}}: .*'colour'"
     ):
-        build(architecture, pretrained=False, options={"colour": 1})
+        architecture.build(pretrained=False, options={"colour": 1})
 
 
 def test_options_that_the_library_asserts_are_refused_all_the_same() -> None:

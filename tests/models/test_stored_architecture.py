@@ -1,4 +1,4 @@
-"""timm models that lie with their configuration in a folder or on the hub."""
+"""timm models stored with their configuration in a folder or on the hub."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from torch import Tensor, nn
 
 from effcam import ModelSpec, load_model
 from effcam.errors import ModelError, UnknownModelError, WeightsError
-from effcam.models import zoo
-from effcam.models.architectures import Architecture
-from effcam.models.hub import read_stored
-from effcam.models.model import check_weights, load_as_seen
-from effcam.models.zoo import build, find_architecture
+from effcam.models.loading import load
+from effcam.models.lookup import find_architecture
+from effcam.models.sources import check_weights, resolve
+from effcam.models.stored_architecture import StoredArchitecture
 
 if TYPE_CHECKING:
     from tests.conftest import Host
@@ -32,7 +31,7 @@ VIT = "vit_tiny_patch16_224"
 
 
 def save(folder: Path, name: str = "test_resnet", *, safe: Any = True, **options: Any) -> nn.Module:
-    """Save a model of three flowers as timm does, and returns it."""
+    """Save a model of three flowers as timm does, and return it."""
     module = drawn(timm.create_model(name, **{"num_classes": 3, **options}), seed=1)
     save_for_hf(
         module,
@@ -45,7 +44,7 @@ def save(folder: Path, name: str = "test_resnet", *, safe: Any = True, **options
 
 
 def drawn(module: nn.Module, seed: int) -> Any:
-    """Return the module with values that nothing else draws."""
+    """Return the module with random values of its own."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for value in module.state_dict().values():
@@ -61,7 +60,7 @@ def assert_same(module: nn.Module, expected: nn.Module) -> None:
 
 
 def change(folder: Path, **changes: Any) -> None:
-    """Change settings in a folder's configuration; those that are ``...`` are taken out."""
+    """Change settings in a folder's configuration; remove those that are ``...``."""
     file = folder / "config.json"
     content = json.loads(file.read_text()) | changes
     kept = {key: value for key, value in content.items() if value is not ...}
@@ -86,7 +85,7 @@ def test_a_folder_as_timm_saves_it_is_a_model(folder: Path, safe: object, file: 
         file,
         tuple(FLOWERS),
     )
-    own = zoo.published_preprocess(find_architecture("test_resnet"))
+    own = find_architecture("test_resnet").preprocess()
     assert model.preprocess == own
     assert own.size == (160, 160)
     assert model.target_layer == load_model("test_resnet", pretrained=False).target_layer
@@ -97,7 +96,7 @@ def test_safe_weights_go_before_pickled_ones(folder: Path) -> None:
     other = drawn(timm.create_model("test_resnet", num_classes=3), seed=2)
     save_file(other.state_dict(), folder / SAFE)
     assert_same(
-        build(Architecture("local-dir", str(folder), ""), pretrained=True, options={}), other
+        StoredArchitecture("local-dir", str(folder)).build(pretrained=True, options={}), other
     )
 
 
@@ -109,13 +108,13 @@ def test_a_folder_is_named_from_where_one_is_and_from_home(
     monkeypatch.setenv("HOME", str(folder.parent))
     monkeypatch.setenv("USERPROFILE", str(folder.parent))
     for name in ("local-dir:flowers", "local-dir:./flowers/", "local-dir:~/flowers"):
-        assert_same(build(find_architecture(name), pretrained=True, options={}), saved)
+        assert_same(find_architecture(name).build(pretrained=True, options={}), saved)
 
 
 @pytest.mark.parametrize("place", ["a/b.c", "C:\\models\\a", "a:b"])
 def test_a_place_is_taken_as_it_is_written(place: str) -> None:
     architecture = find_architecture(f"local-dir:{place}")
-    assert architecture == Architecture("local-dir", place, "")
+    assert architecture == StoredArchitecture("local-dir", place)
     assert str(architecture) == f"local-dir:{place}"
 
 
@@ -169,20 +168,20 @@ def test_the_arguments_it_was_made_with_are_kept_and_options_go_over_them(folder
     saved = save(folder, drop_rate=0.25, global_pool="max")
     change(folder, model_args={"drop_rate": 0.25, "global_pool": "max"})
     architecture = find_architecture(f"local-dir:{folder}")
-    module: Any = build(architecture, pretrained=True, options={})
+    module: Any = architecture.build(pretrained=True, options={})
     assert (module.drop_rate, module.global_pool.pool_type) == (0.25, "max")
-    other: Any = build(architecture, pretrained=True, options={"drop_rate": 0.5})
+    other: Any = architecture.build(pretrained=True, options={"drop_rate": 0.5})
     assert (other.drop_rate, other.global_pool.pool_type) == (0.5, "max")
     assert_same(other, saved)
     with pytest.raises(ModelError, match=r"cannot be built with {'colour': 1}: .*'colour'"):
-        build(architecture, pretrained=True, options={"colour": 1})
+        architecture.build(pretrained=True, options={"colour": 1})
 
 
 def test_its_weights_get_no_random_head(folder: Path) -> None:
     save(folder)
     architecture = find_architecture(f"local-dir:{folder}")
     with pytest.raises(ModelError, match="are for 3 classes, not num_classes=7: give a checkpoint"):
-        build(architecture, pretrained=True, options={"num_classes": 7})
+        architecture.build(pretrained=True, options={"num_classes": 7})
     model = load_model(f"local-dir:{folder}", pretrained=False, options={"num_classes": 7})
     assert model.labels == tuple(f"class {index}" for index in range(7))
 
@@ -201,7 +200,7 @@ def test_a_model_of_fixed_size_is_built_for_another(folder: Path) -> None:
     name = f"local-dir:{folder}"
     own = load_model(name)
     assert (own.preprocess.size, own.layer.grid) == ((224, 224), (14, 14))
-    other = load_as_seen(name, device=None, see=lambda own: own.with_size(96))
+    other = load(resolve(name), device=None, change_preprocess=lambda own: own.with_size(96))
     assert (other.layer.grid, other.weights) == ((6, 6), SAFE)
     head = "head.weight"
     assert torch.equal(other.module.get_parameter(head), own.module.get_parameter(head))
@@ -211,7 +210,7 @@ def test_a_model_of_fixed_size_is_built_for_another(folder: Path) -> None:
 def test_the_size_it_was_made_for_goes_before_the_one_its_weights_began_with(
     folder: Path, size: Any
 ) -> None:
-    # As timm saved models before it wrote the size of the arguments into the record.
+    # Older releases of timm did not write the size of the arguments into the record.
     save(folder, VIT, depth=1, img_size=size)
     content = json.loads((folder / "config.json").read_text())
     record = content["pretrained_cfg"] | {"input_size": [3, 224, 224]}
@@ -220,7 +219,7 @@ def test_the_size_it_was_made_for_goes_before_the_one_its_weights_began_with(
     assert model.preprocess.size == (96, 96 if size == 96 else 64)
 
 
-# what can be wrong with a folder
+# faulty folders
 
 
 @pytest.mark.parametrize(
@@ -325,7 +324,7 @@ def test_the_arguments_say_the_number_of_classes_where_the_record_contradicts(fo
     # timm would put a random head on the weights.
     saved = save(folder)
     change(folder, num_classes=5, model_args={"num_classes": 3})
-    assert_same(build(find_architecture(f"local-dir:{folder}"), pretrained=True, options={}), saved)
+    assert_same(find_architecture(f"local-dir:{folder}").build(pretrained=True, options={}), saved)
 
 
 @pytest.mark.parametrize("classes", [5, ...])
@@ -334,8 +333,8 @@ def test_weights_of_another_number_of_classes_are_refused(folder: Path, classes:
     change(folder, num_classes=classes, model_args=..., pretrained_cfg={})
     with pytest.raises(
         WeightsError,
-        match=rf"cannot be loaded from .*{SAFE}, so the file may be damaged or not be what its "
-        r"config\.json says \(.*fc\.weight.*\[3, 96\].*\)$",
+        match=rf"cannot be loaded from .*{SAFE}, so the file may be damaged or not fit its "
+        r"config\.json \(.*fc\.weight.*\[3, 96\].*\)$",
     ):
         load_model(f"local-dir:{folder}")
 
@@ -349,7 +348,7 @@ def test_damaged_weights_are_named(folder: Path, safe: bool, file: str, length: 
         WeightsError, match=rf"the weights of local-dir:.* cannot be loaded from .*{file}, so"
     ) as caught:
         load_model(f"local-dir:{folder}")
-    # Only what was fetched can be fetched again.
+    # Only downloaded files can be downloaded again.
     assert "delete it" not in str(caught.value)
 
 
@@ -385,7 +384,7 @@ def test_an_architecture_that_was_added_to_timm(
     saved = save(folder)
     change(folder, architecture="own_net")
     with pytest.raises(ModelError, match="'own_net', which timm does not have"):
-        read_stored(find_architecture(f"local-dir:{folder}"))
+        StoredArchitecture("local-dir", str(folder)).read_config()
     entrypoint = timm.models.model_entrypoint("test_resnet")
     monkeypatch.setitem(_registry._model_entrypoints, "own_net", entrypoint)
     assert_same(load_model(f"local-dir:{folder}").module, saved)
@@ -481,10 +480,10 @@ def test_a_repository_of_another_library(hub: Host) -> None:
 def test_weights_that_would_take_all_memory_are_not_opened(folder: Path) -> None:
     save(folder)
     (folder / SAFE).unlink()
-    # bytearray(0x7f000000), which torch takes for harmless.
+    # bytearray(0x7f000000), which torch allows.
     swollen = b"\x80\x02c__builtin__\nbytearray\nJ\x00\x00\x00\x7f\x85R."
     (folder / "pytorch_model.bin").write_bytes(swollen)
-    with pytest.raises(WeightsError, match="it holds what may take any amount of memory"):
+    with pytest.raises(WeightsError, match="it may take any amount of memory"):
         load_model(f"local-dir:{folder}")
 
 
@@ -492,14 +491,14 @@ def test_damaged_weights_on_the_hub_can_be_fetched_again(hub: Host, folder: Path
     save(folder)
     (folder / SAFE).write_bytes(b"")
     serve(hub, folder, "me/flowers")
-    with pytest.raises(WeightsError, match=rf"loaded from .*{SAFE}, so .*delete it to have it fet"):
+    with pytest.raises(WeightsError, match=rf"loaded from .*{SAFE}, so .*delete it to fetch it"):
         load_model("hf-hub:me/flowers")
 
 
 def test_without_network_it_is_said_at_once(
     hub_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The hub's client would go on trying for a minute.
+    # The hub's client would retry for a minute.
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: pytest.fail("asked"))
     with pytest.raises(
         WeightsError,

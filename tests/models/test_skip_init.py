@@ -1,4 +1,4 @@
-"""Modules built without drawing the weights that will be overwritten."""
+"""Modules built without random weights that are replaced anyway."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 from torchvision.models import get_model
 
 from effcam import ModelSpec, load_model
-from effcam.models.build import without_draws
+from effcam.models.skip_init import skip_init
 
 Build = Callable[[], nn.Module]
 
@@ -45,7 +45,7 @@ def test_every_way_to_draw_ends_at_once_and_takes_no_random_numbers(
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
     tensor = torch.full((4, 6), 7.0)
-    with without_draws():
+    with skip_init():
         returned = draw(tensor)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert returned is tensor or returned is None
@@ -53,14 +53,14 @@ def test_every_way_to_draw_ends_at_once_and_takes_no_random_numbers(
 
 
 def test_bounds_are_kept_by_who_draws_until_a_number_fits() -> None:
-    with without_draws():
+    with skip_init():
         drawn = nn.init.trunc_normal_(torch.empty(50), mean=0.3, std=0.5, a=0.25, b=0.5)
     assert drawn.min() >= 0.25
     assert drawn.max() <= 0.5
 
 
 def test_constants_and_buffers_are_what_the_constructor_makes_them() -> None:
-    with without_draws():
+    with skip_init():
         norm = nn.BatchNorm2d(3)
         frozen = nn.init.constant_(torch.empty(2), 3.0)
         made = torch.linspace(0, 1, 5)
@@ -75,7 +75,7 @@ def test_outside_it_all_is_drawn_as_ever() -> None:
     torch.manual_seed(3)
     expected = nn.Linear(4, 4).weight
     torch.manual_seed(3)
-    with without_draws():
+    with skip_init():
         nn.Linear(4, 4)
     assert torch.equal(nn.Linear(4, 4).weight, expected)
 
@@ -92,9 +92,9 @@ LIBRARY: dict[str, Build] = {
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_what_is_not_drawn_is_equal_with_and_without(name: str) -> None:
-    """The tensors that a state dict does not hold decide whether filling gives the same model."""
+    """Tensors outside the state dict must be the same with and without drawing."""
     drawn = LIBRARY[name]()
-    with without_draws():
+    with skip_init():
         blank = LIBRARY[name]()
     blank.load_state_dict(drawn.state_dict())
     buffers = dict(blank.named_buffers())
@@ -134,7 +134,7 @@ def test_who_reads_what_was_drawn_gets_numbers_that_mean_something() -> None:
             weight = torch.empty(3, 3).uniform_(0.5, 1)
             self.scale = float(weight.norm())
 
-    with without_draws():
+    with skip_init():
         assert math.isclose(Normed().scale, 1.5)
 
 
@@ -142,7 +142,7 @@ def test_it_reaches_no_other_thread() -> None:
     from threading import Thread
 
     found: list[torch.Tensor] = []
-    with without_draws():
+    with skip_init():
         thread = Thread(target=lambda: found.append(torch.empty(100).normal_()))
         thread.start()
         thread.join()

@@ -1,4 +1,4 @@
-"""The summary on the command line: its options, and the scoreboard that they ask for."""
+"""The options for the summary, and the summary that they ask for."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
 
 def is_report(path: Path) -> bool:
-    """Return whether a file to write is a report, which holds the scoreboard."""
+    """Return whether a file to write is a report, which contains the summary."""
     return path.suffix.lower() in REPORT_SUFFIXES
 
 
 def add_summary_options(
     parser: argparse.ArgumentParser, description: str | None = None, *, faithfulness: bool
 ) -> None:
-    """Add the options of the summary to those of a command.
+    """Add the options for the summary to a command.
 
     Args:
         parser: The parser of the command.
-        description: What they do, in a sentence.
+        description: The description of the group.
         faithfulness: Whether the command can run the models again.
     """
-    group = parser.add_argument_group("scoreboard", description)
+    group = parser.add_argument_group("summary", description)
     group.add_argument(
         "--summary",
         action="store_true",
-        help="measure what the maps show, with 95 %% intervals, and print it as a table",
+        help="measure the maps, and print a table with 95 %% intervals",
     )
     group.add_argument(
-        "--labels", metavar="FILE", help="the class of each image: CSV, JSON or COCO, by image name"
+        "--labels", metavar="FILE", help="the class of each image, by image name: CSV, JSON or COCO"
     )
     group.add_argument(
         "--boxes",
@@ -49,35 +49,37 @@ def add_summary_options(
         help="boxes around the objects: COCO, Pascal VOC (a file or a folder), JSON or CSV",
     )
     group.add_argument(
-        "--masks", metavar="FOLDER", help="masks of the objects, named as the images; or COCO"
+        "--masks",
+        metavar="FOLDER",
+        help="masks of the objects: files with the names of the images, or COCO",
     )
     if faithfulness:
         group.add_argument(
             "--faithfulness",
             action="store_true",
-            help="run the models again on images with parts removed (about 40 passes per image)",
+            help="run the models again on images with parts removed (about forty passes per image)",
         )
     else:
         parser.set_defaults(faithfulness=False)
     group.add_argument(
         "--all-images",
         action="store_true",
-        help="measure on all images, not only on those that every model gets right",
+        help="measure on all images, not only on those that every model classifies correctly",
     )
     group.add_argument(
         "--save-summary",
         metavar="FILE",
-        help="write the scoreboard too: .txt .md .tex .csv .json or .html",
+        help="write the summary to a file: .txt .md .tex .csv .json or .html",
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Scorecard:
-    """What the options ask for.
+class SummaryOptions:
+    """The summary that the options ask for.
 
     Attributes:
-        known: What was read of the images, by argument of `Comparison.summary`.
-        fair: As there.
+        known: The annotations of the images, by argument of `Comparison.summary`.
+        fair: As in `Comparison.summary`.
         faithfulness: Whether to measure faithfulness.
         output: Where to write the summary, ``None`` if nowhere.
     """
@@ -88,12 +90,12 @@ class Scorecard:
     output: Path | None
 
     @classmethod
-    def read(cls, options: argparse.Namespace) -> Scorecard | None:
-        """Return what the options ask for, ``None`` if for no summary; reads the files named.
+    def read(cls, options: argparse.Namespace) -> SummaryOptions | None:
+        """Read the options and the files that they name; return ``None`` without a summary.
 
         Raises:
             AnnotationError: If a file is missing or broken.
-            OutputError: If the summary cannot be written where it shall be.
+            OutputError: If the summary cannot be written to its file.
         """
         files = {name: getattr(options, name) for name in ("labels", "boxes", "masks")}
         output = None if options.save_summary is None else Path(options.save_summary)
@@ -115,21 +117,21 @@ class Scorecard:
         return cls(known, fair, options.faithfulness, output)
 
     def check(self, images: Sequence[ImageRef], specs: Mapping[str, ModelSpec]) -> None:
-        """Check that what is known of images fits them, and the models.
+        """Check that the annotations fit the images and the models.
 
-        What cannot be told before models are built and run, `measure` tells.
+        `measure` checks the rest, which needs the models to be built and run.
 
         Args:
             images: The images.
             specs: The models by label.
 
         Raises:
-            AnnotationError: If what is known is of none of the images.
-            TargetError: If a label is no class of a model.
+            AnnotationError: If no image has an annotation.
+            TargetError: If a label is not a class of a model.
             UnknownModelError: If no model has that name.
         """
         from effcam.images.annotations.truths import find_truths
-        from effcam.models.model import check_classes
+        from effcam.models.sources import check_classes
 
         truths = find_truths(images, *map(self.known.get, ("boxes", "masks", "labels")))
         labels = dict.fromkeys(each.label for each in truths if each.label is not None)
@@ -145,7 +147,7 @@ class Scorecard:
         device: str | None,
         progress: bool | None,
     ) -> Summary:
-        """Return the summary of a comparison, after writing it where it shall be."""
+        """Measure a comparison, with faithfulness if asked; see `summarize`."""
         from effcam.metrics import faithfulness
 
         found = None
@@ -154,7 +156,7 @@ class Scorecard:
         return self.summarize(comparison, faithfulness=found)
 
     def summarize(self, compared: Comparison | DatasetRun, **measured: Any) -> Summary:
-        """Return the summary of a comparison or a run, and write it where it was asked for."""
+        """Return the summary of a comparison or a run, after writing it to its file if any."""
         summary: Summary = compared.summary(**self.known, fair=self.fair, **measured)
         if self.output is not None:
             summary.save(self.output)
@@ -163,13 +165,13 @@ class Scorecard:
     def save_report(
         self, comparison: Comparison, summary: Summary, path: Path, style: Mapping[str, Any]
     ) -> Path:
-        """Return the path of the page that it wrote, with a summary that was measured already.
+        """Write a report with a measured summary, and return its path.
 
         Args:
-            comparison: What the page shows.
-            summary: Its scoreboard.
-            path: Where to write.
-            style: How it looks, by argument of `Comparison.report`.
+            comparison: The comparison.
+            summary: Its summary.
+            path: The file to write.
+            style: Its style, by argument of `Comparison.report`.
 
         Raises:
             OutputError: If the file cannot be written.

@@ -1,0 +1,71 @@
+"""A module before its layers are looked at, and its transform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from effcam.errors import ArgumentError
+from effcam.images.preprocess import Preprocess
+from effcam.models.architectures import ArchitectureFacts
+from effcam.models.model import Model
+from effcam.models.timm_architecture import module_preprocess
+from effcam.models.wrappers import Layers, own_size
+
+if TYPE_CHECKING:
+    from torch import nn
+
+AS_GIVEN = "as given"
+"""The ``weights`` of a module that the caller made."""
+
+ChangePreprocess: TypeAlias = Callable[[Preprocess], Preprocess]
+Synonyms: TypeAlias = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BuiltModule:
+    """A module before its layers are looked at.
+
+    Attributes:
+        name: The model's name.
+        module: The module; in evaluation mode and frozen if effcam built it.
+        weights: Where its weights are from.
+        preprocess: The transform from a photo to its input.
+        target_layer: The target layers that were chosen; ``None`` to find them.
+        labels: The classes' names that were chosen.
+        own_labels: The classes' names that came with the module or its weights.
+        facts: What is known of its architecture, if a library built it in its usual structure.
+        model: The model that is loaded again, if it is one.
+        is_own: Whether effcam built it, so that nobody else uses it.
+    """
+
+    name: str
+    module: nn.Module
+    weights: str
+    preprocess: Preprocess
+    target_layer: Layers
+    labels: Sequence[str] | None
+    own_labels: tuple[str, ...] | None
+    facts: ArchitectureFacts | None = None
+    model: Model | None = None
+    is_own: bool = False
+
+
+def check_preprocess(preprocess: object) -> Preprocess:
+    """Return the transform.
+
+    Raises:
+        ArgumentError: If it is none.
+    """
+    if not isinstance(preprocess, Preprocess):
+        raise ArgumentError(
+            f"preprocess must be an effcam.Preprocess, not {type(preprocess).__name__}"
+        )
+    return preprocess
+
+
+def stated_preprocess(module: nn.Module) -> Preprocess:
+    """Return the transform that a module carries, else a default of the size that it states."""
+    size = own_size(module) or Preprocess().size
+    return module_preprocess(module) or Preprocess(size=size)

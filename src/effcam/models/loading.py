@@ -1,0 +1,238 @@
+"""From a name, a spec or a module to a `Model`: built, its target layer found, ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
+from typing import TypeAlias
+
+import torch
+from torch import nn
+
+from effcam.errors import ArgumentError, LayerError, ModelError
+from effcam.images.preprocess import Preprocess
+from effcam.models.built_module import BuiltModule, ChangePreprocess, check_preprocess
+from effcam.models.class_names import numbered
+from effcam.models.imagenet import imagenet_labels, knows_imagenet
+from effcam.models.model import Model
+from effcam.models.sources import (
+    ModelLike,
+    Source,
+    change_spec,
+    find_model_spec,
+    resolve_module,
+    resolve_spec,
+)
+from effcam.models.tracing.cache import StructureCache
+from effcam.models.tracing.flops import find_cost
+from effcam.models.tracing.module_kinds import is_known
+from effcam.models.tracing.target_layer import (
+    TargetLayer,
+    check_target_layer,
+    find_target_layers,
+    take_layers,
+)
+from effcam.models.tracing.token_flow import check_logits
+from effcam.models.tracing.trace import Trace, trace
+from effcam.models.wrappers import Layers, layer_names
+
+Labels: TypeAlias = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
+"""The name to show for each class, and all names of each class."""
+Traced: TypeAlias = tuple[Preprocess, tuple[TargetLayer, ...], int]
+"""What a trace shows: the transform, the target layers, the number of classes."""
+TRACED: StructureCache[Traced] = StructureCache()
+
+
+def load_model(
+    source: ModelLike,
+    *,
+    name: str | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+    target_layer: Layers = None,
+    preprocess: Preprocess | None = None,
+    labels: Sequence[str] | None = None,
+    pretrained: bool = True,
+    options: Mapping[str, object] | None = None,
+    device: str | torch.device | None = None,
+) -> Model:
+    """Return a model that is ready to run: built, its weights loaded, its target layer found.
+
+    A module of your own is used as it is, neither copied nor moved nor changed. A module that
+    effcam builds is frozen, in evaluation mode and, if that makes its convolutions faster, in
+    channels-last memory format (`Model.channels_last`). Undo that with
+    ``.to(memory_format=torch.contiguous_format)``, for example to save it with safetensors.
+
+    Args:
+        source: A name (``"resnet50"``, ``"resnet50.a1_in1k"``,
+            ``"torchvision:resnet50.IMAGENET1K_V1"``, a registered name), a `ModelSpec`, an
+            ``nn.Module`` that takes (batch, 3, height, width) images and returns (batch, classes)
+            scores, or a `Model`, of which a changed copy is returned.
+        name: The model's name, instead of its own.
+        checkpoint: A file with weights for it: ``.safetensors``, or a file of tensors written by
+            ``torch.save``. The number of classes follows from its head.
+        target_layer: The layer to look at, by its dotted name or itself; or several, whose maps
+            are added. ``None`` finds the features that enter the head.
+        preprocess: The transform from a photo to its input; ``None`` is the transform that its
+            weights were published with, or ``Preprocess()`` for a module without such a record.
+        labels: The name of each class, in order; ``None`` is ImageNet's for models of the
+            libraries with its classes, else ``"class 0"``, ``"class 1"``, ...
+        pretrained: Whether to load the published weights, which are fetched if they are not on
+            disk. Without them and without a checkpoint the weights are random, the same each
+            time, and their heat means nothing.
+        options: Keyword arguments for the library's constructor, as ``num_classes``.
+        device: Where to run; ``None`` is a GPU if there is one, and a module's own device.
+
+    Raises:
+        UnknownModelError: If nothing has that name.
+        WeightsError: If weights cannot be found, fetched, read or fitted.
+        LayerError: If the target layer does not exist or gives no map.
+        ModelError: If the model cannot be built, or is no classifier of RGB images.
+        ArgumentError: If an argument does not go with this kind of source.
+
+    >>> model = load_model("resnet18", pretrained=False)
+    >>> model.target_layer, model.layer.grid, model.weights
+    ('layer4', (7, 7), 'random')
+    """
+    if isinstance(source, Model | nn.Module):
+        if checkpoint is not None or options or not pretrained:
+            raise ArgumentError(
+                "checkpoint, options and pretrained are for models that are built by name; load "
+                f"the weights into the {type(source).__name__} yourself"
+            )
+        own = resolve_module(source)
+        changed = replace(
+            own,
+            name=name or own.name,
+            own_preprocess=None if preprocess is None else check_preprocess(preprocess),
+            target_layer=target_layer,
+            labels=labels,
+        )
+        return load(changed, device=device)
+    spec = change_spec(
+        find_model_spec(source),
+        name,
+        {
+            "checkpoint": checkpoint,
+            "target_layer": target_layer,
+            "preprocess": preprocess,
+            "labels": labels,
+            "pretrained": False if not pretrained else None,
+            "options": options,
+        },
+    )
+    return load(resolve_spec(spec), device=device)
+
+
+def load_untrained(name: str) -> Model:
+    """Return a model by name that has shapes but, if possible, no weights.
+
+    Raises:
+        UnknownModelError: If nothing has that name.
+        ModelError: If it cannot be built.
+        LayerError: If it has no layer that gives a map.
+    """
+    try:
+        with torch.device("meta"):
+            return load_model(name, pretrained=False, device="meta")
+    except ModelError as error:
+        if isinstance(error.__cause__, ModelError):
+            raise  # it was built, and is no classifier
+        return load_model(name, pretrained=False)  # some read numbers while they are built
+
+
+def load(
+    source: Source,
+    *,
+    device: str | torch.device | None,
+    change_preprocess: ChangePreprocess = lambda own: own,
+) -> Model:
+    """Return the model of a source, its transform changed.
+
+    Args:
+        source: What it is made of.
+        device: As in `load_model`.
+        change_preprocess: Returns the transform to use, given the model's own one. The target
+            layer is looked for at its input size.
+
+    Raises:
+        EffcamError: As `load_model` does.
+    """
+    built = source.build(device=device, change_preprocess=change_preprocess)
+    try:
+        preprocess, layers, classes = _find_layers(built)
+        if built.is_own:
+            _lay_out(built.module, preprocess)
+    except (ModelError, LayerError) as error:
+        raise type(error)(f"{built.name}: {error}") from error
+    labels, synonyms = _find_labels(built, classes)
+    return Model(built.name, built.module, layers, preprocess, labels, synonyms, built.weights)
+
+
+def _find_layers(built: BuiltModule) -> Traced:
+    """Return what a trace of the module shows, found once for modules of one structure."""
+    names = layer_names(built.module, built.target_layer)
+    facts = built.facts and (built.facts.layers, built.facts.layout, built.facts.rule)
+    key = built.preprocess, facts, names, built.model and built.model.target_layers
+    return TRACED.get(built.module, key, lambda: _read_trace(built, names))
+
+
+def _read_trace(built: BuiltModule, names: Sequence[str]) -> Traced:
+    preprocess, record = _trace(built)
+    if not is_known(built.module):
+        check_logits(record)
+    return preprocess, _choose_layers(built, record, names), record.classes
+
+
+def _trace(built: BuiltModule) -> tuple[Preprocess, Trace]:
+    """Return the trace of a module, and its transform with the number of channels it takes."""
+    preprocess = built.preprocess
+    try:
+        return preprocess, trace(built.module, preprocess.size, preprocess.channels)
+    except ModelError:
+        takes = [each.in_channels for each in built.module.modules() if isinstance(each, nn.Conv2d)]
+        if 1 not in takes[:1] or preprocess.channels == 1:
+            raise
+        return preprocess.grey(), trace(built.module, preprocess.size, 1)
+
+
+def _choose_layers(
+    built: BuiltModule, record: Trace, names: Sequence[str]
+) -> tuple[TargetLayer, ...]:
+    if names:
+        return tuple(check_target_layer(record, name) for name in names)
+    if built.model is not None:
+        return tuple(
+            replace(check_target_layer(record, layer.name), reason=layer.reason)
+            for layer in built.model.target_layers
+        )
+    recorded = built.facts and take_layers(
+        record, built.facts.layers, built.facts.layout, built.facts.rule
+    )
+    return recorded or find_target_layers(record)
+
+
+def _lay_out(module: nn.Module, preprocess: Preprocess) -> None:
+    """Give a module's weights the memory format in which its convolutions are fastest."""
+    if find_cost(module, preprocess.size, preprocess.channels).channels_last:
+        with torch.inference_mode(False):
+            module.to(memory_format=torch.channels_last)
+
+
+def _find_labels(built: BuiltModule, classes: int) -> Labels:
+    if built.labels is not None:
+        if isinstance(built.labels, str) or len(built.labels) != classes:
+            given = "one string" if isinstance(built.labels, str) else f"{len(built.labels)} labels"
+            raise ArgumentError(f"{built.name} has {classes} classes, but labels holds {given}")
+        shown = tuple(str(label) for label in built.labels)
+    elif built.model is not None:
+        return built.model.labels, built.model.synonyms
+    elif built.own_labels is not None:
+        # With names of other classes, these are not ImageNet's either.
+        shown = built.own_labels if len(built.own_labels) == classes else numbered(classes)
+    else:
+        known = imagenet_labels(classes) if knows_imagenet(built.module) else None
+        if known is not None:
+            return tuple(names[0] for names in known), known
+        shown = numbered(classes)
+    return shown, tuple((label,) for label in shown)

@@ -1,0 +1,90 @@
+"""Modules of the caller's own as the source of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from effcam.errors import ArgumentError
+from effcam.images.preprocess import Preprocess
+from effcam.models.built_module import (
+    AS_GIVEN,
+    BuiltModule,
+    ChangePreprocess,
+    Synonyms,
+    stated_preprocess,
+)
+from effcam.models.model import Model
+from effcam.models.tracing.isolation import exclusive
+from effcam.models.wrappers import Layers, check_module, own_labels, unwrap
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModuleSource:
+    """A module of the caller's own, or a `Model`; used as it is.
+
+    Attributes:
+        module: The module, perhaps in wrappers for parallel or compiled running.
+        name: The model's name.
+        model: The model that is loaded again, if it is one.
+        own_preprocess: A transform instead of the one that the module states.
+        target_layer: The target layers that were chosen.
+        labels: The classes' names that were given.
+    """
+
+    module: nn.Module
+    name: str
+    model: Model | None = None
+    own_preprocess: Preprocess | None = None
+    target_layer: Layers = None
+    labels: Sequence[str] | None = None
+
+    def published(self) -> None:
+        """Return ``None``: the weights are in the module."""
+
+    def weights_file(self) -> None:
+        """Return ``None``: the weights are in the module."""
+
+    def preprocess(self) -> Preprocess:
+        """Return the transform that was given, or the one that the module states."""
+        known = self.own_preprocess or (self.model and self.model.preprocess)
+        return known or stated_preprocess(unwrap(self.module))
+
+    def classes(self) -> Synonyms | None:
+        """Return all names of each class of a `Model`."""
+        return None if self.model is None else self.model.synonyms
+
+    def build(
+        self, *, device: str | torch.device | None, change_preprocess: ChangePreprocess
+    ) -> BuiltModule:
+        """Return the module as it is, without its wrappers.
+
+        Raises:
+            ArgumentError: If it is not on the device that was asked for.
+            ModelError: If its layers cannot be read.
+        """
+        with exclusive(self.module.modules()):  # another thread may trace it on meta tensors
+            tensors = [*self.module.parameters(), *self.module.buffers()]
+        placed = tensors[0].device if tensors else torch.device("cpu")
+        if device is not None and torch.device(device) != placed:
+            raise ArgumentError(
+                f"{self.name} is on {placed}, not on {device}: effcam leaves your module where it "
+                f"is; move it with .to({str(device)!r}), or drop device"
+            )
+        inner = unwrap(self.module)
+        check_module(inner, self.name)
+        weights = AS_GIVEN if self.model is None else self.model.weights
+        preprocess = change_preprocess(self.preprocess())
+        return BuiltModule(
+            name=self.name,
+            module=inner,
+            weights=weights,
+            preprocess=preprocess,
+            target_layer=self.target_layer,
+            labels=self.labels,
+            own_labels=own_labels(inner),
+            model=self.model,
+        )
