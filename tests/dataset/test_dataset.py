@@ -194,7 +194,7 @@ def test_the_summary_is_that_of_a_comparison_in_memory(
 
 def test_boxes_that_do_not_fit_are_refused(photos: Path, out: Path) -> None:
     found = run(photos, out)
-    with pytest.raises(AnnotationError, match=r"no boxes for any of the 11 images: known are 'x'"):
+    with pytest.raises(AnnotationError, match=r"no boxes for any of the 11 images: they are for 'x'"):
         found.summary(boxes={"x": (0, 0, 4, 4)})
     with pytest.raises(AnnotationError, match=r"image '1\.png': the box .* lies outside"):
         found.summary(boxes={"1.png": (900, 0, 950, 4)})
