@@ -183,23 +183,27 @@ def test_a_terminal_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     os.close(ours)
 
 
-def piped(*argv: str, data: bytes) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "effcam", "compare", *argv, *UNTRAINED],
-        input=data, capture_output=True, timeout=300, check=False,
-    )  # fmt: skip
-
-
-def test_paths_come_from_standard_input_among_others(photos: Path) -> None:
+def test_paths_come_from_standard_input_among_others(
+    photos: Path, run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
     odd = os.fsencode(photos) + b"/caf\xe9.png"
     Path(os.fsdecode(odd)).write_bytes((photos / "0.png").read_bytes())
-    done = piped("photos/2.png", "-", "--json", data=b"\nphotos/1.png\r\n  \n" + odd + b"\n")
-    assert done.returncode == 0, done.stderr
-    names = json.loads(done.stdout)["images"]
+    argv = ["-m", "effcam", "compare", "photos/2.png", "-", "--json", *UNTRAINED]
+    piped = subprocess.run(
+        [sys.executable, *argv],
+        input=b"\nphotos/1.png\r\n  \n" + odd + b"\n",
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    assert piped.returncode == 0, piped.stderr
+    names = json.loads(piped.stdout)["images"]
     assert [os.fsencode(name) for name in names] == [b"2.png", b"1.png", b"caf\xe9.png"]
-    done = piped("-", "-o", "a.csv", data=odd + b"\0photos/0.png\0")
-    assert done.returncode == 0, done.stderr
-    assert b"wrote a.csv (2 images x 1 column)" in done.stdout
+    data = io.BytesIO(odd + b"\0photos/0.png\0")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
+    done = run("compare", "-", "-o", "a.csv", *UNTRAINED)
+    assert done.code == 0, done.err
+    assert "wrote a.csv (2 images x 1 column)" in done.out
 
 
 @pytest.mark.usefixtures("photos")

@@ -125,20 +125,19 @@ def check_weights(sources: Iterable[ModelLike | Source]) -> None:
     downloads.require([each for each in published if each is not None])
 
 
-def check_classes(source: ModelLike | Source, wanted: Iterable[int | str]) -> None:
+def check_classes(spec: ModelSpec, wanted: Iterable[int | str]) -> None:
     """Check that a model will have some classes, if that is known before it is built.
 
     Raises:
         TargetError: If one is unknown, ambiguous or out of range.
-        UnknownModelError: If nothing has the source's name.
+        UnknownModelError: If nothing has the spec's name.
     """
-    resolved = resolve(source)
-    synonyms = resolved.classes()
+    synonyms = resolve_spec(spec).classes()
     if synonyms is None:
         return
     labels = [names[0] for names in synonyms]
     for each in wanted:
-        find_class(each, labels, synonyms, owner=resolved.name)
+        find_class(each, labels, synonyms, owner=spec.name)
 
 
 def change_spec(spec: ModelSpec, name: str | None, given: Mapping[str, object]) -> ModelSpec:
