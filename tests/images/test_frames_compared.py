@@ -78,8 +78,10 @@ def test_captions_show_the_time(
     from effcam.comparison.pictures import grid
 
     titles = []
-    own = grid._title
-    monkeypatch.setattr(grid, "_title", lambda image: titles.append(own(image)) or titles[-1])
+    own = grid._photo_caption
+    monkeypatch.setattr(
+        grid, "_photo_caption", lambda image: titles.append(own(image)) or titles[-1]
+    )
     next(comparison.frames(width=64))
     assert titles == [("0:00.000", "pan.mp4")]
 
