@@ -215,7 +215,7 @@ def test_there_are_no_more_workers_than_shards() -> None:
 
 
 @pytest.mark.core
-def test_workers_that_do_not_fit_are_told() -> None:
+def test_too_many_workers_warn() -> None:
     with pytest.warns(
         UserWarning, match=r"room for 2 of the 4 requested workers: 1 node with 8 CPUs"
     ):
@@ -233,7 +233,7 @@ def test_workers_that_do_not_fit_are_told() -> None:
         ([], None, "no node of the cluster has a CPU"),
     ],
 )
-def test_what_the_cluster_has_not_is_refused(nodes: Any, gpus: Any, told: str) -> None:
+def test_missing_resources_are_refused(nodes: Any, gpus: Any, told: str) -> None:
     with pytest.raises(ArgumentError, match=told):
         plan_workers(nodes, 10, gpus=gpus)
 
@@ -261,7 +261,7 @@ def test_leave_is_given_once_and_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.core
-def test_without_ray_the_way_on_is_told(
+def test_without_ray_the_error_names_the_package(
     few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("ray", "ray.data"):
@@ -272,7 +272,7 @@ def test_without_ray_the_way_on_is_told(
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
-def test_an_address_where_nobody_is_is_told(few: Path, tmp_path: Path, address: str) -> None:
+def test_an_address_without_a_cluster_is_an_error(few: Path, tmp_path: Path, address: str) -> None:
     begin = time.monotonic()
     with pytest.raises(OutputError, match=f"no Ray cluster answers at '{address}'"):
         on_ray(few, colours(), tmp_path / "out", address=address)
@@ -280,7 +280,7 @@ def test_an_address_where_nobody_is_is_told(few: Path, tmp_path: Path, address: 
     assert not ray.is_initialized()
 
 
-def test_what_is_no_address_is_told(few: Path, tmp_path: Path) -> None:
+def test_an_invalid_address_is_an_error(few: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="'here:there' is not an address of a Ray cluster"):
         on_ray(few, colours(), tmp_path / "out", address="here:there")
 
@@ -399,7 +399,7 @@ def test_a_worker_stops_when_its_run_is_over(
 
 
 @pytest.mark.usefixtures("connected")
-def test_what_kills_workers_is_told(planned: Plan) -> None:
+def test_a_shard_that_kills_workers_is_an_error(planned: Plan) -> None:
     with Lease.granted(planned.store) as lease:
         for _ in range(ray_worker.ATTEMPTS):
             lease.claim(0, 0)
@@ -409,7 +409,7 @@ def test_what_kills_workers_is_told(planned: Plan) -> None:
 
 
 @pytest.mark.usefixtures("connected")
-def test_a_node_that_does_not_see_the_run_is_told(planned: Plan, tmp_path: Path) -> None:
+def test_a_node_that_does_not_see_the_run_is_an_error(planned: Plan, tmp_path: Path) -> None:
     blind = replace(planned, store=Store.at(tmp_path / "elsewhere"))
     told = ask(blind, Lease(blind.store, ".ray-gone"))
     assert isinstance(told, OutputError)
@@ -417,7 +417,7 @@ def test_a_node_that_does_not_see_the_run_is_told(planned: Plan, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("connected")
-def test_a_node_that_does_not_see_the_images_is_told(planned: Plan, few: Path) -> None:
+def test_a_node_that_does_not_see_the_images_is_an_error(planned: Plan, few: Path) -> None:
     shutil.rmtree(few)
     with Lease.granted(planned.store) as lease:
         told = ask(planned, lease)
@@ -426,7 +426,7 @@ def test_a_node_that_does_not_see_the_images_is_told(planned: Plan, few: Path) -
 
 
 @pytest.mark.usefixtures("connected")
-def test_a_model_that_cannot_be_sent_is_told(planned: Plan) -> None:
+def test_a_model_that_cannot_be_sent_is_an_error(planned: Plan) -> None:
     model = colours()
     model.module.lock = threading.Lock()
     with pytest.raises(ModelError, match="cannot be sent to other processes"):

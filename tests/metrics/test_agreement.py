@@ -192,7 +192,7 @@ def test_top_iou_of_ties_is_the_mean_membership_over_all_orders() -> None:
     assert metrics.top_iou(one, other, share=0.4) == pytest.approx(expected, abs=0.03)
 
 
-# Quantus 0.6 has "\\e" and the like in docstrings, which Python tells of where it compiles them.
+# Quantus 0.6 has "\\e" and the like in docstrings, of which Python warns when it compiles them.
 @pytest.mark.filterwarnings("ignore:.*invalid escape sequence")
 def test_top_iou_follows_from_quantus_top_k_intersection() -> None:
     import quantus
@@ -274,7 +274,7 @@ def test_each_image_is_measured_by_itself(measure: Any) -> None:
     assert np.unique(pairs).size > 9
 
 
-def test_maps_of_two_grids_agree_where_they_say_the_same() -> None:
+def test_maps_of_two_grids_agree_where_they_are_the_same() -> None:
     coarse = np.add.outer(np.arange(4), np.arange(4)) + 1.0
     fine = np.add.outer(np.arange(16), np.arange(16)) + 1.0
     assert pair_agreements([[explain(coarse), explain(fine)]], "spearman")[0, 0, 1] > 0.98

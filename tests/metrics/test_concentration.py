@@ -23,7 +23,7 @@ FIGURES = (metrics.effective_area, metrics.gini, metrics.half_mass_area)
 GRIDS = (6, 7, 9, 12, 14, 16, 24)
 
 each_figure = pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
-# Quantus 0.6 has "\e" and the like in docstrings, which Python tells of where it compiles them.
+# Quantus 0.6 has "\e" and the like in docstrings, of which Python warns when it compiles them.
 imports_quantus = pytest.mark.filterwarnings("ignore:.*invalid escape sequence")
 
 

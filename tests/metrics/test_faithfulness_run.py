@@ -242,7 +242,7 @@ def test_without_four_sure_images_of_different_classes_there_is_no_gridpg(
     assert found.notes[0] in few.summary(faithfulness=found).notes
 
 
-def test_a_model_of_fixed_size_has_no_gridpg_and_this_is_told(some: list[Scene]) -> None:
+def test_a_model_of_fixed_size_has_no_gridpg_and_a_note(some: list[Scene]) -> None:
     models = {"fixed": small(fixed=True), "free": small()}
     own = effcam.compare(some[:8], models, progress=False)
     cells = tuple(
@@ -357,7 +357,7 @@ def test_every_demo_model_falls_below_a_fifth_when_its_upper_half_is_shuffled() 
         assert check.similarity.mean() < 0.2, name
 
 
-def test_the_sanity_check_tells_each_stage(some: list[Scene]) -> None:
+def test_the_sanity_check_prints_each_stage(some: list[Scene]) -> None:
     check = sanity_check(some[:6], "demo_densenet", shares=[0.1, 1.0])
     assert check.similarity.shape == (6, 2)
     assert check.layers[0] < check.layers[1]

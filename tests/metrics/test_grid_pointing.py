@@ -98,7 +98,7 @@ def test_a_share_is_that_of_torchs_upsampled_map(grid: int, side: int) -> None:
             assert found == pytest.approx(expected, abs=0.002)
 
 
-# Quantus 0.6 has "\e" and the like in docstrings, which Python tells of where it compiles them.
+# Quantus 0.6 has "\e" and the like in docstrings, of which Python warns when it compiles them.
 @pytest.mark.filterwarnings("ignore:.*invalid escape sequence")
 def test_a_share_is_quantus_focus_of_the_upsampled_map() -> None:
     import quantus
@@ -179,7 +179,7 @@ def test_images_of_which_a_model_is_unsure_or_wrong_are_left_out() -> None:
     assert choose(rows) == [(2, 3, 4, 1)]
 
 
-def test_what_the_least_sure_model_says_counts() -> None:
+def test_the_least_confident_model_decides() -> None:
     rows = [[cell(at, 0.99), cell(at, 0.6 + at / 100)] for at in range(4)]
     assert choose(rows) == [(3, 2, 1, 0)]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Figure = Callable[..., NDArray[Any]]
 
-# Quantus 0.6 has "\e" and the like in docstrings, which Python tells of where it compiles them.
+# Quantus 0.6 has "\e" and the like in docstrings, of which Python warns when it compiles them.
 imports_quantus = pytest.mark.filterwarnings("ignore:.*invalid escape sequence")
 on_the_object = pytest.mark.parametrize(
     "figure",

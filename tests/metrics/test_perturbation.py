@@ -96,7 +96,7 @@ CONFIDENCE = (metrics.average_drop, metrics.increase_in_confidence, metrics.aver
 
 
 @pytest.mark.parametrize("figure", CONFIDENCE, ids=lambda figure: figure.__name__)
-def test_confidence_is_told_for_each_image(figure: Callable[..., NDArray[np.float64]]) -> None:
+def test_confidence_is_measured_for_each_image(figure: Callable[..., NDArray[np.float64]]) -> None:
     before, after = np.random.default_rng(0).random((2, 4, 3), dtype=np.float32)
     found = figure(before, after)
     assert found.shape == (4, 3)
@@ -350,7 +350,7 @@ def test_deletion_and_insertion_are_torchcams(network: nn.Module) -> None:
     assert abs(deleted.mean() - inserted.mean()) > 0.01
 
 
-# Quantus 0.6 has "\e" and the like in docstrings, which Python tells of where it compiles them.
+# Quantus 0.6 has "\e" and the like in docstrings, of which Python warns when it compiles them.
 @pytest.mark.filterwarnings("ignore:.*invalid escape sequence")
 def test_a_deletion_curve_is_quantus_pixel_flipping(
     network: nn.Module, predict: Callable[[Tensor], Tensor]

@@ -161,7 +161,7 @@ def test_it_is_grad_cams_imputer_without_noise(missing: NDArray[np.bool_], chann
 
 
 @each_hole
-# Quantus 0.6 has "\e" and the like in docstrings, which Python tells of where it compiles them.
+# Quantus 0.6 has "\e" and the like in docstrings, of which Python warns when it compiles them.
 @pytest.mark.filterwarnings("ignore:.*invalid escape sequence")
 def test_it_is_quantus_imputation_without_noise(missing: NDArray[np.bool_]) -> None:
     from quantus.functions.perturb_func import noisy_linear_imputation

@@ -151,7 +151,7 @@ def test_a_pixel_of_which_anything_is_ignored_is_ignored() -> None:
     assert np.argwhere(thing.ignored).tolist() == [[0, 0]]
 
 
-def test_where_both_are_known_the_boxes_say_where_heat_belongs() -> None:
+def test_where_both_are_known_the_boxes_decide_where_the_object_is() -> None:
     truth = Truth(boxes=(Box(0, 0, 64, 64),), mask=MASK)
     thing = place_object(truth, SIZE, "photo.png")
     assert thing is not None

@@ -1,4 +1,4 @@
-"""How steady maps are over a film: closed forms, controls, and what the summary tells."""
+"""The stability of maps over a video: closed forms, controls, and the summary."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_centre_moves_as_the_heat_does() -> None:
     assert metrics.centre_shift(maps) == pytest.approx((3 + 4) / 2 / 10)
 
 
-def test_maps_that_say_nothing_do_not_count() -> None:
+def test_constant_maps_do_not_count() -> None:
     maps = np.stack([blob(4, 4), blob(4, 4), np.zeros((14, 14)), blob(9, 9)])
     assert metrics.temporal_stability(maps) == pytest.approx(1)
     assert metrics.centre_shift(maps) == 0
@@ -101,7 +101,7 @@ def test_noise_and_movement_and_disorder_are_less_steady() -> None:
     assert shifts[2] == pytest.approx(0.4 / (14 * 2**0.5), rel=0.1)
 
 
-def test_pairs_are_within_films_and_in_their_order() -> None:
+def test_pairs_are_within_videos_and_in_their_order() -> None:
     photo = ImageRef("photo.png", None)
     images = [frame(4), photo, frame(0), frame(2), frame(1, "b.mp4"), frame(0, "b.mp4")]
     assert sorted(find_pairs(images)) == [(2, 3), (3, 0), (5, 4)]

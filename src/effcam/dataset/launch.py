@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
@@ -16,16 +15,14 @@ from effcam.cam.settings import make_settings
 from effcam.cam.targets import CONSENSUS, Target, plain_target
 from effcam.dataset.image_list import FILE as IMAGES
 from effcam.dataset.image_list import differences, list_images, write_inventory
-from effcam.dataset.local import run_here
+from effcam.dataset.make_shards import Cluster, make_missing
 from effcam.dataset.manifest import FILE as MANIFEST
 from effcam.dataset.manifest import Manifest, current_versions, describe
-from effcam.dataset.progress import RunProgress, finishing
 from effcam.dataset.run import DatasetRun
-from effcam.dataset.shards import FOLDER, MODELS, Outcome, Plan, finished, folder_of, name_of
+from effcam.dataset.shards import FOLDER, MODELS, Plan, folder_of
 from effcam.dataset.storage import Store
 from effcam.errors import (
     ArgumentError,
-    ImageError,
     OutputError,
     TargetError,
     check_choice,
@@ -38,23 +35,6 @@ if TYPE_CHECKING:
     import torch
 
 SHARD_SIZE = 4096
-READERS = 16
-"""The number of footers read in parallel, since reads at an address are slow."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
-    """The workers requested of a cluster.
-
-    Attributes:
-        workers: The number of workers; ``None`` is one per GPU, else one per node.
-        num_gpus: The GPUs of each, 0.5 for two that share one; ``None`` is 1 if there are GPUs.
-        address: The cluster's address; ``None`` is the one known here, else one of this machine.
-    """
-
-    workers: int | None = None
-    num_gpus: float | None = None
-    address: str | None = None
 
 
 def compare_dataset(
@@ -169,7 +149,7 @@ def compare_dataset(
         manifest = _find_or_create(store, wanted, batches, overwrite=overwrite)
         plan = Plan(store, manifest, columns, batch_size, device)
         store.tidy(["", MODELS, *(folder_of(manifest, model) for model in range(len(columns)))])
-        _make_missing(plan, cluster, max_errors, progress)
+        make_missing(plan, cluster, max_errors, progress)
     return DatasetRun(store, manifest)
 
 
@@ -248,82 +228,3 @@ def _find_or_create(
     manifest = replace(wanted, images=write_inventory(store, batches))
     manifest.write(store)
     return manifest
-
-
-def _make_missing(
-    plan: Plan, cluster: Cluster | None, max_errors: int | None, progress: bool | None
-) -> None:
-    """Make the shards that are missing."""
-    existing = _finished(plan)
-    bad = {at: reason for outcome in existing for at, reason in outcome.bad.items()}
-    _check_errors(plan, bad, max_errors)
-    done = {(outcome.model, outcome.number) for outcome in existing}
-    shards = range(plan.inventory.shards)
-    missing = {
-        model: numbers
-        for model in range(len(plan.columns))
-        if (numbers := [number for number in shards if (model, number) not in done])
-    }
-    total = sum(plan.inventory.size(at) for numbers in missing.values() for at in numbers)
-    if not total:
-        return
-    with RunProgress(total, shown=progress) as shown, finishing(shown.say) as stopped:
-        shown.bad(len(bad))
-        for outcome in _outcomes(plan, missing, cluster, shown, stopped):
-            done.add((outcome.model, outcome.number))
-            bad |= outcome.bad
-            shown.bad(len(bad))
-            _check_errors(plan, bad, max_errors)
-        if stopped():
-            of = len(plan.columns) * len(shards)
-            raise KeyboardInterrupt(
-                f"interrupted: {len(done)} of {of} shards are written in {plan.store.address!r}; "
-                "run the same command again to resume"
-            )
-
-
-def _outcomes(
-    plan: Plan,
-    missing: Mapping[int, Sequence[int]],
-    cluster: Cluster | None,
-    progress: RunProgress,
-    stopped: Callable[[], bool],
-) -> Iterator[Outcome]:
-    if cluster is None:
-        return run_here(plan, missing, progress, stopped)
-    from effcam.dataset.ray_backend import run_on_ray
-
-    return run_on_ray(
-        plan,
-        missing,
-        progress,
-        stopped,
-        workers=cluster.workers,
-        num_gpus=cluster.num_gpus,
-        address=cluster.address,
-    )
-
-
-def _finished(plan: Plan) -> list[Outcome]:
-    """Return the outcomes of the complete shards."""
-    written = []
-    for model in range(len(plan.columns)):
-        folder = folder_of(plan.manifest, model)
-        names = {f"{folder}/{name}" for name in plan.store.names(folder)}
-        written += [
-            (model, number)
-            for number in range(plan.inventory.shards)
-            if name_of(plan.manifest, model, number) in names
-        ]
-    with ThreadPoolExecutor(READERS) as pool:
-        found = pool.map(lambda each: finished(plan, *each), written)
-        return [outcome for outcome in found if outcome is not None]
-
-
-def _check_errors(plan: Plan, bad: Mapping[int, str], most: int | None) -> None:
-    if most is not None and len(bad) > most:
-        raise ImageError(
-            f"{len(bad)} images cannot be read, more than max_errors={most} (--max-errors): "
-            f"{next(iter(bad.values()))}, ... Finished shards are kept in {plan.store.address!r}; "
-            "resume with a larger number"
-        )

@@ -150,7 +150,7 @@ def test_chart_picks_localisation_then_focus_then_what_has_a_better_side() -> No
     assert labels == ["effective area, % ↓", "accuracy, % ↑"]
 
 
-def test_chart_says_what_it_cannot_plot() -> None:
+def test_chart_names_what_it_cannot_plot() -> None:
     with pytest.raises(CellError, match=r"'parameter'.* Did you mean 'parameters'"):
         build().plot("parameter")
     with pytest.raises(CellError, match="no figure is called 'parameters'"):
@@ -177,7 +177,7 @@ def test_chart_shows_itself_in_notebooks_and_touches_no_pyplot() -> None:
     assert ("matplotlib.pyplot" in sys.modules) == before
 
 
-def test_chart_without_matplotlib_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chart_without_matplotlib_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(OutputError, match=r"figures need matplotlib: pip install matplotlib"):
         build().plot()

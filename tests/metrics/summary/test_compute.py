@@ -77,7 +77,7 @@ def build(
     canvas: Box | None = None,
     size: tuple[int, int] = SIZE,
 ) -> Comparison:
-    """A comparison of maps, a row an image; models predict and explain class 0 if not told."""
+    """A comparison of maps, one row per image; by default models predict and explain class 0."""
     columns = tuple("ABCDE"[: len(maps[0])])
     models = [facts(name) for name in columns] if known is None else known
     seen = predicted or [[0] * len(columns)] * len(maps)
@@ -228,7 +228,7 @@ def test_a_map_that_is_its_mask_ranks_every_pixel_right() -> None:
     assert keys(summary)[-4:] == [*POINTS, "pixel_average_precision"]
 
 
-def test_what_a_mask_does_not_say_is_not_measured() -> None:
+def test_undecided_pixels_of_a_mask_are_not_measured() -> None:
     mask, ignored = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
     mask[:, :16] = True
     ignored[:, 16:32] = True
@@ -430,7 +430,7 @@ def test_where_no_image_is_fair_what_is_known_of_models_is_left() -> None:
     assert "0 of them" in str(summary)
 
 
-def test_broken_truths_are_told() -> None:
+def test_broken_annotations_are_refused() -> None:
     comparison = build([[noise(0)]] * 2)
     with pytest.raises(AnnotationError, match=r"image '1\.png': the box .* lies outside its 64"):
         comparison.summary(boxes=[centred(9), Box(70, 0, 90, 20)])
@@ -440,7 +440,7 @@ def test_broken_truths_are_told() -> None:
         comparison.summary(labels=[0])
 
 
-# what is told of models
+# facts of models
 
 
 def test_size_cost_and_speed_come_from_the_facts() -> None:
@@ -458,7 +458,7 @@ def test_what_is_known_of_no_model_has_no_column() -> None:
     assert keys(build([[noise(0)]], known=known).summary()) == ["confidence", "parameters", *FOCUS]
 
 
-def test_layers_grids_and_inputs_are_told() -> None:
+def test_layers_grids_and_inputs_are_facts() -> None:
     known = [facts("A"), facts("B", target_layer="a.b + c + d", grid=(3, 4))]
     summary = build([[noise(0), noise(1)]], known=known).summary()
     assert [(fact.title, fact.texts) for fact in summary.facts] == [
@@ -469,7 +469,7 @@ def test_layers_grids_and_inputs_are_told() -> None:
     ]
 
 
-def test_how_much_of_the_images_each_model_saw_is_told() -> None:
+def test_the_share_that_each_model_saw_is_noted() -> None:
     comparison = build([[noise(0), noise(1)]] * 2)
     words = "The models saw different shares of the images."
     assert not any(words in each for each in comparison.summary().notes)
@@ -535,7 +535,7 @@ def test_which_images_count_is_said() -> None:
     )
 
 
-def test_maps_that_answer_different_questions_are_told_of() -> None:
+def test_maps_of_different_classes_are_noted() -> None:
     words = "do not compare; leave these images out with fair=True"
     differ = build([[noise(0), noise(1)]] * 5, predicted=RIGHT)
     assert words in note(differ.summary(), "predict or explain different classes")
@@ -550,7 +550,7 @@ def test_untrained_models_are_named() -> None:
     assert summary.notes == ("A, C: random weights, so the heat means nothing.",)
 
 
-def test_what_is_odd_about_a_columns_maps_is_told_of_all_images() -> None:
+def test_problems_of_a_columns_maps_are_noted_for_all_images() -> None:
     maps = [[noise(at), delta() + 0.01 * noise(at)] for at in range(5)]
     comparison = build(maps, predicted=RIGHT)
     cells = list(comparison.cells)

@@ -1,4 +1,4 @@
-"""Figures and measures: what is best, what is told apart, and values as text."""
+"""Figures and measures: the best, significant differences, and values as text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def exact(figure: Figure, values: list[float]) -> Measure:
     return Measure(figure=figure, values=np.array(values))
 
 
-# What is best, and what is told apart
+# The best, and significant differences
 
 
 def pair(low: float, high: float, better: Any = "higher") -> Measure:
@@ -44,7 +44,7 @@ def pair(low: float, high: float, better: Any = "higher") -> Measure:
         (np.nan, np.nan, False),
     ],
 )
-def test_columns_are_told_apart_only_if_the_interval_leaves_out_zero(
+def test_columns_differ_only_if_the_interval_excludes_zero(
     low: float, high: float, apart: bool
 ) -> None:
     measure = pair(low, high)
@@ -69,7 +69,7 @@ def test_best_ignores_nan_and_is_none_of_nothing() -> None:
     assert exact(figure, [np.nan, np.nan]).among_best() == ()
 
 
-def test_among_best_takes_in_whom_an_interval_over_zero_does_not_tell_apart() -> None:
+def test_among_best_includes_columns_that_do_not_differ() -> None:
     assert pair(-0.01, 0.2).among_best() == (0, 1)
     assert pair(0.01, 0.2).among_best() == (0,)
 

@@ -1,4 +1,4 @@
-"""The scoreboard: its single values and findings, and that every rendering says just these."""
+"""The summary: single values, findings, and the same content in every format."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_keys_of_another_kind_are_refused(key: Any) -> None:
         build()[key]
 
 
-def test_differences_are_those_told_apart_the_largest_first() -> None:
+def test_differences_are_significant_and_the_largest_first() -> None:
     found = build().differences("effective_area")
     pairs = {frozenset((each.one, each.other)) for each in found}
     everyone = {frozenset(both) for both in itertools.combinations(COLUMNS, 2)}
@@ -225,7 +225,7 @@ def finding(key: str, summary: Summary | None = None) -> str:
     return sentence
 
 
-def test_finding_names_from_whom_the_best_is_told_apart_and_from_whom_not() -> None:
+def test_finding_names_from_which_columns_the_best_differs() -> None:
     assert finding("effective_area") == (
         "EB0 has the lowest effective area, 12.1 %; it is significantly different from alexnet, "
         "densenet121 and resnet152, not from EB3."
@@ -234,7 +234,7 @@ def test_finding_names_from_whom_the_best_is_told_apart_and_from_whom_not() -> N
     assert finding("energy").endswith("from alexnet and densenet121, not from resnet152.")
 
 
-def test_finding_says_when_the_best_is_told_apart_from_none() -> None:
+def test_finding_of_a_best_that_differs_from_no_column() -> None:
     assert finding("max_box_acc_v2") == (
         "EB3 has the highest MaxBoxAccV2, 61.0 %, but is not significantly different from the "
         "others."
@@ -266,7 +266,7 @@ def test_one_column_and_figures_without_a_side_have_no_finding() -> None:
 # Plain text
 
 
-def test_text_says_first_of_how_many_images_it_is() -> None:
+def test_text_begins_with_the_number_of_images() -> None:
     first = str(build()).splitlines()[0]
     assert first == "1,000 images; every figure but accuracy uses 812 of them."
     assert str(single()).splitlines()[0] == "1 image."
@@ -312,7 +312,7 @@ def test_text_holds_every_value_with_its_interval() -> None:
     assert headings < {heading for _, heading in cells}
 
 
-def test_text_marks_the_best_and_those_not_told_apart_from_it() -> None:
+def test_text_marks_the_best_and_those_that_do_not_differ() -> None:
     cells = printed(build())
     marked = {label for label in COLUMNS if "*" in cells[label, "effective area, % ↓"]}
     assert marked == {"EB0", "EB3"}
