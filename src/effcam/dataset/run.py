@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from effcam.comparison.comparison import Comparison
 from effcam.comparison.parquet import schema
-from effcam.comparison.report import Look
 from effcam.dataset.manifest import FILE, Manifest
 from effcam.dataset.measures import (
     find_least,
@@ -21,7 +20,6 @@ from effcam.dataset.measures import (
     summarize_run,
 )
 from effcam.dataset.reader import ShardReader
-from effcam.dataset.report import write_run_report
 from effcam.dataset.storage import Store
 from effcam.drawing.defaults import ALPHA, COLORMAP
 from effcam.errors import ArgumentError, ImageError, OutputError
@@ -217,6 +215,9 @@ class DatasetRun:
             TargetError: If a label is no class of one of the models.
             ImageError: If an image's file is gone.
         """
+        from effcam.comparison.report import Look
+        from effcam.dataset.report import write_run_report
+
         look = Look(title=title, alpha=alpha, colormap=colormap)
         return write_run_report(self, self._reader, path, look, n=n, labels=labels, fair=fair)
 
