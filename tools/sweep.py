@@ -47,7 +47,7 @@ from effcam.models.tracing.trace import trace
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "docs" / "sweep.csv"
-SHIPPED = ROOT / "src" / "effcam" / TABLE
+SHIPPED = ROOT / "src" / "effcam" / "models" / TABLE
 
 CHUNK = 8
 LARGE = 1.6e9

@@ -103,7 +103,7 @@ def resolve_spec(spec: ModelSpec) -> SpecSource:
     Raises:
         UnknownModelError: If nothing has the spec's name.
     """
-    if callable(spec.constructor):
+    if spec.constructor is not None and not isinstance(spec.constructor, str):
         origin = Constructor(spec.name, spec.constructor)
         return SpecSource(spec.name, spec, origin, pretrained=False)
     architecture = find_architecture(spec.constructor or spec.name)
