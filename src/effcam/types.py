@@ -5,8 +5,9 @@ Callers rarely construct them.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from effcam.lazy import lazy_names
 
 if TYPE_CHECKING:
     from effcam.cam.cells import Skipped
@@ -31,26 +32,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Difference": "metrics.summary",
-    "Fact": "metrics.summary",
-    "Figure": "metrics.summary",
-    "FilmFrame": "images.frames",
-    "Measure": "metrics.summary",
-    "ModelFacts": "models.facts",
-    "Settings": "cam.settings",
-    "Skipped": "cam.cells",
-    "TargetLayer": "models.tracing.target_layer",
-    "Truth": "images.truth",
+    "Difference": "effcam.metrics.summary",
+    "Fact": "effcam.metrics.summary",
+    "Figure": "effcam.metrics.summary",
+    "FilmFrame": "effcam.images.frames",
+    "Measure": "effcam.metrics.summary",
+    "ModelFacts": "effcam.models.facts",
+    "Settings": "effcam.cam.settings",
+    "Skipped": "effcam.cam.cells",
+    "TargetLayer": "effcam.models.tracing.target_layer",
+    "Truth": "effcam.images.truth",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Load a type on first use (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'effcam.types' has no attribute {name!r}")
-    value = getattr(import_module(f"effcam.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -374,7 +374,7 @@ def test_what_cannot_be_told_apart_is_refused_before_anything_runs(
 def test_a_dataset_takes_names_alone(tmp_path: Path) -> None:
     methods = ["gradcam", my_gradcam]
     with pytest.raises(
-        ArgumentError, match=r"effcam's own methods, by their names.* compare takes"
+        ArgumentError, match=r"only effcam's own methods, by name.* compare accepts"
     ):
         compare_dataset("photos", "resnet18", tmp_path / "run", method=methods)  # type: ignore[arg-type]
     assert not (tmp_path / "run").exists()
@@ -404,7 +404,7 @@ def test_faithfulness_takes_those_of_the_comparison() -> None:
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        (None, "'my_gradcam' is none of effcam's methods: give faithfulness the functions"),
+        (None, "'my_gradcam' is not a method of effcam: pass the functions of the comparison"),
         ("gradcam", "method must be that of the comparison, my_gradcam; this would be gradcam"),
         ([my_gradcam, "gradcam"], "of the comparison, my_gradcam; this would be my_gradcam, grad"),
     ],

@@ -235,7 +235,7 @@ def test_a_method_of_the_users_own(
         (["compare", "photos", "-m", "ownnet:make", "--method", "owncam:flawed"],
          "ownnet:make: method 'flawed' returned a tensor of shape"),
         (["dataset", "photos", "--method", "owncam:mine", "-o", "run"],
-         "a dataset takes effcam's own methods, by their names"),
+         "a dataset accepts only effcam's own methods, by name"),
     ],
 )  # fmt: skip
 def test_a_method_that_cannot_be_used_gets_one_line(

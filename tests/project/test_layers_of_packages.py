@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "src" / "effcam"
 
 FLOORS = (
-    ("errors", "text", "files"),
+    ("errors", "text", "files", "lazy"),
     ("images", "images.annotations", "drawing"),
     ("models", "models.tracing"),
     ("cam", "demo"),

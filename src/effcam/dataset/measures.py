@@ -32,7 +32,7 @@ def summarize_run(reader: ShardReader, known: GroundTruth, *, fair: bool | None)
     Raises:
         AnnotationError: If annotations are those of other images, or do not fit them.
         TargetError: If a label is no class of a model.
-        OutputError: If a shard cannot be read, or there is none of all models.
+        OutputError: If a shard cannot be read, or no shard has cells of all models.
     """
     known.check(reader.inventory.names())
     columns, facts = reader.manifest.columns, reader.facts()

@@ -151,7 +151,7 @@ class DatasetRun:
             AnnotationError: If annotations are broken, or are those of other images.
             TargetError: If a label is no class of one of the models.
             ArgumentError: If there is not one entry an image.
-            OutputError: If a shard cannot be read, or there is none of all models.
+            OutputError: If a shard cannot be read, or no shard has cells of all models.
         """
         known = GroundTruth(self.images, boxes=boxes, masks=masks, labels=labels)
         return summarize_run(self._reader, known, fair=fair)
@@ -164,7 +164,7 @@ class DatasetRun:
 
         Raises:
             ArgumentError: If there is no such measure.
-            OutputError: If a shard cannot be read, or there is none of all models.
+            OutputError: If a shard cannot be read, or no shard has cells of all models.
         """
         return measure_agreement(self._reader, measure)
 
@@ -176,7 +176,7 @@ class DatasetRun:
 
         Raises:
             ArgumentError: If ``n`` is no whole number from 1, or there is only one column.
-            OutputError: If a shard cannot be read, or there is none of all models.
+            OutputError: If a shard cannot be read, or no shard has cells of all models.
         """
         check_disagreed(n, len(self.columns))
         return self.comparison(find_least(self._reader, n, image_agreements))
@@ -209,7 +209,7 @@ class DatasetRun:
 
         Raises:
             OutputError: If the path has another suffix, the file cannot be written, a shard cannot
-                be read, or there is none of all models.
+                be read, or no shard has cells of all models.
             ArgumentError: If an argument is impossible.
             AnnotationError: If labels are broken, or are those of other images.
             TargetError: If a label is no class of one of the models.

@@ -8,8 +8,9 @@ effcam.errors.ImageError: folder 'photos' does not exist
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from effcam.lazy import lazy_names
 
 if TYPE_CHECKING:
     from effcam.images.discovery import from_folders, iter_images
@@ -19,21 +20,14 @@ __all__ = ["HoldsImage", "ImageLike", "ImageRef", "from_folders", "iter_images"]
 
 # Load names on first use, so that the geometry of images is available without Pillow.
 _HOMES = {
-    "HoldsImage": "refs",
-    "ImageLike": "refs",
-    "ImageRef": "refs",
-    "from_folders": "discovery",
-    "iter_images": "discovery",
+    "HoldsImage": "effcam.images.refs",
+    "ImageLike": "effcam.images.refs",
+    "ImageRef": "effcam.images.refs",
+    "from_folders": "effcam.images.discovery",
+    "iter_images": "effcam.images.discovery",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Load a public name on first use (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'effcam.images' has no attribute {name!r}")
-    value = getattr(import_module(f"effcam.images.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -14,9 +14,9 @@ comparison, with baselines and intervals; `faithfulness` and `sanity_check` run 
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from effcam.lazy import lazy_names
 from effcam.metrics.agreement import spearman, top_iou
 from effcam.metrics.box_overlap import box_ious, max_box_acc, max_box_acc_v2
 from effcam.metrics.concentration import effective_area, gini, half_mass_area
@@ -68,26 +68,19 @@ __all__ = [
 
 # Functions that run models need torch, which is slow to import.
 _HOMES = {
-    "SanityCheck": "sanity",
-    "average_drop": "confidence_change",
-    "average_gain": "confidence_change",
-    "deletion": "perturbation",
-    "faithfulness": "faithfulness_run",
-    "grid_pointing_game": "grid_pointing",
-    "increase_in_confidence": "confidence_change",
-    "insertion": "perturbation",
-    "road": "road_imputation",
-    "sanity_check": "sanity",
+    "SanityCheck": "effcam.metrics.sanity",
+    "average_drop": "effcam.metrics.confidence_change",
+    "average_gain": "effcam.metrics.confidence_change",
+    "deletion": "effcam.metrics.perturbation",
+    "faithfulness": "effcam.metrics.faithfulness_run",
+    "grid_pointing_game": "effcam.metrics.grid_pointing",
+    "increase_in_confidence": "effcam.metrics.confidence_change",
+    "insertion": "effcam.metrics.perturbation",
+    "road": "effcam.metrics.road_imputation",
+    "sanity_check": "effcam.metrics.sanity",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Import a function that needs torch on first use (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'effcam.metrics' has no attribute {name!r}")
-    value = getattr(import_module(f"effcam.metrics.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -89,7 +89,7 @@ def decompress(text: str) -> NDArray[np.int64]:
         text: The ``counts`` of a segmentation.
 
     Raises:
-        AnnotationError: If a character is none of the 64, or the text ends within a number.
+        AnnotationError: If a character is not one of the 64, or the text ends within a number.
 
     >>> decompress("23b0N").tolist()
     [2, 3, 18, 1]
