@@ -44,6 +44,16 @@ class NetworkBlockedError(ConnectionError):
     """
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files with long tests first: a long file that comes last keeps one process waiting.
+
+    What is marked by its kind, as one that starts Ray or is slow, takes longest.
+    """
+    kinds = {"sweep", "docs", "ray", "browser", "hostile", "slow"}
+    long = {each.path for each in items if kinds & {mark.name for mark in each.iter_markers()}}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(autouse=True)
 def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let tests reach no other machine, unless they are marked ``network``."""

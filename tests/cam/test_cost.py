@@ -299,6 +299,7 @@ def compare_demo(count: int) -> Any:
     return compare(pictures(count), list(MODELS.values())[:2], progress=False)
 
 
+@pytest.mark.slow
 def test_a_cell_keeps_less_than_a_kibibyte() -> None:
     compare_demo(2)
     photos = pictures(256)  # they are the caller's own
@@ -314,6 +315,7 @@ def test_a_cell_keeps_less_than_a_kibibyte() -> None:
     assert kept / len(comparison) <= 1024
 
 
+@pytest.mark.slow
 def test_comparisons_in_a_row_leave_nothing_behind() -> None:
     def objects_after(calls: int) -> int:
         for _ in range(calls):

@@ -77,6 +77,7 @@ def test_the_summary_counts_right_answers_and_hits(made: Demo) -> None:
     assert sum(int(row[4].split()[0]) for row in rows) > 5 * 12 / 2
 
 
+@pytest.mark.slow
 def test_another_seed_keeps_to_a_folder_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("kept")
     first, second = make_demo(tmp_path, progress=False), make_demo(tmp_path, seed=3, progress=False)

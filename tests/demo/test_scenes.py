@@ -137,6 +137,7 @@ def test_the_object_lies_where_a_usual_crop_shows_it(size: int | tuple[int, int]
         assert seen.top <= scene.box.top < scene.box.bottom <= seen.bottom
 
 
+@pytest.mark.slow
 def test_places_sizes_and_angles_differ() -> None:
     many = scenes(100, seed=8, size=64)
     for edge in ("left", "top"):

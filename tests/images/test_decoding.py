@@ -50,8 +50,8 @@ def test_a_reduced_photo_is_the_photo_within_a_255th_whatever_its_orientation(
 
 
 def test_only_jpeg_is_reduced(tmp_path: Path) -> None:
+    (scene,) = scenes(1, 3, (1920, 1280))
     for name in ("a.png", "a.bmp", "a.webp"):
-        (scene,) = scenes(1, 3, (1920, 1280))
         scene.image.save(tmp_path / name)
         found = read(tmp_path / name, PREPROCESS.resized)
         assert found.picture.size == found.size == (1920, 1280)

@@ -137,6 +137,7 @@ def test_random_maps_are_the_same_for_models_of_one_grid(some: list[Scene]) -> N
     np.testing.assert_array_equal(found.samples["deletion"][:, 0], found.samples["deletion"][:, 1])
 
 
+@pytest.mark.slow
 def test_it_does_not_depend_on_the_batch(comparison: Comparison, found: Faithfulness) -> None:
     again = faithfulness(comparison, TWO, figures=CHEAP, batch_size=5, progress=False)
     for key in ("average_drop", "insertion", "deletion"):
@@ -189,6 +190,7 @@ def test_maps_without_heat_are_left_out(comparison: Comparison) -> None:
     assert np.isfinite(found.samples["deletion"][1:]).all()
 
 
+@pytest.mark.slow
 def test_every_method_has_its_own_figures(some: list[Scene]) -> None:
     own = effcam.compare(some[:6], "demo_resnet", method=["gradcam", "eigencam"], progress=False)
     found = faithfulness(own, "demo_resnet", figures="deletion", progress=False)

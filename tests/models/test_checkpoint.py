@@ -140,6 +140,7 @@ def test_a_prefix_that_only_some_names_have_is_a_name(tmp_path: Path) -> None:
     assert_same(read_state(saved(tmp_path / "best.pt", state)), state)
 
 
+@pytest.mark.slow
 def test_what_torch_itself_wraps(tmp_path: Path) -> None:
     averaged = AveragedModel(network(seed=1))
     assert "n_averaged" in averaged.state_dict()

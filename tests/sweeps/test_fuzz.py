@@ -67,6 +67,7 @@ LOADERS = {
 }
 
 
+@pytest.mark.slow
 def test_the_seeds_are_the_same_in_another_process(fuzz: ModuleType) -> None:
     program = (
         f"import sys; sys.path.insert(0, {str(TOOL.parent)!r})\n"

@@ -19,6 +19,7 @@ from PIL import Image
 from effcam import Comparison
 from effcam.comparison.pictures.figure import INCH, POINT, Print
 from effcam.errors import ArgumentError, OutputError
+from tests.tiers import core
 
 if TYPE_CHECKING:
     from tests.conftest import DemoPart
@@ -110,7 +111,8 @@ def test_the_pdf_embeds_truetype_and_maps_it_to_text(
     assert re.search(rb"/BaseFont /(\w{6}\+)?DejaVuSans", pdf)
 
 
-@pytest.mark.parametrize("suffix", [".pdf", ".svg"])
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", core([".pdf", ".svg"], {".svg"}))
 def test_the_same_figure_has_the_same_bytes(
     comparison: Comparison, tmp_path: Path, suffix: str
 ) -> None:
