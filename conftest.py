@@ -1,4 +1,4 @@
-"""What holds for every test and doctest: nothing from a network, a cache or an earlier test.
+"""Fixtures for every test and doctest: no network, no cache, no effects of an earlier test.
 
 It lies beside ``src`` and ``tests`` so that it covers the doctests of the one and the tests of
 the other.
@@ -29,7 +29,7 @@ atexit.register(shutil.rmtree, _caches, ignore_errors=True)
 os.environ["HF_HOME"] = f"{_caches}/huggingface"
 os.environ["HF_HUB_CACHE"] = f"{_caches}/huggingface/hub"
 os.environ["TORCH_HOME"] = f"{_caches}/torch"
-# Where tests run side by side, each process keeps to one core, and so does what it starts. OpenMP
+# Where tests run in parallel, each process and its children use one core. OpenMP
 # and MKL read this when torch is imported.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
@@ -47,7 +47,7 @@ class NetworkBlockedError(ConnectionError):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files with long tests first: a long file that comes last keeps one process waiting.
 
-    What is marked by its kind, as one that starts Ray or is slow, takes longest.
+    Tests with a marker of their kind, such as those that start Ray or are slow, take longest.
     """
     kinds = {"sweep", "docs", "ray", "browser", "hostile", "slow"}
     long = {each.path for each in items if kinds & {mark.name for mark in each.iter_markers()}}
@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let tests reach no other machine, unless they are marked ``network``."""
+    """Block connections to other machines, except in tests marked ``network``."""
     if request.node.get_closest_marker("network"):
         return
     monkeypatch.setattr(socket.socket, "connect", _only_local(socket.socket.connect))
@@ -131,5 +131,5 @@ def registry_as_found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     registry._entry_points.cache_clear()
     yield
-    # Fixtures of a whole module run before this one: they too find what packages offer.
+    # Fixtures of module scope run before this one, so they also find the entry points.
     registry._entry_points.cache_clear()

@@ -1,4 +1,4 @@
-"""What several test modules use; what holds for all of them is in the conftest.py above."""
+"""Fixtures of several test modules; those for all tests are in the conftest.py above."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of real weights and photos; skips where there is none."""
+    """Return the folder of real weights and photos; skip where there is none."""
     given = os.environ.get("EFFCAM_TEST_DATA")
     folder = Path(given) if given else REPOSITORY.parent / "shared" / "data"
     if not (folder / "expected.json").is_file():
@@ -37,7 +37,7 @@ def data() -> Path:
 
 
 class Sampler(Protocol):
-    """Makes a comparison without any model: some images, some columns, maps drawn at random."""
+    """Maker of comparisons without models, whose maps are random."""
 
     def __call__(
         self, images: int | tuple[str, ...] = 4, columns: tuple[str, ...] = ..., *, seed: int = 0
@@ -46,9 +46,9 @@ class Sampler(Protocol):
 
 @pytest.fixture(scope="session")
 def sample() -> Sampler:
-    """What makes comparisons to report: photos of three shapes, crops, paddings and grids.
+    """Return a maker of comparisons to report: photos of three shapes, crops, padding and grids.
 
-    Columns take turns: the first sees all, the second a crop, the third more than there is. Every
+    Columns alternate: the first sees the whole image, the second a crop, the third padding. Every
     fifth image has a label that the first column alone predicts.
     """
     from effcam import Box, Comparison, Explanation
@@ -111,7 +111,7 @@ def sample() -> Sampler:
 
 @pytest.fixture(scope="session")
 def demo() -> Comparison:
-    """Seven scenes of the demo under its five models."""
+    """Return the comparison of seven scenes of the demo by its five models."""
     from effcam import compare
     from effcam.demo import MODELS, scenes
 
@@ -119,7 +119,7 @@ def demo() -> Comparison:
 
 
 class DemoPart(Protocol):
-    """Makes a comparison of the first scenes and some models, by labels of your own."""
+    """Maker of a comparison of the first scenes and some models, with given labels."""
 
     def __call__(self, scenes: int, columns: Mapping[str, str]) -> Comparison: ...
 
@@ -144,7 +144,7 @@ def demo_part(demo: Comparison) -> DemoPart:
 
 @pytest.fixture(scope="module")
 def fuzz() -> Iterator[ModuleType]:
-    """The fuzzer, as a module; its worker loads files under limits."""
+    """Return the fuzzer as a module; its worker loads files under limits."""
     spec = spec_from_file_location("fuzz", REPOSITORY / "tools" / "fuzz.py")
     assert spec is not None
     assert spec.loader is not None
@@ -155,12 +155,12 @@ def fuzz() -> Iterator[ModuleType]:
     del sys.modules[spec.name]
 
 
-# where published weights lie: the two caches, and a host, on this machine
+# sources of published weights: the two caches, and a host on this machine
 
 
 @pytest.fixture
 def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of the Hugging Face hub."""
+    """Return an empty cache of the Hugging Face hub."""
     import huggingface_hub.constants
 
     folder = tmp_path / "hub"
@@ -170,7 +170,7 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def torch_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The empty folder in which torch.hub keeps checkpoints."""
+    """Return the empty folder in which torch.hub keeps checkpoints."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     folder = tmp_path / "torch" / "hub" / "checkpoints"
     folder.mkdir(parents=True)
@@ -179,7 +179,7 @@ def torch_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def no_sockets(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What anything tried to connect to or to look up, be it on this machine."""
+    """Refuse and record attempts to connect to or look up a host, including this machine."""
     tried: list[Any] = []
 
     def refuse(*address: Any, **_: Any) -> None:
@@ -192,9 +192,9 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 class Host:
-    """A web server on this machine: what it serves by path, and what was asked of it.
+    """A web server on this machine: its responses by path, and the requests it received.
 
-    Of a repository's revisions it says that they are the commits of ``commits``.
+    It resolves a repository's revisions to the commits in ``commits``.
     """
 
     def __init__(self) -> None:
@@ -226,7 +226,7 @@ class Host:
                     self.wfile.write(data or b"")
 
             def log_message(self, *_: object) -> None:
-                """Say nothing on stderr."""
+                """Log nothing to stderr."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self.server.server_port}"
@@ -247,7 +247,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
 
 @pytest.fixture
 def hub(host: Host, hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
-    """The host, in the place of the Hugging Face hub."""
+    """Return the host, in place of the Hugging Face hub."""
     from effcam.models import downloads
 
     assert not hub_cache.exists()

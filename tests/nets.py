@@ -10,7 +10,7 @@ CELL = 8
 
 
 class ColourNet(nn.Module):
-    """Class 0, 1, 2 scores how red, green, blue the image is on average, times ``gain``.
+    """A net whose class scores are the mean red, green and blue of the image, times ``gain``.
 
     Its features are the mean colour of each 8 x 8 block, so the map of class 0 is how red each
     block is. It changes with the image when that is flipped, and with nothing else.
@@ -52,7 +52,7 @@ class ConvNet(nn.Module):
 
 
 class DistributedDataParallel(nn.Module):
-    """Has the name and the attribute of torch's, which needs a process group."""
+    """A class with the name and attribute of torch's, which would need a process group."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Which parameters of a test are in the default tier, where most are in the full one alone."""
+"""Parameters of tests in the default tier, where most run in the full tier only."""
 
 from __future__ import annotations
 

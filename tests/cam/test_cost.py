@@ -152,7 +152,7 @@ def is_channels_last(module: nn.Module) -> bool:
 
 
 @pytest.mark.parametrize("name", ["timm:test_resnet", "timm:test_efficientnet"])
-def test_what_is_built_here_has_its_channels_last_and_the_same_maps(name: str) -> None:
+def test_models_built_by_name_use_channels_last_and_give_the_same_maps(name: str) -> None:
     model = load_model(name, pretrained=False, device="cpu")
     assert model.channels_last
     assert is_channels_last(model.module)
@@ -173,7 +173,7 @@ def test_a_transformers_patch_embedding_is_not_worth_it() -> None:
     assert not load_model("timm:vit_tiny_patch16_224", pretrained=False, device="cpu").channels_last
 
 
-def test_a_module_of_ones_own_stays_as_it_lies_and_is_fed_likewise() -> None:
+def test_the_callers_module_keeps_its_memory_format() -> None:
     net, laid = Counted(), Counted().to(memory_format=torch.channels_last)
     assert not loaded(net).channels_last
     assert loaded(laid).channels_last
@@ -284,7 +284,7 @@ def test_a_batch_that_is_too_large_is_halved_and_nothing_is_lost(target: str | N
         np.testing.assert_allclose(ours.heatmap, theirs.heatmap, atol=1e-6)
 
 
-def test_what_does_not_fit_alone_names_the_model() -> None:
+def test_a_single_image_that_does_not_fit_names_the_model() -> None:
     with (
         pytest.warns(UserWarning, match="2 images"),
         pytest.raises(ModelError, match="Counted: out of memory"),

@@ -239,7 +239,7 @@ def test_the_module_comes_back_as_it_was(fails: bool) -> None:
     assert torch.equal(torch.get_rng_state(), random)
 
 
-def test_a_graph_of_the_callers_survives() -> None:
+def test_a_graph_of_the_caller_survives() -> None:
     module = ConvNet().train()
     loss = module(images()).sum()
     compute_cams(model_of(module), images(), ["gradcam"])
@@ -247,7 +247,7 @@ def test_a_graph_of_the_callers_survives() -> None:
     assert module.fc.weight.grad is not None
 
 
-def test_untouched_freezes_for_the_time_being() -> None:
+def test_untouched_freezes_temporarily() -> None:
     module = ConvNet()
     with untouched(module):
         assert not any(each.requires_grad for each in module.parameters())
@@ -390,7 +390,7 @@ class Reused(nn.Module):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_layer_that_serves_in_several_places_is_looked_at_in_one(method: str) -> None:
+def test_a_layer_used_in_several_places_is_explained_at_one(method: str) -> None:
     apart, shared = Reused(shared=False), Reused(shared=True)
     shared.load_state_dict(apart.state_dict())
     expected = compute_cams(model_of(apart), images(), [method], [0, 1, 2])
@@ -537,7 +537,7 @@ def test_one_of_several_layers_may_come_before_another() -> None:
 
 
 def gradients_at(model: Model) -> list[Tensor]:
-    """The gradients of some class scores at each of a model's target layers."""
+    """Return the gradients of some class scores at each of a model's target layers."""
     cam = HeadCAM(model)
     try:
         with torch.enable_grad(), untouched(model.module):
@@ -547,7 +547,7 @@ def gradients_at(model: Model) -> list[Tensor]:
 
 
 class FirstToken(nn.Module):
-    """A class token that the graph does not show: the head selects it by an index at run time."""
+    """A net whose class token is not in the graph: the head selects it by an index at run time."""
 
     def __init__(self) -> None:
         super().__init__()

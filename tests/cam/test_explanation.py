@@ -1,4 +1,4 @@
-"""One cell: its map over the original photo, and how it is drawn, captioned and tabled."""
+"""One cell: its map over the original photo, its drawing, caption and table row."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def heat(rows: int, columns: int, seed: int = 0) -> NDArray[np.float32]:
 def explain(
     heatmap: NDArray[np.float32], size: tuple[int, int], canvas: Box | None = None, **changes: Any
 ) -> Explanation:
-    """A cell whose map covers ``canvas``, by default the whole image."""
+    """Return a cell whose map covers ``canvas``, by default the whole image."""
     canvas = canvas or Box(0, 0, *size)
     cell = Explanation(
         image=ImageRef("noise.png", photo(*size)),
@@ -65,7 +65,7 @@ def explain(
 
 
 def grad_cam_pipeline(heatmap: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """grad-cam's processing of one layer's map: scale, resize, aggregate, scale again."""
+    """Process one layer's map like grad-cam: scale, resize, aggregate, scale again."""
     per_layer = scale_cam_image(np.maximum(heatmap, 0)[np.newaxis], size)
     scaled: NDArray[np.float32] = scale_cam_image(per_layer)[0]
     return scaled
@@ -81,7 +81,7 @@ def is_grey(picture: Image.Image) -> NDArray[np.bool_]:
 
 @pytest.mark.parametrize("grid", [(7, 7), (8, 8), (1, 5), (3, 4), (14, 14)])
 @pytest.mark.parametrize("size", [(224, 224), (227, 227), (96, 64), (31, 77)])
-def test_upsampled_is_what_grad_cam_makes_of_the_map(
+def test_upsampled_equals_the_processing_of_grad_cam(
     grid: tuple[int, int], size: tuple[int, int]
 ) -> None:
     heatmap = 40 * heat(*grid)
@@ -189,7 +189,7 @@ def test_evidence_at_any_size_is_what_upsampled_shows_but_for_its_range(
     assert (found[:, int(60 * across) :] == 0).all()
 
 
-def test_evidence_is_told_apart_from_padding() -> None:
+def test_evidence_is_distinguished_from_padding() -> None:
     # Half of the heat is on the padding, left of the photo, and stays outside of it.
     cell = explain(np.array([[4, 4, 1, 1]], np.float32), (20, 10), Box(-20, 0, 20, 10))
     found = cell.evidence(20, 10)
@@ -435,7 +435,7 @@ def test_a_box_is_of_what_the_overlay_shows_as_hot() -> None:
     assert box.right == pytest.approx(hot[:, 1].max() + 1, abs=1)
 
 
-def test_a_box_lies_on_what_was_seen() -> None:
+def test_a_box_lies_in_the_seen_region() -> None:
     seen = explain(single(0, 0), (100, 60), Box(30, 10, 70, 50)).box()
     assert seen is not None
     assert seen.as_tuple() == pytest.approx((30, 10, 43, 23))

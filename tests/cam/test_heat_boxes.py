@@ -24,7 +24,7 @@ def fit(
     canvas: Box | None = None,
     size: tuple[float, float] | None = None,
 ) -> NDArray[np.float64]:
-    """The fit of the best and of the largest part to one of the boxes, with cells of 1 px."""
+    """Return how well the best and the largest part fit one of the boxes, with cells of 1 px."""
     height, width = heat.shape
     found = part_ious(
         heat[None],
@@ -158,7 +158,7 @@ def test_diagonal_cells_of_fine_grids_are_one_part() -> None:
 
 
 @pytest.mark.parametrize("side", [7, COARSE + 1])
-def test_the_largest_part_has_the_most_samples_be_it_less_hot(side: int) -> None:
+def test_the_largest_part_has_the_most_samples_even_if_less_hot(side: int) -> None:
     heat = 0.7 * hot((side, side), (1, 1), (1, 2), (1, 3)) + hot((side, side), (5, 4))
     share = 0.2 / 0.7
     wide = Box(1.5 - share, 1.5 - share, 3.5 + share, 1.5 + share)

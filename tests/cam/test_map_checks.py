@@ -47,7 +47,7 @@ class Cell:
 
 
 def peaked(rows: int, columns: int, row: int, column: int) -> NDArray[np.float32]:
-    """A constant map with a peak."""
+    """Return a constant map with a peak."""
     heatmap = np.ones((rows, columns), np.float32)
     heatmap[row, column] = 2
     return heatmap
@@ -58,7 +58,7 @@ def noisy(seed: int, shape: tuple[int, int] = (7, 7)) -> NDArray[np.float32]:
 
 
 def centred(seed: int) -> NDArray[np.float32]:
-    """A map of noise with its peak inside."""
+    """Return a map of noise with its peak inside."""
     heatmap = noisy(seed)
     heatmap[3, 3] = 2
     return heatmap
@@ -68,7 +68,7 @@ def centred(seed: int) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("state", ["flat", "nan"])
-def test_what_the_method_itself_found_is_the_only_flag(state: State) -> None:
+def test_a_flag_of_the_method_is_the_only_flag(state: State) -> None:
     # Judged by its values, it would peak at the border and be on padding.
     assert flags(peaked(7, 7, 0, 0), state, LETTERBOX, SIZE) == (state,)
 
@@ -155,20 +155,20 @@ def test_sound_maps_that_differ_have_no_finding() -> None:
 
 
 @pytest.mark.parametrize("flag", ["flat", "nan"])
-def test_a_single_map_without_evidence_is_told(flag: str) -> None:
+def test_a_single_map_without_evidence_is_reported(flag: str) -> None:
     cells = [Cell(noisy(seed)) for seed in range(20)]
     cells[7] = Cell(noisy(7), (flag,))
     assert found(cells) == [(flag, 1, 20)]
     assert found(cells[7:8]) == [(flag, 1, 1)]
 
 
-def test_what_is_no_number_comes_before_what_has_no_evidence() -> None:
+def test_nan_maps_are_reported_before_maps_without_evidence() -> None:
     cells = [Cell(noisy(0), ("flat",)), Cell(noisy(1), ("nan",)), Cell(noisy(2), ("flat",))]
     assert found(cells) == [("nan", 1, 3), ("flat", 2, 3)]
 
 
 @pytest.mark.parametrize(("padded", "told"), [(0, False), (5, False), (6, True), (10, True)])
-def test_padding_is_told_of_when_it_is_in_most_maps(padded: int, told: bool) -> None:
+def test_padding_is_reported_when_most_maps_have_the_flag(padded: int, told: bool) -> None:
     cells = [Cell(noisy(at), ("padding",) if at < padded else ()) for at in range(10)]
     assert found(cells) == ([("padding", padded, 10)] if told else [])
 
@@ -180,14 +180,14 @@ def test_the_share_of_cells_at_the_border() -> None:
     assert border_share((1, 1)) == 1
 
 
-def test_the_border_is_told_of_when_it_has_most_peaks_and_more_than_chance() -> None:
+def test_the_border_is_reported_when_it_has_most_peaks_and_more_than_chance() -> None:
     # Of 7 x 7 cells 49 % are at the border, so three in four peaks must be.
     for at_border, told in ((24, False), (36, False), (38, True), (50, True)):
         cells = [Cell(noisy(at), ("border",) if at < at_border else ()) for at in range(50)]
         assert found(cells) == ([("border", at_border, 50)] if told else [])
 
 
-def test_maps_that_are_the_same_but_for_noise_are_told() -> None:
+def test_maps_that_differ_by_noise_alone_are_reported() -> None:
     base = noisy(0)
     cells = [Cell(base + 0.05 * noisy(seed)) for seed in range(1, FEWEST + 1)]
     assert found(cells) == [("same", FEWEST, FEWEST)]
@@ -196,7 +196,7 @@ def test_maps_that_are_the_same_but_for_noise_are_told() -> None:
     assert found(cells) == [("same", FEWEST, FEWEST)]
 
 
-def test_maps_of_which_only_the_half_is_the_same_are_not_told() -> None:
+def test_maps_of_which_only_half_are_the_same_are_not_reported() -> None:
     base = noisy(0)
     assert found([Cell(base + noisy(seed)) for seed in range(1, 11)]) == []
 

@@ -196,7 +196,7 @@ def test_what_they_change_in_place_changes_no_other_method(made: str) -> None:
 # results
 
 
-def test_negative_evidence_is_left_out_and_what_is_no_number_is_told() -> None:
+def test_negative_evidence_is_left_out_and_nan_is_flagged() -> None:
     def slope(activations: Tensor, _gradients: Tensor) -> Tensor:
         maps = torch.linspace(-1, 1, activations[0, 0].numel()).reshape(activations.shape[2:])
         maps = maps.repeat(len(activations), 1, 1)
@@ -259,7 +259,7 @@ BAD = {
         ("another device", r"returned a tensor of shape \(3, 4, 4\) on meta; .* on cpu"),
     ],
 )
-def test_what_is_no_map_is_refused(returned: str, message: str) -> None:
+def test_results_that_are_no_map_are_refused(returned: str, message: str) -> None:
     def mine(activations: Tensor, gradients: Tensor) -> Tensor:
         found: Tensor = BAD[returned](activations, gradients)
         return found
@@ -361,7 +361,7 @@ def test_whatever_has_a_name_will_do() -> None:
         ({"mine": my_gradcam}, "method must be a name, a function, or several of these, not {'mi"),
     ],
 )
-def test_what_cannot_be_told_apart_is_refused_before_anything_runs(
+def test_indistinguishable_methods_are_refused_before_anything_runs(
     method: object, message: str
 ) -> None:
     with pytest.raises(ArgumentError, match=message):
@@ -417,5 +417,5 @@ def test_faithfulness_refuses_other_methods(method: object, message: str) -> Non
 
 
 def test_the_names_are_those_of_the_registries() -> None:
-    """The names are in a module without torch, the functions in others."""
+    """Names are in a module without torch, functions in others."""
     assert (*GRADIENT_METHODS, *ACTIVATION_METHODS, *PERTURBATION_METHODS) == METHODS

@@ -40,7 +40,7 @@ def test_a_terminal_and_a_notebook_are_watched(
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_who_asks_gets_what_was_asked_for(monkeypatch: pytest.MonkeyPatch, asked: bool) -> None:
+def test_an_explicit_choice_is_kept(monkeypatch: pytest.MonkeyPatch, asked: bool) -> None:
     play(monkeypatch, terminal=not asked, shell=None)
     with progress_bar(3, asked) as bar:
         assert isinstance(bar, tqdm) is asked
@@ -55,7 +55,7 @@ def test_a_bar_is_shown_where_somebody_watches(
         assert isinstance(bar, tqdm) is watched
 
 
-def test_what_shows_nothing_waits_for_no_lock() -> None:
+def test_a_hidden_bar_waits_for_no_lock() -> None:
     """A lock that a thread holds while the process forks stays locked in the child."""
     done = threading.Event()
 

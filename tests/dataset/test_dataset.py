@@ -1,4 +1,4 @@
-"""Runs on disk: what they hold, how they go on, and that nothing is lost."""
+"""Runs on disk: their content, how they resume, and that nothing is lost."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ MODELS = {"soft": replace(SPEC, options={"gain": 1.0}), "hard": SPEC}
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder of photos, of which one is none."""
+    """Return a folder of photos, one of which is not an image."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for seed in range(COUNT):
@@ -81,7 +81,7 @@ def run(photos: Path, out: Any, models: Any = MODELS, **options: Any) -> Dataset
 
 
 def shards(out: Path) -> dict[str, bytes]:
-    """The content of every shard, by name."""
+    """Return the content of every shard by name."""
     found = sorted((out / "shards").rglob("*.parquet"))
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in found}
 
@@ -90,11 +90,11 @@ def rows(comparison: Comparison) -> list[dict[str, object]]:
     return [{k: v for k, v in row.items() if k != "grid"} for row in comparison.table()]
 
 
-# What a run holds
+# Content of a run
 
 
 @pytest.mark.parametrize("method", ["gradcam", ["gradcam", "layercam"]])
-def test_a_run_is_what_compare_finds(photos: Path, out: Path, method: Any) -> None:
+def test_a_run_holds_the_results_of_compare(photos: Path, out: Path, method: Any) -> None:
     found = run(photos, out, method=method)
     expected = compare(photos, MODELS, method=method, on_error="skip", progress=False)
     assert found.columns == expected.columns
@@ -147,7 +147,7 @@ def test_the_summary_is_that_of_all_images(photos: Path, out: Path) -> None:
 
 
 def annotations(masks: Path) -> dict[str, Any]:
-    """Boxes, masks and labels of most of the photos."""
+    """Return boxes, masks and labels of most of the photos."""
     masks.mkdir()
     boxes: dict[str, Any] = {}
     for seed in range(COUNT - 1):
@@ -251,7 +251,7 @@ def test_a_file_that_is_missing_is_a_row(photos: Path, out: Path) -> None:
     assert found.errors() == {"gone.png": "image 'gone.png': the file does not exist"}
 
 
-def test_a_name_that_is_no_text_is_read_and_named(photos: Path, out: Path) -> None:
+def test_a_name_that_is_not_utf8_is_read_and_reported(photos: Path, out: Path) -> None:
     name = "caf\udce9\n<b>.png"
     shutil.copy(photos / "1.png", photos / name)
     found = run(photos, out)
@@ -288,7 +288,7 @@ def test_a_model_and_a_module_run_too(photos: Path, out: Path) -> None:
         run(photos, out, {"module": module, "model": load_model(module, preprocess=PLAIN)})
 
 
-# Going on
+# Resuming
 
 
 def test_a_finished_run_does_nothing(
@@ -411,7 +411,7 @@ def test_batch_size_and_device_may_change(photos: Path, out: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 1, 100, -1])
-def test_a_torn_shard_is_made_again(photos: Path, out: Path, keep: int) -> None:
+def test_an_incomplete_shard_is_written_again(photos: Path, out: Path, keep: int) -> None:
     run(photos, out)
     before = shards(out)
     torn = out / sorted(before)[2]
@@ -420,7 +420,7 @@ def test_a_torn_shard_is_made_again(photos: Path, out: Path, keep: int) -> None:
     assert shards(out) == before
 
 
-def test_a_shard_of_another_run_is_made_again(photos: Path, out: Path, tmp_path: Path) -> None:
+def test_a_shard_of_another_run_is_written_again(photos: Path, out: Path, tmp_path: Path) -> None:
     run(photos, out)
     before = shards(out)
     run(photos, tmp_path / "other", target=1)
@@ -430,7 +430,7 @@ def test_a_shard_of_another_run_is_made_again(photos: Path, out: Path, tmp_path:
     assert shards(out) == before
 
 
-def test_a_run_that_is_not_done_can_be_looked_into(photos: Path, out: Path) -> None:
+def test_an_unfinished_run_can_be_read(photos: Path, out: Path) -> None:
     run(photos, out)
     for name in list(shards(out))[-1:]:
         (out / name).unlink()
@@ -500,7 +500,7 @@ def test_no_images_are_refused(out: Path) -> None:
     assert not (out / "manifest.json").exists()
 
 
-def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"has no run of effcam: there is no manifest.json"):
         open_run(tmp_path)
     (tmp_path / "manifest.json").write_text("{}")
@@ -511,7 +511,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
         open_run(tmp_path)
 
 
-def test_overwriting_leaves_alone_what_is_not_the_runs(photos: Path, out: Path) -> None:
+def test_overwriting_keeps_files_of_others(photos: Path, out: Path) -> None:
     out.mkdir()
     (out / "mine.txt").write_text("keep me")
     run(photos, out)
@@ -529,7 +529,7 @@ def test_a_broken_shard_is_named_when_it_is_read(photos: Path, out: Path) -> Non
         found.table()
 
 
-# Elsewhere than in a folder
+# At an address instead of a folder
 
 
 def test_an_address_holds_a_run(photos: Path) -> None:
@@ -555,7 +555,7 @@ def test_an_unknown_address_is_refused(photos: Path) -> None:
         run(photos, "nowhere://bucket/run")
 
 
-# Really broken off: by kill -9, Ctrl-C, a full disk, a second process
+# Real interruptions: kill -9, Ctrl-C, a full disk, a second process
 
 HEAD = """
 import os, sys
@@ -580,7 +580,7 @@ def script(photos: Path, out: Path, text: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stride", core([1, 5], {5}))
-def test_killed_at_any_step_it_goes_on_to_the_same_rows(
+def test_killed_at_any_step_a_run_resumes_to_the_same_rows(
     photos: Path, out: Path, stride: int
 ) -> None:
     """Kill the process at each n-th call by which a file gets onto the disk."""
@@ -645,8 +645,8 @@ def _wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_finishes_the_shard_in_hand(photos: Path, out: Path) -> None:
-    """Through the command line, as a user presses it."""
+def test_ctrl_c_finishes_the_current_shard(photos: Path, out: Path) -> None:
+    """Send Ctrl-C to the command line, like a user."""
     argv = ["dataset", str(photos), "-m", "resnet18", "--weights", "none", "--size", "64"]
     argv += ["--shard-size", "2", "-o", str(out), "--batch-size", "1"]
     program = f"""
@@ -698,7 +698,7 @@ def test_a_second_ctrl_c_stops_at_once() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_in_another_thread_it_runs_too(photos: Path, out: Path) -> None:
+def test_a_run_works_in_another_thread(photos: Path, out: Path) -> None:
     found: list[DatasetRun] = []
     thread = threading.Thread(target=lambda: found.append(run(photos, out)))
     thread.start()
@@ -721,14 +721,14 @@ def test_a_second_process_is_kept_out(photos: Path, out: Path) -> None:
     assert process.stdout.readline() == "locked\n"
     with pytest.raises(OutputError, match="another process uses"):
         run(photos, out)
-    # However it ends, the folder is free again.
+    # The lock is released, however the run ends.
     process.kill()
     process.communicate()
     assert run(photos, out).complete
 
 
 def _mounted(photos: Path, out: Path, options: str, text: str) -> str:
-    """Run a script with a file system of its own at the folder of the run."""
+    """Run a script with a separate file system mounted at the run's folder."""
     out.mkdir()
     tool = shutil.which("unshare")
     mount = f'mount -t tmpfs {options} tmpfs {out} && exec "$@"'
@@ -791,10 +791,10 @@ def test_a_read_only_folder_is_an_error(photos: Path, out: Path) -> None:
     assert "Read-only file system" in told
 
 
-# Telling how far it is
+# Progress
 
 
-def test_elsewhere_than_on_a_terminal_a_line_comes_now_and_then(
+def test_without_a_terminal_progress_is_printed_in_lines(
     photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("effcam.dataset.progress.EVERY", 0.0)

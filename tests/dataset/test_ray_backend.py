@@ -1,4 +1,4 @@
-"""Runs on a Ray cluster: the rows of a local run, whatever dies, and nothing left behind."""
+"""Runs on a Ray cluster: rows equal those of a local run, whatever dies; nothing is left behind."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ SMALL: dict[str, Any] = {"view": "whole", "size": 64, "shard_size": SHARD, "prog
 
 
 class Slow(ColourNet):
-    """Takes its time."""
+    """A slow net."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ def colours(seconds: float = 0.0) -> Any:
 
 @pytest.fixture(autouse=True)
 def no_waiting_for_ever() -> Iterator[None]:
-    """Make of a hang a failure."""
+    """Turn a hang into a failure."""
 
     def give_up(*_: object) -> None:
         raise TimeoutError(f"it took more than {PATIENCE} s")
@@ -107,11 +107,11 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[Cluster]:
-    """A cluster of one node with one CPU, to which nobody is connected."""
+    """Start a cluster of one node with one CPU, without connecting to it."""
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        # Workers cannot import these modules: what they define travels whole.
+        # Workers cannot import these modules, so their definitions are pickled by value.
         for module in (nets, sys.modules[__name__]):
             ray.cloudpickle.register_pickle_by_value(module)
         started = Cluster(
@@ -120,7 +120,7 @@ def head() -> Iterator[Cluster]:
                 "num_cpus": 1,
                 "object_store_memory": MEMORY,
                 "include_dashboard": False,
-                # A node that is gone is missed after 2 s, not after 15.
+                # A dead node is detected after 2 s, not after 15.
                 "_system_config": {
                     "health_check_initial_delay_ms": 0,
                     "health_check_period_ms": 500,
@@ -138,7 +138,7 @@ def head() -> Iterator[Cluster]:
 
 @pytest.fixture
 def connected(head: Cluster) -> Iterator[Cluster]:
-    """The cluster, to which the caller has connected."""
+    """Connect to the cluster."""
     handler = signal.getsignal(signal.SIGTERM)
     ray.init(head.address, log_to_driver=False, logging_level=logging.ERROR)
     yield head
@@ -157,7 +157,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def few(photos: Path, tmp_path: Path) -> Path:
-    """Twelve of the photos: three shards."""
+    """Return twelve of the photos: three shards."""
     folder = tmp_path / "few"
     folder.mkdir()
     for path in sorted(photos.iterdir())[:12]:
@@ -238,11 +238,11 @@ def test_missing_resources_are_refused(nodes: Any, gpus: Any, told: str) -> None
         plan_workers(nodes, 10, gpus=gpus)
 
 
-# leave to work, without a cluster
+# the lease, without a cluster
 
 
 @pytest.mark.core
-def test_leave_is_given_once_and_ends(tmp_path: Path) -> None:
+def test_a_lease_is_given_once_and_ends(tmp_path: Path) -> None:
     store = Store.at(tmp_path)
     (tmp_path / ".ray-of-a-run-that-was-killed").mkdir()
     with Lease.granted(store) as lease:
@@ -343,7 +343,7 @@ def test_more_errors_than_allowed_stop_the_run(few: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("connected")
-def test_what_the_cluster_is_not_is_refused(few: Path, tmp_path: Path) -> None:
+def test_options_that_contradict_the_cluster_are_refused(few: Path, tmp_path: Path) -> None:
     for options, told in [
         ({"address": "127.0.0.1:1"}, "Ray is connected to .* already"),
         ({"num_gpus": 1}, "no node of the cluster has 1 GPUs"),
@@ -359,7 +359,7 @@ def test_what_the_cluster_is_not_is_refused(few: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def planned(few: Path, tmp_path: Path) -> Plan:
-    """A run of three shards, of which none is there."""
+    """Return a run of three shards, none of which is written."""
     model, out = colours(), tmp_path / "out"
     compare_dataset(few, {"colours": model}, out, **SMALL)
     shutil.rmtree(out / "shards")
@@ -375,7 +375,7 @@ def ask(plan: Plan, lease: Lease, number: int = 0) -> Any:
 
 
 @pytest.mark.usefixtures("connected")
-def test_a_worker_makes_what_is_not_there(planned: Plan) -> None:
+def test_a_worker_writes_the_missing_shards(planned: Plan) -> None:
     with Lease.granted(planned.store) as lease:
         assert ask(planned, lease) == Outcome(0, 0, SHARD, {})
         (made,) = Path(planned.store.address, "shards").rglob("*.parquet")
@@ -509,7 +509,7 @@ SCRIPT = """
 """
 
 
-def test_ctrl_c_finishes_the_shards_in_hand(photos: Path, tmp_path: Path) -> None:
+def test_ctrl_c_finishes_the_current_shards(photos: Path, tmp_path: Path) -> None:
     script, out = tmp_path / "script.py", tmp_path / "out"
     script.write_text(textwrap.dedent(SCRIPT))
     with subprocess.Popen(
@@ -534,7 +534,7 @@ def test_ctrl_c_finishes_the_shards_in_hand(photos: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.core
-def test_errors_survive_the_way() -> None:
+def test_errors_survive_pickling() -> None:
     for kind in EffcamError.__subclasses__():
         back = pickle.loads(pickle.dumps(kind("what it is")))  # noqa: S301  # it is ours
         assert type(back) is kind

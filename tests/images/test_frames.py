@@ -41,7 +41,7 @@ def number_of(picture: Image.Image) -> int:
 
 
 def clip(path: Path, count: int = 12, seconds: float = 0.25) -> Path:
-    """A video whose frames can be told apart; each lasts for so many s, as several equal ones."""
+    """Write a video with distinct frames; each lasts the given seconds, as several equal ones."""
     return write_animation(map(shade, range(count)), path, seconds=seconds)
 
 

@@ -112,7 +112,7 @@ def plain(size: tuple[int, int], resize: tuple[int, int], mode: str) -> Preproce
 
 
 def ramp(height: int, width: int) -> Image.Image:
-    """Return an image that tells where its pixels are: red grows with x, green with y, 255 blue.
+    """Return an image that encodes its pixels' positions: red grows with x, green with y, 255 blue.
 
     The steps are those that 8 bits hold, so a coordinate is known to half a step.
     """

@@ -1,4 +1,4 @@
-"""How far two maps agree, by ranks and by their hottest areas; and the columns of a comparison."""
+"""Agreement of two maps, by ranks and by hottest areas; agreement of a comparison's columns."""
 
 from __future__ import annotations
 
@@ -64,14 +64,15 @@ def test_a_map_and_its_opposite() -> None:
 def test_two_points_apart() -> None:
     one, other = np.zeros((2, 4, 5))
     one[0, 0] = other[2, 3] = 1
-    # A pair of indicators: the correlation of two different samples of n is -1 / (n - 1).
+    # The indicators of two different samples of n have the correlation -1 / (n - 1).
     assert metrics.spearman(one, other) == pytest.approx(-1 / 19)
     assert metrics.top_iou(one, other, share=1 / 20) == 0
     assert metrics.top_iou(one, one, share=1 / 20) == 1
 
 
-def test_samples_that_tie_take_equal_parts_in_the_hottest_area() -> None:
-    # Of four samples the hottest is in both areas; the three others share what is left of two.
+def test_tied_samples_share_the_hottest_area_equally() -> None:
+    # The hottest of four samples is in both areas; the other three share the rest of the two
+    # places.
     heat = [[1, 0], [0, 0]]
     assert metrics.top_iou(heat, heat, share=0.5) == pytest.approx(1)
     other = [[1, 0.5], [0, 0]]
@@ -82,7 +83,7 @@ def test_samples_that_tie_take_equal_parts_in_the_hottest_area() -> None:
 def test_half_of_the_hottest_area_in_common() -> None:
     one, other = np.arange(20.0).reshape(4, 5), np.arange(20.0).reshape(4, 5)
     other[3, 1:3], other[0, 0:2] = 0, (30, 31)
-    # Of four samples each, two are common: 2 / (4 + 4 - 2).
+    # Two areas of four samples have two in common: 2 / (4 + 4 - 2).
     assert metrics.top_iou(one, other) == pytest.approx(1 / 3)
 
 
@@ -119,7 +120,7 @@ def test_where_samples_lie_does_not_matter(figure: Figure) -> None:
 
 
 @each_figure
-def test_a_stack_is_figured_as_its_pairs_are_one_by_one(figure: Figure) -> None:
+def test_a_stack_gives_the_figures_of_its_single_pairs(figure: Figure) -> None:
     one, other = tied_maps(2, 3, 5, 4), tied_maps(2, 3, 5, 4, seed=1)
     other[1, 0] = 3
     found = figure(one, other)
@@ -179,7 +180,8 @@ def test_top_iou_is_that_of_sets_of_samples(share: float) -> None:
 
 
 def test_top_iou_of_ties_is_the_mean_membership_over_all_orders() -> None:
-    # Drawing orders of tied samples at random, each sample is in the area as often as it says.
+    # Over random orders of the tied samples, the share of orders with a sample in the area is its
+    # membership.
     draw = np.random.default_rng(0)
     one, other = tied_maps(4, 5), tied_maps(4, 5, seed=1)
     often = np.zeros((2, 20))
@@ -217,7 +219,7 @@ def test_top_iou_follows_from_quantus_top_k_intersection() -> None:
 def explain(
     heatmap: Any, size: tuple[int, int] = (96, 96), canvas: Box | None = None, **changes: Any
 ) -> Explanation:
-    """A cell whose map covers ``canvas``, by default the whole image."""
+    """Return a cell whose map covers ``canvas``, by default the whole image."""
     canvas = canvas or Box(0, 0, *size)
     cell = Explanation(
         image=ImageRef("photo.png", Image.new("RGB", size)),
@@ -280,8 +282,8 @@ def test_maps_of_two_grids_agree_where_they_are_the_same() -> None:
     assert pair_agreements([[explain(coarse), explain(fine)]], "spearman")[0, 0, 1] > 0.98
 
 
-def test_crops_are_compared_on_what_both_saw() -> None:
-    """Two crops of one slope agree; read without their places they would not."""
+def test_crops_are_compared_on_their_common_region() -> None:
+    """Two crops of one slope agree; without their positions they would not."""
     left, right = Box(0, 0, 100, 100), Box(20, 0, 120, 100)
 
     def peak(box: Box) -> Explanation:
@@ -302,7 +304,7 @@ def test_without_evidence_nothing_is_compared(measure: Any, state: str) -> None:
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_a_map_that_is_even_where_both_saw_the_image_is_not_compared(measure: Any) -> None:
+def test_a_map_that_is_constant_in_the_common_region_is_not_compared(measure: Any) -> None:
     heatmap = np.zeros((16, 16))
     heatmap[0] = 1
     row = [explain(heatmap, (96, 48), Box(0, -24, 96, 72)), explain(noise(0), (96, 48))]
@@ -315,7 +317,7 @@ def test_crops_without_a_common_part_are_not_compared() -> None:
     np.testing.assert_array_equal(pair_agreements([row], "spearman"), [[[1, NAN], [NAN, 1]]])
 
 
-def test_of_no_images_or_one_column_there_is_little_to_say() -> None:
+def test_no_images_or_one_column_give_a_trivial_matrix() -> None:
     assert pair_agreements([], "spearman").shape == (0, 0, 0)
     np.testing.assert_array_equal(pair_agreements([[explain(noise(0))]], "iou"), [[[1]]])
 
@@ -356,7 +358,7 @@ def test_images_come_in_order_of_agreement_the_lowest_first() -> None:
     assert least_agreed(as_pairs(0.5, -0.2, 0.9, 0.0)) == [1, 3, 0, 2]
 
 
-def test_images_that_agree_alike_keep_their_order() -> None:
+def test_images_of_equal_agreement_keep_their_order() -> None:
     assert least_agreed(as_pairs(0.5, 0.2, 0.5, 0.2)) == [1, 3, 0, 2]
 
 

@@ -1,4 +1,4 @@
-"""How sure a mean over images is."""
+"""Bootstrap intervals of means over images."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_infinite_values_count_as_none() -> None:
 
 
 @pytest.mark.parametrize("constant", [0.3, -2])
-def test_equal_values_leave_nothing_open(constant: float) -> None:
+def test_equal_values_have_an_interval_of_width_0(constant: float) -> None:
     found = estimate(np.full((9, 2), constant))
     for each in (found.values, found.low, found.high):
         np.testing.assert_allclose(each, constant)
@@ -83,7 +83,7 @@ def test_no_images_give_no_figures() -> None:
 
 
 def loop(samples: NDArray[np.float64], draws: int, seed: int) -> tuple[NDArray, NDArray]:
-    """The ends of the means and of the differences, draw by draw."""
+    """Return the intervals of the means and of the differences, computed draw by draw."""
     images, columns = samples.shape
     picked = np.random.default_rng(seed).integers(images, size=(draws, images))
     means, gaps = [], []
@@ -99,7 +99,7 @@ def loop(samples: NDArray[np.float64], draws: int, seed: int) -> tuple[NDArray, 
     return np.percentile(means, [2.5, 97.5], axis=0), np.percentile(gaps, [2.5, 97.5], axis=0)
 
 
-def test_intervals_are_percentiles_of_the_means_of_images_drawn_anew() -> None:
+def test_intervals_are_percentiles_of_the_means_of_resampled_images() -> None:
     samples = with_gaps()
     found = estimate(samples, draws=200, seed=4)
     ends, gaps = loop(samples, draws=200, seed=4)
@@ -120,7 +120,7 @@ def test_intervals_are_scipys() -> None:
     ).confidence_interval
     found = estimate(values[:, None], draws=10000)
     error = values.std() / np.sqrt(50)
-    # The ends of 10,000 draws have themselves an error of 0.03 standard errors, twice.
+    # Each end of an interval of 10,000 draws has an error of 0.03 standard errors itself.
     assert found.low[0] == pytest.approx(expected.low, abs=0.15 * error)
     assert found.high[0] == pytest.approx(expected.high, abs=0.15 * error)
 
@@ -129,7 +129,8 @@ def test_differences_are_paired() -> None:
     samples = images_and_columns()
     found = estimate(samples)
     assert found.values[1] - found.values[0] == pytest.approx(1, abs=0.1)
-    # Means overlap by far, and yet the one is certainly higher: images are as hard for both.
+    # The intervals of the means overlap widely, yet one mean is certainly higher: each image is
+    # equally hard for both.
     width = found.high - found.low
     paired = found.difference_high[1, 0] - found.difference_low[1, 0]
     assert paired < 0.25 * width.min()
@@ -148,7 +149,7 @@ def test_differences_are_antisymmetric_and_none_with_itself() -> None:
     assert np.isfinite(found.difference_low).sum() == 6
 
 
-def test_the_interval_covers_the_true_mean_as_often_as_it_says() -> None:
+def test_the_interval_covers_the_true_mean_at_its_stated_rate() -> None:
     draw = np.random.default_rng(0)
     covered = difference = 0
     for _ in range(300):
@@ -164,7 +165,7 @@ def test_the_interval_covers_the_true_mean_as_often_as_it_says() -> None:
 # random numbers
 
 
-def test_a_seed_gives_the_same_again_and_another_one_not() -> None:
+def test_results_depend_on_the_seed() -> None:
     samples = images_and_columns()
     once, again, other = estimate(samples), estimate(samples), estimate(samples, seed=1)
     np.testing.assert_array_equal(once.low, again.low)
@@ -181,7 +182,9 @@ def test_a_column_has_the_same_interval_whatever_is_beside_it() -> None:
     np.testing.assert_allclose(turned.difference_low, found.difference_low[::-1, ::-1])
 
 
-def test_draws_in_several_goes_are_as_many_and_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_draws_in_several_parts_have_the_full_number_and_differ(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     samples = images_and_columns()
     whole = estimate(samples)
     monkeypatch.setattr(bootstrap, "AT_ONCE", 60 * 300)
@@ -225,7 +228,7 @@ def test_a_figure_of_sums_is_that_of_a_loop() -> None:
     np.testing.assert_allclose([found.difference_low[0, 1], found.difference_high[0, 1]], ends)
 
 
-def test_a_figure_that_no_draw_has_is_none() -> None:
+def test_a_figure_without_value_in_any_draw_is_nan() -> None:
     counts = np.zeros((5, 1, 2))
     found = estimate_by(counts, lambda sums: np.full(sums.shape[:-1], np.nan))
     assert np.isnan([found.values, found.low, found.high]).all()

@@ -1,4 +1,4 @@
-"""How concentrated heat is, and that it is the same whatever a map's grid."""
+"""Concentration of heat, and its independence of a map's grid."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ FIGURES = (metrics.effective_area, metrics.gini, metrics.half_mass_area)
 GRIDS = (6, 7, 9, 12, 14, 16, 24)
 
 each_figure = pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
-# Quantus 0.6 has "\e" and the like in docstrings, of which Python warns when it compiles them.
+# Quantus 0.6 has invalid escapes such as "\e" in docstrings; Python warns when it compiles them.
 imports_quantus = pytest.mark.filterwarnings("ignore:.*invalid escape sequence")
 
 
 def random_heat(*shape: int) -> NDArray[np.float64]:
-    """Heat of which about a third is 0, as a ReLU leaves it."""
+    """Return heat of which about a third is 0, as after a ReLU."""
     return np.maximum(np.random.default_rng(5).normal(0.4, 1, shape), 0)
 
 
@@ -91,7 +91,7 @@ def test_where_the_heat_lies_does_not_count(figure: Figure) -> None:
 
 
 @each_figure
-def test_a_stack_is_figured_as_its_maps_are_one_by_one(figure: Figure) -> None:
+def test_a_stack_gives_the_figures_of_its_single_maps(figure: Figure) -> None:
     heats = random_heat(2, 3, 5, 4)
     heats[1, 1] = 0
     found = figure(heats)
@@ -105,7 +105,7 @@ def test_a_stack_is_figured_as_its_maps_are_one_by_one(figure: Figure) -> None:
 
 
 @each_figure
-def test_what_a_map_does_not_cover_counts_as_without_heat(figure: Figure) -> None:
+def test_uncovered_parts_of_an_image_count_as_without_heat(figure: Figure) -> None:
     heat = random_heat(4, 5)
     image = np.zeros((10, 8))
     image[3:7, 2:7] = heat
@@ -115,7 +115,7 @@ def test_what_a_map_does_not_cover_counts_as_without_heat(figure: Figure) -> Non
 
 @each_figure
 def test_an_image_may_be_smaller_than_what_the_map_covers(figure: Figure) -> None:
-    # Of a padded input the map's rim lies outside of the image, where no heat is counted.
+    # The rim of a padded input's map lies outside the image, where no heat is counted.
     image = random_heat(4, 5)
     padded = np.pad(image, 2)
     assert figure(padded, area=20) == pytest.approx(figure(image))
@@ -131,7 +131,7 @@ def test_each_map_may_have_its_own_area(figure: Figure) -> None:
 
 @each_figure
 @pytest.mark.parametrize("area", [0, -3, float("nan"), [20, 0]])
-def test_an_area_of_nothing_is_refused(figure: Figure, area: object) -> None:
+def test_an_empty_area_is_refused(figure: Figure, area: object) -> None:
     with pytest.raises(ArgumentError, match="area must be a number of samples above 0"):
         figure(np.ones((2, 4, 5)), area=area)
 
@@ -145,7 +145,7 @@ def test_impossible_heat_is_refused(figure: Figure, value: float) -> None:
 
 @each_figure
 @pytest.mark.parametrize("shape", [(), (3,), (0, 3), (2, 0, 0)])
-def test_what_is_no_map_is_refused(figure: Figure, shape: tuple[int, ...]) -> None:
+def test_arrays_that_are_no_map_are_refused(figure: Figure, shape: tuple[int, ...]) -> None:
     with pytest.raises(
         ArgumentError, match=r"heat must be \(\.\.\., height, width\), not of shape"
     ):
@@ -206,7 +206,7 @@ def test_effective_area_is_the_exponential_of_quantus_complexity() -> None:
 
 
 def blob(grid: int, place: tuple[float, float], spread: float) -> NDArray[np.float64]:
-    """A Gaussian, given as shares of the sides, as the averages over a grid's cells."""
+    """Return a Gaussian, in shares of the sides, averaged over a grid's cells."""
     edges = np.arange(grid + 1) / grid
     across, down = (np.diff(ndtr((edges - at) / spread)) for at in place)
     return np.outer(down, across) * grid**2
@@ -228,7 +228,7 @@ def test_matched_maps_of_one_blob_have_the_same_figures(
     together = differ([float(figure(heat)) for heat in matched])
     apart = differ([float(figure(heat)) for heat in maps])
     assert together < 0.05
-    # As they come the maps do not compare.
+    # Unmatched, the maps are not comparable.
     assert apart > 4 * together
 
 
@@ -251,7 +251,7 @@ def test_a_matched_blob_in_closed_form(grid: int, coarsest: int) -> None:
     assert metrics.gini(heat) == pytest.approx(1 - 2 * disc, rel=0.01)
 
 
-def test_matching_looks_at_rows_and_columns_apart() -> None:
+def test_matching_treats_rows_and_columns_separately() -> None:
     heat = random_heat(1, 5, 9)
     turned = match(heat.transpose(0, 2, 1), (1 / 4, 1 / 5))
     np.testing.assert_allclose(match(heat, (1 / 5, 1 / 4)), turned.transpose(0, 2, 1))
@@ -273,7 +273,8 @@ def test_matching_keeps_the_heat_of_a_cell(
     assert matched.shape == (1, SAMPLES, SAMPLES)
     assert matched.dtype == np.float64
     assert matched.min() >= 0
-    # A triangle w samples wide to each side is summed to 1 / (2 w ** 2) at the worst, by rows and
+    # The sum of a triangle w samples wide to each side is off by at most 1 / (2 w ** 2), by rows
+    # and
     # by columns: 2.4 % each of them for 32 samples.
     assert matched.sum() == pytest.approx(2 * (SAMPLES / 7) ** 2, rel=0.049)
 
@@ -290,14 +291,14 @@ def test_even_heat_stays_even() -> None:
     np.testing.assert_allclose(match(np.full((2, 3, 4), 0.7), (1 / 2, 1 / 2)), 0.7, rtol=1e-5)
 
 
-def test_a_grid_is_not_brought_to_a_finer_one() -> None:
+def test_a_grid_is_not_matched_to_a_finer_one() -> None:
     heat = random_heat(1, 7, 7)
     for cell in ((1 / 7, 1 / 7), (1 / 14, 1 / 9)):
         np.testing.assert_array_equal(match(heat, cell), match(heat))
     assert not np.allclose(match(heat, (1 / 6, 1 / 6)), match(heat), rtol=0.01)
 
 
-def test_maps_are_matched_as_one_by_one() -> None:
+def test_a_stack_is_matched_like_its_single_maps() -> None:
     heats = random_heat(3, 7, 5)
     one_by_one = [match(heat[None], (1 / 4, 1 / 4))[0] for heat in heats]
     np.testing.assert_allclose(match(heats, (1 / 4, 1 / 4)), one_by_one)

@@ -1,4 +1,4 @@
-"""Faithfulness and the sanity check: models run again, compared with themselves done by hand."""
+"""Faithfulness and the sanity check: runs of models, compared with the same steps by hand."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def found(comparison: Comparison) -> Faithfulness:
 
 @pytest.fixture(scope="module")
 def found_in_all(some: list[Scene]) -> Faithfulness:
-    """The same of twice as many images, for what holds on average."""
+    """The same for twice as many images, for properties that hold on average."""
     return faithfulness(effcam.compare(some, TWO, progress=False), TWO, progress=False)
 
 
 class Small(nn.Module):
-    """A network of the caller's own, of one input size alone if that is asked for."""
+    """A network of the caller, optionally for one input size only."""
 
     def __init__(self, *, fixed: bool = False) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ def test_figures_are_those_of_the_functions_on_arrays(
         after = predict(masked(images, heats))[rows, targets]
     by_hand["average_drop"] = average_drop(before, after)
     for key, values in by_hand.items():
-        # Noise in what ROAD fills in is drawn batch by batch.
+        # The noise of ROAD's imputation is drawn per batch.
         tolerance = 0.02 if key == "road" else 1e-4
         np.testing.assert_allclose(found.samples[key][:, 0], values, atol=tolerance, err_msg=key)
 
@@ -145,7 +145,7 @@ def test_it_does_not_depend_on_the_batch(comparison: Comparison, found: Faithful
         np.testing.assert_allclose(again.random[key], found.random[key], atol=1e-4)
 
 
-def test_it_stands_in_the_summary_beside_random_maps(
+def test_the_summary_has_faithfulness_beside_random_maps(
     comparison: Comparison, found: Faithfulness
 ) -> None:
     summary = comparison.summary(faithfulness=found, fair=False)
@@ -174,7 +174,7 @@ def test_the_summary_counts_the_fair_images_alone(
     )
 
 
-def test_the_summary_refuses_what_was_measured_for_another_comparison(
+def test_the_summary_refuses_the_faithfulness_of_another_comparison(
     comparison: Comparison, found: Faithfulness
 ) -> None:
     with pytest.raises(ArgumentError, match="measured for another comparison: of 8 images"):
@@ -208,7 +208,7 @@ def test_images_are_seen_as_in_the_comparison() -> None:
     )
     faithfulness(own, model, figures="deletion", progress=False)
     handle.remove()
-    # The others are the shapes of meta tensors, of which the layer is found.
+    # The other shapes are those of meta tensors, which are used to find the layer.
     assert set(seen) == {(3, 48, 48)}
 
 
@@ -234,7 +234,7 @@ def test_other_models_are_refused_before_they_run(comparison: Comparison) -> Non
 # mosaics
 
 
-def test_without_four_sure_images_of_different_classes_there_is_no_gridpg(
+def test_gridpg_needs_four_confident_images_of_different_classes(
     comparison: Comparison,
 ) -> None:
     few = comparison.take([0, 1, 2])
@@ -268,7 +268,7 @@ def test_a_model_of_fixed_size_has_no_gridpg_and_a_note(some: list[Scene]) -> No
 
 @pytest.fixture
 def watched() -> Iterator[nn.Module]:
-    """A module in training mode, which must come back as it is."""
+    """A module in training mode, which must be left unchanged."""
     module = Small().train()
     module.head.weight.requires_grad_(False)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
@@ -281,22 +281,20 @@ def watched() -> Iterator[nn.Module]:
     ]
     for name, tensor in module.state_dict().items():
         assert torch.equal(tensor, before[name]), name
-    # The very same memory: an optimiser of the caller's goes on with it.
+    # The same memory, since the caller's optimiser still refers to it.
     assert pointers == {name: each.data_ptr() for name, each in module.named_parameters()}
     assert not module._forward_hooks
     assert not module._forward_pre_hooks
 
 
-def test_a_module_of_the_callers_own_comes_back_as_it_was(
-    watched: nn.Module, some: list[Scene]
-) -> None:
+def test_the_callers_module_is_left_unchanged(watched: nn.Module, some: list[Scene]) -> None:
     model = {"mine": watched}
     own = effcam.compare(some[:4], model, size=32, progress=False)
     faithfulness(own, model, progress=False)
     sanity_check(some[:4], watched, size=32)
 
 
-def test_shuffled_weights_are_taken_back_after_an_error(watched: nn.Module) -> None:
+def test_shuffled_weights_are_restored_after_an_error(watched: nn.Module) -> None:
     model = load_model(watched, preprocess=Preprocess(size=32, resize=32))
     shuffled = shuffle_from_top(model, 1.0)
     mixed = dict(shuffled.weights)[watched.head.weight]
@@ -326,7 +324,7 @@ def test_shuffling_goes_from_the_top_and_keeps_the_numbers() -> None:
     assert not torch.equal(weight, dict(half.weights)[weight])
 
 
-def test_it_is_the_same_each_time_and_another_with_another_seed() -> None:
+def test_shuffling_depends_on_the_seed_alone() -> None:
     model = small()
     one, same, other = (shuffle_from_top(model, 0.3, seed=seed).weights for seed in (0, 0, 1))
     assert all(torch.equal(a, b) for (_, a), (_, b) in zip(one, same, strict=True))
@@ -370,10 +368,10 @@ def test_the_sanity_check_prints_each_stage(some: list[Scene]) -> None:
 
 
 def test_maps_that_need_no_trained_weights_survive_it() -> None:
-    """The check can fail: maps of the pixels alone stay what they are."""
+    """The check can fail: maps that depend on the pixels alone do not change."""
 
     class Blind(nn.Module):
-        """Its map is the image's brightness, whatever its one weight."""
+        """A net whose map is the image's brightness, whatever its one weight is."""
 
         def __init__(self) -> None:
             super().__init__()

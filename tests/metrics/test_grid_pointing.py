@@ -1,4 +1,4 @@
-"""The grid pointing game on one map, and which images are put together for it."""
+"""The grid pointing game on one map, and the choice of images for its mosaics."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def random_heat(*shape: int, seed: int = 0) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("side", [1, 2, 3])
-def test_even_heat_lies_on_all_tiles_alike(side: int) -> None:
+def test_constant_heat_lies_equally_on_all_tiles(side: int) -> None:
     for tile in range(side**2):
         share = metrics.grid_pointing_game(np.full((6, 6), 0.3), tile, side=side)
         assert share == pytest.approx(1 / side**2)
@@ -43,7 +43,7 @@ def test_heat_well_within_a_tile_lies_on_it(tile: int) -> None:
 def test_a_cell_beside_the_border_spreads_over_it() -> None:
     heat = np.zeros((8, 8))
     heat[1, 3] = 1
-    # A triangle of one cell to each side: of its area an eighth lies beyond the next border.
+    # A triangle of one cell to each side: an eighth of its area lies beyond the next border.
     assert metrics.grid_pointing_game(heat, 0) == pytest.approx(7 / 8, abs=1e-3)
     assert metrics.grid_pointing_game(heat, 1) == pytest.approx(1 / 8, abs=1e-3)
     assert metrics.grid_pointing_game(heat, 2) == 0
@@ -51,7 +51,7 @@ def test_a_cell_beside_the_border_spreads_over_it() -> None:
 
 @pytest.mark.parametrize("shape", [(2, 2), (7, 7), (5, 9)])
 @pytest.mark.parametrize("side", [2, 3])
-def test_the_shares_of_all_tiles_make_a_whole(shape: tuple[int, int], side: int) -> None:
+def test_the_shares_of_all_tiles_sum_to_one(shape: tuple[int, int], side: int) -> None:
     heat = random_heat(*shape)
     shares = [metrics.grid_pointing_game(heat, tile, side=side) for tile in range(side**2)]
     assert sum(shares) == pytest.approx(1)
@@ -98,7 +98,7 @@ def test_a_share_is_that_of_torchs_upsampled_map(grid: int, side: int) -> None:
             assert found == pytest.approx(expected, abs=0.002)
 
 
-# Quantus 0.6 has "\e" and the like in docstrings, of which Python warns when it compiles them.
+# Quantus 0.6 has invalid escapes such as "\e" in docstrings; Python warns when it compiles them.
 @pytest.mark.filterwarnings("ignore:.*invalid escape sequence")
 def test_a_share_is_quantus_focus_of_the_upsampled_map() -> None:
     import quantus
@@ -106,7 +106,7 @@ def test_a_share_is_quantus_focus_of_the_upsampled_map() -> None:
     heats = random_heat(8, 7, 7)
     tiles = [0, 1, 2, 3, 0, 1, 2, 3]
     metric = quantus.Focus(disable_warnings=True)
-    # It looks at no model and no class, but it asks for them.
+    # It uses neither model nor class, but requires them as arguments.
     expected = metric(
         torch.nn.Identity(),
         np.zeros((8, 1, 128, 128)),
@@ -120,7 +120,7 @@ def test_a_share_is_quantus_focus_of_the_upsampled_map() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-# which images are put together
+# choice of the images of a mosaic
 
 
 def cell(target: int, probability: float, **changes: Any) -> Explanation:
@@ -146,7 +146,7 @@ def cell(target: int, probability: float, **changes: Any) -> Explanation:
     return Explanation(**fields | changes)
 
 
-def test_four_images_of_different_classes_make_a_mosaic_the_surest_first() -> None:
+def test_a_mosaic_has_four_images_of_different_classes_most_confident_first() -> None:
     sure = [0.6, 0.9, 0.7, 0.8]
     rows = [[cell(at, probability)] for at, probability in enumerate(sure)]
     assert choose(rows) == [(1, 3, 2, 0)]
@@ -157,18 +157,18 @@ def test_fewer_than_four_images_make_none(count: int) -> None:
     assert choose([[cell(at, 0.9)] for at in range(count)]) == []
 
 
-def test_images_of_one_class_are_not_put_together() -> None:
+def test_images_of_one_class_do_not_share_a_mosaic() -> None:
     rows = [[cell(at // 2, 0.99 - at / 100)] for at in range(8)]
     assert choose(rows) == [(0, 2, 4, 6), (1, 3, 5, 7)]
     assert choose([[cell(at % 3, 0.9)] for at in range(12)]) == []
 
 
-def test_an_image_is_in_one_mosaic_at_most_and_left_over_ones_in_none() -> None:
+def test_an_image_is_in_at_most_one_mosaic() -> None:
     rows = [[cell(at, 0.99 - at / 100)] for at in range(11)]
     assert choose(rows) == [(0, 1, 2, 3), (4, 5, 6, 7)]
 
 
-def test_images_of_which_a_model_is_unsure_or_wrong_are_left_out() -> None:
+def test_images_with_an_unsure_or_wrong_prediction_are_left_out() -> None:
     rows = [[cell(at, 0.9), cell(at, 0.8)] for at in range(5)]
     assert choose(rows) == [(0, 1, 2, 3)]
     rows[1][1] = cell(1, 0.499)
@@ -185,12 +185,12 @@ def test_the_least_confident_model_decides() -> None:
 
 
 def test_classes_differ_for_every_model() -> None:
-    # The first model has a class for each image, and the second one for each two.
+    # The first model has one class per image, the second one class per two images.
     rows = [[cell(at, 0.9 - at / 100), cell(100 + at // 2, 0.95)] for at in range(8)]
     assert choose(rows) == [(0, 2, 4, 6), (1, 3, 5, 7)]
 
 
-def test_mosaics_are_of_the_surest_images_where_there_are_many() -> None:
+def test_mosaics_take_the_most_confident_of_many_images() -> None:
     rows = [[cell(at, 0.5 + at / 1000)] for at in range(4 * MOST + 9)]
     groups = choose(rows)
     assert len(groups) == MOST == grid_pointing.MOST

@@ -1,4 +1,4 @@
-"""How far heat lies on the object: points, energy, boxes and pixels."""
+"""How much of the heat lies on the object: points, energy, boxes and pixels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Figure = Callable[..., NDArray[Any]]
 
-# Quantus 0.6 has "\e" and the like in docstrings, of which Python warns when it compiles them.
+# Quantus 0.6 has invalid escapes such as "\e" in docstrings; Python warns when it compiles them.
 imports_quantus = pytest.mark.filterwarnings("ignore:.*invalid escape sequence")
 on_the_object = pytest.mark.parametrize(
     "figure",
@@ -101,7 +101,7 @@ def test_the_pointing_game_forgives_what_lies_near() -> None:
     distance = np.hypot(2.5, 2.5)
     assert metrics.pointing_game(point((6, 6)), boxes=box, tolerance=distance + 1e-9)
     assert not metrics.pointing_game(point((6, 6)), boxes=box, tolerance=distance - 1e-9)
-    # A mask is as far as its nearest pixel's centre: 3 px each way.
+    # The distance to a mask is that to its nearest pixel's centre: 3 px each way.
     mask = coverage(box, 10, 8) > 0
     assert metrics.pointing_game(point((6, 6)), mask=mask, tolerance=np.hypot(3, 3) + 1e-9)
     assert not metrics.pointing_game(point((6, 6)), mask=mask, tolerance=np.hypot(3, 3) - 1e-9)
@@ -116,7 +116,7 @@ def test_the_pointing_game_forgives_15_px_of_500() -> None:
         assert metrics.pointing_game(point((0, column), (30, 100)), boxes=box) == hit
 
 
-def test_reachable_are_the_pixels_that_hit() -> None:
+def test_reachable_pixels_are_those_that_hit() -> None:
     mask = random_mask(8, 10) & random_mask(8, 10, seed=1)
     boxes = [Box(1.3, 2, 3, 2.2), Box(6, 5, 8, 8)]
     for place in ({"mask": mask}, {"boxes": boxes}):
@@ -143,7 +143,7 @@ def test_an_even_map_points_nowhere(value: float) -> None:
     assert not metrics.pointing_game(np.full((4, 5), value), mask=np.ones((4, 5), bool))
 
 
-def test_no_mask_is_ever_hit_where_it_is_empty() -> None:
+def test_an_empty_mask_is_never_hit() -> None:
     empty = np.zeros((8, 10), bool)
     assert not metrics.pointing_game(point((3, 4)), mask=empty, tolerance=100)
     assert metrics.energy_pointing_game(point((3, 4)), mask=empty) == 0
@@ -179,7 +179,7 @@ def test_even_heat_is_as_dense_on_the_object_as_elsewhere(value: float) -> None:
     assert metrics.mass_area_ratio(heat, mask=mask) == pytest.approx(1)
 
 
-def test_heat_that_is_the_mask_lies_on_it() -> None:
+def test_heat_equal_to_the_mask_lies_on_it() -> None:
     mask = random_mask(6, 7)
     for heat, share in ((mask, 1), (~mask, 0)):
         assert metrics.energy_pointing_game(heat, mask=mask) == pytest.approx(share)
@@ -223,12 +223,12 @@ def test_energy_is_quantus_attribution_localisation_and_mass_accuracy() -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-8)
 
 
-# all that look at one object
+# measures of one object
 
 
 @on_the_object
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
-def test_a_stack_is_measured_as_its_maps_are_one_by_one(figure: Figure, dtype: Any) -> None:
+def test_a_stack_gives_the_measures_of_its_single_maps(figure: Figure, dtype: Any) -> None:
     heats = (10 * random_heat(2, 3, 8, 10)).astype(dtype)
     heats[1, 0] = 0
     for place in ({"mask": random_mask(8, 10)}, {"boxes": [Box(1.5, 2, 5, 4), Box(6, 6, 9, 8)]}):
@@ -255,7 +255,7 @@ def test_a_mask_of_another_shape_is_refused(figure: Figure) -> None:
 
 @on_the_object
 @pytest.mark.parametrize("shape", [(3,), (0, 3)])
-def test_what_is_no_map_is_refused(figure: Figure, shape: tuple[int, ...]) -> None:
+def test_arrays_that_are_no_map_are_refused(figure: Figure, shape: tuple[int, ...]) -> None:
     with pytest.raises(
         ArgumentError, match=r"heat must be \(\.\.\., height, width\), not of shape"
     ):
@@ -267,7 +267,7 @@ def test_what_is_no_map_is_refused(figure: Figure, shape: tuple[int, ...]) -> No
 
 def test_boxes_of_a_point_in_closed_form() -> None:
     heat = point((1, 1), (3, 3))
-    # A tent over the middle cell: above a threshold t it reaches 1 - t cells to each side.
+    # A triangle over the middle cell: above a threshold t it extends 1 - t cells to each side.
     for threshold in (0.2, 0.5, 0.9):
         half = 1 - threshold
         box = Box(1.5 - half, 1.5 - half, 1.5 + half, 1.5 + half)
@@ -276,7 +276,7 @@ def test_boxes_of_a_point_in_closed_form() -> None:
         assert metrics.box_ious(heat, [wider], thresholds=[threshold]) == pytest.approx(2 / 3)
 
 
-def test_an_even_map_has_but_the_box_of_the_whole() -> None:
+def test_a_constant_map_has_one_box_around_the_whole() -> None:
     found = metrics.box_ious(np.full((4, 6), 3.0), [Box(0, 0, 3, 4)])
     assert found.tolist() == [0.5, *[0] * 19]
 
@@ -286,7 +286,7 @@ def test_the_whole_is_at_or_above_the_lowest_threshold() -> None:
     assert found == pytest.approx(0.5)
 
 
-def test_the_box_that_fits_best_counts_and_of_the_largest_part_on_demand() -> None:
+def test_the_best_box_counts_or_on_request_that_of_the_largest_part() -> None:
     heat = np.zeros((9, 9))
     heat[1:3, 1:3], heat[6, 7] = 1, 1
     small, large = Box(7, 6, 8, 7), Box(1, 1, 3, 3)
@@ -303,13 +303,13 @@ def test_boxes_are_refused_where_they_miss_or_the_map_is_a_stack() -> None:
         metrics.box_ious(np.ones((1, 2, 2)), [Box(0, 0, 1, 1)])
 
 
-# against OpenCV's contours, as Choe et al. 2020 box heat
+# against OpenCV's contours, which Choe et al. 2020 use to draw boxes around heat
 
-FINE = 25  # px a cell; an odd number puts a px on each cell's centre, and so on each extreme
+FINE = 25  # px per cell; an odd number puts a px on each cell's centre, where the extremes are
 
 
 def blobs(cells: int, seed: int) -> NDArray[np.float64]:
-    """A map of one to four Gaussians, scaled to [0, 1]."""
+    """Return a map of one to four Gaussians, scaled to [0, 1]."""
     draw = np.random.default_rng(seed)
     centres = np.arange(cells) + 0.5
     heat = np.zeros((cells, cells))
@@ -326,7 +326,7 @@ def some_box(cells: int, seed: int) -> Box:
 
 
 def contours(heat: NDArray[np.float64], threshold: float) -> tuple[list[Box], list[float]]:
-    """The boxes around heat that is drawn at 25 px a cell, in cells, and the parts' areas."""
+    """Return the boxes around heat drawn at 25 px per cell, in cells, and the parts' areas."""
     cells = heat.shape[0]
     drawn = cv2.resize(heat, (cells * FINE, cells * FINE), interpolation=cv2.INTER_LINEAR)
     hot = cv2.threshold(drawn, threshold, 255, cv2.THRESH_BINARY)[1].astype(np.uint8)
@@ -344,7 +344,7 @@ def iou(one: Box, other: Box) -> float:
 
 
 def slack(drawn: Sequence[Box], wanted: Box) -> float:
-    """How far an intersection over union may be off where each edge of a box is half a px off.
+    """Return the error of an intersection over union when each edge of a box is half a px off.
 
     An area that is added to a box or taken from it changes the figure by at most its share of the
     union, and so of the box that is wanted.
@@ -370,7 +370,7 @@ def test_boxes_are_those_of_contours(cells: int) -> None:
             if len(areas) == 1 or areas[order[-1]] > 2 * areas[order[-2]]:
                 off_largest.append(abs(largest[at] - expected[order[-1]]) > allowed)
                 told += len(areas) > 1
-    # Where two parts all but touch diagonally, the one drawing may join them and the other not.
+    # Where two parts almost touch diagonally, only one of the drawings may join them.
     assert np.mean(off) < 0.005
     assert np.mean(off_largest) < 0.01
     assert told > 20
@@ -398,9 +398,9 @@ def test_max_box_acc_is_that_of_a_loop() -> None:
     assert 0 < found < metrics.max_box_acc_v2(heats, boxes, overlaps=[0.3]) < 1
 
 
-def test_one_threshold_serves_all_images_and_each_overlap_has_its_own() -> None:
+def test_each_overlap_has_one_threshold_for_all_images() -> None:
     heat = point((2, 2), (5, 5))
-    # The tent fits the one box at 0.2 and the other at 0.8.
+    # The triangle fits one box at 0.2 and the other at 0.8.
     boxes = [[Box(2.5 - half, 2.5 - half, 2.5 + half, 2.5 + half)] for half in (0.8, 0.2)]
     for accuracy in (metrics.max_box_acc, metrics.max_box_acc_v2):
         assert accuracy([heat, heat], boxes) == 0.5
@@ -430,7 +430,7 @@ def test_pixel_average_precision_in_closed_form() -> None:
     assert metrics.pixel_average_precision([(~mask).astype(float)], [mask]) == pytest.approx(
         mask.mean()
     )
-    # A point on the object: precision 1 for the first pixel, and that of all for the others.
+    # A point on the object: precision 1 for the first pixel; for the others, that of all pixels.
     at = tuple(np.argwhere(mask)[0])
     first = 1 / mask.sum()
     found = metrics.pixel_average_precision([point(at, (6, 7))], [mask])  # type: ignore[arg-type]
@@ -478,7 +478,7 @@ def test_some_images_may_have_nothing_to_ignore() -> None:
     assert found != metrics.pixel_average_precision(heats, masks)
 
 
-def test_pixels_of_a_stack_are_counted_as_of_its_maps_one_by_one() -> None:
+def test_pixels_of_a_stack_are_those_of_its_single_maps() -> None:
     heats, mask, unknown = random_heat(2, 3, 6, 7), random_mask(6, 7), random_mask(6, 7, seed=1)
     for ignored in (None, unknown):
         found = pixel_precision.pixel_levels(heats, mask, ignored)
@@ -518,5 +518,5 @@ def test_the_centre_map_is_a_gaussian_of_a_quarter_of_the_sides() -> None:
     assert found.dtype == np.float32
     assert found[2, 4] == 1
     np.testing.assert_array_equal(found, found[::-1, ::-1])
-    # Two px of nine from the middle, and one of five.
+    # Two px from the middle of nine, and one px from the middle of five.
     assert found[1, 6] == pytest.approx(np.exp(-((2 / 9 / 0.25) ** 2 + (1 / 5 / 0.25) ** 2) / 2))

@@ -1,4 +1,4 @@
-"""What becomes of an answer when parts of an image are taken away."""
+"""How a model's output changes when parts of an image are removed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TARGETS = (3, 0, 4)
 
 @pytest.fixture
 def network() -> nn.Module:
-    """A network whose target layer is as large as its input, and everywhere above 0."""
+    """A network whose target layer is as large as its input and positive everywhere."""
     torch.manual_seed(1)
     layers = nn.Sequential(
         nn.Conv2d(3, 6, 3, padding=1, padding_mode="reflect"),
@@ -55,10 +55,10 @@ def predict(network: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 def images_and_heats(height: int = 10, width: int = 10) -> tuple[Tensor, Tensor]:
-    """Three images, and maps of their light, in which no two pixels are equally hot."""
+    """Three images, and maps of their brightness without equal values."""
     draw = torch.Generator().manual_seed(0)
     images = torch.randn(3, 3, height, width, generator=draw)
-    # Smooth images, so that blurred ones are still of some class.
+    # Smooth images, so that blurred ones still belong to some class.
     images = nn.functional.avg_pool2d(images, 3, 1, 1) * 3
     places = images.sum(1).flatten(1).argsort(1).argsort(1)
     return images, places.reshape(3, height, width) / (height * width)
@@ -227,7 +227,7 @@ def test_insertion_and_deletion_have_their_own_baselines_and_eight_steps(
     np.testing.assert_array_equal(metrics.deletion(*given), deleted)
 
 
-def test_an_answer_in_proportion_to_what_is_left_in_closed_form() -> None:
+def test_an_output_proportional_to_the_rest_in_closed_form() -> None:
     def share(images: Tensor) -> Tensor:
         left = (images != 0).float().mean((1, 2, 3))
         return torch.stack([left, 1 - left], 1)
@@ -238,7 +238,7 @@ def test_an_answer_in_proportion_to_what_is_left_in_closed_form() -> None:
         np.testing.assert_allclose(found, [0.5, 0.5])
 
 
-def test_a_pixel_that_is_all_that_counts_in_closed_form() -> None:
+def test_a_single_decisive_pixel_in_closed_form() -> None:
     def corner(images: Tensor) -> Tensor:
         there = (images[:, 0, 0, 0] != 0).float()
         return torch.stack([there, 1 - there], 1)
@@ -247,7 +247,7 @@ def test_a_pixel_that_is_all_that_counts_in_closed_form() -> None:
     heats[0, 0, 0], heats[1] = 1, 1
     heats[1, 0, 0] = 0
     given = corner, images, heats, [0, 0]
-    # It comes in the first of five steps for the one map and in the last for the other.
+    # It is in the first of five steps for one map and in the last for the other.
     options = {"baseline": "mean", "steps": 5}
     np.testing.assert_allclose(metrics.insertion(*given, **options), [0.9, 0.1])
     np.testing.assert_allclose(metrics.deletion(*given, **options), [0.1, 0.9])
@@ -262,7 +262,7 @@ def test_deleting_the_coldest_first_is_inserting_backwards(
     np.testing.assert_allclose(inserted, deleted, atol=1e-6)
 
 
-def test_a_removal_curve_asks_for_no_end_that_is_known(
+def test_a_removal_curve_runs_no_model_for_known_ends(
     predict: Callable[[Tensor], Tensor],
 ) -> None:
     images, heats = images_and_heats()
@@ -318,7 +318,7 @@ def test_images_and_maps_that_do_not_fit_are_refused(
 
 
 @each_removal
-def test_a_batch_is_measured_as_its_images_one_by_one(
+def test_a_batch_gives_the_measures_of_its_single_images(
     figure: Callable[..., Any], predict: Callable[[Tensor], Tensor]
 ) -> None:
     images, heats = images_and_heats()
@@ -335,7 +335,7 @@ def test_deletion_and_insertion_are_torchcams(network: nn.Module) -> None:
     images, _ = images_and_heats()
     with GradCAM(network, target_layer="1") as extractor:
         (heats,) = extractor(list(TARGETS), network(images))
-        # No two pixels are equally hot: those would go in another order. So it is of logits, whose
+        # No two pixels are equally hot: equal ones would go in another order. So use logits, whose
         # gradients are all above 0, as the layer's values are.
         assert all(len(heat.unique()) == 100 for heat in heats)
         metric = DeletionInsertionMetric(extractor, steps=10)
@@ -350,7 +350,7 @@ def test_deletion_and_insertion_are_torchcams(network: nn.Module) -> None:
     assert abs(deleted.mean() - inserted.mean()) > 0.01
 
 
-# Quantus 0.6 has "\e" and the like in docstrings, of which Python warns when it compiles them.
+# Quantus 0.6 has invalid escapes such as "\e" in docstrings; Python warns when it compiles them.
 @pytest.mark.filterwarnings("ignore:.*invalid escape sequence")
 def test_a_deletion_curve_is_quantus_pixel_flipping(
     network: nn.Module, predict: Callable[[Tensor], Tensor]
@@ -382,7 +382,7 @@ class Noiseless(grad_cam_road.NoisyLinearImputer):
         super().__init__(noise=0)
 
 
-# grad-cam 1.5 asks NumPy where a tensor is 0, which NumPy 2 does with a warning.
+# grad-cam 1.5 passes a tensor to NumPy to find its zeros, at which NumPy 2 warns.
 @pytest.mark.filterwarnings("ignore:__array_wrap__ must accept context:DeprecationWarning")
 @pytest.mark.parametrize("removed", [[0.2], [0.2, 0.5], [0.1, 0.3, 0.7]])
 def test_road_is_grad_cams(
@@ -451,7 +451,7 @@ def test_road_adds_noise_of_the_given_spread_to_what_it_fills_in() -> None:
     assert seen[2][(heats >= 0.5)[:, None].expand_as(images)].std() == pytest.approx(0.01, rel=0.05)
 
 
-def test_road_has_the_same_noise_each_time_and_leaves_torchs_as_it_is(
+def test_road_draws_the_same_noise_and_leaves_torchs_random_state(
     predict: Callable[[Tensor], Tensor],
 ) -> None:
     given = predict, *images_and_heats(), TARGETS
@@ -482,7 +482,7 @@ def test_ranks_are_places_by_heat() -> None:
     assert ranks.dtype == torch.int64
 
 
-def test_equally_hot_pixels_go_in_an_order_at_random_that_is_always_the_same() -> None:
+def test_equally_hot_pixels_have_a_fixed_random_order() -> None:
     heats = torch.zeros(2, 20, 20)
     heats[1, 4:9, 3:7] = 1
     torch.manual_seed(11)
@@ -493,17 +493,17 @@ def test_equally_hot_pixels_go_in_an_order_at_random_that_is_always_the_same() -
     assert torch.equal(perturbation.rank(heats), ranks)
     for each in ranks:
         assert sorted(each.flatten().tolist()) == list(range(400))
-    # Of an even map each step takes pixels from all over: half of them from either half.
+    # Each step takes pixels of a constant map from everywhere: half of them from either half.
     first = (ranks[0] < 100).float()
     for half in (first[:10], first[10:], first[:, :10], first[:, 10:]):
         assert half.mean() == pytest.approx(0.25, abs=0.1)
-    # What is hot still goes before what is not.
+    # Hot pixels still go before cold ones.
     assert set(ranks[1][heats[1] == 1].tolist()) == set(range(20))
     cold = (ranks[1] < 120) & (heats[1] == 0)
     assert cold[:10].sum() == pytest.approx(50, abs=20)
 
 
-def test_even_maps_remove_at_random_and_so_tell_little(
+def test_constant_maps_remove_pixels_at_random(
     predict: Callable[[Tensor], Tensor],
 ) -> None:
     images, heats = images_and_heats()

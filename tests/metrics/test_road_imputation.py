@@ -1,4 +1,4 @@
-"""Pixels filled in from around them."""
+"""Imputation of missing pixels from their neighbours."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_pixel_is_the_weighted_mean_of_its_neighbours() -> None:
     np.testing.assert_allclose(found[:, 4, 5], direct / 6 + diagonal / 12, rtol=1e-5)
 
 
-def test_at_the_border_the_neighbours_there_are_count() -> None:
+def test_at_the_border_only_existing_neighbours_count() -> None:
     image = random_image()
     found = fill_in(image, hole((0, 0), (11, 7)))
     corner = (2 * image[:, 0, 1] + 2 * image[:, 1, 0] + image[:, 1, 1]) / 5
@@ -72,7 +72,7 @@ def test_an_even_image_stays_even(missing: NDArray[np.bool_]) -> None:
     np.testing.assert_allclose(fill_in(image, missing), image, rtol=1e-5)
 
 
-def test_a_slope_goes_on_through_a_hole_inside() -> None:
+def test_a_slope_continues_through_a_hole() -> None:
     rows, columns = np.mgrid[:12, :15]
     image = np.stack([rows + 0.5 * columns, 3 - columns]).astype(np.float32)
     for name in ("a pixel", "inside", "two", "a ring"):
@@ -107,13 +107,13 @@ def test_an_image_without_holes_is_copied() -> None:
 
 
 @each_hole
-def test_what_is_missing_does_not_matter(missing: NDArray[np.bool_]) -> None:
+def test_values_of_missing_pixels_do_not_matter(missing: NDArray[np.bool_]) -> None:
     image = random_image()
     broken = np.where(missing, np.nan, image)
     np.testing.assert_array_equal(fill_in(broken, missing), fill_in(image, missing))
 
 
-def test_the_image_and_the_mask_are_left_as_they_are() -> None:
+def test_the_image_and_the_mask_are_not_changed() -> None:
     image, missing = random_image(), HOLES["at random"].copy()
     image.setflags(write=False)
     missing.setflags(write=False)
@@ -122,7 +122,7 @@ def test_the_image_and_the_mask_are_left_as_they_are() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("channels", [1, 3, 5])
-def test_channels_are_filled_apart_in_float32(channels: int, dtype: type) -> None:
+def test_channels_are_imputed_separately_in_float32(channels: int, dtype: type) -> None:
     image = random_image(channels).astype(dtype)
     found = fill_in(image, HOLES["inside"])
     assert found.dtype == np.float32
@@ -151,7 +151,7 @@ def test_shapes_that_do_not_fit_are_refused(
 
 @each_hole
 @pytest.mark.parametrize("channels", [1, 4])
-# grad-cam 1.5 asks NumPy where a tensor is 0, which NumPy 2 does with a warning.
+# grad-cam 1.5 passes a tensor to NumPy to find its zeros, at which NumPy 2 warns.
 @pytest.mark.filterwarnings("ignore:__array_wrap__ must accept context:DeprecationWarning")
 def test_it_is_grad_cams_imputer_without_noise(missing: NDArray[np.bool_], channels: int) -> None:
     image = random_image(channels)
@@ -161,7 +161,7 @@ def test_it_is_grad_cams_imputer_without_noise(missing: NDArray[np.bool_], chann
 
 
 @each_hole
-# Quantus 0.6 has "\e" and the like in docstrings, of which Python warns when it compiles them.
+# Quantus 0.6 has invalid escapes such as "\e" in docstrings; Python warns when it compiles them.
 @pytest.mark.filterwarnings("ignore:.*invalid escape sequence")
 def test_it_is_quantus_imputation_without_noise(missing: NDArray[np.bool_]) -> None:
     from quantus.functions.perturb_func import noisy_linear_imputation

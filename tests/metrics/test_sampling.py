@@ -1,4 +1,4 @@
-"""Maps and truths of one image at the size at which they are measured, against closed forms."""
+"""Maps and ground truths of one image at the measured size, against closed forms."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FINE = (1.0, 1.0)
 def explain(
     heatmap: Any, size: tuple[int, int] = (96, 96), canvas: Box | None = None, **changes: Any
 ) -> Explanation:
-    """A cell whose map covers ``canvas``, by default the whole image."""
+    """Return a cell whose map covers ``canvas``, by default the whole image."""
     canvas = canvas or Box(0, 0, *size)
     cell = Explanation(
         image=ImageRef("photo.png", Image.new("RGB", size)),
@@ -142,7 +142,7 @@ def test_a_pixel_is_on_the_mask_if_half_of_it_is() -> None:
     assert thing.mask[0, :4].tolist() == [False, True, True, False]
 
 
-def test_a_pixel_of_which_anything_is_ignored_is_ignored() -> None:
+def test_a_pixel_that_is_partly_ignored_is_ignored() -> None:
     ignored = np.zeros_like(MASK)
     ignored[0, 0] = True
     thing = place_object(Truth(mask=MASK, ignored=ignored), SIZE, "photo.png")
@@ -151,7 +151,7 @@ def test_a_pixel_of_which_anything_is_ignored_is_ignored() -> None:
     assert np.argwhere(thing.ignored).tolist() == [[0, 0]]
 
 
-def test_where_both_are_known_the_boxes_decide_where_the_object_is() -> None:
+def test_boxes_take_precedence_over_a_mask() -> None:
     truth = Truth(boxes=(Box(0, 0, 64, 64),), mask=MASK)
     thing = place_object(truth, SIZE, "photo.png")
     assert thing is not None
@@ -161,7 +161,7 @@ def test_where_both_are_known_the_boxes_decide_where_the_object_is() -> None:
     assert thing.mask[16:32, 32:64].all()
 
 
-def test_an_image_of_which_nothing_is_known_has_no_object() -> None:
+def test_an_image_without_annotations_has_no_object() -> None:
     assert place_object(Truth(label=3), SIZE, "photo.png") is None
     assert place_object(Truth(mask=np.zeros_like(MASK)), SIZE, "photo.png") is None
 
@@ -184,7 +184,7 @@ def test_an_even_map_over_the_whole_image_has_even_samples() -> None:
     np.testing.assert_allclose(areas, [SAMPLES**2])
 
 
-def test_of_a_crop_the_image_is_larger_than_its_samples() -> None:
+def test_the_image_is_larger_than_the_samples_of_a_crop() -> None:
     cell = explain(np.ones((7, 7)), (200, 100), Box(50, 0, 150, 100))
     _, areas = focus_samples([cell], [FINE])
     np.testing.assert_allclose(areas, [2 * SAMPLES**2])
@@ -254,22 +254,22 @@ def test_maps_of_one_region_are_sampled_on_it() -> None:
 
 
 def test_two_crops_are_compared_where_both_saw_the_image() -> None:
-    # Both maps say where in the image a place is; their cells are 2 px wide and tall.
+    # The value of both maps is the position in the image; their cells are 2 x 2 px.
     centres = 1 + 2 * np.arange(50)
     cells = [
         explain(np.add.outer(3 * (box.top + centres), box.left + centres), (150, 120), box)
         for box in (Box(0, 0, 100, 100), Box(50, 20, 150, 120))
     ]
     one, other = on_common_region(cells)[0, 1]
-    # They have 50 x 80 px in common, from (50, 20) on.
+    # They have 50 x 80 px in common, starting at (50, 20).
     steps = (np.arange(COMMON) + 0.5) / COMMON
     place = np.add.outer(3 * (20 + 80 * steps), 50 + 50 * steps)
     for found in (one, other):
-        # Half a cell from its edge a map stays as it is.
+        # From half a cell inside its edge, a map is unchanged.
         np.testing.assert_allclose(found[1:-1, 1:-1], place[1:-1, 1:-1], rtol=1e-5)
 
 
-def test_what_is_padded_is_no_common_region() -> None:
+def test_padding_is_not_in_the_common_region() -> None:
     # All heat is on the padding above: on the image both maps are even.
     heatmap = np.zeros((16, 16))
     heatmap[0] = 1
@@ -280,7 +280,7 @@ def test_what_is_padded_is_no_common_region() -> None:
     assert np.ptp(other) == 0
 
 
-def test_every_two_of_several_have_a_region_of_their_own() -> None:
+def test_each_pair_of_several_maps_has_its_own_region() -> None:
     rng = np.random.default_rng(0)
     boxes = [Box(0, 0, 60, 60), Box(0, 0, 60, 60), Box(50, 50, 96, 96), Box(70, 70, 96, 96)]
     cells = [explain(rng.random((5, 5)), canvas=box) for box in boxes]
@@ -293,7 +293,7 @@ def test_every_two_of_several_have_a_region_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("state", ["flat", "nan"])
-def test_what_has_no_evidence_is_left_out(state: str) -> None:
+def test_maps_without_evidence_are_left_out(state: str) -> None:
     cells = [explain(np.eye(5)), explain(np.eye(5), state=state), explain(np.eye(5))]
     assert set(on_common_region(cells)) == {(0, 2)}
 

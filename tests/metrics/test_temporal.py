@@ -49,7 +49,7 @@ def rows_of(cells: Sequence[Explanation]) -> ImageRows:
     return ImageRows(("m",), tuple((each,) for each in cells), (), (Truth(),) * len(cells))
 
 
-def test_still_frames_are_as_steady_as_can_be() -> None:
+def test_still_frames_have_the_highest_stability() -> None:
     still = np.stack([blob(4, 9)] * 5)
     assert metrics.temporal_stability(still) == pytest.approx(1)
     assert metrics.centre_shift(still) == 0
@@ -60,7 +60,7 @@ def test_a_reversed_order_of_heat_is_the_opposite() -> None:
     assert metrics.temporal_stability(np.stack([one, 11 - one, one])) == pytest.approx(-1)
 
 
-def test_the_centre_moves_as_the_heat_does() -> None:
+def test_the_centre_moves_with_the_heat() -> None:
     maps = np.zeros((3, 6, 8))
     for at, (y, x) in enumerate([(1, 1), (1, 4), (5, 4)]):
         maps[at, y, x] = 7 + at  # scale does not matter
@@ -77,14 +77,14 @@ def test_constant_maps_do_not_count() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 3, 3), (3, 3), (0, 3, 3), (2, 0, 3)])
 @pytest.mark.parametrize("figure", [metrics.temporal_stability, metrics.centre_shift])
-def test_what_is_no_sequence_is_refused(
+def test_arrays_that_are_no_sequence_are_refused(
     figure: Callable[[Any], Any], shape: tuple[int, ...]
 ) -> None:
     with pytest.raises(ArgumentError, match="at least two frames"):
         figure(np.zeros(shape))
 
 
-def test_noise_and_movement_and_disorder_are_less_steady() -> None:
+def test_noise_movement_and_disorder_are_less_stable() -> None:
     rng = np.random.default_rng(0)
     still = np.stack([blob(7, 7)] * 20)
     noisy = still + 0.02 * rng.random(still.shape)
@@ -97,7 +97,7 @@ def test_noise_and_movement_and_disorder_are_less_steady() -> None:
     shifts = [metrics.centre_shift(maps) for maps in (still, noisy, moving, shuffled)]
     assert shifts == sorted(shifts)
     assert shifts[0] == 0
-    # The blob itself moves by 0.4 cells of a diagonal of 14 cells' square; its edges are cut.
+    # The blob moves by 0.4 cells, relative to the diagonal of 14 x 14 cells; its edges are cut.
     assert shifts[2] == pytest.approx(0.4 / (14 * 2**0.5), rel=0.1)
 
 
@@ -143,7 +143,7 @@ def test_maps_without_evidence_and_sizes_that_change_do_not_count() -> None:
     assert measure.values.tolist() == pytest.approx([1])
 
 
-def test_only_the_part_that_was_seen_counts() -> None:
+def test_only_the_seen_part_counts() -> None:
     seen = Box(50, 0, 150, 100)
     cells = [cell(frame(at), blob(3 + 8 * at, 7), region=seen, canvas=seen) for at in range(2)]
     found = summarize(rows_of(cells))
@@ -151,10 +151,10 @@ def test_only_the_part_that_was_seen_counts() -> None:
     assert found["m", "centre_shift"] == pytest.approx(whole["m", "centre_shift"] / 2, rel=0.01)
 
 
-def test_intervals_of_neighbours_that_are_alike_are_wider_in_blocks() -> None:
+def test_blocks_widen_the_intervals_of_similar_neighbours() -> None:
     rng = np.random.default_rng(0)
     steps = rng.normal(size=400)
-    walk = np.convolve(steps, np.ones(12), "valid")[:, None]  # alike over twelve
+    walk = np.convolve(steps, np.ones(12), "valid")[:, None]  # similar over twelve frames
     alone, together = estimate(walk), estimate(walk, block=block_length(len(walk)))
     assert alone.values == together.values
     assert together.high - together.low > 1.5 * (alone.high - alone.low)
@@ -162,7 +162,7 @@ def test_intervals_of_neighbours_that_are_alike_are_wider_in_blocks() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 7])
-def test_draws_of_blocks_have_as_many_images(count: int) -> None:
+def test_draws_of_blocks_have_the_same_number_of_images(count: int) -> None:
     found = estimate(np.full((count, 1), 3.0), block=2)
     assert found.values == 3
     assert count < 2 or (found.low == found.high == 3)

@@ -58,7 +58,7 @@ def saved(path: Path, content: object, **options: Any) -> Path:
 
 
 def read_state(path: Path | str) -> dict[str, Tensor]:
-    """The tensors in a checkpoint."""
+    """Return the tensors in a checkpoint."""
     return read_checkpoint(path).state
 
 
@@ -101,7 +101,7 @@ def test_a_state_dict_under_each_usual_name(tmp_path: Path, wrapper: str) -> Non
     assert_same(read_state(saved(tmp_path / "best.pt", content)))
 
 
-def test_the_usual_names_are_those_that_the_issue_asks_for() -> None:
+def test_the_usual_names_are_complete() -> None:
     assert {"state_dict", "model", "model_state", "ema", "state_dict_ema"} <= set(WRAPPERS)
 
 
@@ -141,7 +141,7 @@ def test_a_prefix_that_only_some_names_have_is_a_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_torch_itself_wraps(tmp_path: Path) -> None:
+def test_wrappers_of_torch(tmp_path: Path) -> None:
     averaged = AveragedModel(network(seed=1))
     assert "n_averaged" in averaged.state_dict()
     assert_same(read_state(saved(tmp_path / "swa.pt", averaged.state_dict())))
@@ -179,7 +179,7 @@ class Payload:
         return os.system, (f"touch {self.path}",)
 
 
-def test_a_payload_does_what_the_next_test_says_it_does(tmp_path: Path) -> None:
+def test_the_payload_runs_under_plain_unpickling(tmp_path: Path) -> None:
     path = saved(tmp_path / "evil.pt", {"state_dict": STATE, "epoch": Payload(tmp_path / "ran")})
     torch.load(path, weights_only=False)
     assert (tmp_path / "ran").exists()
@@ -337,7 +337,7 @@ def lightning(**settings: object) -> dict[str, object]:
     }
 
 
-def test_a_file_does_what_the_next_tests_say_it_does_not(tmp_path: Path) -> None:
+def test_the_file_runs_code_under_plain_unpickling(tmp_path: Path) -> None:
     path = saved(tmp_path / "last.ckpt", lightning(settings=Settings(lr=0.1)))
     torch.load(path, weights_only=False)
     assert Settings.made == 1
@@ -391,7 +391,7 @@ class Evaluated:
         return eval, (f"__import__('pathlib').Path({str(self.path)!r}).touch()",)
 
 
-def test_a_call_of_a_builtin_is_stood_for_and_not_made(tmp_path: Path) -> None:
+def test_a_call_of_a_builtin_is_replaced_by_a_placeholder(tmp_path: Path) -> None:
     path = saved(tmp_path / "last.ckpt", lightning(payload=Evaluated(tmp_path / "ran")))
     torch.load(path, weights_only=False)
     assert (tmp_path / "ran").exists()
@@ -517,7 +517,7 @@ def test_of_two_copies_the_averaged_one_is_taken(averaged: str) -> None:
 @pytest.mark.parametrize(
     "prefixes", [("student.", "teacher."), ("semantic.", "visual."), ("ema_a.", "ema_b.")]
 )
-def test_copies_of_which_none_is_meant_before_the_others_are_refused(
+def test_ambiguous_copies_are_refused(
     prefixes: tuple[str, str],
 ) -> None:
     first, second = prefixes

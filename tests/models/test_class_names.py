@@ -68,7 +68,7 @@ def test_labels_are_plain_text() -> None:
         {float("inf"): "ant"},
     ],
 )
-def test_what_names_no_classes_is_told(names: object) -> None:
+def test_values_that_name_no_classes_are_reported(names: object) -> None:
     assert read_labels(names) is None
 
 

@@ -179,7 +179,7 @@ def test_a_checkpoint_for_a_constructor_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "given", [{"checkpoint": "x.pt"}, {"options": {"a": 1}}, {"pretrained": False}]
 )
-def test_what_is_for_names_is_refused_for_modules(given: dict[str, object]) -> None:
+def test_arguments_for_names_are_refused_for_modules(given: dict[str, object]) -> None:
     with pytest.raises(ArgumentError, match="are for models that are built by name"):
         load_model(Small(), **given)  # type: ignore[arg-type]  # refused whatever it is
 
@@ -271,7 +271,7 @@ def test_weights_are_looked_for_before_anything_is_built(registered: ModelSpec) 
         check_weights(["resnet5"])
 
 
-def test_a_spec_that_is_named_as_a_registered_one_is_told_apart() -> None:
+def test_a_spec_with_the_name_of_a_registered_one_is_distinguished() -> None:
     with pytest.raises(UnknownModelError, match=r"^'demo_resnet' is a registered model, and no"):
         load_model(ModelSpec("demo_resnet"))
     assert load_model("demo_resnet").name == "demo_resnet"
@@ -411,7 +411,7 @@ def test_a_comparison_at_one_size_has_transformers_of_that_size() -> None:
 
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
-    """The options that each architecture was built with."""
+    """Return the options with which each architecture was built."""
     options: list[dict[str, object]] = []
 
     def watch(kind: Any) -> Any:
@@ -456,7 +456,7 @@ def test_torchvisions_transformers_are_built_for_the_size_that_they_see(
     assert model.layer.grid == (6, 6)
 
 
-def test_at_its_own_size_it_is_built_as_ever(built: list[dict[str, object]]) -> None:
+def test_at_its_own_size_it_is_built_without_size_options(built: list[dict[str, object]]) -> None:
     assert load_model(VIT).layer.grid == (14, 14)
     assert built == [{"depth": 1}]
 

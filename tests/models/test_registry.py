@@ -51,14 +51,14 @@ def test_a_name_is_taken_once() -> None:
     assert find_spec("mine") is first
 
 
-def test_replace_lets_the_old_model_give_way() -> None:
+def test_replace_replaces_the_registered_model() -> None:
     register_model(ModelSpec("mine", constructor="resnet18"))
     second = register_model(ModelSpec("mine", constructor="resnet34"), replace=True)
     assert find_spec("mine") is second
     assert registered_names() == ("mine",)
 
 
-def test_replace_also_registers_what_was_not_there() -> None:
+def test_replace_also_registers_new_names() -> None:
     register_model(ModelSpec("mine"), replace=True)
     assert registered_names() == ("mine",)
 
@@ -107,7 +107,7 @@ def test_the_default_models_are_the_notebooks_five_in_its_order() -> None:
         DEFAULT_MODELS["vgg16"] = "torchvision:vgg16"  # type: ignore[index]
 
 
-def test_the_registry_needs_the_standard_library_alone() -> None:
+def test_the_registry_imports_only_the_standard_library() -> None:
     code = (
         "import sys, effcam.models.registry; "
         "print(sorted({'torch', 'timm', 'torchvision', 'numpy', 'PIL'} & set(sys.modules)))"
@@ -229,7 +229,7 @@ class Net:
         (lambda _: A, r"TypeError\(.*missing 1 required"),
     ],
 )
-def test_what_is_no_model_is_warned_of_and_leaves_the_others_working(
+def test_an_invalid_entry_point_warns_and_others_still_work(
     offer: Callable[..., None], broken: object, reason: str
 ) -> None:
     offer(first=C, broken=broken, last=B)
@@ -245,7 +245,7 @@ def test_what_is_no_model_is_warned_of_and_leaves_the_others_working(
         assert registered_names() == ("own_c", "own_b")
 
 
-def test_an_entry_point_that_cannot_be_imported_is_warned_of(
+def test_an_entry_point_that_cannot_be_imported_warns(
     monkeypatch: pytest.MonkeyPatch, offer: Callable[..., None]
 ) -> None:
     offer(models=A)
@@ -264,7 +264,7 @@ def test_an_entry_point_that_cannot_be_imported_is_warned_of(
     assert len(messages) == 2
 
 
-def test_a_name_that_is_taken_leaves_out_that_model_alone(offer: Callable[..., None]) -> None:
+def test_a_taken_name_leaves_out_only_that_model(offer: Callable[..., None]) -> None:
     mine = register_model(ModelSpec("own_a", constructor="resnet34"))
     offer(models=[A, B], others=[dataclasses.replace(B, constructor="resnet50"), C])
     with pytest.warns(RuntimeWarning) as caught:
@@ -278,7 +278,7 @@ def test_a_name_that_is_taken_leaves_out_that_model_alone(offer: Callable[..., N
     assert find_spec("own_b") is B
 
 
-def test_what_is_offered_under_two_names_is_offered_once(offer: Callable[..., None]) -> None:
+def test_a_spec_under_two_entry_points_is_registered_once(offer: Callable[..., None]) -> None:
     calls = []
 
     def models() -> ModelSpec:

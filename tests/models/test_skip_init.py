@@ -52,7 +52,7 @@ def test_every_way_to_draw_ends_at_once_and_takes_no_random_numbers(
     assert tensor.isfinite().all()
 
 
-def test_bounds_are_kept_by_who_draws_until_a_number_fits() -> None:
+def test_truncated_draws_stay_within_their_bounds() -> None:
     with skip_init():
         drawn = nn.init.trunc_normal_(torch.empty(50), mean=0.3, std=0.5, a=0.25, b=0.5)
     assert drawn.min() >= 0.25
@@ -71,7 +71,7 @@ def test_constants_and_buffers_are_what_the_constructor_makes_them() -> None:
     assert made.tolist() == [0, 0.25, 0.5, 0.75, 1]
 
 
-def test_outside_it_all_is_drawn_as_ever() -> None:
+def test_outside_the_context_everything_is_drawn() -> None:
     torch.manual_seed(3)
     expected = nn.Linear(4, 4).weight
     torch.manual_seed(3)
@@ -127,7 +127,7 @@ def test_a_model_from_a_checkpoint_draws_no_weights(
         assert torch.equal(loaded.module.state_dict()[key], value), key
 
 
-def test_who_reads_what_was_drawn_gets_numbers_that_mean_something() -> None:
+def test_code_that_reads_drawn_values_gets_meaningful_numbers() -> None:
     class Normed(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -234,7 +234,7 @@ def test_the_size_it_was_made_for_goes_before_the_one_its_weights_began_with(
         ),
     ],
 )
-def test_what_a_folder_lacks_is_said_before_anything_is_built(
+def test_missing_files_are_reported_before_anything_is_built(
     folder: Path, monkeypatch: pytest.MonkeyPatch, names: list[str] | None, message: str
 ) -> None:
     if names is not None:
@@ -277,7 +277,7 @@ def test_a_damaged_configuration_is_named(folder: Path, content: bytes) -> None:
         ({"architecture": ...}, "names no architecture"),
     ],
 )
-def test_models_of_other_libraries_are_told_from_timms(
+def test_models_of_other_libraries_are_distinguished_from_timms(
     folder: Path, changes: dict[str, Any], named: str
 ) -> None:
     save(folder)
@@ -495,7 +495,7 @@ def test_damaged_weights_on_the_hub_can_be_fetched_again(hub: Host, folder: Path
         load_model("hf-hub:me/flowers")
 
 
-def test_without_network_it_is_said_at_once(
+def test_without_network_the_error_comes_at_once(
     hub_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The hub's client would retry for a minute.

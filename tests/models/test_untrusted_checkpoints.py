@@ -1,4 +1,4 @@
-"""Hostile checkpoints: they load or are refused in one line, quickly, and run no code.
+"""Hostile checkpoints: each loads or is refused in one line, quickly, and runs no code.
 
 Each is read in a process with limits, which protects the machine if a check fails.
 """
@@ -51,7 +51,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def worker(fuzz: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A process that loads files, in a folder where nothing else may be written."""
+    """Return a process that loads files, in a folder where nothing else may be written."""
     found = fuzz.Worker(tmp_path_factory.mktemp("work"), seconds=40)
     yield found
     found.stop()
@@ -157,7 +157,7 @@ both = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 
 
 @both
-def test_a_file_by_instruction_is_one_that_loads(zipped: bool, tmp_path: Path) -> None:
+def test_a_hand_written_pickle_loads(zipped: bool, tmp_path: Path) -> None:
     (tmp_path / "a.pt").write_bytes(file_of(mapping(string("w"), view(zipped)), zipped))
     expected = torch.arange(20.0).reshape(4, 5)
     assert torch.equal(read_checkpoint(tmp_path / "a.pt").state["w"], expected)
@@ -245,7 +245,7 @@ CONTAINERS: dict[str, Callable[[object], bytes]] = {
 
 
 @pytest.mark.core
-def test_the_files_do_what_the_next_test_says_they_do_not(
+def test_the_hostile_files_run_code_under_plain_unpickling(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -300,7 +300,7 @@ def test_a_file_as_torch_wrote_them_until_2017(
     "name", ["os.system", "builtins.eval", "builtins.getattr", "torch.load", "torch.hub.load"]
 )
 @pytest.mark.parametrize("function", ["torch._tensor._rebuild_from_type_v2", "torch.Tensor"])
-def test_torchs_own_functions_are_given_none_to_run(
+def test_functions_of_torch_get_no_function_to_call(
     worker: Any, put: Callable[[str, bytes], Path], name: str, function: str, zipped: bool
 ) -> None:
     given = (named(name), named("torch.Tensor"), together(string("touch ran")), b"}")
@@ -310,7 +310,7 @@ def test_torchs_own_functions_are_given_none_to_run(
 
 
 @both
-def test_what_hangs_on_a_dict_or_a_tensor_is_not_used(zipped: bool, tmp_path: Path) -> None:
+def test_attributes_of_a_dict_or_a_tensor_are_not_used(zipped: bool, tmp_path: Path) -> None:
     own = b"".join(string(name) + number(1) for name in ("get", "items", "keys", "values"))
     filled = call("collections.OrderedDict") + b"(" + string("w") + view(zipped) + b"u"
     content = filled + b"}(" + own + b"ub"
@@ -363,7 +363,7 @@ def test_an_archive_that_inflates_to_gigabytes(
     assert "is a compressed archive" in refusal(worker, put("a.pt", data))
 
 
-def test_a_compressed_archive_is_not_read_as_if_it_were_none(tmp_path: Path) -> None:
+def test_a_compressed_archive_is_not_read_as_uncompressed(tmp_path: Path) -> None:
     # torch maps the file, and would read the compressed bytes as weights.
     whole = torch_zip(STATE)
     with zipfile.ZipFile(io.BytesIO(whole)) as opened:
@@ -376,7 +376,7 @@ def test_a_compressed_archive_is_not_read_as_if_it_were_none(tmp_path: Path) -> 
         read_checkpoint(file)
 
 
-def test_archives_that_two_readers_would_read_differently(tmp_path: Path) -> None:
+def test_archives_that_readers_interpret_differently(tmp_path: Path) -> None:
     whole = archive({"a/data.pkl": b"\x80\x02}.", "a/byteorder": b"little"})
     decoy = archive({"b/data.pkl": b"\x80\x02]."})
     entry = zipfile.ZipInfo("a/data/0")
@@ -546,7 +546,7 @@ def test_a_module_that_does_not_take_its_weights() -> None:
 # dicts
 
 
-def test_a_thousand_dicts_in_each_other(worker: Any, put: Callable[[str, bytes], Path]) -> None:
+def test_a_thousand_nested_dicts(worker: Any, put: Callable[[str, bytes], Path]) -> None:
     for key in ("model", "config"):
         content = mapping(string("w"), view(True))
         for _ in range(1000):
@@ -555,7 +555,7 @@ def test_a_thousand_dicts_in_each_other(worker: Any, put: Callable[[str, bytes],
 
 
 @pytest.mark.parametrize("count", [20, 30])
-def test_dicts_in_each_other_are_looked_into_once(
+def test_nested_dicts_are_searched_once(
     worker: Any, put: Callable[[str, bytes], Path], count: int
 ) -> None:
     content: dict[str, Any] = {"epoch": 3}
@@ -568,7 +568,7 @@ def test_dicts_in_each_other_are_looked_into_once(
     assert "1 unexpected: w" in refusal(worker, put("a.pt", torch_zip(content)))
 
 
-def test_dicts_that_hold_themselves(tmp_path: Path) -> None:
+def test_dicts_that_contain_themselves(tmp_path: Path) -> None:
     content: dict[str, Any] = {"w": torch.ones(2)}
     content |= {"state_dict": content, "config": content, "hparams": {"cfg": content}}
     torch.save(content, tmp_path / "a.pt")
@@ -590,7 +590,7 @@ NAMES = ["a\nb", "\x1b[31mred", "\ud800", "<script>alert(1)</script>", "", "x" *
 
 @both
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
-def test_odd_names_are_told_on_one_line(
+def test_odd_names_are_reported_on_one_line(
     worker: Any, put: Callable[[str, bytes], Path], name: str, zipped: bool
 ) -> None:
     content = mapping(string(name), view(zipped))
@@ -599,7 +599,7 @@ def test_odd_names_are_told_on_one_line(
     assert "it holds " in refusal(worker, put("a.pt", file_of(content, zipped)))
 
 
-def test_names_that_are_no_text(tmp_path: Path) -> None:
+def test_names_that_are_not_text(tmp_path: Path) -> None:
     # Integers, tuples, tensors and bytes are no names.
     content = {1: STATE["w"], (1, 2): STATE["w"], b"w": STATE["w"], None: 1, STATE["w"]: 1}
     torch.save(content, tmp_path / "a.pt")
@@ -607,7 +607,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "a.pt")
 
 
-def test_names_of_many_parts_take_no_time() -> None:
+def test_names_of_many_parts_are_handled_fast() -> None:
     # A name with a million dots would be joined a million times.
     module = nn.Sequential(nn.Linear(2, 2))
     name = "." * 10**6
@@ -686,7 +686,7 @@ def test_a_header_of_a_hundred_megabytes(worker: Any, put: Callable[[str, bytes]
         refusal(worker, put("a.safetensors", safe(text, b"")), most=1024 * MEBIBYTE)
 
 
-def test_safetensors_and_pickles_by_each_others_name(tmp_path: Path) -> None:
+def test_safetensors_and_pickles_under_swapped_suffixes(tmp_path: Path) -> None:
     (tmp_path / "a.pt").write_bytes(save_safe(STATE))
     (tmp_path / "a.safetensors").write_bytes(torch_zip(STATE))
     for name in ("a.pt", "a.safetensors"):
@@ -727,7 +727,7 @@ def test_files_that_end_early(
     ],
     ids=range(10),
 )
-def test_what_is_no_checkpoint(
+def test_files_that_are_no_checkpoint(
     worker: Any, put: Callable[[str, bytes], Path], name: str, data: bytes
 ) -> None:
     refusal(worker, put(name, data))
@@ -932,5 +932,5 @@ def test_a_configuration_that_does_not_end(
 
 
 @pytest.mark.core
-def test_every_refusal_is_an_error_of_effcams() -> None:
+def test_every_refusal_is_an_effcam_error() -> None:
     assert all(issubclass(each, EffcamError) for each in (WeightsError, ModelError, ArgumentError))

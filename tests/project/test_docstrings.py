@@ -78,7 +78,7 @@ def test_arguments_are_described_and_no_others(name: str) -> None:
     described = [each.lstrip("*") for each in ENTRY.findall(found.get("Args", ""))]
     if described or len(taken) > 1:
         assert described == taken
-    elif taken:  # one argument may be told in the sentence itself
+    elif taken:  # the sentence itself may describe a single argument
         assert taken[0] in found[""] or taken[0].rstrip("s") in found[""].lower()
 
 

@@ -1,7 +1,7 @@
 """The whole pipeline means something: on scenes of known truth, heat lies on the object.
 
 Five hundred held-out scenes, a third each square, tall and wide, go through the five demo models as
-a user's photos would. What breaks the way from the photo to the model and back, breaks this.
+a user's photos would. An error in the mapping from photo to model or back fails these tests.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FORMATS = ((208, 208), (208, 320), (320, 208))
 
 @pytest.fixture(scope="module")
 def held_out() -> list[Scene]:
-    """Scenes that no model was trained on; square, tall and wide ones take turns."""
+    """Return scenes that no model was trained on; square, tall and wide ones alternate."""
     counts = [len(range(start, COUNT, len(FORMATS))) for start in range(len(FORMATS))]
     kinds = [
         scenes(count, SEED + index, size)
@@ -55,7 +55,7 @@ def column(comparison: Comparison, label: str) -> list[Explanation]:
 
 
 def centre_hits(held_out: list[Scene]) -> float:
-    """How often the centre of the image lies in the object's box."""
+    """Return how often the centre of the image lies in the object's box."""
 
     def centred(scene: Scene) -> NDArray[np.float32]:
         heat = np.zeros(scene.mask.shape, np.float32)
@@ -97,7 +97,7 @@ def test_it_is_as_good_on_every_format(comparison: Comparison, held_out: list[Sc
 def test_a_wrong_mapping_onto_the_photo_would_be_noticed(
     comparison: Comparison, held_out: list[Scene]
 ) -> None:
-    """Laid over the whole photo instead of the part that was seen, heat misses."""
+    """Heat over the whole photo, instead of over the seen part, misses the object."""
     oblong = [row for row in range(COUNT) if row % len(FORMATS)]
     scene_of = [held_out[row] for row in oblong]
     right = [comparison[row, "resnet"] for row in oblong]
@@ -111,7 +111,7 @@ def test_a_wrong_mapping_onto_the_photo_would_be_noticed(
 
 
 def shuffled(label: str) -> effcam.Model:
-    """A demo model, the numbers of each of its weights in random order."""
+    """Return a demo model with the values of each weight in random order."""
     model = effcam.load_model(MODELS[label], device="cpu")
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -134,5 +134,5 @@ def test_with_its_weights_shuffled_a_model_falls_to_chance(held_out: list[Scene]
 
 
 def _evenly(scene: Scene) -> float:
-    """How often a point somewhere in the central square lies in the object's box."""
+    """Return how often a point in the central square lies in the object's box."""
     return scene.box.width * scene.box.height / min(scene.image.size) ** 2

@@ -1,4 +1,4 @@
-"""The summary ranks as it must where the truth is known: on scenes, for models made for them."""
+"""The summary ranks correctly where the truth is known: on scenes, for models trained on them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LOCALISATION = (
 
 @pytest.fixture(scope="module")
 def held_out() -> list[Scene]:
-    """Scenes that no model was trained on."""
+    """Return scenes that no model was trained on."""
     return scenes(COUNT, SEED, SIZE)
 
 
@@ -52,7 +52,7 @@ def summary(comparison: Comparison) -> Summary:
 
 
 def shuffled(label: str) -> effcam.Model:
-    """A demo model, the numbers of each of its weights in random order."""
+    """Return a demo model with the values of each weight in random order."""
     model = effcam.load_model(MODELS[label], device="cpu")
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -64,7 +64,7 @@ def shuffled(label: str) -> effcam.Model:
 
 @pytest.fixture(scope="module")
 def chance(held_out: list[Scene]) -> Summary:
-    """The summary of the same models with shuffled weights."""
+    """Return the summary of the same models with shuffled weights."""
     models = {label: shuffled(label) for label in MODELS}
     found = effcam.compare(held_out[:SOME], models, device="cpu", progress=False)
     return found.summary(fair=False)
@@ -133,7 +133,7 @@ def test_two_of_the_models_point_at_objects_more_often_than_alexnet(
 
 
 def cell_means(mask: NDArray[np.bool_], cells: int = 14) -> NDArray[np.float32]:
-    """How far each cell of a grid over the image lies on the object."""
+    """Return the share of each cell of a grid over the image that lies on the object."""
     picture = Image.fromarray(mask.astype(np.float32))
     return np.asarray(picture.resize((cells, cells), Image.Resampling.BOX))
 

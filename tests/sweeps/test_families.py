@@ -1,4 +1,4 @@
-"""Every family of architectures: the smallest run for real beside grad-cam, one more traced."""
+"""Every family of architectures: the smallest is run and compared with grad-cam, another traced."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = [
 
 
 def load_sweep() -> ModuleType:
-    """The tool that runs all architectures; here it runs some."""
+    """Return the tool that runs all architectures; here it runs some."""
     spec = importlib.util.spec_from_file_location("sweep", ROOT / "tools" / "sweep.py")
     assert spec is not None
     assert spec.loader is not None
@@ -52,7 +52,7 @@ def memory_returns() -> Iterator[None]:
 
 
 def families() -> dict[str, list[ArchitectureFacts]]:
-    """The architectures with class scores of each family, by size."""
+    """Return the architectures with class scores of each family, by size."""
     found: dict[str, list[ArchitectureFacts]] = defaultdict(list)
     for entry in sorted(known_architectures().values(), key=lambda entry: entry.parameters):
         if entry.layers:

@@ -1,4 +1,4 @@
-"""A short run of the fuzzer: the same files each time, and proof that it finds what is broken."""
+"""A short run of the fuzzer: the same files each time, and a proof that it finds errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_damaged_files_load_or_are_refused(fuzz: ModuleType, tmp_path: Path) -> 
     assert report.cases == CASES
     assert report.findings == [], str(report)
     assert not (tmp_path / "kept").exists()
-    # It must not have been all refused at the first byte.
+    # Not every file may be refused at the first byte.
     for kind in ("image", "checkpoint"):
         assert report.outcomes[f"{kind}: loaded"]
     assert f"{CASES} cases in " in str(report)

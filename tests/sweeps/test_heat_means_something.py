@@ -116,7 +116,7 @@ def cnn() -> nn.Module:
 
 @dataclass(frozen=True)
 class Case:
-    """A network, how many steps it is trained, and where it is to be looked at."""
+    """A network, its number of training steps, and the layer to explain."""
 
     make: Callable[[], nn.Module]
     steps: int
@@ -126,7 +126,7 @@ class Case:
 
 
 CASES = {
-    # Half of the patches are dropped in training, so that what a token says is of its own place.
+    # Training drops half of the patches, so that a token describes its own place.
     "vit": Case(
         partial(vit, depth=3, patch_size=8, patch_drop_rate=0.5), 150, "blocks.2.norm1", "tokens", 1
     ),
@@ -158,7 +158,7 @@ def train(module: nn.Module, scenes: Scenes, steps: int) -> nn.Module:
 
 
 def share_inside(maps: NDArray[np.float32], boxes: NDArray[np.bool_]) -> float:
-    """The mean share of heat that lies inside boxes."""
+    """Return the mean share of heat that lies inside boxes."""
     cells = SIDE // maps.shape[1]
     heat = maps.repeat(cells, axis=1).repeat(cells, axis=2)
     share: NDArray[np.float64] = (heat * boxes).sum((1, 2)) / heat.sum((1, 2))

@@ -1,6 +1,6 @@
 """Real weights on real photos: the right classes, heat where the objects are, the main job.
 
-What these tests need may not be given away, so they skip where it is not (see ``conftest.data``).
+The data of these tests may not be redistributed; without it they skip (see ``conftest.data``).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def read(path: Path) -> Any:
 
 
 def spec(name: str, known: dict[str, Any], weights: Path) -> ModelSpec:
-    """One of the models by its architecture's name or, where it has none, by its constructor."""
+    """Return a model by its architecture's name or, without one, by its constructor."""
     preprocess = Preprocess(
         size=known["input_size"],
         mean=tuple(known["mean"]),
@@ -67,7 +67,7 @@ def expected(data: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def comparison(data: Path, expected: dict[str, Any]) -> Comparison:
-    """All five models on all images, which are decoded once: by far the longest step."""
+    """Run all five models on all images, decoded once: by far the longest step."""
     assert set(expected) == set(MODELS)
     images = list(expected[MODELS[0]]["expected_top1"])
     specs = {name: spec(name, expected[name], data / "weights") for name in MODELS}
@@ -76,7 +76,7 @@ def comparison(data: Path, expected: dict[str, Any]) -> Comparison:
 
 @pytest.fixture(scope="module")
 def boxes(data: Path) -> dict[str, NDArray[np.bool_]]:
-    """By image, which of its pixels lie in one of its objects' boxes."""
+    """Return, for each image, which pixels lie in a box of one of its objects."""
     masks: dict[str, NDArray[np.bool_]] = {}
     for image, known in read(data / "images" / "boxes.json").items():
         width, height = known["size"]
@@ -147,7 +147,7 @@ def test_heat_gathers_in_the_boxes(
 
 
 def test_cifar_thumbnails_get_their_class(data: Path) -> None:
-    """A network of one's own: He et al.'s ResNet-20 for 32 px images, from torchvision's parts."""
+    """Run a custom network: He et al.'s ResNet-20 for 32 px images, from torchvision's parts."""
     photos = sorted((data / "images" / "photos").glob("cifar_*.jpg"))
     assert len(photos) == 6
     model = ModelSpec(

@@ -1,4 +1,4 @@
-"""Which entry of a file means which image, and when that cannot be told."""
+"""Matching of a file's entries to images, and ambiguous cases."""
 
 from __future__ import annotations
 

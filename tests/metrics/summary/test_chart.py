@@ -1,4 +1,4 @@
-"""The chart: a point a column, its intervals and labels, and what it cannot plot."""
+"""The chart: a point per column, intervals, labels, and figures that cannot be plotted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def measured(
     half: float = np.nan,
     baselines: dict[str, float] | None = None,
 ) -> Measure:
-    """A measure whose intervals reach ``half`` to each side, or that has none."""
+    """Return a measure with intervals of ``half`` to each side, or with none."""
     array = np.array(values)
     return Measure(
         figure=figure,
@@ -58,12 +58,12 @@ def build(columns: tuple[str, ...] = COLUMNS) -> Summary:
 
 
 def single() -> Summary:
-    """A comparison of one column."""
+    """Return the summary of one column."""
     return Summary(columns=("EB0",), images=1, used=1, measures=(measured(AREA, [0.25]),))
 
 
 def points(chart: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The (points, 2) places of the markers."""
+    """Return the positions of the markers, (points, 2)."""
     return np.asarray(chart.axes[0].containers[0].lines[0].get_xydata())
 
 
@@ -71,7 +71,7 @@ def shown_texts(chart: Any) -> dict[str, Any]:
     return {text.get_text(): text for text in chart.axes[0].texts}
 
 
-def test_chart_has_a_point_a_column_where_it_belongs() -> None:
+def test_chart_has_a_point_per_column_at_its_value() -> None:
     chart = build().plot("parameters", "effective_area")
     np.testing.assert_allclose(points(chart)[3], (5.29, 12.1))
     assert len(points(chart)) == 5
@@ -122,7 +122,8 @@ def test_names_of_close_baselines_do_not_cover_each_other() -> None:
 
 
 def test_labels_cover_neither_each_other_nor_points_nor_the_edge() -> None:
-    # Right of its point each in the middle would cover the next one, and the last the edge.
+    # To the right of its point, a label in the middle would cover the next point, the last one the
+    # edge.
     across = measured(TIME, [0, 0.015, 0.016, 0.018, 0.030])
     up = measured(AREA, [0.3, 0.20, 0.201, 0.20, 0.3], 0.05)
     labels = ("a first", "second model", "third model", "fourth model", "a last of a long label")
@@ -136,7 +137,7 @@ def test_labels_cover_neither_each_other_nor_points_nor_the_edge() -> None:
     assert all(inside.x0 <= box.x0 and box.x1 <= inside.x1 for box in boxes)
 
 
-def test_chart_picks_localisation_then_focus_then_what_has_a_better_side() -> None:
+def test_chart_prefers_localisation_then_focus_then_figures_with_a_better_side() -> None:
     summary = build()
     assert summary.plot().axes[0].get_ylabel() == "pointing game, % ↑"
     by_group = {
@@ -163,14 +164,14 @@ def test_chart_names_what_it_cannot_plot() -> None:
         summary.plot("effective_area", "b")
 
 
-def test_chart_takes_labels_as_they_are() -> None:
+def test_chart_does_not_interpret_labels() -> None:
     chart = build(("$x_1$", "$\\frac$", *NASTY[:3])).plot()
     stream = io.BytesIO()
     chart.savefig(stream, format="svg")
     assert "$x_1$" in shown_texts(chart)
 
 
-def test_chart_shows_itself_in_notebooks_and_touches_no_pyplot() -> None:
+def test_chart_is_displayed_in_notebooks_without_pyplot() -> None:
     before = "matplotlib.pyplot" in sys.modules
     image: Any = build().plot()
     assert image._repr_png_().startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-"""The scoreboard of comparisons made by hand: every figure is one that can be worked out."""
+"""The summary of hand-made comparisons, whose figures are known in closed form."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BOXED = ("max_box_acc", "max_box_acc_v2")
 
 
 def delta(row: int = 3, column: int = 3, cells: int = 8) -> Any:
-    """A map whose heat is in one of its cells, of 8 px if there are 8 of them."""
+    """Return a map whose heat is in one cell; 8 cells a side are 8 px each."""
     heatmap = np.zeros((cells, cells), np.float32)
     heatmap[row, column] = 1
     return heatmap
@@ -41,13 +41,13 @@ def noise(seed: int, cells: int = 8) -> Any:
 
 
 def cone(cells: int = 64) -> Any:
-    """A map that falls from its middle to its edges; its level sets are squares."""
+    """Return a map that falls from its middle to its edges; its level sets are squares."""
     across = np.abs(np.arange(cells) - (cells - 1) / 2)
     return (cells / 2 - np.maximum.outer(across, across)).astype(np.float32)
 
 
 def centred(side: float) -> Box:
-    """A square in the middle of the image."""
+    """Return a square in the middle of the image."""
     return Box(32 - side / 2, 32 - side / 2, 32 + side / 2, 32 + side / 2)
 
 
@@ -77,7 +77,7 @@ def build(
     canvas: Box | None = None,
     size: tuple[int, int] = SIZE,
 ) -> Comparison:
-    """A comparison of maps, one row per image; by default models predict and explain class 0."""
+    """Return a comparison, a row per image; models predict and explain class 0 by default."""
     columns = tuple("ABCDE"[: len(maps[0])])
     models = [facts(name) for name in columns] if known is None else known
     seen = predicted or [[0] * len(columns)] * len(maps)
@@ -122,7 +122,7 @@ def values(summary: Summary, key: str) -> list[float]:
 
 
 def note(summary: Summary, words: str) -> str:
-    """The one note that has these words."""
+    """Return the only note that contains these words."""
     (found,) = [each for each in summary.notes if words in each]
     return found
 
@@ -169,7 +169,7 @@ def test_a_fine_grid_is_measured_as_the_coarse_one_beside_it() -> None:
 
 
 def test_a_point_of_heat_in_its_box_is_a_hit_with_all_its_heat() -> None:
-    # Bilinear heat of the cell from 24 to 32 px reaches half a cell further: from 16 to 40.
+    # Bilinear heat of the cell from 24 to 32 px extends half a cell further: from 16 to 40.
     boxes = [Box(16, 16, 40, 40)]
     summary = build([[delta(), delta(7, 7)]]).summary(boxes=boxes)
     assert values(summary, "pointing_game") == [1, 0]
@@ -183,7 +183,7 @@ def test_a_box_of_one_cell_holds_nine_sixteenths_of_its_heat() -> None:
     assert values(summary, "mass_area_ratio") == pytest.approx([9 / 16 * 64])
 
 
-def test_even_heat_is_as_dense_on_the_object_as_anywhere_and_points_nowhere() -> None:
+def test_constant_heat_has_density_1_and_points_nowhere() -> None:
     summary = build([[even()]]).summary(boxes=[Box(10, 20, 31, 53)])
     share = 21 * 33 / 64**2
     assert values(summary, "pointing_game") == [0]
@@ -191,7 +191,7 @@ def test_even_heat_is_as_dense_on_the_object_as_anywhere_and_points_nowhere() ->
     assert values(summary, "mass_area_ratio") == pytest.approx([1], rel=1e-5)
 
 
-def test_baselines_stand_beside_every_figure_of_localisation() -> None:
+def test_every_figure_of_localisation_has_its_baselines() -> None:
     mask = np.zeros((64, 64), bool)
     mask[16:48, 16:48] = True
     maps = [[noise(2 * at), noise(2 * at + 1)] for at in range(4)]
@@ -223,12 +223,12 @@ def test_a_map_that_is_its_mask_ranks_every_pixel_right() -> None:
     share = mask.mean()
     assert right == pytest.approx(1)
     assert blind == pytest.approx(share)
-    assert wrong == pytest.approx(share)  # all of it is in the last level, with everything else
+    assert wrong == pytest.approx(share)  # all of its pixels are in the last level, with all others
     assert values(summary, "energy_pointing_game") == pytest.approx([1, 0, share], abs=1e-5)
     assert keys(summary)[-4:] == [*POINTS, "pixel_average_precision"]
 
 
-def test_undecided_pixels_of_a_mask_are_not_measured() -> None:
+def test_ignored_pixels_of_a_mask_are_not_measured() -> None:
     mask, ignored = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
     mask[:, :16] = True
     ignored[:, 16:32] = True
@@ -257,12 +257,12 @@ def test_a_map_without_evidence_misses_but_has_no_share_of_heat() -> None:
 
 
 def test_the_threshold_of_a_box_is_chosen_on_other_images() -> None:
-    # Of this map a high threshold boxes a small object, and a low one a large object.
+    # With a high threshold this map gives the box of a small object, with a low one of a large one.
     boxes = [centred(60), centred(14)]
     same = max_box_acc([cone(), cone()], [[each] for each in boxes])
     assert same == 0.5
     summary = build([[cone()], [cone()]]).summary(boxes=boxes)
-    # What serves the one image best is wrong for the other.
+    # The best threshold for one image is wrong for the other.
     assert values(summary, "max_box_acc") == [0]
     assert values(summary, "max_box_acc_v2") == [0]
     alike = build([[cone()], [cone()]]).summary(boxes=[centred(14)] * 2)
@@ -271,7 +271,7 @@ def test_the_threshold_of_a_box_is_chosen_on_other_images() -> None:
 
 
 def test_a_box_around_the_largest_part_or_any_part() -> None:
-    # Two hot parts, the smaller one of which is the object.
+    # Two hot parts; the smaller one is the object.
     heatmap = np.zeros((64, 64), np.float32)
     heatmap[4:12, 4:12] = heatmap[24:60, 24:60] = 1
     summary = build([[heatmap], [heatmap]]).summary(boxes=[Box(4, 4, 12, 12)] * 2)
@@ -285,7 +285,7 @@ def test_one_image_alone_has_no_threshold_from_another() -> None:
     assert not set(BOXED) & set(keys(summary))
 
 
-def test_figures_of_localisation_are_of_the_images_that_have_an_object() -> None:
+def test_localisation_counts_the_images_that_have_an_object() -> None:
     box = Box(16, 16, 40, 40)
     maps = [[delta()], [delta(7, 7)], [noise(0)]]
     summary = build(maps).summary(boxes=[box, box, None])
@@ -300,7 +300,7 @@ def test_without_boxes_and_masks_there_is_no_localisation() -> None:
     assert not set(POINTS) & set(keys(summary))
 
 
-def test_truths_of_the_images_are_used_and_what_is_given_goes_before() -> None:
+def test_given_annotations_take_precedence_over_those_of_the_images() -> None:
     truth = Truth(label=0, boxes=(Box(16, 16, 40, 40),))
     comparison = build([[delta()], [delta()]], truths=[truth, truth])
     summary = comparison.summary()
@@ -350,7 +350,7 @@ def test_accuracy_is_of_all_labelled_images_and_heat_of_those_that_all_get_right
     assert values(summary, "pointing_game") == [1, 0]
 
 
-def test_with_labels_the_images_are_chosen_and_without_them_they_are_not() -> None:
+def test_labels_select_the_images() -> None:
     comparison = build([[noise(0), noise(1)]] * 5, predicted=RIGHT)
     assert comparison.summary(labels=LABELS).used == 2
     assert comparison.summary(labels=LABELS, fair=True).used == 2
@@ -369,12 +369,12 @@ def test_without_labels_the_fair_images_are_those_predicted_alike() -> None:
 def test_fair_images_are_explained_by_one_class() -> None:
     targets = [[0, 0], [0, 0], [0, 1], [2, 2], [1, 1]]
     comparison = build([[noise(0), noise(1)]] * 5, predicted=[[0, 0]] * 5, targets=targets)
-    # Right or not: in the third image the two maps answer two questions.
+    # Whether right or not, the two maps of the third image explain different classes.
     assert comparison.summary(labels=[0] * 5).used == 4
     assert comparison.summary(fair=True).used == 4
 
 
-def test_models_of_other_sets_of_classes_are_alike_by_name() -> None:
+def test_models_of_different_class_sets_agree_by_class_name() -> None:
     known = [facts("A"), facts("B", ("dog", "ANT", "bee", "cow"))]
     comparison = build([[noise(0), noise(1)]] * 3, predicted=[[0, 1], [0, 0], [1, 2]], known=known)
     assert comparison.summary(fair=True).used == 2
@@ -419,7 +419,7 @@ def test_without_facts_labels_are_indices() -> None:
         comparison.summary(labels=["ant", "bee"])
 
 
-def test_where_no_image_is_fair_what_is_known_of_models_is_left() -> None:
+def test_without_fair_images_only_facts_of_models_are_left() -> None:
     comparison = build([[noise(0), noise(1)]] * 3, predicted=[[0, 1]] * 3)
     summary = comparison.summary(labels=[0, 0, 1], boxes=[Box(16, 16, 40, 40)] * 3)
     assert summary.used == 0
@@ -453,7 +453,7 @@ def test_size_cost_and_speed_come_from_the_facts() -> None:
     assert np.isnan(summary.measure("parameters").low).all()
 
 
-def test_what_is_known_of_no_model_has_no_column() -> None:
+def test_facts_that_no_model_has_get_no_column() -> None:
     known = [facts("A", flops=None, seconds=None)]
     assert keys(build([[noise(0)]], known=known).summary()) == ["confidence", "parameters", *FOCUS]
 
@@ -485,12 +485,12 @@ def test_the_share_that_each_model_saw_is_noted() -> None:
     assert 'all models with view="whole".' in note(summary, words)
 
 
-def test_padding_is_nothing_that_a_model_saw() -> None:
+def test_padding_does_not_count_as_seen() -> None:
     summary = build([[noise(0)]], canvas=Box(0, -32, 64, 96)).summary()
     assert summary.facts[-1].texts == ("100 %",)
 
 
-def test_figures_come_in_their_own_order() -> None:
+def test_figures_have_a_fixed_order() -> None:
     mask = np.ones((64, 64), bool)
     summary = build([[noise(0), noise(1)]] * 3).summary(
         labels=[0] * 3, boxes=[centred(20)] * 3, masks=[mask] * 3
@@ -503,7 +503,7 @@ def test_figures_come_in_their_own_order() -> None:
 
 
 def test_intervals_are_paired_over_the_images() -> None:
-    # B's heat is always a little less on the object than A's: that is told, though images differ.
+    # B has always a little less heat on the object than A: significant, though images differ.
     rng = np.random.default_rng(0)
     maps = []
     for share in rng.uniform(0.1, 0.9, 40):
@@ -523,7 +523,7 @@ def test_intervals_are_paired_over_the_images() -> None:
 # notes
 
 
-def test_which_images_count_is_said() -> None:
+def test_a_note_names_which_images_count() -> None:
     comparison = build([[noise(0), noise(1)]] * 5, predicted=RIGHT)
     assert note(comparison.summary(labels=LABELS), "Figures other than accuracy") == (
         "Figures other than accuracy use only the 2 of 5 images that every model predicts "
@@ -580,7 +580,7 @@ def faithful(**changes: Any) -> Faithfulness:
     return replace(measured, **changes)
 
 
-def test_faithfulness_is_of_the_images_that_count_and_mosaics_of_all() -> None:
+def test_faithfulness_counts_fair_images_and_mosaics_all() -> None:
     comparison = build([[noise(0), noise(1)]] * 3, predicted=[[0, 0], [0, 0], [0, 1]])
     summary = comparison.summary(labels=[0, 0, 0], faithfulness=faithful())
     assert summary.used == 2
@@ -594,7 +594,7 @@ def test_faithfulness_is_of_the_images_that_count_and_mosaics_of_all() -> None:
     assert "GridPG is of two mosaics." in summary.notes
 
 
-def test_faithfulness_leaves_out_what_has_no_value() -> None:
+def test_faithfulness_leaves_out_missing_values() -> None:
     summary = build([[noise(0), noise(1)]] * 3).summary(faithfulness=faithful())
     assert values(summary, "insertion") == pytest.approx([0.3, 0.3])
     assert summary.measure("insertion").counts.tolist() == [3, 2]

@@ -1,4 +1,4 @@
-"""Figures over images fed some at a time: they equal those of all images at once."""
+"""Figures of images added in parts: they equal those of all images at once."""
 
 from __future__ import annotations
 

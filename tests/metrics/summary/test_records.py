@@ -1,4 +1,4 @@
-"""Figures and measures: the best, significant differences, and values as text."""
+"""Figures and measures: the best column, significant differences, and values as text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def exact(figure: Figure, values: list[float]) -> Measure:
 
 
 def pair(low: float, high: float, better: Any = "higher") -> Measure:
-    """Two columns of 0.5 and 0.4, and the ends of their difference's interval."""
+    """Return columns of 0.5 and 0.4 with an interval of their difference."""
     nothing = np.full((2, 2), np.nan)
     below, above = nothing.copy(), nothing.copy()
     below[0, 1], above[0, 1] = low, high
@@ -90,7 +90,7 @@ def test_a_column_without_value_is_never_among_the_best() -> None:
     assert measure.among_best() == (0, 2)
 
 
-def test_nobody_stands_out_where_all_are_among_the_best() -> None:
+def test_no_column_stands_out_where_all_are_among_the_best() -> None:
     assert pair(-0.01, 0.2).winners() == ()
     assert pair(0.01, 0.2).winners() == (0,)
     assert exact(AREA, [0.2]).winners() == ()

@@ -44,7 +44,7 @@ def estimate(
     count: int = 812,
     baselines: dict[str, float] | None = None,
 ) -> Measure:
-    """A measure whose intervals reach ``half`` to each side, its differences' a fifth farther."""
+    """Return a measure with intervals of +-``half``, and +-1.2 ``half`` for differences."""
     array = np.array(values)
     gap = array[:, None] - array
     return Measure(
@@ -102,7 +102,7 @@ def build(columns: tuple[str, ...] = COLUMNS) -> Summary:
         ),
         *localisation(),
         *faithfulness(),
-        # Out of order: this group is to come first all the same.
+        # Out of order on purpose: this group must still come first.
         estimate(
             Figure("accuracy", "accuracy", "model", "higher", "%"),
             [0.565, 0.744, 0.783, 0.777, 0.816],
@@ -141,20 +141,20 @@ def build(columns: tuple[str, ...] = COLUMNS) -> Summary:
 
 
 def single() -> Summary:
-    """A comparison of one column."""
+    """Return the summary of one column."""
     measure = Measure(figure=AREA, values=np.array([0.25]), low=np.array([0.2]))
     return Summary(columns=("EB0",), images=1, used=1, measures=(measure,))
 
 
 def blocks(summary: Summary) -> list[list[str]]:
-    """The lines of each table of what is printed."""
+    """Return the lines of each printed table."""
     parts = [part.splitlines() for part in str(summary).split("\n\n")]
     groups = {"model", *(measure.figure.group for measure in summary.measures)}
     return [lines for lines in parts if lines[0].split()[0] in groups]
 
 
 def cut(lines: list[str]) -> list[list[str]]:
-    """The cells of a printed table, cut where no line has anything for two characters or more."""
+    """Return the cells of a printed table, split where all lines have two or more spaces."""
     width = max(map(len, lines))
     padded = [line.ljust(width) for line in lines]
     inked = "".join("x" if set(column) != {" "} else " " for column in zip(*padded, strict=True))
@@ -163,7 +163,7 @@ def cut(lines: list[str]) -> list[list[str]]:
 
 
 def printed(summary: Summary) -> dict[tuple[str, str], str]:
-    """Every printed cell, by the label of its row and its heading."""
+    """Return every printed cell by the label of its row and its heading."""
     return {
         (row[0].strip(), heading.strip()): cell.strip()
         for head, *rows in map(cut, blocks(summary))
@@ -190,7 +190,7 @@ def test_value_is_found_by_label_and_by_position() -> None:
         (("EB0", "effectiv_area"), "no figure is called .* Did you mean 'effective_area'"),
     ],
 )
-def test_unknown_cells_name_what_is_close(key: Any, message: str) -> None:
+def test_unknown_cells_suggest_close_names(key: Any, message: str) -> None:
     with pytest.raises(CellError, match=message):
         build()[key]
 
@@ -219,7 +219,7 @@ def test_differences_leave_out_columns_without_value() -> None:
 
 
 def finding(key: str, summary: Summary | None = None) -> str:
-    """The sentence on one figure."""
+    """Return the sentence on one figure."""
     title = (summary or build()).measure(key).figure.title
     (sentence,) = [each for each in (summary or build()).findings() if f" {title}," in each]
     return sentence
@@ -230,7 +230,7 @@ def test_finding_names_from_which_columns_the_best_differs() -> None:
         "EB0 has the lowest effective area, 12.1 %; it is significantly different from alexnet, "
         "densenet121 and resnet152, not from EB3."
     )
-    # EB3 has no value: nothing is said of it.
+    # EB3 has no value, so the sentence leaves it out.
     assert finding("energy").endswith("from alexnet and densenet121, not from resnet152.")
 
 
@@ -249,7 +249,7 @@ def test_finding_of_all_others() -> None:
     )
 
 
-def test_finding_without_intervals_claims_nothing_of_what_was_measured_on_images() -> None:
+def test_without_intervals_measures_on_images_have_no_finding() -> None:
     assert finding("parameters") == "EB0 has the lowest parameters, 5.3 M."
     measure = Measure(figure=AREA, values=np.array([0.1, 0.1, 0.2]), counts=np.full(3, 9))
     summary = Summary(columns=("a", "b", "c"), images=9, used=9, measures=(measure,))
@@ -317,12 +317,12 @@ def test_text_marks_the_best_and_those_that_do_not_differ() -> None:
     marked = {label for label in COLUMNS if "*" in cells[label, "effective area, % ↓"]}
     assert marked == {"EB0", "EB3"}
     assert cells["EB0", "effective area, % ↓"] == "12.1* [10.6, 13.6]"
-    # All are among the best in the one, none is better in the other.
+    # In one figure all are among the best; in the other none is better.
     for heading in ("MaxBoxAccV2, % ↑", "confidence, %"):
         assert not any("*" in cells[label, heading] for label in COLUMNS)
 
 
-def test_text_explains_its_signs_only_where_they_occur() -> None:
+def test_text_has_a_legend_only_for_the_signs_it_uses() -> None:
     legend = str(build()).split("\n\n")[-2]
     interval = "the 95 % interval of the difference contains zero"
     assert legend.splitlines() == [
@@ -355,7 +355,7 @@ def test_long_labels_and_facts_lose_their_middle_in_text_only() -> None:
 
 
 def printed_labels(summary: Summary) -> list[tuple[str, int]]:
-    """The labels of all rows, and the block that each is in."""
+    """Return the labels of all rows, and the block of each."""
     tables = [cut(lines) for lines in blocks(summary)]
     return [(row[0].strip(), at) for at, table in enumerate(tables) for row in table[1:]]
 
@@ -375,7 +375,7 @@ def test_text_wraps_notes_as_a_list_at_the_end() -> None:
     assert third == "- Baselines ignore the image & <what> is in it: 100 %."
 
 
-def test_text_of_nothing_is_its_first_line() -> None:
+def test_text_of_an_empty_summary_is_its_first_line() -> None:
     assert str(Summary(columns=("a",), images=3, used=3)) == "3 images."
 
 
@@ -387,7 +387,7 @@ def test_repr_is_short() -> None:
 
 
 class Reader(HTMLParser):
-    """Reads the texts of cells, table by table, and refuses tags that do not close."""
+    """Collects the texts of cells, table by table; fails on tags that are not closed."""
 
     VOID: ClassVar = {"br", "meta", "!doctype"}
 
@@ -434,7 +434,7 @@ def test_html_has_a_table_a_group_with_all_rows_and_values() -> None:
     assert [row[0] for row in page.tables[2]][1:] == [*COLUMNS, "(centre)", "(uniform)"]
 
 
-def test_html_has_the_best_in_strong_and_what_it_explains_as_tooltip() -> None:
+def test_html_has_the_best_in_strong_and_explanations_as_tooltips() -> None:
     page = Reader(build()._repr_html_())
     assert {"12.1", "12.6"} <= set(page.strong)
     assert not {"31.2 ", "52.0"} & set(page.strong)
@@ -442,7 +442,7 @@ def test_html_has_the_best_in_strong_and_what_it_explains_as_tooltip() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["page", "fragment"])
-def test_html_escapes_everything_and_runs_and_fetches_nothing(suffix: str, tmp_path: Path) -> None:
+def test_html_is_escaped_without_scripts_or_external_content(suffix: str, tmp_path: Path) -> None:
     summary = build(NASTY)
     text = summary._repr_html_()
     if suffix == "page":
@@ -456,7 +456,7 @@ def test_html_escapes_everything_and_runs_and_fetches_nothing(suffix: str, tmp_p
 # JSON and CSV
 
 
-def test_json_has_no_nan_and_parses_to_what_it_was_made_of() -> None:
+def test_json_has_no_nan_and_parses_to_its_source() -> None:
     def refuse(name: str) -> None:
         raise AssertionError(name)
 
@@ -469,7 +469,7 @@ def test_json_has_no_nan_and_parses_to_what_it_was_made_of() -> None:
     assert content["facts"][1] == {"title": "grid", "texts": ["13 x 13", *["7 x 7"] * 4]}
 
 
-def test_json_holds_raw_values_their_intervals_and_what_they_are_in() -> None:
+def test_json_holds_raw_values_intervals_and_units() -> None:
     measures = {each["key"]: each for each in json.loads(build().to_json())["measures"]}
     area, energy = measures["effective_area"], measures["energy"]
     assert area["values"][0] == 0.312
@@ -517,7 +517,7 @@ def test_csv_has_facts_and_baselines() -> None:
 
 
 def split_markdown(text: str) -> list[list[list[str]]]:
-    """The cells of each table, cut as GitHub cuts them: at bars without a backslash."""
+    """Return the cells of each table, split like GitHub does: at bars without a backslash."""
     tables = [part.splitlines() for part in text.split("\n\n") if part.startswith("| ")]
     return [[re.split(r"(?<!\\)(?:\\\\)*\|", line)[1:-1] for line in table] for table in tables]
 
@@ -537,7 +537,7 @@ def test_markdown_has_a_table_a_group_with_bold_best() -> None:
     assert focus[6][:2] == ["EB3", "**12.6** [11.1, 14.1]"]
 
 
-def test_markdown_escapes_what_would_break_a_table_or_mean_something() -> None:
+def test_markdown_escapes_special_characters() -> None:
     text = build(NASTY).to_markdown()
     for table in split_markdown(text):
         assert len({len(row) for row in table}) == 1
@@ -565,7 +565,7 @@ def test_latex_has_a_tabular_a_group_with_bold_best() -> None:
     text = build().to_latex()
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 4
     assert text.count(r"\toprule") == text.count(r"\bottomrule") == 4
-    # Models from the head, and in two tables baselines from models.
+    # Rules divide the head from the models and, in two tables, the models from the baselines.
     assert text.count(r"\midrule") == 6
     assert r"EB0 & \textbf{12.1} {\footnotesize [10.6, 13.6]} &" in text
     assert r"alexnet & 31.2 {\footnotesize [29.7, 32.7]} &" in text
@@ -580,7 +580,7 @@ def test_latex_braces_balance_and_every_row_has_as_many_cells(columns: tuple[str
     for table in re.findall(r"\\begin\{tabular\}\{(.*?)\}(.*?)\\end", text, re.DOTALL):
         rows = [line for line in table[1].splitlines() if line.endswith(r" \\")]
         assert {len(re.split(r"(?<!\\)&", row)) for row in rows} == {len(table[0])}
-        # They would be read as options of the row's end.
+        # LaTeX would read them as options of the row's end.
         assert not any(row.startswith(("[", "*")) for row in rows)
 
 
@@ -608,7 +608,7 @@ def test_a_line_break_in_a_label_breaks_no_rendering() -> None:
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_save_writes_what_the_suffix_names(suffix: str, tmp_path: Path) -> None:
+def test_save_writes_the_format_of_the_suffix(suffix: str, tmp_path: Path) -> None:
     summary = build(NASTY)
     path = summary.save(tmp_path / f"table{suffix.upper()}")
     made = {
@@ -633,6 +633,6 @@ def test_save_refuses_other_suffixes_and_names_the_known(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("summary", [single(), Summary(columns=(), images=0, used=0)])
-def test_little_is_rendered_too(summary: Summary, tmp_path: Path) -> None:
+def test_small_summaries_are_rendered(summary: Summary, tmp_path: Path) -> None:
     for suffix in FORMATS:
         assert summary.save(tmp_path / f"x{suffix}").stat().st_size > 0

@@ -104,7 +104,7 @@ def test_usual_networks_have_one() -> None:
 # the cache
 
 
-def test_what_was_found_out_is_asked_for_once() -> None:
+def test_a_result_is_computed_once() -> None:
     known: StructureCache[int] = StructureCache()
     asked: list[int] = []
 
@@ -118,7 +118,7 @@ def test_what_was_found_out_is_asked_for_once() -> None:
     assert [known.get(Net(object()), "a", find) for _ in range(2)] == [4, 5]
 
 
-def test_what_fails_is_tried_again() -> None:
+def test_a_failure_is_not_cached() -> None:
     known: StructureCache[int] = StructureCache()
 
     def fail() -> int:

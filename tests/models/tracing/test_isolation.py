@@ -73,7 +73,7 @@ class Net(nn.Module):
 
 
 class Drawing(Net):
-    """Draws random numbers in evaluation, as Monte Carlo dropout does."""
+    """A net that draws random numbers in evaluation, like Monte Carlo dropout."""
 
     def forward(self, batch: Tensor) -> Tensor:
         scores: Tensor = functional.dropout(super().forward(batch)) + torch.rand(())
@@ -89,7 +89,7 @@ def look(models: Any, **options: Any) -> Comparison:
 
 
 def numbers(comparison: Comparison) -> list[object]:
-    """All computed values, in a form for exact comparison."""
+    """Return all computed values, in a form for exact comparison."""
     return [
         (cell.column, cell.target, cell.probability, cell.state, cell.heatmap.tobytes())
         for cell in comparison
@@ -117,7 +117,7 @@ def random_states() -> tuple[object, ...]:
 
 
 def process_wide() -> tuple[object, ...]:
-    """State of the process that a thread could leave changed."""
+    """Return the state of the process that a thread could leave changed."""
     return (
         *random_states(),
         list(warnings.filters),
@@ -138,7 +138,7 @@ def process_wide() -> tuple[object, ...]:
 
 
 def here() -> tuple[object, ...]:
-    """State that torch holds for each thread."""
+    """Return the state that torch holds for each thread."""
     return (
         torch.is_grad_enabled(),
         torch.is_inference_mode_enabled(),
@@ -151,7 +151,7 @@ def here() -> tuple[object, ...]:
 
 
 def facts(module: nn.Module) -> list[object]:
-    """State of a module besides numbers."""
+    """Return the state of a module besides numbers."""
     found: list[object] = []
     for name, each in module.named_modules():
         attributes = {
@@ -213,7 +213,7 @@ def test_two_comparisons_of_one_module_give_what_each_gives_alone() -> None:
     assert list(module.features._forward_hooks) == [hook.id]
 
 
-def test_models_that_draw_give_the_same_beside_each_other() -> None:
+def test_models_with_random_draws_give_the_same_in_parallel() -> None:
     modules = Drawing(), Drawing()
     alone = [numbers(look(each)) for each in modules]
     assert alone == [numbers(look(each)) for each in modules]
@@ -258,7 +258,7 @@ def test_a_turn_ends_with_an_exception_too() -> None:
     assert found == numbers(look(module))
 
 
-def test_who_waits_for_a_module_never_sees_it_half_put_back() -> None:
+def test_a_waiting_thread_never_sees_a_half_restored_module() -> None:
     class Watched(dict[str, object]):
         def clear(self) -> None:
             raise AssertionError("for a moment it was empty")
@@ -282,7 +282,7 @@ class Slow(Net):
         return super().forward(batch)
 
 
-def test_who_waits_for_a_module_never_sees_it_as_another_thread_has_it() -> None:
+def test_a_waiting_thread_never_sees_another_threads_changes() -> None:
     module, images = Slow(), torch.zeros(1, 3, SIZE, SIZE)
     model = load_model(module, preprocess=Preprocess(size=SIZE))
     uses: list[Callable[[], object]] = [
@@ -402,7 +402,7 @@ def test_a_training_in_another_thread_goes_as_if_it_were_alone(models: Any) -> N
 
 
 def but_torchs_random_state(states: tuple[object, ...]) -> tuple[object, ...]:
-    """Leave out the state that is restored only after a pass."""
+    """Return the state without the part that is restored only after a pass."""
     return states[1:]
 
 
@@ -418,7 +418,7 @@ class Curious(Net):
         return super().forward(batch)
 
 
-def test_nothing_that_all_threads_share_is_changed_for_the_time_being() -> None:
+def test_process_wide_state_is_not_changed_during_a_pass() -> None:
     module = Curious()
     COSTS._found.clear()
     model = load_model(module, preprocess=Preprocess(size=SIZE))
@@ -454,7 +454,7 @@ CONTEXTS: dict[str, Callable[[], AbstractContextManager[object]]] = {
 
 @pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
 @pytest.mark.parametrize("context", CONTEXTS)
-def test_a_training_goes_on_as_if_nobody_had_looked(context: str) -> None:
+def test_a_comparison_does_not_affect_the_surrounding_training(context: str) -> None:
     plain, watched = Training(), None
     for _ in range(4):
         plain.step()
@@ -480,7 +480,7 @@ def test_a_training_goes_on_as_if_nobody_had_looked(context: str) -> None:
 
 @pytest.mark.parametrize("context", sorted(set(CONTEXTS) - {"autocast", "nothing"}))
 @pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
-def test_what_surrounds_a_comparison_changes_nothing_in_it(context: str) -> None:
+def test_surrounding_contexts_do_not_affect_a_comparison(context: str) -> None:
     module = Net()
     expected = [numbers(look(module)), numbers(look(by_name("test_resnet")))]
     with CONTEXTS[context]():
@@ -593,7 +593,7 @@ DRAWS: dict[str, Callable[[], Tensor]] = {
 
 
 @pytest.mark.parametrize("draw", DRAWS)
-def test_own_draws_are_always_the_same_and_nobody_elses(draw: str) -> None:
+def test_draws_of_a_model_are_repeatable_and_leave_other_generators(draw: str) -> None:
     torch.manual_seed(7)
     before = random_states()
     with IsolatedRandomness():
@@ -653,7 +653,7 @@ def test_a_constructor_of_the_callers_may_seed() -> None:
 
 
 @pytest.mark.parametrize("draws", [True, False])
-def test_a_model_that_seeds_has_its_seed_and_leaves_none(draws: bool) -> None:
+def test_a_model_may_seed_without_effect_outside(draws: bool) -> None:
     class Seeding(Net):
         def forward(self, batch: Tensor) -> Tensor:
             torch.manual_seed(3)

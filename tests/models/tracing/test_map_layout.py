@@ -24,7 +24,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("kind", LYING)
-def test_a_map_is_told_by_its_shape(kind: str) -> None:
+def test_a_map_is_recognised_by_its_shape(kind: str) -> None:
     assert map_shape(SHAPES[kind], SIZE, [], stride=2) == LYING[kind]
 
 
@@ -70,7 +70,7 @@ def test_where_both_could_be_cells_the_last_dimensions_are() -> None:
         ((2, 0, 5), (64, 64)),
     ],
 )
-def test_what_is_no_map_of_the_image(shape: tuple[int, ...], size: tuple[int, int]) -> None:
+def test_shapes_that_are_no_map_of_the_image(shape: tuple[int, ...], size: tuple[int, int]) -> None:
     assert map_shape(shape, size, [], stride=2) is None
 
 
@@ -97,13 +97,13 @@ def test_tokens_before_the_cells_are_counted(count: int, prefix: int) -> None:
     )
 
 
-def test_what_the_module_says_of_its_prefix_goes_first() -> None:
+def test_the_prefix_that_a_module_states_takes_precedence() -> None:
     shape, size = (2, 17, 8), (64, 64)
     assert map_shape(shape, size, [], stride=2, prefixes=(8, 1)) == MapShape("tokens", (3, 3), 8, 8)
     assert map_shape(shape, size, [], stride=2, prefixes=(7, 1)) == MapShape("tokens", (4, 4), 8, 1)
 
 
-def test_of_tokens_the_latest_grid_of_as_many_cells_is_theirs() -> None:
+def test_tokens_take_the_latest_grid_with_their_number_of_cells() -> None:
     shape, size = (2, 24, 8), (60, 120)
     for first, last in [((4, 6), (3, 8)), ((3, 8), (4, 6))]:
         lies = map_shape(shape, size, [first, last, (2, 4)], stride=2)

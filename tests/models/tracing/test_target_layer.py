@@ -81,7 +81,7 @@ def test_an_activation_in_place_is_the_later_map() -> None:
     assert target_of(module).name == "2"
 
 
-def test_what_runs_inside_pooling_is_not_looked_at() -> None:
+def test_layers_inside_pooling_are_not_the_target() -> None:
     pooling = nn.Sequential(convolution(8, 5, stride=1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     module = nn.Sequential(convolution(3, 8), nn.ReLU(), pooling)
     assert target_of(module).name == "1"
@@ -167,7 +167,9 @@ class Tokens(nn.Module):
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 96), (96, 40)])
 @pytest.mark.parametrize("prefix", [0, 1, 2, 5, 9])
-def test_tokens_are_told_from_what_stands_before_them(size: tuple[int, int], prefix: int) -> None:
+def test_cell_tokens_are_distinguished_from_prefix_tokens(
+    size: tuple[int, int], prefix: int
+) -> None:
     layer = target_of(Tokens(prefix), size)
     assert (layer.name, layer.layout, layer.prefix) == ("norm", "tokens", prefix)
     assert layer.grid == (size[0] // 8, size[1] // 8)
@@ -181,7 +183,7 @@ def test_channels_may_come_last(size: tuple[int, int]) -> None:
     assert layer.grid == (size[0] // 8, size[1] // 8)
 
 
-def test_a_module_says_itself_how_many_tokens_stand_before() -> None:
+def test_a_module_may_state_its_number_of_prefix_tokens() -> None:
     module = Tokens(8)
     module.num_prefix_tokens = 8  # type: ignore[assignment]  # a number, and no tensor
     assert target_of(module).prefix == 8
@@ -255,7 +257,7 @@ def test_where_a_class_token_is_read_the_layer_is_what_it_reads_last(reads: str)
     assert target_of(Wrapper(Transformer(reads))).name == "net.blocks.1.norm1"
 
 
-def test_what_it_reads_last_may_be_the_block_before() -> None:
+def test_the_layer_it_reads_last_may_be_the_previous_block() -> None:
     assert target_of(Transformer(after=True)).name == "blocks.0"
 
 
@@ -265,7 +267,7 @@ def test_where_cells_are_read_too_the_layer_is_the_last(reads: str) -> None:
 
 
 @pytest.mark.parametrize(("pool", "name"), [("avg", "norm"), ("token", "blocks.1.norm1")])
-def test_what_timm_says_of_its_pooling_is_believed(pool: str, name: str) -> None:
+def test_the_pooling_that_timm_states_is_used(pool: str, name: str) -> None:
     module = Transformer("class")
     module.global_pool = pool  # type: ignore[assignment]  # a word, and no tensor
     assert target_of(module).name == name
@@ -381,7 +383,7 @@ class Ordered(Transformer):
 
 
 @pytest.mark.parametrize("order", ["last", "middle"])
-def test_tokens_after_the_cells_are_refused_since_their_places_cannot_be_told(order: str) -> None:
+def test_tokens_after_the_cells_are_refused(order: str) -> None:
     with pytest.raises(LayerError, match="tokens that stand for no cell come after the cells or"):
         target_of(Ordered(order))
     assert target_of(Ordered("first")).name == "norm"
@@ -522,12 +524,12 @@ class Returns(nn.Module):
         ("dict", "a dict"),
     ],
 )
-def test_what_is_no_classifier_is_refused(what: str, got: str) -> None:
+def test_modules_that_are_no_classifier_are_refused(what: str, got: str) -> None:
     with pytest.raises(ModelError, match=rf"one row of class scores per image.*returns {got}"):
         target_of(Returns(what))
 
 
-def test_what_cannot_run_on_images_is_refused() -> None:
+def test_modules_that_cannot_run_on_images_are_refused() -> None:
     with pytest.raises(ModelError, match="does not run on a batch of 64 x 64 px RGB images"):
         trace(nn.Sequential(nn.Conv2d(1, 8, 3)), SIZE)
 
@@ -626,7 +628,7 @@ class UnfoldedTokens(nn.Module):
 
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 96)])
-def test_tokens_without_a_grid_are_told_by_the_images_aspect(size: tuple[int, int]) -> None:
+def test_tokens_without_a_grid_are_arranged_by_the_images_aspect(size: tuple[int, int]) -> None:
     layer = target_of(UnfoldedTokens(), size)
     assert (layer.name, layer.layout) == ("embed", "tokens")
     assert layer.grid == (size[0] // 8, size[1] // 8)
@@ -657,7 +659,7 @@ class Shared(nn.Module):
 
 
 @pytest.mark.parametrize("inplace", [False, True])
-def test_the_call_that_gives_the_map_is_told_from_the_layers_other_calls(inplace: bool) -> None:
+def test_the_call_that_gives_the_map_is_distinguished_from_other_calls(inplace: bool) -> None:
     layer = target_of(Shared(inplace=inplace))
     assert (layer.grid, layer.turn) == ((16, 16), 1)
     assert target_of(Shared(shared=False, inplace=inplace)).turn == 0

@@ -72,7 +72,7 @@ def test_a_call_encloses_those_that_run_inside_it() -> None:
     assert not calls["body"].encloses(calls["head.fc"])
 
 
-def test_a_calls_inputs_are_the_tensors_it_is_given_in_whichever_way() -> None:
+def test_the_inputs_of_a_call_include_positional_and_keyword_tensors() -> None:
     calls = trace(Network(), SIZE).calls
     made = [call.output for call in calls]
     features = made[2]
@@ -81,7 +81,7 @@ def test_a_calls_inputs_are_the_tensors_it_is_given_in_whichever_way() -> None:
     assert all(each is features for each in head.inputs)
 
 
-def test_a_tensor_changed_in_place_is_told_by_its_version() -> None:
+def test_a_tensor_changed_in_place_is_detected_by_its_version() -> None:
     versions = {call.name: call.version for call in trace(Network(), SIZE).calls}
     assert (versions["body"], versions["act"]) == (0, 2)
 
@@ -142,7 +142,7 @@ def test_only_tensors_of_the_whole_batch_are_maps() -> None:
 
 
 @pytest.mark.parametrize(("channels", "kind"), [(1, "greyscale"), (3, "RGB"), (5, "5")])
-def test_what_does_not_run_is_told_with_the_reason(channels: int, kind: str) -> None:
+def test_a_module_that_fails_is_reported_with_the_reason(channels: int, kind: str) -> None:
     class Broken(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
             raise ValueError(f"these {images.shape[1]} channels are not for me")
@@ -188,7 +188,7 @@ def test_a_network_that_takes_images_may_work_on_volumes_inside() -> None:
     assert [call.name for call, _ in record.maps(2)] == ["features"]
 
 
-def test_scores_that_are_none_are_refused_when_they_are_asked_for() -> None:
+def test_invalid_scores_are_refused_when_requested() -> None:
     record = trace(nn.Sequential(nn.Conv2d(3, 6, 3)), SIZE)
     assert [call.name for call in record.calls] == ["0"]
     with pytest.raises(ModelError, match=re.escape("returns a tensor of shape (2, 6, 30, 30)")):
