@@ -274,8 +274,7 @@ def test_matching_keeps_the_heat_of_a_cell(
     assert matched.dtype == np.float64
     assert matched.min() >= 0
     # The sum of a triangle w samples wide to each side is off by at most 1 / (2 w ** 2), by rows
-    # and
-    # by columns: 2.4 % each of them for 32 samples.
+    # and by columns: 2.4 % each for 32 samples.
     assert matched.sum() == pytest.approx(2 * (SAMPLES / 7) ** 2, rel=0.049)
 
 
