@@ -572,8 +572,8 @@ photos, out = Path({photos!r}), Path({out!r})
 
 
 def script(photos: Path, out: Path, text: str) -> list[str]:
-    tests = Path(__file__).parent
-    paths = [str(tests), str(tests.parent)]
+    here = Path(__file__)
+    paths = [str(here.parent), str(here.parents[2])]  # the second one has the package `tests`
     head = HEAD.format(paths=paths, photos=str(photos), out=str(out))
     return [sys.executable, "-c", head + textwrap.dedent(text)]
 

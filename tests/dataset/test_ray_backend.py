@@ -32,6 +32,7 @@ from effcam.errors import (
     OutputError,
     TargetError,
 )
+from effcam.models.sources import resolve
 from tests import nets
 from tests.nets import ColourNet
 
@@ -366,7 +367,7 @@ def planned(few: Path, tmp_path: Path) -> Plan:
     store = Store.at(out)
     manifest = Manifest.read(store)
     assert manifest is not None
-    return Plan(store, manifest, {"colours": model}, 2, "cpu")
+    return Plan(store, manifest, {"colours": resolve(model)}, 2, "cpu")
 
 
 def ask(plan: Plan, lease: Lease, number: int = 0) -> Any:
