@@ -200,7 +200,7 @@ class Preprocess:
 
     @property
     def channels(self) -> int:
-        """The number of channels of the model's input: 3 for RGB, 1 for greyscale."""
+        """The number of channels of the model's input, 3 for RGB and 1 for greyscale."""
         return len(self.mean)
 
     @property

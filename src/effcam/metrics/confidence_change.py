@@ -21,7 +21,7 @@ def average_drop(before: ArrayLike, after: ArrayLike) -> NDArray[np.float64]:
 
     Args:
         before: (n,) the probability of a class in each image.
-        after: (n,) its probability in the image multiplied by the map, as in `masked`.
+        after: (n,) its probability in the image multiplied by the map.
 
     >>> average_drop([0.5, 0.5], [0.25, 0.9]).tolist()
     [0.5, 0.0]
@@ -37,7 +37,7 @@ def increase_in_confidence(before: ArrayLike, after: ArrayLike) -> NDArray[np.fl
 
     Args:
         before: (n,) the probability of a class in each image.
-        after: (n,) its probability in the image multiplied by the map, as in `masked`.
+        after: (n,) its probability in the image multiplied by the map.
     """
     first, second = _pair(before, after)
     return (second > first).astype(np.float64)
@@ -50,7 +50,7 @@ def average_gain(before: ArrayLike, after: ArrayLike) -> NDArray[np.float64]:
 
     Args:
         before: (n,) the probability of a class in each image.
-        after: (n,) its probability in the image multiplied by the map, as in `masked`.
+        after: (n,) its probability in the image multiplied by the map.
 
     >>> average_gain([0.8, 0.5], [0.2, 0.75]).tolist()
     [0.0, 0.5]
