@@ -60,7 +60,9 @@ HIDE = "import os; os.environ['EFFCAM_DOCS_HIDDEN'] = '1'"
 """Removes the stand-ins for published weights until the page ends."""
 SCENES = 8
 """The most demo scenes of a page."""
-LIMITS = {"README.md": 3, "right_thing.md": 6, "own_method.md": 12}
+NO_MODELS = {"--version", "completion", "info"}
+"""Arguments of effcam that load no models: they start without stand-ins, which takes seconds."""
+LIMITS = {"README.md": 2, "right_thing.md": 6, "own_method.md": 12}
 """The same for some pages: fewer for faithfulness, which needs forty passes each."""
 CATEGORIES = (
     *("009.bear", "038.chimp", "251.airplanes-101", "158.penguin", "190.snake"),
@@ -399,7 +401,7 @@ def standing_in(caches: Path, most: int = SCENES) -> Iterator[None]:
         yield
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=12)
 def _built(build: Any, architecture: Any, options: tuple[tuple[str, Any], ...]) -> Any:
     """Return a module with random weights, shared by pages: initialisation takes seconds."""
     return build(architecture, pretrained=False, options=dict(options))
@@ -491,6 +493,8 @@ def main(arguments: Sequence[str]) -> int:
     if arguments[:1] == ["effcam"]:
         from effcam.cli.program import main as effcam
 
+        if NO_MODELS & set(arguments[1:2]):
+            return effcam(arguments[1:])
         with standing_in(Path(os.environ["EFFCAM_DOCS_CACHES"])):
             return effcam(arguments[1:])
     failed = 0

@@ -183,11 +183,16 @@ def test_a_terminal_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     os.close(ours)
 
 
-def test_paths_come_from_standard_input_among_others(
-    photos: Path, run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    odd = os.fsencode(photos) + b"/caf\xe9.png"
-    Path(os.fsdecode(odd)).write_bytes((photos / "0.png").read_bytes())
+@pytest.fixture
+def odd(photos: Path) -> bytes:
+    """Write a photo whose name is not UTF-8, and return its path."""
+    path = os.fsencode(photos) + b"/caf\xe9.png"
+    Path(os.fsdecode(path)).write_bytes((photos / "0.png").read_bytes())
+    return path
+
+
+@pytest.mark.slow
+def test_paths_are_read_from_a_pipe_among_others(odd: bytes) -> None:
     argv = ["-m", "effcam", "compare", "photos/2.png", "-", "--json", *UNTRAINED]
     piped = subprocess.run(
         [sys.executable, *argv],
@@ -199,6 +204,11 @@ def test_paths_come_from_standard_input_among_others(
     assert piped.returncode == 0, piped.stderr
     names = json.loads(piped.stdout)["images"]
     assert [os.fsencode(name) for name in names] == [b"2.png", b"1.png", b"caf\xe9.png"]
+
+
+def test_paths_are_read_up_to_nul(
+    odd: bytes, run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = io.BytesIO(odd + b"\0photos/0.png\0")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
     done = run("compare", "-", "-o", "a.csv", *UNTRAINED)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from effcam.cli import main
+from effcam.cli import demo_folder, main
 from effcam.cli.demo_folder import HEADER, SCENES, Demo, make_demo
 from effcam.demo import LABELS, MODELS, scenes
 from effcam.errors import ArgumentError, OutputError
@@ -96,7 +96,7 @@ def test_the_command_runs_in_a_fresh_process_without_a_socket(tmp_path: Path) ->
         raise SystemExit(f"a socket was asked for: {args}")
 
     socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
-    from effcam.cli import main
+    from effcam.cli import demo_folder, main
     sys.exit(main(["demo", "-o", "seen"]))
     """
     done = subprocess.run(
@@ -118,6 +118,13 @@ def test_the_command_runs_in_a_fresh_process_without_a_socket(tmp_path: Path) ->
     assert "effcam compare seen/scenes -m demo_resnet -m demo_alexnet -o mine.png" in done.stdout
 
 
+@pytest.fixture
+def already_made(made: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give commands the demonstration above; to make another takes seconds."""
+    monkeypatch.setattr(demo_folder, "make_demo", lambda *_, **__: made)
+
+
+@pytest.mark.usefixtures("already_made")
 def test_what_the_command_suggests_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,12 +171,12 @@ def test_the_scenes_of_the_demo_show_every_class(made: Demo) -> None:
     assert {scene.label for scene in made.scenes} == set(LABELS)
 
 
-@pytest.mark.usefixtures("photos")
-def test_json_of_the_demo(run: Callable[..., Done]) -> None:
+@pytest.mark.usefixtures("photos", "already_made")
+def test_json_of_the_demo(run: Callable[..., Done], folder: Path) -> None:
     done = run("demo", "--json", "-q")
     assert (done.code, done.err) == (0, "")
     found = json.loads(done.out)
-    assert found["written"] == [str(Path("effcam-demo", each)) for each in (
+    assert found["written"] == [str(folder / each) for each in (
         "compare.png", "compare.gif", "report.html", "scenes")]  # fmt: skip
     assert len(found["scenes"]) == 12
     for score in found["models"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,16 @@ from effcam.images.decoding import REDUCED_MARGIN, read
 PREPROCESS = Preprocess(size=64)
 
 
-def photo(file: Path, size: tuple[int, int], orientation: int = 1) -> Path:
+@cache
+def drawn(size: tuple[int, int]) -> Image.Image:
     (scene,) = scenes(1, 3, size)
+    return scene.image
+
+
+def photo(file: Path, size: tuple[int, int], orientation: int = 1) -> Path:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    scene.image.save(file, quality=92, exif=exif)
+    drawn(size).save(file, quality=92, exif=exif)
     return file
 
 
@@ -50,9 +56,8 @@ def test_a_reduced_photo_is_the_photo_within_a_255th_whatever_its_orientation(
 
 
 def test_only_jpeg_is_reduced(tmp_path: Path) -> None:
-    (scene,) = scenes(1, 3, (1920, 1280))
     for name in ("a.png", "a.bmp", "a.webp"):
-        scene.image.save(tmp_path / name)
+        drawn((1920, 1280)).save(tmp_path / name)
         found = read(tmp_path / name, PREPROCESS.resized)
         assert found.picture.size == found.size == (1920, 1280)
 

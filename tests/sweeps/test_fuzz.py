@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.tiers import core
+
 TOOL = Path(__file__).parents[2] / "tools" / "fuzz.py"
 CASES = 200
 
@@ -81,7 +83,8 @@ def test_the_seeds_are_the_same_in_another_process(fuzz: ModuleType) -> None:
     assert json.loads(done.stdout) == [zlib.crc32(each.data) for each in seeds]
 
 
-@pytest.mark.parametrize("kind", LOADERS)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", core(list(LOADERS), {"a crash", "a file"}))
 def test_each_way_to_break_is_found(
     fuzz: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, Generic, TypeAlias, TypeVar, cast
@@ -14,7 +15,6 @@ Value = TypeVar("Value")
 Fingerprint: TypeAlias = tuple[Hashable, ...]
 
 PLAIN = (int, float, complex, str, bytes, type(None), type, torch.dtype, torch.device)
-TENSORS = ("_parameters", "_buffers")
 
 
 class _UncomparableError(Exception):
@@ -40,7 +40,7 @@ def fingerprint(module: nn.Module) -> Fingerprint | None:
                 numbers.setdefault(id(each), len(numbers)),
                 type(each),
                 type(each).forward,
-                _freeze(_state(each)),
+                _freeze_state(each),
             )
             for name, each in module.named_modules(remove_duplicate=False)
         )
@@ -82,11 +82,14 @@ class StructureCache(Generic[Value]):
         return found
 
 
-def _state(module: nn.Module) -> dict[str, object]:
-    """Return a module's tensors and attributes, and the names of its submodules."""
+def _freeze_state(module: nn.Module) -> Hashable:
+    """Return a module's tensors, attributes and hooks, and the names of its submodules."""
+    # A copy: another thread may be using the module.
+    own = dict(vars(module))
     # The training mode does not matter: passes run in evaluation mode.
-    own = {name: each for name, each in dict(vars(module)).items() if name != "training"}
-    return own | {"_modules": list(own["_modules"])}
+    own.pop("training", None)
+    own["_modules"] = list(own["_modules"])
+    return _freeze(own)
 
 
 def _freeze(value: Any) -> Hashable:
@@ -95,13 +98,24 @@ def _freeze(value: Any) -> Hashable:
     Raises:
         _UncomparableError: If the value cannot be compared.
     """
+    # Most values of a module: its names, and dictionaries of hooks, which are mostly empty.
+    kind = type(value)
+    if kind is str:
+        return value
+    if kind is dict or kind is OrderedDict:
+        # A copy: another thread that uses the module may be adding a hook.
+        items = list(value.items()) if value else ()
+        return kind, *[(_freeze(name), _freeze(each)) for name, each in items]
+    return _freeze_other(value)
+
+
+def _freeze_other(value: Any) -> Hashable:
     match value:
         case _ if isinstance(value, PLAIN):
             return type(value), value
         case Tensor():
             return Tensor, tuple(value.shape), value.dtype, value.layout
         case Mapping() | Sequence():
-            # A copy: another thread that uses the module may be adding a hook.
             parts = list(value.items() if isinstance(value, Mapping) else value)
             return type(value), tuple(map(_freeze, parts))
         case Set():
