@@ -357,7 +357,7 @@ def test_the_class_explained_is_that_of_the_target() -> None:
         [np.int32(2), torch.tensor(0), 1],
     ],
 )
-def test_each_image_may_have_a_target_of_its_own(targets: Any, tmp_path: Path) -> None:
+def test_each_image_may_have_its_own_target(targets: Any, tmp_path: Path) -> None:
     comparison = run(noise(3), [model(), model(2.0)], target=targets, batch_size=2)
     assert [row[0].target for row in comparison.rows()] == [2, 0, 1]
     assert [row[1].target for row in comparison.rows()] == [2, 0, 1]
@@ -789,7 +789,7 @@ def random_states() -> list[Any]:
 
 @pytest.mark.parametrize("target", [None, "consensus", 1])
 @pytest.mark.parametrize("method", ["gradcam", "scorecam", "ablationcam"])
-def test_a_callers_module_comes_back_as_it_was(target: Any, method: str) -> None:
+def test_a_callers_module_is_left_unchanged(target: Any, method: str) -> None:
     net = lived_in()
     before, states = snapshot(net), random_states()
     comparison = run(noise(3), [net, ModelSpec("test_resnet", pretrained=False)], target=None,
@@ -803,7 +803,7 @@ def test_a_callers_module_comes_back_as_it_was(target: Any, method: str) -> None
 
 @pytest.mark.parametrize("target", [None, "consensus"])
 @pytest.mark.parametrize("fail_at", [1, 2])
-def test_a_callers_module_comes_back_as_it_was_after_an_exception(
+def test_a_callers_module_is_left_unchanged_after_an_exception(
     target: str | None, fail_at: int
 ) -> None:
     net = lived_in(fail_at)
@@ -815,7 +815,7 @@ def test_a_callers_module_comes_back_as_it_was_after_an_exception(
     assert same(random_states(), states)
 
 
-def test_a_callers_module_comes_back_as_it_was_after_a_bad_image(tmp_path: Path) -> None:
+def test_a_callers_module_is_left_unchanged_after_a_bad_image(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"")
     net = lived_in()
     before = snapshot(net)

@@ -201,7 +201,7 @@ def test_models_built_in_inference_mode_can_be_explained_outside() -> None:
 # Traced and measured once
 
 
-def test_a_second_comparison_of_a_model_traces_and_counts_nothing_anew(
+def test_a_second_comparison_of_a_model_traces_and_counts_nothing_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spec = ModelSpec("timm:test_resnet", pretrained=False)

@@ -209,7 +209,7 @@ class Touchy(ConvNet):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_the_module_comes_back_as_it_was(fails: bool) -> None:
+def test_the_module_is_left_unchanged(fails: bool) -> None:
     module = Touchy().train()
     module.features[1].eval()
     module(images()).sum().backward()

@@ -259,7 +259,7 @@ BAD = {
         ("another device", r"returned a tensor of shape \(3, 4, 4\) on meta; .* on cpu"),
     ],
 )
-def test_results_that_are_no_map_are_refused(returned: str, message: str) -> None:
+def test_results_that_are_not_maps_are_refused(returned: str, message: str) -> None:
     def mine(activations: Tensor, gradients: Tensor) -> Tensor:
         found: Tensor = BAD[returned](activations, gradients)
         return found
@@ -315,7 +315,7 @@ def test_a_method_is_called_as_its_function() -> None:
     assert found.settings["method"] == ["my_gradcam"]
 
 
-def test_beside_others_it_has_a_column_of_its_own(tmp_path: Path) -> None:
+def test_beside_other_methods_it_has_its_own_column(tmp_path: Path) -> None:
     methods: list[Method] = ["gradcam", my_gradcam, my_eigencam]
     found = compare(scenes(2), {"a": net()}, method=methods, progress=False)
     assert found.columns == ("a gradcam", "a my_gradcam", "a my_eigencam")

@@ -13,6 +13,7 @@ from effcam.cam.methods import METHODS
 from effcam.cam.precision import Precision, check_precision, computing
 from effcam.demo import MODELS, scenes
 from effcam.errors import ArgumentError
+from tests.tiers import core
 
 HALVES: tuple[Precision, ...] = ("bf16", "fp16")
 APART = {"bf16": 0.2, "fp16": 0.03}
@@ -38,7 +39,7 @@ class Seen(nn.Module):
     ("precision", "dtype"),
     [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)],
 )
-def test_the_network_computes_in_it_and_all_that_comes_back_is_float32(
+def test_the_network_computes_in_it_and_all_results_are_float32(
     precision: Precision, dtype: torch.dtype
 ) -> None:
     net = Seen()
@@ -57,8 +58,9 @@ def test_the_network_computes_in_it_and_all_that_comes_back_is_float32(
     assert not torch.is_autocast_enabled("cpu")
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("precision", HALVES)
-@pytest.mark.parametrize("name", MODELS.values())
+@pytest.mark.parametrize("name", core(MODELS.values(), {"demo_resnet", "demo_efficientnet_b0"}))
 def test_maps_of_trained_models_differ_little(name: str, precision: Precision) -> None:
     model = load_model(name, device="cpu")
     images = torch.stack([model.preprocess(each.image)[0] for each in scenes(6, 3)])

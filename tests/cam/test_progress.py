@@ -47,7 +47,7 @@ def test_an_explicit_choice_is_kept(monkeypatch: pytest.MonkeyPatch, asked: bool
 
 
 @pytest.mark.parametrize("watched", [True, False])
-def test_a_bar_is_shown_where_somebody_watches(
+def test_a_bar_is_shown_on_a_terminal_and_in_a_notebook(
     monkeypatch: pytest.MonkeyPatch, watched: bool
 ) -> None:
     play(monkeypatch, terminal=watched, shell=None)

@@ -105,7 +105,7 @@ def test_output_is_the_documents_alone(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr() == ("there\n", "beside\n")
 
 
-def test_a_full_disk_is_told_in_one_line() -> None:
+def test_a_full_disk_gives_one_line() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     with open("/dev/full", "w") as full:  # noqa: PTH123
@@ -138,7 +138,7 @@ def test_without_a_dash_standard_input_is_left_alone(monkeypatch: pytest.MonkeyP
     assert expand_paths(["a", "-b", "c-"]) == ["a", "-b", "c-"]
 
 
-def test_the_list_stands_where_the_dash_stood(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_list_takes_the_place_of_the_dash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"b\nc\n-\n")))
     assert expand_paths(["a", "-", "d"]) == ["a", "b", "c", "-", "d"]
 
@@ -157,12 +157,12 @@ def test_lines_and_nul_part_paths(data: bytes, paths: list[str]) -> None:
     assert list(split_paths(data)) == paths
 
 
-def test_names_that_are_no_text_come_back_as_they_were() -> None:
+def test_names_that_are_not_unicode_are_kept() -> None:
     (name,) = split_paths(b"caf\xe9\n")
     assert os.fsencode(name) == b"caf\xe9"
 
 
-def test_what_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_without_paths_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ArgumentError, match="'-' is given twice"):
         expand_paths(["-", "a", "-"])
     monkeypatch.setattr(sys, "stdin", None)
@@ -173,7 +173,7 @@ def test_what_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         expand_paths(["a", "-"])
 
 
-def test_a_terminal_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_as_standard_input_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = pty.openpty()
     with os.fdopen(theirs) as terminal:
         monkeypatch.setattr(sys, "stdin", terminal)

@@ -161,7 +161,7 @@ def test_another_run_in_the_folder_is_refused_in_one_line(
         ("--max-errors few", 2, "invalid int value"),
     ],
 )
-def test_mistakes_are_told(
+def test_mistakes_give_a_message_and_an_exit_code(
     mistaken: tuple[str, int, str], photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     option, code, message = mistaken

@@ -78,7 +78,7 @@ def test_the_summary_counts_right_answers_and_hits(made: Demo) -> None:
 
 
 @pytest.mark.slow
-def test_another_seed_keeps_to_a_folder_of_its_own(tmp_path: Path) -> None:
+def test_another_seed_has_another_folder(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("kept")
     first, second = make_demo(tmp_path, progress=False), make_demo(tmp_path, seed=3, progress=False)
     assert [each.label for each in second.scenes] == [each.label for each in scenes(12, 3, 32)]

@@ -93,7 +93,7 @@ def test_only_the_first_line_of_an_error_is_shown() -> None:
     assert info._attempt(refuse) == {"error": "ImportError: undefined symbol"}
 
 
-def test_nobody_is_named_and_no_token_shown(
+def test_no_user_is_named_and_no_token_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -115,7 +115,9 @@ def test_nobody_is_named_and_no_token_shown(
     assert "/scratch/USER/torch/hub/checkpoints" in shown
 
 
-def test_a_user_whose_name_is_a_word_costs_no_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_whose_name_is_a_word_leaves_words_unchanged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(getpass, "getuser", lambda: "test")
     assert anonymous(["a test", "/data/test/x", "/data/tests"]) == [
         "a test", "/data/USER/x", "/data/tests",

@@ -48,7 +48,7 @@ def test_names_are_listed_one_a_line(run: Callable[..., Done]) -> None:
     assert len(lines) > 1000
 
 
-def test_what_is_known_of_each_model_is_a_table(run: Callable[..., Done]) -> None:
+def test_the_facts_of_each_model_are_a_table(run: Callable[..., Done]) -> None:
     done = run("models", "resnet50", "--source", "torchvision", "--pretrained")
     assert (done.code, done.err) == (0, "")
     assert done.out == (

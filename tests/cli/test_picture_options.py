@@ -14,7 +14,7 @@ from tests.cli.commands import UNTRAINED, Done, frames, rows
 pytestmark = pytest.mark.usefixtures("photos")
 
 
-def test_a_style_is_told_to_the_files_whose_format_has_it(run: Callable[..., Done]) -> None:
+def test_a_style_reaches_the_formats_that_have_it(run: Callable[..., Done]) -> None:
     argv = ["compare", "photos", *UNTRAINED, "-o", "a.gif", "-o", "a.png", "-o", "a.csv", "-q"]
     assert run(*argv).code == 0
     with Image.open("a.gif") as usual, Image.open("a.png") as grid:

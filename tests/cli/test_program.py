@@ -236,7 +236,7 @@ def test_a_message_of_several_lines_becomes_one(
     assert done.err == "effcam: error: the model failed: out of memory at all\n"
 
 
-def test_missing_weights_are_told_in_one_line(run: Callable[..., Done]) -> None:
+def test_missing_weights_give_one_line(run: Callable[..., Done]) -> None:
     done = run("compare", "photos")
     assert done.code == 1
     assert re.match("effcam: error: .*weights are not on this machine and ", done.err)

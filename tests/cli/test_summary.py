@@ -106,7 +106,7 @@ def test_a_summary_is_saved_and_printed(run: Callable[..., Done]) -> None:
         ),
     ],
 )
-def test_what_is_told_of_the_images_asks_for_a_summary(
+def test_annotations_of_the_images_require_a_summary(
     run: Callable[..., Done], argv: list[str], figures: set[str]
 ) -> None:
     before = files()

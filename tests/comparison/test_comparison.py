@@ -378,7 +378,7 @@ def test_a_heading_warns_of_peaks_at_the_border(drawn: list[dict[str, Any]]) -> 
     assert second.startswith("peaks at the border · features")
 
 
-def test_what_is_odd_about_one_map_stands_below_it_alone(drawn: list[dict[str, Any]]) -> None:
+def test_flags_of_one_map_are_shown_below_that_map_only(drawn: list[dict[str, Any]]) -> None:
     comparison = change(several([[noise(at), noise(9 - at)] for at in range(5)]), state="flat")
     detail = "features · 7\u00a0x\u00a07"
     assert headings_of(comparison, drawn) == [detail, detail]
@@ -476,7 +476,7 @@ def test_what_else_a_comparison_holds_stays_with_the_most_disagreed() -> None:
 
 
 @pytest.mark.parametrize("n", [0, -1, True, 2.0, "3", None])
-def test_a_number_of_images_that_is_none_is_refused(n: Any) -> None:
+def test_an_invalid_number_of_images_is_refused(n: Any) -> None:
     with pytest.raises(ArgumentError, match=rf"^n must be a whole number from 1, not {n!r}$"):
         build().most_disagreed(n)
 
@@ -619,7 +619,7 @@ def test_json_has_null_where_there_is_no_number(tmp_path: Path) -> None:
     assert first["predicted_probability"] is None
 
 
-def test_tables_hold_names_that_are_no_text(tmp_path: Path) -> None:
+def test_tables_hold_names_that_are_not_unicode(tmp_path: Path) -> None:
     # A Latin-1 file name, as Python decodes it on a UTF-8 system.
     name = "caf\udce9.jpg"
     comparison = build(sizes=[(32, 32)])
@@ -850,7 +850,7 @@ def test_the_preview_shows_the_first_images_of_many() -> None:
     assert picture.size == comparison.take(range(ROWS)).grid(width=WIDTH).size
 
 
-def test_the_preview_of_many_cells_leaves_the_scoreboard_to_who_asks(
+def test_the_preview_of_many_cells_names_the_call_of_the_scoreboard(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(notebook, "MEASURED", 5)

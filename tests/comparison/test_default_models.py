@@ -228,7 +228,7 @@ def test_a_conclusion_that_depends_on_the_way_is_said_to(notebook: ModuleType) -
     )
 
 
-def test_a_model_without_heat_comes_last_and_is_not_significant(notebook: ModuleType) -> None:
+def test_a_model_without_heat_is_last_and_not_significant(notebook: ModuleType) -> None:
     areas = columns(np.nan, 0.5)
     text = notebook.conclude(["a", "b"], [areas, areas, areas])
     assert text.count("b is first with 50.0 %, a second with nan %") == 3

@@ -85,6 +85,6 @@ def test_an_error_says_what_to_do(cells: list[Any]) -> None:
     assert "Did you mean 'demo_resnet'" in error.evalue
 
 
-def test_nothing_else_is_told(cells: list[Any]) -> None:
+def test_nothing_else_is_printed(cells: list[Any]) -> None:
     for at in (0, 2, 3, 4, 5, 6):
         assert told(cells[at]) == ""

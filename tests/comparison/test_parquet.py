@@ -43,7 +43,7 @@ def test_the_columns_are_those_of_the_table_and_more(comparison: Comparison, fil
         assert row["error"] is None
 
 
-def test_cells_come_back_as_they_were(comparison: Comparison, file: Path) -> None:
+def test_cells_survive_a_round_trip(comparison: Comparison, file: Path) -> None:
     table = pq.read_table(file)
     cells = to_cells(
         table,

@@ -59,8 +59,11 @@ MODELS = {"soft": replace(SPEC, options={"gain": 1.0}), "hard": SPEC}
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
+    return write_photos(tmp_path / "photos")
+
+
+def write_photos(folder: Path) -> Path:
     """Return a folder of photos, one of which is not an image."""
-    folder = tmp_path / "photos"
     folder.mkdir()
     for seed in range(COUNT):
         pixels = np.random.default_rng(seed).integers(0, 256, (40, 30 + 5 * seed, 3), np.uint8)
@@ -163,16 +166,28 @@ def annotations(masks: Path) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="module")
+def of_demo_models(tmp_path_factory: pytest.TempPathFactory) -> tuple[DatasetRun, Comparison]:
+    """Return a run of two demo models, and the comparison of the same images in memory."""
+    folder = tmp_path_factory.mktemp("demo models")
+    photos = write_photos(folder / "photos")
+    models = {"resnet": "demo_resnet", "alexnet": "demo_alexnet"}
+    compared = compare(photos, models, on_error="skip", progress=False)
+    return run(photos, folder / "run", models), compared
+
+
 @pytest.mark.parametrize("kinds", [["boxes"], ["masks"], ["boxes", "masks", "labels"]])
 @pytest.mark.parametrize("fair", [False, None])
 def test_the_summary_is_that_of_a_comparison_in_memory(
-    photos: Path, out: Path, tmp_path: Path, kinds: list[str], fair: bool | None
+    of_demo_models: tuple[DatasetRun, Comparison],
+    tmp_path: Path,
+    kinds: list[str],
+    fair: bool | None,
 ) -> None:
     every = annotations(tmp_path / "masks")
     known = {kind: every[kind] for kind in kinds}
-    models = {"resnet": "demo_resnet", "alexnet": "demo_alexnet"}
-    mine = run(photos, out, models).summary(**known, fair=fair)
-    compared = compare(photos, models, on_error="skip", progress=False)
+    found, compared = of_demo_models
+    mine = found.summary(**known, fair=fair)
     theirs = compared.summary(**known, fair=fair)
     assert (mine.images, mine.used) == (theirs.images, theirs.used)
     figures = [measure.figure.key for measure in mine.measures]
@@ -186,7 +201,7 @@ def test_the_summary_is_that_of_a_comparison_in_memory(
         assert measure.values == pytest.approx(same.values, abs=2e-3, rel=2e-3, nan_ok=True)
         assert measure.baselines == pytest.approx(same.baselines, nan_ok=True)
         assert measure.counts.tolist() == same.counts.tolist()
-    exact = open_run(out).comparison().summary(**known, fair=fair)
+    exact = found.comparison().summary(**known, fair=fair)
     for measure in mine.measures:
         same = exact.measure(measure.figure.key)
         assert measure.values == pytest.approx(same.values, rel=1e-12, nan_ok=True)
@@ -500,7 +515,7 @@ def test_no_images_are_refused(out: Path) -> None:
     assert not (out / "manifest.json").exists()
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"has no run of effcam: there is no manifest.json"):
         open_run(tmp_path)
     (tmp_path / "manifest.json").write_text("{}")

@@ -150,7 +150,7 @@ def test_places_sizes_and_angles_differ() -> None:
     assert centre < 0.2
 
 
-def test_the_object_stands_out_from_the_ground(made: list[Scene]) -> None:
+def test_the_object_differs_from_the_background(made: list[Scene]) -> None:
     """Its mean colour differs from that of a ring around it."""
     for scene in made:
         pixels = np.asarray(scene.image, float)

@@ -163,7 +163,7 @@ def test_atomic_refuses_a_folder_that_cannot_be_written(
     assert names(tmp_path) == []
 
 
-def test_atomic_tells_of_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_atomic_reports_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
 
@@ -356,7 +356,7 @@ def test_write_animation_rejects_seconds_out_of_range(tmp_path: Path, seconds: f
         write_animation([picture()], tmp_path / "a.gif", seconds=seconds)
 
 
-def test_gif_tells_when_equal_frames_last_too_long(tmp_path: Path) -> None:
+def test_gif_refuses_equal_frames_that_last_too_long(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"equal frames in a row may last at most 655\.35"):
         write_animation([picture()] * 4, tmp_path / "a.gif", seconds=600)
     assert names(tmp_path) == []
@@ -498,7 +498,7 @@ def test_a_pyav_without_the_encoder_is_named(
         (OSError(28, "No space left on device"), "No space left on device"),
     ],
 )
-def test_what_fails_in_pyav_is_told(
+def test_errors_of_pyav_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
 ) -> None:
     def broken(*_: object, **__: object) -> object:

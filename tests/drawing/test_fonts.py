@@ -26,7 +26,7 @@ def test_a_file_is_used_in_its_own_weight(kind: type[str] | type[Path]) -> None:
     assert load_font(12, True, path).getname() == ("DejaVu Serif", "Book")
 
 
-def test_what_is_no_font_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_font_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.ttf").write_text("no font")
     (tmp_path / "cut.ttf").write_bytes((FONTS / "DejaVuSerif.ttf").read_bytes()[:40])
     cases: list[tuple[Any, str]] = [

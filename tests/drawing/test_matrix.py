@@ -76,7 +76,7 @@ def test_rows_are_rows_and_columns_columns() -> None:
     assert ground(picture, 1, 0) == level(0)
 
 
-def test_what_is_no_number_is_grey_with_a_dash() -> None:
+def test_missing_values_are_grey_with_a_dash() -> None:
     picture = wide(VALUES, LABELS)
     assert ground(picture, 1, 2) == ground(picture, 2, 1) == NOTHING
     blank = cell_of(picture, 1, 2)[: CELL - GAP, : CELL - GAP]

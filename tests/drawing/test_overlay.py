@@ -216,7 +216,7 @@ def test_shade_outside_of_an_empty_box_shades_all(box: tuple[float, float, float
 
 
 @pytest.mark.parametrize("box", [(9, 0, 3, 40), (0, 9, 60, 3), (0, 0, float("nan"), 9)])
-def test_shade_outside_rejects_what_is_no_box(box: tuple[float, float, float, float]) -> None:
+def test_shade_outside_rejects_invalid_boxes(box: tuple[float, float, float, float]) -> None:
     with pytest.raises(ArgumentError, match="left, top, right, bottom"):
         shade_outside(photo(), box)
 

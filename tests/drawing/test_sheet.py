@@ -187,7 +187,7 @@ def test_sheet_is_the_same_each_time() -> None:
     assert np.array_equal(first, pixels(sheet(headings, rows, width=96)))
 
 
-def test_sheet_rejects_what_is_no_sheet() -> None:
+def test_sheet_rejects_impossible_sheets() -> None:
     headings, rows = grid(2, 1, photo())
     with pytest.raises(ArgumentError, match="at least one column and one row"):
         sheet([], [])

@@ -17,9 +17,13 @@ PREPROCESS = Preprocess(size=64)
 
 
 @cache
-def drawn(size: tuple[int, int]) -> Image.Image:
-    (scene,) = scenes(1, 3, size)
+def large() -> Image.Image:
+    (scene,) = scenes(1, 3, (1922, 1282))
     return scene.image
+
+
+def drawn(size: tuple[int, int]) -> Image.Image:
+    return large().crop((0, 0, *size))
 
 
 def photo(file: Path, size: tuple[int, int], orientation: int = 1) -> Path:

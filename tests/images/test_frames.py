@@ -194,7 +194,7 @@ def test_a_frame_that_has_no_duration_lasts_as_viewers_show_it(tmp_path: Path) -
     assert [frame.time for frame in list_frames(path)] == pytest.approx([0, 0.1, 0.2, 0.22])
 
 
-def test_what_stands_in_for_an_animation_is_no_frame(tmp_path: Path) -> None:
+def test_the_still_image_of_an_animation_is_not_a_frame(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     shade(9).save(
         path, save_all=True, append_images=[shade(1), shade(2)], default_image=True, duration=100
@@ -286,7 +286,7 @@ def test_folders_are_taken_apart_where_frames_are_asked_for(tmp_path: Path) -> N
     assert all(videos[1:])
 
 
-def test_videos_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_videos_of_one_name_get_different_names(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         gif(tmp_path / folder / "x.gif", [100, 100])
@@ -372,7 +372,9 @@ def test_colours_are_those_that_were_written(tmp_path: Path, colour: str) -> Non
     ("content", "message"),
     [(b"", "the file is empty"), (b"no video at all " * 20, "not a video that can be read")],
 )
-def test_what_is_no_video_is_told(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_not_a_video_is_refused(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(content)
     with pytest.raises(ImageError, match=rf"video 'clip\.mp4': .*{message}"):
@@ -392,7 +394,7 @@ def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:
         list_frames(path)
 
 
-def test_a_file_of_sound_alone_is_no_video(tmp_path: Path) -> None:
+def test_a_file_of_sound_only_is_not_a_video(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     with av.open(str(path), "w") as file:
         stream: Any = file.add_stream("aac", rate=44100)
@@ -499,7 +501,7 @@ def test_without_pyav_there_are_no_videos(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(list(iter_images(animated))) == 2
 
 
-def test_a_video_that_is_gone_is_told(tmp_path: Path) -> None:
+def test_a_missing_video_is_named(tmp_path: Path) -> None:
     path = clip(tmp_path / "a.mp4")
     (first, *_) = iter_images(path)
     path.unlink()
@@ -507,7 +509,7 @@ def test_a_video_that_is_gone_is_told(tmp_path: Path) -> None:
         first.open()
 
 
-def test_a_video_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
+def test_a_rewritten_video_is_read_again(tmp_path: Path) -> None:
     path = gif(tmp_path / "a.gif", [100] * 4)
     frames = list_frames(path)
     assert number_of(read_frame(frames[2])) == 2
@@ -565,9 +567,7 @@ def test_a_jump_goes_to_the_key_frame(
     assert counting.starts == 3
 
 
-def test_threads_that_come_out_of_order_start_nothing_anew(
-    tmp_path: Path, counting: Counting
-) -> None:
+def test_threads_out_of_order_start_nothing_again(tmp_path: Path, counting: Counting) -> None:
     frames = list_frames(encode(tmp_path / "a.mp4", [number / 25 for number in range(30)]))
     shuffled = [at ^ 1 for at in range(30)]
     with ThreadPoolExecutor(8) as pool:

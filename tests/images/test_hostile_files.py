@@ -335,7 +335,7 @@ def test_an_orientation_that_there_is_not_is_upright(
 
 @pytest.mark.hostile
 @pytest.mark.parametrize("kind", core([2, 5, 7, 11, 12], {2}))
-def test_an_orientation_that_is_no_number_is_upright(kind: int, tmp_path: Path) -> None:
+def test_an_orientation_that_is_not_a_number_is_upright(kind: int, tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     path.write_bytes(png(chunk(b"eXIf", exif((ExifTags.Base.Orientation, kind, 1, 6)))))
     with warnings.catch_warnings(action="ignore"):
@@ -586,7 +586,7 @@ SPECIAL = {
 
 
 @pytest.mark.parametrize("name", [*SPECIAL, "folder.png", "deep.png"])
-def test_what_is_no_regular_file_is_refused_before_it_is_opened(
+def test_anything_but_a_regular_file_is_refused_before_it_is_opened(
     name: str, special: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:

@@ -107,7 +107,7 @@ def test_what_finds_no_room_is_opened_again(tmp_path: Path, opened: list[str]) -
     assert shared._room == room
 
 
-def test_a_pass_that_nobody_planned_is_served_too(tmp_path: Path) -> None:
+def test_an_unplanned_pass_is_served_too(tmp_path: Path) -> None:
     shared = Loader(photos(tmp_path, 3), [SMALL])
     for _ in range(2):
         assert positions(shared.batches(LARGE, 2)) == [[0, 1], [2]]

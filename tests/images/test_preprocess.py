@@ -91,7 +91,7 @@ def test_the_tensor_is_that_of_the_librarys_own_transform(
     assert walked - {"border"} == modes
 
 
-def test_the_image_stays_as_it_was() -> None:
+def test_the_image_is_left_unchanged() -> None:
     image = noise(9, 9)
     tensor, _ = Preprocess(size=9, resize=9)(image)  # type: ignore[arg-type]
     tensor.zero_()
@@ -397,7 +397,7 @@ def test_of_a_strip_no_more_is_resized_than_the_input_shows(
     assert np.abs(found - expected).max() <= 1
 
 
-def test_the_thinnest_strip_takes_no_memory_to_speak_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_thinnest_strip_takes_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
     real = Image.Image.resize
 

@@ -191,7 +191,7 @@ def test_nothing_is_no_image_and_no_error() -> None:
 # names
 
 
-def test_the_same_name_in_two_folders_is_told_apart(tmp_path: Path) -> None:
+def test_the_same_name_in_two_folders_gets_different_names(tmp_path: Path) -> None:
     left, right = save(tmp_path / "a" / "1.png"), save(tmp_path / "b" / "1.png")
     assert names([left, right, left]) == ["1.png", right.as_posix(), left.as_posix()]
 
@@ -331,7 +331,7 @@ def test_grey_and_bool_arrays() -> None:
     assert np.array_equal(pixels(grey > 99), np.where(expected > 99, 255, 0))
 
 
-def test_an_array_with_alpha_lies_on_white() -> None:
+def test_an_array_with_alpha_is_blended_with_white() -> None:
     array = np.zeros((2, 5, 4), dtype=np.uint8)
     array[..., 0], array[:, 1:, 3] = 255, 255
     for source in (array, array.transpose(2, 0, 1), array / 255):
@@ -382,7 +382,7 @@ def test_a_bad_array_is_named_with_its_reason(source: object, reason: str) -> No
 @pytest.mark.parametrize(
     "source", [3, None, object(), b"photo.png", bytearray(b"x"), io.BytesIO(b"x"), [[3]]]
 )
-def test_what_is_no_image_at_all_is_refused_by_its_type(source: Any) -> None:
+def test_an_object_that_is_not_an_image_is_refused_with_its_type(source: Any) -> None:
     kind = "int" if source == [[3]] else type(source).__name__
     with pytest.raises(ArgumentError, match=f"images must be paths, folders, globs.*not {kind}$"):
         list(iter_images(source))
@@ -409,7 +409,7 @@ def test_modes_without_transparency() -> None:
         assert difference.max() <= loss, mode
 
 
-def test_lab_comes_back_as_it_was() -> None:
+def test_lab_survives_a_round_trip() -> None:
     lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
     to_lab = ImageCms.buildTransform(srgb, lab, "RGB", "LAB")
     image = ImageCms.applyTransform(smooth(), to_lab)
@@ -454,14 +454,14 @@ def palette_png(path: Path, transparency: int | bytes) -> Path:
     return save(path, image, transparency=transparency)
 
 
-def test_a_palette_with_transparency_lies_on_white(tmp_path: Path) -> None:
+def test_a_palette_with_transparency_is_blended_with_white(tmp_path: Path) -> None:
     one = palette_png(tmp_path / "index.png", 1)
     assert pixels(one)[0].tolist() == [[255, 0, 0], [255, 255, 255], [0, 0, 255]]
     each = palette_png(tmp_path / "bytes.png", bytes([255, 0, 128]))
     assert pixels(each)[0].tolist() == [[255, 0, 0], [255, 255, 255], [127, 127, 255]]
 
 
-def test_a_palette_whose_colours_hold_alpha_lies_on_white() -> None:
+def test_a_palette_with_alpha_is_blended_with_white() -> None:
     image = Image.new("RGBA", (4, 4), (0, 0, 0, 0)).quantize(2)
     assert (image.mode, image.info) == ("P", {})
     assert np.all(pixels(image) == 255)
@@ -470,7 +470,7 @@ def test_a_palette_whose_colours_hold_alpha_lies_on_white() -> None:
 @pytest.mark.parametrize(
     ("mode", "key", "other"), [("RGB", (1, 2, 3), RED), ("L", 7, 200), ("1", 0, 255)]
 )
-def test_a_transparent_colour_key_lies_on_white(
+def test_a_transparent_colour_key_is_blended_with_white(
     tmp_path: Path, mode: str, key: Any, other: Any
 ) -> None:
     image = Image.new(mode, (2, 1), key)
@@ -582,7 +582,7 @@ def test_what_is_animated_in_a_folder_gives_its_first_frame(tmp_path: Path, suff
     assert np.all(pixels(tmp_path) == RED)
 
 
-def test_the_users_pil_image_stays_as_it_was() -> None:
+def test_the_users_pil_image_is_left_unchanged() -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     for image in (smooth(), smooth().convert("RGBA"), smooth().quantize(9)):
@@ -594,7 +594,7 @@ def test_the_users_pil_image_stays_as_it_was() -> None:
         assert image.tobytes() == before.tobytes()
 
 
-def test_the_users_arrays_stay_as_they_were() -> None:
+def test_the_users_arrays_are_left_unchanged() -> None:
     array, tensor = noise(), torch.from_numpy(noise() / 255).requires_grad_()
     before = tensor.detach().clone()
     for source in (array, array.transpose(2, 0, 1), tensor):
@@ -718,7 +718,7 @@ def test_a_file_without_permission(tmp_path: Path) -> None:
     bad(path, "the file cannot be read: .*[Pp]ermission")
 
 
-def test_a_file_that_the_system_does_not_let_us_read(
+def test_a_file_without_permission_to_read_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save(tmp_path / "secret.png")

@@ -354,7 +354,7 @@ def as_pairs(*means: float) -> Any:
     return np.array([[[1, mean], [mean, 1]] for mean in means])
 
 
-def test_images_come_in_order_of_agreement_the_lowest_first() -> None:
+def test_images_are_ordered_by_agreement_the_lowest_first() -> None:
     assert least_agreed(as_pairs(0.5, -0.2, 0.9, 0.0)) == [1, 3, 0, 2]
 
 
@@ -362,7 +362,7 @@ def test_images_of_equal_agreement_keep_their_order() -> None:
     assert least_agreed(as_pairs(0.5, 0.2, 0.5, 0.2)) == [1, 3, 0, 2]
 
 
-def test_images_in_which_nothing_can_be_compared_come_last() -> None:
+def test_images_in_which_nothing_can_be_compared_are_last() -> None:
     order = least_agreed(as_pairs(NAN, 1.0, NAN, -1.0))
     assert order == [3, 1, 0, 2]
     assert all(type(at) is int for at in order)

@@ -145,7 +145,7 @@ def test_impossible_heat_is_refused(figure: Figure, value: float) -> None:
 
 @each_figure
 @pytest.mark.parametrize("shape", [(), (3,), (0, 3), (2, 0, 0)])
-def test_arrays_that_are_no_map_are_refused(figure: Figure, shape: tuple[int, ...]) -> None:
+def test_arrays_that_are_not_maps_are_refused(figure: Figure, shape: tuple[int, ...]) -> None:
     with pytest.raises(
         ArgumentError, match=r"heat must be \(\.\.\., height, width\), not of shape"
     ):

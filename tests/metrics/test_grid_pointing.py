@@ -26,7 +26,7 @@ def random_heat(*shape: int, seed: int = 0) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("side", [1, 2, 3])
-def test_constant_heat_lies_equally_on_all_tiles(side: int) -> None:
+def test_constant_heat_is_shared_equally_by_all_tiles(side: int) -> None:
     for tile in range(side**2):
         share = metrics.grid_pointing_game(np.full((6, 6), 0.3), tile, side=side)
         assert share == pytest.approx(1 / side**2)

@@ -186,7 +186,7 @@ def test_heat_equal_to_the_mask_lies_on_it() -> None:
         assert metrics.mass_area_ratio(heat, mask=mask) == pytest.approx(share / mask.mean())
 
 
-def test_a_pixel_counts_as_far_as_it_lies_in_a_box() -> None:
+def test_a_pixel_counts_by_its_share_inside_a_box() -> None:
     box = [Box(4.25, 3, 5, 3.5)]
     assert metrics.energy_pointing_game(point((3, 4)), boxes=box) == pytest.approx(0.375)
     assert metrics.mass_area_ratio(point((3, 4)), boxes=box) == pytest.approx(80)
@@ -255,7 +255,7 @@ def test_a_mask_of_another_shape_is_refused(figure: Figure) -> None:
 
 @on_the_object
 @pytest.mark.parametrize("shape", [(3,), (0, 3)])
-def test_arrays_that_are_no_map_are_refused(figure: Figure, shape: tuple[int, ...]) -> None:
+def test_arrays_that_are_not_maps_are_refused(figure: Figure, shape: tuple[int, ...]) -> None:
     with pytest.raises(
         ArgumentError, match=r"heat must be \(\.\.\., height, width\), not of shape"
     ):

@@ -77,7 +77,7 @@ def test_constant_maps_do_not_count() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 3, 3), (3, 3), (0, 3, 3), (2, 0, 3)])
 @pytest.mark.parametrize("figure", [metrics.temporal_stability, metrics.centre_shift])
-def test_arrays_that_are_no_sequence_are_refused(
+def test_arrays_that_are_not_a_sequence_are_refused(
     figure: Callable[[Any], Any], shape: tuple[int, ...]
 ) -> None:
     with pytest.raises(ArgumentError, match="at least two frames"):

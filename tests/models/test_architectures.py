@@ -215,9 +215,7 @@ def test_it_holds_for_the_version_that_it_was_derived_with(monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("fresh")
-def test_it_says_nothing_of_what_is_not_in_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_empty_table_knows_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not is_current("hf-hub")
     header = TABLE.read_text("utf-8").partition("\n")[0]
     (tmp_path / architectures.TABLE).write_text(f"{header}\n")
@@ -344,7 +342,7 @@ def test_the_callers_layer_goes_before_it(recorded: Any) -> None:
         {"layers": (), "layout": ""},
     ],
 )
-def test_layers_that_do_not_fit_are_found_anew(recorded: Any, changes: dict[str, Any]) -> None:
+def test_layers_that_do_not_fit_are_found_again(recorded: Any, changes: dict[str, Any]) -> None:
     recorded(**changes, rule="as recorded")
     model = load_model("timm:test_resnet", pretrained=False)
     assert model.target_layer == LAYER
@@ -360,7 +358,7 @@ def test_of_another_version_nothing_is_taken(
 
 
 @pytest.mark.parametrize("options", [{"output_stride": 16}, {"global_pool": "max"}])
-def test_options_that_change_the_structure_have_the_layers_found_anew(
+def test_options_that_change_the_structure_make_the_layers_be_found_again(
     recorded: Any, options: dict[str, object]
 ) -> None:
     recorded(layers=(OTHER,))
@@ -377,6 +375,6 @@ def test_a_transformer_that_averages_its_cells_is_looked_at_elsewhere() -> None:
     assert average.layer.reason == "features entering the head"
 
 
-def test_modules_of_the_callers_own_are_looked_into(recorded: Any) -> None:
+def test_modules_of_the_caller_are_traced(recorded: Any) -> None:
     recorded(layers=(OTHER,))
     assert load_model(timm.create_model("test_resnet")).target_layer == LAYER

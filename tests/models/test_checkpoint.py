@@ -232,7 +232,7 @@ def test_a_torchscript_archive_is_refused_without_a_warning(tmp_path: Path) -> N
         pickle.dumps({"epoch": 3}),
     ],
 )
-def test_what_is_no_checkpoint(tmp_path: Path, content: bytes) -> None:
+def test_files_of_other_kinds_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "best.pt"
     path.write_bytes(content)
     with pytest.raises(

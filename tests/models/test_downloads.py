@@ -437,7 +437,7 @@ def test_names_of_repositories(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a/b/c", "../x", "a b", "timm/"])
-def test_what_is_no_name_of_a_repository(name: str) -> None:
+def test_invalid_names_of_repositories(name: str) -> None:
     assert not downloads.is_repository(name)
 
 
@@ -492,7 +492,7 @@ def test_a_host_that_accepts_and_never_answers(mute: str, monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("torch_cache")
-def test_a_name_that_is_looked_up_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_whose_lookup_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
 
     def hang(*_: object, **__: object) -> None:
@@ -527,7 +527,7 @@ def test_a_host_that_talks_gibberish() -> None:
         thread.join()
 
 
-def test_an_address_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_address_of_the_hub_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "_hub_address", lambda: "my-mirror")
     with pytest.raises(WeightsError, match=r"and my-mirror \(unknown url type: 'my-mirror'\)"):
         require([on_hub("no-such-model")])

@@ -83,7 +83,7 @@ def test_a_model_of_greyscale_images_is_counted_as_such() -> None:
     assert facts.flops == 2 * (8 * 12 * 4 * 9 + 4 * CLASSES)
 
 
-def test_a_module_that_reads_numbers_is_counted_all_the_same() -> None:
+def test_a_module_that_reads_numbers_is_counted_too() -> None:
     assert facts_of(load(Reads())).flops == 2 * MULTIPLY_ADDS
 
 
@@ -94,7 +94,7 @@ def test_where_torch_cannot_count_it_says_nothing() -> None:
     assert facts.parameters == PARAMETERS
 
 
-def test_counting_leaves_a_module_as_it_was() -> None:
+def test_counting_leaves_a_module_unchanged() -> None:
     module = Tiny().train()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     facts_of(replace(load(Tiny()), module=module))
@@ -185,7 +185,7 @@ def test_a_comparison_keeps_the_facts_of_each_column() -> None:
     assert second.weights == "random"
 
 
-def test_each_method_has_a_column_of_its_own_and_so_its_facts() -> None:
+def test_each_method_has_its_own_column_and_facts() -> None:
     photo = np.random.default_rng(0).random((16, 24, 3))
     methods = ["gradcam", "layercam"]
     comparison = effcam.compare(photo, load(Tiny()), method=methods, device="cpu", progress=False)

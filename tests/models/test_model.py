@@ -80,7 +80,7 @@ def test_a_registered_spec_may_shadow_a_library_name_and_build_on_it(
     assert type(model.module).__name__ == "ResNet"
 
 
-def test_a_spec_of_ones_own_brings_all_that_is_known(registered: ModelSpec) -> None:
+def test_ones_own_spec_states_everything(registered: ModelSpec) -> None:
     model = load_model(registered)
     assert model.labels == ("a", "b", "c")
     assert model.preprocess.size == (32, 32)
@@ -168,7 +168,7 @@ def test_a_checkpoint_decides_the_number_of_classes(tmp_path: Path) -> None:
         load_model("test_resnet", checkpoint=file, options={"num_classes": 1000})
 
 
-def test_a_checkpoint_for_a_constructor_of_ones_own(tmp_path: Path) -> None:
+def test_a_checkpoint_for_ones_own_constructor(tmp_path: Path) -> None:
     donor, file = Small(), tmp_path / "mine.pt"
     torch.save({"state_dict": donor.state_dict()}, file)
     model = load_model(ModelSpec("mine", Small, checkpoint=file))
@@ -327,7 +327,7 @@ class BufferOnly(nn.Module):
         return images.mean((2, 3)) @ self.weight.T
 
 
-def test_modules_that_cannot_be_looked_into_are_refused_by_what_they_are() -> None:
+def test_modules_that_cannot_be_traced_are_refused_with_their_kind() -> None:
     with pytest.raises(ModelError, match="BufferOnly has no parameters"):
         load_model(BufferOnly())
     with pytest.raises(ModelError, match="Sequential has lazy layers: run it once"):
@@ -511,7 +511,7 @@ def test_features_are_no_classes_of_imagenet(name: str) -> None:
     assert model.labels == tuple(f"class {index}" for index in range(model.num_classes))
 
 
-def test_as_many_features_as_imagenet_has_classes_are_none_of_them() -> None:
+def test_a_thousand_features_are_not_imagenet_classes() -> None:
     options = {"num_classes": 0, "embed_dim": 1000, "num_heads": 10, "depth": 1}
     model = load_model("timm:test_vit", pretrained=False, options=options)
     assert model.num_classes == 1000

@@ -173,7 +173,7 @@ class Training(nn.Module):
 
 
 @pytest.mark.parametrize("name", ["model", "net", "backbone"])
-def test_a_training_module_is_looked_into_and_comes_back(name: str) -> None:
+def test_a_training_module_is_traced_and_left_unchanged(name: str) -> None:
     module = Training(network(), name).train()
     module.accuracy.eval()
     for parameter in module.ema_model.parameters():
@@ -187,7 +187,7 @@ def test_a_training_module_is_looked_into_and_comes_back(name: str) -> None:
     assert module.accuracy.seen == 0
 
 
-def test_a_module_that_fails_comes_back_too() -> None:
+def test_a_module_that_fails_is_left_unchanged() -> None:
     class Failing(Training):
         def forward(self, images: Tensor) -> Tensor:
             super().forward(images)
@@ -339,7 +339,7 @@ REFUSED: dict[str, Callable[[Tensor], object]] = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_is_no_classifier_is_refused(kind: str) -> None:
+def test_modules_without_class_scores_are_refused(kind: str) -> None:
     with pytest.raises(ModelError, match="Returning: expected a classifier, which returns one row"):
         load_model(Returning(network(), REFUSED[kind]))
 

@@ -290,7 +290,7 @@ def test_models_of_other_libraries_are_distinguished_from_timms(
         load_model(f"local-dir:{folder}")
 
 
-def test_a_configuration_that_is_no_object(folder: Path) -> None:
+def test_a_configuration_that_is_not_an_object(folder: Path) -> None:
     save(folder)
     (folder / "config.json").write_text("[1]")
     with pytest.raises(ModelError, match=r"is no timm model: its config\.json names no arch"):
@@ -435,7 +435,7 @@ def test_pickled_weights_are_taken_where_there_are_no_others(hub: Host, folder: 
     assert model.weights == PICKLED
 
 
-def test_a_revision_is_a_model_of_its_own(hub: Host, folder: Path, tmp_path: Path) -> None:
+def test_each_revision_is_another_model(hub: Host, folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     main, second = save(folder), save(other, num_classes=2)
     serve(hub, folder, "me/flowers")
@@ -495,7 +495,7 @@ def test_damaged_weights_on_the_hub_can_be_fetched_again(hub: Host, folder: Path
         load_model("hf-hub:me/flowers")
 
 
-def test_without_network_the_error_comes_at_once(
+def test_without_network_the_error_is_immediate(
     hub_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The hub's client would retry for a minute.
@@ -517,7 +517,7 @@ def test_without_network_the_error_comes_at_once(
 
 
 @pytest.mark.parametrize("name", ["hf-hub:a/b/c", "hf-hub:@v2", "hf-hub:../flowers", "hf-hub:a b"])
-def test_what_is_no_repository(name: str) -> None:
+def test_invalid_repositories_are_refused(name: str) -> None:
     message = rf"^no model is called '{name}': expected hf-hub:OWNER/NAME or hf-hub:OWNER/NAME@REV"
     for ask in (load_model, lambda name: check_weights([name])):
         with pytest.raises(UnknownModelError, match=message):

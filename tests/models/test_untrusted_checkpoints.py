@@ -727,7 +727,7 @@ def test_files_that_end_early(
     ],
     ids=range(10),
 )
-def test_files_that_are_no_checkpoint(
+def test_files_that_are_not_checkpoints(
     worker: Any, put: Callable[[str, bytes], Path], name: str, data: bytes
 ) -> None:
     refusal(worker, put(name, data))
@@ -849,7 +849,7 @@ def test_a_folder_as_it_should_be_loads(
     [b"", b"[" * 10**6, b'{"a":' * 10**5, b"\xff\xfe", b"1" * 10**5, b"[]", b"null", b"<html>"],
     ids=range(8),
 )
-def test_configurations_that_are_none(
+def test_invalid_configurations_are_refused(
     worker: Any, put: Callable[[str, bytes], Path], net: bytes, data: bytes
 ) -> None:
     found = outcome(worker, configured(put, net, data), "folder")
@@ -889,7 +889,7 @@ def test_configurations_that_are_none(
     ],
     ids=range(27),
 )
-def test_configurations_that_ask_for_what_is_absurd(
+def test_configurations_with_absurd_values(
     worker: Any, put: Callable[[str, bytes], Path], net: bytes, changes: dict[str, Any]
 ) -> None:
     found = outcome(worker, configured(put, net, described(**changes)), "folder")

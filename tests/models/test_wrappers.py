@@ -46,7 +46,7 @@ def test_the_network_is_taken_out_of_its_wrappers(kind: str) -> None:
         assert inner is network
 
 
-def test_a_module_that_is_no_wrapper_is_itself() -> None:
+def test_a_module_that_is_not_a_wrapper_is_returned() -> None:
     own, bare = Own(ConvNet()), nn.Sequential(nn.DataParallel(ConvNet()))
     assert unwrap(own) is own
     assert unwrap(bare) is bare
@@ -110,7 +110,7 @@ def test_a_module_with_several_names_goes_by_its_first() -> None:
 
 
 @pytest.mark.parametrize("layer", [ConvNet().features, NETWORK, [NETWORK.features, nn.ReLU()]])
-def test_modules_that_are_no_layer_of_the_network_are_refused(layer: Any) -> None:
+def test_modules_that_are_not_layers_of_the_network_are_refused(layer: Any) -> None:
     with pytest.raises(LayerError, match=r"the target layer, a \w+, is no part of the model"):
         layer_names(NETWORK, layer)
 

@@ -111,7 +111,7 @@ def test_errors_that_are_shown_are_those_that_come(
         code.run(page(text), tmp_path / "run")
 
 
-def test_blocks_share_names_and_are_told_by_line(page: Any, tmp_path: Path) -> None:
+def test_blocks_share_names_and_errors_name_the_line(page: Any, tmp_path: Path) -> None:
     read = page("# A\n\n```python\none = 1\n```\n\n```python\nassert one == 2\n```\n")
     with pytest.raises(code.BlockError, match=r"page\.md:8: AssertionError"):
         code.run(read, tmp_path / "run")

@@ -64,7 +64,7 @@ def raises(function: FunctionType) -> bool:
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_it_is_said_what_it_is(name: str) -> None:
+def test_docstrings_begin_with_a_sentence(name: str) -> None:
     text = sections(PUBLIC[name])[""].strip()
     first = text.split("\n\n")[0]
     assert re.match(r"[A-Z(].*[.:]$", first, re.DOTALL), text

@@ -136,7 +136,7 @@ def test_metadata_says_what_it_is(metadata: Message) -> None:
     assert pythons == ["3.11", "3.12", "3.13"]
 
 
-def test_description_stands_alone(metadata: Message) -> None:
+def test_description_needs_no_other_text(metadata: Message) -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     description = str(metadata.get_payload(decode=False))
     relative = r"\]\((?!https?://|#)|(?:src|href)=\"(?!https?://|#)"

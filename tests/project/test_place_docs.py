@@ -99,7 +99,7 @@ def test_a_version_that_is_placed_again_replaces_the_old_pages(site: Site) -> No
 
 
 @pytest.mark.parametrize("version", ["main", "../etc", "v", "1.0/..", ""])
-def test_what_is_no_version_is_refused(site: Site, version: str) -> None:
+def test_an_invalid_version_is_refused(site: Site, version: str) -> None:
     (site.built / "index.html").touch()
     with pytest.raises(SystemExit, match="a version is `dev` or reads like"):
         site.tool.place(site.built, site.folder, version, URL)

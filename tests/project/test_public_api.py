@@ -171,7 +171,7 @@ def loaded() -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("name", LIGHT)
-def test_what_needs_no_torch_loads_none(name: str, loaded: dict[str, set[str]]) -> None:
+def test_light_names_do_not_load_torch(name: str, loaded: dict[str, set[str]]) -> None:
     assert {"torch", "timm", "torchvision", "PIL", "numpy"}.isdisjoint(loaded[name])
 
 
@@ -257,7 +257,7 @@ def test_classes_say_what_they_hold(name: str) -> None:
 @pytest.mark.parametrize(
     "name", [f"{owner}.{name}" for owner in CLASSES for name in methods(find(owner))]
 )
-def test_methods_say_what_comes_back(name: str) -> None:
+def test_methods_document_what_they_return(name: str) -> None:
     member = find(name)
     text = inspect.getdoc(member) or ""
     assert re.match(r"[A-Z]\w+ .*[.:]$", text.split("\n\n")[0], re.DOTALL), text

@@ -97,7 +97,7 @@ def test_accuracy_is_of_all_scenes(
 
 
 @pytest.mark.parametrize("key", LOCALISATION)
-def test_every_model_is_above_what_knows_nothing(summary: Summary, key: str) -> None:
+def test_every_model_is_above_the_baselines(summary: Summary, key: str) -> None:
     measure = summary.measure(key)
     assert set(measure.baselines) == {"centre", "uniform"}
     assert (measure.low > max(measure.baselines.values())).all()

@@ -63,7 +63,7 @@ def test_fields_are_filled_in(cell: Explanation) -> None:
         ("\n" * 12, "more than 12 lines"),
     ],
 )
-def test_what_is_no_template_is_refused_before_anything_is_drawn(
+def test_an_invalid_template_is_refused_before_anything_is_drawn(
     template: Any, message: str
 ) -> None:
     with pytest.raises(ArgumentError, match=message):

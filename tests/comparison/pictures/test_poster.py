@@ -90,7 +90,7 @@ def test_one_model_stands_beside_the_photo(comparison: Comparison) -> None:
 
 @pytest.mark.parametrize("count", range(1, 40))
 @pytest.mark.parametrize("tall", [0.5, 1, 1.8])
-def test_each_cell_has_a_place_of_its_own(count: int, tall: float) -> None:
+def test_each_cell_has_its_own_place(count: int, tall: float) -> None:
     cells = arrange(count, tall)
     places = cells.places()
     assert len(set(places)) == len(places) == count

@@ -140,7 +140,7 @@ def test_the_scoreboard_is_that_of_the_summary(page: Page, sample: Sample) -> No
         assert f"{value:z.2f}" in page.text
 
 
-def test_what_was_left_out_is_told(sample: Sample) -> None:
+def test_what_was_left_out_is_printed(sample: Sample) -> None:
     skipped = (Skipped("broken.jpg", "the file is <empty>"),)
     assert "broken.jpg: the file is <empty>" in page_of(replace(sample(2), skipped=skipped)).text
 
@@ -245,7 +245,7 @@ def test_photos_are_as_large_as_a_cell(sample: Sample) -> None:
     assert [each["photo"] for each in data["images"]] == [[SIDE, 80], [38, TALLEST]]
 
 
-def test_maps_that_are_no_numbers_are_left_out(sample: Sample) -> None:
+def test_maps_that_are_not_numbers_are_left_out(sample: Sample) -> None:
     broken = np.full((7, 7), np.nan, np.float32)
     comparison = changed(sample(2), heatmap=broken, state="nan", predicted_probability=float("nan"))
     page = page_of(comparison)
@@ -330,7 +330,7 @@ def test_nothing_is_fetched(page: Page) -> None:
     assert not re.search(r"https?:|url\(|@import|fetch\(|XMLHttp|innerHTML", page.source)
 
 
-def test_names_that_are_no_unicode_can_be_written(sample: Sample, tmp_path: Path) -> None:
+def test_names_that_are_not_unicode_can_be_written(sample: Sample, tmp_path: Path) -> None:
     path = sample(("\udcff.jpg",), ("one",)).report(tmp_path / "report.html")
     assert Page(path.read_text(encoding="utf-8")).data["images"][0]["name"] == "\udcff.jpg"
 
@@ -419,7 +419,7 @@ def test_a_report_measures_as_the_summary_does(sample: Sample, tmp_path: Path) -
         ("a.html", {"title": 3}, "title must be a text that is not empty, not 3"),
     ],
 )
-def test_what_cannot_be_is_refused(
+def test_impossible_options_of_a_report_are_refused(
     sample: Sample, tmp_path: Path, name: str, options: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises((OutputError, ArgumentError), match=complaint):
@@ -490,7 +490,7 @@ def test_single_files_are_listed(tmp_path: Path) -> None:
     assert shlex.split(line.code.replace("\\\n", ""))[-3:] == ["--", *map(str, files)]
 
 
-def test_models_that_are_no_names_are_told_apart(sample: Sample) -> None:
+def test_models_that_are_not_names_are_shown_as_such(sample: Sample) -> None:
     comparison = sample(1, ("one", "two"))
     python, *rest = snippets_for(changed(comparison, model="Net\nx", weights="as given"))
     assert rest == []

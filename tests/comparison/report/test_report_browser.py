@@ -615,7 +615,7 @@ def test_a_phone_shows_all_without_scrolling_sideways(page: Page) -> None:
     indirect=True,
 )
 @pytest.mark.parametrize("enlarged", [False, True])
-def test_nobody_is_left_out(page: Page, enlarged: bool) -> None:
+def test_the_page_is_accessible(page: Page, enlarged: bool) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         axe = pytest.importorskip(
@@ -636,7 +636,7 @@ def test_nobody_is_left_out(page: Page, enlarged: bool) -> None:
 
 
 @pytest.mark.parametrize("visit", [{"color_scheme": "dark"}], indirect=True)
-def test_the_page_follows_the_system_until_told_otherwise(page: Page) -> None:
+def test_the_page_follows_the_theme_of_the_system_by_default(page: Page) -> None:
     def brightness() -> int:
         colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
         return max(map(int, re.findall(r"\d+", colour)[:3]))

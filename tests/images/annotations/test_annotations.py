@@ -205,7 +205,7 @@ class TestCategories:
             read_boxes(saved(tmp_path, content), categories=["cat"])
 
     @pytest.mark.parametrize("given", [[], [3], ["cat", None]])
-    def test_what_are_no_names_is_refused(self, tmp_path: Path, given: Any) -> None:
+    def test_invalid_categories_are_refused(self, tmp_path: Path, given: Any) -> None:
         with pytest.raises(ArgumentError, match="categories must be names of classes, not"):
             read_boxes(tmp_path, categories=given)
 

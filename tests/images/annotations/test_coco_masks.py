@@ -100,7 +100,7 @@ def test_compressed_run_lengths_made_by_hand(text: str, lengths: list[int]) -> N
     assert compress(lengths) == text
 
 
-def test_compressed_run_lengths_come_back() -> None:
+def test_compressed_run_lengths_are_decoded() -> None:
     rng = np.random.default_rng(0)
     for most in (2, 40, 5000, 2**20, 2**28):
         lengths = rng.integers(0, most, 301).tolist()

@@ -89,7 +89,7 @@ def test_no_boxes_are_something_that_is_known() -> None:
         np.array([[1, 2, 5, 7]]),
     ],
 )
-def test_a_box_is_told_in_any_form(entry: Any) -> None:
+def test_a_box_may_be_given_in_any_form(entry: Any) -> None:
     assert boxes_of([entry, None, None]) == [(BOX,), (), ()]
     assert boxes_of({"elk.jpg": entry}) == [(), (), (BOX,)]
     (box,) = boxes_of([entry, None, None])[0]
@@ -133,13 +133,13 @@ def test_boxes_come_from_a_file(tmp_path: Path) -> None:
         ((1, 2, float("inf"), 7), "is empty"),
     ],
 )
-def test_what_is_no_box_is_told_with_its_image(entry: Any, message: str) -> None:
+def test_an_invalid_box_is_refused_with_its_image(entry: Any, message: str) -> None:
     with pytest.raises(AnnotationError, match=message):
         boxes_of([entry, None, None])
 
 
 @pytest.mark.parametrize("entry", [5, "1 2 5 7", [1, BOX, 3, 4], {1, 2}, True])
-def test_an_entry_that_is_no_list_of_boxes_is_an_annotation_error(entry: Any) -> None:
+def test_an_entry_that_is_not_a_list_of_boxes_is_an_annotation_error(entry: Any) -> None:
     with pytest.raises(AnnotationError, match=r"^image 'cat\.jpg': a box is"):
         boxes_of([entry, None, None])
 
@@ -151,7 +151,7 @@ def test_an_entry_that_is_no_list_of_boxes_is_an_annotation_error(entry: Any) ->
     "entry",
     [MASK, MASK.astype(np.uint8) * 255, MASK.astype(float), MASK.tolist(), Mask(MASK)],
 )
-def test_a_mask_is_told_in_any_form(entry: Any) -> None:
+def test_a_mask_may_be_given_in_any_form(entry: Any) -> None:
     first, second, third = masks_of([None, entry, None])
     assert first is third is None
     assert second.dtype == bool
@@ -177,7 +177,7 @@ def test_masks_come_from_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(8,), (8, 9, 1), (1, 8, 9), ()])
-def test_a_mask_of_other_dimensions_is_told_with_its_image(shape: tuple[int, ...]) -> None:
+def test_a_mask_of_other_dimensions_is_refused_with_its_image(shape: tuple[int, ...]) -> None:
     with pytest.raises(AnnotationError, match=r"^image 'elk\.jpg': a mask is \(height, width\), n"):
         masks_of([None, None, np.ones(shape)])
 
@@ -205,7 +205,7 @@ def test_labels_come_from_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("label", [True, 1.5, [1], b"cat"])
-def test_what_is_no_label_is_told_with_its_image(label: Any) -> None:
+def test_an_invalid_label_is_refused_with_its_image(label: Any) -> None:
     with pytest.raises(
         AnnotationError, match=r"^image 'dogs/dog\.jpg': a label is a class index or a name, not"
     ):
@@ -227,7 +227,7 @@ def test_there_must_be_one_entry_an_image(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["boxes", "masks", "labels"])
-def test_what_is_no_collection_is_refused(name: str) -> None:
+def test_anything_but_a_collection_is_refused(name: str) -> None:
     given: dict[str, Any] = dict.fromkeys(("boxes", "masks", "labels"))
     given[name] = 5
     message = f"^{name} must be a file, a mapping by image name, or one entry per image, not int$"

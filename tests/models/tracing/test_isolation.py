@@ -380,9 +380,15 @@ class Training:
         return self.losses, values(self.module), momentum, *random_states()
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     "models",
-    [by_name("resnet18"), by_name("mobilenetv3_small_050"), Drawing(), "demo_resnet"],
+    [
+        by_name("resnet18"),
+        by_name("mobilenetv3_small_050"),
+        pytest.param(Drawing(), marks=pytest.mark.core),
+        pytest.param("demo_resnet", marks=pytest.mark.core),
+    ],
     ids=["resnet", "mobilenet", "drawing", "filled"],
 )
 def test_a_training_in_another_thread_goes_as_if_it_were_alone(models: Any) -> None:

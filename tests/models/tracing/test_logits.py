@@ -79,7 +79,7 @@ def test_logarithms_of_probabilities_give_them_back() -> None:
     torch.testing.assert_close(read_logits(logarithms, 2).probabilities, ROWS.softmax(1))
 
 
-def test_scores_that_are_no_numbers_have_no_probabilities() -> None:
+def test_scores_that_are_not_numbers_have_no_probabilities() -> None:
     assert read_logits(torch.full((1, 3), torch.nan), 1).probabilities.isnan().all()
 
 
@@ -109,7 +109,7 @@ def test_a_batch_of_one_may_be_squeezed_away(whole: Tensor, squeezed: Tensor) ->
         ("cat", 2, "a str"),
     ],
 )
-def test_what_holds_no_row_an_image_is_refused(output: object, batch: int, got: str) -> None:
+def test_a_file_without_one_row_per_image_is_refused(output: object, batch: int, got: str) -> None:
     with pytest.raises(
         ModelError, match=rf"^expected a classifier, .* as its logits; for .*{got}$"
     ):

@@ -70,7 +70,9 @@ def test_where_both_could_be_cells_the_last_dimensions_are() -> None:
         ((2, 0, 5), (64, 64)),
     ],
 )
-def test_shapes_that_are_no_map_of_the_image(shape: tuple[int, ...], size: tuple[int, int]) -> None:
+def test_shapes_that_are_not_maps_of_the_image(
+    shape: tuple[int, ...], size: tuple[int, int]
+) -> None:
     assert map_shape(shape, size, [], stride=2) is None
 
 

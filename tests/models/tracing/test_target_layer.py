@@ -114,7 +114,7 @@ class Wrapper(nn.Module):
         return scores
 
 
-def test_a_network_in_a_network_is_looked_into() -> None:
+def test_a_network_in_a_network_is_traced() -> None:
     assert target_of(Wrapper(Wrapper(Pooled()))).name == "net.net.features"
 
 
@@ -524,7 +524,7 @@ class Returns(nn.Module):
         ("dict", "a dict"),
     ],
 )
-def test_modules_that_are_no_classifier_are_refused(what: str, got: str) -> None:
+def test_modules_that_are_not_classifiers_are_refused(what: str, got: str) -> None:
     with pytest.raises(ModelError, match=rf"one row of class scores per image.*returns {got}"):
         target_of(Returns(what))
 
@@ -634,7 +634,7 @@ def test_tokens_without_a_grid_are_arranged_by_the_images_aspect(size: tuple[int
     assert layer.grid == (size[0] // 8, size[1] // 8)
 
 
-def test_a_row_of_vectors_that_is_no_grid_is_no_map() -> None:
+def test_a_row_of_vectors_that_is_not_a_grid_is_not_a_map() -> None:
     module = UnfoldedTokens()
     module.stride = (8, 4)
     with pytest.raises(LayerError, match="no layer of the model gives a map"):
@@ -675,7 +675,7 @@ def backbone() -> nn.Sequential:
     )
 
 
-def test_a_body_and_head_in_one_container_is_looked_into() -> None:
+def test_a_body_and_head_in_one_container_is_traced() -> None:
     stem_first = nn.Sequential(convolution(3, 3), backbone())
     assert target_of(stem_first).name == "1.1"
     frozen_first = nn.Sequential(convolution(3, 3), nn.Sequential(*backbone()))

@@ -162,7 +162,7 @@ VOLUMES = {
 
 
 @pytest.mark.parametrize("kind", VOLUMES)
-def test_networks_for_volumes_are_refused_by_what_they_are(kind: str) -> None:
+def test_networks_for_volumes_are_refused_as_such(kind: str) -> None:
     message = rf"works on volumes or videos \(it has layers as {kind}\).* single images"
     with pytest.raises(ModelError, match=message):
         trace(VOLUMES[kind](), SIZE)
