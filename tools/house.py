@@ -37,7 +37,7 @@ class House:
     floors: Mapping[str, int]
 
     def package(self, module: str) -> str:
-        """Return the innermost package with a floor that a module lies in, else the module."""
+        """Return the innermost package with a floor that contains a module, else the module."""
         parts = module.split(".")
         names = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
         return next((name for name in names if name in self.floors), module)

@@ -21,6 +21,7 @@ from effcam import Box, Explanation
 from effcam.drawing import overlay
 from effcam.errors import ArgumentError, ImageError
 from effcam.images.refs import ImageRef
+from tests import cells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,28 +41,15 @@ def heat(rows: int, columns: int, seed: int = 0) -> NDArray[np.float32]:
 def explain(
     heatmap: NDArray[np.float32], size: tuple[int, int], canvas: Box | None = None, **changes: Any
 ) -> Explanation:
-    """Return a cell whose map covers ``canvas``, by default the whole image."""
-    canvas = canvas or Box(0, 0, *size)
-    cell = Explanation(
-        image=ImageRef("noise.png", photo(*size)),
-        column="column",
-        model="timm:resnet18",
-        weights="a1_in1k",
-        method="gradcam",
-        target_layer="layer4",
-        target=281,
-        label="tabby",
-        probability=0.5,
-        predicted=281,
-        predicted_label="tabby",
-        predicted_probability=0.5,
-        heatmap=heatmap,
-        size=size,
-        region=canvas.clip(*size),
-        canvas=canvas,
-        state="ok",
-    )
-    return replace(cell, **changes)
+    """Return a cell of an image of noise, whose map covers ``canvas`` or the whole image."""
+    known = {
+        "image": ImageRef("noise.png", photo(*size)),
+        "model": "timm:resnet18",
+        "weights": "a1_in1k",
+        **dict.fromkeys(("target", "predicted"), 281),
+        **dict.fromkeys(("label", "predicted_label"), "tabby"),
+    }
+    return cells.explain(heatmap, size, canvas, **known | changes)
 
 
 def grad_cam_pipeline(heatmap: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

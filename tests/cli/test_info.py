@@ -1,4 +1,4 @@
-"""``effcam info`` works on every machine, and names nobody."""
+"""``effcam info`` works on every machine, and does not name the user."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def build(
     sizes: Sequence[tuple[int, int]] = ((96, 64), (40, 80), (64, 64)),
     columns: Sequence[str] = ("first", "second"),
 ) -> Comparison:
-    """A comparison of photos of these sizes; each column has a grid of its own."""
+    """A comparison of photos of these sizes; each column has its own grid."""
     images = tuple(
         ImageRef(f"{position}.jpg", photo(*size, position)) for position, size in enumerate(sizes)
     )

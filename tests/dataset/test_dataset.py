@@ -752,7 +752,7 @@ def _mounted(photos: Path, out: Path, options: str, text: str) -> str:
         tool is None
         or subprocess.run([*inner, "true"], check=False, capture_output=True).returncode
     ):
-        pytest.skip("this system lets nobody mount a file system of his own")
+        pytest.skip("this system does not allow users to mount a file system")
     done = subprocess.run(
         [*inner, *script(photos, out, text)],
         check=False,

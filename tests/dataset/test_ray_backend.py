@@ -488,7 +488,7 @@ def test_a_node_dies_and_the_rows_are_those_of_a_local_run(
     assert ray.get(ray.remote(num_cpus=1)(lambda: 42).remote(), timeout=30) == 42
 
 
-# Ctrl-C, in a process of its own
+# Ctrl-C, in another process
 
 SCRIPT = """
     import sys, time, torch

@@ -116,7 +116,7 @@ def test_a_video_means_its_frames(tmp_path: Path) -> None:
 
 
 def test_names_sort_as_frames_follow(tmp_path: Path) -> None:
-    from effcam.images.discovery import _natural
+    from effcam.images.file_search import natural_path_key
 
     times = [0, 9.5, 10, 59.999, 60, 600, 3599.5, 3600, 36000]
     path = gif(tmp_path / "a.gif", [100] * 2)
@@ -126,7 +126,7 @@ def test_names_sort_as_frames_follow(tmp_path: Path) -> None:
         ]
         names = names[:most]
         assert len(set(names)) == most
-        assert sorted(names, key=lambda name: _natural(Path(name))) == names
+        assert sorted(names, key=lambda name: natural_path_key(Path(name))) == names
     assert frames_module._timecode(83.2, False) == "1:23.200"
     assert frames_module._timecode(83.2, True) == "0:01:23.200"
     assert frames_module._timecode(59.9999, False) == "1:00.000"
@@ -521,7 +521,7 @@ def test_a_rewritten_video_is_read_again(tmp_path: Path) -> None:
 
 
 class Counting:
-    """Counts the frames that are decoded, and how often decoding starts anew."""
+    """Counts the frames that are decoded, and how often decoding starts again."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.frames = self.starts = 0

@@ -29,7 +29,8 @@ from effcam import Preprocess, compare, load_model
 from effcam.cli import program
 from effcam.errors import ImageError
 from effcam.images import decoding
-from effcam.images.discovery import SUFFIXES, from_folders, iter_images
+from effcam.images.discovery import from_folders, iter_images
+from effcam.images.file_search import SUFFIXES
 from effcam.images.refs import ImageRef
 from tests.tiers import core
 
@@ -406,7 +407,7 @@ def child(code: str, **options: Any) -> str:
 
 
 def outcomes_within(mebibytes: int, paths: list[Path]) -> list[str]:
-    """Return how files are opened in a process that may take so much more memory, each anew."""
+    """Return how files are opened, each in a new process that may take so much more memory."""
     code = f"""
         import json, resource, sys, warnings
         from pathlib import Path
@@ -537,7 +538,7 @@ def test_pillows_bounds_warn_then_refuse(tmp_path: Path, monkeypatch: pytest.Mon
         assert ref.open().size == (40, 30)
 
 
-# what is no file
+# anything but a file
 
 
 @pytest.fixture

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import scipy.stats
-from PIL import Image
 
 from effcam import metrics
 from effcam.cam.explanation import Explanation
 from effcam.errors import ArgumentError
 from effcam.images.geometry import Box
-from effcam.images.refs import ImageRef
 from effcam.metrics.agreement import (
     AGREEMENT_TITLES,
     MEASURES,
@@ -25,6 +23,7 @@ from effcam.metrics.agreement import (
     least_agreed,
     pair_agreements,
 )
+from tests.cells import explain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -214,33 +213,6 @@ def test_top_iou_follows_from_quantus_top_k_intersection() -> None:
 
 
 # columns of a comparison
-
-
-def explain(
-    heatmap: Any, size: tuple[int, int] = (96, 96), canvas: Box | None = None, **changes: Any
-) -> Explanation:
-    """Return a cell whose map covers ``canvas``, by default the whole image."""
-    canvas = canvas or Box(0, 0, *size)
-    cell = Explanation(
-        image=ImageRef("photo.png", Image.new("RGB", size)),
-        column="column",
-        model="net",
-        weights="as given",
-        method="gradcam",
-        target_layer="layer4",
-        target=0,
-        label="ant",
-        probability=0.5,
-        predicted=0,
-        predicted_label="ant",
-        predicted_probability=0.5,
-        heatmap=np.asarray(heatmap, np.float32),
-        size=size,
-        region=canvas.clip(*size),
-        canvas=canvas,
-        state="ok",
-    )
-    return replace(cell, **changes)
 
 
 def noise(seed: int, shape: tuple[int, int] = (7, 7)) -> Any:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 import pytest
-from PIL import Image
 
-from effcam.cam.explanation import Explanation
 from effcam.errors import AnnotationError
 from effcam.images.geometry import Box
-from effcam.images.refs import ImageRef
 from effcam.images.truth import Truth
 from effcam.metrics.concentration import SAMPLES, effective_area, gini, half_mass_area, match
 from effcam.metrics.sampling import (
@@ -23,6 +17,7 @@ from effcam.metrics.sampling import (
     on_common_region,
     place_object,
 )
+from tests.cells import explain
 
 SIZE = (256, 128)
 MASK = np.zeros((128, 256), bool)
@@ -30,33 +25,6 @@ MASK[32:64, 64:128] = True
 BOX = Box(64, 32, 128, 64)
 FINE = (1.0, 1.0)
 """Cells so small that no map is brought to their resolution."""
-
-
-def explain(
-    heatmap: Any, size: tuple[int, int] = (96, 96), canvas: Box | None = None, **changes: Any
-) -> Explanation:
-    """Return a cell whose map covers ``canvas``, by default the whole image."""
-    canvas = canvas or Box(0, 0, *size)
-    cell = Explanation(
-        image=ImageRef("photo.png", Image.new("RGB", size)),
-        column="column",
-        model="net",
-        weights="as given",
-        method="gradcam",
-        target_layer="layer4",
-        target=0,
-        label="ant",
-        probability=0.5,
-        predicted=0,
-        predicted_label="ant",
-        predicted_probability=0.5,
-        heatmap=np.asarray(heatmap, np.float32),
-        size=size,
-        region=canvas.clip(*size),
-        canvas=canvas,
-        state="ok",
-    )
-    return replace(cell, **changes)
 
 
 # objects

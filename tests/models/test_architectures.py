@@ -24,7 +24,7 @@ from torchvision.models import get_model_weights
 
 import effcam
 from effcam import load_model
-from effcam.models import architectures, timm_architecture, torchvision_architecture
+from effcam.models import architectures
 from effcam.models.architectures import (
     LIBRARIES,
     ArchitectureFacts,
@@ -70,7 +70,7 @@ def fresh() -> Iterator[None]:
     """Clear the caches of the table and of the libraries, before and after."""
     known = (
         *(known_architectures, is_current, known_names),
-        *(timm_architecture._library_names, torchvision_architecture._library_names),
+        *(kind.library_names for kind in KINDS.values()),
     )
     for each in known:
         each.cache_clear()

@@ -211,7 +211,7 @@ def test_a_package_may_look_models_up_while_it_is_read(offer: Callable[..., None
 
 
 class Net:
-    """A callable that is no spec."""
+    """A callable that is not a spec."""
 
     def __call__(self) -> None:
         raise AssertionError("called twice")

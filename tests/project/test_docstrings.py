@@ -1,4 +1,4 @@
-"""Everything that callers use says what it takes, what comes back and what it raises."""
+"""Everything that callers use documents what it takes, returns and raises."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ WITHIN = {
     "metrics.summary": {"metrics"},
     "comparison": {"comparison.pictures", "comparison.report"},
 }
-"""Which packages of its own floor a package may import. `metrics.summary` is built on `metrics`."""
+"""Packages of the same floor that a package may import: `metrics.summary` is built on `metrics`."""
 
 OUTSIDE = {"__init__", "__main__", "types"}
 """Modules that only name or start what lies elsewhere."""
@@ -75,7 +75,7 @@ def module_name(path: Path) -> str:
 
 
 def package_of(name: str) -> str | None:
-    """The innermost package, or top-level module, of `FLOORS` that a dotted name lies in."""
+    """The innermost package, or top-level module, of `FLOORS` that contains a dotted name."""
     known = [each for floor in FLOORS for each in floor]
     inside = [each for each in known if name == each or name.startswith(f"{each}.")]
     return max(inside, key=len, default=None)

@@ -29,7 +29,7 @@ def check_methods(methods: Method | Sequence[Method]) -> tuple[Method, ...]:
 
     Raises:
         ArgumentError: If there is none, two have one name, a name is not in `METHODS`, or a
-            function has no name of its own.
+            function has no name.
     """
     several: tuple[Method, ...]
     if isinstance(methods, str) or callable(methods):

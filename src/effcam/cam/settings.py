@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Settings(Mapping[str, object]):
-    """What the numbers of a comparison or a dataset run depend on, besides images and models.
+    """What the numbers of a comparison or a dataset run depend on, apart from images and models.
 
     It is a mapping too, with the values that JSON has: lists for tuples.
 

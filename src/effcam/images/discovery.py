@@ -16,28 +16,17 @@ import numpy as np
 from PIL import Image
 
 from effcam.errors import ArgumentError, ImageError, check_number, did_you_mean
+from effcam.images.file_search import (
+    SUFFIXES,
+    files_in,
+    files_matching,
+    is_folder,
+    natural_path_key,
+)
 from effcam.images.frames import FilmFrame, check_pace, has_frames, list_frames
 from effcam.images.refs import ImageLike, ImageRef
 from effcam.images.video import SUFFIXES as VIDEOS
-from effcam.text import natural_key
 
-SUFFIXES = frozenset(
-    {
-        ".apng",
-        ".avif",
-        ".bmp",
-        ".dib",
-        ".gif",
-        ".jfif",
-        ".jp2",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".pbm",
-        ".pgm",
-    }
-    | {".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
-)
 AT = " @ "
 """Separates the name of a video from the time of a frame."""
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -169,16 +158,17 @@ def from_folders(
     effcam.errors.ImageError: folder 'photos' does not exist
     """
     base = Path(root).expanduser()
-    if not _is_folder(base):
+    if not is_folder(base):
         raise ImageError(f"folder {str(root)!r} does not exist")
     if per_category is not None:
         per_category = check_number("per_category", per_category)
     if isinstance(categories, str):
         categories = [categories]
     try:
-        known = [each.name for each in sorted(base.iterdir(), key=_natural) if _is_folder(each)]
+        entries = sorted(base.iterdir(), key=natural_path_key)
     except OSError as error:
         raise ImageError(f"folder {str(root)!r} cannot be read: {error}") from error
+    known = [each.name for each in entries if is_folder(each)]
     names = [name for name in known if not name.startswith(".")]
     if not names:
         raise ImageError(f"folder {str(root)!r} has no class folders")
@@ -189,7 +179,7 @@ def from_folders(
                 f"folder {str(root)!r} has no category {category!r}."
                 f"{did_you_mean(category, known)} It has {', '.join(names)}."
             )
-        files = _files(base / category)[:per_category]
+        files = files_in(base / category)[:per_category]
         found += [ImageRef(file.relative_to(base).as_posix(), file) for file in files]
     return found
 
@@ -224,15 +214,15 @@ def _from_path(given: str | PathLike[str], search: _Search) -> Iterator[ImageRef
     path = _path(text)
     matches: list[Path] = []
     try:
-        exists, is_folder = path.exists(), path.is_dir()
+        exists, searched = path.exists(), path.is_dir()
         if glob.has_magic(text) and not exists:
-            matches = _matches(str(path), search.suffixes)
+            matches = files_matching(str(path), search.suffixes)
     except (OSError, ValueError) as error:  # no permission, too long, invalid characters
         if not search.missing_ok:
             raise ImageError(f"image {text!r} cannot be reached: {error}") from error
-        exists = is_folder = False
-    if is_folder:
-        for file in _files(path, search.suffixes if search.split_in_folders else SUFFIXES):
+        exists = searched = False
+    if searched:
+        for file in files_in(path, search.suffixes if search.split_in_folders else SUFFIXES):
             yield from _from_file(
                 file, file.relative_to(path).as_posix(), search, search.split_in_folders
             )
@@ -261,81 +251,6 @@ def _path(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError:  # the name of a file that begins with ~, as a home folder does
         return Path(text)
-
-
-def _files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
-    """Return the files with one of the suffixes below a folder in natural order, none hidden."""
-    failed: list[OSError] = []
-    found = (each for _, names in _folders(folder, failed) for each in names)
-    files = [path for path in map(Path, found) if path.suffix.lower() in suffixes]
-    if not files and failed:
-        raise ImageError(f"folder {str(folder)!r} cannot be read: {failed[0]}") from failed[0]
-    if not files:
-        raise ImageError(
-            f"folder {str(folder)!r} has no images (suffixes: {', '.join(sorted(suffixes))})"
-        )
-    return sorted(files, key=_natural)
-
-
-def _folders(top: Path, failed: list[OSError]) -> Iterator[tuple[str, list[str]]]:
-    """Yield a folder and those below it, each with its files.
-
-    Hidden entries are left out, and so are links to folders, which may form a circle. `os.walk`
-    fails for a thousand nested folders in Python 3.11.
-
-    Args:
-        top: The folder.
-        failed: Receives the errors of folders that cannot be read.
-    """
-    waiting = [str(top)]
-    while waiting:
-        folder = waiting.pop()
-        files = []
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                    elif not entry.is_symlink() or not _is_folder(entry.path):
-                        files.append(entry.path)
-        except OSError as error:
-            failed.append(error)
-        yield folder, files
-
-
-def _is_folder(path: str | Path) -> bool:
-    # Path.is_dir raises if a parent folder may not be entered.
-    return os.path.isdir(path)  # noqa: PTH112
-
-
-def _matches(pattern: str, suffixes: Collection[str]) -> list[Path]:
-    found = dict.fromkeys(map(Path, _expand(Path(pattern).parts)))
-    files = [path for path in found if path.suffix.lower() in suffixes and not _is_folder(path)]
-    return sorted(files, key=_natural)
-
-
-def _expand(parts: tuple[str, ...]) -> Iterator[str]:
-    """Yield the paths that match a pattern, whose ``**`` is any number of folders.
-
-    `glob` would follow links to folders there, and never end if two of them form a circle.
-    """
-    before = parts[: parts.index("**")] if "**" in parts else parts
-    # Path.glob does not accept absolute patterns.
-    found = glob.iglob(str(Path(*before)))  # noqa: PTH207
-    if before == parts:
-        yield from found
-        return
-    rest = parts[len(before) + 1 :] or ("*",)
-    for top in found:
-        for folder, _ in _folders(Path(top), []):
-            yield from _expand((glob.escape(folder), *rest))
-
-
-def _natural(path: Path) -> list[list[tuple[int, str]]]:
-    """Return a sort key that puts ``2.jpg`` before ``10.jpg``, folder by folder."""
-    return [natural_key(part) for part in path.parts]
 
 
 def _is_array(value: object) -> bool:

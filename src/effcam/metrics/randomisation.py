@@ -88,7 +88,7 @@ def similarity(
 
 
 def _from_top(model: Model) -> list[str]:
-    """Return the layers that have weights of their own, in reverse order of running."""
+    """Return the layers that have own weights, in reverse order of running."""
     preprocess = model.preprocess
     record = trace(model.module, preprocess.size, preprocess.channels)
     ran = dict.fromkeys(call.name for call in reversed(record.calls))

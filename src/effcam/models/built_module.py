@@ -37,7 +37,7 @@ class BuiltModule:
         own_labels: The classes' names that came with the module or its weights.
         facts: What is known of its architecture, if a library built it in its usual structure.
         model: The model that is loaded again, if it is one.
-        is_own: Whether effcam built it, so that nobody else uses it.
+        is_own: Whether effcam built it, so that no other code uses it.
     """
 
     name: str

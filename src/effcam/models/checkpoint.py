@@ -184,7 +184,7 @@ def _find_state(content: object, seen: set[int]) -> dict[str, torch.Tensor]:
 
     if not isinstance(content, dict) or isinstance(content, _Placeholder):
         return {}
-    # Dicts may hold each other, or themselves; and a pickle may give one a `get` of its own.
+    # Dicts may hold each other, or themselves; and a pickle may replace the `get` of one.
     if id(content) in seen or len(seen) >= DEPTH:
         return {}
     seen.add(id(content))
@@ -211,7 +211,7 @@ def _check_tensors(state: dict[str, torch.Tensor], file: Path) -> dict[str, torc
     import torch
 
     size = file.stat().st_size
-    # A file may also give a tensor a `detach` of its own.
+    # A file may also replace the `detach` of a tensor.
     plain = {name: torch.Tensor.detach(value) for name, value in state.items()}
     for name, tensor in plain.items():
         fault = _find_fault(tensor, size)

@@ -51,7 +51,7 @@ def find_labels(content: object, seen: set[int] | None = None) -> tuple[str, ...
     if not isinstance(settings, dict) or id(settings) in seen or len(seen) >= DEPTH:
         return None
     seen.add(id(settings))
-    # A pickle may give a dict a `get` of its own.
+    # A pickle may replace the `get` of a dict.
     found = (_encodable_labels(dict.get(settings, key)) for key in LABELS)
     inner = (find_labels(dict.get(settings, key), seen) for key in SETTINGS)
     return next(filter(None, chain(found, inner)), None)

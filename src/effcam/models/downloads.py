@@ -84,7 +84,7 @@ class PublishedWeights:
         require([self])
         try:
             return self._download()
-        except Exception as error:  # the hub's client has an exception tree of its own
+        except Exception as error:  # the hub's client has its own exceptions
             if isinstance(error, urllib.error.HTTPError):
                 error.close()  # it holds the connection
             raise WeightsError(

@@ -6,13 +6,14 @@ from typing import TypeAlias
 
 from effcam.errors import UnknownModelError, did_you_mean
 from effcam.models.architectures import STORES, Library
+from effcam.models.library_architecture import LibraryArchitecture
 from effcam.models.registry import registered_names
 from effcam.models.stored_architecture import StoredArchitecture
 from effcam.models.timm_architecture import TimmArchitecture
 from effcam.models.torchvision_architecture import TorchvisionArchitecture
 
-Architecture: TypeAlias = TimmArchitecture | TorchvisionArchitecture | StoredArchitecture
-KINDS: dict[Library, type[TimmArchitecture | TorchvisionArchitecture]] = {
+Architecture: TypeAlias = LibraryArchitecture | StoredArchitecture
+KINDS: dict[Library, type[LibraryArchitecture]] = {
     "timm": TimmArchitecture,
     "torchvision": TorchvisionArchitecture,
 }

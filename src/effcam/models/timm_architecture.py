@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from effcam.images.preprocess import Preprocess
-from effcam.models.architectures import ArchitectureFacts, Library, find_facts, known_names
+from effcam.models.architectures import Library
 from effcam.models.downloads import PublishedWeights
 from effcam.models.imagenet import imagenet_labels
+from effcam.models.library_architecture import LibraryArchitecture
 from effcam.models.library_guard import check_weights_file, guarded
 
 if TYPE_CHECKING:
@@ -23,41 +24,22 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 @dataclass(frozen=True, slots=True)
-class TimmArchitecture:
-    """An architecture of timm and, where it has any, one set of its published weights.
+class TimmArchitecture(LibraryArchitecture):
+    """An architecture of timm, whose weights have the name of a pretrained tag."""
 
-    Attributes:
-        name: Its name there, without weights.
-        weights: timm's pretrained tag; empty where there is none.
-    """
-
-    has_num_classes: ClassVar[bool] = True
     library: ClassVar[Library] = "timm"
-    name: str
-    weights: str = ""
 
     @staticmethod
-    def names() -> tuple[str, ...]:
-        """Return the names of all architectures, in timm's order."""
-        return known_names("timm") or _library_names()
+    @cache
+    def library_names() -> tuple[str, ...]:
+        """Return timm's own list of its architectures, in its order."""
+        import timm
 
-    @staticmethod
-    def has(name: str) -> bool:
-        """Return whether there is such an architecture, also one that was added to timm."""
-        if name in TimmArchitecture.names():
-            return True
-        timm = sys.modules.get("timm")
-        return timm is not None and bool(timm.is_model(name))
-
-    @staticmethod
-    def weights_names(name: str) -> list[str]:
-        """Return the names of an architecture's published weights, the default first."""
-        facts = find_facts("timm", name)
-        return TimmArchitecture.library_weights(name) if facts is None else list(facts.weights)
+        return tuple(timm.list_models())
 
     @staticmethod
     def library_weights(name: str) -> list[str]:
-        """Return timm's own answer in place of the table's."""
+        """Return timm's own list of an architecture's weights, the default first."""
         from timm.models import get_arch_pretrained_cfgs, get_pretrained_cfg
 
         config = get_pretrained_cfg(name)
@@ -69,27 +51,13 @@ class TimmArchitecture:
         ]
         return sorted(tags, key=lambda tag: tag != default)
 
-    @property
-    def bare(self) -> str:
-        """The name with its library, without weights."""
-        return f"timm:{self.name}"
-
-    def __str__(self) -> str:
-        return f"timm:{self.full_name}"
-
-    @property
-    def full_name(self) -> str:
-        """The name that timm knows, with weights."""
-        return f"{self.name}.{self.weights}" if self.weights else self.name
-
-    @property
-    def has_weights(self) -> bool:
-        """Whether weights are published for it."""
-        return bool(self.weights)
-
-    def weights_name(self) -> str:
-        """Return the name of its weights, for captions."""
-        return self.weights
+    @classmethod
+    def has(cls, name: str) -> bool:
+        """Return whether there is such an architecture, also one that was added to timm."""
+        if name in cls.names():
+            return True
+        timm = sys.modules.get("timm")
+        return timm is not None and bool(timm.is_model(name))
 
     def published(self) -> PublishedWeights | None:
         """Return where its weights can be downloaded; ``None`` if there are no weights."""
@@ -100,15 +68,6 @@ class TimmArchitecture:
             return PublishedWeights(str(self), url=config.url)
         own = config.hf_hub_filename
         return PublishedWeights(str(self), config.hf_hub_id, (own,) if own else HUB_FILES)
-
-    def find_weights(self) -> Path | None:
-        """Return the file of its weights if it is on this machine."""
-        published = self.published()
-        return None if published is None else published.find()
-
-    def facts(self) -> ArchitectureFacts | None:
-        """Return what the table holds of it."""
-        return find_facts("timm", self.name)
 
     def preprocess(self) -> Preprocess:
         """Return the evaluation transform that its weights were published with."""
@@ -153,13 +112,6 @@ class TimmArchitecture:
 
         # A few architectures of older timm releases have no record.
         return get_pretrained_cfg(self.full_name) or PretrainedCfg()
-
-
-@cache
-def _library_names() -> tuple[str, ...]:
-    import timm
-
-    return tuple(timm.list_models())
 
 
 def read_from(file: Path) -> dict[str, Any]:

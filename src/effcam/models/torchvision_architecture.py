@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from effcam.images.preprocess import Preprocess
-from effcam.models.architectures import ArchitectureFacts, Library, find_facts, known_names
+from effcam.models.architectures import Library
 from effcam.models.downloads import PublishedWeights
 from effcam.models.imagenet import imagenet_labels
+from effcam.models.library_architecture import LibraryArchitecture
 from effcam.models.library_guard import check_weights_file, guarded
 
 if TYPE_CHECKING:
@@ -19,74 +19,30 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class TorchvisionArchitecture:
-    """An architecture of torchvision and, where it has any, one set of its published weights.
+class TorchvisionArchitecture(LibraryArchitecture):
+    """An architecture of torchvision, whose weights have the name of a weights entry."""
 
-    Attributes:
-        name: Its name there, without weights.
-        weights: torchvision's weights entry; empty where there is none.
-    """
-
-    has_num_classes: ClassVar[bool] = True
     library: ClassVar[Library] = "torchvision"
-    name: str
-    weights: str = ""
 
     @staticmethod
-    def names() -> tuple[str, ...]:
-        """Return the names of all architectures, in torchvision's order."""
-        return known_names("torchvision") or _library_names()
+    @cache
+    def library_names() -> tuple[str, ...]:
+        """Return torchvision's own list of its architectures, in its order."""
+        import torchvision
 
-    @staticmethod
-    def has(name: str) -> bool:
-        """Return whether there is such an architecture."""
-        return name in TorchvisionArchitecture.names()
-
-    @staticmethod
-    def weights_names(name: str) -> list[str]:
-        """Return the names of an architecture's published weights, the default first."""
-        facts = find_facts("torchvision", name)
-        if facts is not None:
-            return list(facts.weights)
-        return TorchvisionArchitecture.library_weights(name)
+        return tuple(torchvision.models.list_models(module=torchvision.models))
 
     @staticmethod
     def library_weights(name: str) -> list[str]:
-        """Return torchvision's own answer in place of the table's."""
+        """Return torchvision's own list of an architecture's weights, the default first."""
         from torchvision.models import get_model_weights
 
         entries = get_model_weights(name)
         return list(dict.fromkeys([entries.DEFAULT.name, *(each.name for each in entries)]))
 
-    @property
-    def bare(self) -> str:
-        """The name with its library, without weights."""
-        return f"torchvision:{self.name}"
-
-    def __str__(self) -> str:
-        return f"{self.bare}.{self.weights}" if self.weights else self.bare
-
-    @property
-    def has_weights(self) -> bool:
-        """Whether weights are published for it."""
-        return bool(self.weights)
-
-    def weights_name(self) -> str:
-        """Return the name of its weights, for captions."""
-        return self.weights
-
     def published(self) -> PublishedWeights | None:
         """Return where its weights can be downloaded; ``None`` if there are no weights."""
         return PublishedWeights(str(self), url=self._entry().url) if self.weights else None
-
-    def find_weights(self) -> Path | None:
-        """Return the file of its weights if it is on this machine."""
-        published = self.published()
-        return None if published is None else published.find()
-
-    def facts(self) -> ArchitectureFacts | None:
-        """Return what the table holds of it."""
-        return find_facts("torchvision", self.name)
 
     def preprocess(self) -> Preprocess:
         """Return the evaluation transform that its weights were published with."""
@@ -145,10 +101,3 @@ class TorchvisionArchitecture:
         from torchvision.models import get_model_weights
 
         return get_model_weights(self.name)[self.weights]
-
-
-@cache
-def _library_names() -> tuple[str, ...]:
-    import torchvision
-
-    return tuple(torchvision.models.list_models(module=torchvision.models))

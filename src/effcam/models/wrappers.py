@@ -42,7 +42,7 @@ def check_module(module: nn.Module, name: str) -> None:
     """
     if isinstance(module, torch.jit.ScriptModule):
         raise ModelError(
-            f"{name} is a TorchScript module, whose layers cannot be looked into: give the "
+            f"{name} is a TorchScript module, whose layers cannot be traced: give the "
             "nn.Module that it was made from"
         )
     if not any(True for _ in module.parameters()):

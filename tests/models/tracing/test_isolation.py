@@ -151,7 +151,7 @@ def here() -> tuple[object, ...]:
 
 
 def facts(module: nn.Module) -> list[object]:
-    """Return the state of a module besides numbers."""
+    """Return the state of a module except its numbers."""
     found: list[object] = []
     for name, each in module.named_modules():
         attributes = {

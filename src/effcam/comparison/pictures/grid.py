@@ -43,7 +43,7 @@ def grid(content: Cells, style: Style) -> Image.Image:
 
 
 def grid_placement(content: Cells, style: Style) -> Placement:
-    """Return where each cell stands in the grid of all images."""
+    """Return the place of each cell in the grid of all images."""
     return _plan(content, style, "Original").place(range(len(content.images)))
 
 

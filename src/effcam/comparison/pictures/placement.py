@@ -132,7 +132,7 @@ def plan_page(content: Cells, *, rows: Rows, photo: str | None) -> PagePlan:
 
 
 def column_headings(content: Cells) -> tuple[Heading, ...]:
-    """Return the heading of each column; of several methods, each is on a line of its own."""
+    """Return the heading of each column; each of several methods has its own line."""
     first = content.cells[: len(content.columns)]
     several = len({cell.method for cell in first}) > 1
     return tuple(

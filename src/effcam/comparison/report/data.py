@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 COLORMAPS = (COLORMAP, "viridis", "inferno", "magma", "cividis", "gray")
-"""The colour maps that a reader can choose, besides the one of the report."""
+"""The colour maps that a reader can choose, in addition to that of the report."""
 
 SIDE = 240
 """The most width of a photo in px: about that of a cell on a screen."""
@@ -88,7 +88,7 @@ def _photo(image: ImageRef) -> tuple[str, tuple[int, int]]:
 
 
 def page_data(material: Material, sizes: Sequence[tuple[int, int]]) -> dict[str, object]:
-    """Return all data of the script besides photos and colours.
+    """Return all data of the script except photos and colours.
 
     Args:
         material: The content of the report.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 Value = TypeVar("Value")
 Fingerprint: TypeAlias = tuple[Hashable, ...]
 
-PLAIN = (int, float, complex, str, bytes, type(None), type, torch.dtype, torch.device)
+PLAIN = (int, float, complex, bytes, type(None), type, torch.dtype, torch.device)
 
 
 class _UncomparableError(Exception):
@@ -99,9 +99,9 @@ def _freeze(value: Any) -> Hashable:
         _UncomparableError: If the value cannot be compared.
     """
     # Most values of a module: its names, and dictionaries of hooks, which are mostly empty.
-    kind = type(value)
-    if kind is str:
+    if isinstance(value, str):
         return value
+    kind = type(value)
     if kind is dict or kind is OrderedDict:
         # A copy: another thread that uses the module may be adding a hook.
         items = list(value.items()) if value else ()

@@ -1,4 +1,4 @@
-"""Use a module that belongs to somebody else, and give it back as it was."""
+"""Use a module of the caller, and leave it unchanged."""
 
 from __future__ import annotations
 
