@@ -28,9 +28,9 @@ def blob(x: float, y: float, side: int = 14, spread: float = 2.0) -> np.ndarray[
     return np.exp(-((across - x) ** 2 + (down - y) ** 2) / (2 * spread**2)).astype(np.float32)
 
 
-def frame(index: int, film: str = "a.mp4") -> ImageRef:
+def frame(index: int, video: str = "a.mp4") -> ImageRef:
     return ImageRef(
-        f"{film} @ {index}", FilmFrame(Path(film), index, index / 10, str(index), index, 0)
+        f"{video} @ {index}", FilmFrame(Path(video), index, index / 10, str(index), index, 0)
     )
 
 
