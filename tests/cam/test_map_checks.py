@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,10 +18,11 @@ from effcam.cam.map_checks import (
     SHORT,
     SMALLEST_SIDE,
     Finding,
+    _mean_product,
+    _unit_vectors,
     border_share,
     column_findings,
     flags,
-    mean_correlation,
     padded_share,
 )
 from effcam.images.geometry import Box
@@ -213,6 +214,10 @@ def test_maps_without_evidence_do_not_count_among_those_that_are_the_same() -> N
     flat = Cell(np.zeros((7, 7), np.float32), ("flat",))
     assert found([*[Cell(base)] * FEWEST, flat]) == [("flat", 1, 6), ("same", 5, 6)]
     assert found([*[Cell(base)] * (FEWEST - 1), flat]) == [("flat", 1, 5)]
+
+
+def mean_correlation(maps: Any) -> float:
+    return _mean_product(_unit_vectors(maps).sum(0), len(maps))
 
 
 def test_the_mean_correlation_is_that_of_every_two_maps() -> None:

@@ -191,11 +191,6 @@ def border_share(grid: tuple[int, ...]) -> float:
     return 1 - max(rows - 2, 0) * max(columns - 2, 0) / (rows * columns)
 
 
-def mean_correlation(heatmaps: NDArray[np.floating]) -> float:
-    """Return the mean correlation of every two of (n, h, w) maps, none of them constant."""
-    return _mean_product(_unit_vectors(heatmaps).sum(0), len(heatmaps))
-
-
 def _unit_vectors(heatmaps: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return (n, h * w) maps whose products are their correlations; zeros for constant maps."""
     flat = heatmaps.reshape(len(heatmaps), -1).astype(np.float64)
