@@ -273,11 +273,13 @@ def test_without_ray_the_error_names_the_package(
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
-def test_an_address_without_a_cluster_is_an_error(few: Path, tmp_path: Path, address: str) -> None:
-    begin = time.monotonic()
+def test_an_address_without_a_cluster_is_an_error(
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    # Ray would wait for minutes.
+    monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("Ray was asked"))
     with pytest.raises(OutputError, match=f"no Ray cluster answers at '{address}'"):
         on_ray(few, colours(), tmp_path / "out", address=address)
-    assert time.monotonic() - begin < 10
     assert not ray.is_initialized()
 
 
@@ -322,10 +324,8 @@ def test_a_run_goes_on_from_ray_to_here_and_back(few: Path, tmp_path: Path) -> N
 def test_an_error_of_a_worker_arrives_as_it_is(few: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     wanted = ["red"] * 4 + ["mauve"] * 8
-    begin = time.monotonic()
     with pytest.raises(TargetError, match="mauve"):
         on_ray(few, colours(), out, target=wanted)
-    assert time.monotonic() - begin < 60
     assert len(shards(out)) == 1
     assert not left_behind(out)
     until(lambda: ray.available_resources().get("CPU") == 1)
