@@ -340,7 +340,7 @@ def test_modules_that_cannot_be_traced_are_refused_with_their_kind() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_torchscript_is_refused_by_name() -> None:
-    with pytest.raises(ModelError, match="is a TorchScript module, whose layers cannot be looked"):
+    with pytest.raises(ModelError, match="is a TorchScript module, whose layers cannot be traced"):
         load_model(torch.jit.trace(Small(), torch.rand(1, 3, 32, 32)))
 
 
