@@ -13,7 +13,6 @@ from effcam.cam.heat_boxes import hottest_part, scale
 from effcam.cam.map_checks import PADDING, SHORT, State
 from effcam.drawing import overlay
 from effcam.drawing.defaults import ALPHA, COLORMAP
-from effcam.drawing.html_image import embedded
 from effcam.errors import ArgumentError
 from effcam.images.geometry import Box
 from effcam.images.refs import ImageRef
@@ -197,6 +196,8 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         """Return the photo, the photo with the heat, and a caption as HTML."""
+        from effcam.drawing.html_image import embedded
+
         photo = overlay.fit(self.image.open(), PREVIEW_WIDTH, PREVIEW_WIDTH)
         over = self.over(photo, alpha=ALPHA, colormap=COLORMAP)
         label, share = self.caption()
