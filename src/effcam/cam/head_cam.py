@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from pytorch_grad_cam import GradCAM
@@ -18,7 +19,8 @@ from effcam.cam.batching import is_out_of_memory
 from effcam.cam.precision import Precision, computing
 from effcam.errors import LayerError, ModelError
 from effcam.models.model import Model
-from effcam.models.tracing.logits import Logits, describe, read_logits
+from effcam.models.tracing.layer_outputs import put_first
+from effcam.models.tracing.logits import Logits, describe, first_tensor, read_logits
 from effcam.models.tracing.rng import IsolatedRandomness
 from effcam.models.tracing.target_layer import TargetLayer
 
@@ -53,7 +55,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         with self._draws.if_needed(), computing(images.device, self.precision):
             return read_logits(self.model(images), batch or len(images))
 
-    def _cut(self, index: int, _module: nn.Module, _args: object, output: Tensor) -> Tensor:
+    def _cut(self, index: int, _module: nn.Module, _args: object, output: Any) -> Any:
         """Replace a layer's output by a leaf of a new graph, or by a substitute."""
         turn, self._turns[index] = self._turns[index], self._turns[index] + 1
         layer = self.layers[index]
@@ -62,18 +64,19 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
             return output
         if not self._cuts:
             put, outputs = self.substitute or (None, output)
-            return outputs if put == index else output
-        if not isinstance(output, Tensor) or not layer.fits(output):
+            return put_first(output, outputs) if put == index else output
+        found = first_tensor(output)
+        if found is None or not layer.fits(found):
             raise LayerError(
                 f"layer {layer.name!r} returned {describe(output)}, which differs from the map "
                 f"that it returned when the model was loaded, {layer}"
             )
-        leaf = output
-        if not output.requires_grad:  # otherwise it comes after another target layer
-            leaf = output.detach().requires_grad_(torch.is_grad_enabled())
+        leaf = found
+        if not found.requires_grad:  # otherwise it comes after another target layer
+            leaf = found.detach().requires_grad_(torch.is_grad_enabled())
         self.leaves[index] = leaf
         # The next layer may work in place, as DenseNet's ReLU does, so it gets a copy.
-        return leaf.clone()
+        return put_first(output, leaf.clone())
 
     def scores(self, images: Tensor) -> Logits:
         """Return the scores of a batch; `leaves` then holds the layers' outputs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import TypeAlias
@@ -13,6 +13,7 @@ from torch import nn
 from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.images.preprocess import Preprocess
 from effcam.models.built_module import BuiltModule, ChangePreprocess, check_preprocess
+from effcam.models.checked_layers import CheckedLayers, check_layers
 from effcam.models.class_names import numbered
 from effcam.models.imagenet import imagenet_labels, knows_imagenet
 from effcam.models.model import Model
@@ -27,20 +28,23 @@ from effcam.models.sources import (
 from effcam.models.tracing.cache import StructureCache
 from effcam.models.tracing.flops import find_cost
 from effcam.models.tracing.module_kinds import is_known
+from effcam.models.tracing.score_kind import check_logits
 from effcam.models.tracing.target_layer import (
+    CHOSEN,
     TargetLayer,
+    all_passes_through,
     check_target_layer,
     find_target_layers,
     take_layers,
 )
-from effcam.models.tracing.token_flow import check_logits
 from effcam.models.tracing.trace import Trace, trace
 from effcam.models.wrappers import Layers, layer_names
 
 Labels: TypeAlias = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
 """The name to show for each class, and all names of each class."""
-Traced: TypeAlias = tuple[Preprocess, tuple[TargetLayer, ...], int]
-"""What a trace shows: the transform, the target layers, the number of classes."""
+Traced: TypeAlias = tuple[Preprocess, tuple[TargetLayer, ...], int, bool]
+"""What a trace shows: the transform, the target layers, the number of classes, and whether the
+scores depend on the image through these layers only."""
 TRACED: StructureCache[Traced] = StructureCache()
 
 
@@ -160,13 +164,24 @@ def load(
     """
     built = source.build(device=device, change_preprocess=change_preprocess)
     try:
-        preprocess, layers, classes = _find_layers(built)
+        preprocess, layers, classes, is_cut = _find_layers(built)
+        checked = _check(built, preprocess, layers, is_cut=is_cut)
         if built.is_own:
             _lay_out(built.module, preprocess)
     except (ModelError, LayerError) as error:
         raise type(error)(f"{built.name}: {error}") from error
     labels, synonyms = _find_labels(built, classes)
-    return Model(built.name, built.module, layers, preprocess, labels, synonyms, built.weights)
+    return Model(
+        built.name,
+        built.module,
+        checked.layers,
+        preprocess,
+        labels,
+        synonyms,
+        built.weights,
+        checked.bypass,
+        checked.notes,
+    )
 
 
 def _find_layers(built: BuiltModule) -> Traced:
@@ -181,7 +196,26 @@ def _read_trace(built: BuiltModule, names: Sequence[str]) -> Traced:
     preprocess, record = _trace(built)
     if not is_known(built.module):
         check_logits(record)
-    return preprocess, _choose_layers(built, record, names), record.classes
+    layers = _choose_layers(built, record, names)
+    return preprocess, layers, record.classes, all_passes_through(record, layers)
+
+
+def _check(
+    built: BuiltModule, preprocess: Preprocess, layers: tuple[TargetLayer, ...], *, is_cut: bool
+) -> CheckedLayers:
+    """Return the target layers as real passes confirm them.
+
+    The default layers of the libraries' networks are verified by `tools/sweep.py`.
+    """
+    module = built.module
+    if is_cut and is_known(module) and not any(layer.reason == CHOSEN for layer in layers):
+        return CheckedLayers(layers, bypass=0.0)
+
+    def find_again(without: Collection[tuple[str, int]]) -> tuple[TargetLayer, ...]:
+        record = trace(module, preprocess.size, preprocess.channels)
+        return find_target_layers(record, without)
+
+    return check_layers(module, layers, preprocess, find_again)
 
 
 def _trace(built: BuiltModule) -> tuple[Preprocess, Trace]:
@@ -203,7 +237,7 @@ def _choose_layers(
         return tuple(check_target_layer(record, name) for name in names)
     if built.model is not None:
         return tuple(
-            replace(check_target_layer(record, layer.name), reason=layer.reason)
+            replace(check_target_layer(record, layer.name, layer.turn), reason=layer.reason)
             for layer in built.model.target_layers
         )
     recorded = built.facts and take_layers(

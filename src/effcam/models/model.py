@@ -29,6 +29,12 @@ class Model:
         synonyms: All names of each class, by class index.
         weights: Where its weights are from: published ones by name, a file, ``"random"``, or
             ``"as given"`` for a module that the caller made.
+        bypass: The share of what the scores depend on that goes past the target layers, in
+            [0, 1]: how far the scores still move from one picture's to another's while the
+            layers' outputs are held; 0 where all evidence passes through them. ``None`` if it is
+            not known.
+        notes: What the maps of these layers do not show, in sentences; empty if nothing is to be
+            noted.
     """
 
     name: str
@@ -38,6 +44,8 @@ class Model:
     labels: tuple[str, ...]
     synonyms: tuple[tuple[str, ...], ...]
     weights: str
+    bypass: float | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def target_layer(self) -> str:

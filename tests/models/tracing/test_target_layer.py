@@ -382,13 +382,6 @@ class Ordered(Transformer):
         return scores
 
 
-@pytest.mark.parametrize("order", ["last", "middle"])
-def test_tokens_after_the_cells_are_refused(order: str) -> None:
-    with pytest.raises(LayerError, match="tokens that stand for no cell come after the cells or"):
-        target_of(Ordered(order))
-    assert target_of(Ordered("first")).name == "norm"
-
-
 def test_sequences_with_the_batch_second_are_refused() -> None:
     with pytest.raises(LayerError, match=r"of shape \(tokens, batch, channels\), as at 'blocks\.0"):
         target_of(Ordered("batch second"))

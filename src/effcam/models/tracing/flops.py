@@ -16,7 +16,7 @@ from effcam.models.tracing.cache import StructureCache
 from effcam.models.tracing.isolation import exclusive, untouched
 from effcam.models.tracing.map_layout import Grid
 from effcam.models.tracing.rng import IsolatedRandomness
-from effcam.models.tracing.trace import BATCH, call_on_black, call_on_meta, dtype_of
+from effcam.models.tracing.trace import BATCH, call_on_meta, call_on_pictures, dtype_of
 
 CONVOLUTION = torch.ops.aten.convolution
 CONVOLUTIONS = 0.05
@@ -55,7 +55,7 @@ COSTS: StructureCache[Cost] = StructureCache()
 
 
 def _find_cost(module: nn.Module, size: Grid, channels: int) -> Cost:
-    for call, last in itertools.product((call_on_meta, call_on_black), (True, False)):
+    for call, last in itertools.product((call_on_meta, call_on_pictures), (True, False)):
         counter = _Counter(channels_last=last)
         try:
             with (

@@ -83,6 +83,15 @@ def tensors(value: object) -> Iterator[Tensor]:
             yield from tensors(each)
 
 
+def first_tensor(value: object) -> Tensor | None:
+    """Return a tensor itself, or the one that is first in a tuple or list, else ``None``."""
+    import torch
+
+    if isinstance(value, list | tuple) and value:
+        value = value[0]
+    return value if isinstance(value, torch.Tensor) else None
+
+
 def describe(value: object) -> str:
     """Return a description of a value: ``a tensor of shape (2, 5)``, ``a tuple of 2``."""
     import torch

@@ -36,7 +36,7 @@ def probe_pixels(
         (count, height, width, channels) uint8.
 
     >>> pictures = probe_pixels((32, 32))
-    >>> pictures.shape, 90 < pictures.mean() < 140
+    >>> pictures.shape, bool(90 < pictures.mean() < 140)
     ((2, 32, 32, 3), True)
     """
     rng = np.random.default_rng(seed)
@@ -61,6 +61,23 @@ def probe_inputs(preprocess: Preprocess, count: int = 2, *, seed: int = 0) -> to
 
     pixels = probe_pixels(preprocess.size, preprocess.channels, count, seed=seed)
     return preprocess.normalise(torch.from_numpy(np.ascontiguousarray(pixels)))
+
+
+def probe_standardised(size: tuple[int, int], channels: int, count: int) -> torch.Tensor:
+    """Return `probe_pixels` of mean 0 and standard deviation about 1, for any network.
+
+    Args:
+        size: Height and width in px.
+        channels: The number of channels.
+        count: The number of pictures.
+
+    Returns:
+        (count, channels, height, width) float32.
+    """
+    import torch
+
+    pixels = np.ascontiguousarray(probe_pixels(size, channels, count).transpose(0, 3, 1, 2))
+    return (torch.from_numpy(pixels).float() / 255 - MEAN) / SPREAD
 
 
 def _pink_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:

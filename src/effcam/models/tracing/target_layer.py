@@ -8,16 +8,17 @@ token reads. No table of names is used.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from effcam.errors import LayerError, did_you_mean
-from effcam.models.tracing.logits import describe, tensors
-from effcam.models.tracing.map_layout import Grid, MapShape, map_shape
-from effcam.models.tracing.module_kinds import is_attention, is_dense_head, is_known, is_passive
+from effcam.models.tracing.feature_maps import FeatureMap, distinct_maps, feature_maps
+from effcam.models.tracing.graph import ancestors, is_cut, last_maps
+from effcam.models.tracing.logits import describe
+from effcam.models.tracing.map_layout import MapShape, map_shape
+from effcam.models.tracing.module_kinds import is_attention, is_known, is_passive
 from effcam.models.tracing.token_flow import (
-    cells_come_last,
     last_read,
     reached_layers,
     reads_class_token,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SHOWN = 3
+MOST_JOINED = 16
+"""The most maps that are looked at together because a function joins them."""
 # Blocks with several parallel maps: the head reads all of them.
 SIDE_BY_SIDE = {
     "timm.models.crossvit.MultiScaleBlock": ("blocks.0", "blocks.1"),
@@ -39,6 +42,9 @@ SIDE_BY_SIDE = {
 ENTERING = "features entering the head"
 LAST_READ = "features that the class token reads last"
 BRANCHES = "features that the class token reads last, side by side"
+JOINED = "features entering the head, side by side"
+PASSED = "the last features that all evidence passes through"
+FOLLOWS = "the last features whose cells follow the image"
 CHOSEN = "chosen by the caller"
 
 
@@ -69,14 +75,20 @@ class TargetLayer(MapShape):
         return f"{self.name}  {self.layout}  {self.channels} x {rows} x {columns}{prefix}{mark}"
 
 
-def find_target_layers(record: Trace) -> tuple[TargetLayer, ...]:
+def find_target_layers(
+    record: Trace, without: Collection[tuple[str, int]] = ()
+) -> tuple[TargetLayer, ...]:
     """Return the layer whose output is the last map that the head reads, or several parallel ones.
+
+    Args:
+        record: The trace.
+        without: The names and turns of calls that return no map of the image.
 
     Raises:
         LayerError: If no layer gives a map.
         ModelError: If the module's output is not one row of class scores per image.
     """
-    return _choose(record).layers
+    return _choose(record, without).layers
 
 
 def take_layers(
@@ -96,31 +108,57 @@ def take_layers(
     return tuple(_target(*maps[name], reason) for name in names)
 
 
-def check_target_layer(record: Trace, name: str) -> TargetLayer:
+def check_target_layer(record: Trace, name: str, turn: int | None = None) -> TargetLayer:
     """Return the layer of that name, if its output is a map that the head reads.
+
+    Args:
+        record: The trace.
+        name: The layer's dotted name.
+        turn: Which of its calls, from 0; ``None`` is the last one that returns a map.
 
     Raises:
         LayerError: If there is no such layer, it is not used, its output is not a map, or the
             head does not read the cells of that map.
     """
-    last = _choose(record).last if _group(record, 1) else 0.0
     calls = {call.name: call for call in record.calls}
     if name not in calls:
         hint = did_you_mean(name, calls)
-        raise LayerError(f"the model uses no layer called {name!r}.{hint} {_nearest(record, last)}")
-    maps = {call.name: (call, shape) for call, shape in record.maps(stride=1)}
+        raise LayerError(f"the model uses no layer called {name!r}.{hint} {_nearest(record)}")
+    maps = {
+        call.name: (call, shape)
+        for call, shape in record.maps(stride=1)
+        if call.name != name or turn in (None, call.turn)
+    }
     if name not in maps:
         raise LayerError(
             f"layer {name!r} gives no map of the image, it returns "
-            f"{describe(calls[name].output)}. {_nearest(record, min(last, calls[name].start))}"
+            f"{describe(calls[name].output)}. {_nearest(record, calls[name].start)}"
         )
     call, shape = maps[name]
-    if shape.layout == "tokens" and call.end >= last:
+    end = _end_of_reading(record, call, shape)
+    if call.end >= end:
         raise LayerError(
             f"from layer {name!r} on, only the class token goes to the head, so its "
-            f"{math.prod(shape.grid)} cells have no gradient. {_nearest(record, last)}"
+            f"{math.prod(shape.grid)} cells have no gradient. {_nearest(record, end)}"
         )
     return _target(call, shape, CHOSEN)
+
+
+def _end_of_reading(record: Trace, call: LayerCall, shape: MapShape) -> float:
+    """Return the time after which the head reads no cells of such a map."""
+    if shape.layout != "tokens" or not reads_class_token(record, call, shape):
+        return math.inf
+    return last_read(record, call, shape)[1]
+
+
+def all_passes_through(record: Trace, layers: Collection[TargetLayer]) -> bool:
+    """Return whether the graph shows that the scores depend on the image through layers only."""
+    linked = record.linked()
+    chosen = {(layer.name, layer.turn) for layer in layers}
+    keys = {call.key for call in linked.calls if (call.name, call.turn) in chosen}
+    known = {key for key in keys if key is not None}
+    scores = linked.scores
+    return len(known) == len(chosen) and known <= ancestors(scores) and is_cut(scores, known)
 
 
 def usable_layers(record: Trace) -> tuple[TargetLayer, ...]:
@@ -131,7 +169,9 @@ def usable_layers(record: Trace) -> tuple[TargetLayer, ...]:
     choice, reached = _choose(record), reached_layers(record)
     chosen = {layer.name for layer in choice.layers}
     attention = [call for call in record.calls if is_attention(call.name, call.module)]
-    outside = {id(call) for call, _ in _features(record, stride=1) if not is_passive(call.module)}
+    outside = {
+        id(call) for call, _ in feature_maps(record, stride=1) if not is_passive(call.module)
+    }
     found: dict[str, TargetLayer] = {}
     for call, shape in record.maps(stride=1):
         if call.name not in chosen and (
@@ -155,34 +195,70 @@ class _Choice:
     last: float = math.inf
 
 
-def _choose(record: Trace) -> _Choice:
-    groups = _group(record, STRIDE) or _group(record, 1)
+def _choose(record: Trace, without: Collection[tuple[str, int]] = ()) -> _Choice:
+    groups = _reached_maps(record, without)
+    several = _side_by_side(record)
+    if several:
+        return _Choice(tuple(_target(*each, BRANCHES) for each in several), _latest(several))
+    call, shape = groups[-1]
+    if not reads_class_token(record, call, shape):
+        found, reason = _entering(record, groups)
+        for each in found:
+            _check_reading(record, each[0])
+        return _Choice(tuple(_target(*each, reason) for each in found))
+    _check_reading(record, call)
+    read, last = last_read(record, call, shape)
+    reason = LAST_READ if len(read) == 1 else BRANCHES
+    return _Choice(tuple(_target(*each, reason) for each in read), last)
+
+
+def _reached_maps(record: Trace, without: Collection[tuple[str, int]]) -> list[FeatureMap]:
+    """Return the feature maps that the scores depend on, in order.
+
+    Raises:
+        LayerError: If there is none.
+    """
+    groups = [
+        each
+        for each in distinct_maps(record, STRIDE) or distinct_maps(record, 1)
+        if (each[0].name, each[0].turn) not in without
+    ]
     if not groups:
         raise LayerError(
             f"no layer of the model gives a map of a {record.size[0]} x {record.size[1]} px image "
             "before its head; a class activation map needs one"
         )
-    if not is_known(record.module):
-        # The last map may be in an auxiliary branch. If no layer is reached, keep all.
-        reached = reached_layers(record)
-        groups = [each for each in groups if each[0].name in reached] or groups
-    several = _side_by_side(record)
-    if several:
-        return _Choice(tuple(_target(*each, BRANCHES) for each in several), _latest(several))
-    call, shape = groups[-1]
-    _check_reading(record, call, shape)
-    if not reads_class_token(record, call, shape):
-        return _Choice((_target(call, shape, ENTERING),))
-    call, shape, last = last_read(record, call, shape)
-    return _Choice((_target(call, shape, LAST_READ),), last)
+    # The last map may be in an auxiliary branch. If no layer is reached, keep all.
+    reached = reached_layers(record)
+    return [each for each in groups if each[0].name in reached] or groups
 
 
-def _check_reading(record: Trace, call: LayerCall, shape: MapShape) -> None:
+def _entering(record: Trace, groups: list[FeatureMap]) -> tuple[list[FeatureMap], str]:
+    """Return the maps that enter the head, and the reason for them.
+
+    A map that all evidence passes through is alone. Of maps that are joined by a function, all are
+    taken, if they are few; otherwise the last map that all evidence passes through.
+    """
+    linked = record.linked()
+    keys = {linked.find(call).key: (call, shape) for call, shape in groups}
+    scores = linked.scores
+    known = [key for key in keys if key is not None]
+    met = last_maps(scores, known)
+    if len(met) == 1 or (1 < len(met) <= MOST_JOINED and is_cut(scores, met)):
+        found = [keys[key] for key in known if key in met]
+        return found, ENTERING if len(found) == 1 else JOINED
+    single = next((key for key in reversed(known) if is_cut(scores, {key})), None)
+    if met and single is not None:
+        return [keys[single]], PASSED
+    return [groups[-1]], ENTERING
+
+
+def _check_reading(record: Trace, call: LayerCall) -> None:
     """Refuse a layer whose map would mislead; networks of timm and torchvision are verified.
 
     Raises:
-        LayerError: If its tokens are not in the order of the cells, if later sequences have the
-            batch second, or if the scores depend on several parallel calls of it.
+        LayerError: If later sequences have the batch second, or if the scores depend on several
+            parallel calls of it.
     """
     if is_known(record.module):
         return
@@ -195,13 +271,7 @@ def _check_reading(record: Trace, call: LayerCall, shape: MapShape) -> None:
             )
     linked = record.linked()
     own = linked.find(call)
-    if shape.layout == "tokens" and shape.prefix and not cells_come_last(own):
-        raise LayerError(
-            f"at layer {call.name!r} tokens that stand for no cell come after the cells or between "
-            "them, so that their places in the image are unknown; choose an earlier layer that "
-            "returns a map"
-        )
-    if any(True for _ in call.module.parameters()) and (others := side_calls(linked, own)):
+    if others := side_calls(linked, own):
         raise LayerError(
             f"layer {call.name!r} runs {others + 1} times side by side in a pass, each time for a "
             "part of the scores, so no one map shows what they depend on; give the network that "
@@ -223,66 +293,20 @@ def _target(call: LayerCall, shape: MapShape, reason: str) -> TargetLayer:
     )
 
 
-def _nearest(record: Trace, clock: float) -> str:
-    """Return the layers that return maps before a time, for a message."""
+def _nearest(record: Trace, clock: float = math.inf) -> str:
+    """Return the layers before a time that can be chosen, for a message."""
     found = {
         call.name: f"{call.name} ({shape.channels} channels, {shape.grid[0]} x {shape.grid[1]})"
-        for call, shape in _features(record, stride=1)
-        if call.end < clock and not is_passive(call.module)
+        for call, shape in feature_maps(record, stride=1)
+        if call.end < min(clock, _end_of_reading(record, call, shape))
+        and not is_passive(call.module)
     }
     if not found:
         return "No layer before it gives a map."
     return f"The nearest layers that give maps are {', '.join(list(found.values())[-SHOWN:])}."
 
 
-def _features(record: Trace, stride: int) -> list[tuple[LayerCall, MapShape]]:
-    """Return the calls that return maps, in order, without those inside pooling."""
-    found = record.maps(stride)
-    grids = [shape.grid for _, shape in found if shape.layout != "tokens"]
-    pooling = [call for call in record.calls if _pools(record, call, found, grids, stride)]
-    return [
-        (call, shape) for call, shape in found if not any(pool.encloses(call) for pool in pooling)
-    ]
-
-
-def _pools(
-    record: Trace,
-    call: LayerCall,
-    found: list[tuple[LayerCall, MapShape]],
-    grids: list[Grid],
-    stride: int,
-) -> bool:
-    """Return whether a call takes a map, returns none, and computes no coarser one.
-
-    A container that computes coarser maps holds a body and a head, and is no pooling.
-    """
-    taken = [record.map_shape(each, grids, stride) for each in call.inputs]
-    sizes = [math.prod(shape.grid) for shape in taken if shape]
-    if not sizes or any(record.map_shape(each, grids, stride) for each in tensors(call.output)):
-        return False
-    return not any(
-        math.prod(shape.grid) < min(sizes)
-        for inner, shape in found
-        if shape.layout == "NCHW" and call.encloses(inner)
-    )
-
-
-def _group(record: Trace, stride: int) -> list[tuple[LayerCall, MapShape]]:
-    """Return the last call on each tensor that is a feature map, in order."""
-    classes = record.classes
-    groups: dict[tuple[int, int], tuple[LayerCall, MapShape]] = {}
-    for call, shape in _features(record, stride):
-        if not is_passive(call.module) and not is_dense_head(
-            call.name, call.module, shape.channels, classes
-        ):
-            key = id(call.output), call.version
-            # A later call on the same tensor replaces the earlier one, and moves to the end.
-            groups.pop(key, None)
-            groups[key] = call, shape
-    return list(groups.values())
-
-
-def _side_by_side(record: Trace) -> list[tuple[LayerCall, MapShape]]:
+def _side_by_side(record: Trace) -> list[FeatureMap]:
     """Return the parallel maps of the last block that has several, empty if there is none."""
     blocks = [call for call in record.calls if _qualified_name(call.module) in SIDE_BY_SIDE]
     if not blocks:
@@ -292,7 +316,7 @@ def _side_by_side(record: Trace) -> list[tuple[LayerCall, MapShape]]:
     return [(call, shape) for call, shape in record.maps(STRIDE) if call.name in names]
 
 
-def _latest(maps: list[tuple[LayerCall, MapShape]]) -> float:
+def _latest(maps: list[FeatureMap]) -> float:
     return max(call.end for call, _ in maps) + 0.5
 
 

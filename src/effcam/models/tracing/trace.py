@@ -7,7 +7,7 @@ for a network of any size.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,9 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from effcam.errors import ModelError
+from effcam.models.tracing.graph import Key, key_of
 from effcam.models.tracing.isolation import untouched
-from effcam.models.tracing.logits import Logits, read_logits, tensors
+from effcam.models.tracing.logits import Logits, first_tensor, read_logits, tensors
 from effcam.models.tracing.map_layout import PREFIX_TOKENS, Grid, MapShape, map_shape
+from effcam.models.tracing.module_kinds import is_attention
+from effcam.models.tracing.probe import probe_standardised
 from effcam.models.tracing.rng import IsolatedRandomness
 
 BATCH = 2
@@ -39,7 +42,8 @@ class LayerCall:
         turn: The index of this call among the submodule's calls, from 0.
         end: The time when it ended.
         output: The value that it returned.
-        version: The number of in-place changes to the output before it was returned.
+        version: The number of in-place changes to its map before it was returned.
+        key: Its map's place in the graph, if the trace has one.
     """
 
     name: str
@@ -50,6 +54,19 @@ class LayerCall:
     end: int = -1
     output: object = None
     version: int = 0
+    key: Key | None = None
+
+    @property
+    def map(self) -> Tensor | None:
+        """The tensor that may be a map: the output, or the first part of a tuple or list."""
+        return first_tensor(self.output)
+
+    def finish(self, end: int, output: object) -> None:
+        """Record the end of the call."""
+        self.end, self.output = end, output
+        made = self.map
+        self.version = 0 if made is None else made._version
+        self.key = key_of(made)
 
     def encloses(self, other: LayerCall) -> bool:
         """Return whether the other call began and ended inside this one."""
@@ -67,6 +84,7 @@ class Trace:
         prefixes: The numbers of prefix tokens to try, the module's own attribute first.
         calls: The finished calls in the order in which they ended.
         output: The module's output. All tensors are kept, so that their ids stay unique.
+        graph: Whether the tensors have a graph.
     """
 
     module: nn.Module
@@ -75,10 +93,13 @@ class Trace:
     prefixes: tuple[int, ...] = PREFIX_TOKENS
     calls: list[LayerCall] = field(default_factory=list)
     output: object = None
+    graph: bool = False
     _linked: Trace | None = None
 
     def linked(self) -> Trace:
         """Return a trace of the same pass whose tensors have a graph (``grad_fn``)."""
+        if self.graph:
+            return self
         if self._linked is None:
             self._linked = trace(self.module, self.size, self.channels, graph=True)
         return self._linked
@@ -95,6 +116,11 @@ class Trace:
             ModelError: If its output is not one row of class scores per image.
         """
         return read_logits(self.output, BATCH)
+
+    @property
+    def scores(self) -> Key | None:
+        """The class scores' place in the graph."""
+        return key_of(self.logits.values)
 
     @property
     def classes(self) -> int:
@@ -114,8 +140,8 @@ class Trace:
         grids: list[Grid] = []
         found: list[tuple[LayerCall, MapShape]] = []
         for call in self.calls:
-            shape = self.map_shape(call.output, grids, stride)
-            if shape is None:
+            shape = self.map_shape(call.map, grids, stride)
+            if shape is None or _is_attention_matrix(call, shape, self.calls):
                 continue
             if shape.layout != "tokens":
                 grids.append(shape.grid)
@@ -133,7 +159,7 @@ def trace(module: nn.Module, size: Grid, channels: int = 3, *, graph: bool = Fal
     """Return the record of one forward pass at an input size; the module stays unchanged.
 
     The pass runs on meta tensors. A module that cannot run on them (because it reads numbers, or
-    keeps plain tensors outside its buffers) runs on two black images.
+    keeps plain tensors outside its buffers) runs on two photo-like pictures.
 
     Args:
         module: Any module that takes (batch, channels, height, width) images.
@@ -148,7 +174,7 @@ def trace(module: nn.Module, size: Grid, channels: int = 3, *, graph: bool = Fal
         return _run(module, size, channels, call_on_meta, graph)
     except Exception:  # noqa: BLE001  # it may fail on meta tensors alone
         try:
-            return _run(module, size, channels, call_on_black, graph)
+            return _run(module, size, channels, call_on_pictures, graph)
         except Exception as error:
             if any(isinstance(each, VOLUMES) for each in module.modules()):
                 raise ModelError(
@@ -170,7 +196,7 @@ Runner = Callable[[nn.Module, Tensor], object]
 
 
 def _run(module: nn.Module, size: Grid, channels: int, call: Runner, graph: bool) -> Trace:
-    record = Trace(module, size, channels, _prefixes(module))
+    record = Trace(module, size, channels, _prefixes(module), graph=graph)
     with (
         untouched(module),
         _recording(module, record),
@@ -199,10 +225,12 @@ def call_on_meta(module: nn.Module, images: Tensor) -> object:
     return torch.func.functional_call(module, state, (_as_input(images),))
 
 
-def call_on_black(module: nn.Module, images: Tensor) -> object:
-    """Return the output for black images of the same shape on the module's device."""
+def call_on_pictures(module: nn.Module, images: Tensor) -> object:
+    """Return the output for probing pictures of the same shape on the module's device."""
+    count, channels, height, width = images.shape
     device = next((each.device for each in module.parameters()), torch.device("cpu"))
-    return module(_as_input(torch.zeros_like(images, device=device)))
+    pictures = probe_standardised((height, width), channels, count)
+    return module(_as_input(pictures.to(device, images.dtype)))
 
 
 def _as_input(images: Tensor) -> Tensor:
@@ -214,6 +242,31 @@ def dtype_of(module: nn.Module) -> torch.dtype:
     """Return the floating-point type of the module's first such parameter, else float32."""
     floating = (each.dtype for each in module.parameters() if each.is_floating_point())
     return next(floating, torch.float32)
+
+
+def _is_attention_matrix(call: LayerCall, shape: MapShape, calls: Sequence[LayerCall]) -> bool:
+    """Return whether a (batch, heads, n, n) output relates n tokens to each other.
+
+    It is returned within attention, by the softmax or what follows it.
+    """
+    if shape.layout != "NCHW":
+        return False
+    if isinstance(call.module, nn.Softmax):
+        return True
+    rows, columns = shape.grid
+    return rows == columns and any(
+        _counts_tokens(tensor, rows, heads=shape.channels)
+        for each in calls
+        if (each is call or each.encloses(call)) and is_attention(each.name, each.module)
+        for tensor in each.inputs
+    )
+
+
+def _counts_tokens(tensor: Tensor, count: int, heads: int) -> bool:
+    """Return whether a tensor holds tokens: (batch, count, C), or by heads (B, heads, count, d)."""
+    if tensor.ndim == 3:
+        return tensor.shape[1] == count
+    return tensor.ndim == 4 and tensor.shape[1:3] == (heads, count) and tensor.shape[3] != count
 
 
 @contextmanager
@@ -231,8 +284,7 @@ def _recording(module: nn.Module, record: Trace) -> Iterator[None]:
 
     def finish(_part: nn.Module, _args: tuple[Any, ...], output: object) -> None:
         call = running.pop()
-        call.end, call.output = next(clock), output
-        call.version = output._version if isinstance(output, Tensor) else 0
+        call.finish(next(clock), output)
         record.calls.append(call)
 
     handles = []

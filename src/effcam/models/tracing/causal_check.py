@@ -1,0 +1,219 @@
+"""Check on real passes that the evidence for the scores lies in the target layers, in place.
+
+Two questions are asked of a network with its own weights. Does all evidence for the scores pass
+through the layers? Their outputs are held at those of picture A while picture B runs: what the
+scores still move is evidence that goes past them. And do the maps show places of the image? A
+patch is changed in four places: the cells that change must follow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from effcam.images.preprocess import Preprocess
+from effcam.models.tracing.isolation import untouched
+from effcam.models.tracing.layer_outputs import visiting
+from effcam.models.tracing.logits import read_logits, tensors
+from effcam.models.tracing.probe import probe_inputs
+from effcam.models.tracing.rng import IsolatedRandomness
+from effcam.models.tracing.target_layer import TargetLayer
+
+ROUNDING = 1e-5
+"""Scores that differ by less, relative to their size, count as equal."""
+IN_PLACE = 0.05
+"""How far the changed cells must follow a patch, as a share of its shift."""
+
+FEWEST_CELLS = 4
+"""Of fewer cells in a row each may see the whole image, and none shows a place."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CausalCheck:
+    """The answers of a network about its target layers.
+
+    Attributes:
+        scores: (n, classes) float32, of n probing pictures.
+        bypass: The share of the change of the scores between two pictures that goes past the
+            layers, in [0, 1]; ``None`` if the scores do not change.
+        in_place: For each layer, whether its cells follow what moves in the image; ``None`` if
+            they do not change.
+        prefix_first: For each layer, whether the tokens that do not depend on the image stand
+            before its cells where its sequence of tokens begins; ``None`` if there are none.
+    """
+
+    scores: Tensor
+    bypass: float | None
+    in_place: tuple[bool | None, ...]
+    prefix_first: tuple[bool | None, ...]
+
+
+def check_causes(
+    module: nn.Module, layers: Sequence[TargetLayer], preprocess: Preprocess
+) -> CausalCheck:
+    """Return what a network's own passes say about its target layers; it stays unchanged.
+
+    It takes three passes of two pictures, and one with the layers' outputs held.
+
+    Args:
+        module: The network.
+        layers: The layers to look at, one cut together.
+        preprocess: Its transform.
+    """
+    device = next((each.device for each in module.parameters()), torch.device("cpu"))
+    dtype = next((each.dtype for each in module.parameters() if each.is_floating_point()), None)
+    pair = probe_inputs(preprocess).to(device, dtype)
+    patched = _patched(pair[0], pair[1])
+    with untouched(module), torch.inference_mode(False), torch.no_grad():
+        run = _Runner(module.eval(), layers)
+        with first_sequences(module) as sequences:
+            scores, outputs = run(pair)
+        held, _ = run(pair.flip(0), hold=outputs)
+        changes = [run(patched[at : at + 2]) for at in (0, 2)]
+    moved = [
+        torch.cat([first[index], second[index]])
+        for index in range(len(layers))
+        for first, second in [(changes[0][1], changes[1][1])]
+    ]
+    return CausalCheck(
+        scores=torch.cat([scores, changes[0][0], changes[1][0]]),
+        bypass=_share(scores, held),
+        in_place=tuple(
+            _follows(layer, outputs[index][:1], moved[index]) for index, layer in enumerate(layers)
+        ),
+        prefix_first=tuple(_begins_with_prefix(layer, sequences) for layer in layers),
+    )
+
+
+class _Runner:
+    """Runs a network, and returns its scores and the outputs of its layers."""
+
+    def __init__(self, module: nn.Module, layers: Sequence[TargetLayer]) -> None:
+        self._module, self._layers = module, layers
+
+    def __call__(
+        self, images: Tensor, hold: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        outputs = [images] * len(self._layers)
+
+        def visit(index: int, output: Tensor) -> Tensor | None:
+            # What follows may work in place.
+            outputs[index] = output.clone()
+            return None if hold is None else hold[index].clone()
+
+        with visiting(self._module, self._layers, visit), IsolatedRandomness():
+            output = self._module(images.clone())
+        return read_logits(output, len(images)).values.float(), outputs
+
+
+@contextmanager
+def first_sequences(module: nn.Module) -> Iterator[dict[int, Tensor]]:
+    """Collect the first sequence of each number of tokens that a submodule takes or returns.
+
+    Yields:
+        By the number n of tokens, the (batch, n, channels) tensor; filled within the context.
+    """
+    found: dict[int, Tensor] = {}
+
+    def see(values: object) -> None:
+        for each in tensors(values):
+            if each.ndim == 3 and each.shape[1] not in found:
+                found[each.shape[1]] = each.clone()
+
+    handles = []
+    for part in module.modules():
+        handles += [
+            part.register_forward_pre_hook(
+                lambda _part, args, kwargs: see((args, kwargs)), with_kwargs=True
+            ),
+            part.register_forward_hook(lambda _part, _args, output: see(output)),
+        ]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _begins_with_prefix(layer: TargetLayer, sequences: Mapping[int, Tensor]) -> bool | None:
+    """Return whether the tokens that are equal for two pictures stand before a layer's cells."""
+    rows, columns = layer.grid
+    tokens = sequences.get(layer.prefix + rows * columns)
+    if not layer.prefix or tokens is None or len(tokens) != 2:
+        return None
+    equal = (tokens[0] == tokens[1]).all(-1)
+    return not bool(equal[layer.prefix :].any()) if bool(equal.any()) else None
+
+
+def _share(scores: Tensor, held: Tensor) -> float | None:
+    """Return how far scores with held layers still move from one picture's to the other's.
+
+    Args:
+        scores: (2, classes) of pictures A and B.
+        held: (2, classes) of pictures B and A, with the layers' outputs of A and B.
+    """
+    total = (scores - scores.flip(0)).norm(dim=1)
+    still = (scores - held).norm(dim=1)
+    size = scores.norm(dim=1).amax()
+    if not bool((total > ROUNDING * size).all()):
+        return None
+    share = float((still / total).mean().clamp(max=1))
+    return 0.0 if bool((still <= ROUNDING * size).all()) else share
+
+
+def _patched(picture: Tensor, other: Tensor) -> Tensor:
+    """Return four copies of a picture with a part of another one in each corner.
+
+    Args:
+        picture: (C, H, W).
+        other: (C, H, W).
+
+    Returns:
+        (4, C, H, W): top left, top right, bottom left, bottom right.
+    """
+    height, width = picture.shape[1:]
+    copies = picture.repeat(4, 1, 1, 1)
+    for index, (top, left) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
+        rows = slice(height // 2, None) if top else slice(0, height // 2)
+        columns = slice(width // 2, None) if left else slice(0, width // 2)
+        copies[index, :, rows, columns] = other[:, rows, columns]
+    return copies
+
+
+def _follows(layer: TargetLayer, whole: Tensor, patched: Tensor) -> bool | None:
+    """Return whether the cells that change are where the picture was changed.
+
+    Args:
+        layer: The layer, whose output tensors these are.
+        whole: Its output for the picture.
+        patched: Its outputs for the picture with a patch in each of the four quarters.
+    """
+    change = (layer.to_map(patched) - layer.to_map(whole)).float().norm(dim=1)
+    if not bool((change.flatten(1).sum(1) > 0).all()):
+        return None
+    weights = change / change.sum((1, 2), keepdim=True)
+    down = _centre(weights.sum(2))
+    right = _centre(weights.sum(1))
+    rows, columns = layer.grid
+    answers = []
+    if rows >= FEWEST_CELLS:
+        answers.append(_moves(down[2:] - down[:2], right[2:] - right[:2]))
+    if columns >= FEWEST_CELLS:
+        answers.append(_moves(right[1::2] - right[::2], down[1::2] - down[::2]))
+    return all(answers) if answers else None
+
+
+def _centre(weights: Tensor) -> Tensor:
+    """Return the (n,) centres of (n, cells) weights that sum to 1, in [0, 1]."""
+    cells = weights.shape[1]
+    return weights @ ((torch.arange(cells, device=weights.device) + 0.5) / cells)
+
+
+def _moves(along: Tensor, across: Tensor) -> bool:
+    """Return whether centres move in the direction of a patch that moves by half the image."""
+    shift = float(along.mean()) / 0.5
+    return shift > IN_PLACE and shift > abs(float(across.mean())) / 0.5
