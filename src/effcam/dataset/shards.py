@@ -202,6 +202,7 @@ def read_facts(store: Store, model: int) -> ModelFacts | None:
         for key in ("input_size", "grid", "labels"):
             found[key] = tuple(found[key])
         found["synonyms"] = tuple(map(tuple, found["synonyms"]))
+        found["notes"] = tuple(found.get("notes", ()))  # runs of 0.1 have none
         return ModelFacts(**found)
     except (KeyError, TypeError, ValueError) as error:
         raise OutputError(f"{store.path(name)!r} is broken: {error}") from error

@@ -35,6 +35,9 @@ class ModelFacts:
             was not measured.
         labels: The name of each class, by index.
         synonyms: All names of each class, by index.
+        bypass: The share of what the scores depend on that goes past the target layer, in [0, 1];
+            ``None`` if it is not known (`Model.bypass`).
+        notes: What the maps of this layer do not show, in sentences (`Model.notes`).
     """
 
     name: str
@@ -47,6 +50,8 @@ class ModelFacts:
     seconds: float | None
     labels: tuple[str, ...] = field(repr=False)
     synonyms: tuple[tuple[str, ...], ...] = field(repr=False)
+    bypass: float | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def untrained(self) -> bool:
@@ -64,7 +69,7 @@ class ModelFacts:
     def record(self) -> dict[str, object]:
         """Return all facts but the classes' names as one flat dict."""
         names = ("name", "weights", "parameters", "flops", "input_size", "grid", "target_layer")
-        found = {name: getattr(self, name) for name in (*names, "seconds")}
+        found = {name: getattr(self, name) for name in (*names, "seconds", "bypass", "notes")}
         return {
             key: list(value) if isinstance(value, tuple) else value for key, value in found.items()
         }
@@ -92,4 +97,6 @@ def facts_of(model: Model, seconds: Sequence[float] = ()) -> ModelFacts:
         seconds=median(seconds[1:] or seconds) if seconds else None,
         labels=model.labels,
         synonyms=model.synonyms,
+        bypass=model.bypass,
+        notes=model.notes,
     )

@@ -121,6 +121,8 @@ def facts(record: Mapping[str, object]) -> dict[str, str]:
     """Return the facts of a model as text."""
     found = dict(record)
     parameters, flops, seconds = (found.pop(name) for name in ("parameters", "flops", "seconds"))
+    bypass = found.pop("bypass")
+    del found["notes"]  # they are among the notes of the summary
     shown = {
         name.replace("_", " "): " x ".join(map(str, value))
         if isinstance(value, list)
@@ -129,6 +131,7 @@ def facts(record: Mapping[str, object]) -> dict[str, str]:
     }
     shown["parameters"] = f"{parameters:,}"
     shown["GFLOP"] = "-" if flops is None else f"{flops / 1e9:.3g}"  # type: ignore[operator]
+    shown["goes past the layer"] = "-" if bypass is None else f"{bypass:.0%}"
     shown["ms an image"] = "-" if seconds is None else f"{1000 * seconds:.1f}"  # type: ignore[operator]
     return shown
 

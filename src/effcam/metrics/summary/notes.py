@@ -89,7 +89,16 @@ def notes(
     names = [label for label, each in zip(columns, facts, strict=bool(facts)) if each.untrained]
     if names:
         found.append(f"{', '.join(names)}: random weights, so the heat means nothing.")
-    return found
+    return [*found, *_layer_notes(columns, facts)]
+
+
+def _layer_notes(columns: Sequence[str], facts: Sequence[ModelFacts]) -> list[str]:
+    """Return what the maps of each model's layer do not show; once for all of its columns."""
+    owners: dict[str, list[str]] = {}
+    for label, each in zip(columns, facts, strict=bool(facts)):
+        for note in each.notes:
+            owners.setdefault(note, []).append(label)
+    return [f"{', '.join(labels)}: {note}." for note, labels in owners.items()]
 
 
 def sequence_notes(pairs: int, block: int) -> list[str]:

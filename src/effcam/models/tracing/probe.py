@@ -43,7 +43,7 @@ def probe_pixels(
     shared = _pink_noise(rng, (count, 1, *size))
     own = _pink_noise(rng, (count, channels, *size))
     values = MEAN + SPREAD * (shared + CHROMA * own)
-    return np.rint(255 * values.clip(0, 1)).astype(np.uint8).transpose(0, 2, 3, 1)
+    return np.asarray(np.rint(255 * values.clip(0, 1)).transpose(0, 2, 3, 1), np.uint8)
 
 
 def probe_inputs(preprocess: Preprocess, count: int = 2, *, seed: int = 0) -> torch.Tensor:
