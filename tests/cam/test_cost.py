@@ -28,6 +28,8 @@ from effcam.models.tracing import flops
 
 SIZE = 32
 PREPROCESS = Preprocess(size=SIZE)
+CHECK = [2] * 4
+"""The passes in which a module of the user's own is checked when it is loaded."""
 
 
 class Counted(nn.Module):
@@ -63,7 +65,10 @@ def loaded(module: nn.Module) -> Any:
 
 def test_all_gradient_methods_together_take_one_forward_pass_without_a_graph_in_the_body() -> None:
     net = Counted()
-    compute_cams(loaded(net), torch.rand(3, 3, SIZE, SIZE), list(GRADIENT_METHODS))
+    model = loaded(net)
+    net.batches.clear()
+    net.graphs.clear()
+    compute_cams(model, torch.rand(3, 3, SIZE, SIZE), list(GRADIENT_METHODS))
     assert len(GRADIENT_METHODS) >= 6
     assert net.batches == [3]
     assert net.graphs == [False]
@@ -72,7 +77,18 @@ def test_all_gradient_methods_together_take_one_forward_pass_without_a_graph_in_
 def test_a_comparison_runs_each_batch_once() -> None:
     net = Counted()
     compare(pictures(5), loaded(net), batch_size=2, progress=False)
-    assert net.batches == [2, 2, 1]
+    assert net.batches == [*CHECK, 2, 2, 1]
+
+
+def test_a_module_is_checked_once_until_its_weights_change() -> None:
+    net = Counted()
+    for _ in range(2):
+        compare(pictures(1), {"net": net}, progress=False)
+    assert net.batches == [*CHECK, 1, 1]
+    with torch.no_grad():
+        net.head.weight.mul_(2)
+    loaded(net)
+    assert net.batches == [*CHECK, 1, 1, *CHECK]
 
 
 # Sessions

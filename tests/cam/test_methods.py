@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -45,9 +45,10 @@ class Net(nn.Module):
         return scores
 
 
-def net(**options: object) -> Model:
+def net(target_layer: Any = "coarse", **options: Any) -> Model:
     torch.manual_seed(0)
-    return load_model(Net(), preprocess=Preprocess(size=SIZE), device="cpu", **options)  # type: ignore[arg-type]
+    options |= {"preprocess": Preprocess(size=SIZE), "target_layer": target_layer}
+    return load_model(Net(), device="cpu", **options)
 
 
 def several() -> Model:
@@ -273,7 +274,8 @@ def test_an_error_names_the_model_the_method_and_what_it_was() -> None:
     def mine(activations: Tensor, _gradients: Tensor) -> Tensor:
         return activations.reshape(5, 5)
 
-    before = ModelSpec("before", constructor=Net, preprocess=Preprocess(size=SIZE))
+    seen = Preprocess(size=SIZE)
+    before = ModelSpec("before", constructor=Net, preprocess=seen, target_layer="coarse")
     message = r"before: method 'mine' failed on activations of shape \(2, 12, 4, 4\): RuntimeError"
     with pytest.raises(ArgumentError, match=message) as caught:
         compare(scenes(2), before, method=["gradcam", mine], progress=False)

@@ -152,6 +152,8 @@ def test_the_record_is_everything_but_the_classes_names_and_is_json() -> None:
         "grid": [8, 12],
         "target_layer": "features",
         "seconds": 0.5,
+        "bypass": 0.0,
+        "notes": [],
     }
 
 

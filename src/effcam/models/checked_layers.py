@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
+from weakref import WeakKeyDictionary
 
 from effcam.errors import LayerError
 from effcam.images.preprocess import Preprocess
@@ -58,7 +59,8 @@ def check_layers(
 ) -> CheckedLayers:
     """Return target layers whose cells follow the image; others are replaced by earlier ones.
 
-    Layers that the caller chose are kept, with a note.
+    Layers that the caller chose are kept, with a note. The latest answer about a module is
+    remembered until its weights change.
 
     Args:
         module: The network.
@@ -69,6 +71,26 @@ def check_layers(
     Raises:
         LayerError: If the tokens of a layer are not in the order of cells, or no layer is left.
     """
+    asked = layers, preprocess, _state(module)
+    known = _known.get(module)
+    if known is None or known[0] != asked:
+        known = _known[module] = asked, _check_layers(module, layers, preprocess, find_again)
+    return known[1]
+
+
+_known: WeakKeyDictionary[nn.Module, tuple[object, CheckedLayers]] = WeakKeyDictionary()
+"""The latest answer about each module, and what it depends on."""
+
+
+def _state(module: nn.Module) -> object:
+    """Return what changes with the values of a module's tensors."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return [(id(each), None if each.is_inference() else each._version) for each in tensors]
+
+
+def _check_layers(
+    module: nn.Module, layers: Layers, preprocess: Preprocess, find_again: FindAgain
+) -> CheckedLayers:
     astray: dict[tuple[str, int], TargetLayer] = {}
     while True:
         check = _try_check(module, layers, preprocess)
