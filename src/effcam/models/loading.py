@@ -212,7 +212,7 @@ def _check(
         return CheckedLayers(layers, bypass=0.0)
 
     def find_again(without: Collection[tuple[str, int]]) -> tuple[TargetLayer, ...]:
-        record = trace(module, preprocess.size, preprocess.channels)
+        record = trace(module, preprocess.size, preprocess.channels, graph=True)
         return find_target_layers(record, without)
 
     return check_layers(module, layers, preprocess, find_again)
@@ -222,12 +222,12 @@ def _trace(built: BuiltModule) -> tuple[Preprocess, Trace]:
     """Return the trace of a module, and its transform with the number of channels it takes."""
     preprocess = built.preprocess
     try:
-        return preprocess, trace(built.module, preprocess.size, preprocess.channels)
+        return preprocess, trace(built.module, preprocess.size, preprocess.channels, graph=True)
     except ModelError:
         takes = [each.in_channels for each in built.module.modules() if isinstance(each, nn.Conv2d)]
         if 1 not in takes[:1] or preprocess.channels == 1:
             raise
-        return preprocess.grey(), trace(built.module, preprocess.size, 1)
+        return preprocess.grey(), trace(built.module, preprocess.size, 1, graph=True)
 
 
 def _choose_layers(

@@ -70,7 +70,8 @@ class Model:
         layer4.1  NCHW  512 x 7 x 7
         layer4  NCHW  512 x 7 x 7  <- features entering the head
         """
-        record = trace(self.module, self.preprocess.size, self.preprocess.channels)
+        preprocess = self.preprocess
+        record = trace(self.module, preprocess.size, preprocess.channels, graph=True)
         chosen = {layer.name: layer for layer in self.target_layers}
         return tuple(chosen.get(layer.name, layer) for layer in usable_layers(record))
 
