@@ -383,6 +383,52 @@ def test_registers_between_class_token_and_cells_are_prefix_tokens() -> None:
     assert (names(model), model.layer.prefix) == (["blocks.2.0.norm"], 5)
 
 
+class TwoScales(nn.Module):
+    """Two sequences of tokens; the class token of each reads the cells of the other."""
+
+    class Reads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.to_q, self.to_kv = nn.Linear(24, 24), nn.Linear(24, 48)
+
+        def forward(self, first: Tensor, context: Tensor) -> Tensor:
+            key, value = self.to_kv(context).chunk(2, -1)
+            mixed: Tensor = (self.to_q(first) @ key.mT).softmax(-1) @ value
+            return mixed
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.ModuleList(nn.Conv2d(3, 24, side, side) for side in (8, 16))
+        self.first = nn.Parameter(torch.randn(2, 1, 24))
+        self.encoders = nn.ModuleList(nn.Sequential(nn.Linear(24, 24), nn.GELU()) for _ in "ab")
+        self.reads = nn.ModuleList(self.Reads() for _ in "ab")
+        self.heads = nn.ModuleList(nn.Linear(24, 5) for _ in "ab")
+
+    def forward(self, images: Tensor) -> Tensor:
+        encoded = []
+        for at, (patch, encoder) in enumerate(zip(self.patches, self.encoders, strict=True)):
+            cells = patch(images).flatten(2).mT
+            first = self.first[at : at + 1].expand(len(cells), -1, -1)
+            encoded.append(encoder(torch.cat([first, cells], 1)))
+        firsts = [
+            each[:, :1] + reads(each[:, :1], other[:, 1:])
+            for each, other, reads in zip(encoded, encoded[::-1], self.reads, strict=True)
+        ]
+        cells = [each[:, 1:] for each in encoded]
+        tokens = [torch.cat(pair, 1) for pair in zip(firsts, cells, strict=True)]
+        scores = [head(each[:, 0]) for head, each in zip(self.heads, tokens, strict=True)]
+        return scores[0] + scores[1]  # type: ignore[no-any-return]
+
+
+def test_sequences_of_two_scales_are_looked_at_together() -> None:
+    torch.manual_seed(0)
+    model = load(TwoScales())
+    assert names(model) == ["encoders.0", "encoders.1"]
+    assert [layer.grid for layer in model.target_layers] == [(8, 8), (4, 4)]
+    assert model.bypass == 0
+    assert heat(model).shape == (8, 8)
+
+
 class Ordered(nn.Module):
     """Tokens that stand for no cell in a given place of the sequence."""
 

@@ -19,15 +19,18 @@ PASSIVE = (
 PASSIVE_NAMES = ("DropPath", "StochasticDepth", "DropBlock2d", "Dropout")
 LIBRARIES = ("timm", "torchvision")
 ATTENTION_NAMES = ("att", "mhsa", "mha")
+# Names of the layers that attention computes queries with.
+QUERY_NAMES = ("qkv", "to_qkv", "q", "to_q", "q_proj", "query", "in_proj")
 HEAD_NAMES = ("head", "classif", "fc", "logit")
 
 
 def is_attention(name: str, module: nn.Module) -> bool:
-    """Return whether a module is attention, by its name or its class's."""
+    """Return whether a module is attention, by its name, its class's or that of its queries."""
     own, kind = name.rpartition(".")[2].casefold(), type(module).__name__.casefold()
+    named = any(word in text for word in ATTENTION_NAMES for text in (own, kind))
     return (
-        any(word in text for word in ATTENTION_NAMES for text in (own, kind))
-        and not isinstance(module, nn.Linear | nn.Conv2d)
+        (named or any(part in QUERY_NAMES for part, _ in module.named_children()))
+        and not isinstance(module, nn.Linear | nn.Conv2d | nn.Softmax)
         and not is_norm(module)
         and not is_passive(module)
     )

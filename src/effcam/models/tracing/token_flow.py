@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from effcam.models.tracing.feature_maps import FeatureMap
-from effcam.models.tracing.graph import Key, ancestors
-from effcam.models.tracing.map_layout import MapShape
+from effcam.models.tracing.graph import Key, ancestors, key_of, last_maps
+from effcam.models.tracing.map_layout import Grid, MapShape
 from effcam.models.tracing.module_kinds import is_attention, is_norm, is_passive
 from effcam.models.tracing.trace import STRIDE, LayerCall, Trace
 
@@ -41,25 +42,28 @@ def reads_cells(record: Trace, call: LayerCall, shape: MapShape) -> bool:
 
 
 def last_read(record: Trace, call: LayerCall, shape: MapShape) -> tuple[list[FeatureMap], float]:
-    """Return the calls that compute what the last attention reads of these cells, and its time.
+    """Return the calls that compute what attention reads last of the cells, and its time.
 
-    If attention normalises its own input, its norm computes it. Attentions side by side have a
-    norm each.
+    They belong to the last attention that reads cells of this grid. Sequences of other grids are
+    included if none of them comes from another, as the two branches of CrossViT.
     """
-    for attention in sorted(record.calls, key=lambda each: each.start, reverse=True):
+    linked = record.linked()
+    found: dict[Grid, list[FeatureMap]] = {}
+    time = math.inf
+    for attention in sorted(linked.calls, key=lambda each: each.start, reverse=True):
         if not is_attention(attention.name, attention.module):
             continue
-        for read in attention.inputs:
-            seen = record.map_shape(read, [shape.grid], STRIDE)
-            if not seen or seen.layout != "tokens" or seen.grid != shape.grid:
-                continue
-            if norms := _inner_norms(record, read):
-                return [(norm, seen) for norm in norms], attention.end
-            if maker := _maker(record, read, attention.start):
-                return [(maker, seen)], attention.start
+        for read, seen in _token_maps(linked, attention, shape.grid):
+            makers, end = _makers(linked, attention, read, seen)
+            own = seen.grid == shape.grid
+            if makers and seen.grid not in found and (own or _is_beside(makers, found)):
+                found[seen.grid] = makers
+                time = end if own else time
+    if shape.grid in found:
+        return [each for makers in found.values() for each in makers], time
     earlier = [
         (each, seen)
-        for each, seen in record.maps(STRIDE)
+        for each, seen in linked.maps(STRIDE)
         if is_norm(each.module)
         and seen.layout == "tokens"
         and seen.grid == shape.grid
@@ -68,30 +72,68 @@ def last_read(record: Trace, call: LayerCall, shape: MapShape) -> tuple[list[Fea
     return ([earlier[-1]], earlier[-1][0].end + 0.5) if earlier else ([(call, shape)], math.inf)
 
 
-def _inner_norms(record: Trace, read: Tensor) -> list[LayerCall]:
+def _token_maps(
+    linked: Trace, attention: LayerCall, grid: Grid
+) -> Iterator[tuple[Tensor, MapShape]]:
+    """Yield the sequences of cells that attention takes."""
+    grids = [shape.grid for _, shape in linked.maps(STRIDE) if shape.layout != "tokens"]
+    for read in attention.inputs:
+        seen = linked.map_shape(read, [*grids, grid], STRIDE)
+        if seen and seen.layout == "tokens":
+            yield read, seen
+
+
+def _makers(
+    linked: Trace, attention: LayerCall, read: Tensor, seen: MapShape
+) -> tuple[list[FeatureMap], float]:
+    """Return the calls that compute what attention reads of a sequence, and when it has read it.
+
+    If attention normalises its own input, its norm computes it; attentions side by side have a
+    norm each. Otherwise it is the call that returned the sequence, or a longer one of which it is
+    a part.
+    """
+    if norms := _inner_norms(linked, read):
+        return [(norm, seen) for norm in norms], attention.end
+    made = [
+        call
+        for call in linked.calls
+        if call.map is read and call.end < attention.start and not is_passive(call.module)
+    ]
+    if made:
+        return [(made[-1], seen)], attention.start
+    attentions = [each for each in linked.calls if is_attention(each.name, each.module)]
+    maps = {
+        call.key: (call, shape)
+        for call, shape in linked.maps(STRIDE)
+        if call.end < attention.start
+        and call.key is not None
+        and not is_passive(call.module)
+        and not any(each.encloses(call) for each in attentions)
+    }
+    met = last_maps(key_of(read), maps)
+    return [maps[key] for key in met if len(met) == 1], attention.start
+
+
+def _inner_norms(linked: Trace, read: Tensor) -> list[LayerCall]:
     """Return the norms inside attention that read a tensor, which attention takes."""
     readers = [
         each
-        for each in record.calls
+        for each in linked.calls
         if is_attention(each.name, each.module) and any(taken is read for taken in each.inputs)
     ]
     return [
         each
-        for each in record.calls
+        for each in linked.calls
         if is_norm(each.module)
         and any(reader.encloses(each) for reader in readers)
         and any(taken is read for taken in each.inputs)
     ]
 
 
-def _maker(record: Trace, tensor: Tensor, before: int) -> LayerCall | None:
-    """Return the call that returned a tensor, the outermost of several."""
-    made = [
-        call
-        for call in record.calls
-        if call.map is tensor and call.end < before and not is_passive(call.module)
-    ]
-    return made[-1] if made else None
+def _is_beside(makers: list[FeatureMap], found: Mapping[Grid, list[FeatureMap]]) -> bool:
+    """Return whether maps were found before, and do not depend on these."""
+    later = [ancestors(call.key) for others in found.values() for call, _ in others]
+    return bool(later) and not any(call.key in each for call, _ in makers for each in later)
 
 
 def reached_layers(record: Trace) -> set[str]:
