@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from effcam.models.tracing.feature_maps import FeatureMap
@@ -48,19 +48,18 @@ def last_read(record: Trace, call: LayerCall, shape: MapShape) -> tuple[list[Fea
     included if none of them comes from another, as the two branches of CrossViT.
     """
     linked = record.linked()
-    found: dict[Grid, list[FeatureMap]] = {}
-    time = math.inf
+    readings: dict[Grid, tuple[list[FeatureMap], float]] = {}
     for attention in sorted(linked.calls, key=lambda each: each.start, reverse=True):
-        if not is_attention(attention.name, attention.module):
-            continue
-        for read, seen in _token_maps(linked, attention, shape.grid):
-            makers, end = _makers(linked, attention, read, seen)
-            own = seen.grid == shape.grid
-            if makers and seen.grid not in found and (own or _is_beside(makers, found)):
-                found[seen.grid] = makers
-                time = end if own else time
-    if shape.grid in found:
-        return [each for makers in found.values() for each in makers], time
+        if is_attention(attention.name, attention.module):
+            for read, seen in _token_maps(linked, attention, shape.grid):
+                makers, end = _makers(linked, attention, read, seen)
+                if makers:
+                    readings.setdefault(seen.grid, (makers, end))
+    if shape.grid in readings:
+        found, end = readings.pop(shape.grid)
+        for makers, _ in readings.values():
+            found = [*found, *makers] if _is_beside(makers, found) else found
+        return sorted(found, key=lambda each: each[0].end), end
     earlier = [
         (each, seen)
         for each, seen in linked.maps(STRIDE)
@@ -130,10 +129,14 @@ def _inner_norms(linked: Trace, read: Tensor) -> list[LayerCall]:
     ]
 
 
-def _is_beside(makers: list[FeatureMap], found: Mapping[Grid, list[FeatureMap]]) -> bool:
-    """Return whether maps were found before, and do not depend on these."""
-    later = [ancestors(call.key) for others in found.values() for call, _ in others]
-    return bool(later) and not any(call.key in each for call, _ in makers for each in later)
+def _is_beside(makers: list[FeatureMap], found: list[FeatureMap]) -> bool:
+    """Return whether no map of these and no map of those depends on the other."""
+    pairs = [(call, other) for call, _ in makers for other, _ in found]
+    return not any(
+        first.key in ancestors(second.key)
+        for call, other in pairs
+        for first, second in ((call, other), (other, call))
+    )
 
 
 def reached_layers(record: Trace) -> set[str]:
