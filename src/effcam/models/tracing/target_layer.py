@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from effcam.errors import LayerError, did_you_mean
+from effcam.models.tracing.closed_parts import check_closed_parts, describe_closed
 from effcam.models.tracing.logits import describe, tensors
 from effcam.models.tracing.map_layout import Grid, MapShape, map_shape
 from effcam.models.tracing.module_kinds import is_attention, is_dense_head, is_known, is_passive
@@ -76,7 +77,9 @@ def find_target_layers(record: Trace) -> tuple[TargetLayer, ...]:
         LayerError: If no layer gives a map.
         ModelError: If the module's output is not one row of class scores per image.
     """
-    return _choose(record).layers
+    layers = _choose(record).layers
+    check_closed_parts(record, layers[-1].name)
+    return layers
 
 
 def take_layers(
@@ -106,7 +109,7 @@ def check_target_layer(record: Trace, name: str) -> TargetLayer:
     last = _choose(record).last if _group(record, 1) else 0.0
     calls = {call.name: call for call in record.calls}
     if name not in calls:
-        hint = did_you_mean(name, calls)
+        hint = describe_closed(record, name) or did_you_mean(name, calls)
         raise LayerError(f"the model uses no layer called {name!r}.{hint} {_nearest(record, last)}")
     maps = {call.name: (call, shape) for call, shape in record.maps(stride=1)}
     if name not in maps:
@@ -160,7 +163,7 @@ def _choose(record: Trace) -> _Choice:
     if not groups:
         raise LayerError(
             f"no layer of the model gives a map of a {record.size[0]} x {record.size[1]} px image "
-            "before its head; a class activation map needs one"
+            f"before its head; a class activation map needs one.{describe_closed(record)}"
         )
     if not is_known(record.module):
         # The last map may be in an auxiliary branch. If no layer is reached, keep all.
@@ -201,7 +204,7 @@ def _check_reading(record: Trace, call: LayerCall, shape: MapShape) -> None:
             "them, so that their places in the image are unknown; choose an earlier layer that "
             "returns a map"
         )
-    if any(True for _ in call.module.parameters()) and (others := side_calls(linked, own)):
+    if others := side_calls(linked, own):
         raise LayerError(
             f"layer {call.name!r} runs {others + 1} times side by side in a pass, each time for a "
             "part of the scores, so no one map shows what they depend on; give the network that "

@@ -1,0 +1,52 @@
+"""Find why no gradient gets from the class scores back to a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from effcam.models.tracing.linked_graph import DETACHING
+from effcam.models.tracing.logits import tensors
+
+WAYS_OUT = 'method="eigencam", "scorecam" and "ablationcam" need no gradients'
+
+
+class GradientStops(TorchFunctionMode):
+    """Records what ends gradients in a forward pass.
+
+    Attributes:
+        found: What was called or entered, in order.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing found."""
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        _types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> object:
+        """Call a function, and record it if it ends the gradients of what it gets."""
+        output = func(*args, **(kwargs or {}))
+        if isinstance(output, Tensor) and any(
+            each.requires_grad for each in tensors((args, kwargs))
+        ):
+            if func in DETACHING:
+                self._add("calls detach()")
+            elif torch.is_inference_mode_enabled():
+                self._add("runs under torch.inference_mode()")
+            elif not torch.is_grad_enabled():
+                self._add("runs under torch.no_grad()")
+        return output
+
+    def _add(self, what: str) -> None:
+        if what not in self.found:
+            self.found.append(what)
