@@ -29,6 +29,7 @@ WAYS_OUT = r'. method="eigencam", "scorecam" and "ablationcam" need no gradients
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*torch.jit"),
     pytest.mark.filterwarnings("ignore:.*torch.ao.quantization"),
+    pytest.mark.filterwarnings("ignore:.*quantized tensor creation functions"),
 ]
 
 
@@ -80,7 +81,9 @@ def state_of(module: nn.Module) -> list[object]:
     found: list[object] = []
     for each in module.modules():
         own = {name: value for name, value in vars(each).items() if name != "training"}
-        found.append((each.training, [(name, id(value)) for name, value in own.items()]))
+        found.append(
+            (getattr(each, "training", None), [(name, id(value)) for name, value in own.items()])
+        )
         found.append([(name, list(value)) for name, value in own.items() if type(value) is dict])
         found.append([list(value) for name, value in own.items() if name.endswith("_hooks")])
     found += [(id(each), each.requires_grad, each.grad) for each in module.parameters()]
@@ -213,8 +216,15 @@ def test_features_inside_a_closed_part_are_refused_with_ways_out() -> None:
         with pytest.raises(LayerError, match=r"Inside '1', .*, no layers can be looked at"):
             load_model(module, preprocess=PREPROCESS, target_layer="1.neck")
         assert cams_of(module, target_layer="0").states["gradcam"] == ["ok", "ok"]
+
+
+def test_a_network_that_is_closed_as_a_whole_is_refused_as_such() -> None:
+    for whole, kind in (
+        (copy.deepcopy(torch.jit.script(net())), "TorchScript"),
+        (exported(net(), images()), "an exported graph"),
+    ):
         with pytest.raises(LayerError, match=rf"Inside '0', which is {kind}, no layers can be"):
-            load_model(nn.Sequential(copy.deepcopy(rest)), preprocess=Preprocess(size=SIZE))
+            load_model(nn.Sequential(whole), preprocess=PREPROCESS)
 
 
 def test_an_exported_network_is_taken_apart() -> None:
@@ -390,7 +400,7 @@ def test_tokens_of_a_frozen_body_are_found() -> None:
             return self.fc(tokens[:, 1:].mean(1))  # type: ignore[no-any-return]
 
     for way in ("no_grad", "detach"):
-        assert load_model(Probe(way), preprocess=PREPROCESS).target_layer == "vit.norm"
+        assert load_model(Probe(way), preprocess=PREPROCESS).target_layer == "vit.blocks"
 
 
 def quantised(module: Net, *parts: type) -> nn.Module:
@@ -432,6 +442,7 @@ class Prepared(Net):
 
 def test_a_network_of_integers_can_be_explained_without_gradients() -> None:
     module = Prepared().eval()
+    torch.ao.quantization.fuse_modules(module.stem, ["0", "1", "2"], inplace=True)
     module.qconfig = torch.ao.quantization.get_default_qconfig("onednn")  # type: ignore[assignment]
     torch.ao.quantization.prepare(module, inplace=True)
     module(images(8))

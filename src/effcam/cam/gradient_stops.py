@@ -15,6 +15,10 @@ from effcam.models.tracing.logits import tensors
 WAYS_OUT = 'method="eigencam", "scorecam" and "ablationcam" need no gradients'
 
 
+NOT_DERIVABLE = "NotImplemented"
+"""The end of the names of nodes whose operation has no derivative."""
+
+
 class GradientStops(TorchFunctionMode):
     """Records what ends gradients in a forward pass.
 
@@ -26,6 +30,7 @@ class GradientStops(TorchFunctionMode):
         """Begin with nothing found."""
         super().__init__()
         self.found: list[str] = []
+        self._switched_off = False  # custom functions, too, run with gradients switched off
 
     def __torch_function__(
         self,
@@ -35,6 +40,8 @@ class GradientStops(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> object:
         """Call a function, and record it if it ends the gradients of what it gets."""
+        if func is torch._C._set_grad_enabled:
+            self._switched_off = not args[0]
         output = func(*args, **(kwargs or {}))
         if isinstance(output, Tensor) and any(
             each.requires_grad for each in tensors((args, kwargs))
@@ -43,10 +50,27 @@ class GradientStops(TorchFunctionMode):
                 self._add("calls detach()")
             elif torch.is_inference_mode_enabled():
                 self._add("runs under torch.inference_mode()")
-            elif not torch.is_grad_enabled():
+            elif self._switched_off:
                 self._add("runs under torch.no_grad()")
         return output
 
     def _add(self, what: str) -> None:
         if what not in self.found:
             self.found.append(what)
+
+
+def has_unknown_derivative(scores: Tensor) -> bool:
+    """Return whether scores come from an operation, as a quantised layer, that torch cannot derive.
+
+    torch only warns, and takes such a derivative for 0.
+    """
+    seen: set[Any] = set()
+    waiting: list[Any] = [scores.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            if node.name().endswith(NOT_DERIVABLE):
+                return True
+            seen.add(node)
+            waiting += [following for following, _ in node.next_functions]
+    return False

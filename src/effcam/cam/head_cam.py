@@ -15,7 +15,7 @@ from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
 from effcam.cam.batching import is_out_of_memory
-from effcam.cam.gradient_stops import WAYS_OUT, GradientStops
+from effcam.cam.gradient_stops import WAYS_OUT, GradientStops, has_unknown_derivative
 from effcam.cam.precision import Precision, computing
 from effcam.cam.quantised import quantise_like, to_floats
 from effcam.errors import LayerError, ModelError
@@ -51,6 +51,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         self._cuts = self._differentiable = False
         self.leaves: list[Tensor | None] = [None] * len(found)
         self._images: Tensor | None = None
+        self._derivable: bool | None = None
         self.substitute: tuple[int, Tensor] | None = None
         self._draws = IsolatedRandomness()
 
@@ -147,7 +148,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         wanted = [leaf for leaf in leaves if leaf.requires_grad]
         scale = GRADIENT_SCALES.get(self.precision, 1)
         found: dict[int, Tensor | None] = {}
-        if scores.requires_grad and wanted:
+        if scores.requires_grad and wanted and self._is_derivable(scores):
             total = scores.sum(dtype=torch.promote_types(scores.dtype, torch.float32)) * scale
             found = dict(zip(map(id, wanted), self._grad(total, wanted), strict=True))
         gradients: list[Tensor] = []
@@ -158,14 +159,23 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
             gradients.append(gradient if scale == 1 else gradient.float() / scale)
         return gradients
 
+    def _is_derivable(self, scores: Tensor) -> bool:
+        """Return whether every operation behind the layers has a derivative, found once."""
+        if self._derivable is None:
+            self._derivable = not has_unknown_derivative(scores)
+        return self._derivable
+
     def _grad(self, total: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor | None]:
         try:
             return torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
+            layer = quantised_layer(self.model)
+            cause = f"the model is quantised, as at {layer!r}" if layer else str(error)
             raise ModelError(
-                f"no gradient can be computed behind {self.layers[-1].name!r}: {error}. {WAYS_OUT}"
+                f"no gradient can be computed back to layer {self.layers[0].name!r}: {cause}. "
+                f"{WAYS_OUT}"
             ) from error
 
     def _no_gradient(self, index: int) -> LayerError:

@@ -18,4 +18,6 @@ def quantise_like(values: Tensor, output: Tensor) -> Tensor:
     """Return floating-point values in the format of a layer's output: quantised if that is."""
     if not output.is_quantized:
         return values
-    return torch.quantize_per_tensor(values, output.q_scale(), output.q_zero_point(), output.dtype)
+    # torch warns that making quantised tensors is deprecated, but not about copying into one.
+    target = output[torch.zeros(len(values), dtype=torch.long)].contiguous()
+    return target.copy_(values.contiguous())

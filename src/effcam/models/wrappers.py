@@ -19,6 +19,9 @@ from effcam.models.tracing.trace import device_of, dtype_of
 
 Layers: TypeAlias = str | nn.Module | Sequence[str | nn.Module] | None
 
+SIDE = 224
+"""The side in px of images for a graph that takes any."""
+
 # Classes that wrap a network, and the attribute that holds it.
 WRAPPERS = {
     "DataParallel": "module",
@@ -84,22 +87,23 @@ def open_exported(module: nn.Module, name: str) -> nn.Module:
     Raises:
         ModelError: If the graph takes batches of one size only, or cannot be taken apart.
     """
-    if not is_exported(module):
-        return module
     shape = _exported_shape(module)
     if shape and isinstance(shape[0], int):
         raise ModelError(
             f"{name} was exported for batches of exactly {shape[0]}: export it with dynamic_shapes="
             '({0: torch.export.Dim("batch")},), or give the nn.Module that it was made from'
         )
+    if not is_exported(module):
+        return module
+    sides = (each if isinstance(each, int) else SIDE for each in shape[1:])
+    images = torch.zeros(2, *sides, device=device_of(module), dtype=dtype_of(module))
+    dynamic = ({0: torch.export.Dim("batch")},)
     try:
-        images = torch.zeros(2, *(each if isinstance(each, int) else 224 for each in shape[1:]))
-        images = images.to(device_of(module), dtype_of(module))
         with untouched(module), torch.inference_mode(False):
-            program = torch.export.export(
-                module, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},)
-            )
-        return torch.export.unflatten(program)
+            program = torch.export.export(module, (images,), dynamic_shapes=dynamic)
+            opened = torch.export.unflatten(program)
+        _share_tensors(opened, module)
+        return opened
     except Exception as error:  # a graph may hold anything
         raise ModelError(
             f"{name} is an exported graph, which cannot be taken apart ({_first_line(error)}): "
@@ -107,10 +111,20 @@ def open_exported(module: nn.Module, name: str) -> nn.Module:
         ) from error
 
 
+def _share_tensors(module: nn.Module, source: nn.Module) -> None:
+    """Give a module the parameters and buffers that another one has under the same names."""
+    parameters, buffers = dict(source.named_parameters()), dict(source.named_buffers())
+    for name, each in module.named_modules():
+        dot = f"{name}." if name else ""
+        for own, found in ((each._parameters, parameters), (each._buffers, buffers)):
+            own.update({key: found[dot + key] for key in own if dot + key in found})
+
+
 def _exported_shape(module: nn.Module) -> tuple[object, ...]:
     """Return the shape of an exported graph's first input; sides that may vary are no ints."""
-    nodes = module.graph.nodes if is_exported(module) else ()
-    values = (node.meta.get("val") for node in nodes if node.op == "placeholder")
+    if not is_exported(module) and not isinstance(module, torch.export.UnflattenedModule):
+        return ()
+    values = (node.meta.get("val") for node in module.graph.nodes if node.op == "placeholder")
     return next((tuple(each.shape) for each in values if isinstance(each, torch.Tensor)), ())
 
 

@@ -33,6 +33,8 @@ def fingerprint(module: nn.Module) -> Fingerprint | None:
     >>> fingerprint(nn.Linear(2, 3)) == fingerprint(nn.Linear(2, 3)) != fingerprint(nn.ReLU())
     True
     """
+    if any(map(is_script, module.modules())):  # their code is not among their attributes
+        return None
     # One module may be used in several places.
     numbers: dict[int, int] = {}
     try:
@@ -88,8 +90,6 @@ def _freeze_state(module: nn.Module) -> Hashable:
     """Return a module's tensors, attributes and hooks, and the names of its submodules."""
     # A copy: another thread may be using the module.
     own = dict(vars(module))
-    if is_script(module):  # its code is not among its attributes
-        raise _UncomparableError
     # The training mode does not matter: passes run in evaluation mode. Nor does compilation.
     own.pop("training", None)
     own.pop("_compiled_call_impl", None)

@@ -45,13 +45,17 @@ def untouched(module: nn.Module) -> Iterator[None]:
 
     with exclusive([*module.modules(), *module.parameters(), *module.buffers()]):
         states = {each: _copy_state(each) for each in module.modules()}
-        modes = {each: each.training for each in module.modules() if is_script(each)}
-        frozen = {each: each.requires_grad for each in module.parameters()}
+        # Frozen TorchScript has no mode.
+        scripts = [each for each in states if is_script(each) and hasattr(each, "training")]
+        modes = {each: each.training for each in scripts}
+        # A copy of TorchScript has parameters that are no leaves, and these cannot be frozen.
+        frozen = {each: each.requires_grad for each in module.parameters() if each.is_leaf}
         buffers = [(each, each.detach().clone(), each._version) for each in module.buffers()]
         try:
             for each in states:
                 _set_compilation_aside(each)
-            module.requires_grad_(False)
+            for parameter in frozen:
+                parameter.requires_grad_(False)
             yield
         finally:
             for each, (attributes, tables) in states.items():
