@@ -24,6 +24,7 @@ from effcam.errors import ArgumentError
 from effcam.models.model import Model
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.logits import describe, read_logits
+from effcam.models.tracing.plain_pass import plain_pass
 from effcam.models.tracing.rng import IsolatedRandomness
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def compute_cams(
 ) -> Cams:
     """Return the maps of a batch by every method; methods that need one pass share it.
 
-    The module is left as it was: modes, ``requires_grad``, ``.grad``, hooks and buffers. Random
+    The module is left as it was: modes, ``requires_grad``, ``.grad``, hooks and buffers. It runs
+    uncompiled and without gradient checkpointing, which makes no difference to its maps. Random
     numbers begin at one seed, and the caller's generators are restored
     (`effcam.models.tracing.rng.IsolatedRandomness`).
 
@@ -125,7 +127,7 @@ def explaining(model: Model, *, precision: Precision = "fp32") -> Iterator[Expla
             try:
                 return _explain(cam, place(images), methods, targets)
             finally:
-                cam.leaves = []  # frees the graph too
+                cam.forget()
 
         try:
             yield explain
@@ -150,7 +152,7 @@ def predicting(model: Model, *, precision: Precision = "fp32") -> Iterator[Predi
 
         def predict(images: Tensor) -> Tensor:
             inputs = place(images)
-            with draws.if_needed(), computing(inputs.device, precision):
+            with draws.if_needed(), computing(inputs.device, precision), plain_pass():
                 output = module(inputs)
             return read_logits(output, len(images)).probabilities
 
@@ -224,7 +226,7 @@ def _add(maps: Sequence[Tensor]) -> Tensor:
     for each in maps:
         share = each[0].numel() / finest[0].numel()
         total += share * nn.functional.interpolate(
-            each[:, None], size=finest.shape[1:], mode="bilinear"
+            each[:, None].to(total.device), size=finest.shape[1:], mode="bilinear"
         ).squeeze(1)
     return total
 

@@ -16,11 +16,15 @@ from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
 from effcam.cam.batching import is_out_of_memory
+from effcam.cam.gradient_stops import WAYS_OUT, GradientStops, has_unknown_derivative
 from effcam.cam.precision import Precision, computing
+from effcam.cam.quantised import quantise_like, to_floats
 from effcam.errors import LayerError, ModelError
 from effcam.models.model import Model
 from effcam.models.tracing.layer_outputs import put_first
 from effcam.models.tracing.logits import Logits, describe, first_tensor, read_logits
+from effcam.models.tracing.module_kinds import quantised_layer
+from effcam.models.tracing.plain_pass import plain_pass
 from effcam.models.tracing.rng import IsolatedRandomness
 from effcam.models.tracing.target_layer import TargetLayer
 
@@ -33,26 +37,35 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
 
     def __init__(self, model: Model, precision: Precision = "fp32") -> None:
         """Register hooks on the target layers, until `release`."""
+        # The base class needs a parameter, which quantised networks do not have, and its hooks
+        # would copy every activation to the host before the head runs.
+        super().__init__(nn.PReLU(), [])
+        self.model = model.module.eval()
         self.precision = precision
         self.layers = model.target_layers
         found = [model.module.get_submodule(layer.name) for layer in self.layers]
-        super().__init__(model.module, found)
-        # The base class's hooks would copy every activation to the host before the head runs.
-        self.activations_and_grads.release()
         self._handles = [
-            module.register_forward_hook(partial(self._cut, index))
+            # TorchScript's own method refuses, and yet the hooks of its outermost module run.
+            nn.Module.register_forward_hook(module, partial(self._cut, index))
             for index, module in enumerate(found)
         ]
         self._turns = [0] * len(found)
-        self._cuts = False
+        self._cuts = self._differentiable = False
         self.leaves: list[Tensor | None] = [None] * len(found)
+        self._images: Tensor | None = None
+        self._derivable: bool | None = None
         self.substitute: tuple[int, Tensor] | None = None
         self._draws = IsolatedRandomness()
 
     def run(self, images: Tensor, batch: int | None = None) -> Logits:
         """Return the scores of a batch, or of ``batch`` substituted outputs of a layer."""
         self._turns = [0] * len(self.layers)
-        with self._draws.if_needed(), computing(images.device, self.precision):
+        with (
+            self._draws.if_needed(),
+            computing(images.device, self.precision),
+            torch.set_grad_enabled(torch.is_grad_enabled()),  # the module may change it
+            plain_pass(),
+        ):
             return read_logits(self.model(images), batch or len(images))
 
     def _cut(self, index: int, _module: nn.Module, _args: object, output: Any) -> Any:
@@ -72,16 +85,19 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
                 f"that it returned when the model was loaded, {layer}"
             )
         leaf = found
-        if not found.requires_grad:  # otherwise it comes after another target layer
-            leaf = found.detach().requires_grad_(torch.is_grad_enabled())
+        if found.is_floating_point() and not found.is_inference():
+            # A frozen body may run under torch.no_grad(), which ends with its own block.
+            torch.set_grad_enabled(self._differentiable)
+            if not found.requires_grad:  # otherwise it comes after another target layer
+                leaf = found.detach().requires_grad_(self._differentiable)
         self.leaves[index] = leaf
         # The next layer may work in place, as DenseNet's ReLU does, so it gets a copy.
         return put_first(output, leaf.clone())
 
     def scores(self, images: Tensor) -> Logits:
         """Return the scores of a batch; `leaves` then holds the layers' outputs."""
-        self.leaves = [None] * len(self.layers)
-        self._cuts = True
+        self.leaves, self._images = [None] * len(self.layers), images
+        self._cuts, self._differentiable = True, torch.is_grad_enabled()
         try:
             scores = self.run(images)
         except ModelError:
@@ -104,10 +120,10 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
 
         Half precision becomes float32: sums over channels would lose too much.
         """
+        floats = [to_floats(each) for each in tensors if each is not None]
         return [
-            layer.to_map(each.detach()).to(torch.promote_types(each.dtype, torch.float32))
-            for layer, each in zip(self.layers, tensors, strict=True)
-            if each is not None
+            layer.to_map(each).to(torch.promote_types(each.dtype, torch.float32))
+            for layer, each in zip(self.layers, floats, strict=True)
         ]
 
     def gradients(self, scores: Tensor, targets: Tensor) -> list[Tensor]:
@@ -125,28 +141,98 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         return self.maps(found)
 
     def _differentiate(self, scores: Tensor) -> list[Tensor]:
-        """Return the gradients of the sum of scores at the layers, shaped as their outputs."""
+        """Return the gradients of the sum of scores at the layers, shaped as their outputs.
+
+        Raises:
+            LayerError: If no gradient gets to a layer.
+            ModelError: If an operation in between has no derivative.
+        """
         leaves = [leaf for leaf in self.leaves if leaf is not None]
-        found: Sequence[Tensor | None] = [None] * len(leaves)
-        if scores.requires_grad:
-            scale = GRADIENT_SCALES.get(self.precision, 1)
+        wanted = [leaf for leaf in leaves if leaf.requires_grad]
+        scale = GRADIENT_SCALES.get(self.precision, 1)
+        found: dict[int, Tensor | None] = {}
+        if scores.requires_grad and wanted and self._is_derivable(scores):
             total = scores.sum(dtype=torch.promote_types(scores.dtype, torch.float32)) * scale
-            found = torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
-            if scale != 1:
-                found = [each if each is None else each.float() / scale for each in found]
-        for layer, gradient in zip(self.layers, found, strict=True):
+            found = dict(zip(map(id, wanted), self._grad(total, wanted), strict=True))
+        gradients: list[Tensor] = []
+        for index, leaf in enumerate(leaves):
+            gradient = found.get(id(leaf))
             if gradient is None:
-                raise LayerError(
-                    f"the class scores do not depend on layer {layer.name!r}: choose another layer"
-                )
-        return [gradient for gradient in found if gradient is not None]
+                raise self._no_gradient(index)
+            gradients.append(gradient if scale == 1 else gradient.float() / scale)
+        return gradients
+
+    def _is_derivable(self, scores: Tensor) -> bool:
+        """Return whether every operation behind the layers has a derivative, found once."""
+        if self._derivable is None:
+            self._derivable = not has_unknown_derivative(scores)
+        return self._derivable
+
+    def _grad(self, total: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        try:
+            return torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            layer = quantised_layer(self.model)
+            cause = f"the model is quantised, as at {layer!r}" if layer else str(error)
+            raise ModelError(
+                f"no gradient can be computed back to layer {self.layers[0].name!r}: {cause}. "
+                f"{WAYS_OUT}"
+            ) from error
+
+    def _no_gradient(self, index: int) -> LayerError:
+        """Return an error that names why no gradient gets to a layer."""
+        name = self.layers[index].name
+        if not self._matters(index):
+            return LayerError(
+                f"the class scores do not depend on layer {name!r}: choose another layer"
+            )
+        return LayerError(
+            f"no gradient gets from the class scores to layer {name!r}: {self._reason(index)}. "
+            f"{WAYS_OUT}"
+        )
+
+    def _matters(self, index: int) -> bool:
+        """Return whether the scores change with the output of a layer."""
+        output = self.leaves[index]
+        if output is None or self._images is None:
+            return False
+        zero = quantise_like(torch.zeros_like(to_floats(output)), output)
+        scores = []
+        with torch.no_grad():
+            for substitute in (None, (index, zero)):
+                self.substitute = substitute
+                self._draws = IsolatedRandomness()  # both draw the same
+                scores.append(self.run(self._images).values)
+        self.substitute = None
+        return not torch.equal(*scores)
+
+    def _reason(self, index: int) -> str:
+        output = self.leaves[index]
+        if output is not None and output.is_inference():
+            return "it runs under torch.inference_mode()"
+        if output is not None and not output.is_floating_point():
+            return f"it is quantised ({output.dtype})"
+        stops = GradientStops()
+        if self._images is not None:
+            with stops:
+                self.scores(self._images)
+        if stops.found:
+            return f"in between, the forward pass {' and '.join(stops.found)}"
+        if layer := quantised_layer(self.model):
+            return f"the model is quantised, as at {layer!r}"
+        return "an operation in between has none"
+
+    def forget(self) -> None:
+        """Free the last batch and its graph."""
+        self.leaves, self._images, self.substitute = [], None, None
 
     def release(self) -> None:
         """Remove the hooks and free the graph."""
         for handle in self._handles:
             handle.remove()
-        self.leaves = []
-        self.substitute = None
+        self.forget()
 
 
 def _count_nonzero(layer: TargetLayer, gradient: Tensor) -> tuple[int, int]:

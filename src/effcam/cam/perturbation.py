@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from effcam.cam.head_cam import HeadCAM
+from effcam.cam.quantised import quantise_like, to_floats
 from effcam.errors import LayerError
 
 PERTURBED_AT_ONCE = 64
@@ -27,10 +28,10 @@ def _scorecam(
             )
             low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
             masks = (masks - low) / (high - low + 1e-8)
-            masked = (image * masks).to(image.dtype)
+            masked = (image * masks.to(image.device)).to(image.dtype)
             scores.append(cam.run(masked).values[:, target].float())
         weights.append(torch.cat(scores).softmax(0))
-    return (torch.stack(weights)[:, :, None, None] * activations).sum(1)
+    return _weigh(weights, activations)
 
 
 def _ablationcam(
@@ -41,11 +42,11 @@ def _ablationcam(
     A channel's weight is the share of the score that is lost without it. The body runs once for
     each image and chunk of channels; the layer's output is replaced by the ablated ones.
     """
-    outputs, dimension = cam.leaves[index], cam.layers[index].channel_dimension
-    if outputs is None:
+    leaf, dimension = cam.leaves[index], cam.layers[index].channel_dimension
+    if leaf is None:
         raise LayerError(f"layer {cam.layers[index].name!r} did not run in this forward pass")
     weights = []
-    for image, output, target in zip(images, outputs.detach(), targets, strict=True):
+    for image, output, target in zip(images, to_floats(leaf), targets, strict=True):
         whole = _head(cam, index, image, output[None])[:, target]
         without = []
         for channels in torch.arange(activations.shape[1], device=output.device).split(
@@ -55,7 +56,14 @@ def _ablationcam(
             ablated.movedim(dimension, 1)[torch.arange(len(channels)), channels] = 0
             without.append(_head(cam, index, image, ablated)[:, target])
         weights.append((whole - torch.cat(without)) / whole)
-    return (torch.stack(weights)[:, :, None, None] * activations).sum(1)
+    return _weigh(weights, activations)
+
+
+def _weigh(weights: list[Tensor], activations: Tensor) -> Tensor:
+    """Return the sum of (B, C, h, w) maps over the channels, with C weights for each image."""
+    # A network may lie on several devices.
+    factors = torch.stack(weights).to(activations.device)
+    return (factors[:, :, None, None] * activations).sum(1)
 
 
 def _head(cam: HeadCAM, index: int, image: Tensor, outputs: Tensor) -> Tensor:
@@ -63,8 +71,12 @@ def _head(cam: HeadCAM, index: int, image: Tensor, outputs: Tensor) -> Tensor:
     # A network with a bypass around the layer, as every transformer, needs as many images.
     alone = len(cam.layers) == 1 and cam.layers[0].layout == "NCHW"
     images = image[None] if alone else image.repeat(len(outputs), 1, 1, 1)
+    leaf = cam.leaves[index]
     # The next layer may work in place.
-    cam.substitute = index, outputs.clone()
+    cam.substitute = (
+        index,
+        outputs.clone() if leaf is None else quantise_like(outputs.clone(), leaf),
+    )
     try:
         return cam.run(images, len(outputs)).values.float()
     finally:

@@ -12,7 +12,7 @@ from effcam.images.preprocess import Preprocess
 from effcam.models.architectures import JOINT
 from effcam.models.class_names import find_class
 from effcam.models.tracing.target_layer import TargetLayer, usable_layers
-from effcam.models.tracing.trace import trace
+from effcam.models.tracing.trace import device_of, dtype_of, trace
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,14 +94,13 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        """The device of its parameters."""
-        return next((each.device for each in self.module.parameters()), torch.device("cpu"))
+        """The device of its weights."""
+        return device_of(self.module)
 
     @property
     def dtype(self) -> torch.dtype:
-        """The floating-point type of its parameters."""
-        floating = (each.dtype for each in self.module.parameters() if each.is_floating_point())
-        return next(floating, torch.float32)
+        """The floating-point type of its weights."""
+        return dtype_of(self.module)
 
     def find_class(self, target: int | str) -> int:
         """Return the index of a class that is given by index or by any of its names.

@@ -19,7 +19,14 @@ from effcam.models.built_module import (
 )
 from effcam.models.model import Model
 from effcam.models.tracing.isolation import exclusive
-from effcam.models.wrappers import Layers, check_module, own_labels, unwrap
+from effcam.models.wrappers import (
+    Layers,
+    check_module,
+    check_numbers,
+    open_exported,
+    own_labels,
+    unwrap,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +83,9 @@ class ModuleSource:
             )
         inner = unwrap(self.module)
         check_module(inner, self.name)
+        if placed.type != "meta" or device is None:  # asked for, the meta device gives shapes
+            check_numbers(inner, self.name)
+        inner = open_exported(inner, self.name)
         weights = AS_GIVEN if self.model is None else self.model.weights
         preprocess = change_preprocess(self.preprocess())
         return BuiltModule(

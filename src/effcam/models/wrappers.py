@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 import torch
@@ -11,8 +12,15 @@ from torch.nn.parameter import is_lazy
 
 from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.models.class_names import read_labels
+from effcam.models.tracing.closed_parts import is_exported
+from effcam.models.tracing.isolation import is_script, untouched
+from effcam.models.tracing.module_kinds import quantised_layer
+from effcam.models.tracing.trace import device_of, dtype_of
 
 Layers: TypeAlias = str | nn.Module | Sequence[str | nn.Module] | None
+
+SIDE = 224
+"""The side in px of images for a graph that takes any."""
 
 # Classes that wrap a network, and the attribute that holds it.
 WRAPPERS = {
@@ -35,19 +43,20 @@ def unwrap(module: nn.Module) -> nn.Module:
 
 
 def check_module(module: nn.Module, name: str) -> None:
-    """Refuse modules whose layers cannot be hooked or differentiated.
+    """Refuse modules that cannot run, or whose layers cannot be hooked.
 
     Raises:
-        ModelError: If it is TorchScript, without parameters, lazy, or made in inference mode.
+        ModelError: If it is TorchScript, without weights, lazy, or made in inference mode.
     """
-    if isinstance(module, torch.jit.ScriptModule):
+    if is_script(module):
         raise ModelError(
             f"{name} is a TorchScript module, whose layers cannot be traced: give the "
             "nn.Module that it was made from"
         )
-    if not any(True for _ in module.parameters()):
-        raise ModelError(f"{name} has no parameters, so it is no network to look into")
     tensors = [*module.parameters(), *module.buffers()]
+    # Quantised layers keep their weights in a form of their own.
+    if not tensors and not quantised_layer(module):
+        raise ModelError(f"{name} has no parameters, so it is no network to look into")
     if any(is_lazy(each) for each in tensors):
         raise ModelError(f"{name} has lazy layers: run it once on a batch of images first")
     if any(each.is_inference() for each in tensors):
@@ -55,6 +64,72 @@ def check_module(module: nn.Module, name: str) -> None:
             f"{name} was made under torch.inference_mode(), so nothing can be differentiated "
             "through it; make it outside"
         )
+
+
+def check_numbers(module: nn.Module, name: str) -> None:
+    """Refuse modules on the meta device, also in part.
+
+    Raises:
+        ModelError: If a weight holds no numbers.
+    """
+    if any(each.is_meta for each in (*module.parameters(), *module.buffers())):
+        raise ModelError(
+            f"{name} has weights on the meta device, which holds shapes and no numbers: make it "
+            "outside of torch.device('meta'), or call .to_empty(device='cpu') and load its weights"
+        )
+
+
+def open_exported(module: nn.Module, name: str) -> nn.Module:
+    """Return an exported graph as modules that run hooks, with the same weights.
+
+    Other modules are returned as they are.
+
+    Raises:
+        ModelError: If the graph takes batches of one size only, or cannot be taken apart.
+    """
+    shape = _exported_shape(module)
+    if shape and isinstance(shape[0], int):
+        raise ModelError(
+            f"{name} was exported for batches of exactly {shape[0]}: export it with dynamic_shapes="
+            '({0: torch.export.Dim("batch")},), or give the nn.Module that it was made from'
+        )
+    if not is_exported(module):
+        return module
+    sides = (each if isinstance(each, int) else SIDE for each in shape[1:])
+    images = torch.zeros(2, *sides, device=device_of(module), dtype=dtype_of(module))
+    dynamic = ({0: torch.export.Dim("batch")},)
+    try:
+        with untouched(module), torch.inference_mode(False):
+            program = torch.export.export(module, (images,), dynamic_shapes=dynamic)
+            opened = torch.export.unflatten(program)
+        _share_tensors(opened, module)
+        return opened
+    except Exception as error:  # a graph may hold anything
+        raise ModelError(
+            f"{name} is an exported graph, which cannot be taken apart ({_first_line(error)}): "
+            "give the nn.Module that it was made from, or torch.export.unflatten(program)"
+        ) from error
+
+
+def _share_tensors(module: nn.Module, source: nn.Module) -> None:
+    """Give a module the parameters and buffers that another one has under the same names."""
+    parameters, buffers = dict(source.named_parameters()), dict(source.named_buffers())
+    for name, each in module.named_modules():
+        dot = f"{name}." if name else ""
+        for own, found in ((each._parameters, parameters), (each._buffers, buffers)):
+            own.update({key: found[dot + key] for key in own if dot + key in found})
+
+
+def _exported_shape(module: nn.Module) -> tuple[object, ...]:
+    """Return the shape of an exported graph's first input; sides that may vary are no ints."""
+    if not is_exported(module) and not isinstance(module, torch.export.UnflattenedModule):
+        return ()
+    values = (node.meta.get("val") for node in module.graph.nodes if node.op == "placeholder")
+    return next((tuple(each.shape) for each in values if isinstance(each, torch.Tensor)), ())
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def layer_names(module: nn.Module, layers: Layers) -> tuple[str, ...]:
@@ -94,6 +169,9 @@ def _layer_name(module: nn.Module, layer: object) -> str:
     bare = layer
     while bare not in every and bare.partition(".")[0] in WRAPPERS.values():
         bare = bare.partition(".")[2]
+    if bare not in every:
+        with suppress(AttributeError):  # a compiled part passes on the names inside it
+            return names.get(module.get_submodule(bare), bare)
     # A shared module has its first name. For an unknown name, the trace raises a better error.
     return names.get(every.get(bare, module), bare) or layer
 
@@ -116,6 +194,9 @@ def own_labels(module: nn.Module) -> tuple[str, ...] | None:
 
 
 def _stated_size(module: nn.Module) -> tuple[int, int] | None:
+    height, width = _exported_shape(module)[2:] or (None, None)
+    if isinstance(height, int) and isinstance(width, int):
+        return height, width
     config = getattr(module, "config", None)
     # Models of images and texts have a config for each.
     for each in (config, getattr(config, "vision_config", None)):

@@ -11,6 +11,8 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from effcam.models.tracing.isolation import is_script
+
 Value = TypeVar("Value")
 Fingerprint: TypeAlias = tuple[Hashable, ...]
 
@@ -31,6 +33,8 @@ def fingerprint(module: nn.Module) -> Fingerprint | None:
     >>> fingerprint(nn.Linear(2, 3)) == fingerprint(nn.Linear(2, 3)) != fingerprint(nn.ReLU())
     True
     """
+    if any(map(is_script, module.modules())):  # their code is not among their attributes
+        return None
     # One module may be used in several places.
     numbers: dict[int, int] = {}
     try:
@@ -86,8 +90,9 @@ def _freeze_state(module: nn.Module) -> Hashable:
     """Return a module's tensors, attributes and hooks, and the names of its submodules."""
     # A copy: another thread may be using the module.
     own = dict(vars(module))
-    # The training mode does not matter: passes run in evaluation mode.
+    # The training mode does not matter: passes run in evaluation mode. Nor does compilation.
     own.pop("training", None)
+    own.pop("_compiled_call_impl", None)
     own["_modules"] = list(own["_modules"])
     return _freeze(own)
 

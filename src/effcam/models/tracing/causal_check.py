@@ -20,9 +20,11 @@ from effcam.images.preprocess import Preprocess
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.layer_outputs import visiting
 from effcam.models.tracing.logits import read_logits, tensors
+from effcam.models.tracing.plain_pass import plain_pass
 from effcam.models.tracing.probe import probe_inputs
 from effcam.models.tracing.rng import IsolatedRandomness
 from effcam.models.tracing.target_layer import TargetLayer
+from effcam.models.tracing.trace import device_of, dtype_of
 
 ROUNDING = 1e-5
 """Scores that differ by less, relative to their size, count as equal."""
@@ -68,9 +70,7 @@ def check_causes(
         layers: The layers to look at, one cut together.
         preprocess: Its transform.
     """
-    device = next((each.device for each in module.parameters()), torch.device("cpu"))
-    dtype = next((each.dtype for each in module.parameters() if each.is_floating_point()), None)
-    pair = probe_inputs(preprocess).to(device, dtype)
+    pair = probe_inputs(preprocess).to(device_of(module), dtype_of(module))
     patched = _patched(pair[0], pair[1])
     with untouched(module), torch.inference_mode(False), torch.no_grad():
         run = _Runner(module.eval(), layers)
@@ -112,7 +112,7 @@ class _Runner:
             outputs[index] = output.clone()
             return None if hold is None else hold[index].clone()
 
-        with visiting(self._module, self._layers, visit), IsolatedRandomness():
+        with visiting(self._module, self._layers, visit), plain_pass(), IsolatedRandomness():
             output = self._module(images.clone())
         return read_logits(output, len(images)).values.float(), outputs
 

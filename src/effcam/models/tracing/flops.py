@@ -15,6 +15,7 @@ from torch.utils.flop_counter import flop_registry
 from effcam.models.tracing.cache import StructureCache
 from effcam.models.tracing.isolation import exclusive, untouched
 from effcam.models.tracing.map_layout import Grid
+from effcam.models.tracing.plain_pass import plain_pass
 from effcam.models.tracing.rng import IsolatedRandomness
 from effcam.models.tracing.trace import BATCH, call_on_meta, call_on_pictures, dtype_of
 
@@ -64,6 +65,7 @@ def _find_cost(module: nn.Module, size: Grid, channels: int) -> Cost:
                 exclusive([TorchDispatchMode]),
                 torch.inference_mode(False),
                 torch.no_grad(),
+                plain_pass(),
                 IsolatedRandomness(),
                 counter,
             ):

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ def untouched(module: nn.Module) -> Iterator[None]:
     Do not change ``.grad`` within the context. Random numbers are the job of
     `effcam.models.tracing.rng.IsolatedRandomness`.
 
+    Parts that were compiled (``module.compile()``, ``torch.compile(module)``) run uncompiled
+    within the context, since hooks do not run in compiled code. Exported modules, which refuse to
+    change their training mode, let it be changed.
+
     Threads that use one module, or modules that share a part, wait for each other; a thread may
     enter again for what it has.
     """
@@ -40,16 +45,25 @@ def untouched(module: nn.Module) -> Iterator[None]:
 
     with exclusive([*module.modules(), *module.parameters(), *module.buffers()]):
         states = {each: _copy_state(each) for each in module.modules()}
-        frozen = {each: each.requires_grad for each in module.parameters()}
+        # Frozen TorchScript has no mode.
+        scripts = [each for each in states if is_script(each) and hasattr(each, "training")]
+        modes = {each: each.training for each in scripts}
+        # A copy of TorchScript has parameters that are no leaves, and these cannot be frozen.
+        frozen = {each: each.requires_grad for each in module.parameters() if each.is_leaf}
         buffers = [(each, each.detach().clone(), each._version) for each in module.buffers()]
         try:
-            module.requires_grad_(False)
+            for each in states:
+                _set_compilation_aside(each)
+            for parameter in frozen:
+                parameter.requires_grad_(False)
             yield
         finally:
             for each, (attributes, tables) in states.items():
                 for name, table in tables.items():
                     _restore(attributes[name], table)
                 _restore(each.__dict__, attributes)
+            for script, training in modes.items():
+                script.training = training
             for parameter, requires_grad in frozen.items():
                 parameter.requires_grad_(requires_grad)
             with torch.no_grad():
@@ -105,7 +119,28 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 def _copy_state(module: nn.Module) -> State:
     """Return shallow copies of a module's attributes, and of its tables and hooks."""
     attributes = dict(module.__dict__)
-    return attributes, {name: dict(attributes[name]) for name in TABLES}
+    # TorchScript keeps tensors and submodules elsewhere, and they cannot be replaced.
+    tables = {name: attributes.get(name) for name in TABLES}
+    return attributes, {name: dict(each) for name, each in tables.items() if isinstance(each, dict)}
+
+
+def is_script(module: nn.Module) -> bool:
+    """Return whether a module is TorchScript, whose inner layers run no hooks."""
+    import torch
+
+    return isinstance(module, torch.jit.ScriptModule)
+
+
+def _set_compilation_aside(module: nn.Module) -> None:
+    """Let a module run its own forward pass, and change its training mode."""
+    own = module.__dict__
+    if own.get("_compiled_call_impl") is not None:
+        own["_compiled_call_impl"] = None
+    if type(module).__name__ == "OptimizedModule":
+        own["forward"] = module._orig_mod.__call__
+    for name in ("train", "eval"):
+        if name in own:  # exported modules have methods that raise
+            own[name] = partial(getattr(type(module), name), module)
 
 
 def _restore(table: dict[Any, Any], contents: dict[Any, Any]) -> None:

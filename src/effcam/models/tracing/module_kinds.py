@@ -59,3 +59,18 @@ def is_dense_head(name: str, module: nn.Module, channels: int, classes: int) -> 
 def is_known(module: nn.Module) -> bool:
     """Return whether a network is one of those that `tools/sweep.py` verifies."""
     return type(module).__module__.partition(".")[0] in LIBRARIES
+
+
+def quantised_layer(module: nn.Module) -> str:
+    """Return the name of the first layer with integer weights, empty if there is none."""
+    for name, each in module.named_modules():
+        own = [each, *each.parameters(recurse=False)]
+        if any(_is_quantised(type(part)) for part in own):
+            return name
+    return ""
+
+
+def _is_quantised(kind: type) -> bool:
+    """Return whether a class is one of torch's or torchao's layers or tensors of integers."""
+    package, _, rest = kind.__module__.partition(".")
+    return (package == "torch" and "quantized" in rest) or package == "torchao"

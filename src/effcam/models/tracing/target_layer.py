@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from effcam.errors import LayerError, did_you_mean
+from effcam.models.tracing.closed_parts import check_closed_parts, describe_closed
 from effcam.models.tracing.feature_maps import FeatureMap, distinct_maps, feature_maps
 from effcam.models.tracing.graph import ancestors, is_cut, last_maps
 from effcam.models.tracing.logits import describe
@@ -88,7 +89,9 @@ def find_target_layers(
         LayerError: If no layer gives a map.
         ModelError: If the module's output is not one row of class scores per image.
     """
-    return _choose(record, without).layers
+    layers = _choose(record, without).layers
+    check_closed_parts(record, layers[-1].name)
+    return layers
 
 
 def take_layers(
@@ -122,7 +125,7 @@ def check_target_layer(record: Trace, name: str, turn: int | None = None) -> Tar
     """
     calls = {call.name: call for call in record.calls}
     if name not in calls:
-        hint = did_you_mean(name, calls)
+        hint = describe_closed(record, name) or did_you_mean(name, calls)
         raise LayerError(f"the model uses no layer called {name!r}.{hint} {_nearest(record)}")
     maps = {
         call.name: (call, shape)
@@ -226,7 +229,7 @@ def _reached_maps(record: Trace, without: Collection[tuple[str, int]]) -> list[F
     if not groups:
         raise LayerError(
             f"no layer of the model gives a map of a {record.size[0]} x {record.size[1]} px image "
-            "before its head; a class activation map needs one"
+            f"before its head; a class activation map needs one.{describe_closed(record)}"
         )
     # The last map may be in an auxiliary branch. If no layer is reached, keep all.
     reached = reached_layers(record)

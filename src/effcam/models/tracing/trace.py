@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import chain, count
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from effcam.errors import ModelError
+from effcam.models.tracing.closed_parts import open_layers
 from effcam.models.tracing.graph import Key, key_of
 from effcam.models.tracing.isolation import untouched
+from effcam.models.tracing.linked_graph import LinkedGraph
 from effcam.models.tracing.logits import Logits, first_tensor, read_logits, tensors
 from effcam.models.tracing.map_layout import PREFIX_TOKENS, Grid, MapShape, map_shape
 from effcam.models.tracing.module_kinds import is_attention
+from effcam.models.tracing.plain_pass import plain_pass
 from effcam.models.tracing.probe import probe_standardised
 from effcam.models.tracing.rng import IsolatedRandomness
 
@@ -65,7 +69,7 @@ class LayerCall:
         """Record the end of the call."""
         self.end, self.output = end, output
         made = self.map
-        self.version = 0 if made is None else made._version
+        self.version = 0 if made is None or made.is_inference() else made._version
         self.key = key_of(made)
 
     def encloses(self, other: LayerCall) -> bool:
@@ -165,7 +169,8 @@ def trace(module: nn.Module, size: Grid, channels: int = 3, *, graph: bool = Fal
         module: Any module that takes (batch, channels, height, width) images.
         size: Height and width of the input in px.
         channels: The number of channels of the input.
-        graph: Whether the tensors have a graph (``grad_fn``).
+        graph: Whether the tensors have a graph (``grad_fn``), which shows what depends on what,
+            also where the pass calls ``detach()`` or runs under ``torch.no_grad()``.
 
     Raises:
         ModelError: If the module runs neither way.
@@ -184,8 +189,14 @@ def trace(module: nn.Module, size: Grid, channels: int = 3, *, graph: bool = Fal
                 ) from error
             raise ModelError(
                 f"the model does not run on a batch of {size[0]} x {size[1]} px "
-                f"{CHANNELS.get(channels, channels)} images: {error}"
+                f"{CHANNELS.get(channels, channels)} images{_where(module)}: {error}"
             ) from error
+
+
+def _where(module: nn.Module) -> str:
+    """Return that a module's weights are on several devices, if they are, for a message."""
+    devices = sorted({str(each.device) for each in chain(module.parameters(), module.buffers())})
+    return f" (its weights are on {' and '.join(devices)})" if len(devices) > 1 else ""
 
 
 def _first_volume(module: nn.Module) -> str:
@@ -199,9 +210,11 @@ def _run(module: nn.Module, size: Grid, channels: int, call: Runner, graph: bool
     record = Trace(module, size, channels, _prefixes(module), graph=graph)
     with (
         untouched(module),
-        _recording(module, record),
+        _recording(module, record, graph=graph),
         torch.inference_mode(False),
         torch.set_grad_enabled(graph),
+        LinkedGraph() if graph else nullcontext(),
+        plain_pass(),
         IsolatedRandomness(),
     ):
         module.eval()
@@ -228,9 +241,8 @@ def call_on_meta(module: nn.Module, images: Tensor) -> object:
 def call_on_pictures(module: nn.Module, images: Tensor) -> object:
     """Return the output for probing pictures of the same shape on the module's device."""
     count, channels, height, width = images.shape
-    device = next((each.device for each in module.parameters()), torch.device("cpu"))
     pictures = probe_standardised((height, width), channels, count)
-    return module(_as_input(pictures.to(device, images.dtype)))
+    return module(_as_input(pictures.to(device_of(module), images.dtype)))
 
 
 def _as_input(images: Tensor) -> Tensor:
@@ -239,9 +251,15 @@ def _as_input(images: Tensor) -> Tensor:
 
 
 def dtype_of(module: nn.Module) -> torch.dtype:
-    """Return the floating-point type of the module's first such parameter, else float32."""
-    floating = (each.dtype for each in module.parameters() if each.is_floating_point())
-    return next(floating, torch.float32)
+    """Return the floating-point type of the module's first such tensor, else float32."""
+    own = chain(module.parameters(), module.buffers())
+    return next((each.dtype for each in own if each.is_floating_point()), torch.float32)
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Return the device of the module's first tensor, else the CPU."""
+    own = chain(module.parameters(), module.buffers())
+    return next((each.device for each in own), torch.device("cpu"))
 
 
 def _is_attention_matrix(call: LayerCall, shape: MapShape, calls: Sequence[LayerCall]) -> bool:
@@ -270,17 +288,19 @@ def _counts_tokens(tensor: Tensor, count: int, heads: int) -> bool:
 
 
 @contextmanager
-def _recording(module: nn.Module, record: Trace) -> Iterator[None]:
-    """Record the calls of every submodule within the context."""
-    clock = iter(range(1 << 62))
+def _recording(module: nn.Module, record: Trace, *, graph: bool) -> Iterator[None]:
+    """Record the calls of every submodule within the context, but for those in closed parts."""
+    clock = count()
     running: list[LayerCall] = []
     turns: Counter[nn.Module] = Counter()
-    names = {each: name for name, each in module.named_modules() if name}
+    names = open_layers(module)
 
     def begin(part: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         inputs = list(tensors((args, kwargs)))
         turns[part] += 1
         running.append(LayerCall(names[part], part, next(clock), inputs, turns[part] - 1))
+        if graph:  # the module may work under torch.no_grad()
+            torch.set_grad_enabled(True)
 
     def finish(_part: nn.Module, _args: tuple[Any, ...], output: object) -> None:
         call = running.pop()
@@ -290,8 +310,10 @@ def _recording(module: nn.Module, record: Trace) -> Iterator[None]:
     handles = []
     try:
         for part in names:
-            handles.append(part.register_forward_pre_hook(begin, with_kwargs=True))
-            handles.append(part.register_forward_hook(finish))
+            # TorchScript's own methods refuse, and yet the hooks of its outermost module run.
+            pre_hook = nn.Module.register_forward_pre_hook(part, begin, with_kwargs=True)
+            handles.append(pre_hook)
+            handles.append(nn.Module.register_forward_hook(part, finish))
         yield
     finally:
         for handle in handles:
