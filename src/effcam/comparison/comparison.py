@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Literal
 from effcam.cam.cells import Cells
 from effcam.cam.explanation import Explanation
 from effcam.drawing.defaults import ALPHA, COLORMAP, DPI, FONTSIZE, WIDTH
-from effcam.errors import ArgumentError, CellError, did_you_mean
+from effcam.errors import ArgumentError
+from effcam.names import find_name
+from effcam.text import count, listed
 
 # What draws, measures and writes is imported where it is used: importing `effcam.api` stays quick.
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from effcam.metrics.agreement import Agreement
     from effcam.metrics.faithfulness_result import Faithfulness
     from effcam.metrics.summary import Summary
+
+COLUMNS_LISTED = 8
+"""The most columns that the repr of a comparison names."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +49,27 @@ class Comparison(Cells):
         facts: The facts of each column's model; empty if unknown.
     """
 
+    def __repr__(self) -> str:
+        size = " x ".join(
+            count(len(each), name)
+            for each, name in ((self.images, "image"), (self.columns, "column"))
+        )
+        lines = [f"Comparison: {size}, {', '.join(self.settings.method)}"]
+        first = self.cells[: len(self.columns)]
+        if first:
+            lines.append(f"images   {listed([image.name for image in self.images])}")
+            lines.append(
+                f"columns  {listed([_with_model(cell) for cell in first], COLUMNS_LISTED)}"
+            )
+        if self.skipped:
+            lines.append(f"skipped  {count(len(self.skipped), 'image')}, see .skipped")
+        if first:
+            lines.append(
+                'next     .save("compare.png"), .summary(), .report("report.html"); '
+                f"comparison[0, {self.columns[0]!r}] is one cell"
+            )
+        return "\n".join(lines)
+
     def __len__(self) -> int:
         """Return the number of cells."""
         return len(self.cells)
@@ -62,8 +87,10 @@ class Comparison(Cells):
         """
         if not isinstance(key, tuple) or len(key) != 2:
             raise ArgumentError(f"comparison[image, column] takes two keys, not {key!r}")
-        row = _position("image", key[0], [image.name for image in self.images])
-        column = _position("column", key[1], self.columns)
+        names = [image.name for image in self.images]
+        models = [cell.model for cell in self.cells[: len(self.columns)]]
+        row = find_name("image", key[0], names, others=self.columns)
+        column = find_name("column", key[1], self.columns, others=names, aliases=models)
         return self.cells[row * len(self.columns) + column]
 
     def grid(
@@ -193,7 +220,7 @@ class Comparison(Cells):
             alpha=alpha, colormap=colormap, width=width, boxes=boxes, title=title,
             caption=caption, font=font, theme=theme,
         )  # fmt: skip
-        row = _position("image", image, [each.name for each in self.images])
+        row = find_name("image", image, [each.name for each in self.images])
         return poster(self, row, columns, style)
 
     def figure(
@@ -394,7 +421,7 @@ class Comparison(Cells):
             ArgumentError: If an entry is neither a position nor a name.
         """
         names = [image.name for image in self.images]
-        order = [_position("image", key, names) for key in images]
+        order = [find_name("image", key, names) for key in images]
         rows = tuple(self.rows())
         return replace(
             self,
@@ -475,15 +502,6 @@ class Comparison(Cells):
         return notebook.to_html(self, self.summary() if measured else None)
 
 
-def _position(kind: str, key: int | str, names: Sequence[str]) -> int:
-    if isinstance(key, str):
-        if key not in names:
-            raise CellError(f"no {kind} is called {key!r}.{did_you_mean(key, names)}")
-        return names.index(key)
-    try:
-        position = operator.index(key)
-    except TypeError as error:
-        raise ArgumentError(f"{kind} must be a position or a name, not {key!r}") from error
-    if not -len(names) <= position < len(names):
-        raise CellError(f"{kind} {position} is out of range: there are {len(names)}")
-    return position % len(names)
+def _with_model(cell: Explanation) -> str:
+    """Return the label of a cell's column, with the model's name unless that says the same."""
+    return cell.column if cell.column == cell.model else f"{cell.column} ({cell.model})"
