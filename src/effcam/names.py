@@ -107,7 +107,7 @@ def near_names(key: str, names: Sequence[str], *, most: int = 3) -> list[str]:
             return found[:most]
     by_file: dict[str, str] = {}
     for name in reversed(names):
-        by_file |= {each: name for each in (name.casefold(), *_file(name))}
+        by_file |= dict.fromkeys((name.casefold(), *_file(name)), name)
     close = difflib.get_close_matches(sought, by_file, n=3 * most, cutoff=0.7)
     close += difflib.get_close_matches(sought_file[1], by_file, n=3 * most, cutoff=0.7)
     return list(dict.fromkeys(by_file[each] for each in close))[:most]

@@ -207,7 +207,7 @@ def _compare(
     if poster:
         check_one_image(images)
     if summary_options:
-        summary_options.check(images, specs)
+        images = summary_options.annotate(images, specs)
     return compare(
         images,
         specs,

@@ -118,16 +118,14 @@ def make_demo(folder: str | PathLike[str], *, seed: int = 0, progress: bool | No
     # Scenes of another seed have other names, so that they would be mixed in one folder.
     folder_of_scenes = target / (f"scenes-{seed}" if seed else "scenes")
     files = _write_scenes(made, folder_of_scenes)
-    comparison = compare(list(iter_images(files)), MODELS, progress=progress)
-    pictures = [comparison.save(target / name, width=WIDTH) for name in PICTURES]
-    # The scenes were read back from files, which have no annotations.
-    known = {image.name: scene for image, scene in zip(comparison.images, made, strict=True)}
-    report = comparison.report(
-        target / REPORT,
-        masks={name: scene.mask for name, scene in known.items()},
-        boxes={name: scene.box for name, scene in known.items()},
-        labels={name: scene.target for name, scene in known.items()},
+    # The scenes are read back from files, which have no annotations.
+    comparison = compare(list(iter_images(files)), MODELS, progress=progress).annotate(
+        masks=[scene.mask for scene in made],
+        boxes=[scene.box for scene in made],
+        labels=[scene.label for scene in made],
     )
+    pictures = [comparison.save(target / name, width=WIDTH) for name in PICTURES]
+    report = comparison.report(target / REPORT)
     return Demo(tuple(made), comparison, (*pictures, report, folder_of_scenes))
 
 

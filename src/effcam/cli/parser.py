@@ -111,7 +111,7 @@ class StoreOnce(argparse.Action):
 
     def __call__(
         self,
-        parser: argparse.ArgumentParser,
+        parser: argparse.ArgumentParser,  # noqa: ARG002  # argparse gives it
         namespace: argparse.Namespace,
         values: Any,
         option_string: str | None = None,

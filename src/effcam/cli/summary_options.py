@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,10 +140,13 @@ class SummaryOptions:
         fair = False if options.all_images else None
         return cls(known, fair, options.faithfulness, outputs)
 
-    def check(self, images: Sequence[ImageRef], specs: Mapping[str, ModelSpec]) -> None:
-        """Check that the annotations fit the images and the models.
+    def annotate(
+        self, images: Sequence[ImageRef], specs: Mapping[str, ModelSpec]
+    ) -> list[ImageRef]:
+        """Return the images with their labels, which pictures show.
 
-        `measure` checks the rest, which needs the models to be built and run.
+        Checks that the annotations fit the images and the models. `measure` checks the rest, which
+        needs the models to be built and run.
 
         Args:
             images: The images.
@@ -155,12 +158,18 @@ class SummaryOptions:
             UnknownModelError: If no model has that name.
         """
         from effcam.images.annotations.truths import find_truths
+        from effcam.images.truth import Truth
         from effcam.models.sources import check_classes
 
         truths = find_truths(images, *map(self.known.get, ("boxes", "masks", "labels")))
         labels = dict.fromkeys(each.label for each in truths if each.label is not None)
         for spec in specs.values() if labels else ():
             check_classes(spec, labels)
+        # Masks are large: what measures them reads them again.
+        return [
+            replace(image, truth=replace(image.truth or Truth(), label=truth.label))
+            for image, truth in zip(images, truths, strict=True)
+        ]
 
     def measure(
         self,

@@ -106,6 +106,7 @@ class Comparison(Cells):
         caption: str | None = None,
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
+        marks: bool = True,
     ) -> Image.Image:
         """Draw everything in one picture: a row for each image, the original first.
 
@@ -124,6 +125,9 @@ class Comparison(Cells):
             font: The file of a TrueType or OpenType font for all text; ``None`` is DejaVu Sans,
                 which has no Chinese, Japanese or Korean characters.
             theme: ``"light"`` or ``"dark"``; ``None`` is light.
+            marks: Whether to mark predictions as right or wrong, and to write the true class below
+                the original, where the class is known: see `annotate`. A template shows the mark
+                where it has the field ``{mark}``, and the true class at ``{truth}``.
 
         Raises:
             ArgumentError: If an argument is impossible.
@@ -134,7 +138,7 @@ class Comparison(Cells):
 
         style = Style(
             alpha=alpha, colormap=colormap, width=width, boxes=boxes, rows=rows,
-            original=original, title=title, caption=caption, font=font, theme=theme,
+            original=original, title=title, caption=caption, font=font, theme=theme, marks=marks,
         )  # fmt: skip
         return grid(self, style)
 
@@ -151,6 +155,7 @@ class Comparison(Cells):
         caption: str | None = None,
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
+        marks: bool = True,
     ) -> Iterator[Image.Image]:
         """Draw one picture for each image, all of one size: the original and every column.
 
@@ -165,6 +170,7 @@ class Comparison(Cells):
             caption: As in `grid`.
             font: As in `grid`.
             theme: ``"light"`` or ``"dark"``; ``None`` is dark.
+            marks: As in `grid`.
 
         Raises:
             ArgumentError: If an argument is impossible.
@@ -175,7 +181,7 @@ class Comparison(Cells):
 
         style = Style(
             alpha=alpha, colormap=colormap, width=width, boxes=boxes, rows=rows,
-            original=original, title=title, caption=caption, font=font, theme=theme,
+            original=original, title=title, caption=caption, font=font, theme=theme, marks=marks,
         )  # fmt: skip
         yield from frames(self, style)
 
@@ -192,6 +198,7 @@ class Comparison(Cells):
         caption: str | None = None,
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
+        marks: bool = True,
     ) -> Image.Image:
         """Draw one image: a large photo, and around it what each model looked at.
 
@@ -207,6 +214,7 @@ class Comparison(Cells):
             caption: As in `grid`, below the model and its layer.
             font: As in `grid`.
             theme: As in `grid`.
+            marks: As in `grid`.
 
         Raises:
             CellError: If there is no such image.
@@ -218,7 +226,7 @@ class Comparison(Cells):
 
         style = Style(
             alpha=alpha, colormap=colormap, width=width, boxes=boxes, title=title,
-            caption=caption, font=font, theme=theme,
+            caption=caption, font=font, theme=theme, marks=marks,
         )  # fmt: skip
         row = find_name("image", image, [each.name for each in self.images])
         return poster(self, row, columns, style)
@@ -230,6 +238,7 @@ class Comparison(Cells):
         inches: float | None = None,
         fontsize: float = FONTSIZE,
         dpi: int = DPI,
+        lossless: bool = False,
         alpha: float = ALPHA,
         colormap: str = COLORMAP,
         boxes: bool = False,
@@ -239,6 +248,7 @@ class Comparison(Cells):
         caption: str | None = None,
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
+        marks: bool = True,
     ) -> matplotlib.figure.Figure:
         """Draw a matplotlib figure for print: the `grid` at a given size, its text as text.
 
@@ -250,6 +260,8 @@ class Comparison(Cells):
             inches: The width of the figure; ``None`` is 1.2 for each cell, and at most 7.
             fontsize: The size of captions in pt; details are smaller, the title is larger.
             dpi: The resolution of pictures, in px an inch.
+            lossless: Whether PDF and SVG files hold the pictures without loss, about ten times as
+                large. By default, photos are JPEG of high quality.
             alpha: As in `grid`.
             colormap: As in `grid`.
             boxes: As in `grid`.
@@ -259,6 +271,7 @@ class Comparison(Cells):
             caption: As in `grid`.
             font: As in `grid`.
             theme: As in `grid`.
+            marks: As in `grid`.
 
         Raises:
             ArgumentError: If an argument is impossible, the figure is too narrow for its columns,
@@ -270,9 +283,45 @@ class Comparison(Cells):
 
         style = Style(
             alpha=alpha, colormap=colormap, boxes=boxes, rows=rows, original=original, title=title,
-            caption=caption, font=font, theme=theme,
+            caption=caption, font=font, theme=theme, marks=marks,
         )  # fmt: skip
-        return figure(self, layout, style, Print(inches=inches, fontsize=fontsize, dpi=dpi))
+        return figure(
+            self, layout, style, Print(inches=inches, fontsize=fontsize, dpi=dpi, lossless=lossless)
+        )
+
+    def annotate(
+        self, *, boxes: Boxes = None, masks: Masks = None, labels: Labels = None
+    ) -> Comparison:
+        """Return the comparison with what is known about its images.
+
+        Pictures then mark right and wrong predictions, and `summary`, `report` and `save` use the
+        annotations without being given them again. Demo scenes have theirs from the start.
+
+        Args:
+            boxes: As in `summary`.
+            masks: As in `summary`.
+            labels: As in `summary`.
+
+        Raises:
+            AnnotationError: If boxes, masks or labels are broken or do not fit the images.
+            TargetError: If a label is not a class of every model.
+            ArgumentError: If there is not one entry per image.
+        """
+        from effcam.images.annotations.truths import find_truths
+        from effcam.metrics.summary.rows import ImageRows, are_right
+
+        truths = find_truths(self.images, boxes, masks, labels)
+        if labels is not None:
+            are_right(ImageRows(self.columns, tuple(self.rows()), self.facts, tuple(truths)))
+        images = tuple(
+            replace(image, truth=truth) for image, truth in zip(self.images, truths, strict=True)
+        )
+        cells = tuple(
+            replace(cell, image=image)
+            for image, row in zip(images, self.rows(), strict=True)
+            for cell in row
+        )
+        return replace(self, images=images, cells=cells)
 
     def summary(
         self,
@@ -444,10 +493,12 @@ class Comparison(Cells):
         caption: str | None = None,
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
+        marks: bool | None = None,
         layout: PageKind | None = None,
         inches: float | None = None,
         fontsize: float | None = None,
         dpi: int | None = None,
+        lossless: bool | None = None,
     ) -> Path:
         """Save the comparison in the format that the suffix names, and return the path.
 
@@ -474,10 +525,12 @@ class Comparison(Cells):
             caption: As in `grid`; pictures only.
             font: As in `grid`; pictures only.
             theme: As in `grid` or `frames`; pictures only.
+            marks: As in `grid`; pictures only.
             layout: ``"grid"``, or the ``"poster"`` of the only image; not for animations.
             inches: As in `figure`; ``.pdf`` and ``.svg`` only.
             fontsize: As in `figure`; ``.pdf`` and ``.svg`` only.
             dpi: As in `figure`; ``.pdf`` and ``.svg`` only.
+            lossless: As in `figure`; ``.pdf`` and ``.svg`` only.
 
         Raises:
             OutputError: If the suffix is unknown, PyAV or pyarrow is needed and not installed, or
@@ -489,8 +542,8 @@ class Comparison(Cells):
         style = {
             "alpha": alpha, "colormap": colormap, "width": width, "boxes": boxes,
             "seconds": seconds, "rows": rows, "original": original, "title": title,
-            "caption": caption, "font": font, "theme": theme, "layout": layout,
-            "inches": inches, "fontsize": fontsize, "dpi": dpi,
+            "caption": caption, "font": font, "theme": theme, "marks": marks, "layout": layout,
+            "inches": inches, "fontsize": fontsize, "dpi": dpi, "lossless": lossless,
         }  # fmt: skip
         return save(self, path, style)
 
