@@ -47,8 +47,8 @@ DOORS = {
     "imageio": {"drawing.encode"},
     "jinja2": {"comparison.report"},
     "matplotlib": {
-        *("drawing.fonts", "drawing.mpl", "drawing.overlay", "comparison.comparison"),
-        *("comparison.pictures.figure", "metrics.summary"),
+        *("drawing.fonts", "drawing.mpl", "drawing.mpl_canvas", "drawing.overlay"),
+        *("comparison.comparison", "comparison.pictures.figure", "metrics.summary"),
     },
     "pyarrow": {"comparison.parquet", "dataset"},
     "pytorch_grad_cam": {"cam.head_cam"},
