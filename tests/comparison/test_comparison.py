@@ -280,7 +280,7 @@ def test_frames_are_one_an_image_and_all_of_one_size(drawn: list[dict[str, Any]]
     assert len(frames) == 4
     assert len({frame.size for frame in frames}) == 1
     for call, cells in zip(drawn, comparison.rows(), strict=True):
-        assert [heading.title for heading in call["headings"]] == ["Orig. Im", "first", "second"]
+        assert [heading.title for heading in call["headings"]] == ["Original", "first", "second"]
         assert call["theme"] == "dark"
         (row,) = call["rows"]
         assert row[0].lines == (cells[0].image.name,)
