@@ -47,6 +47,18 @@ def count(number: int, name: str) -> str:
     return f"{number:,} {name}" + ("" if number == 1 else "s")
 
 
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """Return names as a list that is shortened in its middle.
+
+    >>> listed(["a", "b", "c", "d", "e"], most=3)
+    'a, b, ..., e'
+    """
+    shown = [one_line(name) for name in names[: most - 1]]
+    if len(names) > most:
+        shown.append("...")
+    return ", ".join([*shown, *(one_line(name) for name in names[most - 1 :][-1:])])
+
+
 def json_value(value: object) -> object:
     """Return a value that JSON can represent: ``None`` for NaN and infinity, text for paths.
 

@@ -10,11 +10,14 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from effcam.cli import demo_folder, main
 from effcam.cli.demo_folder import HEADER, SCENES, Demo, make_demo
+from effcam.comparison.pictures.marks import Marks
+from effcam.comparison.pictures.style import Style
 from effcam.demo import LABELS, MODELS, scenes
 from effcam.errors import ArgumentError, OutputError
 from tests.cli.commands import Done
@@ -62,19 +65,37 @@ def test_a_demo_writes_its_pictures_and_scenes(made: Demo, folder: Path) -> None
     ]
 
 
-def test_the_summary_counts_right_answers_and_hits(made: Demo) -> None:
+def test_the_console_has_the_figures_of_the_report(made: Demo) -> None:
     header, *rows = made.table()
     assert header == HEADER
     assert [row[0] for row in rows] == list(MODELS)
+    right = np.array(
+        [
+            [cell.predicted_label == scene.label for cell in row]
+            for row, scene in zip(made.comparison.rows(), made.scenes, strict=True)
+        ]
+    )
+    used = int(right.all(axis=1).sum())
+    assert made.summary.used == used > 6
+    page = re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", made.written[2].read_text(encoding="utf-8")))
+    assert f"every figure but accuracy uses {used} of them" in page
     for column, row in enumerate(rows):
-        cells = [cells[column] for cells in made.comparison.rows()]
-        pairs = list(zip(cells, made.scenes, strict=True))
-        right = sum(cell.predicted_label == scene.label for cell, scene in pairs)
-        hits = sum(scene.is_hit(cell.upsampled()) for cell, scene in pairs)
-        assert row[1] == cells[0].target_layer
-        assert row[3:] == (f"{right} of 12", f"{hits} of 12")
-        assert right >= 9
-    assert sum(int(row[4].split()[0]) for row in rows) > 5 * 12 / 2
+        count = int(right[:, column].sum())
+        assert row[1] == made.comparison.cells[column].target_layer
+        assert row[3] == f"{count} of 12"
+        hits, total = map(int, row[4].split(" of "))
+        assert total == used
+        # The report has both in per cent.
+        for share in (count / 12, hits / used):
+            assert f" {100 * share:.1f} " in page
+    assert sum(int(row[4].split()[0]) for row in rows) > 5 * used / 2
+
+
+def test_the_pictures_of_a_demo_mark_mistakes(made: Demo) -> None:
+    found = Marks(made.comparison, Style())
+    marks = [mark for row in made.comparison.rows() for mark in found.row(row)]
+    assert marks.count("\u2713") == sum(score.right for score in made.scores())
+    assert marks.count("\u2717") == 60 - marks.count("\u2713") > 0
 
 
 @pytest.mark.slow
@@ -181,6 +202,6 @@ def test_json_of_the_demo(run: Callable[..., Done], folder: Path) -> None:
     assert len(found["scenes"]) == 12
     for score in found["models"]:
         assert score["images"] == 12
-        assert 0 <= score["hits"] <= 12
+        assert 0 <= score["hits"] <= score["used"] <= 12
         assert score["right"] >= 9
         assert len(score["grid"]) == 2

@@ -71,6 +71,32 @@ def test_a_summary_is_saved_in_every_format(
     assert "effective" in text
 
 
+def test_a_summary_is_saved_in_several_files(run: Callable[..., Done]) -> None:
+    given = ("--save-summary", "scores.json", "--save-summary", "scores.md")
+    done = run("compare", "photos", *UNTRAINED, *given)
+    assert done.code == 0, done.err
+    assert done.out == "wrote scores.json (summary)\nwrote scores.md (summary)\n"
+    assert json.loads(Path("scores.json").read_text(encoding="utf-8"))["images"] == 3
+    assert "| effective area" in Path("scores.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--save-summary", "a.csv", "--save-summary", "./a.csv"],
+        ["-o", "a.csv", "--save-summary", "a.csv"],
+        ["-o", "a.csv", "-o", "photos/../a.csv"],
+    ],
+)
+def test_one_file_for_two_results_is_a_usage_error(
+    run: Callable[..., Done], argv: list[str]
+) -> None:
+    done = run("compare", "photos", *UNTRAINED, *argv)
+    assert (done.code, done.out) == (2, "")
+    assert "twice" in done.err
+    assert files() == ["photos"]
+
+
 def test_every_format_of_a_summary_is_offered() -> None:
     assert set(FORMATS) == {".txt", ".md", ".tex", ".csv", ".json", ".html"}
 

@@ -167,9 +167,21 @@ def test_cells_are_reached_by_position_and_by_name() -> None:
     ("key", "error", "message"),
     [
         (("2.jgp", 0), CellError, r"no image is called '2\.jgp'\. Did you mean '2\.jpg'"),
-        ((0, "third"), CellError, "no column is called 'third'"),
+        (("2", 0), CellError, r"Did you mean '2\.jpg'"),
+        (("/home/me/photos/2.jpg", 0), CellError, r"Did you mean '2\.jpg'"),
+        (
+            (Path("photos", "2.JPG"), 0),
+            CellError,
+            r"called 'photos.2\.JPG'\. Did you mean '2\.jpg'",
+        ),
+        (("zebra", 0), CellError, r"'zebra'\. There are '0\.jpg', '1\.jpg', '2\.jpg'\."),
+        (("first", 0), CellError, "the image comes first, then the column"),
+        ((0, "0.jpg"), CellError, "the image comes first, then the column"),
+        ((0, "model of second"), CellError, "Did you mean 'second'"),
+        ((0, "timm:second.a1_in1k"), CellError, "Did you mean 'second'"),
+        ((0, "third"), CellError, "no column is called 'third'. There are 'first', 'second'"),
         ((0, "frist"), CellError, "Did you mean 'first'"),
-        ((3, 0), CellError, "image 3 is out of range: there are 3"),
+        ((3, 0), CellError, "image 3 is out of range: there are 3 images, at positions 0 to 2"),
         ((-4, 0), CellError, "image -4 is out of range"),
         ((0, 2), CellError, "column 2 is out of range: there are 2"),
         (0, ArgumentError, r"comparison\[image, column\] takes two keys, not 0"),
@@ -202,8 +214,25 @@ def test_it_iterates_row_by_row() -> None:
     assert [row[0].image for row in rows] == list(comparison.images)
 
 
-def test_the_repr_is_short() -> None:
-    assert len(repr(build(columns=[f"c{place}" for place in range(20)]))) < 1000
+def test_the_repr_says_what_it_is_and_how_to_go_on() -> None:
+    lines = repr(build()).splitlines()
+    assert lines[0] == "Comparison: 3 images x 2 columns, gradcam"
+    assert "0.jpg, 1.jpg, 2.jpg" in lines[1]
+    assert "first (model of first), second (model of second)" in lines[2]
+    assert "1 image" in lines[3]
+    assert "comparison[0, 'first'] is one cell" in lines[4]
+    assert len(lines) == 5
+
+
+def test_the_repr_of_many_is_short() -> None:
+    many = build(sizes=[(8, 8)] * 300, columns=[f"c{place}" for place in range(20)])
+    assert len(repr(many).splitlines()) == 5
+    assert len(repr(many)) < 1000
+    assert "0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg, ..., 299.jpg" in repr(many)
+    assert repr(Comparison((), (), ())) == "Comparison: 0 images x 0 columns, gradcam"
+    cell = repr(many[0, 0])
+    assert "predicts 'class, 0', 25 %" in cell
+    assert len(cell.splitlines()) == 4
 
 
 def test_table_has_a_plain_row_for_each_cell() -> None:
@@ -251,7 +280,7 @@ def test_frames_are_one_an_image_and_all_of_one_size(drawn: list[dict[str, Any]]
     assert len(frames) == 4
     assert len({frame.size for frame in frames}) == 1
     for call, cells in zip(drawn, comparison.rows(), strict=True):
-        assert [heading.title for heading in call["headings"]] == ["Orig. Im", "first", "second"]
+        assert [heading.title for heading in call["headings"]] == ["Original", "first", "second"]
         assert call["theme"] == "dark"
         (row,) = call["rows"]
         assert row[0].lines == (cells[0].image.name,)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -270,9 +272,8 @@ def test_fitted_text_fits(label: str, width: int, size: int, most: int) -> None:
         assert line.bold
     kept = "".join(line.text for line in lines).replace(" ", "")
     whole = text._clean(label).replace(" ", "")
-    assert kept == whole or (kept.endswith("\u2026") and whole.startswith(kept[:-1]))
-    if kept != whole:
-        assert len(lines) == most
+    head, _, tail = kept.partition("\u2026")
+    assert kept == whole or (whole.startswith(head) and whole.endswith(tail))
 
 
 def test_fitted_text_shrinks_before_it_cuts_a_word() -> None:
@@ -284,6 +285,55 @@ def test_fitted_text_shrinks_before_it_cuts_a_word() -> None:
 def test_fitted_text_breaks_names_after_their_punctuation() -> None:
     lines = text.fit_text("tf_efficientnet_b0.in1k", text.Line("", 13), 120, 2)
     assert [line.text for line in lines] == ["tf_efficientnet_", "b0.in1k"]
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "most", "expected"),
+    [
+        ("sunsetAtTheLake.jpg", 90, 3, ["sunsetAt", "TheLake.", "jpg"]),
+        ("HTMLParserOfPages", 80, 2, ["HTMLParser", "OfPages"]),
+        ("holiday-in_france.2024.jpg", 110, 2, ["holiday-in_", "france.2024.jpg"]),
+        ("\u5317\u4eac\u7684\u72d7\u548c\u732b", 60, 2, None),
+    ],
+)
+def test_names_break_at_sensible_places(
+    name: str, width: int, most: int, expected: list[str] | None
+) -> None:
+    lines = text.fit_text(name, text.Line("", 13), width, most)
+    assert "".join(line.text for line in lines) == name
+    if expected is not None:
+        assert [line.text for line in lines] == expected
+
+
+@pytest.mark.parametrize("most", [1, 2])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz0123.jpg",
+        "IMG_20240512_114532_holiday_in_france_with_the_children_0017.jpg",
+        "my holiday in the south of france with all the children 17.jpeg",
+        "0123456789abcdef0123456789abcdef0123456789abcdef",
+    ],
+)
+def test_long_names_are_shortened_in_the_middle(name: str, most: int) -> None:
+    lines = text.fit_text(name, text.Line("", 13), 150, most)
+    assert len(lines) <= most
+    shown = " ".join(line.text for line in lines)
+    head, tail = re.split("\u2026", shown)
+    assert len(head) >= 5
+    assert len(tail) >= 5
+    squeezed = name.replace(" ", "")
+    assert squeezed.startswith(head.replace(" ", ""))
+    assert squeezed.endswith(tail.replace(" ", ""))
+    # No line ends within a word.
+    for line in lines[:-1]:
+        assert re.search("[_.\u2026-]$", line.text) or f"{line.text} " in name
+
+
+def test_a_long_sentence_is_shortened_at_its_end() -> None:
+    lines = text.fit_text("a sentence that goes on and on", text.Line("", 13), 90, 1)
+    assert lines[0].text.startswith("a sent")
+    assert lines[0].text.endswith("\u2026")
 
 
 def test_clean_text_is_one_line_of_visible_characters() -> None:

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "src" / "effcam"
 
 FLOORS = (
-    ("errors", "text", "files", "lazy"),
+    ("errors", "text", "files", "lazy", "names"),
     ("images", "images.annotations", "drawing"),
     ("models", "models.tracing"),
     ("cam", "demo"),
@@ -28,6 +28,7 @@ On one floor, packages do not import each other, except for the pairs of `WITHIN
 
 WITHIN = {
     "files": {"errors"},
+    "names": {"errors"},
     "images.annotations": {"images"},
     "models": {"models.tracing"},
     "metrics.summary": {"metrics"},
@@ -46,8 +47,8 @@ DOORS = {
     "imageio": {"drawing.encode"},
     "jinja2": {"comparison.report"},
     "matplotlib": {
-        *("drawing.fonts", "drawing.mpl", "drawing.overlay", "comparison.comparison"),
-        *("comparison.pictures.figure", "metrics.summary"),
+        *("drawing.fonts", "drawing.mpl", "drawing.mpl_canvas", "drawing.overlay"),
+        *("comparison.comparison", "comparison.pictures.figure", "metrics.summary"),
     },
     "pyarrow": {"comparison.parquet", "dataset"},
     "pytorch_grad_cam": {"cam.head_cam"},

@@ -81,6 +81,16 @@ class Explanation:
         """Use the column's label as the model's where none is given."""
         object.__setattr__(self, "model_label", self.model_label or self.column)
 
+    def __repr__(self) -> str:
+        rows, columns = self.heatmap.shape
+        return (
+            f"Explanation: {self.column} ({self.model}) in {self.image.name!r}\n"
+            f"predicts {self.predicted_label!r}, {percent(self.predicted_probability)}\n"
+            f"map of {self.label!r} by {self.method} at {self.target_layer}, {rows} x {columns}, "
+            f"{self.state}\n"
+            "next: .overlay(), .upsampled(), .box(), .record()"
+        )
+
     @property
     def untrained(self) -> bool:
         """Whether the model has random weights, so that its heat is meaningless."""

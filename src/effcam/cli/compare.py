@@ -19,7 +19,12 @@ from effcam.cli.model_arguments import (
 )
 from effcam.cli.options import add_comparison_options, add_output_options, add_video_options
 from effcam.cli.picture_options import add_picture_options, read_styles
-from effcam.cli.summary_options import SummaryOptions, add_summary_options, is_report
+from effcam.cli.summary_options import (
+    SummaryOptions,
+    add_summary_options,
+    check_different,
+    is_report,
+)
 from effcam.drawing.formats import describe_formats
 from effcam.errors import EffcamError, OutputError
 from effcam.text import count, one_line
@@ -175,6 +180,9 @@ def _check_outputs(options: argparse.Namespace, outputs: Sequence[Path]) -> list
 
     for output in outputs:
         check_output(output)
+    summaries = list(map(Path, options.save_summary))
+    check_different("-o", outputs)
+    check_different("-o and --save-summary", [*outputs, *summaries])
     return read_styles(options, outputs)
 
 
@@ -199,7 +207,7 @@ def _compare(
     if poster:
         check_one_image(images)
     if summary_options:
-        summary_options.check(images, specs)
+        images = summary_options.annotate(images, specs)
     return compare(
         images,
         specs,
@@ -221,14 +229,13 @@ def _measure(
     made.summary = summary_options.measure(
         made.comparison, specs, method=method, device=options.device, progress=progress
     )
-    if summary_options.output is not None:
-        made.written.append(summary_options.output)
+    made.written += summary_options.outputs
     if options.quiet or options.json:
         return
-    if options.summary or summary_options.output is None:
+    if options.summary or not summary_options.outputs:
         echo(str(made.summary))
-    if summary_options.output is not None:
-        echo(f"wrote {summary_options.output} (summary)")
+    for output in summary_options.outputs:
+        echo(f"wrote {output} (summary)")
 
 
 def _save_reports(

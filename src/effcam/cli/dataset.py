@@ -103,8 +103,8 @@ def run_dataset(options: argparse.Namespace) -> None:
     elif not options.quiet:
         if summary is not None:
             echo(str(summary))
-        if options.save_summary is not None:
-            echo(f"wrote {options.save_summary} (summary)")
+        for output in options.save_summary:
+            echo(f"wrote {output} (summary)")
         size = f"{count(run.images, 'image')} x {count(len(run.columns), 'column')}"
         echo(f"wrote {options.output} ({size}, {len(bad):,} unreadable)")
 

@@ -69,7 +69,12 @@ def _report(made: Demo) -> None:
         f"{len(made.comparison.columns)} small models trained on these ten classes\n"
     )
     echo_table(made.table(), right=RIGHT)
-    echo("")
+    echo(
+        "\naccuracy: the predicted class is right.\n"
+        "pointing game: the hottest point is on the object, or next to it; counted on the "
+        f"{made.summary.used}\nscenes that all models classify correctly. The report has the same "
+        "figures in per cent.\n"
+    )
     for path in made.written:
         echo(f"wrote {path}")
     echo(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
@@ -13,19 +14,22 @@ from effcam.demo import MODELS, Scene, scenes
 from effcam.drawing.encode import write_image
 from effcam.errors import OutputError
 from effcam.images.discovery import iter_images
+from effcam.metrics.summary import Summary
 
 SCENES = 12
 PICTURES = ("compare.png", "compare.gif")
 REPORT = "report.html"
 WIDTH = 176  # of a cell in px: six columns fit a screen
-HEADER = ("model", "target layer", "grid", "correct", "heat on the object")
+HEADER = ("model", "target layer", "grid", "accuracy", "pointing game")
 RIGHT = (3, 4)
 """The columns of the table that are aligned to the right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """How often a model predicts the class, and its hottest pixel is on the object.
+    """How often a model predicts the class, and its hottest point is on the object.
+
+    The numbers are those of the report: heat is compared on the scenes that all models get right.
 
     Attributes:
         column: The label of its column.
@@ -33,7 +37,8 @@ class Score:
         grid: Rows and columns of that layer's map.
         images: The number of scenes.
         right: The number of scenes whose class it predicts.
-        hits: The number of scenes whose hottest pixel is on the object.
+        used: The number of scenes on which heat is compared.
+        hits: The number of these in which the hottest point is on the object.
     """
 
     column: str
@@ -41,6 +46,7 @@ class Score:
     grid: tuple[int, int]
     images: int
     right: int
+    used: int
     hits: int
 
     def row(self) -> tuple[str, ...]:
@@ -50,7 +56,7 @@ class Score:
             self.target_layer,
             "{} x {}".format(*self.grid),
             f"{self.right} of {self.images}",
-            f"{self.hits} of {self.images}",
+            f"{self.hits} of {self.used}",
         )
 
 
@@ -61,11 +67,13 @@ class Demo:
     Attributes:
         scenes: The scenes, in the order of the comparison's rows.
         comparison: The comparison of the five models on them.
+        summary: Its summary, as in the report.
         written: The pictures, the report, and the folder of the scenes.
     """
 
     scenes: tuple[Scene, ...]
     comparison: Comparison
+    summary: Summary
     written: tuple[Path, ...]
 
     def scores(self) -> list[Score]:
@@ -86,16 +94,24 @@ class Demo:
         }
 
     def _score(self, column: int) -> Score:
-        cells = [row[column] for row in self.comparison.rows()]
-        pairs = list(zip(cells, self.scenes, strict=True))
+        cell = self.comparison.cells[column]
+        images, right = self._count("accuracy", column)
+        used, hits = self._count("pointing_game", column)
         return Score(
-            column=cells[0].column,
-            target_layer=cells[0].target_layer,
-            grid=(cells[0].heatmap.shape[0], cells[0].heatmap.shape[1]),
-            images=len(cells),
-            right=sum(cell.predicted == scene.target for cell, scene in pairs),
-            hits=sum(scene.is_hit(cell.upsampled()) for cell, scene in pairs),
+            column=cell.column,
+            target_layer=cell.target_layer,
+            grid=(cell.heatmap.shape[0], cell.heatmap.shape[1]),
+            images=images,
+            right=right,
+            used=used,
+            hits=hits,
         )
+
+    def _count(self, figure: str, column: int) -> tuple[int, int]:
+        """Return in how many scenes a figure is measured, and in how many it is reached."""
+        measure = self.summary.measure(figure)
+        images, share = int(measure.counts[column]), float(measure.values[column])
+        return images, 0 if math.isnan(share) else round(images * share)
 
 
 def make_demo(folder: str | PathLike[str], *, seed: int = 0, progress: bool | None = None) -> Demo:
@@ -118,17 +134,16 @@ def make_demo(folder: str | PathLike[str], *, seed: int = 0, progress: bool | No
     # Scenes of another seed have other names, so that they would be mixed in one folder.
     folder_of_scenes = target / (f"scenes-{seed}" if seed else "scenes")
     files = _write_scenes(made, folder_of_scenes)
-    comparison = compare(list(iter_images(files)), MODELS, progress=progress)
-    pictures = [comparison.save(target / name, width=WIDTH) for name in PICTURES]
-    # The scenes were read back from files, which have no annotations.
-    known = {image.name: scene for image, scene in zip(comparison.images, made, strict=True)}
-    report = comparison.report(
-        target / REPORT,
-        masks={name: scene.mask for name, scene in known.items()},
-        boxes={name: scene.box for name, scene in known.items()},
-        labels={name: scene.target for name, scene in known.items()},
+    # The scenes are read back from files, which have no annotations.
+    comparison = compare(list(iter_images(files)), MODELS, progress=progress).annotate(
+        masks=[scene.mask for scene in made],
+        boxes=[scene.box for scene in made],
+        labels=[scene.label for scene in made],
     )
-    return Demo(tuple(made), comparison, (*pictures, report, folder_of_scenes))
+    pictures = [comparison.save(target / name, width=WIDTH) for name in PICTURES]
+    report = comparison.report(target / REPORT)
+    written = (*pictures, report, folder_of_scenes)
+    return Demo(tuple(made), comparison, comparison.summary(), written)
 
 
 def _write_scenes(made: Sequence[Scene], folder: Path) -> list[Path]:

@@ -155,7 +155,10 @@ def _settings(texts: Sequence[str], flag: str, named: dict[str, str]) -> dict[st
         owner, setting = _split(text, ":", form, last=True)
         label, setting = _find_label(owner, setting, named)
         key, value = _split(setting, "=", form)
-        settings[label][key.replace("-", "_")] = _value(value)
+        key = key.replace("-", "_")
+        if key in settings[label]:
+            raise ArgumentError(f"{flag} gives {key} of {label!r} twice")
+        settings[label][key] = _value(value)
     return settings
 
 

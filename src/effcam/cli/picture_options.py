@@ -44,6 +44,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": None,
         "help": "leave out the photos themselves",
     },
+    "marks": {
+        "flag": "--no-marks",
+        "action": "store_false",
+        "default": None,
+        "help": "do not mark right and wrong predictions where --labels are given",
+    },
     "title": {"metavar": "TEXT", "help": "a line at the top"},
     "caption": {
         "metavar": "TEMPLATE",
@@ -69,6 +75,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "type": int,
         "metavar": "N",
         "help": f"resolution of pictures in a .pdf or .svg, in px an inch; default {DPI}",
+    },
+    "lossless": {
+        "action": "store_true",
+        "default": None,
+        "help": "store pictures in a .pdf or .svg without loss, about ten times as large; "
+        "default: photos as JPEG",
     },
 }
 """The arguments of `Comparison.save` as options, with what argparse is given for each."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effcam.drawing.formats import REPORT_SUFFIXES
+from effcam.errors import ArgumentError
 
 if TYPE_CHECKING:
     from effcam.cam.methods import Method
@@ -22,6 +23,25 @@ if TYPE_CHECKING:
 def is_report(path: Path) -> bool:
     """Return whether a file to write is a report, which contains the summary."""
     return path.suffix.lower() in REPORT_SUFFIXES
+
+
+def check_different(flag: str, files: Sequence[Path]) -> None:
+    """Check that no file is to be written twice.
+
+    Args:
+        flag: The option, for messages.
+        files: The files that it names.
+
+    Raises:
+        ArgumentError: If one is named twice.
+    """
+    seen: dict[Path, Path] = {}
+    for file in files:
+        place = file.expanduser().resolve()
+        if place in seen:
+            same = "" if file == seen[place] else f", once as {seen[place]}"
+            raise ArgumentError(f"{flag} names {file} twice{same}: each file is written once")
+        seen[place] = file
 
 
 def add_summary_options(
@@ -68,8 +88,10 @@ def add_summary_options(
     )
     group.add_argument(
         "--save-summary",
+        action="append",
+        default=[],
         metavar="FILE",
-        help="write the summary to a file: .txt .md .tex .csv .json or .html",
+        help="write the summary to a file: .txt .md .tex .csv .json or .html; repeatable",
     )
 
 
@@ -81,13 +103,13 @@ class SummaryOptions:
         known: The annotations of the images, by argument of `Comparison.summary`.
         fair: As in `Comparison.summary`.
         faithfulness: Whether to measure faithfulness.
-        output: Where to write the summary, ``None`` if nowhere.
+        outputs: The files to write the summary to.
     """
 
     known: Mapping[str, Any]
     fair: bool | None
     faithfulness: bool
-    output: Path | None
+    outputs: tuple[Path, ...]
 
     @classmethod
     def read(cls, options: argparse.Namespace) -> SummaryOptions | None:
@@ -95,18 +117,20 @@ class SummaryOptions:
 
         Raises:
             AnnotationError: If a file is missing or broken.
-            OutputError: If the summary cannot be written to its file.
+            OutputError: If the summary cannot be written to a file.
+            ArgumentError: If a file is given twice.
         """
         files = {name: getattr(options, name) for name in ("labels", "boxes", "masks")}
-        output = None if options.save_summary is None else Path(options.save_summary)
+        outputs = tuple(map(Path, options.save_summary))
         flags = (options.summary, options.faithfulness, options.all_images)
-        if output is None and not any(flags) and not any(files.values()):
+        if not outputs and not any(flags) and not any(files.values()):
             return None
         from effcam.images.annotations import read_boxes, read_image_labels, read_masks
         from effcam.metrics.summary.summary import check_summary_output
 
-        if output is not None:
+        for output in outputs:
             check_summary_output(output)
+        check_different("--save-summary", outputs)
         readers: dict[str, Callable[[str], Mapping[str, Any]]] = {
             "labels": read_image_labels,
             "boxes": read_boxes,
@@ -114,12 +138,15 @@ class SummaryOptions:
         }
         known = {name: readers[name](file) for name, file in files.items() if file is not None}
         fair = False if options.all_images else None
-        return cls(known, fair, options.faithfulness, output)
+        return cls(known, fair, options.faithfulness, outputs)
 
-    def check(self, images: Sequence[ImageRef], specs: Mapping[str, ModelSpec]) -> None:
-        """Check that the annotations fit the images and the models.
+    def annotate(
+        self, images: Sequence[ImageRef], specs: Mapping[str, ModelSpec]
+    ) -> list[ImageRef]:
+        """Return the images with their labels, which pictures show.
 
-        `measure` checks the rest, which needs the models to be built and run.
+        Checks that the annotations fit the images and the models. `measure` checks the rest, which
+        needs the models to be built and run.
 
         Args:
             images: The images.
@@ -131,12 +158,18 @@ class SummaryOptions:
             UnknownModelError: If no model has that name.
         """
         from effcam.images.annotations.truths import find_truths
+        from effcam.images.truth import Truth
         from effcam.models.sources import check_classes
 
         truths = find_truths(images, *map(self.known.get, ("boxes", "masks", "labels")))
         labels = dict.fromkeys(each.label for each in truths if each.label is not None)
         for spec in specs.values() if labels else ():
             check_classes(spec, labels)
+        # Masks are large: what measures them reads them again.
+        return [
+            replace(image, truth=replace(image.truth or Truth(), label=truth.label))
+            for image, truth in zip(images, truths, strict=True)
+        ]
 
     def measure(
         self,
@@ -156,10 +189,10 @@ class SummaryOptions:
         return self.summarize(comparison, faithfulness=found)
 
     def summarize(self, compared: Comparison | DatasetRun, **measured: Any) -> Summary:
-        """Return the summary of a comparison or a run, after writing it to its file if any."""
+        """Return the summary of a comparison or a run, after writing it to its files if any."""
         summary: Summary = compared.summary(**self.known, fair=self.fair, **measured)
-        if self.output is not None:
-            summary.save(self.output)
+        for output in self.outputs:
+            summary.save(output)
         return summary
 
     def save_report(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Literal
 from effcam.cam.cells import Cells
 from effcam.cam.explanation import Explanation
 from effcam.drawing.defaults import ALPHA, COLORMAP, DPI, FONTSIZE, WIDTH
-from effcam.errors import ArgumentError, CellError, did_you_mean
+from effcam.errors import ArgumentError
+from effcam.names import find_name
+from effcam.text import count, listed
 
 # What draws, measures and writes is imported where it is used: importing `effcam.api` stays quick.
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from effcam.metrics.agreement import Agreement
     from effcam.metrics.faithfulness_result import Faithfulness
     from effcam.metrics.summary import Summary
+
+COLUMNS_LISTED = 8
+"""The most columns that the repr of a comparison names."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +49,27 @@ class Comparison(Cells):
         facts: The facts of each column's model; empty if unknown.
     """
 
+    def __repr__(self) -> str:
+        size = " x ".join(
+            count(len(each), name)
+            for each, name in ((self.images, "image"), (self.columns, "column"))
+        )
+        lines = [f"Comparison: {size}, {', '.join(self.settings.method)}"]
+        first = self.cells[: len(self.columns)]
+        if first:
+            lines.append(f"images   {listed([image.name for image in self.images])}")
+            lines.append(
+                f"columns  {listed([_with_model(cell) for cell in first], COLUMNS_LISTED)}"
+            )
+        if self.skipped:
+            lines.append(f"skipped  {count(len(self.skipped), 'image')}, see .skipped")
+        if first:
+            lines.append(
+                'next     .save("compare.png"), .summary(), .report("report.html"); '
+                f"comparison[0, {self.columns[0]!r}] is one cell"
+            )
+        return "\n".join(lines)
+
     def __len__(self) -> int:
         """Return the number of cells."""
         return len(self.cells)
@@ -62,8 +87,10 @@ class Comparison(Cells):
         """
         if not isinstance(key, tuple) or len(key) != 2:
             raise ArgumentError(f"comparison[image, column] takes two keys, not {key!r}")
-        row = _position("image", key[0], [image.name for image in self.images])
-        column = _position("column", key[1], self.columns)
+        names = [image.name for image in self.images]
+        models = [cell.model for cell in self.cells[: len(self.columns)]]
+        row = find_name("image", key[0], names, others=self.columns)
+        column = find_name("column", key[1], self.columns, others=names, aliases=models)
         return self.cells[row * len(self.columns) + column]
 
     def grid(
@@ -79,6 +106,7 @@ class Comparison(Cells):
         caption: str | None = None,
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
+        marks: bool = True,
     ) -> Image.Image:
         """Draw everything in one picture: a row for each image, the original first.
 
@@ -97,6 +125,9 @@ class Comparison(Cells):
             font: The file of a TrueType or OpenType font for all text; ``None`` is DejaVu Sans,
                 which has no Chinese, Japanese or Korean characters.
             theme: ``"light"`` or ``"dark"``; ``None`` is light.
+            marks: Whether to mark predictions as right or wrong, and to write the true class below
+                the original, where the class is known: see `annotate`. A template shows the mark
+                where it has the field ``{mark}``, and the true class at ``{truth}``.
 
         Raises:
             ArgumentError: If an argument is impossible.
@@ -107,7 +138,7 @@ class Comparison(Cells):
 
         style = Style(
             alpha=alpha, colormap=colormap, width=width, boxes=boxes, rows=rows,
-            original=original, title=title, caption=caption, font=font, theme=theme,
+            original=original, title=title, caption=caption, font=font, theme=theme, marks=marks,
         )  # fmt: skip
         return grid(self, style)
 
@@ -124,6 +155,7 @@ class Comparison(Cells):
         caption: str | None = None,
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
+        marks: bool = True,
     ) -> Iterator[Image.Image]:
         """Draw one picture for each image, all of one size: the original and every column.
 
@@ -138,6 +170,7 @@ class Comparison(Cells):
             caption: As in `grid`.
             font: As in `grid`.
             theme: ``"light"`` or ``"dark"``; ``None`` is dark.
+            marks: As in `grid`.
 
         Raises:
             ArgumentError: If an argument is impossible.
@@ -148,7 +181,7 @@ class Comparison(Cells):
 
         style = Style(
             alpha=alpha, colormap=colormap, width=width, boxes=boxes, rows=rows,
-            original=original, title=title, caption=caption, font=font, theme=theme,
+            original=original, title=title, caption=caption, font=font, theme=theme, marks=marks,
         )  # fmt: skip
         yield from frames(self, style)
 
@@ -165,6 +198,7 @@ class Comparison(Cells):
         caption: str | None = None,
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
+        marks: bool = True,
     ) -> Image.Image:
         """Draw one image: a large photo, and around it what each model looked at.
 
@@ -180,6 +214,7 @@ class Comparison(Cells):
             caption: As in `grid`, below the model and its layer.
             font: As in `grid`.
             theme: As in `grid`.
+            marks: As in `grid`.
 
         Raises:
             CellError: If there is no such image.
@@ -191,9 +226,9 @@ class Comparison(Cells):
 
         style = Style(
             alpha=alpha, colormap=colormap, width=width, boxes=boxes, title=title,
-            caption=caption, font=font, theme=theme,
+            caption=caption, font=font, theme=theme, marks=marks,
         )  # fmt: skip
-        row = _position("image", image, [each.name for each in self.images])
+        row = find_name("image", image, [each.name for each in self.images])
         return poster(self, row, columns, style)
 
     def figure(
@@ -203,6 +238,7 @@ class Comparison(Cells):
         inches: float | None = None,
         fontsize: float = FONTSIZE,
         dpi: int = DPI,
+        lossless: bool = False,
         alpha: float = ALPHA,
         colormap: str = COLORMAP,
         boxes: bool = False,
@@ -212,6 +248,7 @@ class Comparison(Cells):
         caption: str | None = None,
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
+        marks: bool = True,
     ) -> matplotlib.figure.Figure:
         """Draw a matplotlib figure for print: the `grid` at a given size, its text as text.
 
@@ -223,6 +260,8 @@ class Comparison(Cells):
             inches: The width of the figure; ``None`` is 1.2 for each cell, and at most 7.
             fontsize: The size of captions in pt; details are smaller, the title is larger.
             dpi: The resolution of pictures, in px an inch.
+            lossless: Whether PDF and SVG files hold the pictures without loss, about ten times as
+                large. By default, photos are JPEG of high quality.
             alpha: As in `grid`.
             colormap: As in `grid`.
             boxes: As in `grid`.
@@ -232,6 +271,7 @@ class Comparison(Cells):
             caption: As in `grid`.
             font: As in `grid`.
             theme: As in `grid`.
+            marks: As in `grid`.
 
         Raises:
             ArgumentError: If an argument is impossible, the figure is too narrow for its columns,
@@ -243,9 +283,45 @@ class Comparison(Cells):
 
         style = Style(
             alpha=alpha, colormap=colormap, boxes=boxes, rows=rows, original=original, title=title,
-            caption=caption, font=font, theme=theme,
+            caption=caption, font=font, theme=theme, marks=marks,
         )  # fmt: skip
-        return figure(self, layout, style, Print(inches=inches, fontsize=fontsize, dpi=dpi))
+        return figure(
+            self, layout, style, Print(inches=inches, fontsize=fontsize, dpi=dpi, lossless=lossless)
+        )
+
+    def annotate(
+        self, *, boxes: Boxes = None, masks: Masks = None, labels: Labels = None
+    ) -> Comparison:
+        """Return the comparison with what is known about its images.
+
+        Pictures then mark right and wrong predictions, and `summary`, `report` and `save` use the
+        annotations without being given them again. Demo scenes have theirs from the start.
+
+        Args:
+            boxes: As in `summary`.
+            masks: As in `summary`.
+            labels: As in `summary`.
+
+        Raises:
+            AnnotationError: If boxes, masks or labels are broken or do not fit the images.
+            TargetError: If a label is not a class of every model.
+            ArgumentError: If there is not one entry per image.
+        """
+        from effcam.images.annotations.truths import find_truths
+        from effcam.metrics.summary.rows import ImageRows, are_right
+
+        truths = find_truths(self.images, boxes, masks, labels)
+        if labels is not None:
+            are_right(ImageRows(self.columns, tuple(self.rows()), self.facts, tuple(truths)))
+        images = tuple(
+            replace(image, truth=truth) for image, truth in zip(self.images, truths, strict=True)
+        )
+        cells = tuple(
+            replace(cell, image=image)
+            for image, row in zip(images, self.rows(), strict=True)
+            for cell in row
+        )
+        return replace(self, images=images, cells=cells)
 
     def summary(
         self,
@@ -394,7 +470,7 @@ class Comparison(Cells):
             ArgumentError: If an entry is neither a position nor a name.
         """
         names = [image.name for image in self.images]
-        order = [_position("image", key, names) for key in images]
+        order = [find_name("image", key, names) for key in images]
         rows = tuple(self.rows())
         return replace(
             self,
@@ -417,10 +493,12 @@ class Comparison(Cells):
         caption: str | None = None,
         font: str | PathLike[str] | None = None,
         theme: Literal["light", "dark"] | None = None,
+        marks: bool | None = None,
         layout: PageKind | None = None,
         inches: float | None = None,
         fontsize: float | None = None,
         dpi: int | None = None,
+        lossless: bool | None = None,
     ) -> Path:
         """Save the comparison in the format that the suffix names, and return the path.
 
@@ -447,10 +525,12 @@ class Comparison(Cells):
             caption: As in `grid`; pictures only.
             font: As in `grid`; pictures only.
             theme: As in `grid` or `frames`; pictures only.
+            marks: As in `grid`; pictures only.
             layout: ``"grid"``, or the ``"poster"`` of the only image; not for animations.
             inches: As in `figure`; ``.pdf`` and ``.svg`` only.
             fontsize: As in `figure`; ``.pdf`` and ``.svg`` only.
             dpi: As in `figure`; ``.pdf`` and ``.svg`` only.
+            lossless: As in `figure`; ``.pdf`` and ``.svg`` only.
 
         Raises:
             OutputError: If the suffix is unknown, PyAV or pyarrow is needed and not installed, or
@@ -462,8 +542,8 @@ class Comparison(Cells):
         style = {
             "alpha": alpha, "colormap": colormap, "width": width, "boxes": boxes,
             "seconds": seconds, "rows": rows, "original": original, "title": title,
-            "caption": caption, "font": font, "theme": theme, "layout": layout,
-            "inches": inches, "fontsize": fontsize, "dpi": dpi,
+            "caption": caption, "font": font, "theme": theme, "marks": marks, "layout": layout,
+            "inches": inches, "fontsize": fontsize, "dpi": dpi, "lossless": lossless,
         }  # fmt: skip
         return save(self, path, style)
 
@@ -475,15 +555,6 @@ class Comparison(Cells):
         return notebook.to_html(self, self.summary() if measured else None)
 
 
-def _position(kind: str, key: int | str, names: Sequence[str]) -> int:
-    if isinstance(key, str):
-        if key not in names:
-            raise CellError(f"no {kind} is called {key!r}.{did_you_mean(key, names)}")
-        return names.index(key)
-    try:
-        position = operator.index(key)
-    except TypeError as error:
-        raise ArgumentError(f"{kind} must be a position or a name, not {key!r}") from error
-    if not -len(names) <= position < len(names):
-        raise CellError(f"{kind} {position} is out of range: there are {len(names)}")
-    return position % len(names)
+def _with_model(cell: Explanation) -> str:
+    """Return the label of a cell's column, with the model's name unless that says the same."""
+    return cell.column if cell.column == cell.model else f"{cell.column} ({cell.model})"

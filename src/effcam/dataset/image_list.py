@@ -18,10 +18,11 @@ import pyarrow.parquet as pq
 
 from effcam.comparison.parquet import readable
 from effcam.dataset.storage import Store
-from effcam.errors import ArgumentError, CellError, ImageError, OutputError, did_you_mean
+from effcam.errors import ArgumentError, CellError, ImageError, OutputError
 from effcam.images.discovery import iter_images
 from effcam.images.frames import is_video
 from effcam.images.refs import ImageLike, ImageRef
+from effcam.names import near_names, numbered, suggestion
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -186,14 +187,15 @@ class Inventory:
             names = enumerate(self._names(number), start)
             places |= {name: at for at, name in names if name in wanted}
         for name in wanted - places.keys():
-            raise CellError(f"no image is called {name!r}.{did_you_mean(name, self._names(0))}")
+            hint = suggestion(near_names(name, self._names(0)))
+            raise CellError(f"no image is called {name!r}.{hint}")
         return [
             places[image] if isinstance(image, str) else self._position(image) for image in images
         ]
 
     def _position(self, image: int) -> int:
         if not -self.count <= image < self.count:
-            raise CellError(f"image {image} is out of range: there are {self.count}")
+            raise CellError(f"image {image} is out of range: {numbered('image', self.count)}")
         return image % self.count
 
     def _table(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:

@@ -57,7 +57,7 @@ class Scene:
     @property
     def ref(self) -> ImageRef:
         """The picture with its name and annotations, as a comparison refers to it."""
-        truth = Truth(label=self.target, boxes=(self.box,), mask=self.mask)
+        truth = Truth(label=self.label, boxes=(self.box,), mask=self.mask)
         return ImageRef(self.name, self.image, truth)
 
     def is_hit(self, heat: NDArray[np.float32]) -> bool:

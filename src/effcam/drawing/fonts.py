@@ -33,6 +33,21 @@ def load_font(size: int, bold: bool, file: str = "") -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)
 
 
+def has_glyphs(file: str, text: str) -> bool:
+    """Return whether a font has a glyph for each character of a text.
+
+    Args:
+        file: The font's file; empty for DejaVu Sans, which has those that effcam draws.
+        text: The text.
+    """
+    if not file:
+        return True
+    from matplotlib import font_manager
+
+    font = font_manager.get_font(file)
+    return all(font.get_char_index(ord(character)) for character in text)
+
+
 def font_file(font: str | PathLike[str] | None) -> str:
     """Check a font file and return its path, empty for ``None``.
 

@@ -13,8 +13,8 @@ Writer: TypeAlias = Literal[
 Encoding: TypeAlias = Mapping[str, int | str]
 
 REPORT = ("alpha", "colormap")
-PAGE = (*REPORT, "boxes", "rows", "original", "title", "caption", "font", "theme")
-PRINT = ("inches", "fontsize", "dpi")
+PAGE = (*REPORT, "boxes", "rows", "original", "title", "caption", "font", "theme", "marks")
+PRINT = ("inches", "fontsize", "dpi", "lossless")
 
 
 @dataclass(frozen=True, slots=True)

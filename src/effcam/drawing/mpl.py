@@ -32,8 +32,18 @@ DATES = {".pdf": "CreationDate", ".svg": "Date"}
 """The name of the date in each format; with a date, two files of one figure would differ."""
 
 
+CANVAS = "module://effcam.drawing.mpl_canvas"
+"""The backend that stores photos as JPEG, by the name that ``savefig`` takes."""
+PHOTO_FORMATS = (".pdf", ".svg")
+"""The formats that it writes."""
+
+
 def new_figure(
-    size: tuple[float, float], *, dpi: float, layout: Literal["constrained"] | None = None
+    size: tuple[float, float],
+    *,
+    dpi: float,
+    layout: Literal["constrained"] | None = None,
+    lossless: bool = True,
 ) -> Figure:
     """Return an empty figure that notebooks can show, without pyplot.
 
@@ -41,6 +51,7 @@ def new_figure(
         size: Its width and height in inches.
         dpi: The resolution in px an inch.
         layout: The name of matplotlib's layout engine, if any.
+        lossless: Whether PDF and SVG files hold pictures without loss, or photos as JPEG.
 
     Raises:
         OutputError: If matplotlib is not installed.
@@ -54,10 +65,13 @@ def new_figure(
 
     class PlainFigure(Figure):
         def savefig(self, fname: Any, **options: Any) -> None:
+            suffix = _suffix(fname, options)
+            metadata = _metadata(suffix, options)
             with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
                 # A missing glyph shows as a box, as in pictures.
                 warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
-                super().savefig(fname, **{**options, "metadata": _metadata(fname, options)})
+                backend = {} if lossless or suffix not in PHOTO_FORMATS else {"backend": CANVAS}
+                super().savefig(fname, **{**backend, **options, "metadata": metadata})
 
         # Without this and without pyplot, a notebook would only print the object's name.
         def _repr_png_(self) -> bytes:
@@ -70,11 +84,16 @@ def new_figure(
     return figure
 
 
-def _metadata(file: object, options: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the metadata of a file: what the caller gave, and no date unless given."""
+def _suffix(file: object, options: dict[str, Any]) -> str:
+    """Return the suffix of a file's format, in lower case, empty if only matplotlib knows."""
     suffix = f".{options['format']}" if options.get("format") else ""
     if not suffix and isinstance(file, str | PathLike):
         suffix = PurePath(file).suffix
-    date = DATES.get(suffix.lower())
+    return suffix.lower()
+
+
+def _metadata(suffix: str, options: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the metadata of a file: what the caller gave, and no date unless given."""
+    date = DATES.get(suffix)
     given: dict[str, Any] | None = options.get("metadata")
     return given if date is None else {date: None, **(given or {})}

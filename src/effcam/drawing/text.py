@@ -10,7 +10,7 @@ import itertools
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -76,55 +76,83 @@ def _clean(text: str) -> str:
     return re.sub(" +", " ", "".join(shown)).strip()
 
 
-# Names of models break after their own punctuation: tf_efficientnet_b0.in1k
-_PIECES = re.compile(r"[^ _\-/.,:+]*[_\-/.,:+]+|[^ _\-/.,:+]+| ")
+# Where a line may end, besides spaces: after the punctuation of names, as in
+# tf_efficientnet_b0.in1k, and in scripts without spaces after each character.
+_SEPARATORS = "_\\-/.,:+\u2026"
+_NO_SPACES = "\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uff60\U00020000-\U0003ffff"
+_LETTER = f"[^ {_SEPARATORS}{_NO_SPACES}]"
+_PIECES = re.compile(f"[{_NO_SPACES}]|{_LETTER}*[{_SEPARATORS}]+|{_LETTER}+| ")
+# If that is not enough, also before a capital, as in SunsetAtTheLake.
+_CAMEL = re.compile(r"(?<=[^\W\dA-Z_])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][^\W\dA-Z_])")
+_FILE = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 
 
-def _wrap(pieces: Iterable[str], like: Line, width: int) -> tuple[list[str], bool]:
-    """Break pieces into lines no wider than `width`; also return whether no piece was cut."""
-    lines, line, whole = [], "", True
+def _pieces(text: str, *, camel: bool) -> list[str]:
+    """Cut a text where lines may end."""
+    pieces = _PIECES.findall(text)
+    return [part for piece in pieces for part in _CAMEL.split(piece)] if camel else pieces
+
+
+def _wrap(pieces: Iterable[str], like: Line, width: int) -> list[str] | None:
+    """Put pieces on lines no wider than `width`; return ``None`` if one is wider."""
+    lines, line = [], ""
     for piece in pieces:
         if measure_text((line + piece).rstrip(), like) <= width:
             line += piece
             continue
-        if line:
-            lines.append(line)
+        if measure_text(piece.rstrip(), like) > width:
+            return None
+        lines.append(line)
         line = piece
-        while measure_text(line.rstrip(), like) > width and len(line) > 1:
-            cut = _longest(line, like, width)
-            lines.append(line[:cut])
-            line, whole = line[cut:], False
-    return [*lines, line], whole
+    return [*lines, line]
 
 
-def _longest(text: str, like: Line, width: int) -> int:
-    """Return how many characters of the text, at least one, fit into `width` px."""
-    low, high = 1, len(text)
+def _longest(most: int, fits: Callable[[int], bool]) -> int:
+    """Return the largest number up to `most` that fits, if each less than one that fits does."""
+    low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (
-            (middle, high) if measure_text(text[:middle], like) <= width else (low, middle - 1)
-        )
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
     return low
 
 
 @lru_cache(maxsize=4096)
 def fit_text(text: str, like: Line, width: int, most: int) -> tuple[Line, ...]:
-    """Fit a text on at most `most` lines: unchanged, else smaller, else shortened."""
+    """Fit a text on at most `most` lines: unchanged, else smaller, else shortened.
+
+    Lines end between words, or after the punctuation of names, never within a word. A name, of a
+    model or a file, is shortened in its middle, as both its ends matter; a sentence at its end.
+    """
     text = _clean(text)
     sizes = [max(MIN_FONT, round(like.size * scale)) for scale in (1.0, 0.92, 0.85)]
-    # A smaller word is easier to read than a word cut in two.
-    for may_cut, size in itertools.product((False, True), sizes):
+    # A smaller word is easier to read than a word on two lines.
+    for camel, size in itertools.product((False, True), sizes):
         style = replace(like, size=size)
-        lines, whole = _wrap(_PIECES.findall(text), style, width)
-        if len(lines) <= most and (whole or may_cut):
+        lines = _wrap(_pieces(text, camel=camel), style, width)
+        if lines is not None and len(lines) <= most:
             break
     else:
-        lines = lines if " " in text else _wrap(text, style, width)[0]
-        rest = "".join(lines[most - 1 :])
-        room = width - measure_text(ELLIPSIS, style)
-        lines = [*lines[: most - 1], rest[: _longest(rest, style, room)].rstrip() + ELLIPSIS]
+        lines = _shorten(text, style, width, most)
     return tuple(replace(style, text=line.strip()) for line in lines)
+
+
+def _shorten(text: str, style: Line, width: int, most: int) -> list[str]:
+    """Return at most `most` lines of a text that does not fit, with an ellipsis."""
+    is_name = " " not in text or _FILE.search(text) is not None
+
+    def shortened(kept: int) -> str:
+        head = math.ceil(kept / 2) if is_name else kept
+        tail = text[len(text) - (kept - head) :] if is_name else ""
+        return text[:head].rstrip() + ELLIPSIS + tail.lstrip()
+
+    def lines_of(kept: int) -> list[str]:
+        lines = _wrap(_pieces(shortened(kept), camel=True), style, width)
+        return lines if lines is not None and len(lines) <= most else []
+
+    kept = _longest(len(text) - 1, lambda kept: bool(lines_of(kept)))
+    # A long word leaves lines empty: one line may hold more of it.
+    single = _longest(len(text) - 1, lambda kept: measure_text(shortened(kept), style) <= width)
+    return lines_of(kept) if kept > single else [shortened(single)]
 
 
 def stack_text(texts: Sequence[str], like: Line, width: int, room: int) -> tuple[Line, ...]:

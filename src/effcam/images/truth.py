@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -27,3 +28,14 @@ class Truth:
     boxes: tuple[Box, ...] = ()
     mask: NDArray[np.bool_] | None = field(default=None, repr=False)
     ignored: NDArray[np.bool_] | None = field(default=None, repr=False)
+
+    def class_name(self, labels: Sequence[str]) -> str | None:
+        """Return the name of its class, ``None`` if unknown.
+
+        Args:
+            labels: The names of a model's classes, by index.
+        """
+        if self.label is None or isinstance(self.label, str):
+            return self.label
+        known = 0 <= self.label < len(labels)
+        return labels[self.label] if known else f"class {self.label}"

@@ -47,6 +47,15 @@ class Model:
     bypass: float | None = None
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        height, width = self.preprocess.size
+        return (
+            f"Model: {self.name}, weights: {self.weights}\n"
+            f"{self.num_classes:,} classes, input {self.preprocess.channels} x {height} x {width}\n"
+            + "\n".join(f"target layer {layer}" for layer in self.target_layers)
+            + "\nnext: effcam.compare(images, [model]); model.layers() lists other layers"
+        )
+
     @property
     def target_layer(self) -> str:
         """The dotted name of the layer to look at; of several, their names joined by " + "."""

@@ -141,7 +141,7 @@ def test_width_and_resolution_are_as_asked(
         assert shape[0] == pytest.approx(axes.bbox.height, abs=1.5)
     sizes = {text.get_fontsize() for text in figure.texts if text.get_text() == "scene 1"}
     assert sizes == {5.0}
-    stored = re.findall(r"data:image/png;base64,\s*([A-Za-z0-9+/=\s]+)", path.read_text())
+    stored = re.findall(r"data:image/\w+;base64,\s*([A-Za-z0-9+/=\s]+)", path.read_text())
     (bar, *_), pictures = (
         stored[-1:],
         [Image.open(io.BytesIO(base64.b64decode(each))) for each in stored[:-1]],
@@ -154,6 +154,57 @@ def test_width_and_resolution_are_as_asked(
             for axes in figure.axes[:-1]
         }
     )
+
+
+def decoded(path: Path) -> list[np.ndarray]:
+    """The pictures of an SVG or PDF file."""
+    if path.suffix == ".svg":
+        found = re.findall(r"data:image/\w+;base64,\s*([A-Za-z0-9+/=\s]+)", path.read_text("utf-8"))
+        files = [base64.b64decode(each) for each in found]
+    else:
+        files = re.findall(rb"(\xff\xd8\xff.*?\xff\xd9)\nendstream", path.read_bytes(), re.DOTALL)
+    return [np.asarray(Image.open(io.BytesIO(each)).convert("RGB"), float) for each in files]
+
+
+@pytest.mark.parametrize("suffix", [".pdf", ".svg"])
+def test_photos_are_jpeg_unless_lossless(
+    comparison: Comparison, tmp_path: Path, suffix: str
+) -> None:
+    style: dict[str, Any] = {"inches": 3, "dpi": 150}
+    small = comparison.save(tmp_path / f"small{suffix}", **style)
+    exact = comparison.save(tmp_path / f"exact{suffix}", **style, lossless=True)
+    assert small.stat().st_size < exact.stat().st_size / 2
+    pixels = [
+        axes.get_images()[0].get_array()  # type: ignore[union-attr]
+        for axes in comparison.figure(**style).axes
+    ]
+    # The last is the colour bar, which is stored without loss.
+    for one, other in zip(decoded(small)[: len(pixels) - 1], pixels[:-1], strict=True):
+        error = np.mean((one - np.asarray(other)) ** 2)
+        assert 10 * np.log10(255**2 / error) > 35
+    if suffix == ".svg":
+        for one, other in zip(decoded(exact), pixels, strict=True):
+            assert np.array_equal(one, np.asarray(other))
+    else:
+        assert b"/DCTDecode" in small.read_bytes()
+        assert b"/DCTDecode" not in exact.read_bytes()
+
+
+def test_lossless_is_for_figures_only(comparison: Comparison, tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match=r"lossless has no meaning for a \.png file"):
+        comparison.save(tmp_path / "a.png", lossless=True)
+    with pytest.raises(ArgumentError, match="lossless is True or False, not 1"):
+        comparison.figure(lossless=1)  # type: ignore[arg-type]
+
+
+def test_a_figure_can_be_saved_tight_and_to_a_stream(comparison: Comparison) -> None:
+    figure = comparison.figure(inches=3, dpi=72)
+    for form, begins in (("pdf", b"%PDF"), ("svg", b"<?xml")):
+        for options in ({}, {"bbox_inches": "tight"}):
+            stream = io.BytesIO()
+            figure.savefig(stream, format=form, **options)
+            assert stream.getvalue().startswith(begins)
+            assert b"\xff\xd8\xff" in stream.getvalue() or b"image/jpeg" in stream.getvalue()
 
 
 def test_it_needs_no_pyplot_and_notebooks_show_it(comparison: Comparison) -> None:

@@ -8,6 +8,7 @@ from string import Formatter
 from types import MappingProxyType
 
 from effcam.cam.explanation import Explanation
+from effcam.drawing.text import NO_BREAK
 from effcam.errors import ArgumentError, did_you_mean
 from effcam.text import quote
 
@@ -23,12 +24,18 @@ FIELDS: Mapping[str, str | int | float] = MappingProxyType(
         "predicted_probability": 0.5,
         "state": "",
         "flags": "",
+        "mark": "",
+        "truth": "",
         "width": 1,
         "height": 1,
         **dict.fromkeys(("region_left", "region_top", "region_right", "region_bottom"), 0.5),
     }
 )
-"""The fields of a template, those of `Explanation.record`, each with a value of its type."""
+"""The fields of a template, each with a value of its type.
+
+They are those of `Explanation.record`; the mark of the prediction, empty if unknown; and the name
+of the true class, empty if unknown.
+"""
 MOST_LINES = 12
 
 
@@ -47,20 +54,32 @@ def check_caption(template: str | None) -> None:
     _fill(template, FIELDS)
 
 
-def caption_lines(template: str | None, cell: Explanation) -> tuple[str, ...]:
+def caption_lines(
+    template: str | None, cell: Explanation, mark: str = "", truth: str = ""
+) -> tuple[str, ...]:
     """Return the lines under a cell.
 
     Args:
         template: As ``"{label} {probability:.0%}"``; ``None`` for the default caption, and an
             empty one for none.
         cell: The cell.
+        mark: The mark of its prediction, empty if unknown.
+        truth: The name of the true class, empty if unknown.
 
     Raises:
         ArgumentError: If `check_caption` refuses the template.
     """
     if template is None:
-        return cell.caption()
-    return tuple(_fill(template, cell.record()).split("\n")) if template else ()
+        predicted, share = cell.caption()
+        # The mark stays on the line of the first word.
+        return f"{mark}{NO_BREAK}{predicted}" if mark else predicted, share
+    values = {**cell.record(), "mark": mark, "truth": truth}
+    return tuple(_fill(template, values).split("\n")) if template else ()
+
+
+def shows_marks(template: str | None) -> bool:
+    """Return whether captions by a template, that `check_caption` accepts, have marks."""
+    return template is None or "mark" in {name for _, name, _, _ in Formatter().parse(template)}
 
 
 def _fill(template: str, values: Mapping[str, object]) -> str:

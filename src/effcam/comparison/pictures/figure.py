@@ -52,6 +52,7 @@ class Print:
         inches: Its width; ``None`` is 1.2 a cell, and at most 7.
         fontsize: The size of captions in pt; other text scales with it.
         dpi: The resolution of pictures, in px an inch.
+        lossless: Whether files hold the pictures without loss, rather than photos as JPEG.
 
     Raises:
         ArgumentError: If an attribute is out of range.
@@ -60,6 +61,7 @@ class Print:
     inches: float | None = None
     fontsize: float = FONTSIZE
     dpi: int = DPI
+    lossless: bool = False
 
     def __post_init__(self) -> None:
         """Check values that would otherwise fail late."""
@@ -67,6 +69,8 @@ class Print:
             _check("inches", self.inches, 0.5, 100)
         _check("fontsize", self.fontsize, 3, 72)
         _check("dpi", self.dpi, 50, 2400)
+        if not isinstance(self.lossless, bool):
+            raise ArgumentError(f"lossless is True or False, not {self.lossless!r}")
 
 
 def _check(name: str, value: object, least: float, most: float) -> None:
@@ -94,7 +98,7 @@ def figure(content: Cells, kind: PageKind, style: Style, size: Print) -> Figure:
     if size.inches is not None:
         # Columns of equal width may leave a fraction of a point over.
         surface = replace(surface, width=round(size.inches * INCH))
-    return _draw(surface, size.dpi)
+    return _draw(surface, size)
 
 
 def _grid_page(content: Cells, style: Style, size: Print) -> Surface:
@@ -149,7 +153,7 @@ def _measure(
     return replace(fitted(width), scale=width / pixels), pixels
 
 
-def _draw(surface: Surface, dpi: int) -> Figure:
+def _draw(surface: Surface, size: Print) -> Figure:
     """Draw a page, whose unit is a tenth of a point, as a figure."""
     width, height = surface.width / INCH, surface.height / INCH
     if height > TALLEST:
@@ -157,7 +161,7 @@ def _draw(surface: Surface, dpi: int) -> Figure:
             f"the figure would be {height:.0f} inches tall; at most {TALLEST} are possible: take "
             "fewer images, as comparison.take(range(10))"
         )
-    figure = new_figure((width, height), dpi=dpi)
+    figure = new_figure((width, height), dpi=size.dpi, lossless=size.lossless)
     figure.set_facecolor(_colour(surface.theme.page))
     for item in surface.items:
         if isinstance(item, Text):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from effcam.cam.cells import Cells
 from effcam.cam.explanation import BOX_THRESHOLD, Explanation
 from effcam.comparison.pictures.captions import caption_lines
+from effcam.comparison.pictures.marks import Marks
 from effcam.comparison.pictures.placement import PagePlan, Placement, plan_page
 from effcam.comparison.pictures.style import Style
 from effcam.drawing import overlay
@@ -18,6 +19,9 @@ from effcam.images.refs import ImageRef
 
 if TYPE_CHECKING:
     from PIL import Image
+
+ORIGINAL = "Original"
+"""The heading of the images themselves."""
 
 
 def grid(content: Cells, style: Style) -> Image.Image:
@@ -44,7 +48,7 @@ def grid(content: Cells, style: Style) -> Image.Image:
 
 def grid_placement(content: Cells, style: Style) -> Placement:
     """Return the place of each cell in the grid of all images."""
-    return _plan(content, style, "Original").place(range(len(content.images)))
+    return _plan(content, style).place(range(len(content.images)))
 
 
 def grid_panels(content: Cells, placement: Placement, style: Style) -> list[list[Panel | None]]:
@@ -54,9 +58,9 @@ def grid_panels(content: Cells, placement: Placement, style: Style) -> list[list
         ArgumentError: If the style is impossible.
         ImageError: If an image's file is gone.
     """
-    size = style.width, 2 * style.width
+    size, marks = (style.width, 2 * style.width), Marks(content, style)
     with closing_videos():
-        found = dict(enumerate(panels(row, size, style) for row in content.rows()))
+        found = dict(enumerate(panels(row, size, marks) for row in content.rows()))
     return _placed(placement, found)
 
 
@@ -68,14 +72,14 @@ def frames(content: Cells, style: Style) -> Iterator[Image.Image]:
         ImageError: If an image's file is gone.
     """
     width = style.width
-    page, notes = _plan(content, style, "Orig. Im"), legend(content, style)
-    height = _tallest(content, width)
+    page, notes = _plan(content, style), legend(content, style)
+    height, marks = _tallest(content, width), Marks(content, style)
     with closing_videos():
         for at, row in enumerate(content.rows()):
             placement = page.place([at])
             yield sheet(
                 placement.headings,
-                _placed(placement, {at: panels(row, (width, width), style)}),
+                _placed(placement, {at: panels(row, (width, width), marks)}),
                 width=width,
                 height=height,
                 colormap=style.colormap,
@@ -89,33 +93,43 @@ def frames(content: Cells, style: Style) -> Iterator[Image.Image]:
             )
 
 
-def panels(row: Sequence[Explanation], size: tuple[int, int], style: Style) -> list[Panel]:
+def panels(row: Sequence[Explanation], size: tuple[int, int], marks: Marks) -> list[Panel]:
     """Return the panels of one image: the original and every column.
 
     Args:
         row: The image's cells.
         size: The largest width and height of a panel's picture in px.
-        style: How cells are drawn.
+        marks: The marks of predictions, and how cells are drawn.
     """
+    style = marks.style
     photo = overlay.fit(row[0].image.open(), *size)
-    name = _photo_caption(row[0].image) if _names_photos(style) else ()
+    truth = marks.truth(row[0].image)
+    name = _photo_caption(row[0].image, truth, style)
     font = style.font_file
     return [Panel(photo, name)] + [
         Panel(
             cell.over(
                 photo, alpha=style.alpha, colormap=style.colormap, boxes=style.boxes, font=font
             ),
-            caption_lines(style.caption, cell),
+            caption_lines(style.caption, cell, mark, truth),
         )
-        for cell in row
+        for cell, mark in zip(row, marks.row(row), strict=True)
     ]
 
 
-def _photo_caption(image: ImageRef) -> tuple[str, ...]:
-    """Return the image's name; for a frame of a video its time and the video's name."""
+def _photo_caption(image: ImageRef, truth: str, style: Style) -> tuple[str, ...]:
+    """Return the image's name, or a frame's time and its video's name; and its true class."""
+    if style.caption == "":
+        return ()
+    known = truth and f"is {truth}"
+    if style.rows == "models":
+        # The names stand above the columns.
+        return (known,) if known else ()
     if image.frame is None:
-        return (image.name,)
-    return image.frame.timecode, image.frame.path.name
+        return (image.name, known) if known else (image.name,)
+    # Two lines also with a class: all frames have one size.
+    time = f"{image.frame.timecode} \u00b7 {known}" if known else image.frame.timecode
+    return time, image.frame.path.name
 
 
 def legend(content: Cells, style: Style) -> list[str]:
@@ -131,16 +145,11 @@ def legend(content: Cells, style: Style) -> list[str]:
         notes.append("hatched: not seen by the model")
     if any(cell.untrained for cell in content.cells):
         notes.append("random weights: untrained, the heat means nothing")
-    return notes
+    return [*Marks(content, style).legend(), *notes]
 
 
-def _names_photos(style: Style) -> bool:
-    """Return whether images' names stand under their photos, not above their columns."""
-    return style.caption != "" and style.rows != "models"
-
-
-def _plan(content: Cells, style: Style, photo: str) -> PagePlan:
-    return plan_page(content, rows=style.rows, photo=photo if style.original else None)
+def _plan(content: Cells, style: Style) -> PagePlan:
+    return plan_page(content, rows=style.rows, photo=ORIGINAL if style.original else None)
 
 
 def _placed(placement: Placement, found: Mapping[int, Sequence[Panel]]) -> list[list[Panel | None]]:

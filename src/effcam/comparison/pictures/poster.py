@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from effcam.cam.cells import Cells
 from effcam.cam.explanation import Explanation
 from effcam.comparison.pictures.grid import legend, panels
+from effcam.comparison.pictures.marks import Marks
 from effcam.comparison.pictures.placement import column_headings
 from effcam.comparison.pictures.style import PageKind, Style, check_page
 from effcam.drawing import overlay, themes
@@ -100,13 +101,16 @@ def compose(
     across = arranged.span * lengths.width + (arranged.span - 1) * lengths.gutter
     most = round(across / lengths.scale)
     photo = overlay.fit(row[0].image.open(), most, 2 * most)
-    _, *cells = panels(row, (style.width, 2 * style.width), style)
+    marks = Marks(content, style)
+    _, *cells = panels(row, (style.width, 2 * style.width), marks)
     header: tuple[Line, ...] = ()
     if style.caption != "":
         wide, tall = row[0].size
         large = replace(lengths.strong, size=round(lengths.text.size * 1.2))
         header = fit_text(row[0].image.name, large, across, 2)
-        header += fit_text(f"{wide} x {tall} px", lengths.small, across, 1)
+        truth = marks.truth(row[0].image)
+        facts = [f"is {truth}"] * bool(truth) + [f"{wide} x {tall} px"]
+        header += fit_text(" \u00b7 ".join(facts), lengths.small, across, 1)
     shown = [
         (cell.picture, _lines(heading, cell, lengths))
         for heading, cell in zip(column_headings(content), cells, strict=True)

@@ -41,6 +41,7 @@ class Style:
         caption: A template for the text under a cell; ``None`` for the default, ``""`` for none.
         font: The font file for all text; ``None`` for DejaVu Sans.
         theme: ``"light"`` or ``"dark"``; ``None`` for the page's default.
+        marks: Whether to mark right and wrong predictions where the truth is known.
 
     Raises:
         ArgumentError: If a value is impossible.
@@ -56,6 +57,7 @@ class Style:
     caption: str | None = None
     font: str | PathLike[str] | None = None
     theme: ThemeName | None = None
+    marks: bool = True
 
     def __post_init__(self) -> None:
         """Check values that would otherwise fail late."""
@@ -64,8 +66,10 @@ class Style:
         check_number("width", self.width, least=MIN_WIDTH, most=MAX_WIDTH)
         if self.rows not in ROWS:
             raise ArgumentError(f"rows is {either(ROWS)}, not {quote(self.rows)}")
-        if not isinstance(self.original, bool):
-            raise ArgumentError(f"original is True or False, not {quote(self.original)}")
+        for name in ("original", "marks"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise ArgumentError(f"{name} is True or False, not {quote(value)}")
         if not isinstance(self.title, str):
             raise ArgumentError(f"title is a text, not {quote(self.title)}")
         if self.theme is not None and self.theme not in THEMES:

@@ -138,11 +138,8 @@ def _image(
 
 def truth_label(material: Material, truth: Truth) -> str | None:
     """Return the name of an image's true class; ``None`` if unknown."""
-    if truth.label is None or isinstance(truth.label, str):
-        return truth.label
     facts = material.content.facts
-    known = facts[0].labels if facts else ()
-    return known[truth.label] if 0 <= truth.label < len(known) else f"class {truth.label}"
+    return truth.class_name(facts[0].labels if facts else ())
 
 
 def _cell(cell: Explanation, kind: str) -> dict[str, object]:

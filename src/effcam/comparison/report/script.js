@@ -700,7 +700,7 @@
       figures[0].firstChild.append(box);
     }
     const about = make("figcaption");
-    about.append(make("b", "", "Photo"), make("span", "muted block", `${image.size.join(" x ")} px`));
+    about.append(make("b", "", "Original"), make("span", "muted block", `${image.size.join(" x ")} px`));
     if (image.truth !== null) about.append(make("span", "block", `is ${image.truth}`));
     figures[0].append(about);
     for (const column of shownCells()) {
@@ -800,6 +800,21 @@
   });
   window.addEventListener("afterprint", () => {
     for (const each of closed) each.open = false;
+  });
+
+  // On a narrow screen the figures would fill the first two screens: they are closed at first.
+
+  const reveal = () => {
+    const section = /^#[a-z]+$/.test(location.hash) && document.querySelector(location.hash);
+    const details = section && section.querySelector("details");
+    if (details) details.open = true;
+  };
+  if (matchMedia("(max-width: 900px)").matches) byId("overview").querySelector("details").open = false;
+  reveal();
+  window.addEventListener("hashchange", reveal);
+  document.querySelector(".top nav").addEventListener("click", ({ target }) => {
+    // A second click on the same link changes no address.
+    if (target.hash && target.hash === location.hash) reveal();
   });
 
   // Start.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -18,6 +17,8 @@ from effcam.metrics.summary import findings, machine_readable, markup
 from effcam.metrics.summary.chart import chart
 from effcam.metrics.summary.records import Difference, Fact, Measure
 from effcam.metrics.summary.text_tables import Contents, plain, tables
+from effcam.names import find_name
+from effcam.text import count, listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -52,11 +53,23 @@ class Summary:
     def __post_init__(self) -> None:
         entries = [(fact.title, len(fact.texts)) for fact in self.facts]
         entries += [(measure.figure.key, len(measure.values)) for measure in self.measures]
-        for name, count in entries:
-            if count != len(self.columns):
+        for name, found in entries:
+            if found != len(self.columns):
                 raise ArgumentError(
-                    f"{name!r} has {count} entries, but there are {len(self.columns)} columns"
+                    f"{name!r} has {found} entries, but there are {len(self.columns)} columns"
                 )
+
+    def __repr__(self) -> str:
+        used = "" if self.used == self.images else f" ({self.used:,} used)"
+        figures = [measure.figure.key for measure in self.measures]
+        lines = [
+            f"Summary: {count(self.images, 'image')}{used} x {count(len(self.columns), 'column')}",
+            f"columns  {listed(self.columns)}",
+        ]
+        if figures:
+            lines.append(f"figures  {listed(figures)}")
+            lines.append(f"next     print(summary), summary[{self.columns[0]!r}, {figures[-1]!r}]")
+        return "\n".join(lines)
 
     def __getitem__(self, key: tuple[int | str, str]) -> float:
         """Return the value of a column, by position or label, and a figure, by its key.
@@ -67,7 +80,7 @@ class Summary:
         """
         if not isinstance(key, tuple) or len(key) != 2:
             raise ArgumentError(f"summary[column, figure] takes two keys, not {key!r}")
-        return float(self.measure(key[1]).values[_position(key[0], self.columns)])
+        return float(self.measure(key[1]).values[find_name("column", key[0], self.columns)])
 
     def measure(self, key: str) -> Measure:
         """Return the measure of a figure, by its key.
@@ -219,20 +232,6 @@ class Summary:
             findings.legend(self.measures, mark),
             self.notes,
         )
-
-
-def _position(key: int | str, names: Sequence[str]) -> int:
-    if isinstance(key, str):
-        if key not in names:
-            raise CellError(f"no column is called {key!r}.{did_you_mean(key, names)}")
-        return names.index(key)
-    try:
-        position = operator.index(key)
-    except TypeError as error:
-        raise ArgumentError(f"column must be a position or a label, not {key!r}") from error
-    if not -len(names) <= position < len(names):
-        raise CellError(f"column {position} is out of range: there are {len(names)}")
-    return position % len(names)
 
 
 def check_summary_output(path: str | PathLike[str]) -> Path:
