@@ -14,9 +14,9 @@ import torch
 from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
-from effcam.cam.batching import is_out_of_memory
-from effcam.cam.precision import Precision, computing
-from effcam.errors import LayerError, ModelError
+from effcam.cam.forward import network_errors, run_network
+from effcam.cam.precision import Precision
+from effcam.errors import LayerError
 from effcam.models.model import Model
 from effcam.models.tracing.logits import Logits, describe, read_logits
 from effcam.models.tracing.rng import IsolatedRandomness
@@ -50,8 +50,9 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
     def run(self, images: Tensor, batch: int | None = None) -> Logits:
         """Return the scores of a batch, or of ``batch`` substituted outputs of a layer."""
         self._turns = [0] * len(self.layers)
-        with self._draws.if_needed(), computing(images.device, self.precision):
-            return read_logits(self.model(images), batch or len(images))
+        with self._draws.if_needed():
+            output = run_network(self.model, images, self.precision)
+        return read_logits(output, batch or len(images))
 
     def _cut(self, index: int, _module: nn.Module, _args: object, output: Tensor) -> Tensor:
         """Replace a layer's output by a leaf of a new graph, or by a substitute."""
@@ -81,14 +82,6 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         self._cuts = True
         try:
             scores = self.run(images)
-        except ModelError:
-            raise
-        except RuntimeError as error:
-            if is_out_of_memory(error):
-                raise
-            raise ModelError(
-                f"the model failed on a batch of shape {tuple(images.shape)}: {error}"
-            ) from error
         finally:
             self._cuts = False
         for layer, leaf in zip(self.layers, self.leaves, strict=True):
@@ -128,7 +121,8 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         if scores.requires_grad:
             scale = GRADIENT_SCALES.get(self.precision, 1)
             total = scores.sum(dtype=torch.promote_types(scores.dtype, torch.float32)) * scale
-            found = torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
+            with network_errors("the model failed in its backward pass"):
+                found = torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
             if scale != 1:
                 found = [each if each is None else each.float() / scale for each in found]
         for layer, gradient in zip(self.layers, found, strict=True):

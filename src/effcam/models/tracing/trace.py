@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from effcam.errors import ModelError
+from effcam.errors import ModelError, reason_of
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.logits import Logits, read_logits, tensors
 from effcam.models.tracing.map_layout import PREFIX_TOKENS, Grid, MapShape, map_shape
@@ -158,7 +158,7 @@ def trace(module: nn.Module, size: Grid, channels: int = 3, *, graph: bool = Fal
                 ) from error
             raise ModelError(
                 f"the model does not run on a batch of {size[0]} x {size[1]} px "
-                f"{CHANNELS.get(channels, channels)} images: {error}"
+                f"{CHANNELS.get(channels, channels)} images: {reason_of(error)}"
             ) from error
 
 
