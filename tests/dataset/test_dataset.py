@@ -342,7 +342,7 @@ def test_the_same_run_twice_is_the_same_bytes(photos: Path, out: Path, tmp_path:
         ({"models": {**MODELS, "hard": replace(SPEC, labels=["r", "g", "b"])}}, "hard: labels was"),
         (
             {"models": {**MODELS, "hard": replace(SPEC, target_layer="features.0")}},
-            "hard: target_layer was None, is features.0",
+            "hard: target_layer was features, is features.0",
         ),
     ],
 )

@@ -142,15 +142,15 @@ class ContentDigest:
             case staticmethod() | classmethod():
                 self.put(type(value).__name__)
                 self.add(value.__func__)
-            case property():
-                self.put("property")
-                self.add_all([value.fget, value.fset])
             case _:
                 self._opaque(value)
 
     def _opaque(self, value: Any) -> None:
         if isinstance(value, torch.device):
             self.put("device")  # a run may continue on another one
+        elif isinstance(value, property):
+            self.put("property")
+            self.add_all([value.fget, value.fset])
         elif isinstance(value, BY_TEXT):
             self.put(type(value).__name__, str(value))
         elif isinstance(value, ModuleType | logging.Logger):

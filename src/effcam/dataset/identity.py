@@ -32,8 +32,8 @@ def describe(source: ModelLike | Source) -> dict[str, object]:
     """Return the identity of a model: all that decides its numbers, with a digest of its weights.
 
     A model of an architecture of timm or torchvision is identified by its name, its options and the
-    file of its weights. All others, those with a constructor of the caller's own too, are built, and
-    identified by the tensors and by the code, the attributes and the hooks of each module.
+    file of its weights. All others, also those with a constructor of the caller's own, are built,
+    and identified by the tensors and by the code, the attributes and the hooks of each module.
 
     Raises:
         UnknownModelError: If no model has that name.

@@ -86,11 +86,11 @@ def list_images(
         if own is not None and len(own) < len(group):
             raise ArgumentError(f"there are {len(targets or ())} targets, and more images")
         rows = _rows(group, own)
-        missing += [
-            ref for ref, size in zip(group, rows["bytes"], strict=True) if not size.is_valid
-        ]
-        for ref in missing[-len(group) :]:
+        sizes = rows["bytes"].to_pylist()
+        gone = [ref for ref, size in zip(group, sizes, strict=True) if size is None]
+        for ref in gone:
             _refuse_folder(ref)
+        missing += gone
         yield rows
     if missing and len(missing) == found:
         which = "image" if found == 1 else f"none of {found} images exists: image"

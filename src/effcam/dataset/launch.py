@@ -254,13 +254,18 @@ def _changed_images(store: Store, known: Manifest, batches: Iterator[object]) ->
     try:
         inventory.check()
     except BrokenListError as error:
-
-        def check_same(count: int, listed: str) -> None:
-            if (count, listed) != (known.images, known.listed):
-                raise OutputError(
-                    f"{error}, and the images differ from those that it had. {REMEDY}"
-                ) from error
-
-        write_inventory(store, batches, check_same)
+        _write_again(store, known, batches, error)
         return []
     return differences(inventory, batches)
+
+
+def _write_again(
+    store: Store, known: Manifest, batches: Iterator[object], error: BrokenListError
+) -> None:
+    def check_same(count: int, listed: str) -> None:
+        if (count, listed) != (known.images, known.listed):
+            raise OutputError(
+                f"{error}, and the images differ from those that it had. {REMEDY}"
+            ) from error
+
+    write_inventory(store, batches, check_same)

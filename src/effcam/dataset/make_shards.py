@@ -60,10 +60,8 @@ def make_missing(
         return
     folders = (folder_of(plan.manifest, model) for model in range(len(plan.columns)))
     plan.store.tidy(["", MODELS, *folders])
-    with (
-        RunProgress(total, done=total - left, shown=progress) as shown,
-        finishing(shown.say) as stopped,
-    ):
+    bar = RunProgress(total, done=total - left, shown=progress)
+    with bar as shown, finishing(shown.say) as stopped:
         shown.bad(len(bad))
         for outcome in _outcomes(plan, missing, cluster, shown, stopped):
             done.add((outcome.model, outcome.number))

@@ -167,11 +167,12 @@ def _names_from_forward(module: nn.Module, entries: list[tuple[str, Any]]) -> se
 
 def _names_of(value: Any) -> set[str]:
     """Return the names that a function, or one in a decorator or a property, uses."""
-    inner = [value, *(getattr(value, key, None) for key in ("fget", "__func__", "func"))]
+    waiting = [value, *(getattr(value, key, None) for key in ("fget", "__func__", "func"))]
     found: set[str] = set()
-    for each in inner:
-        while each is not None:
-            if code := getattr(each, "__code__", None):
-                found |= attribute_names(code)
-            each = getattr(each, "__wrapped__", None)
+    while waiting:
+        each = waiting.pop()
+        if code := getattr(each, "__code__", None):
+            found |= attribute_names(code)
+        if (wrapped := getattr(each, "__wrapped__", None)) is not None:
+            waiting.append(wrapped)
     return found

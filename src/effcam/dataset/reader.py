@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, TypeAlias
 
 from effcam.cam.cells import Skipped
 from effcam.cam.explanation import Explanation
@@ -17,6 +15,9 @@ from effcam.dataset.shards import folder_of, inventory_of, key_of, name_of, read
 from effcam.dataset.storage import Store
 from effcam.errors import OutputError
 from effcam.models.facts import ModelFacts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Row: TypeAlias = tuple[Explanation, ...]
 """The cells of an image."""
