@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from effcam.cam.batching import is_out_of_memory
 from effcam.cam.precision import Precision, computing
@@ -14,6 +13,8 @@ from effcam.models.tracing.torch_state import as_chosen
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+Made = TypeVar("Made")
+
 
 def run_network(module: nn.Module, images: Tensor, precision: Precision) -> object:
     """Return what a network returns for a batch, computed in a precision.
@@ -21,26 +22,25 @@ def run_network(module: nn.Module, images: Tensor, precision: Precision) -> obje
     Raises:
         ModelError: If the network raises any exception, except that memory ran out.
     """
-    what = f"the model failed on a batch of shape {tuple(images.shape)}"
-    with (
-        network_errors(what),
-        as_chosen(images.device, images.dtype),
-        computing(images.device, precision),
-    ):
-        return module(images)
+
+    def run() -> object:
+        with as_chosen(images.device, images.dtype), computing(images.device, precision):
+            return module(images)
+
+    return call_network(run, f"the model failed on a batch of shape {tuple(images.shape)}")
 
 
-@contextmanager
-def network_errors(what: str) -> Iterator[None]:
-    """Turn an exception of a network's own code into a ModelError that states the cause.
+def call_network(call: Callable[[], Made], what: str) -> Made:
+    """Return the result of a network's own code, and turn its exceptions into a ModelError.
 
     That memory ran out is raised as it is, since fewer images at once may fit.
 
     Args:
+        call: Runs the network.
         what: What failed, the beginning of the message.
     """
     try:
-        yield
+        return call()
     except EffcamError:
         raise
     except Exception as error:  # the code may raise anything

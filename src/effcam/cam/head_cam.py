@@ -14,7 +14,7 @@ import torch
 from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
-from effcam.cam.forward import network_errors, run_network
+from effcam.cam.forward import call_network, run_network
 from effcam.cam.precision import Precision
 from effcam.errors import LayerError
 from effcam.models.model import Model
@@ -121,8 +121,8 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         if scores.requires_grad:
             scale = GRADIENT_SCALES.get(self.precision, 1)
             total = scores.sum(dtype=torch.promote_types(scores.dtype, torch.float32)) * scale
-            with network_errors("the model failed in its backward pass"):
-                found = torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
+            run = partial(torch.autograd.grad, total, leaves, allow_unused=True, retain_graph=True)
+            found = call_network(run, "the model failed in its backward pass")
             if scale != 1:
                 found = [each if each is None else each.float() / scale for each in found]
         for layer, gradient in zip(self.layers, found, strict=True):

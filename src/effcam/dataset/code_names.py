@@ -73,5 +73,5 @@ def _folders() -> tuple[Path, ...]:
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     found = [sysconfig.get_path(name) for name in names]
     own = Path(__file__).parents[1]  # effcam, which may be installed as editable
-    every = [*found, *site.getsitepackages(), site.getusersitepackages(), own]
-    return tuple({Path(each).resolve() for each in every if each})
+    every = [*found, *site.getsitepackages(), site.getusersitepackages()]
+    return own, *(Path(each).resolve() for each in every if each)

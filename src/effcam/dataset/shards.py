@@ -107,11 +107,11 @@ def finished(plan: Plan, model: int, number: int) -> Outcome | None:
         OutputError: If the list of images cannot be read.
     """
     key = key_of(plan.manifest, model, number, plan.inventory.names_of(number))
-    with plan.store.open(name_of(plan.manifest, model, number)) as stream:
-        try:
-            reasons = key.read(stream).column("error").to_pylist()[:: len(key.columns)]
-        except OutputError:
-            return None
+    content = plan.store.read(name_of(plan.manifest, model, number))
+    try:
+        reasons = key.read_intact(content).column("error").to_pylist()[:: len(key.columns)]
+    except OutputError:
+        return None
     start = number * plan.manifest.settings.shard_size
     bad = {start + at: reason for at, reason in enumerate(reasons) if reason is not None}
     return Outcome(model, number, len(key.images), bad)
