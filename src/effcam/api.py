@@ -23,12 +23,14 @@ from effcam.images.refs import ImageLike, ImageRef
 from effcam.models.facts import ModelFacts, facts_of
 from effcam.models.registry import DEFAULT_MODELS
 from effcam.models.sources import check_weights
+from effcam.models.tracing.torch_state import plain_torch
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
 
+@plain_torch()
 def compare(
     images: ImageLike | Iterable[ImageLike],
     models: Models = DEFAULT_MODELS,

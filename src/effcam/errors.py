@@ -89,6 +89,18 @@ def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
     return f" Did you mean {' or '.join(repr(by_folded[match]) for match in close)}?"
 
 
+def reason_of(error: BaseException) -> str:
+    """Return an exception in words: its type, unless it is a plain RuntimeError, and its message.
+
+    >>> reason_of(KeyError("stem")), reason_of(AssertionError()), reason_of(RuntimeError("full"))
+    ("KeyError: 'stem'", 'AssertionError', 'full')
+    """
+    kind, text = type(error).__name__, str(error)
+    if type(error) is RuntimeError and text:
+        return text
+    return f"{kind}: {text}" if text else kind
+
+
 def check_choice(name: str, value: str, known: Sequence[str]) -> str:
     """Check that a value is one of those known, and return it.
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from effcam import Preprocess, compare, load_model
+from effcam import Preprocess, compare, load_model, metrics
 from effcam.cam.explain import explaining, predicting
 from effcam.cam.methods import METHODS
 from effcam.cam.precision import Precision, check_precision, computing
 from effcam.demo import MODELS, scenes
-from effcam.errors import ArgumentError
+from effcam.errors import ArgumentError, ModelError
+from tests.nets import ColourNet, ConvNet
 from tests.tiers import core
 
 HALVES: tuple[Precision, ...] = ("bf16", "fp16")
@@ -107,7 +111,96 @@ def test_others_are_refused_with_what_there_is(precision: object) -> None:
         check_precision(precision)
 
 
-def test_full_precision_changes_nothing() -> None:
-    with torch.autocast("cpu", torch.bfloat16), computing(torch.device("cpu"), "fp32"):
-        # A caller's own autocast stays active.
+def test_full_precision_is_kept_from_an_autocast_of_the_caller() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        with computing(torch.device("cpu"), "fp32"):
+            assert not torch.is_autocast_enabled("cpu")
         assert torch.is_autocast_enabled("cpu")
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@contextmanager
+def default_device(device: str) -> Iterator[None]:
+    torch.set_default_device(device)
+    try:
+        yield
+    finally:
+        torch.set_default_device(None)
+
+
+AMBIENT: dict[str, Callable[[], AbstractContextManager[object]]] = {
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "float64": lambda: default_dtype(torch.float64),
+    "bfloat16": lambda: default_dtype(torch.bfloat16),
+    "with meta": lambda: torch.device("meta"),
+    "set meta": lambda: default_device("meta"),
+    "inference": torch.inference_mode,
+    "no_grad": torch.no_grad,
+}
+
+
+def numbers(ambient: AbstractContextManager[object], net: nn.Module) -> list[np.ndarray]:
+    """Return the results of all functions that run models, called in a state of torch."""
+    shown = scenes(2, 3, size=64)
+    plain = Preprocess(size=32, resize=32)
+    with ambient:
+        model = load_model(net, preprocess=plain)
+        compared = compare(shown, {"mine": model, "named": "demo_alexnet"}, size=32, progress=False)
+        agreed = compare(shown, model, target="consensus", progress=False)
+        measured = metrics.faithfulness(compared, {"mine": model, "named": "demo_alexnet"})
+        checked = metrics.sanity_check(shown, model, shares=[1.0])
+    cells = [*compared.cells, *agreed.cells]
+    return [
+        *(cell.heatmap for cell in cells),
+        np.array([cell.predicted_probability for cell in cells]),
+        *measured.samples.values(),
+        checked.similarity,
+    ]
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> tuple[nn.Module, list[np.ndarray]]:
+    torch.manual_seed(0)
+    net = ConvNet()
+    return net, numbers(nullcontext(), net)
+
+
+@pytest.mark.parametrize("state", core(AMBIENT, {"autocast", "bfloat16", "set meta", "inference"}))
+def test_settings_of_torch_that_the_caller_chose_change_no_number(
+    undisturbed: tuple[nn.Module, list[np.ndarray]], state: str
+) -> None:
+    net, expected = undisturbed
+    before = torch.get_default_dtype(), torch.get_default_device()
+    for found, known in zip(numbers(AMBIENT[state](), net), expected, strict=True):
+        np.testing.assert_array_equal(found, known)
+    assert (torch.get_default_dtype(), torch.get_default_device()) == before
+
+
+def test_a_network_of_the_callers_default_type_runs_with_it() -> None:
+    class MakesTensors(ColourNet):
+        def forward(self, images: Tensor) -> Tensor:
+            mixed = torch.eye(3) @ self.features(images).mean((2, 3)).T
+            scores: Tensor = self.head(mixed.T)
+            return scores
+
+    pictures = [each.image for each in scenes(1, 3)]
+    with default_dtype(torch.float64):
+        model = load_model(MakesTensors().double(), preprocess=Preprocess(size=32))
+        found = compare(pictures, model, progress=False)
+    expected = compare(pictures, load_model(ColourNet(), preprocess=Preprocess(size=32)))
+    np.testing.assert_allclose(found.cells[0].heatmap, expected.cells[0].heatmap, rtol=1e-5)
+
+
+def test_a_module_on_the_meta_device_is_refused() -> None:
+    with torch.device("meta"):
+        net = ConvNet()
+    with pytest.raises(ModelError, match=r"ConvNet: 'features.0.weight' is on torch's meta device"):
+        compare(scenes(1, 3), net, progress=False)

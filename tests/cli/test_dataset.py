@@ -126,6 +126,28 @@ def test_labels_that_cannot_be_read_fail_before_anything_runs(
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("fotos", "fotos' does not exist"),
+        ("photos/*.tiff", "no image file matches"),
+        ("empty", "has no images"),
+    ],
+)
+def test_misspelt_paths_are_errors_as_in_compare(
+    photos: Path, out: Path, capsys: pytest.CaptureFixture[str], path: str, message: str
+) -> None:
+    (photos.parent / "empty").mkdir()
+    given = photos.parent / path
+    assert run(given, out) == 1
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert message in told.err
+    assert main(["compare", str(given), *UNTRAINED, "-q"]) == 1
+    assert capsys.readouterr().err == told.err
+    assert not (out / "manifest.json").exists()
+
+
 def test_paths_come_from_standard_input(
     photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -38,9 +38,11 @@ from effcam.errors import (
     ArgumentError,
     CellError,
     ImageError,
+    ModelError,
     OutputError,
     TargetError,
     UnknownModelError,
+    WeightsError,
 )
 from tests.nets import ColourNet
 from tests.tiers import core
@@ -48,6 +50,7 @@ from tests.tiers import core
 pytest.importorskip("pyarrow")
 
 from effcam.dataset.progress import finishing
+from effcam.dataset.shards import key_of
 
 COUNT, SHARD = 11, 4
 PLAIN = Preprocess(size=32, resize=32, mean=0, std=1)
@@ -342,7 +345,7 @@ def test_the_same_run_twice_is_the_same_bytes(photos: Path, out: Path, tmp_path:
         ({"models": {**MODELS, "hard": replace(SPEC, labels=["r", "g", "b"])}}, "hard: labels was"),
         (
             {"models": {**MODELS, "hard": replace(SPEC, target_layer="features.0")}},
-            "hard: target_layer was None, is features.0",
+            "hard: target_layer was features, is features.0",
         ),
     ],
 )
@@ -544,6 +547,182 @@ def test_a_broken_shard_is_named_when_it_is_read(photos: Path, out: Path) -> Non
         found.table()
 
 
+def damaged(content: bytes, how: str) -> bytes:
+    found = bytearray(content)
+    if how == "a bit of a page":
+        found[len(found) // 5] ^= 4
+    if how == "a bit of the metadata":
+        at = found.index(b"half_mass_area", len(found) // 2)
+        found[at] ^= 1
+    return b"" if how == "no bytes" else bytes(found)
+
+
+@pytest.mark.parametrize("how", ["a bit of a page", "a bit of the metadata", "no bytes"])
+def test_a_damaged_shard_is_named_when_read_and_made_again(
+    photos: Path, out: Path, how: str
+) -> None:
+    found = run(photos, out, {"hard": SPEC})
+    before = shards(out)
+    name = list(before)[1]
+    (out / name).write_bytes(damaged(before[name], how))
+    if how != "a bit of the metadata":  # which effcam does not use
+        with pytest.raises(OutputError, match=f"the shard .*{name}.* is broken"):
+            open_run(out).table()
+    assert run(photos, out, {"hard": SPEC}).complete
+    assert shards(out) == before
+    assert found.table().num_rows == COUNT
+
+
+def test_every_flipped_byte_of_a_shard_is_found(photos: Path, out: Path) -> None:
+    found = run(photos, out, {"hard": SPEC})
+    content = (out / next(iter(shards(out)))).read_bytes()
+    key = key_of(found.manifest, 0, 0, [f"{seed}.png" for seed in range(SHARD)])
+    assert key.read_intact(content).num_rows == SHARD
+    for at in np.random.default_rng(0).permutation(len(content))[:40]:
+        flipped = bytearray(content)
+        flipped[at] ^= 16
+        with pytest.raises(OutputError):
+            key.read_intact(bytes(flipped))
+
+
+def test_a_copied_shard_is_named_when_read_and_made_again(
+    photos: Path, out: Path, tmp_path: Path
+) -> None:
+    run(photos, out)
+    before = shards(out)
+    other = tmp_path / "other photos"
+    write_photos(other)
+    shutil.copy(other / "0.png", other / "1.png")
+    run(other, tmp_path / "other")
+    soft, hard = list(before)[:3], list(before)[3:]
+    copies = {
+        "it is a copy of shard 1": (out / hard[1], out / hard[0]),
+        "its rows are not those of hard": (out / soft[1], out / hard[1]),
+        "it belongs to another run": (tmp_path / "other" / hard[2], out / hard[2]),
+    }
+    for reason, (source, target) in copies.items():
+        kept = target.read_bytes()
+        shutil.copy(source, target)
+        with pytest.raises(OutputError, match=reason):
+            open_run(out).table(["label"])
+        assert run(photos, out).complete
+        assert target.read_bytes() == kept, reason
+
+
+@pytest.mark.parametrize("keep", [0, 100, -1, None])
+def test_a_damaged_list_of_images_is_named_and_written_again(
+    photos: Path, out: Path, keep: int | None
+) -> None:
+    run(photos, out, {"hard": SPEC})
+    file = out / "images.parquet"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:keep] if keep is not None else whole[:60] + b"x" + whole[61:])
+    with pytest.raises(OutputError, match=r"the list of images .*images\.parquet' is broken"):
+        open_run(out).summary()
+    os.utime(photos / "9.png", (1, 1))
+    with pytest.raises(OutputError, match=r"is broken.*the images differ from those .*overwrite"):
+        run(photos, out, {"hard": SPEC})
+
+
+def test_a_damaged_list_of_the_same_images_is_written_again(photos: Path, out: Path) -> None:
+    run(photos, out, {"hard": SPEC})
+    file = out / "images.parquet"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-9])
+    before = shards(out)
+    assert run(photos, out, {"hard": SPEC}).complete
+    assert (file.read_bytes(), shards(out)) == (whole, before)
+
+
+def test_the_list_of_another_run_is_refused(photos: Path, out: Path, tmp_path: Path) -> None:
+    found = run(photos, out, {"hard": SPEC})
+    os.utime(photos / "9.png", (1, 1))
+    run(photos, tmp_path / "other", {"hard": SPEC})
+    shutil.copy(tmp_path / "other" / "images.parquet", out)
+    with pytest.raises(OutputError, match="is broken: it is that of other images"):
+        found.comparison([0])
+
+
+def test_lost_facts_are_written_again(photos: Path, out: Path) -> None:
+    found = run(photos, out, {"hard": SPEC})
+    file = out / "models" / "00.json"
+    whole = file.read_bytes()
+    for content in (b"", whole[:-9]):
+        file.write_bytes(content)
+        with pytest.raises(OutputError, match=r"00\.json' is broken"):
+            _ = found.facts
+        run(photos, out, {"hard": SPEC})
+        assert file.read_bytes() == whole
+
+
+def test_a_model_file_that_is_gone_stops_only_a_run_that_needs_it(
+    photos: Path, out: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "weights.pt"
+    torch.save(ColourNet().state_dict(), file)
+    model = replace(SPEC, checkpoint=file)
+    run(photos, out, model)
+    file.unlink()
+    with pytest.raises(WeightsError, match=r"weights\.pt"):
+        run(photos, out, model)
+    found = open_run(out)
+    assert found.complete
+    assert found.summary().images == COUNT - 1
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ("fotos", "image '.*fotos' does not exist"),
+        ("photos/gone.png", r"image '.*gone\.png' does not exist"),
+        ("*.tiff", r"no image file matches '.*\*\.tiff'"),
+        (["photos", "fotos"], "image '.*fotos' does not exist"),
+        (["photos/a.png", "photos/b.png"], r"none of 2 images exists: image '.*a\.png'"),
+        ("empty", "folder '.*empty' has no images"),
+    ],
+)
+def test_misspelt_images_are_refused_and_leave_an_earlier_run(
+    photos: Path, out: Path, images: Any, message: str
+) -> None:
+    run(photos, out, {"hard": SPEC})
+    before = shards(out)
+    (photos.parent / "empty").mkdir()
+    several = [images] if isinstance(images, str) else images
+    given = [photos.parent / each for each in several]
+    with pytest.raises(ImageError, match=message):
+        run(given if len(given) > 1 else given[0], out, {"hard": SPEC}, overwrite=True)  # type: ignore[arg-type]
+    assert shards(out) == before
+    assert open_run(out).complete
+
+
+def test_a_model_that_cannot_be_compared_is_not_resumed(photos: Path, out: Path) -> None:
+    class Locked(ColourNet):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lock = threading.Lock()
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            with self.lock:
+                return super().forward(images)
+
+    model = load_model(Locked(), preprocess=PLAIN)
+    with pytest.warns(UserWarning, match="cannot be resumed .*'lock' of the module has a lock"):
+        assert run(photos, out, model).complete
+    with pytest.raises(OutputError, match="nobody can check whether it is the same model"):
+        run(photos, out, model)
+
+
+def test_an_error_of_a_model_names_it_and_stops_the_run(photos: Path, out: Path) -> None:
+    class Picky(ColourNet):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            if images.device.type != "meta" and images.std() > 0.1:
+                raise KeyError("stem")
+            return super().forward(images)
+
+    with pytest.raises(ModelError, match=r"Picky: the model failed .*: KeyError: 'stem'"):
+        run(photos, out, load_model(Picky(), preprocess=PLAIN))
+
+
 # At an address instead of a folder
 
 
@@ -725,7 +904,7 @@ def test_a_run_works_in_another_thread(photos: Path, out: Path) -> None:
 def test_a_second_process_is_kept_out(photos: Path, out: Path) -> None:
     text = """
     from effcam.dataset.storage import Store
-    with Store.at(out).locked():
+    with Store.at(out).locked("manifest.json"):
         print("locked", flush=True)
         sys.stdin.readline()
     """
@@ -806,6 +985,29 @@ def test_a_read_only_folder_is_an_error(photos: Path, out: Path) -> None:
     assert "Read-only file system" in told
 
 
+@pytest.mark.slow
+def test_a_finished_run_is_used_on_a_read_only_disk(photos: Path, out: Path) -> None:
+    told = _mounted(
+        photos,
+        out,
+        "-o size=2m",
+        """
+        run(photos, out)
+        os.system(f"mount -o remount,ro {out}")
+        found = open_run(out)
+        print(found.complete, found.summary().images, len(found.table()), len(found.errors()))
+        print(run(photos, out).complete)
+        try:
+            run(photos, out, target=1, overwrite=True)
+        except EffcamError as error:
+            print(type(error).__name__, error)
+        """,
+    )
+    first, again, error = told.splitlines()
+    assert (first, again) == ("True 10 22 1", "True")
+    assert error.startswith("OutputError cannot write ")
+
+
 # Progress
 
 
@@ -820,3 +1022,8 @@ def test_without_a_terminal_progress_is_printed_in_lines(
     assert lines[-1].endswith("1 bad")
     run(photos, out, overwrite=True, progress=False)
     assert capsys.readouterr().err == ""
+    (out / max(shards(out))).unlink()
+    run(photos, out, progress=None)
+    lines = capsys.readouterr().err.splitlines()
+    # The images of an earlier call count as done.
+    assert lines[-1].startswith("effcam: 22 of 22 images (100.0 %), ")

@@ -15,16 +15,16 @@ from torch import Tensor, nn
 
 from effcam.cam.batching import is_out_of_memory
 from effcam.cam.formulas import ACTIVATION_METHODS, GRADIENT_METHODS, Formula
+from effcam.cam.forward import run_network
 from effcam.cam.head_cam import HeadCAM
 from effcam.cam.map_checks import State
 from effcam.cam.methods import Method, name_of
 from effcam.cam.perturbation import PERTURBATION_METHODS
-from effcam.cam.precision import Precision, computing
+from effcam.cam.precision import Precision
 from effcam.errors import ArgumentError
 from effcam.models.model import Model
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.logits import describe, read_logits
-from effcam.models.tracing.plain_pass import plain_pass
 from effcam.models.tracing.rng import IsolatedRandomness
 
 if TYPE_CHECKING:
@@ -152,8 +152,8 @@ def predicting(model: Model, *, precision: Precision = "fp32") -> Iterator[Predi
 
         def predict(images: Tensor) -> Tensor:
             inputs = place(images)
-            with draws.if_needed(), computing(inputs.device, precision), plain_pass():
-                output = module(inputs)
+            with draws.if_needed():
+                output = run_network(module, inputs, precision)
             return read_logits(output, len(images)).probabilities
 
         yield predict

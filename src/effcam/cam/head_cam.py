@@ -16,15 +16,15 @@ from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
 from effcam.cam.batching import is_out_of_memory
+from effcam.cam.forward import run_network
 from effcam.cam.gradient_stops import WAYS_OUT, GradientStops, has_unknown_derivative
-from effcam.cam.precision import Precision, computing
+from effcam.cam.precision import Precision
 from effcam.cam.quantised import quantise_like, to_floats
-from effcam.errors import LayerError, ModelError
+from effcam.errors import LayerError, ModelError, reason_of
 from effcam.models.model import Model
 from effcam.models.tracing.layer_outputs import put_first
 from effcam.models.tracing.logits import Logits, describe, first_tensor, read_logits
 from effcam.models.tracing.module_kinds import quantised_layer
-from effcam.models.tracing.plain_pass import plain_pass
 from effcam.models.tracing.rng import IsolatedRandomness
 from effcam.models.tracing.target_layer import TargetLayer
 
@@ -62,11 +62,10 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         self._turns = [0] * len(self.layers)
         with (
             self._draws.if_needed(),
-            computing(images.device, self.precision),
             torch.set_grad_enabled(torch.is_grad_enabled()),  # the module may change it
-            plain_pass(),
         ):
-            return read_logits(self.model(images), batch or len(images))
+            output = run_network(self.model, images, self.precision)
+        return read_logits(output, batch or len(images))
 
     def _cut(self, index: int, _module: nn.Module, _args: object, output: Any) -> Any:
         """Replace a layer's output by a leaf of a new graph, or by a substitute."""
@@ -100,14 +99,6 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         self._cuts, self._differentiable = True, torch.is_grad_enabled()
         try:
             scores = self.run(images)
-        except ModelError:
-            raise
-        except RuntimeError as error:
-            if is_out_of_memory(error):
-                raise
-            raise ModelError(
-                f"the model failed on a batch of shape {tuple(images.shape)}: {error}"
-            ) from error
         finally:
             self._cuts = False
         for layer, leaf in zip(self.layers, self.leaves, strict=True):
@@ -171,11 +162,11 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
     def _grad(self, total: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor | None]:
         try:
             return torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
-        except RuntimeError as error:
+        except Exception as error:  # the module's own code may raise anything
             if is_out_of_memory(error):
                 raise
             layer = quantised_layer(self.model)
-            cause = f"the model is quantised, as at {layer!r}" if layer else str(error)
+            cause = f"the model is quantised, as at {layer!r}" if layer else reason_of(error)
             raise ModelError(
                 f"no gradient can be computed back to layer {self.layers[0].name!r}: {cause}. "
                 f"{WAYS_OUT}"

@@ -30,9 +30,13 @@ def check_precision(precision: object) -> Precision:
 
 
 def computing(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """Return a context in which networks on a device compute in a precision."""
+    """Return a context in which networks on a device compute in a precision.
+
+    A caller's own autocast has no effect in it.
+    """
     import torch
 
     if precision == "fp32":
-        return nullcontext()
+        ambient = torch.is_autocast_enabled(device.type)
+        return torch.autocast(device.type, enabled=False) if ambient else nullcontext()
     return torch.autocast(device.type, getattr(torch, HALVES[precision]))

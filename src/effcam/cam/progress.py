@@ -50,9 +50,14 @@ def progress_bar(total: int, asked: bool | None = None) -> Iterator[ProgressBar]
         yield _Silent()
 
 
-def shown_bar(total: int) -> ShownBar:
-    """Return a bar that counts images, on standard error or in a notebook."""
-    return _tqdm()(total=total, unit="image", leave=False)
+def shown_bar(total: int, done: int = 0) -> ShownBar:
+    """Return a bar that counts images, on standard error or in a notebook.
+
+    Args:
+        total: How many images there are.
+        done: How many of them were done before.
+    """
+    return _tqdm()(total=total, initial=done, unit="image", leave=False)
 
 
 def say(text: str) -> None:

@@ -39,7 +39,7 @@ def explain_images(
         label: The model's label.
         model: The model, loaded by the job.
         targets: The class to explain in each image; ``None`` is the model's own top-1.
-        done: Called after each batch with its number of images.
+        done: Called after each batch with its number of images, with those that were skipped.
         seconds: Filled with the time for each batch, in s an image.
 
     Raises:
@@ -54,7 +54,7 @@ def explain_images(
     classes = {target: model.find_class(target) for target in dict.fromkeys(targets or ())}
     with explaining(model, precision=job.settings.precision) as explain:
         portions = Portions(label, job.batch_size)
-        for batch in inputs.batches(model):
+        for batch in _counted(inputs.batches(model), len(job.images), done):
             picked = None if targets is None else [classes[targets[at]] for at in batch.positions]
             images = batch.images(model.device)
             begin = time.perf_counter()
@@ -63,7 +63,17 @@ def explain_images(
             if seconds is not None:
                 seconds.append((time.perf_counter() - begin) / len(images))
             yield from _cells(job, label, model, batch, cams)
-            done(len(images))
+
+
+def _counted(batches: Iterator[Batch], images: int, done: Done) -> Iterator[Batch]:
+    """Yield batches, and count the images of each after its use, with those skipped before it."""
+    counted = 0
+    for batch in batches:
+        yield batch
+        reached = batch.positions[-1] + 1
+        done(reached - counted)
+        counted = reached
+    done(images - counted)
 
 
 def _explain_batch(
@@ -117,7 +127,7 @@ def predict_images(
         inputs: The images, and how to run.
         label: The model's label.
         model: The model, loaded by the job.
-        done: Called after each batch with its number of images.
+        done: Called after each batch with its number of images, with those that were skipped.
 
     Raises:
         ImageError: If an image is bad, and the job does not skip it.
@@ -125,11 +135,10 @@ def predict_images(
     """
     with predicting(model, precision=inputs.job.settings.precision) as predict:
         portions = Portions(label, inputs.job.batch_size)
-        for batch in inputs.batches(model):
+        for batch in _counted(inputs.batches(model), len(inputs.job.images), done):
             images = batch.images(model.device)
             with naming(model):
                 yield batch.positions, _predict_batch(portions, predict, images)
-            done(len(images))
 
 
 def _predict_batch(

@@ -129,11 +129,14 @@ def to_table(
 
 
 def encode(table: pa.Table) -> bytes:
-    """Encode a table as a Parquet file: the same bytes for the same table."""
+    """Encode a table as a Parquet file: the same bytes for the same table.
+
+    Each page has a checksum (CRC-32), which readers can verify.
+    """
     import pyarrow.parquet as pq
 
     stream = io.BytesIO()
-    pq.write_table(table, stream, compression="zstd")
+    pq.write_table(table, stream, compression="zstd", write_page_checksum=True)
     return stream.getvalue()
 
 

@@ -5,10 +5,13 @@ Each row group has the images of one shard, so that a worker reads only the imag
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +20,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from effcam.comparison.parquet import readable
+from effcam.dataset.shard_file import BROKEN
 from effcam.dataset.storage import Store
-from effcam.errors import ArgumentError, CellError, ImageError, OutputError
+from effcam.errors import (
+    ArgumentError,
+    CellError,
+    EffcamError,
+    ImageError,
+    OutputError,
+)
 from effcam.images.discovery import iter_images
+from effcam.images.file_search import SUFFIXES
 from effcam.images.frames import is_video
 from effcam.images.refs import ImageLike, ImageRef
 from effcam.names import near_names, numbered, suggestion
@@ -38,7 +49,13 @@ SCHEMA = pa.schema(
         ("target", pa.string()),
     ]
 )
+KEY = "effcam"
+"""The key of the digest of the rows, in the metadata of the file."""
 MOST_NAMED = 3
+
+
+class BrokenListError(OutputError):
+    """The list of images is damaged, or is that of another run."""
 
 
 def list_images(
@@ -62,40 +79,63 @@ def list_images(
     refs = iter_images(images, missing_ok=True, films=False)
     wanted = None if targets is None else iter(targets)
     found = 0
+    missing: list[ImageRef] = []
     while group := list(itertools.islice(refs, at_once)):
         found += len(group)
         own = None if wanted is None else list(itertools.islice(wanted, len(group)))
         if own is not None and len(own) < len(group):
             raise ArgumentError(f"there are {len(targets or ())} targets, and more images")
-        yield _rows(group, own)
+        rows = _rows(group, own)
+        sizes = rows["bytes"].to_pylist()
+        gone = [ref for ref, size in zip(group, sizes, strict=True) if size is None]
+        for ref in gone:
+            _refuse_folder(ref)
+        missing += gone
+        yield rows
+    if missing and len(missing) == found:
+        which = "image" if found == 1 else f"none of {found} images exists: image"
+        raise ImageError(f"{which} {str(missing[0].path)!r} does not exist")
     if targets is not None and len(targets) != found:
         raise ArgumentError(f"there are {len(targets)} targets, and {found} images")
 
 
-def write_inventory(store: Store, batches: Iterable[pa.RecordBatch]) -> int:
-    """Write the image list, and return the number of images.
+def write_inventory(
+    store: Store,
+    batches: Iterable[pa.RecordBatch],
+    before: Callable[[int, str], object] = lambda _count, _digest: None,
+) -> tuple[int, str]:
+    """Write the image list, and return the number of images and a digest of their rows.
+
+    Args:
+        store: Where the run is.
+        batches: The rows, one shard at a time.
+        before: Called with these two before the list replaces an earlier one; an error in it
+            leaves the earlier one as it was.
 
     Raises:
         ImageError: If there are none.
         OutputError: If it cannot be written.
     """
-    count = 0
+    count, digest = 0, hashlib.sha256()
     with (
         store.writing(FILE) as stream,
-        pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer,
+        pq.ParquetWriter(stream, SCHEMA, compression="zstd", write_page_checksum=True) as writer,
     ):
         for batch in batches:
             writer.write_table(pa.Table.from_batches([batch]), row_group_size=len(batch))
+            digest.update(repr(batch.to_pydict()).encode("utf-8", "backslashreplace"))
             count += len(batch)
-    if not count:
-        raise ImageError("there are no images to compare")
-    return count
+        if not count:
+            raise ImageError("there are no images to compare")
+        listed = digest.hexdigest()[:16]
+        before(count, listed)
+        writer.add_key_value_metadata({KEY: listed})
+    return count, listed
 
 
-def differences(store: Store, batches: Iterable[pa.RecordBatch]) -> list[str]:
+def differences(inventory: Inventory, batches: Iterable[pa.RecordBatch]) -> list[str]:
     """Return the differences of images from the written list, in words; none if equal."""
-    with store.open(FILE) as stream:
-        file = pq.ParquetFile(stream)
+    with inventory.opened() as file:
         written = (_first(file, number) for number in range(file.num_row_groups))
         pairs = itertools.zip_longest(written, batches)
         # Skip equal shards, so that they take no memory.
@@ -126,11 +166,13 @@ class Inventory:
         store: Where the run is.
         count: The number of images.
         at_once: The number of images of a shard.
+        listed: The digest of the list; empty if it is not known.
     """
 
     store: Store
     count: int
     at_once: int
+    listed: str = ""
 
     @property
     def shards(self) -> int:
@@ -168,9 +210,14 @@ class Inventory:
             OutputError: If they cannot be read.
         """
         for number in range(self.shards):
-            yield from self._names(number)
+            yield from self.names_of(number)
 
-    def _names(self, number: int) -> list[str]:
+    def names_of(self, number: int) -> list[str]:
+        """Return the names of the images of a shard.
+
+        Raises:
+            OutputError: If they cannot be read.
+        """
         names: list[str] = self._table(number, ["image"]).column("image").to_pylist()
         return names
 
@@ -184,10 +231,10 @@ class Inventory:
         places: dict[str, int] = {}
         for number in range(self.shards) if wanted else ():
             start = number * self.at_once
-            names = enumerate(self._names(number), start)
+            names = enumerate(self.names_of(number), start)
             places |= {name: at for at, name in names if name in wanted}
         for name in wanted - places.keys():
-            hint = suggestion(near_names(name, self._names(0)))
+            hint = suggestion(near_names(name, self.names_of(0)))
             raise CellError(f"no image is called {name!r}.{hint}")
         return [
             places[image] if isinstance(image, str) else self._position(image) for image in images
@@ -199,11 +246,62 @@ class Inventory:
         return image % self.count
 
     def _table(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
-        with self.store.open(FILE) as stream:
-            try:
-                return pq.ParquetFile(stream).read_row_group(number, columns=columns)
-            except pa.ArrowException as error:
-                raise OutputError(f"{self.store.path(FILE)!r} is broken: {error}") from error
+        with self.opened() as file:
+            return file.read_row_group(number, columns=columns)
+
+    def check(self) -> None:
+        """Read the whole list.
+
+        Raises:
+            BrokenListError: If it is damaged, or is that of another run.
+        """
+        with self.opened() as file:
+            for number in range(file.num_row_groups):
+                file.read_row_group(number)
+
+    @contextmanager
+    def opened(self) -> Iterator[pq.ParquetFile]:
+        """Open the list for reading, with its checksums.
+
+        Raises:
+            BrokenListError: If it is damaged, or is that of another run.
+        """
+        try:
+            with self.store.open(FILE) as stream:
+                file = pq.ParquetFile(stream, page_checksum_verification=True)
+                known = (file.metadata.metadata or {}).get(KEY.encode(), b"").decode()
+                shape = file.metadata.num_rows, file.num_row_groups
+                if shape != (self.count, self.shards) or known != self.listed:
+                    raise ValueError("it is that of other images")
+                yield file
+        except BROKEN as error:
+            if isinstance(error, EffcamError) and not isinstance(error, OutputError):
+                raise  # about the images that the list is compared with
+            reason = error.__cause__ if isinstance(error, OutputError) else error
+            raise BrokenListError(
+                f"the list of images {self.store.path(FILE)!r} is broken: {reason}"
+            ) from error
+
+
+def _refuse_folder(ref: ImageRef) -> None:
+    """Refuse a path without a file that may be a misspelt folder or pattern.
+
+    One of many files of images that is gone becomes a row with an error.
+
+    Raises:
+        ImageError: If it is a pattern, or has no suffix of an image.
+    """
+    path = Path(_path(ref))
+    if glob.has_magic(str(path)):
+        raise ImageError(f"no image file matches {str(path)!r}")
+    if path.suffix.lower() in SUFFIXES:
+        return
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ImageError(f"image {str(path)!r} does not exist") from error
+    except (OSError, ValueError) as error:
+        raise ImageError(f"image {str(path)!r} cannot be reached: {error}") from error
 
 
 def _rows(refs: Sequence[ImageRef], targets: Sequence[int | str] | None) -> pa.RecordBatch:

@@ -13,13 +13,18 @@ from effcam.cam.methods import check_methods
 from effcam.cam.precision import Precision
 from effcam.cam.settings import make_settings
 from effcam.cam.targets import CONSENSUS, Target, plain_target
-from effcam.dataset.image_list import FILE as IMAGES
-from effcam.dataset.image_list import differences, list_images, write_inventory
+from effcam.dataset.identity import describe, unidentified
+from effcam.dataset.image_list import (
+    BrokenListError,
+    differences,
+    list_images,
+    write_inventory,
+)
 from effcam.dataset.make_shards import Cluster, make_missing
 from effcam.dataset.manifest import FILE as MANIFEST
-from effcam.dataset.manifest import Manifest, current_versions, describe
+from effcam.dataset.manifest import Manifest, current_versions
 from effcam.dataset.run import DatasetRun
-from effcam.dataset.shards import FOLDER, MODELS, Plan, folder_of
+from effcam.dataset.shards import FOLDER, MODELS, Plan, inventory_of
 from effcam.dataset.storage import Store
 from effcam.errors import (
     ArgumentError,
@@ -30,13 +35,16 @@ from effcam.errors import (
 )
 from effcam.images.refs import ImageLike
 from effcam.models.sources import check_weights
+from effcam.models.tracing.torch_state import plain_torch
 
 if TYPE_CHECKING:
     import torch
 
 SHARD_SIZE = 4096
+REMEDY = "Give another folder, or overwrite=True (--overwrite)"
 
 
+@plain_torch()
 def compare_dataset(
     images: ImageLike | Iterable[ImageLike],
     models: Models,
@@ -140,7 +148,7 @@ def compare_dataset(
     columns = name_models(models)
     check_weights(columns.values())
     store = Store.at(out)
-    with store.locked():
+    with store.locked(MANIFEST):
         batches = list_images(
             images, asked if isinstance(asked, tuple) else None, at_once=settings.shard_size
         )
@@ -148,7 +156,6 @@ def compare_dataset(
         wanted = Manifest(settings, described, 0, current_versions())
         manifest = _find_or_create(store, wanted, batches, overwrite=overwrite)
         plan = Plan(store, manifest, columns, batch_size, device)
-        store.tidy(["", MODELS, *(folder_of(manifest, model) for model in range(len(columns)))])
         make_missing(plan, cluster, max_errors, progress)
     return DatasetRun(store, manifest)
 
@@ -207,13 +214,9 @@ def _find_or_create(
     """Return the manifest of the existing run if it is the same, else create a run."""
     known = None if overwrite else Manifest.read(store)
     if known is not None:
-        wanted = replace(wanted, images=known.images)
-        found = known.differences(wanted) or differences(store, batches)
+        found = known.differences(wanted) or _changed_images(store, known, batches)
         if found:
-            raise OutputError(
-                f"{store.address!r} has another run: {'; '.join(found)}. Give "
-                "another folder, or overwrite=True (--overwrite)"
-            )
+            raise OutputError(f"{store.address!r} has another run: {'; '.join(found)}. {REMEDY}")
         if other := known.other_versions(wanted):
             warnings.warn(
                 f"the run in {store.address!r} continues with other versions, which may change "
@@ -221,10 +224,48 @@ def _find_or_create(
                 stacklevel=3,
             )
         return known
-    for name in (MANIFEST, IMAGES):
-        store.remove(name)
-    for folder in (FOLDER, MODELS):
-        store.remove(folder, recursive=True)
-    manifest = replace(wanted, images=write_inventory(store, batches))
+    for label, identity in wanted.models.items():
+        if reason := unidentified(identity):
+            warnings.warn(
+                f"the run in {store.address!r} cannot be resumed if it is interrupted: nobody can "
+                f"check whether {label} is the same model: {reason}",
+                stacklevel=3,
+            )
+
+    def remove_other(_count: int, _digest: str) -> None:
+        # Only now: if an image list cannot be made, an earlier run is still there.
+        store.remove(MANIFEST)
+        for folder in (FOLDER, MODELS):
+            store.remove(folder, recursive=True)
+
+    images, listed = write_inventory(store, batches, remove_other)
+    manifest = replace(wanted, images=images, listed=listed)
     manifest.write(store)
     return manifest
+
+
+def _changed_images(store: Store, known: Manifest, batches: Iterator[object]) -> list[str]:
+    """Return the differences of images from the run's, in words; write a damaged list again.
+
+    Raises:
+        OutputError: If the list is damaged, and the images are not those that it had.
+    """
+    inventory = inventory_of(store, known)
+    try:
+        inventory.check()
+    except BrokenListError as error:
+        _write_again(store, known, batches, error)
+        return []
+    return differences(inventory, batches)
+
+
+def _write_again(
+    store: Store, known: Manifest, batches: Iterator[object], error: BrokenListError
+) -> None:
+    def check_same(count: int, listed: str) -> None:
+        if (count, listed) != (known.images, known.listed):
+            raise OutputError(
+                f"{error}, and the images differ from those that it had. {REMEDY}"
+            ) from error
+
+    write_inventory(store, batches, check_same)

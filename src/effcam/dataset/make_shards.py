@@ -8,8 +8,17 @@ from dataclasses import dataclass
 
 from effcam.dataset.local import run_here
 from effcam.dataset.progress import RunProgress, finishing
-from effcam.dataset.shards import Outcome, Plan, finished, folder_of, name_of
-from effcam.errors import ImageError
+from effcam.dataset.shards import (
+    MODELS,
+    Outcome,
+    Plan,
+    Worker,
+    finished,
+    folder_of,
+    name_of,
+    read_facts,
+)
+from effcam.errors import ImageError, OutputError
 
 READERS = 16
 """The number of footers read in parallel, since reads at an address are slow."""
@@ -44,10 +53,15 @@ def make_missing(
         for model in range(len(plan.columns))
         if (numbers := [number for number in shards if (model, number) not in done])
     }
-    total = sum(plan.inventory.size(at) for numbers in missing.values() for at in numbers)
-    if not total:
+    total = plan.inventory.count * len(plan.columns)
+    left = sum(plan.inventory.size(at) for numbers in missing.values() for at in numbers)
+    _write_lost_facts(plan, missing)
+    if not left:
         return
-    with RunProgress(total, shown=progress) as shown, finishing(shown.say) as stopped:
+    folders = (folder_of(plan.manifest, model) for model in range(len(plan.columns)))
+    plan.store.tidy(["", MODELS, *folders])
+    bar = RunProgress(total, done=total - left, shown=progress)
+    with bar as shown, finishing(shown.say) as stopped:
         shown.bad(len(bad))
         for outcome in _outcomes(plan, missing, cluster, shown, stopped):
             done.add((outcome.model, outcome.number))
@@ -60,6 +74,17 @@ def make_missing(
                 f"interrupted: {len(done)} of {of} shards are written in {plan.store.address!r}; "
                 "run the same command again to resume"
             )
+
+
+def _write_lost_facts(plan: Plan, missing: Mapping[int, object]) -> None:
+    """Write the facts of models again that are damaged or gone, though all shards are there."""
+    for model in range(len(plan.columns)):
+        try:
+            lost = model not in missing and read_facts(plan.store, model) is None
+        except OutputError:
+            lost = True
+        if lost:
+            Worker(plan, model)
 
 
 def _outcomes(

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import chain
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from effcam import __version__
 from effcam.cam.settings import Settings
+from effcam.dataset.identity import unidentified
 from effcam.dataset.storage import Store
 from effcam.errors import OutputError
-from effcam.models.facts import RANDOM
-from effcam.models.loading import load
-from effcam.models.module_source import ModuleSource
-from effcam.models.sources import ModelLike, Source, resolve
-from effcam.models.spec_source import SpecSource
-
-if TYPE_CHECKING:
-    from torch import nn
 
 FILE = "manifest.json"
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)
+"""Runs of these formats can be read; the first one has no digest of the list of images."""
 PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "numpy", "pillow")
 
 
@@ -38,12 +32,14 @@ class Manifest:
         models: The identity of each model, by its label.
         images: The number of images.
         versions: The versions of effcam and of the packages it uses.
+        listed: A digest of the list of images; empty in runs of the first format.
     """
 
     settings: Settings
     models: Mapping[str, Mapping[str, object]]
     images: int
     versions: Mapping[str, str]
+    listed: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -52,8 +48,10 @@ class Manifest:
 
     @property
     def identity(self) -> str:
-        """A digest of the settings and models, which all shards of a run share."""
+        """A digest of the settings, models and images, which all shards of a run share."""
         known = {"settings": asdict(self.settings), "models": self.models, "images": self.images}
+        if self.listed:
+            known["listed"] = self.listed
         text = json.dumps(known, sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
@@ -78,7 +76,7 @@ class Manifest:
         content = store.read(FILE)
         try:
             found: dict[str, Any] = json.loads(content)
-            if found.pop("format") != FORMAT:
+            if found.pop("format") not in READABLE:
                 raise OutputError(
                     f"the run {store.address!r} was written by effcam "
                     f"{found['versions']['effcam']} in a format that {__version__} cannot read"
@@ -97,6 +95,10 @@ class Manifest:
             found.append(f"models were {', '.join(self.models)}, are {', '.join(other.models)}")
             return found
         for label, before in self.models.items():
+            reason = unidentified(before) or unidentified(other.models[label])
+            if reason:
+                found.append(f"{label}: nobody can check whether it is the same model: {reason}")
+                continue
             found += _differences(f"{label}: ", before, other.models[label])
         return found
 
@@ -108,88 +110,6 @@ class Manifest:
 def current_versions() -> dict[str, str]:
     """Return the versions of effcam and of the packages that its numbers depend on."""
     return {"effcam": __version__} | {package: version(package) for package in PACKAGES}
-
-
-def describe(source: ModelLike | Source) -> dict[str, object]:
-    """Return the identity of a model: all that decides its numbers, with a digest of its weights.
-
-    Raises:
-        UnknownModelError: If no model has that name.
-        WeightsError: If weights cannot be found or read.
-        ModelError: If the model has to be built for its weights, and that fails.
-    """
-    resolved = resolve(source)
-    if not isinstance(resolved, SpecSource):
-        known = resolved.model if isinstance(resolved, ModuleSource) else None
-        model = known or load(resolved, device=None)
-        return {
-            "name": model.name,
-            "target_layer": model.target_layer,
-            "preprocess": repr(model.preprocess),
-            "labels": _digest([json.dumps(model.labels).encode()]),
-            "weights": _of_module(model.module),
-        }
-    spec = resolved.spec
-    constructor: object = spec.constructor
-    return {
-        "name": spec.name,
-        "constructor": _qualified(constructor) if callable(constructor) else constructor,
-        "target_layer": _listed(spec.target_layer),
-        "preprocess": None if spec.preprocess is None else repr(spec.preprocess),
-        "labels": spec.labels and _digest([json.dumps(list(spec.labels)).encode()]),
-        "options": {key: repr(value) for key, value in sorted(spec.options.items())},
-        "weights": _of_source(resolved),
-    }
-
-
-def _of_source(source: SpecSource) -> str:
-    """Return a digest of a model's weights, downloaded if they are not on disk."""
-    file = source.weights_file()
-    if file is None and not source.spec.pretrained and not callable(source.spec.constructor):
-        return RANDOM
-    if file is None:
-        model = load(source, device="cpu")
-        if model.weights == RANDOM:
-            return RANDOM
-        # The download is on disk now.
-        file = source.weights_file()
-        if file is None:
-            return _of_module(model.module)
-    return _of_file(file)
-
-
-def _of_file(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
-
-
-def _of_module(module: nn.Module) -> str:
-    return _digest(_content(module))
-
-
-def _content(module: nn.Module) -> Iterator[bytes]:
-    import torch
-
-    for name, tensor in module.state_dict().items():
-        yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        yield flat.view(torch.uint8).numpy().tobytes()
-
-
-def _digest(parts: Iterator[bytes] | Sequence[bytes]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()[:16]
-
-
-def _qualified(constructor: object) -> str:
-    module = getattr(constructor, "__module__", "")
-    return f"{module}.{getattr(constructor, '__qualname__', type(constructor).__qualname__)}"
-
-
-def _listed(layers: str | Sequence[str] | None) -> object:
-    return layers if layers is None or isinstance(layers, str) else list(layers)
 
 
 def _differences(prefix: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -24,19 +24,21 @@ STOPPING = "finishing the current shard; press Ctrl-C again to stop at once"
 class RunProgress:
     """Shows the progress of a run: its speed, the time left, and the number of bad images."""
 
-    def __init__(self, total: int, *, shown: bool | None) -> None:
+    def __init__(self, total: int, *, done: int = 0, shown: bool | None) -> None:
         """Start the clock.
 
         Args:
-            total: The number of images to run, counted once per model.
+            total: The number of images of the run, counted once per model.
+            done: How many of them an earlier call has run.
             shown: Whether to show anything; ``None`` is yes.
         """
-        self._total, self._done, self._bad = total, 0, 0
+        self._total, self._done, self._bad = total, done, 0
+        self._earlier = done
         self._begin = self._printed = time.monotonic()
         self._shown = shown is not False
         self._bar: ShownBar | None = None
         if self._shown and is_watched():
-            self._bar = shown_bar(total)
+            self._bar = shown_bar(total, done)
 
     def __enter__(self) -> RunProgress:
         return self
@@ -72,7 +74,7 @@ class RunProgress:
 
     def __str__(self) -> str:
         seconds = max(time.monotonic() - self._begin, 1e-9)
-        rate = self._done / seconds
+        rate = (self._done - self._earlier) / seconds
         left = f", {duration((self._total - self._done) / rate)} left" if rate > 0 else ""
         share = 100 * self._done / max(self._total, 1)
         return (

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, TypeAlias
 
 from effcam.cam.cells import Skipped
 from effcam.cam.explanation import Explanation
 from effcam.comparison.parquet import to_cells
 from effcam.dataset.image_list import Inventory
 from effcam.dataset.manifest import Manifest
-from effcam.dataset.shards import folder_of, inventory_of, name_of, read_facts
+from effcam.dataset.shards import folder_of, inventory_of, key_of, name_of, read_facts
 from effcam.dataset.storage import Store
 from effcam.errors import OutputError
 from effcam.models.facts import ModelFacts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Row: TypeAlias = tuple[Explanation, ...]
 """The cells of an image."""
@@ -70,13 +70,14 @@ class ShardReader:
         """Return a shard as a table.
 
         Raises:
-            OutputError: If it cannot be read.
+            OutputError: If it cannot be read, is damaged, or is a copy of another shard.
         """
         name = name_of(self.manifest, model, number)
+        key = key_of(self.manifest, model, number, self.inventory.names_of(number))
         with self.store.open(name) as stream:
             try:
-                return pq.read_table(stream, columns=columns)
-            except (pa.ArrowException, ValueError) as error:
+                return key.read(stream, columns)
+            except OutputError as error:
                 raise OutputError(
                     f"the shard {self.store.path(name)!r} is broken: run the command that made the "
                     f"run again, which replaces it ({error})"

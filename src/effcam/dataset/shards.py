@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING
 
 from effcam.cam.explanation import Explanation
 from effcam.cam.job import Inputs, Job
 from effcam.cam.run import explain_images
 from effcam.cam.targets import target_per_image
-from effcam.comparison.parquet import Unread, encode, notes_of, to_table
+from effcam.comparison.parquet import Unread
 from effcam.dataset.image_list import Inventory
 from effcam.dataset.manifest import Manifest
+from effcam.dataset.shard_file import ShardKey
 from effcam.dataset.storage import Store
 from effcam.errors import OutputError
 from effcam.images.refs import ImageRef
@@ -73,7 +71,7 @@ class Outcome:
 
 def inventory_of(store: Store, manifest: Manifest) -> Inventory:
     """Return the images of a run."""
-    return Inventory(store, manifest.images, manifest.settings.shard_size)
+    return Inventory(store, manifest.images, manifest.settings.shard_size, manifest.listed)
 
 
 def folder_of(manifest: Manifest, model: int) -> str:
@@ -87,26 +85,36 @@ def name_of(manifest: Manifest, model: int, number: int) -> str:
     return f"{folder_of(manifest, model)}/{number:08d}.parquet"
 
 
-def read_notes(plan: Plan, model: int, number: int) -> dict[str, Any] | None:
-    """Return the notes of a shard; ``None`` if it is incomplete or of another run.
+def key_of(manifest: Manifest, model: int, number: int, images: Sequence[str]) -> ShardKey:
+    """Return what a shard's file has to hold.
 
-    An incomplete file has no footer.
+    Args:
+        manifest: What the run is.
+        model: The position of the model.
+        number: The position of the slice of the images.
+        images: The names of these images.
     """
-    with plan.store.open(name_of(plan.manifest, model, number)) as stream:
-        try:
-            found = notes_of(pq.read_metadata(stream).metadata)
-        except (pa.ArrowException, OSError, ValueError):
-            return None
-    return found if found.get("run") == plan.manifest.identity else None
+    label = list(manifest.models)[model]
+    return ShardKey(manifest.identity, number, images, manifest.settings.columns_of(label))
 
 
 def finished(plan: Plan, model: int, number: int) -> Outcome | None:
-    """Return the outcome of a complete shard, ``None`` if it has to be made."""
-    notes = read_notes(plan, model, number)
-    if notes is None:
+    """Return the outcome of a complete shard, ``None`` if it has to be made.
+
+    The whole file is read, so that damage is found.
+
+    Raises:
+        OutputError: If the list of images cannot be read.
+    """
+    key = key_of(plan.manifest, model, number, plan.inventory.names_of(number))
+    content = plan.store.read(name_of(plan.manifest, model, number))
+    try:
+        reasons = key.read_intact(content).column("error").to_pylist()[:: len(key.columns)]
+    except OutputError:
         return None
-    bad = {int(at): reason for at, reason in notes["bad"].items()}
-    return Outcome(model, number, plan.inventory.size(number), bad)
+    start = number * plan.manifest.settings.shard_size
+    bad = {start + at: reason for at, reason in enumerate(reasons) if reason is not None}
+    return Outcome(model, number, len(key.images), bad)
 
 
 class Worker:
@@ -156,7 +164,6 @@ class Worker:
             (cell.image, cell.method): cell
             for cell in explain_images(inputs, self._label, self._model, targets, done=done)
         }
-        done(len(inputs.skipped))
         rows = [
             cells.get((ref, method)) or self._unread(ref, method, inputs.skipped[ref])
             for ref in refs
@@ -165,9 +172,8 @@ class Worker:
         start = number * settings.shard_size
         skipped = inputs.skipped
         bad = {start + at: skipped[ref] for at, ref in enumerate(refs) if ref in skipped}
-        notes = {"run": plan.manifest.identity, "shard": number, "bad": bad}
-        name = name_of(plan.manifest, self._position, number)
-        plan.store.write(name, encode(to_table(rows, notes)))
+        key = key_of(plan.manifest, self._position, number, [ref.name for ref in refs])
+        plan.store.write(name_of(plan.manifest, self._position, number), key.encode(rows))
         return Outcome(self._position, number, len(refs), bad)
 
     def _job(self, refs: list[ImageRef]) -> Job:

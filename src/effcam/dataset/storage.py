@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
 LOCK = ".lock"
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 # Another suffix, so that readers of *.parquet skip incomplete files.
 PARTIAL = ".partial"
 
@@ -150,10 +152,14 @@ class Store:
                     self.remove(f"{folder}/{name}".lstrip("/"))
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, known: str) -> Iterator[None]:
         """Lock a folder of this machine against other processes; an address cannot be locked.
 
-        The system releases the lock when the process ends, even if it is killed.
+        The system releases the lock when the process ends, even if it is killed. A folder that
+        holds a run and cannot be written needs no lock.
+
+        Args:
+            known: The file that shows that the folder holds a run.
 
         Raises:
             OutputError: If another process has the lock, or the folder cannot be written.
@@ -171,6 +177,9 @@ class Store:
                 raise OutputError(
                     f"another process uses {str(folder)!r}: wait for it, or give another folder"
                 ) from error
+            except OSError as error:
+                if error.errno not in READ_ONLY or not (folder / known).exists():
+                    raise
         try:
             yield
         finally:

@@ -140,7 +140,7 @@ class Preprocess:
         import torch
 
         full, mean, std = (
-            torch.tensor(values, device=pixels.device)[:, None, None]
+            torch.tensor(values, dtype=torch.float32, device=pixels.device)[:, None, None]
             for values in ((255.0,), self.mean, self.std)
         )
         # Divide by a tensor: on a GPU, torch replaces division by a number with its reciprocal.

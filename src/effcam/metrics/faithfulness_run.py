@@ -31,6 +31,7 @@ from effcam.metrics.grid_pointing import point_in_mosaics
 from effcam.metrics.randomisation import shuffle_from_top
 from effcam.models.model import Model
 from effcam.models.sources import check_weights
+from effcam.models.tracing.torch_state import plain_torch
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +42,7 @@ FAITHFULNESS_FIGURES = (*MASKING, *CURVES, ROAD, RANDOMISATION, GRID_FIGURE)
 """What `faithfulness` measures."""
 
 
+@plain_torch()
 def faithfulness(
     comparison: Compared,
     models: Models,

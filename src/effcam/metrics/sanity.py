@@ -18,6 +18,7 @@ from effcam.images.refs import ImageLike
 from effcam.metrics.bootstrap import estimate
 from effcam.metrics.randomisation import SEED, shuffle_from_top, similarity
 from effcam.models.sources import ModelLike
+from effcam.models.tracing.torch_state import plain_torch
 from effcam.text import align
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class SanityCheck:
         return f"{self.model}, {self.method}\n{align(rows, right=[1])}"
 
 
+@plain_torch()
 def sanity_check(
     images: ImageLike | Iterable[ImageLike],
     model: ModelLike,

@@ -37,6 +37,7 @@ from effcam.models.tracing.target_layer import (
     find_target_layers,
     take_layers,
 )
+from effcam.models.tracing.torch_state import plain_torch
 from effcam.models.tracing.trace import Trace, trace
 from effcam.models.wrappers import Layers, layer_names
 
@@ -162,14 +163,16 @@ def load(
     Raises:
         EffcamError: As `load_model` does.
     """
-    built = source.build(device=device, change_preprocess=change_preprocess)
-    try:
-        preprocess, layers, classes, is_cut = _find_layers(built)
-        checked = _check(built, preprocess, layers, is_cut=is_cut)
-        if built.is_own:
-            _lay_out(built.module, preprocess)
-    except (ModelError, LayerError) as error:
-        raise type(error)(f"{built.name}: {error}") from error
+    # On torch's meta device a module is built there: only its shapes are asked for.
+    with plain_torch(device="meta" if str(device) == "meta" else "cpu"):
+        built = source.build(device=device, change_preprocess=change_preprocess)
+        try:
+            preprocess, layers, classes, is_cut = _find_layers(built)
+            checked = _check(built, preprocess, layers, is_cut=is_cut)
+            if built.is_own:
+                _lay_out(built.module, preprocess)
+        except (ModelError, LayerError) as error:
+            raise type(error)(f"{built.name}: {error}") from error
     labels, synonyms = _find_labels(built, classes)
     return Model(
         built.name,

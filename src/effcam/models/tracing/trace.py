@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from effcam.errors import ModelError
+from effcam.errors import ModelError, reason_of
 from effcam.models.tracing.closed_parts import open_layers
 from effcam.models.tracing.graph import Key, key_of
 from effcam.models.tracing.isolation import untouched
@@ -189,7 +189,7 @@ def trace(module: nn.Module, size: Grid, channels: int = 3, *, graph: bool = Fal
                 ) from error
             raise ModelError(
                 f"the model does not run on a batch of {size[0]} x {size[1]} px "
-                f"{CHANNELS.get(channels, channels)} images{_where(module)}: {error}"
+                f"{CHANNELS.get(channels, channels)} images{_where(module)}: {reason_of(error)}"
             ) from error
 
 

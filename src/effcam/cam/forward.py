@@ -1,0 +1,54 @@
+"""Run a network's own code, whose errors may be of any type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from effcam.cam.batching import is_out_of_memory
+from effcam.cam.precision import Precision, computing
+from effcam.errors import EffcamError, ModelError, reason_of
+from effcam.models.tracing.plain_pass import plain_pass
+from effcam.models.tracing.torch_state import as_chosen
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Made = TypeVar("Made")
+
+
+def run_network(module: nn.Module, images: Tensor, precision: Precision) -> object:
+    """Return what a network returns for a batch, computed in a precision.
+
+    Raises:
+        ModelError: If the network raises any exception, except that memory ran out.
+    """
+
+    def run() -> object:
+        with (
+            as_chosen(images.device, images.dtype),
+            computing(images.device, precision),
+            plain_pass(),
+        ):
+            return module(images)
+
+    return call_network(run, f"the model failed on a batch of shape {tuple(images.shape)}")
+
+
+def call_network(call: Callable[[], Made], what: str) -> Made:
+    """Return the result of a network's own code, and turn its exceptions into a ModelError.
+
+    That memory ran out is raised as it is, since fewer images at once may fit.
+
+    Args:
+        call: Runs the network.
+        what: What failed, the beginning of the message.
+    """
+    try:
+        return call()
+    except EffcamError:
+        raise
+    except Exception as error:  # the code may raise anything
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(f"{what}: {reason_of(error)}") from error
