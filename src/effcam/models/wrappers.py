@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -124,7 +124,8 @@ def _exported_shape(module: nn.Module) -> tuple[object, ...]:
     """Return the shape of an exported graph's first input; sides that may vary are no ints."""
     if not is_exported(module) and not isinstance(module, torch.export.UnflattenedModule):
         return ()
-    values = (node.meta.get("val") for node in module.graph.nodes if node.op == "placeholder")
+    graph: Any = module.graph
+    values = (node.meta.get("val") for node in graph.nodes if node.op == "placeholder")
     return next((tuple(each.shape) for each in values if isinstance(each, torch.Tensor)), ())
 
 
