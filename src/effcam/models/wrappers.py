@@ -66,13 +66,13 @@ def check_module(module: nn.Module, name: str) -> None:
         )
 
 
-def check_numbers(module: nn.Module, name: str) -> None:
-    """Refuse modules on the meta device, also in part.
+def check_numbers(tensors: Sequence[torch.Tensor], name: str) -> None:
+    """Refuse the tensors of a module that is on the meta device, also in part.
 
     Raises:
         ModelError: If a weight holds no numbers.
     """
-    if any(each.is_meta for each in (*module.parameters(), *module.buffers())):
+    if any(each.is_meta for each in tensors):
         raise ModelError(
             f"{name} has weights on the meta device, which holds shapes and no numbers: make it "
             "outside of torch.device('meta'), or call .to_empty(device='cpu') and load its weights"
