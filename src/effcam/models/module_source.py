@@ -73,18 +73,18 @@ class ModuleSource:
             ArgumentError: If it is not on the device that was asked for.
             ModelError: If its layers cannot be read.
         """
+        inner = unwrap(self.module)
         with exclusive(self.module.modules()):  # another thread may trace it on meta tensors
             tensors = [*self.module.parameters(), *self.module.buffers()]
+            check_module(inner, self.name)
         placed = tensors[0].device if tensors else torch.device("cpu")
         if device is not None and torch.device(device) != placed:
             raise ArgumentError(
                 f"{self.name} is on {placed}, not on {device}: effcam leaves your module where it "
                 f"is; move it with .to({str(device)!r}), or drop device"
             )
-        inner = unwrap(self.module)
-        check_module(inner, self.name)
-        if placed.type != "meta" or device is None:  # asked for, the meta device gives shapes
-            check_numbers(inner, self.name)
+        if device is None or placed.type != "meta":  # asked for, the meta device gives shapes
+            check_numbers(tensors, self.name)
         inner = open_exported(inner, self.name)
         weights = AS_GIVEN if self.model is None else self.model.weights
         preprocess = change_preprocess(self.preprocess())

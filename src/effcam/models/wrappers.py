@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -66,13 +66,13 @@ def check_module(module: nn.Module, name: str) -> None:
         )
 
 
-def check_numbers(module: nn.Module, name: str) -> None:
-    """Refuse modules on the meta device, also in part.
+def check_numbers(tensors: Sequence[torch.Tensor], name: str) -> None:
+    """Refuse the tensors of a module that is on the meta device, also in part.
 
     Raises:
         ModelError: If a weight holds no numbers.
     """
-    if any(each.is_meta for each in (*module.parameters(), *module.buffers())):
+    if any(each.is_meta for each in tensors):
         raise ModelError(
             f"{name} has weights on the meta device, which holds shapes and no numbers: make it "
             "outside of torch.device('meta'), or call .to_empty(device='cpu') and load its weights"
@@ -124,7 +124,8 @@ def _exported_shape(module: nn.Module) -> tuple[object, ...]:
     """Return the shape of an exported graph's first input; sides that may vary are no ints."""
     if not is_exported(module) and not isinstance(module, torch.export.UnflattenedModule):
         return ()
-    values = (node.meta.get("val") for node in module.graph.nodes if node.op == "placeholder")
+    graph: Any = module.graph
+    values = (node.meta.get("val") for node in graph.nodes if node.op == "placeholder")
     return next((tuple(each.shape) for each in values if isinstance(each, torch.Tensor)), ())
 
 

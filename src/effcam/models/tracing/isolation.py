@@ -137,7 +137,7 @@ def _set_compilation_aside(module: nn.Module) -> None:
     if own.get("_compiled_call_impl") is not None:
         own["_compiled_call_impl"] = None
     if type(module).__name__ == "OptimizedModule":
-        own["forward"] = module._orig_mod.__call__
+        own["forward"] = module.get_submodule("_orig_mod")
     for name in ("train", "eval"):
         if name in own:  # exported modules have methods that raise
             own[name] = partial(getattr(type(module), name), module)

@@ -63,7 +63,8 @@ def is_known(module: nn.Module) -> bool:
 
 def quantised_layer(module: nn.Module) -> str:
     """Return the name of the first layer with integer weights, empty if there is none."""
-    for name, each in module.named_modules():
+    names: dict[nn.Module, str] = {each: name for name, each in module.named_modules()}
+    for each, name in names.items():
         own = [each, *each.parameters(recurse=False)]
         if any(_is_quantised(type(part)) for part in own):
             return name

@@ -101,7 +101,7 @@ def _replace_reentrant(kept: type[checkpoint.CheckpointFunction]) -> type:
         @classmethod
         def apply(cls, function: Callable[..., object], *args: object) -> object:
             """Return what the block returns; the first further argument is no input of it."""
-            return function(*args[1:]) if _depth() else kept.apply(function, *args)  # type: ignore[no-untyped-call]
+            return function(*args[1:]) if _depth() else kept.apply(function, *args)
 
     return Plain
 
