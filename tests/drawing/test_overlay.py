@@ -290,7 +290,7 @@ def test_fitted_text_breaks_names_after_their_punctuation() -> None:
 @pytest.mark.parametrize(
     ("name", "width", "most", "expected"),
     [
-        ("sunsetAtTheLake.jpg", 90, 3, ["sunsetAt", "TheLake.", "jpg"]),
+        ("sunsetAtTheLake.jpg", 90, 3, ["sunsetAtThe", "Lake.jpg"]),
         ("HTMLParserOfPages", 80, 2, ["HTMLParser", "OfPages"]),
         ("holiday-in_france.2024.jpg", 110, 2, ["holiday-in_", "france.2024.jpg"]),
         ("\u5317\u4eac\u7684\u72d7\u548c\u732b", 60, 2, None),

@@ -110,11 +110,17 @@ def test_the_usual_grid_is_the_sheet_of_its_photos_and_cells(comparison: Compari
     rows = []
     for row in comparison.rows():
         photo = overlay.fit(row[0].image.open(), 224, 448)
-        cells = [
-            Panel(cell.over(photo, alpha=0.5, colormap="turbo"), cell.caption()) for cell in row
-        ]
-        rows.append([Panel(photo, (row[0].image.name,)), *cells])
-    expected = sheet(headings, rows, legend=["hatched: not seen by the model"])
+        known = row[0].image.truth
+        assert known is not None
+        cells = []
+        for cell in row:
+            mark = "\u2713" if cell.predicted_label == known.label else "\u2717"
+            predicted, share = cell.caption()
+            picture = cell.over(photo, alpha=0.5, colormap="turbo")
+            cells.append(Panel(picture, (f"{mark}\u00a0{predicted}", share)))
+        rows.append([Panel(photo, (row[0].image.name, f"is {known.label}")), *cells])
+    notes = ["\u2713 right, \u2717 wrong", "hatched: not seen by the model"]
+    expected = sheet(headings, rows, legend=notes)
     assert comparison.grid().tobytes() == expected.tobytes()
     usual = {"rows": "images", "original": True, "title": "", "caption": None, "font": None}
     said: dict[str, Any] = {**usual, "theme": "light"}

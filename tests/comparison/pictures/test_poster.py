@@ -138,10 +138,11 @@ def test_a_poster_says_model_layer_and_prediction(comparison: Comparison) -> Non
     ]
     cell = comparison[0, "A"]
     assert texts[0] == ("T",)
-    assert ("scene 1", "256 x 256 px") in texts
+    assert ("scene 1", "is clover · 256 x 256 px") in texts
     (of_cell,) = [lines for lines in texts if lines[0] == "A"]
     assert of_cell[1].startswith("layer4 ·")
-    assert of_cell[2:] == cell.caption()
+    predicted, share = cell.caption()
+    assert of_cell[2:] == (f"\u2713\u00a0{predicted}", share)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,9 @@ class Marks:
         truth = row[0].image.truth
         if truth is None or truth.label is None:
             return [None] * len(row)
-        facts: Sequence[ModelFacts | None] = self.content.facts or [None] * len(row)
+        facts: Sequence[ModelFacts | None] = self.content.facts
+        if len(facts) != len(row):
+            facts = [None] * len(row)
         wanted = [self._index(known, truth.label) for known in facts]
         return [
             None if index is None else cell.predicted == index
