@@ -75,7 +75,8 @@ def compare(
         size: The input size in px, instead of each model's own.
         batch_size: How many images run at once; fewer, with a warning, if memory runs out.
         device: Where to run models that are built here; ``None`` for a GPU if there is one.
-        precision: ``"fp32"`` computes in the precision of the weights; ``"bf16"`` and ``"fp16"``
+        precision: ``"fp32"`` computes in the precision of the weights, also within a
+            ``torch.autocast`` of the caller; ``"bf16"`` and ``"fp16"``
             use torch's autocast, which is faster on hardware that supports it. Maps are always
             float32.
         decoding: ``"exact"`` gives models exactly the pixels of their published transform;
@@ -87,7 +88,7 @@ def compare(
         fps: Use this number of frames per second of a video: at each multiple of 1 / fps s the
             latest frame, but no frame twice.
         on_error: What to do with an image that cannot be read: ``"raise"``, or ``"skip"`` it and
-            list it in `Comparison.skipped`.
+            list it in `Comparison.skipped`. Errors of a model are always raised.
         progress: Whether to show a progress bar; ``None`` shows it on a terminal and in a
             notebook.
 

@@ -153,9 +153,13 @@ def numbers(ambient: AbstractContextManager[object], net: nn.Module) -> list[np.
     plain = Preprocess(size=32, resize=32)
     with ambient:
         model = load_model(net, preprocess=plain)
-        compared = compare(shown, {"mine": model, "named": "demo_alexnet"}, size=32, progress=False)
+        compared = compare(shown, {"mine": model, "named": "demo_resnet"}, size=64, progress=False)
         agreed = compare(shown, model, target="consensus", progress=False)
-        measured = metrics.faithfulness(compared, {"mine": model, "named": "demo_alexnet"})
+        measured = metrics.faithfulness(
+            compared,
+            {"mine": model, "named": "demo_resnet"},
+            figures=("insertion", "randomisation"),
+        )
         checked = metrics.sanity_check(shown, model, shares=[1.0])
     cells = [*compared.cells, *agreed.cells]
     return [

@@ -123,7 +123,7 @@ class ContentDigest:
                 self.put("enum", type(value).__qualname__, value.name)
                 self.add(value.value)
             case int() | float() | complex() | str() | bytes():  # a subclass of one of these
-                base = next(kind for kind in PLAIN if isinstance(value, kind))
+                base: Any = next(kind for kind in PLAIN if isinstance(value, kind))
                 self.put(type(value).__qualname__, base.__repr__(value))
             case Mapping() | list() | tuple() | deque() | set() | frozenset():
                 self._container(value)
@@ -169,10 +169,11 @@ class ContentDigest:
             if type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__:
                 raise NotImplementedError  # a subclass, whose numbers are elsewhere
             flat = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
-            self._hash.update(flat.view(torch.uint8).numpy())
+            self._hash.update(flat.view(torch.uint8).numpy().data)
         except (RuntimeError, NotImplementedError, TypeError):  # sparse, quantised, ...
             try:
-                torch.save(tensor.detach().cpu(), _Stream(self._hash))
+                stream: Any = _Stream(self._hash)
+                torch.save(tensor.detach().cpu(), stream)
             except Exception as error:
                 raise UnidentifiedError(
                     f"a tensor of {tensor.dtype} and {tensor.layout}"
@@ -183,7 +184,7 @@ class ContentDigest:
         if array.dtype.hasobject:
             self.add_all(array.ravel().tolist())
         else:
-            self._hash.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+            self._hash.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
     def _container(self, value: Any) -> None:
         self.put(type(value).__name__, len(value))

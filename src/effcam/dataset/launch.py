@@ -71,8 +71,9 @@ def compare_dataset(
 
     The results are written in shards of one model and a slice of the images. If the run is
     interrupted, the same call resumes after the last complete shard and gives the same rows; a
-    finished run is not changed. An image that cannot be read becomes a row with the reason. This
-    needs pyarrow: ``pip install 'effcam[dataset]'``.
+    finished run is not changed. Damaged shards are made again. An image that cannot be read becomes
+    a row with the reason; an error of a model stops the run. This needs pyarrow:
+    ``pip install 'effcam[dataset]'``.
 
     Args:
         images: As in `compare`, but only files: paths, folders, globs, an iterable of these.
@@ -102,7 +103,8 @@ def compare_dataset(
             every 30 s; ``None`` is yes.
 
     Raises:
-        ImageError: If there are no images, or more than ``max_errors`` cannot be read.
+        ImageError: If there are no images, a folder or a pattern has none, or more than
+            ``max_errors`` cannot be read.
         OutputError: If ``out`` cannot be written, has another run, or is in use by another
             process; or if pyarrow or Ray is not installed.
         UnknownModelError: If no model has that name.

@@ -122,7 +122,8 @@ def _reachable(module: nn.Module) -> tuple[dict[str, Any], set[str] | None]:
 
     The names are ``None`` where they cannot be known, so that all attributes count.
     """
-    own, installed = [], []
+    own: list[type] = []
+    installed: list[type] = []
     for kind in type(module).__mro__:
         (installed if _is_library(kind) else own).append(kind)
     entries = {

@@ -82,7 +82,7 @@ class DatasetRun:
 
     @property
     def complete(self) -> bool:
-        """Whether every shard is there."""
+        """Whether the file of every shard is there; what it holds is checked when it is read."""
         return (
             len(self._reader.written()) == len(self.manifest.models) * self._reader.inventory.shards
         )
