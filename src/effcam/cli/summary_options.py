@@ -41,17 +41,22 @@ def add_summary_options(
         help="measure the maps, and print a table with 95 %% intervals",
     )
     group.add_argument(
-        "--labels", metavar="FILE", help="the class of each image, by image name: CSV, JSON or COCO"
+        "--labels",
+        metavar="FILE",
+        help="the class of each image, by image name: CSV, JSON or COCO, or a folder with a "
+        "subfolder for each class",
     )
     group.add_argument(
         "--boxes",
         metavar="FILE",
-        help="boxes around the objects: COCO, Pascal VOC (a file or a folder), JSON or CSV",
+        help="boxes around the objects: COCO, Pascal VOC or YOLO (a file or a folder), Label "
+        "Studio's JSON, CVAT's XML, JSON or CSV",
     )
     group.add_argument(
         "--masks",
         metavar="FOLDER",
-        help="masks of the objects: files with the names of the images, or COCO",
+        help="masks of the objects: files with the names of the images, or COCO, YOLO, Label Studio "
+        "or CVAT with outlines",
     )
     if faithfulness:
         group.add_argument(
@@ -130,11 +135,12 @@ class SummaryOptions:
             TargetError: If a label is not a class of a model.
             UnknownModelError: If no model has that name.
         """
-        from effcam.images.annotations.truths import find_truths
+        from effcam.images.annotations.truths import GroundTruth
         from effcam.models.sources import check_classes
 
-        truths = find_truths(images, *map(self.known.get, ("boxes", "masks", "labels")))
-        labels = dict.fromkeys(each.label for each in truths if each.label is not None)
+        truths = GroundTruth(len(images), **self.known)
+        truths.check(image.name for image in images)
+        labels = truths.labels(images)
         for spec in specs.values() if labels else ():
             check_classes(spec, labels)
 
@@ -180,5 +186,6 @@ class SummaryOptions:
         from effcam.images.annotations.truths import find_truths
 
         given: dict[str, Any] = {"boxes": None, "masks": None, "labels": None}
-        truths = find_truths(comparison.images, **{**given, **self.known})
+        sizes = [row[0].size for row in comparison.rows()]
+        truths = find_truths(comparison.images, **{**given, **self.known}, sizes=sizes)
         return write_report(gather(comparison, truths=truths, summary=summary), path, Look(**style))

@@ -12,18 +12,34 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@dataclass(frozen=True, slots=True)
+class NamedClass:
+    """A class that is given by its index and by its name; a model must agree with both.
+
+    Attributes:
+        index: The index, from 0.
+        name: The name. A name that a model does not know is ignored.
+    """
+
+    index: int
+    name: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
     """The annotations of an image.
 
     Attributes:
-        label: Its class, an index or a name; ``None`` if unknown.
+        label: Its class, an index, a name, or both; ``None`` if unknown.
         boxes: Boxes around its objects, px; empty if unknown.
         mask: (height, width) bool, true on its objects; ``None`` if unknown.
         ignored: (height, width) bool, true where the mask is undefined; ``None`` for nowhere.
+        rescaled: Whether the boxes were recognised as shares of the image's width and height by
+            their values alone, and multiplied by these.
     """
 
-    label: int | str | None = None
+    label: int | str | NamedClass | None = None
     boxes: tuple[Box, ...] = ()
     mask: NDArray[np.bool_] | None = field(default=None, repr=False)
     ignored: NDArray[np.bool_] | None = field(default=None, repr=False)
+    rescaled: bool = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
 
+from effcam.images.truth import NamedClass
 from effcam.models.class_names import find_class
 from effcam.models.tracing.map_layout import Grid
 
@@ -53,7 +54,7 @@ class ModelFacts:
         """Whether the model has random weights, so that its heat is meaningless."""
         return self.weights == RANDOM
 
-    def find_class(self, target: int | str) -> int:
+    def find_class(self, target: int | str | NamedClass) -> int:
         """Return the index of a class that is given by index or by any of its names.
 
         Raises:

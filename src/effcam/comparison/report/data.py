@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,9 +17,10 @@ from effcam.cam.explanation import Explanation
 from effcam.comparison.report.inputs import Material
 from effcam.drawing import overlay
 from effcam.drawing.defaults import COLORMAP
+from effcam.errors import TargetError
 from effcam.images.geometry import Box
 from effcam.images.refs import ImageRef
-from effcam.images.truth import Truth
+from effcam.images.truth import NamedClass, Truth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -138,11 +140,15 @@ def _image(
 
 def truth_label(material: Material, truth: Truth) -> str | None:
     """Return the name of an image's true class; ``None`` if unknown."""
-    if truth.label is None or isinstance(truth.label, str):
-        return truth.label
-    facts = material.content.facts
-    known = facts[0].labels if facts else ()
-    return known[truth.label] if 0 <= truth.label < len(known) else f"class {truth.label}"
+    label, facts = truth.label, material.content.facts
+    if label is None:
+        return None
+    if facts:
+        with suppress(TargetError):
+            return facts[0].labels[facts[0].find_class(label)]
+    if isinstance(label, NamedClass):
+        return label.name
+    return label if isinstance(label, str) else f"class {label}"
 
 
 def _cell(cell: Explanation, kind: str) -> dict[str, object]:
