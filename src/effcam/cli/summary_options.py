@@ -55,8 +55,8 @@ def add_summary_options(
     group.add_argument(
         "--masks",
         metavar="FOLDER",
-        help="masks of the objects: files with the names of the images, or COCO, YOLO, Label Studio "
-        "or CVAT with outlines",
+        help="masks of the objects: files with the names of the images, or outlines of COCO, YOLO, "
+        "Label Studio or CVAT",
     )
     if faithfulness:
         group.add_argument(

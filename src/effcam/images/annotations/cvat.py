@@ -15,6 +15,7 @@ from effcam.images.annotations.coco_masks import MOST_PIXELS, fill
 from effcam.images.annotations.objects import (
     Objects,
     box_around,
+    ellipse_extent,
     make_box,
     parse_number,
     rotate,
@@ -63,13 +64,12 @@ class Shape:
         inside[top:bottom, left:right] = drawn[: max(height - top, 0), : max(width - left, 0)]
         return inside
 
-
     def extent(self) -> list[tuple[float, float]]:
         """Return corners of the shape or of the pixels of a mask, none if it has no pixels."""
         if self.runs is None:
             return self.points
-        (left, top), (right, bottom) = ((int(x), int(y)) for x, y in self.points)
-        inside = self.draw(bottom, right)
+        right, bottom = self.points[1]
+        inside = self.draw(int(bottom), int(right))
         rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
         if not rows.size:
             return []
@@ -150,27 +150,36 @@ def _shapes(image: Element) -> Iterator[Shape]:
 
 
 def _points(element: Element, kind: str) -> list[tuple[float, float]]:
-    if kind == "polygon":
-        return _corners(element.get("points"))
-    if kind == "mask":
-        left, top, width, height = (
-            _whole(element, key) for key in ("left", "top", "width", "height")
-        )
-        return [(left, top), (left + width, top + height)]
-    angle = _number(element, "rotation") if "rotation" in element.keys() else 0.0  # noqa: SIM118
-    if kind == "ellipse":
-        x, y, across, down = (_number(element, key) for key in ("cx", "cy", "rx", "ry"))
-        turn = math.radians(angle)
-        wide = math.hypot(across * math.cos(turn), down * math.sin(turn))
-        tall = math.hypot(across * math.sin(turn), down * math.cos(turn))
-        return [(x - wide, y - tall), (x + wide, y + tall)]
+    """Return the corners of a shape, or of a box around it."""
+    readers = {"polygon": _corners, "mask": _mask_box, "ellipse": _ellipse, "box": _box}
+    return readers[kind](element)
+
+
+def _mask_box(element: Element) -> list[tuple[float, float]]:
+    left, top, width, height = (_whole(element, key) for key in ("left", "top", "width", "height"))
+    return [(left, top), (left + width, top + height)]
+
+
+def _ellipse(element: Element) -> list[tuple[float, float]]:
+    x, y, across, down = (_number(element, key) for key in ("cx", "cy", "rx", "ry"))
+    return ellipse_extent((x, y), (across, down), _rotation(element))
+
+
+def _box(element: Element) -> list[tuple[float, float]]:
     left, top, right, bottom = (_number(element, key) for key in ("xtl", "ytl", "xbr", "ybr"))
     make_box([left, top, right, bottom])
     corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    angle = _rotation(element)
     return rotate(corners, angle, ((left + right) / 2, (top + bottom) / 2)) if angle else corners
 
 
-def _corners(text: str | None) -> list[tuple[float, float]]:
+def _rotation(element: Element) -> float:
+    """Return the clockwise angle in degrees."""
+    return 0.0 if element.get("rotation") is None else _number(element, "rotation")
+
+
+def _corners(element: Element) -> list[tuple[float, float]]:
+    text = element.get("points")
     pairs = [pair.split(",") for pair in (text or "").split(";")]
     if len(pairs) < 3 or any(len(pair) != 2 for pair in pairs):
         raise AnnotationError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from effcam.images.annotations.name_matching import IMAGE_SUFFIXES
 from effcam.images.annotations.objects import (
     Objects,
     box_around,
+    ellipse_extent,
     is_number,
     make_relative_box,
     rotate,
@@ -286,10 +286,8 @@ def _ellipse(value: Mapping[str, Any], size: tuple[int, int]) -> list[tuple[floa
     x, y = _percent(value, "x") * size[0] / 100, _percent(value, "y") * size[1] / 100
     across = _percent(value, "radiusX") * size[0] / 100
     down = _percent(value, "radiusY") * size[1] / 100
-    angle = math.radians(_percent(value, "rotation", default=0))
-    wide = math.hypot(across * math.cos(angle), down * math.sin(angle))
-    tall = math.hypot(across * math.sin(angle), down * math.cos(angle))
-    return [(x - wide, y - tall), (x + wide, y + tall)] if wide and tall else []
+    angle = _percent(value, "rotation", default=0)
+    return ellipse_extent((x, y), (across, down), angle) if across and down else []
 
 
 def _brush(value: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -306,7 +304,7 @@ def _brush(value: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]
 
 
 def decode(data: bytes, count: int) -> NDArray[np.uint8]:
-    """Return the (count,) values that are packed as in @thi.ng/rle-pack, which Label Studio uses.
+    """Return the (count,) values that are packed as Label Studio packs the RGBA values of a brush.
 
     A stream of bits: 32 with the number of values; 5 with the bits of a value minus 1; four times 4
     with bits of a length minus 1. Then blocks: a bit, which is set if one value repeats; 2 bits

@@ -125,6 +125,16 @@ def rotate(
     ]
 
 
+def ellipse_extent(
+    centre: tuple[float, float], radii: tuple[float, float], degrees: float
+) -> list[tuple[float, float]]:
+    """Return two corners of the box around an ellipse, which is rotated around its centre."""
+    (x, y), (across, down), turn = centre, radii, math.radians(degrees)
+    wide = math.hypot(across * math.cos(turn), down * math.sin(turn))
+    tall = math.hypot(across * math.sin(turn), down * math.cos(turn))
+    return [(x - wide, y - tall), (x + wide, y + tall)]
+
+
 def four_numbers(values: object, meaning: str) -> list[float]:
     """Check four finite numbers of JSON, and return them."""
     if not isinstance(values, list) or len(values) != 4 or not all(map(is_number, values)):

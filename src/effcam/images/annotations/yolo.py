@@ -192,7 +192,7 @@ def _label(word: str, dataset: _Dataset) -> str:
     try:
         index = float(word)  # some tools write 0.0
     except ValueError:
-        index = -1
+        index = -1.0
     if not index.is_integer() or index < 0:
         raise AnnotationError(f"expected the index of a class, found {shown(word)}")
     if dataset.names and int(index) not in dataset.names:

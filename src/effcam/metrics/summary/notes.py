@@ -97,11 +97,11 @@ def rescaling_notes(images: int) -> list[str]:
     """Return a note on the images whose boxes were recognised as shares of their sides."""
     if not images:
         return []
-    shares = f"shares of the width and height of the {count(images, 'image')}"
-    return [
+    note = (
         "The edges of all boxes lie between 0 and 1. So they were read as left, top, right and "
-        f"bottom in {shares}, not as px."
-    ]
+        f"bottom in shares of the width and height of the {count(images, 'image')}, not as px."
+    )
+    return [note]
 
 
 def sequence_notes(pairs: int, block: int) -> list[str]:
