@@ -96,7 +96,11 @@ def test_the_default_models_are_the_notebooks_five_with_the_weights_it_had() -> 
             "names start with .*'hf-hub:', 'local-dir:' or none of these",
         ),
         ("vgg16.tv_in1", r"timm has no weights 'tv_in1' for 'vgg16'\. Did you mean 'tv_in1k'\? It"),
-        ("alexnet.V1", r"torchvision has no weights 'V1' for 'alexnet'\. It has IMAGENET1K_V1\.$"),
+        ("alexnet.V1", r"no weights 'V1' for 'alexnet'\. Did you mean 'IMAGENET1K_V1'\? It has"),
+        (
+            "alexnet.in9",
+            r"torchvision has no weights 'in9' for 'alexnet'\. It has IMAGENET1K_V1\.$",
+        ),
         ("resnet50.IMAGENET1K_V1", "Did you mean 'torchvision:resnet50.IMAGENET1K_V1'"),
         ("torchvision:resnet50.a1_in1k", "Did you mean 'timm:resnet50.a1_in1k'"),
     ],

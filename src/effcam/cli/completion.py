@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from effcam.cli.console import echo
@@ -98,7 +98,7 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
             yield action
 
 
-def _mark(action: Any, files: dict[str, str], folders: dict[str, str]) -> None:
+def _mark(action: Any, files: Mapping[str, Any], folders: object) -> None:
     """Set which kind of values shtab completes for an argument."""
     kinds = (
         (FILES, files),

@@ -193,6 +193,14 @@ class TestCategories:
         path = saved(tmp_path, "image,x1,y1,x2,y2,label\na,0,0,2,2,3\na,0,0,1,1,\n")
         assert read_boxes(path, categories="3") == {"a": (Box(0, 0, 2, 2),)}
 
+    def test_exact_spelling_goes_before_another_case(self, tmp_path: Path) -> None:
+        table = "image,x1,y1,x2,y2,label\na,0,0,2,2,Cardigan\na,0,0,1,1,cardigan\n"
+        path = saved(tmp_path, table)
+        assert read_boxes(path, categories="cardigan") == {"a": (Box(0, 0, 1, 1),)}
+        assert len(read_boxes(path, categories=["cardigan", "Cardigan"])["a"]) == 2
+        with pytest.raises(ArgumentError, match="'CARDIGAN' stands for 'Cardigan' and 'cardigan'"):
+            read_boxes(path, categories="CARDIGAN")
+
     @pytest.mark.parametrize("kind", ["coco", "voc", "table", "plain"])
     def test_unknown_one_is_refused(self, tmp_path: Path, kind: str) -> None:
         path = self.files(tmp_path)[kind]

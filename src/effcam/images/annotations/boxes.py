@@ -84,7 +84,8 @@ def read_boxes(
             Boxes of YOLO and Label Studio are shares of the sides. So are those of any other file
             if all their edges lie between 0 and 1 and one is not a whole number.
 
-        categories: The classes whose boxes to keep, ignoring case; ``None`` keeps all.
+        categories: The classes whose boxes to keep: of the exact spelling if there are any, else
+            in any case; ``None`` keeps all.
 
     Raises:
         AnnotationError: If the file is missing, broken, or of another format.
@@ -152,34 +153,40 @@ def _as_shares(box: AnyBox) -> RelativeBox:
     return RelativeBox(*box.as_tuple(), recognised=True) if isinstance(box, Box) else box
 
 
-def _wanted(categories: Iterable[str] | None) -> dict[str, str] | None:
-    """Return the categories by their casefolded names."""
+def _wanted(categories: Iterable[str] | None) -> list[str] | None:
+    """Return the names of the categories."""
     if categories is None:
         return None
     listed = [categories] if isinstance(categories, str) else list(categories)
     if not listed or not all(isinstance(each, str) for each in listed):
         raise ArgumentError(f"categories must be names of classes, not {shown(listed)}")
-    return {each.strip().casefold(): each for each in listed}
+    return [each.strip() for each in listed]
 
 
-def _of_classes(found: Objects, wanted: Mapping[str, str], path: object) -> Objects:
+def _of_classes(found: Objects, wanted: Sequence[str], path: object) -> Objects:
     """Return the objects of some classes, and all images."""
     labels = {label for objects in found.values() for label, _ in objects if label is not None}
     if not labels:
         raise ArgumentError(
             f"categories cannot be selected in annotations {str(path)!r}: no box has a class"
         )
-    folded = {label.casefold() for label in labels}
-    missing = [category for key, category in wanted.items() if key not in folded]
-    if missing:
-        raise ArgumentError(
-            f"no box in annotations {str(path)!r} is of category {missing[0]!r}."
-            f"{did_you_mean(missing[0], labels)}"
-        )
-    return {
-        name: [each for each in objects if each[0] is not None and each[0].casefold() in wanted]
-        for name, objects in found.items()
-    }
+    kept: set[str] = set()
+    for category in wanted:
+        same = {category} & labels or {
+            label for label in labels if label.casefold() == category.casefold()
+        }
+        if not same:
+            raise ArgumentError(
+                f"no box in annotations {str(path)!r} is of category {category!r}."
+                f"{did_you_mean(category, sorted(labels))}"
+            )
+        if len(same) > 1:
+            raise ArgumentError(
+                f"category {category!r} stands for {' and '.join(map(repr, sorted(same)))} in "
+                f"annotations {str(path)!r}: give one of these"
+            )
+        kept |= same
+    return {name: [each for each in objects if each[0] in kept] for name, objects in found.items()}
 
 
 def _objects_by_name(document: Mapping[str, Any]) -> Objects:

@@ -23,7 +23,9 @@ def objects_in_voc(folder: Path) -> Objects:
     found: Objects = {}
     files = files_below(folder, {".xml"})
     if not files:
-        raise AnnotationError("the folder has no XML files of Pascal VOC")
+        raise AnnotationError(
+            "the folder has no XML files of Pascal VOC or CVAT, and no text files of YOLO"
+        )
     for file in files:
         below = file.relative_to(folder)
         with locating(f"file {below.as_posix()!r}"):

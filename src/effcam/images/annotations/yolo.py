@@ -22,6 +22,8 @@ DATA_FILES = ("data.yaml", "data.yml", "dataset.yaml")
 NAME_FILES = ("classes.txt", "obj.names", "labels.txt")
 LISTS = frozenset({"train.txt", "val.txt", "valid.txt", "validation.txt", "test.txt", *NAME_FILES})
 """Text files of such datasets that list images or classes."""
+DEPTH = 4
+"""How many folders up a folder ``labels`` is looked for."""
 OVERSHOOT = 0.01
 """How far shares may lie outside of [0, 1], by rounding, as Ultralytics allows."""
 BOX, BOX_AND_SCORE, TRACKED = 5, 6, 7
@@ -127,12 +129,9 @@ def _image_name(below: PurePosixPath) -> str:
 
 def _read_dataset(folder: Path) -> _Dataset:
     """Return what the files of classes say, in a folder or above its folder ``labels``."""
-    folders = [folder]
-    parts = folder.absolute().parts
-    if "labels" in parts:
-        last = len(parts) - 1 - parts[::-1].index("labels")
-        folders += [Path(*parts[: last + 1]), Path(*parts[:last])]
-    for place in folders:
+    near = [folder.absolute(), *folder.absolute().parents][:DEPTH]
+    inside = next((place for place in near if place.name == "labels"), None)
+    for place in [folder] if inside is None else [folder, inside, inside.parent]:
         for name in (*DATA_FILES, *NAME_FILES):
             file = place / name
             if file.is_file():
