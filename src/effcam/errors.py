@@ -21,7 +21,9 @@ from __future__ import annotations
 
 import difflib
 import operator
+import re
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 
 class EffcamError(Exception):
@@ -77,16 +79,55 @@ class OutputError(EffcamError, OSError):
 
 
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
-    """Return ``" Did you mean 'resnet50'?"``, or an empty string if no name is close.
+    """Return ``" Did you mean 'resnet50'?"``, or an empty string if no name is like it.
+
+    Names of a similar spelling are suggested, and without any of these names that contain all of
+    the words.
 
     >>> did_you_mean("resnet5", ["resnet50", "vgg16"])
     " Did you mean 'resnet50'?"
+    >>> did_you_mean("cat", ["polecat", "tiger cat"])
+    " Did you mean 'tiger cat'?"
+    """
+    candidates = dict.fromkeys(known)
+    inside = (each for each in candidates if contains_words(each, name))
+    return suggest(close_names(name, candidates, most=most) or list(islice(inside, most)))
+
+
+def close_names(
+    name: str, known: Iterable[str], *, most: int = 3, cutoff: float = 0.7
+) -> list[str]:
+    """Return the names of the most similar spelling, ignoring case.
+
+    Args:
+        name: The name that is not known.
+        known: The names that are.
+        most: How many to return at most.
+        cutoff: The least similarity, in [0, 1].
     """
     by_folded = {candidate.casefold(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.casefold(), by_folded, n=most, cutoff=0.7)
-    if not close:
-        return ""
-    return f" Did you mean {' or '.join(repr(by_folded[match]) for match in close)}?"
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=most, cutoff=cutoff)
+    return [by_folded[match] for match in close]
+
+
+def suggest(names: Sequence[str]) -> str:
+    """Return ``" Did you mean 'cat' or 'dog'?"``, or an empty string without names."""
+    return f" Did you mean {' or '.join(map(repr, names))}?" if names else ""
+
+
+def contains_words(text: str, words: str) -> bool:
+    """Return whether a text contains all of some words, ignoring case and a plural's s.
+
+    >>> contains_words("Egyptian cat", "cats"), contains_words("polecat", "cat")
+    (True, False)
+    """
+    wanted = set(_words(words))
+    return bool(wanted) and wanted <= set(_words(text))
+
+
+def _words(text: str) -> list[str]:
+    found = re.findall(r"[^\W_]+", text.casefold())
+    return [word[:-1] if word.endswith("s") and len(word) > 3 else word for word in found]
 
 
 def reason_of(error: BaseException) -> str:

@@ -80,6 +80,7 @@ def test_options_and_their_choices_are_completed(folder: Path) -> None:
 def test_files_are_completed(folder: Path) -> None:
     assert ask(folder, "effcam compare ph") == ["photos"]
     assert ask(folder, "effcam compare photos -o be") == ["best.pt"]
+    assert ask(folder, "effcam compare photos --names be") == ["best.pt"]
     assert ask(folder, "effcam demo -o ph") == ["photos"]
     assert ask(folder, "effcam demo -o be") == []
 

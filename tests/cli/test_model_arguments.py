@@ -73,6 +73,81 @@ def test_what_is_said_of_one_model_is_its_own(
     }
 
 
+@pytest.fixture
+def name_files(photos: Path) -> None:
+    """Write files of class names into the folder of the photos."""
+    folder = photos.parent
+    (folder / "names.txt").write_text("rose\ntulip\n")
+    (folder / "own.json").write_text('{"0": "daisy", "1": "lily"}')
+    (folder / "mine=x.txt").write_text("oak\nfir\n")
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (
+            ["--names", "names.txt"],
+            {"mine": "rose", "torchvision:alexnet": "rose", "plain": "rose"},
+        ),
+        (["--names", "mine=names.txt"], {"mine": "rose"}),
+        (["--names", "timm:resnet18=names.txt"], {"mine": "rose"}),
+        (
+            ["--names", "plain=own.json", "--names", "names.txt"],
+            {"mine": "rose", "torchvision:alexnet": "rose", "plain": "daisy"},
+        ),
+        (
+            ["--names", "./mine=x.txt"],
+            {"mine": "oak", "torchvision:alexnet": "oak", "plain": "oak"},
+        ),
+    ],
+)
+@pytest.mark.usefixtures("name_files")
+def test_names_of_classes_are_for_one_model_or_for_all(
+    run: Callable[..., Done], asked: dict[str, Any], argv: list[str], expected: dict[str, str]
+) -> None:
+    run("compare", "photos", *NAMES, *argv)
+    found = {label: spec.labels[0] for label, spec in asked["models"].items() if spec.labels}
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--names", "gone.txt"], "names 'gone.txt': there is no such file or folder"),
+        (
+            ["--names", "other=names.txt"],
+            "'other' is not one of the models to compare: mine, torch",
+        ),
+        (["--names", "names.txt", "--names", "own.json"], "--names is given twice for all models"),
+        (
+            ["--names", "mine=names.txt", "--names", "mine=own.json"],
+            "--names is given twice for 'mine': names.txt and own.json",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("name_files")
+def test_names_that_cannot_be_given_get_one_line(
+    run: Callable[..., Done], argv: list[str], message: str
+) -> None:
+    done = run("compare", "photos", *NAMES, *argv)
+    assert done.code != 0
+    assert message in done.err
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("name_files")
+def test_names_of_classes_are_shown_and_may_be_explained(run: Callable[..., Done]) -> None:
+    argv = ["compare", "photos/0.png", "-m", "mine=test_resnet", "--weights", "none", "--size", 64]
+    two = ["--option", "mine:num_classes=2"]
+    done = run(*argv, *two, "--names", "names.txt", "--target", "Tulip", "-o", "a.csv")
+    assert done.code == 0, done.err
+    (row,) = rows("a.csv")
+    assert (row["target"], row["label"]) == ("1", "tulip")
+    done = run(*argv, "--option", "mine:num_classes=3", "--names", "names.txt")
+    assert done.code == 2
+    assert "has 3 classes, but labels holds 2 labels ('rose', 'tulip')" in done.err
+
+
 def test_a_label_goes_before_another_models_name(
     run: Callable[..., Done], asked: dict[str, Any]
 ) -> None:

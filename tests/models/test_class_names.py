@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from effcam.errors import TargetError
+from effcam.images.truth import NamedClass
 from effcam.models.class_names import find_class, numbered, read_labels
 
 NAMES = ("ant", "bee", "cow")
@@ -126,3 +127,92 @@ def test_where_classes_have_no_names_an_index_is_asked_for() -> None:
     synonyms = tuple((name,) for name in names)
     with pytest.raises(TargetError, match=r"Its classes have no names: give an index, or load it"):
         find_class("ant", names, synonyms, owner="net")
+
+
+# names before numbers
+
+
+DIGITS = tuple(sorted(map(str, range(12))))  # "0", "1", "10", "11", "2", ...
+
+
+def find(target: int | str | NamedClass, labels: tuple[str, ...], *more: tuple[str, ...]) -> int:
+    synonyms = more or tuple((label,) for label in labels)
+    return find_class(target, labels, synonyms, owner="net")
+
+
+def test_text_of_digits_is_a_name_first_and_a_number_an_index() -> None:
+    assert [find(name, DIGITS) for name in DIGITS] == list(range(12))
+    assert find(10, DIGITS) == 10
+    assert (find("2", NAMES), find(" 1 ", numbered(3))) == (2, 1)
+
+
+def test_where_classes_are_called_by_numbers_no_text_is_an_index() -> None:
+    message = r"no class called '12'. Its classes are called by numbers, such as '0', so a number"
+    with pytest.raises(TargetError, match=message):
+        find("12", DIGITS)
+    with pytest.raises(TargetError, match=r"no class called '0'. Its classes are called by"):
+        find("0", ("1", "2", "3"))
+
+
+def test_index_and_name_must_agree() -> None:
+    assert find(NamedClass(2, "Cow"), NAMES) == 2
+    assert find(NamedClass(2, "animal in a field"), NAMES) == 2
+    assert find(NamedClass(2, "10"), DIGITS) == 2
+    message = (
+        r"class_index 1 and label 'cow' are different classes of net: index 1 is 'bee', 'cow' is 2 "
+        r"\(cow\); correct one"
+    )
+    with pytest.raises(TargetError, match=message):
+        find(NamedClass(1, "cow"), NAMES)
+    with pytest.raises(TargetError, match="index 7 is out of range, 'cow' is 2"):
+        find(NamedClass(7, "cow"), NAMES)
+
+
+def test_a_bare_number_of_a_file_that_names_another_class_is_refused_with_both_meanings() -> None:
+    assert find(NamedClass(1, "1"), DIGITS) == find(NamedClass(1, "1"), NAMES) == 1
+    message = (
+        r"label 10 has two meanings in net: the class called '10' is 2 \(10\), the class of index "
+        r"10 is '8'; write the label as text \(\"10\"\) for the name, or as \"class_index\""
+    )
+    with pytest.raises(TargetError, match=message):
+        find(NamedClass(10, "10"), DIGITS)
+
+
+# spelling
+
+
+def test_an_exact_spelling_goes_before_another_case() -> None:
+    labels = ("Cardigan", "cardigan", "cow")
+    assert [find(label, labels) for label in labels] == [0, 1, 2]
+    with pytest.raises(TargetError, match=r"'CARDIGAN' stands for 2 classes of net: 0 \(Card.*, 1"):
+        find("CARDIGAN", labels)
+    assert find("Cow", labels) == 2
+    # Also of a name that is not shown.
+    assert find("Welsh", ("welsh", "corgi"), ("welsh",), ("corgi", "Welsh")) == 1
+
+
+def test_letters_and_their_accents_may_be_separate_characters() -> None:
+    assert find("cafe\u0301", ("tea", "caf\u00e9")) == 1
+
+
+def test_a_bird_does_not_become_a_machine() -> None:
+    labels, synonyms = ("crane bird", "crane"), (("crane bird", "crane"), ("crane",))
+    for name in ("crane", "Crane"):
+        with pytest.raises(TargetError, match=r"stands for 2 classes .* 0 \(crane bird\), 1 \(c"):
+            find(name, labels, *synonyms)
+    assert find("crane bird", labels, *synonyms) == 0
+
+
+# suggestions
+
+
+def test_words_inside_of_labels_are_suggested_and_cats_before_others() -> None:
+    labels = ("cat bear", "tabby", "tiger cat", "polecat", "catamaran")
+    synonyms = (("cat bear",), ("tabby", "tabby cat"), ("tiger cat",), ("polecat",), ("catamaran",))
+    message = r"no class called 'cat'. Did you mean 'tabby' or 'tiger cat' or 'cat bear'\?$"
+    with pytest.raises(TargetError, match=message):
+        find("cat", labels, *synonyms)
+    with pytest.raises(TargetError, match=r"'Cats'. Did you mean 'tabby' or 'tiger cat'"):
+        find("Cats", labels, *synonyms)
+    with pytest.raises(TargetError, match=r"'tiger_cats'. Did you mean 'tiger cat'\?"):
+        find("tiger_cats", labels, *synonyms)

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import timm
 import torchvision
+from timm.data import ImageNetInfo
 from timm.models import get_pretrained_cfg
 from torch import nn
 
 from effcam.errors import ModelError, UnknownModelError
 from effcam.images.preprocess import Preprocess
-from effcam.models.imagenet import imagenet_labels, knows_imagenet
+from effcam.models.imagenet import imagenet_labels, knows_imagenet, synonyms_of
 from effcam.models.listing import list_models
 from effcam.models.lookup import find_architecture
 from effcam.models.registry import DEFAULT_MODELS, ModelSpec, register_model
@@ -95,7 +96,11 @@ def test_the_default_models_are_the_notebooks_five_with_the_weights_it_had() -> 
             "names start with .*'hf-hub:', 'local-dir:' or none of these",
         ),
         ("vgg16.tv_in1", r"timm has no weights 'tv_in1' for 'vgg16'\. Did you mean 'tv_in1k'\? It"),
-        ("alexnet.V1", r"torchvision has no weights 'V1' for 'alexnet'\. It has IMAGENET1K_V1\.$"),
+        ("alexnet.V1", r"no weights 'V1' for 'alexnet'\. Did you mean 'IMAGENET1K_V1'\? It has"),
+        (
+            "alexnet.in9",
+            r"torchvision has no weights 'in9' for 'alexnet'\. It has IMAGENET1K_V1\.$",
+        ),
         ("resnet50.IMAGENET1K_V1", "Did you mean 'torchvision:resnet50.IMAGENET1K_V1'"),
         ("torchvision:resnet50.a1_in1k", "Did you mean 'timm:resnet50.a1_in1k'"),
     ],
@@ -127,9 +132,25 @@ def test_imagenet_has_1000_names_to_show_all_different() -> None:
     assert len(shown) == len(set(shown)) == 1000
     assert shown == list(torchvision.models.AlexNet_Weights.DEFAULT.meta["categories"])
     assert (labels[134][0], labels[517][0]) == ("crane bird", "crane")
-    assert labels[0] == ("tench", "Tinca tinca")
+    assert labels[0] == ("tench", "Tinca tinca", "n01440764")
     assert {"maillot tank suit", "tank suit"} <= set(labels[639])
     assert all(len(set(names)) == len(names) for names in labels)
+
+
+def test_labels_of_imagenet_have_its_other_names_in_any_librarys_spelling() -> None:
+    known = imagenet_labels(1000)
+    assert known is not None
+    shown = [names[0] for names in known]
+    described = ImageNetInfo().label_descriptions()
+    folders = ImageNetInfo().label_names()
+    underscored = [name.replace(" ", "_") for name in shown]
+    for labels in (shown, described, folders, underscored):
+        found = synonyms_of(labels)
+        assert [names[0] for names in found] == list(labels)
+        assert all(set(names) <= set(more) for names, more in zip(known, found, strict=True))
+    shuffled = shown[1:] + shown[:1]
+    assert synonyms_of(shuffled) == tuple((name,) for name in shuffled)
+    assert synonyms_of(["ant", "bee"]) == (("ant",), ("bee",))
 
 
 @pytest.mark.parametrize("classes", [11821, 21841, 21843])

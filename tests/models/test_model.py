@@ -234,6 +234,10 @@ def imagenet() -> Model:
         ("ice bear", 296),
         ("polar bear", 296),
         ("crane bird", 134),
+        ("n02123045", 281),
+        ("Cardigan", 264),
+        ("cardigan", 474),
+        ("281", 281),
         ("maillot tank suit", 639),
     ],
 )

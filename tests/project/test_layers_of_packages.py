@@ -61,6 +61,7 @@ DOORS = {
         "models.timm_architecture",
     },
     "torchvision": {"demo.networks", "models.imagenet", "models.torchvision_architecture"},
+    "yaml": {"images.annotations.parsing"},
 }
 """The only packages and modules that may import a third party."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from effcam.cli.console import echo
@@ -24,6 +24,7 @@ For the current bash session only: eval "$(effcam completion bash)"
 FILES = {"paths", "outputs", "labels", "boxes", "masks", "save_summary"}
 NAMES = {"models", "pattern"}
 OWNED_FILES = {"checkpoint"}
+PERHAPS_OWNED_FILES = {"class_names"}
 FOLDERS = {"output"}
 
 # Names are looked up when they are needed: there are a thousand, some of other packages.
@@ -42,6 +43,10 @@ _effcam_models() {
 _effcam_owned_files() {
   compset -P '*=' && _files
 }
+_effcam_perhaps_owned_files() {
+  compset -P '*='
+  _files
+}
 """
 MODELS = {
     "bash": "_effcam_models",
@@ -50,6 +55,7 @@ MODELS = {
     "tcsh": "`effcam models --names`",
 }
 OWNED = {"zsh": "_effcam_owned_files"}
+PERHAPS_OWNED = {"zsh": "_effcam_perhaps_owned_files"}
 
 
 def add_completion(commands: Any) -> None:
@@ -92,9 +98,15 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
             yield action
 
 
-def _mark(action: Any, files: object, folders: object) -> None:
+def _mark(action: Any, files: Mapping[str, Any], folders: object) -> None:
     """Set which kind of values shtab completes for an argument."""
-    kinds = ((FILES, files), (FOLDERS, folders), (NAMES, MODELS), (OWNED_FILES, OWNED))
+    kinds = (
+        (FILES, files),
+        (FOLDERS, folders),
+        (NAMES, MODELS),
+        (OWNED_FILES, OWNED),
+        (PERHAPS_OWNED_FILES, {**files, **PERHAPS_OWNED}),
+    )
     for names, kind in kinds:
         if action.dest in names:
             action.complete = kind

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,7 +32,7 @@ def comparison_arguments(options: argparse.Namespace) -> dict[str, Any]:
     names = ("view", "size", "batch_size", "precision", "decoding", "device")
     return {
         "method": [_import(each, ArgumentError) or each for each in options.methods] or "gradcam",
-        "target": _target(options.target),
+        "target": options.target,
         **{name: getattr(options, name) for name in names},
     }
 
@@ -52,11 +51,12 @@ def read_models(options: argparse.Namespace) -> dict[str, ModelSpec]:
     """Return the models by label, each with its options.
 
     Args:
-        options: The values of ``--model``, ``--checkpoint``, ``--layer``, ``--option``,
-            ``--preprocess`` and ``--weights``.
+        options: The values of ``--model``, ``--checkpoint``, ``--names``, ``--layer``,
+            ``--option``, ``--preprocess`` and ``--weights``.
 
     Raises:
         ArgumentError: If an option is malformed, or its model is not among the models.
+        AnnotationError: If a file of names is missing or broken.
         UnknownModelError: If a custom model cannot be imported.
     """
     named = dict(DEFAULT_MODELS)
@@ -66,6 +66,7 @@ def read_models(options: argparse.Namespace) -> dict[str, ModelSpec]:
         if len(named) < len(pairs):
             raise ArgumentError("two models have the same label: rename one with -m LABEL=NAME")
     checkpoints = _one_each(options.checkpoint, "--checkpoint NAME=FILE", named)
+    names = _class_names(options.class_names, named)
     layers = _one_each(options.layer, "--layer NAME=LAYER", named)
     arguments = _settings(options.option, "--option", named)
     preprocesses = _settings(options.preprocess, "--preprocess", named)
@@ -76,18 +77,13 @@ def read_models(options: argparse.Namespace) -> dict[str, ModelSpec]:
             "checkpoint": checkpoints.get(label),
             "target_layer": layers.get(label),
             "preprocess": _preprocess(preprocesses[label]),
+            "labels": names.get(label),
         }
         changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
         if options.weights == "none":
             changes = {"checkpoint": None, **changes, "pretrained": False}
         specs[label] = replace(spec, **changes, options={**spec.options, **arguments[label]})
     return specs
-
-
-def _target(text: str | None) -> int | str | None:
-    if text is None:
-        return None
-    return int(text) if re.fullmatch(r"[+-]?\d+", text) else text
 
 
 def _spec(name: str, label: str) -> ModelSpec:
@@ -146,6 +142,32 @@ def _one_each(texts: Sequence[str], form: str, named: dict[str, str]) -> dict[st
             raise ArgumentError(f"{flag} is given twice for {label!r}: {found[label]} and {value}")
         found[label] = value
     return found
+
+
+def _class_names(texts: Sequence[str], named: dict[str, str]) -> dict[str, tuple[str, ...]]:
+    """Return the names of the classes of each model: those of its own file, else of one for all."""
+    form = "--names [NAME=]FILE"
+    shared = [text for text in texts if not _owner(text, named)]
+    if len(shared) > 1:
+        raise ArgumentError(
+            f"--names is given twice for all models: {shared[0]} and {shared[1]}; write "
+            "--names NAME=FILE for a model of its own names"
+        )
+    own = _one_each([text for text in texts if text not in shared], form, named)
+    if not texts:
+        return {}
+    from effcam.models.names_file import read_class_names
+
+    files = {**{label: file for file in shared for label in named}, **own}
+    read = {file: read_class_names(file) for file in dict.fromkeys(files.values())}
+    return {label: read[file] for label, file in files.items()}
+
+
+def _owner(text: str, named: dict[str, str]) -> str:
+    """Return the label or name of the model in NAME=FILE, empty for a FILE alone."""
+    owner, separator, _ = text.partition("=")
+    is_model = owner in named or owner in named.values()
+    return owner if separator and (is_model or not Path(text).exists()) else ""
 
 
 def _settings(texts: Sequence[str], flag: str, named: dict[str, str]) -> dict[str, dict[str, Any]]:

@@ -77,6 +77,15 @@ def _add_subjects(parser: argparse.ArgumentParser) -> None:
         help="a file of weights for the model with this label or name; repeatable",
     )
     group.add_argument(
+        "--names",
+        action="append",
+        default=[],
+        dest="class_names",
+        metavar="[NAME=]FILE",
+        help="the names of the classes, in order, of the model with this label or name, or of all "
+        "models: a text file with one name a line, JSON, YAML, or CSV with a header; repeatable",
+    )
+    group.add_argument(
         "--weights",
         choices=("published", "none"),
         default="published",

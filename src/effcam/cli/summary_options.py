@@ -61,17 +61,22 @@ def add_summary_options(
         help="measure the maps, and print a table with 95 %% intervals",
     )
     group.add_argument(
-        "--labels", metavar="FILE", help="the class of each image, by image name: CSV, JSON or COCO"
+        "--labels",
+        metavar="FILE",
+        help="the class of each image, by image name: CSV, JSON or COCO, or a folder with a "
+        "subfolder for each class",
     )
     group.add_argument(
         "--boxes",
         metavar="FILE",
-        help="boxes around the objects: COCO, Pascal VOC (a file or a folder), JSON or CSV",
+        help="boxes around the objects: COCO, Pascal VOC or YOLO (a file or a folder), Label "
+        "Studio's JSON, CVAT's XML, JSON or CSV",
     )
     group.add_argument(
         "--masks",
         metavar="FOLDER",
-        help="masks of the objects: files with the names of the images, or COCO",
+        help="masks of the objects: files with the names of the images, or outlines of COCO, YOLO, "
+        "Label Studio or CVAT",
     )
     if faithfulness:
         group.add_argument(
@@ -157,18 +162,20 @@ class SummaryOptions:
             TargetError: If a label is not a class of a model.
             UnknownModelError: If no model has that name.
         """
-        from effcam.images.annotations.truths import find_truths
+        from effcam.images.annotations.truths import GroundTruth
         from effcam.images.truth import Truth
         from effcam.models.sources import check_classes
 
-        truths = find_truths(images, *map(self.known.get, ("boxes", "masks", "labels")))
-        labels = dict.fromkeys(each.label for each in truths if each.label is not None)
-        for spec in specs.values() if labels else ():
-            check_classes(spec, labels)
-        # Masks are large: what measures them reads them again.
+        truths = GroundTruth(len(images), **self.known)
+        truths.check(image.name for image in images)
+        labels = truths.labels(images)
+        wanted = list(dict.fromkeys(label for label in labels if label is not None))
+        for spec in specs.values() if wanted else ():
+            check_classes(spec, wanted)
+        # Boxes and masks may be large: what measures them reads them.
         return [
-            replace(image, truth=replace(image.truth or Truth(), label=truth.label))
-            for image, truth in zip(images, truths, strict=True)
+            replace(image, truth=replace(image.truth or Truth(), label=label))
+            for image, label in zip(images, labels, strict=True)
         ]
 
     def measure(
@@ -213,5 +220,6 @@ class SummaryOptions:
         from effcam.images.annotations.truths import find_truths
 
         given: dict[str, Any] = {"boxes": None, "masks": None, "labels": None}
-        truths = find_truths(comparison.images, **{**given, **self.known})
+        sizes = [row[0].size for row in comparison.rows()]
+        truths = find_truths(comparison.images, **{**given, **self.known}, sizes=sizes)
         return write_report(gather(comparison, truths=truths, summary=summary), path, Look(**style))

@@ -339,12 +339,16 @@ class Comparison(Cells):
         scenes have all of these. The documentation's page on metrics defines every figure.
 
         Args:
-            boxes: Boxes around the objects: a file (COCO, Pascal VOC, JSON or CSV), a mapping by
-                image name, or one entry an image. An entry is a `Box` or (left, top, right,
-                bottom) in px of the image, or several of these.
+            boxes: Boxes around the objects: a file (COCO, Pascal VOC, YOLO, Label Studio, CVAT,
+                JSON or CSV), a mapping by image name, or one entry an image. An entry is a `Box`
+                or (left, top, right, bottom) in px of the image, or several of these. If all edges
+                lie between 0 and 1, and not all are whole numbers, they are shares of the image's
+                width and height; a note then says so.
             masks: (height, width) bool arrays, true on the object, in the same forms; or a folder
-                of mask files, or a COCO file.
-            labels: The class of each image, by index or by name, in the same forms.
+                of mask files, or a file with outlines.
+            labels: The class of each image, by index or by name, in the same forms; or a folder
+                with a subfolder for each class. Text is a name first: "9" is the class called "9",
+                and an index only where no class is called by a number.
             fair: Whether to measure heat only on images that every model gets right and in which
                 all models explain one class; without labels, on images for which all models
                 predict the same class. ``None`` is true if labels are known.
@@ -359,7 +363,7 @@ class Comparison(Cells):
         from effcam.metrics.summary.builder import summarize
         from effcam.metrics.summary.rows import ImageRows
 
-        truths = find_truths(self.images, boxes, masks, labels)
+        truths = find_truths(self.images, boxes, masks, labels, sizes=self._sizes())
         rows = ImageRows(self.columns, tuple(self.rows()), self.facts, tuple(truths))
         return summarize(rows, fair=fair, faithfulness=faithfulness)
 
@@ -406,9 +410,13 @@ class Comparison(Cells):
 
         look = Look(title=title, alpha=alpha, colormap=colormap)
         check_report_output(path)
-        truths = find_truths(self.images, boxes, masks, labels)
+        truths = find_truths(self.images, boxes, masks, labels, sizes=self._sizes())
         material = gather(self, truths=truths, fair=fair, faithfulness=faithfulness)
         return write_report(material, path, look)
+
+    def _sizes(self) -> list[tuple[int, int]]:
+        """Return width and height of each image in px."""
+        return [row[0].size for row in self.rows()]
 
     def agreement(self, *, measure: Agreement = "spearman") -> NDArray[np.float64]:
         """Return how much the columns' maps agree: (columns, columns), the mean over images.

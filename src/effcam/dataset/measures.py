@@ -38,7 +38,8 @@ def summarize_run(reader: ShardReader, known: GroundTruth, *, fair: bool | None)
     columns, facts = reader.manifest.columns, reader.facts()
     builder = SummaryBuilder(columns, facts, STREAMED, labelled=known.labelled, fair=fair)
     for rows in reader.rows():
-        truths = known.take([row[0].image for row in rows.values()], list(rows))
+        sizes = [row[0].size for row in rows.values()]
+        truths = known.take([row[0].image for row in rows.values()], list(rows), sizes=sizes)
         builder.add(ImageRows(columns, tuple(rows.values()), facts, tuple(truths)))
     return builder.summary()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,29 +12,34 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@dataclass(frozen=True, slots=True)
+class NamedClass:
+    """A class that is given by its index and by its name; a model must agree with both.
+
+    Attributes:
+        index: The index, from 0.
+        name: The name. A name that a model does not know is ignored.
+    """
+
+    index: int
+    name: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
     """The annotations of an image.
 
     Attributes:
-        label: Its class, an index or a name; ``None`` if unknown.
+        label: Its class, an index, a name, or both; ``None`` if unknown.
         boxes: Boxes around its objects, px; empty if unknown.
         mask: (height, width) bool, true on its objects; ``None`` if unknown.
         ignored: (height, width) bool, true where the mask is undefined; ``None`` for nowhere.
+        rescaled: Whether the boxes were recognised as shares of the image's width and height by
+            their values alone, and multiplied by these.
     """
 
-    label: int | str | None = None
+    label: int | str | NamedClass | None = None
     boxes: tuple[Box, ...] = ()
     mask: NDArray[np.bool_] | None = field(default=None, repr=False)
     ignored: NDArray[np.bool_] | None = field(default=None, repr=False)
-
-    def class_name(self, labels: Sequence[str]) -> str | None:
-        """Return the name of its class, ``None`` if unknown.
-
-        Args:
-            labels: The names of a model's classes, by index.
-        """
-        if self.label is None or isinstance(self.label, str):
-            return self.label
-        known = 0 <= self.label < len(labels)
-        return labels[self.label] if known else f"class {self.label}"
+    rescaled: bool = False

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
 
+from effcam.errors import TargetError
+from effcam.images.truth import NamedClass
 from effcam.models.class_names import find_class
 from effcam.models.tracing.map_layout import Grid
 
@@ -58,7 +61,7 @@ class ModelFacts:
         """Whether the model has random weights, so that its heat is meaningless."""
         return self.weights == RANDOM
 
-    def find_class(self, target: int | str) -> int:
+    def find_class(self, target: int | str | NamedClass) -> int:
         """Return the index of a class that is given by index or by any of its names.
 
         Raises:
@@ -73,6 +76,23 @@ class ModelFacts:
         return {
             key: list(value) if isinstance(value, tuple) else value for key, value in found.items()
         }
+
+
+def class_name(label: int | str | NamedClass | None, facts: Sequence[ModelFacts]) -> str | None:
+    """Return the name of a true class as the first model has it, else as it was given.
+
+    Args:
+        label: The class; the result is ``None`` if it is.
+        facts: Facts on the models of a comparison; empty if they are unknown.
+    """
+    if label is None:
+        return None
+    if facts:
+        with suppress(TargetError):
+            return facts[0].labels[facts[0].find_class(label)]
+    if isinstance(label, NamedClass):
+        return label.name
+    return label if isinstance(label, str) else f"class {label}"
 
 
 def facts_of(model: Model, seconds: Sequence[float] = ()) -> ModelFacts:

@@ -1,7 +1,8 @@
-"""The names of ImageNet's classes."""
+"""The names of ImageNet's classes, and their ids in WordNet."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -10,28 +11,61 @@ from effcam.models.architectures import LIBRARIES
 if TYPE_CHECKING:
     from torch import nn
 
+IMAGENET = 1000
+"""The number of classes of ImageNet-1k."""
+ALIKE = 0.95
+"""The share of a model's labels that must be ImageNet's, for it to have ImageNet's classes."""
+
 
 @cache
 def imagenet_labels(classes: int) -> tuple[tuple[str, ...], ...] | None:
-    """Return the synonyms of every ImageNet class by class index, the one to show first.
+    """Return the names of every ImageNet class by class index, the one to show first.
 
     Args:
         classes: The number of classes: 1000 for ImageNet-1k, more for the larger sets.
 
     Returns:
-        One tuple of names for each class; ``None`` if no ImageNet set has that number of classes.
+        One tuple of names for each class, the last of which is its id in WordNet ("n02123045"),
+        after which ImageNet's folders are called; ``None`` if no ImageNet set has that number of
+        classes.
     """
     from timm.data import ImageNetInfo, infer_imagenet_subset
 
     subset = infer_imagenet_subset({"num_classes": classes})
     if subset is None:
         return None
-    lemmas = [text.split(", ") for text in ImageNetInfo(subset).label_descriptions()]
-    if classes == 1000:
+    info = ImageNetInfo(subset)
+    lemmas = [text.split(", ") for text in info.label_descriptions()]
+    if classes == IMAGENET:
         # torchvision has different names for the two cranes and the two maillots.
         names = _torchvision_names()
         lemmas = [[name, *words] for name, words in zip(names, lemmas, strict=True)]
-    return tuple(tuple(dict.fromkeys(words)) for words in lemmas)
+    named = zip(lemmas, info.label_names(), strict=True)
+    return tuple(tuple(dict.fromkeys([*words, identifier])) for words, identifier in named)
+
+
+def synonyms_of(labels: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Return all names of each class, given the one to show.
+
+    Labels that are those of ImageNet's 1,000 classes, in its order and in any library's spelling,
+    have ImageNet's other names too. All others have no synonyms.
+    """
+    known = imagenet_labels(IMAGENET) if len(labels) == IMAGENET else None
+    if known is None or not _are_imagenet(labels, known):
+        return tuple((label,) for label in labels)
+    return tuple(
+        tuple(dict.fromkeys((label, *names))) for label, names in zip(labels, known, strict=True)
+    )
+
+
+def _are_imagenet(labels: Sequence[str], known: Sequence[Sequence[str]]) -> bool:
+    """Return whether nearly all labels name the class of ImageNet at their index."""
+    same = 0
+    for label, names in zip(labels, known, strict=True):
+        # Labels may be lists of synonyms, or have underscores for spaces.
+        first = label.replace("_", " ").partition(",")[0].strip().casefold()
+        same += first in {name.casefold() for name in names}
+    return same >= ALIKE * len(labels)
 
 
 def knows_imagenet(module: nn.Module) -> bool:

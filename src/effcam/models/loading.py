@@ -15,7 +15,7 @@ from effcam.images.preprocess import Preprocess
 from effcam.models.built_module import BuiltModule, ChangePreprocess, check_preprocess
 from effcam.models.checked_layers import CheckedLayers, check_layers
 from effcam.models.class_names import numbered
-from effcam.models.imagenet import imagenet_labels, knows_imagenet
+from effcam.models.imagenet import imagenet_labels, knows_imagenet, synonyms_of
 from effcam.models.model import Model
 from effcam.models.sources import (
     ModelLike,
@@ -259,7 +259,7 @@ def _lay_out(module: nn.Module, preprocess: Preprocess) -> None:
 def _find_labels(built: BuiltModule, classes: int) -> Labels:
     if built.labels is not None:
         if isinstance(built.labels, str) or len(built.labels) != classes:
-            given = "one string" if isinstance(built.labels, str) else f"{len(built.labels)} labels"
+            given = _count_labels(built.labels)
             raise ArgumentError(f"{built.name} has {classes} classes, but labels holds {given}")
         shown = tuple(str(label) for label in built.labels)
     elif built.model is not None:
@@ -272,4 +272,11 @@ def _find_labels(built: BuiltModule, classes: int) -> Labels:
         if known is not None:
             return tuple(names[0] for names in known), known
         shown = numbered(classes)
-    return shown, tuple((label,) for label in shown)
+    return shown, synonyms_of(shown)
+
+
+def _count_labels(labels: Sequence[str]) -> str:
+    if isinstance(labels, str):
+        return "one string"
+    first = ", ".join(repr(str(label)) for label in labels[:3])
+    return f"{len(labels)} labels ({first}{', ...' if len(labels) > 3 else ''})"

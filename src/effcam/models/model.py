@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from effcam.images.preprocess import Preprocess
+from effcam.images.truth import NamedClass
 from effcam.models.architectures import JOINT
 from effcam.models.class_names import find_class
 from effcam.models.tracing.target_layer import TargetLayer, usable_layers
@@ -111,11 +112,13 @@ class Model:
         """The floating-point type of its weights."""
         return dtype_of(self.module)
 
-    def find_class(self, target: int | str) -> int:
+    def find_class(self, target: int | str | NamedClass) -> int:
         """Return the index of a class that is given by index or by any of its names.
 
         Args:
-            target: An index from 0, or a name in any case.
+            target: An index from 0, or a name: of this exact spelling if there is one, else in any
+                case. For classes of ImageNet, ids of WordNet ("n02123045") are names too. Text of
+                digits is the class of that name or, where no class is called by digits, the index.
 
         Raises:
             TargetError: If there is no such class, or the name stands for several.

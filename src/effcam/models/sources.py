@@ -12,6 +12,7 @@ from torch import nn
 
 from effcam.errors import ArgumentError
 from effcam.images.preprocess import Preprocess
+from effcam.images.truth import NamedClass
 from effcam.models import downloads
 from effcam.models.built_module import BuiltModule, ChangePreprocess, Synonyms
 from effcam.models.class_names import find_class
@@ -125,7 +126,7 @@ def check_weights(sources: Iterable[ModelLike | Source]) -> None:
     downloads.require([each for each in published if each is not None])
 
 
-def check_classes(spec: ModelSpec, wanted: Iterable[int | str]) -> None:
+def check_classes(spec: ModelSpec, wanted: Iterable[int | str | NamedClass]) -> None:
     """Check that a model will have some classes, if that is known before it is built.
 
     Raises:

@@ -25,6 +25,7 @@ from effcam.models.checkpoint import Checkpoint, check_checkpoint, read_checkpoi
 from effcam.models.constructor import Constructor
 from effcam.models.downloads import PublishedWeights
 from effcam.models.facts import RANDOM
+from effcam.models.imagenet import synonyms_of
 from effcam.models.lookup import Architecture
 from effcam.models.registry import ModelSpec
 from effcam.models.skip_init import skip_init
@@ -80,7 +81,7 @@ class SpecSource:
     def classes(self) -> Synonyms | None:
         """Return all names of each class; ``None`` for a checkpoint's or a constructor's own."""
         if self.spec.labels is not None:
-            return [[str(label)] for label in self.spec.labels]
+            return synonyms_of([str(label) for label in self.spec.labels])
         if not self.pretrained or "num_classes" in self.spec.options:
             return None
         return self.origin.class_names()

@@ -16,6 +16,7 @@ from effcam.errors import AnnotationError, ArgumentError
 from effcam.images.annotations import ByName, Mask, read_boxes, read_image_labels, read_masks
 from effcam.images.annotations.masks import _mask_from_image, _read_mask
 from effcam.images.geometry import Box
+from effcam.images.truth import NamedClass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -191,6 +192,14 @@ class TestCategories:
     def test_boxes_without_a_class_are_dropped(self, tmp_path: Path) -> None:
         path = saved(tmp_path, "image,x1,y1,x2,y2,label\na,0,0,2,2,3\na,0,0,1,1,\n")
         assert read_boxes(path, categories="3") == {"a": (Box(0, 0, 2, 2),)}
+
+    def test_exact_spelling_goes_before_another_case(self, tmp_path: Path) -> None:
+        table = "image,x1,y1,x2,y2,label\na,0,0,2,2,Cardigan\na,0,0,1,1,cardigan\n"
+        path = saved(tmp_path, table)
+        assert read_boxes(path, categories="cardigan") == {"a": (Box(0, 0, 1, 1),)}
+        assert len(read_boxes(path, categories=["cardigan", "Cardigan"])["a"]) == 2
+        with pytest.raises(ArgumentError, match="'CARDIGAN' stands for 'Cardigan' and 'cardigan'"):
+            read_boxes(path, categories="CARDIGAN")
 
     @pytest.mark.parametrize("kind", ["coco", "voc", "table", "plain"])
     def test_unknown_one_is_refused(self, tmp_path: Path, kind: str) -> None:
@@ -377,12 +386,12 @@ class TestLabels:
             "a.jpg cat\nb.jpg 281\n",
             "image label\n a.jpg   cat \n\nb.jpg\t281\n".replace("\t", " "),
             "image,label,x1\na.jpg,cat,1\na.jpg,cat,2\nb.jpg,281,3",
-            "image,label,class_index\na.jpg,cat,\nb.jpg,tabby,281",
             '"a.jpg","cat"\n"b.jpg","281"',
         ],
     )
     def test_text(self, tmp_path: Path, text: str) -> None:
-        assert read_image_labels(saved(tmp_path, text)) == {"a.jpg": "cat", "b.jpg": 281}
+        expected = {"a.jpg": "cat", "b.jpg": "281"}
+        assert read_image_labels(saved(tmp_path, text)) == expected
 
     def test_label_with_spaces_in_a_table(self, tmp_path: Path) -> None:
         path = saved(tmp_path, 'my photo.jpg,"tiger, Panthera tigris"')
@@ -398,8 +407,28 @@ class TestLabels:
             "neither": {"boxes": []},
             "none": None,
         }
-        expected = {"name": "cat", "digits": 7, "number": 281, "index": 3, "label": "dog"}
-        assert read_image_labels(saved(tmp_path, document)) == expected
+        assert read_image_labels(saved(tmp_path, document)) == {
+            "name": "cat",
+            "digits": "007",
+            "number": NamedClass(281, "281"),
+            "index": NamedClass(3, "cat"),
+            "label": "dog",
+        }
+
+    def test_index_and_name_are_kept_both(self, tmp_path: Path) -> None:
+        table = "image,label,class_index\na,cat,\nb,tabby,281\nc,,7\n"
+        expected = {"a": "cat", "b": NamedClass(281, "tabby"), "c": 7}
+        assert read_image_labels(saved(tmp_path, table)) == expected
+        assert read_image_labels(saved(tmp_path, "name,class_index\nc,7\n")) == {"c": 7}
+
+    def test_names_of_folders(self, tmp_path: Path) -> None:
+        for name in ("n02123045/1.JPEG", "n02123045/deep/2.png", "9/3.jpg", "9/notes.txt"):
+            saved(tmp_path, "x", name)
+        assert read_image_labels(tmp_path) == {
+            "9/3.jpg": "9",
+            "n02123045/1.JPEG": "n02123045",
+            "n02123045/deep/2.png": "n02123045",
+        }
 
     def test_coco(self, tmp_path: Path) -> None:
         document = coco(
@@ -430,6 +459,16 @@ class TestLabels:
             ({"a": 1.5}, "image 'a': expected a class's name or index, found 1.5"),
             ({"a": -1}, "image 'a': expected a class's name or index, found -1"),
             ({"a": True}, "expected a class's name or index, found True"),
+            (
+                {"a": {"class_index": "x"}},
+                "expected a class_index, a whole number from 0, found 'x",
+            ),
+            (
+                {"a": {"class_index": True}},
+                "expected a class_index, a whole number from 0, found T",
+            ),
+            ({"a": {"class_index": "9" * 19}}, "expected a class_index, a whole number from 0"),
+            ("image,class_index\na,1.5", "line 2: expected a class_index, a whole number from 0"),
             ({"a": {"label": " "}}, "expected a class's name or index, found ' '"),
             ({"a": ["cat", "dog"]}, "expected a class's name or index, found ['cat', 'dog']"),
             (
@@ -449,16 +488,19 @@ class TestLabels:
             read_image_labels(path)
         assert str(caught.value).startswith(f"labels {str(path)!r}: ")
 
-    def test_folder_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(AnnotationError, match="expected a file, found a folder"):
+    def test_folder_without_a_folder_for_each_class_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(AnnotationError, match="the folder has no images, which must be in a"):
+            read_image_labels(tmp_path)
+        saved(tmp_path, "x", "1.jpg")
+        with pytest.raises(AnnotationError, match=r"each class; the image '1\.jpg' is in none"):
             read_image_labels(tmp_path)
 
     def test_real_labels(self, data: Path) -> None:
         labels = read_image_labels(data / "images" / "boxes.json")
         assert len(labels) == 300
-        assert labels["boxes/ILSVRC2012_val_00000363.jpg"] == 133
+        assert labels["boxes/ILSVRC2012_val_00000363.jpg"] == NamedClass(133, "bittern")
         photos = read_image_labels(data / "images" / "photos.json")
-        assert photos["photos/coral_cat.jpg"] == 281
+        assert photos["photos/coral_cat.jpg"] == NamedClass(281, "tabby")
         assert photos["photos/coral_owl.jpg"] == "burrowing owl (no exact class)"
 
 

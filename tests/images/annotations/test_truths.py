@@ -96,6 +96,71 @@ def test_a_box_may_be_given_in_any_form(entry: Any) -> None:
     assert {type(edge) for edge in box.as_tuple()} == {float}
 
 
+RELATIVE = (0.25, 0.5, 0.75, 1.0)
+SCALED = Box(0.25 * 9, 4, 0.75 * 9, 8)  # images are 9 x 8 px
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [RELATIVE, None, []],
+        [Box(*RELATIVE), None, []],
+        {"cat.jpg": np.array([RELATIVE])},
+        {"cat.jpg": [[0.25, 0.5, 0.75, 1]], "dog": []},
+    ],
+)
+def test_boxes_between_0_and_1_are_shares_of_the_sides(given: Any) -> None:
+    first, second, third = find_truths(images(), given, None, None)
+    assert (first.boxes, first.rescaled) == ((SCALED,), True)
+    assert [(each.boxes, each.rescaled) for each in (second, third)] == [((), False)] * 2
+    (truth, *_) = find_truths(images(), given, None, None, sizes=[(100, 10), (1, 1), (1, 1)])
+    assert truth.boxes == (Box(25, 5, 75, 10),)
+
+
+@pytest.mark.parametrize("kind", ["json", "csv", "coco"])
+def test_files_of_boxes_between_0_and_1_are_shares_too(tmp_path: Path, kind: str) -> None:
+    coco = {
+        "images": [{"id": 1, "file_name": "cat.jpg"}, {"id": 2, "file_name": "dog.jpg"}],
+        "annotations": [
+            {"image_id": 1, "bbox": [0.25, 0.5, 0.5, 0.5]},
+            {"image_id": 2, "bbox": [0, 0, 1, 1]},
+        ],
+    }
+    documents = {
+        "csv": "image,x1,y1,x2,y2\ncat,0.25,0.5,0.75,1\ndog,0,0,1,1\n",
+        "json": json.dumps({"cat": [0.25, 0.5, 0.75, 1], "dog": [0, 0, 1, 1]}),
+        "coco": json.dumps(coco),
+    }
+    file = tmp_path / "boxes"
+    file.write_text(documents[kind])
+    first, second, third = find_truths(images(), file, None, None)
+    assert (first.boxes, second.boxes) == ((SCALED,), (Box(0, 0, 9, 8),))
+    assert (first.rescaled, second.rescaled, third.rescaled) == (True, True, False)
+
+
+def test_the_box_of_the_first_pixel_alone_is_in_pixels() -> None:
+    (truth, *_) = find_truths(images(), [Box(0, 0, 1, 1), None, None], None, None)
+    assert (truth.boxes, truth.rescaled) == ((Box(0, 0, 1, 1),), False)
+
+
+def test_boxes_of_two_units_are_refused(tmp_path: Path) -> None:
+    message = r"^the box \(0\.25, .* of image 'cat' looks like shares .* of 'dog' like px: give"
+    with pytest.raises(AnnotationError, match=message):
+        boxes_of({"cat": RELATIVE, "dog": BOX})
+    file = tmp_path / "boxes.json"
+    file.write_text(json.dumps({"dog": [1, 2, 5, 7], "cat": RELATIVE}))
+    with pytest.raises(AnnotationError, match=r"boxes\.json': the box .* looks like shares"):
+        boxes_of(file)
+
+
+def test_relative_boxes_of_voc_are_not_counted_from_pixel_1(tmp_path: Path) -> None:
+    edges = "<xmin>0.25</xmin><ymin>0.5</ymin><xmax>0.75</xmax><ymax>1</ymax>"
+    text = f"<annotation><object><bndbox>{edges}</bndbox></object></annotation>"
+    (tmp_path / "cat.xml").write_text(text)
+    (truth, *_) = find_truths(images(), tmp_path / "cat.xml", None, None)
+    assert (truth.boxes, truth.rescaled) == ((SCALED,), True)
+
+
 def test_an_image_may_have_several_boxes() -> None:
     entries = [[BOX, (0, 0, 3, 3)], np.array([[0, 0, 3, 3], [1, 2, 5, 7]]), None]
     assert boxes_of(entries) == [(BOX, OTHER), (OTHER, BOX), ()]
@@ -201,7 +266,7 @@ def test_labels_may_be_an_array() -> None:
 def test_labels_come_from_a_file(tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     table.write_text("image,label\ncat.jpg,tabby\ndogs/dog.jpg,7\n")
-    assert labels_of(table) == labels_of(str(table)) == ["tabby", 7, None]
+    assert labels_of(table) == labels_of(str(table)) == ["tabby", "7", None]
 
 
 @pytest.mark.parametrize("label", [True, 1.5, [1], b"cat"])

@@ -13,7 +13,8 @@ from effcam.comparison.pictures.style import Style
 from effcam.drawing.fonts import has_glyphs
 from effcam.errors import TargetError
 from effcam.images.refs import ImageRef
-from effcam.models.facts import ModelFacts
+from effcam.images.truth import NamedClass
+from effcam.models.facts import ModelFacts, class_name
 
 SIGNS = {True: "\u2713", False: "\u2717"}
 """The marks of right and wrong predictions: they differ in shape, not in colour."""
@@ -42,8 +43,7 @@ class Marks:
         """Return the name of an image's true class, empty if unknown or without marks."""
         if image.truth is None or not self.style.marks:
             return ""
-        facts = self.content.facts
-        return image.truth.class_name(facts[0].labels if facts else ()) or ""
+        return class_name(image.truth.label, self.content.facts) or ""
 
     def legend(self) -> list[str]:
         """Return the meaning of the marks, if there are any."""
@@ -73,10 +73,11 @@ class Marks:
             for cell, index in zip(row, wanted, strict=True)
         ]
 
-    def _index(self, facts: ModelFacts | None, label: int | str) -> int | None:
+    def _index(self, facts: ModelFacts | None, label: int | str | NamedClass) -> int | None:
         """Return the index of a class in a model, ``None`` if it is not one of its classes."""
         if facts is None:
-            return label if isinstance(label, int) else None
+            known = label.index if isinstance(label, NamedClass) else label
+            return known if isinstance(known, int) else None
         key = id(facts), label
         if key not in self._indices:
             try:
@@ -86,5 +87,5 @@ class Marks:
         return self._indices[key]
 
     @cached_property
-    def _indices(self) -> dict[tuple[int, int | str], int | None]:
+    def _indices(self) -> dict[tuple[int, int | str | NamedClass], int | None]:
         return {}

@@ -19,6 +19,7 @@ from effcam.drawing.defaults import COLORMAP
 from effcam.images.geometry import Box
 from effcam.images.refs import ImageRef
 from effcam.images.truth import Truth
+from effcam.models.facts import class_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -138,8 +139,7 @@ def _image(
 
 def truth_label(material: Material, truth: Truth) -> str | None:
     """Return the name of an image's true class; ``None`` if unknown."""
-    facts = material.content.facts
-    return truth.class_name(facts[0].labels if facts else ())
+    return class_name(truth.label, material.content.facts)
 
 
 def _cell(cell: Explanation, kind: str) -> dict[str, object]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element
 
 from effcam.errors import AnnotationError, ArgumentError, did_you_mean
 from effcam.images.annotations.coco import is_coco, parse_coco
@@ -17,35 +18,44 @@ from effcam.images.annotations.csv_tables import (
     nonempty,
     table_rows,
 )
-from effcam.images.annotations.labels import parse_class
+from effcam.images.annotations.cvat import is_cvat, objects_in_cvat
+from effcam.images.annotations.label_studio import is_label_studio, objects_in_label_studio
+from effcam.images.annotations.labels import class_name
 from effcam.images.annotations.objects import (
     EDGE_COLUMNS,
+    AnyBox,
     Objects,
+    RelativeBox,
     four_numbers,
     make_box,
     parse_number,
+    recognise_shares,
 )
 from effcam.images.annotations.parsing import (
     as_path,
     as_text,
+    files_below,
     is_json,
+    load_json,
     locating,
-    parse_json,
+    parse_xml,
     read_bytes,
     shown,
 )
 from effcam.images.annotations.voc import objects_from_voc, objects_in_voc
+from effcam.images.annotations.yolo import is_yolo, objects_in_yolo
 from effcam.images.geometry import Box
 
 BOX_FORMATS = (
-    "COCO JSON, Pascal VOC XML, JSON of image names and boxes, or a CSV file whose header names "
-    "image and left, top, right, bottom (or xmin, ymin, xmax, ymax; or x1, y1, x2, y2)"
+    "COCO JSON, Pascal VOC XML, YOLO text files, JSON of Label Studio, XML of CVAT, JSON of image "
+    "names and boxes, or a CSV file whose header names image and left, top, right, bottom (or "
+    "xmin, ymin, xmax, ymax; or x1, y1, x2, y2)"
 )
 
 
 def read_boxes(
     path: str | PathLike[str], *, categories: Iterable[str] | None = None
-) -> dict[str, tuple[Box, ...]]:
+) -> dict[str, tuple[AnyBox, ...]]:
     """Return the boxes of objects by image, for every image of the file, also without boxes.
 
     Args:
@@ -63,8 +73,19 @@ def read_boxes(
               ``xmin``, ``ymin``, ``xmax``, ``ymax`` or ``x1``, ``y1``, ``x2``, ``y2``; in each
               case they are edges as above, not VOC's pixels. A row without edges is an image
               without boxes.
+            - YOLO's text files, one for each image: a folder, searched recursively, its
+              ``data.yaml``, or a single file. Each line has a class, and x and y of the centre,
+              width and height of a box, or three corners or more of a polygon. More numbers after
+              a box are ignored. Of a dataset, only files below folders ``labels`` are read.
+            - JSON exported by Label Studio, full or "JSON-MIN": rectangles, polygons, ellipses and
+              brushes, with the boxes around rotated ones. Predictions are left out.
+            - XML exported by CVAT, "CVAT for images 1.1": boxes, polygons, ellipses and masks.
 
-        categories: The classes whose boxes to keep, ignoring case; ``None`` keeps all.
+            Boxes of YOLO and Label Studio are shares of the sides. So are those of any other file
+            if all their edges lie between 0 and 1 and one is not a whole number.
+
+        categories: The classes whose boxes to keep: of the exact spelling if there are any, else
+            in any case; ``None`` keeps all.
 
     Raises:
         AnnotationError: If the file is missing, broken, or of another format.
@@ -72,7 +93,7 @@ def read_boxes(
     """
     wanted = _wanted(categories)
     with locating(f"annotations {str(path)!r}"):
-        found = _objects(as_path(path))
+        found = _with_shares(_objects(as_path(path)))
         if not found:
             raise AnnotationError("the file lists no images")
     if wanted is not None:
@@ -83,45 +104,89 @@ def read_boxes(
 def _objects(path: Path) -> Objects:
     """Return classes and boxes by image."""
     if path.is_dir():
-        return objects_in_voc(path)
+        return _objects_in_folder(path)
     data = read_bytes(path)
     if data.lstrip().startswith(b"<"):
-        name, objects = objects_from_voc(data, path.stem)
-        return {name: objects}
-    if not is_json(data):
-        return _objects_from_table(as_text(data))
-    document = parse_json(data)
+        return _objects_from_xml(parse_xml(data), path.stem)
+    if is_json(data):
+        return _objects_from_json(load_json(data))
+    return objects_in_yolo(path) if is_yolo(path) else _objects_from_table(as_text(data))
+
+
+def _objects_in_folder(folder: Path) -> Objects:
+    if not is_yolo(folder):
+        return objects_in_voc(folder)
+    if files_below(folder, {".xml"}):
+        raise AnnotationError(
+            "the folder has XML files, and text files of YOLO: give the folder of one of them"
+        )
+    return objects_in_yolo(folder)
+
+
+def _objects_from_xml(root: Element, stem: str) -> Objects:
+    if is_cvat(root):
+        return objects_in_cvat(root)
+    name, objects = objects_from_voc(root, stem)
+    return {name: objects}
+
+
+def _objects_from_json(document: Any) -> Objects:
+    if is_label_studio(document):
+        return objects_in_label_studio(document)
+    if not isinstance(document, dict):
+        raise AnnotationError(f"expected a JSON object, found {shown(document)}")
     return _objects_from_coco(document) if is_coco(document) else _objects_by_name(document)
 
 
-def _wanted(categories: Iterable[str] | None) -> dict[str, str] | None:
-    """Return the categories by their casefolded names."""
+def _with_shares(found: Objects) -> Objects:
+    """Return the objects; boxes that are recognised as shares are relative."""
+    boxes = ((name, box) for name, objects in found.items() for _, box in objects)
+    if not recognise_shares(boxes):
+        return found
+    return {
+        name: [(label, _as_shares(box)) for label, box in objects]
+        for name, objects in found.items()
+    }
+
+
+def _as_shares(box: AnyBox) -> RelativeBox:
+    return RelativeBox(*box.as_tuple(), recognised=True) if isinstance(box, Box) else box
+
+
+def _wanted(categories: Iterable[str] | None) -> list[str] | None:
+    """Return the names of the categories."""
     if categories is None:
         return None
     listed = [categories] if isinstance(categories, str) else list(categories)
     if not listed or not all(isinstance(each, str) for each in listed):
         raise ArgumentError(f"categories must be names of classes, not {shown(listed)}")
-    return {each.strip().casefold(): each for each in listed}
+    return [each.strip() for each in listed]
 
 
-def _of_classes(found: Objects, wanted: Mapping[str, str], path: object) -> Objects:
+def _of_classes(found: Objects, wanted: Sequence[str], path: object) -> Objects:
     """Return the objects of some classes, and all images."""
     labels = {label for objects in found.values() for label, _ in objects if label is not None}
     if not labels:
         raise ArgumentError(
             f"categories cannot be selected in annotations {str(path)!r}: no box has a class"
         )
-    folded = {label.casefold() for label in labels}
-    missing = [category for key, category in wanted.items() if key not in folded]
-    if missing:
-        raise ArgumentError(
-            f"no box in annotations {str(path)!r} is of category {missing[0]!r}."
-            f"{did_you_mean(missing[0], labels)}"
-        )
-    return {
-        name: [each for each in objects if each[0] is not None and each[0].casefold() in wanted]
-        for name, objects in found.items()
-    }
+    kept: set[str] = set()
+    for category in wanted:
+        same = {category} & labels or {
+            label for label in labels if label.casefold() == category.casefold()
+        }
+        if not same:
+            raise ArgumentError(
+                f"no box in annotations {str(path)!r} is of category {category!r}."
+                f"{did_you_mean(category, sorted(labels))}"
+            )
+        if len(same) > 1:
+            raise ArgumentError(
+                f"category {category!r} stands for {' and '.join(map(repr, sorted(same)))} in "
+                f"annotations {str(path)!r}: give one of these"
+            )
+        kept |= same
+    return {name: [each for each in objects if each[0] in kept] for name, objects in found.items()}
 
 
 def _objects_by_name(document: Mapping[str, Any]) -> Objects:
@@ -133,7 +198,7 @@ def _objects_by_name(document: Mapping[str, Any]) -> Objects:
     for name, entry in document.items():
         with locating(f"image {name!r}"):
             record = entry if isinstance(entry, dict) else {"boxes": entry}
-            label = None if record.get("label") is None else str(parse_class(record["label"]))
+            label = None if record.get("label") is None else class_name(record["label"])
             found[name] = [(label, box) for box in _listed_boxes(record.get("boxes", []))]
     return found
 

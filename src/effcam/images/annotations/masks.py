@@ -7,23 +7,28 @@ from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from xml.etree.ElementTree import Element
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from effcam.errors import AnnotationError
 from effcam.images.annotations.coco import is_coco, parse_coco
-from effcam.images.annotations.coco_masks import Region, image_size, parse_region
+from effcam.images.annotations.coco_masks import fill, image_size, parse_region
+from effcam.images.annotations.cvat import images_in_cvat, is_cvat
+from effcam.images.annotations.label_studio import is_label_studio, regions_by_image
 from effcam.images.annotations.name_matching import MASK_SUFFIXES
 from effcam.images.annotations.parsing import (
     as_path,
     files_below,
     is_json,
+    load_json,
     locating,
-    parse_json,
+    parse_xml,
     read_bytes,
 )
+from effcam.images.annotations.yolo import is_yolo, shapes_in_yolo
 from effcam.images.decoding import open_file
 
 if TYPE_CHECKING:
@@ -48,7 +53,36 @@ class Mask:
     ignored: NDArray[np.bool_] | None = None
 
 
-def read_masks(path: str | PathLike[str]) -> Mapping[str, Mask]:
+@dataclass(frozen=True, slots=True, eq=False)
+class RelativePolygons:
+    """The outlines of an image's objects, for any size of the image.
+
+    Attributes:
+        polygons: (n, 2) x and y of the corners of each, in shares of the width and height.
+    """
+
+    polygons: tuple[NDArray[np.float64], ...]
+
+    def draw(self, size: tuple[int, int]) -> Mask:
+        """Return the mask of an image of a (width, height) in px."""
+        inside = np.zeros(size[::-1], bool)
+        for polygon in self.polygons:
+            inside |= fill(polygon * size, size[1], size[0])
+        return Mask(inside)
+
+
+class Drawn(Protocol):
+    """A region of an image whose pixels can be drawn."""
+
+    @property
+    def crowd(self) -> bool:
+        """Whether its pixels are ignored."""
+
+    def draw(self, height: int, width: int) -> NDArray[np.bool_]:
+        """Return the (height, width) bool pixels of the region."""
+
+
+def read_masks(path: str | PathLike[str]) -> Mapping[str, Mask | RelativePolygons]:
     """Return the masks of objects by image; each is read at every look-up.
 
     Args:
@@ -62,6 +96,9 @@ def read_masks(path: str | PathLike[str]) -> Mapping[str, Mask]:
             - COCO's JSON with polygons or run lengths, compressed or not. A pixel is inside a
               polygon if its centre is (by the even-odd rule), so that the polygon (0, 0), (4, 0),
               (4, 4), (0, 4) is 16 pixels. Crowd regions are ignored pixels.
+            - Polygons of YOLO's text files: a folder, its ``data.yaml``, or a single file.
+            - JSON of Label Studio with polygons or brushes, XML of CVAT with polygons or masks.
+              Other shapes are refused: the mask of their image would not be complete.
 
     Raises:
         AnnotationError: If the file is missing, broken, or of another format; for the mask of
@@ -70,9 +107,16 @@ def read_masks(path: str | PathLike[str]) -> Mapping[str, Mask]:
     with locating(f"masks {str(path)!r}"):
         source = as_path(path)
         if source.is_dir():
-            return _masks_in(source)
-        if is_json(data := read_bytes(source)):
-            return _masks_from_coco(parse_json(data))
+            return _masks_from_yolo(source) if is_yolo(source) else _masks_in(source)
+        data = read_bytes(source)
+        if is_json(data):
+            document = load_json(data)
+            is_tasks = is_label_studio(document)
+            return _masks_from_tasks(document) if is_tasks else _masks_from_coco(document)
+        if data.lstrip().startswith(b"<"):
+            return _masks_from_cvat(parse_xml(data))
+        if is_yolo(source):
+            return _masks_from_yolo(source)
         return {source.stem: _read_mask(source)}
 
 
@@ -162,16 +206,16 @@ def _mask_from_image(image: Image.Image) -> Mask:
     raise AnnotationError(f"expected a mask in grey, in RGB or with a palette, found mode {mode}")
 
 
-def _masks_from_coco(document: Mapping[str, Any]) -> Mapping[str, Mask]:
+def _masks_from_coco(document: Any) -> Mapping[str, Mask]:
     """Return the masks of a COCO file by image, drawn at every look-up."""
-    if not is_coco(document):
+    if not isinstance(document, dict) or not is_coco(document):
         raise AnnotationError("expected COCO JSON, with 'images' and 'annotations'")
     images, annotations = parse_coco(document)
     sizes = {}
     for name, image in images.items():
         with locating(f"image {name!r}"):
             sizes[name] = image_size(image)
-    regions: dict[str, list[Region]] = {name: [] for name in images}
+    regions: dict[str, list[Drawn]] = {name: [] for name in images}
     for each in annotations:
         with locating(each.where):
             region = parse_region(each.entry.get("segmentation"), each.crowd, sizes[each.image])
@@ -181,7 +225,61 @@ def _masks_from_coco(document: Mapping[str, Any]) -> Mapping[str, Mask]:
     return _Opened({name: partial(_draw, regions[name], sizes[name]) for name in regions})
 
 
-def _draw(regions: Sequence[Region], size: tuple[int, int]) -> Mask:
+def _masks_from_yolo(path: Path) -> Mapping[str, RelativePolygons]:
+    """Return the polygons of YOLO's files by image."""
+    found = {}
+    for name, shapes in shapes_in_yolo(path).items():
+        outlines = []
+        for shape in shapes:
+            if shape.polygon is None:
+                raise AnnotationError(
+                    f"image {name!r}: line {shape.number}: expected a polygon, found a box: give "
+                    "the files as boxes"
+                )
+            outlines.append(np.array(shape.polygon))
+        found[name] = RelativePolygons(tuple(outlines))
+    return found
+
+
+def _masks_from_tasks(document: Sequence[Any]) -> Mapping[str, Mask]:
+    """Return the masks of Label Studio's polygons and brushes by image, drawn at every look-up.
+
+    Images without regions, whose size is not known, are left out.
+    """
+    openers = {}
+    for name, regions in regions_by_image(document).items():
+        for region in regions:
+            _check_outlined(name, region.kind, ("polygon", "brush"))
+        if regions:
+            openers[name] = partial(_draw, regions, regions[0].size[::-1])
+    if not openers:
+        raise AnnotationError("no image has polygons or brushes")
+    return _Opened(openers)
+
+
+def _masks_from_cvat(root: Element) -> Mapping[str, Mask]:
+    """Return the masks of CVAT's polygons and masks by image, drawn at every look-up."""
+    if not is_cvat(root):
+        raise AnnotationError(f"expected <annotations> of CVAT, found <{root.tag}>")
+    openers = {}
+    for name, image in images_in_cvat(root).items():
+        for shape in image.shapes:
+            _check_outlined(name, shape.kind, ("polygon", "mask"))
+        openers[name] = partial(_draw, image.shapes, image.size[::-1])
+    if not openers:
+        raise AnnotationError("the file lists no images")
+    return _Opened(openers)
+
+
+def _check_outlined(image: str, kind: str, allowed: tuple[str, str]) -> None:
+    if kind not in allowed:
+        raise AnnotationError(
+            f"image {image!r}: a {kind} is no outline; expected {' or '.join(allowed)}: give the "
+            "file as boxes"
+        )
+
+
+def _draw(regions: Sequence[Drawn], size: tuple[int, int]) -> Mask:
     """Draw the mask of an image's regions; pixels of crowd regions are ignored."""
     inside, ignored = np.zeros(size, bool), np.zeros(size, bool)
     for region in regions:

@@ -14,6 +14,9 @@ from xml.parsers import expat
 
 from effcam.errors import AnnotationError, ArgumentError
 
+YAML_BYTES = 2**20
+"""The largest YAML file: its parser takes a second for a megabyte."""
+
 
 def as_path(path: str | PathLike[str]) -> Path:
     """Return a path, with ``~`` expanded to the home folder."""
@@ -80,16 +83,36 @@ def is_json(data: bytes) -> bool:
 
 def parse_json(data: bytes) -> dict[str, Any]:
     """Parse a JSON file that contains an object."""
+    document = load_json(data)
+    if not isinstance(document, dict):
+        raise AnnotationError(f"expected a JSON object, found {shown(document)}")
+    return document
+
+
+def load_json(data: bytes) -> Any:
+    """Parse a JSON file."""
     text = as_text(data)
     try:
-        document = json.loads(text)
+        return json.loads(text)
     except RecursionError as error:
         raise AnnotationError("its JSON is nested too deeply") from error
     except ValueError as error:  # not JSON, or a number of thousands of digits
         raise AnnotationError(f"it begins like JSON, but is not valid: {error}") from error
-    if not isinstance(document, dict):
-        raise AnnotationError(f"expected a JSON object, found {shown(document)}")
-    return document
+
+
+def load_yaml(data: bytes) -> Any:
+    """Parse a YAML file of plain values; no object of Python is made."""
+    import yaml
+
+    if len(data) > YAML_BYTES:
+        raise AnnotationError(f"the file has {len(data)} bytes; expected {YAML_BYTES} at most")
+    try:
+        return yaml.safe_load(as_text(data))
+    except RecursionError as error:
+        raise AnnotationError("its YAML is nested too deeply") from error
+    except (yaml.YAMLError, ValueError) as error:  # the latter: a date that does not exist
+        reason = " ".join(str(error).split())
+        raise AnnotationError(f"it is not valid YAML: {reason}") from error
 
 
 def parse_xml(data: bytes) -> Element:

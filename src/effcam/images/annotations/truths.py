@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from numbers import Real
 from os import PathLike
 from pathlib import Path
@@ -13,9 +13,12 @@ import numpy as np
 
 from effcam.errors import AnnotationError, ArgumentError
 from effcam.images.annotations import ByName, Mask, read_boxes, read_image_labels, read_masks
+from effcam.images.annotations.labels import Label
+from effcam.images.annotations.masks import RelativePolygons
+from effcam.images.annotations.objects import AnyBox, RelativeBox, recognise_shares
 from effcam.images.geometry import Box
 from effcam.images.refs import ImageRef
-from effcam.images.truth import Truth
+from effcam.images.truth import NamedClass, Truth
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -32,32 +35,44 @@ Masks: TypeAlias = Union[
     str, "PathLike[str]", "Mapping[str, ArrayLike]", "Sequence[ArrayLike | None]", None
 ]
 Labels: TypeAlias = Union[
-    str, "PathLike[str]", "Mapping[str, int | str]", "Sequence[int | str | None]", None
+    str, "PathLike[str]", "Mapping[str, Label]", "Sequence[Label | None]", None
 ]
+Size: TypeAlias = tuple[int, int]
+"""Width and height of an image in px."""
 
 MOST_NAMED = 3
 """How many names a message lists."""
 
 
 def find_truths(
-    images: Sequence[ImageRef], boxes: Boxes, masks: Masks, labels: Labels
+    images: Sequence[ImageRef],
+    boxes: Boxes,
+    masks: Masks,
+    labels: Labels,
+    *,
+    sizes: Sequence[Size] | None = None,
 ) -> list[Truth]:
     """Return the annotations of each image: those given here, else the image's own.
 
     Args:
         images: The images.
         boxes: Boxes around the objects: a file, a mapping by image name, or one entry per image;
-            an entry is a `Box` or (left, top, right, bottom) in px, or several of these.
+            an entry is a `Box` or (left, top, right, bottom) in px, or several of these. If all
+            edges lie between 0 and 1, and one is not a whole number, they are shares of the width
+            and height, and marked as `Truth.rescaled`.
         masks: (height, width) arrays, true on objects, likewise; or a folder of mask files.
-        labels: Class indices or names, likewise.
+        labels: Class indices or names, likewise; or a folder with a subfolder for each class.
+        sizes: Width and height of each image in px, for annotations in shares of these; ``None``
+            opens the images that have such annotations.
 
     Raises:
         AnnotationError: If a file is broken, has none of the images, or an entry is not valid.
         ArgumentError: If there is not one entry per image.
+        ImageError: If an image whose size is needed cannot be read.
     """
     known = GroundTruth(len(images), boxes=boxes, masks=masks, labels=labels)
     known.check(image.name for image in images)
-    return known.take(images, range(len(images)))
+    return known.take(images, range(len(images)), sizes=sizes)
 
 
 class GroundTruth:
@@ -114,23 +129,59 @@ class GroundTruth:
         if waiting:
             raise waiting[0].mismatch(self._count, first)
 
-    def take(self, images: Sequence[ImageRef], positions: Sequence[int]) -> list[Truth]:
+    def take(
+        self,
+        images: Sequence[ImageRef],
+        positions: Sequence[int],
+        *,
+        sizes: Sequence[Size] | None = None,
+    ) -> list[Truth]:
         """Return the annotations of some images.
 
         Args:
             images: The images.
             positions: The position of each among all images.
+            sizes: As in `find_truths`.
 
         Raises:
             AnnotationError: If an entry is not a box, mask or label.
+            ImageError: If an image whose size is needed cannot be read.
         """
         found = [image.truth or Truth() for image in images]
         for entries, parse in self._kinds:
             for at, (image, position) in enumerate(zip(images, positions, strict=True)):
                 entry = entries.get(image.name, position)
                 if entry is not None:
-                    found[at] = replace(found[at], **parse(entry, image.name))
+                    known = _Image(image, None if sizes is None else sizes[at])
+                    found[at] = replace(found[at], **parse(entry, known, entries.in_shares))
         return found
+
+    def labels(self, images: Sequence[ImageRef]) -> list[Label | None]:
+        """Return the label of each image: the one given here, else its own, else ``None``."""
+        own = [image.truth.label if image.truth is not None else None for image in images]
+        for entries, _ in self._kinds:
+            if entries.name == "labels":
+                for at, image in enumerate(images):
+                    entry = entries.get(image.name, at)
+                    if entry is not None:
+                        own[at] = _parse_label(entry, _Image(image), False)["label"]
+        return own
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """An image whose annotations are read, and its width and height in px, if they are known."""
+
+    ref: ImageRef
+    known_size: Size | None = None
+
+    @property
+    def name(self) -> str:
+        return self.ref.name
+
+    @property
+    def size(self) -> Size:
+        return self.known_size or self.ref.open().size
 
 
 class _Entries:
@@ -145,6 +196,15 @@ class _Entries:
         self._named = known if isinstance(known, Mapping) else {}
         self._listed = [] if isinstance(known, Mapping) else _one_each(name, known, count)
         self.index = ByName(known) if isinstance(known, Mapping) else None
+        # Files recognise this by themselves.
+        self.in_shares = name == "boxes" and self._file is None and self._are_shares()
+
+    def _are_shares(self) -> bool:
+        """Return whether boxes in Python are shares; entries that are no boxes are left out."""
+        named = self._named or {f"number {at}": each for at, each in enumerate(self._listed, 1)}
+        return recognise_shares(
+            (name, box) for name, entry in named.items() for box in _well_formed(entry)
+        )
 
     @property
     def empty(self) -> bool:
@@ -186,14 +246,38 @@ def _listed(names: Collection[str]) -> str:
     return f"{first}, ..." if len(names) > MOST_NAMED else first or "none"
 
 
-def _parse_boxes(entry: Any, image: str) -> dict[str, Any]:
+def _parse_boxes(entry: Any, image: _Image, in_shares: bool) -> dict[str, Any]:
+    boxes = [_to_box(each, image.name) for each in _several(entry)]
+    shares = [box for box in boxes if isinstance(box, RelativeBox)]
+    rescaled = in_shares or any(box.recognised for box in shares)
+    if shares or (in_shares and boxes):
+        boxes = [_in_pixels(box, image.size, in_shares) for box in boxes]
+    return {"boxes": tuple(boxes), "rescaled": bool(boxes) and rescaled}
+
+
+def _several(entry: Any) -> list[Any]:
+    """Return the boxes of an entry; plain numbers are the edges of one box."""
     listed = list(entry) if isinstance(entry, Iterable) else [entry]
-    # Plain numbers are the edges of one box.
-    several = [listed] if listed and all(isinstance(each, Real) for each in listed) else listed
-    return {"boxes": tuple(_to_box(each, image) for each in several)}
+    return [listed] if listed and all(isinstance(each, Real) for each in listed) else listed
 
 
-def _to_box(entry: Any, image: str) -> Box:
+def _in_pixels(box: AnyBox, size: Size, in_shares: bool) -> Box:
+    if isinstance(box, RelativeBox):
+        return box.in_pixels(size)
+    return box.scale(*size) if in_shares else box
+
+
+def _well_formed(entry: Any) -> list[AnyBox]:
+    """Return the boxes of an entry, none if it is not one or several boxes."""
+    try:
+        return [_to_box(each, "") for each in _several(entry)] if entry is not None else []
+    except AnnotationError:  # it is raised where the image is known
+        return []
+
+
+def _to_box(entry: Any, image: str) -> AnyBox:
+    if isinstance(entry, RelativeBox):
+        return entry
     try:
         edges = entry.as_tuple() if isinstance(entry, Box) else entry
         left, top, right, bottom = map(float, edges)
@@ -207,7 +291,10 @@ def _to_box(entry: Any, image: str) -> Box:
     return box
 
 
-def _parse_mask(entry: Any, image: str) -> dict[str, Any]:
+def _parse_mask(entry: Any, known: _Image, _: bool) -> dict[str, Any]:
+    image = known.name
+    if isinstance(entry, RelativePolygons):
+        entry = entry.draw(known.size)
     if isinstance(entry, Mask):
         return {"mask": entry.inside, "ignored": entry.ignored}
     try:
@@ -221,9 +308,11 @@ def _parse_mask(entry: Any, image: str) -> dict[str, Any]:
     return {"mask": mask.astype(bool), "ignored": None}
 
 
-def _parse_label(entry: Any, image: str) -> dict[str, Any]:
-    if isinstance(entry, str):
+def _parse_label(entry: Any, image: _Image, _: bool) -> dict[str, Any]:
+    if isinstance(entry, str | NamedClass):
         return {"label": entry}
     if isinstance(entry, bool) or not hasattr(entry, "__index__"):
-        raise AnnotationError(f"image {image!r}: a label is a class index or a name, not {entry!r}")
+        raise AnnotationError(
+            f"image {image.name!r}: a label is a class index or a name, not {entry!r}"
+        )
     return {"label": int(entry)}

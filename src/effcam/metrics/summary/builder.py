@@ -16,7 +16,13 @@ from effcam.metrics.summary.definitions import GROUPS
 from effcam.metrics.summary.estimators import IN_MEMORY, Estimators
 from effcam.metrics.summary.figures.faithfulness import FaithfulnessFigures
 from effcam.metrics.summary.figures.group import Group
-from effcam.metrics.summary.notes import Counted, facts_of_columns, health_notes, notes
+from effcam.metrics.summary.notes import (
+    Counted,
+    facts_of_columns,
+    health_notes,
+    notes,
+    rescaling_notes,
+)
 from effcam.metrics.summary.rows import ImageRows, Samples, select
 from effcam.models.facts import ModelFacts
 
@@ -54,7 +60,7 @@ class SummaryBuilder:
         ]
         if faithfulness is not None:
             self._groups.append(FaithfulnessFigures(self._columns, faithfulness))
-        self._images = self._used = 0
+        self._images = self._used = self._rescaled = 0
         self._comparable = True
         self._seen = np.zeros(len(self._columns))
         self._checks = [Tally() for _ in self._columns]
@@ -69,6 +75,7 @@ class SummaryBuilder:
         selection = select(rows, labelled=self._labelled, fair=self._fair)
         self._images += len(rows)
         self._used += len(selection.kept)
+        self._rescaled += sum(truth.rescaled for truth in rows.truths)
         self._comparable &= bool(selection.comparable.all())
         self._seen += _seen_shares(rows).sum(0)
         for column, check in enumerate(self._checks):
@@ -95,6 +102,7 @@ class SummaryBuilder:
                 *notes(
                     self._columns, self._facts, counted, fair=self._fair, labelled=self._labelled
                 ),
+                *rescaling_notes(self._rescaled),
                 *(note for each in measured for note in each.notes),
                 *self._health_notes(),
             ),

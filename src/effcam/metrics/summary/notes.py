@@ -9,6 +9,7 @@ from effcam.cam.map_checks import Finding
 from effcam.metrics.summary import Fact
 from effcam.models.architectures import JOINT
 from effcam.models.facts import ModelFacts
+from effcam.text import count
 
 UNEQUAL = 0.03
 """The largest difference of the shares that models saw of the images without a note."""
@@ -99,6 +100,17 @@ def _layer_notes(columns: Sequence[str], facts: Sequence[ModelFacts]) -> list[st
         for note in each.notes:
             owners.setdefault(note, []).append(label)
     return [f"{', '.join(labels)}: {note}." for note, labels in owners.items()]
+
+
+def rescaling_notes(images: int) -> list[str]:
+    """Return a note on the images whose boxes were recognised as shares of their sides."""
+    if not images:
+        return []
+    note = (
+        "The edges of all boxes lie between 0 and 1. So they were read as left, top, right and "
+        f"bottom in shares of the width and height of the {count(images, 'image')}, not as px."
+    )
+    return [note]
 
 
 def sequence_notes(pairs: int, block: int) -> list[str]:

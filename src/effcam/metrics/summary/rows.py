@@ -11,7 +11,8 @@ import numpy as np
 from effcam.cam.explanation import Explanation
 from effcam.errors import ArgumentError
 from effcam.images.refs import ImageRef
-from effcam.images.truth import Truth
+from effcam.images.truth import NamedClass, Truth
+from effcam.models.class_names import NUMBER
 from effcam.models.facts import ModelFacts
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def select(rows: ImageRows, *, labelled: bool, fair: bool) -> Selection:
 def are_right(rows: ImageRows) -> Samples:
     """Return 1 where a model is right, 0 where it is wrong, and NaN where the label is unknown."""
     found = rows.empty_samples()
-    indices: dict[tuple[int, int | str], int] = {}
+    indices: dict[tuple[int, int | str | NamedClass], int] = {}
     for at, (row, truth) in enumerate(zip(rows.cells, rows.truths, strict=True)):
         if truth.label is None:
             continue
@@ -127,11 +128,13 @@ def are_right(rows: ImageRows) -> Samples:
     return found
 
 
-def _class_index(rows: ImageRows, column: int, label: int | str) -> int:
+def _class_index(rows: ImageRows, column: int, label: int | str | NamedClass) -> int:
     if rows.facts:
         return rows.facts[column].find_class(label)
-    if isinstance(label, int):
-        return label
+    if not isinstance(label, str):
+        return label.index if isinstance(label, NamedClass) else label
+    if NUMBER.fullmatch(label):
+        return int(label)
     raise ArgumentError(
         f"label {label!r} is a name, but the classes of this comparison's models are unknown: give "
         "indices"
