@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from effcam.errors import ImageError
 from effcam.images.decoding import check_file, decode, message_of, open_file, readable
+from effcam.images.notes import pillow_silenced
 from effcam.images.video import Entry
 
 SUFFIXES = frozenset({".apng", ".avif", ".gif", ".png", ".webp"})
@@ -49,7 +50,8 @@ class Animation:
         except OSError as error:
             raise ImageError(f"the file cannot be read: {message_of(error)}") from error
         try:
-            self._image = Image.open(self._file, formats=readable(FORMATS))
+            with pillow_silenced():
+                self._image = Image.open(self._file, formats=readable(FORMATS))
         except BaseException as error:
             self._file.close()
             if isinstance(error, UnidentifiedImageError):
@@ -76,7 +78,8 @@ class Animation:
         del key, rewind  # each frame is stored as a change of the one before
         for number in count(self._first):
             try:
-                self._image.seek(number)
+                with pillow_silenced():
+                    self._image.seek(number)
             except EOFError:
                 return
             except Exception as error:  # a broken file can make a decoder raise anything

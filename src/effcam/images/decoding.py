@@ -13,6 +13,15 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from effcam.errors import ImageError
+from effcam.images.notes import Note, pillow_silenced
+from effcam.images.sixteen_bits import (
+    combine,
+    decode_low_bytes,
+    fix_planes,
+    is_sixteen_bit,
+    needs_low_bytes,
+)
+from effcam.images.value_range import WIDEST, Range, find_range, stated_bits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,10 +61,12 @@ class Photo(NamedTuple):
     Attributes:
         picture: The image in RGB and upright.
         size: The full width and height in px, even if the picture is a reduced copy.
+        notes: What a user should know about how it was read.
     """
 
     picture: Image.Image
     size: tuple[int, int]
+    notes: tuple[Note, ...] = ()
 
 
 Needed: TypeAlias = Callable[[int, int], tuple[int, int]]
@@ -74,19 +85,24 @@ def read(source: object, needed: Needed | None = None) -> Photo:
     if isinstance(source, Path):
         return _read_file(source, needed)
     if isinstance(source, Image.Image):
-        picture = decode(source)
-    else:
-        array = source if isinstance(source, np.ndarray) else _to_numpy(source)
-        picture = Image.fromarray(_to_pixels(array))
+        picture, notes = decode_with_notes(source)
+        return Photo(picture, picture.size, notes)
+    array = source if isinstance(source, np.ndarray) else _to_numpy(source)
+    picture = Image.fromarray(_to_pixels(array))
     return Photo(picture, picture.size)
 
 
 def _read_file(path: Path, needed: Needed | None) -> Photo:
     try:
-        with open_file(path) as image:
+        with pillow_silenced(sizes=True), open_file(path) as image:
+            large = _large(image)
             scale = 1 if needed is None else _reduce(image, needed)
-            picture = decode(image)
-            return Photo(picture, (scale * picture.width, scale * picture.height))
+            wide = is_sixteen_bit(image)
+            if wide:
+                fix_planes(image)
+            picture, notes = decode_with_notes(image, path if wide else None)
+            size = scale * picture.width, scale * picture.height
+            return Photo(picture, size, (*large, *notes))
     except FileNotFoundError as error:
         raise ImageError("the file does not exist") from error
     except UnidentifiedImageError as error:
@@ -113,7 +129,11 @@ def open_file(path: Path, formats: Sequence[str] = FORMATS) -> Iterator[Image.Im
     check_file(path)
     # Pass the open file, not the path: Pillow would map the latter into memory if possible, which
     # garbles transposed grey TIFF files, and crashes the process if a file shrinks.
-    with path.open("rb") as file, Image.open(file, formats=readable(formats)) as image:
+    with (
+        pillow_silenced(),
+        path.open("rb") as file,
+        Image.open(file, formats=readable(formats)) as image,
+    ):
         yield image
 
 
@@ -181,8 +201,35 @@ def _reduce(image: Image.Image, needed: Needed) -> int:
     return 1
 
 
+def _large(image: Image.Image) -> list[Note]:
+    """Return a note on an image of more pixels than Pillow expects."""
+    most = Image.MAX_IMAGE_PIXELS
+    if most is None or image.width * image.height <= most:
+        return []
+    text = (
+        f"it has {image.width * image.height} pixels, more than {most} "
+        "(PIL.Image.MAX_IMAGE_PIXELS), and could be made to exhaust the memory"
+    )
+    return [Note("large", text, Image.DecompressionBombWarning)]
+
+
 def decode(image: Image.Image) -> Image.Image:
     """Return an upright RGB copy of a PIL image, which is not changed.
+
+    Raises:
+        ImageError: If it has no pixels, or they cannot be decoded.
+    """
+    return decode_with_notes(image)[0]
+
+
+def decode_with_notes(
+    image: Image.Image, path: Path | None = None
+) -> tuple[Image.Image, tuple[Note, ...]]:
+    """Return an upright RGB copy of a PIL image, and notes on how it was read.
+
+    Args:
+        image: The image, which is not changed.
+        path: The file that it was opened from, if it has colours of 16 bits per channel.
 
     Raises:
         ImageError: If it has no pixels, or they cannot be decoded.
@@ -190,13 +237,37 @@ def decode(image: Image.Image) -> Image.Image:
     if 0 in image.size:
         raise ImageError(f"the image has no pixels, its size is {image.width} x {image.height}")
     try:
-        image.load()
-        turn = TURNS.get(_orientation(image))
-        return _to_rgb(image if turn is None else image.transpose(turn))
+        with pillow_silenced():
+            image.load()
+            turn = TURNS.get(_orientation(image))
+            if path is not None and needs_low_bytes(image):
+                plain, note = _from_sixteen_bits(image, path)
+            else:
+                plain, note = image, None
+            picture, own = _to_rgb(plain if turn is None else plain.transpose(turn))
+        return picture, tuple(each for each in (note, own) if each is not None)
     except ImageError:
         raise
     except Exception as error:  # a broken file can make a decoder raise anything
         raise ImageError(f"the image cannot be decoded: {message_of(error)}") from error
+
+
+def _from_sixteen_bits(image: Image.Image, path: Path) -> tuple[Image.Image, Note | None]:
+    """Return an image with colours of 16 bits per channel in RGB or RGBA, and a note on it."""
+    boxes = [(0, top, strip.width, top + strip.height) for top, strip in _strips(image)]
+    with open_file(path, [image.format or ""]) as again:
+        low = decode_low_bytes(again)
+        if low is not None:
+            made, found = combine(image, low, boxes)
+            return made, found.note
+    upper = max(high for _, high in image.getextrema()[:3])  # type: ignore[misc, union-attr]
+    found = find_range(0, upper << 8 | 255, floats=False)
+    if found.high < WIDEST:
+        raise ImageError(
+            "its planes of 16 bits are compressed, and hold fewer bits than that, which Pillow "
+            "cannot decode: store the channels of each pixel together, or uncompressed"
+        )
+    return image, found.note
 
 
 def _orientation(image: Image.Image) -> int:
@@ -211,18 +282,21 @@ def _orientation(image: Image.Image) -> int:
     return found if isinstance(found, int) and found in TURNS else 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Return a copy in RGB without metadata, converted in strips to save memory."""
+def _to_rgb(image: Image.Image) -> tuple[Image.Image, Note | None]:
+    """Return a copy in RGB without metadata, converted in strips to save memory, and a note."""
     if image.mode == "RGB" and not image.has_transparency_data:
         copy = image.copy()
         copy.info = {}
-        return copy
-    numbers = image.mode.startswith("I") or image.mode == "F"
-    convert = _scaling(image) if numbers else _strip_to_rgb
+        return copy, None
+    note = None
+    convert = _strip_to_rgb
+    if image.mode.startswith("I") or image.mode == "F":
+        found = _range_of(image)
+        convert, note = _scaling(found, image.info.get("transparency")), found.note
     rgb = Image.new("RGB", image.size)
     for top, strip in _strips(image):
         rgb.paste(convert(strip), (0, top))
-    return rgb
+    return rgb, note
 
 
 def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
@@ -258,21 +332,26 @@ def _from_lab(image: Image.Image) -> Image.Image:
     return converted
 
 
-def _scaling(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """Return a function that scales 16-bit, 32-bit or float pixels to 8 bits without clipping.
-
-    The range of the pixels is the smallest of [0, 1], [0, 255] and [0, 65535] that contains them,
-    for integers [0, 65535]; otherwise from their minimum to their maximum.
-    """
+def _range_of(image: Image.Image) -> Range:
+    """Return the range of an image of integers or floats of more than 8 bits."""
     lows, highs = zip(*(_extent(np.asarray(strip)) for _, strip in _strips(image)), strict=True)
-    low, high = min(lows), max(highs)
-    tops = (1, 255, 65535) if image.mode == "F" else (65535,)
-    if low >= 0 and high <= tops[-1]:
-        low, high = 0.0, next(top for top in tops if high <= top)
+    return find_range(min(lows), max(highs), floats=image.mode == "F", bits=stated_bits(image))
+
+
+def _scaling(found: Range, transparent: object) -> Callable[[Image.Image], Image.Image]:
+    """Return a function that scales values of a range to 8 bits.
+
+    Args:
+        found: The range.
+        transparent: The value of transparent pixels, which become white; ``None`` if none are.
+    """
+    low, high, _ = found
 
     def scale(strip: Image.Image) -> Image.Image:
-        pixels = np.asarray(strip).astype(np.float64)
-        scaled = (pixels - low) / max(high - low, 1e-300) * 255
+        values = np.asarray(strip)
+        scaled = (values.astype(np.float64) - low) / max(high - low, 1e-300) * 255
+        if isinstance(transparent, int):
+            scaled[values == transparent] = 255
         return Image.fromarray(scaled.round().astype(np.uint8))
 
     return scale
@@ -305,7 +384,7 @@ def _to_pixels(array: NDArray[Any]) -> NDArray[np.uint8]:
     if pixels.shape[2] == 1:
         return np.repeat(pixels, 3, axis=2)
     if pixels.shape[2] == 4:
-        return np.asarray(_to_rgb(Image.fromarray(pixels)))
+        return np.asarray(_to_rgb(Image.fromarray(pixels))[0])
     return np.ascontiguousarray(pixels)
 
 

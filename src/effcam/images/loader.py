@@ -18,6 +18,7 @@ from effcam.errors import ImageError
 from effcam.images.decoding import Needed, Photo
 from effcam.images.frames import close_videos
 from effcam.images.geometry import Box
+from effcam.images.notes import Note, warn
 from effcam.images.preprocess import Preprocess
 from effcam.images.refs import ImageRef
 
@@ -101,6 +102,8 @@ class Loader:
         self._kept: dict[tuple[int, Recipe], _Prepared] = {}
         self._room = most_bytes
         self._lock = threading.Lock()
+        self._noted: dict[str, tuple[Note, list[str]]] = {}
+        self._read: set[int] = set()
 
     def batches(
         self,
@@ -133,12 +136,20 @@ class Loader:
                 for group in islice(groups, BATCHES_AHEAD + 1 - len(waiting)):
                     waiting.append([(at, pool.submit(self._take, at, preprocess)) for at in group])
                 if not waiting:
-                    return
+                    break
                 if ready := list(self._finish(waiting.popleft(), skipped)):
                     yield _collate(ready, preprocess)
         finally:
             pool.shutdown(cancel_futures=True)
             close_videos()
+        self._warn()
+
+    def _warn(self) -> None:
+        """Raise one warning for all notes of a kind on the images that were read."""
+        noted = list(self._noted.values())
+        self._noted.clear()
+        for note, names in noted:
+            warn(note, names)
 
     def _finish(
         self, pending: Iterable[tuple[int, Future[_Prepared]]], skipped: dict[ImageRef, str] | None
@@ -165,6 +176,7 @@ class Loader:
         ]
         needed = _largest([preprocess, *others]) if self._reduced else None
         photo = self._refs[at].photo(needed)
+        self._note(at, photo)
         for each in others:
             if self._reserve(at, each):
                 self._kept[at, each.recipe] = _prepare(photo, each)
@@ -172,6 +184,14 @@ class Loader:
         if self._reserve(at, preprocess):
             self._kept[at, own] = found
         return found
+
+    def _note(self, at: int, photo: Photo) -> None:
+        """Collect the notes on an image, once however often it is read."""
+        with self._lock:
+            if photo.notes and at not in self._read:
+                self._read.add(at)
+                for note in photo.notes:
+                    self._noted.setdefault(note.kind, (note, []))[1].append(self._refs[at].name)
 
     def _cached(self, at: int, recipe: Recipe) -> _Prepared | None:
         """Return a cached input, and remove it if no other pass needs it."""

@@ -14,6 +14,7 @@ from PIL import Image
 from effcam.errors import ImageError
 from effcam.images.decoding import Needed, Photo, read
 from effcam.images.frames import FilmFrame, read_frame
+from effcam.images.notes import warn
 from effcam.images.truth import Truth
 
 if TYPE_CHECKING:
@@ -56,7 +57,11 @@ class ImageRef:
         """Return the image in RGB and upright, the first frame of an animated file.
 
         Transparent parts are put on white; 16-bit and floating-point pixels are scaled to 8 bits.
-        Metadata other than the orientation are ignored, even if they are damaged.
+        Few formats state how many of 16 bits are used. An image whose largest value is below 4096
+        is taken for one of 8, 10 or 12 bits, and one whose largest value is just below 16384 for
+        one of 14; values outside of [0, 65535] are stretched from their minimum to their maximum.
+        An `effcam.errors.ImageWarning` says so. Metadata other than the orientation are ignored,
+        even if they are damaged.
 
         Files are read as one of the raster formats that effcam allows, whatever their names. The
         largest size is Pillow's ``PIL.Image.MAX_IMAGE_PIXELS``, by default 89 million: a file that
@@ -67,7 +72,10 @@ class ImageRef:
         Raises:
             ImageError: If it is missing, empty, truncated, no image, too large or ambiguous.
         """
-        return self.photo().picture
+        photo = self.photo()
+        for note in photo.notes:
+            warn(note, [self.name])
+        return photo.picture
 
     def photo(self, needed: Needed | None = None) -> Photo:
         """Return the image as `open` does, or a reduced copy, together with its full size.
@@ -116,7 +124,7 @@ def cached_opener(most_bytes: int = CACHE_BYTES) -> Callable[[ImageRef], Image.I
         if ref in kept:
             kept.move_to_end(ref)
             return kept[ref]
-        image = ref.open()
+        image = ref.photo().picture
         kept[ref] = image
         size += _bytes(image)
         while size > most_bytes:

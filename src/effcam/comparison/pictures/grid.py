@@ -97,7 +97,7 @@ def panels(row: Sequence[Explanation], size: tuple[int, int], style: Style) -> l
         size: The largest width and height of a panel's picture in px.
         style: How cells are drawn.
     """
-    photo = overlay.fit(row[0].image.open(), *size)
+    photo = overlay.fit(row[0].image.photo().picture, *size)
     name = _photo_caption(row[0].image) if _names_photos(style) else ()
     font = style.font_file
     return [Panel(photo, name)] + [
