@@ -13,7 +13,20 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from effcam.errors import ImageError
+from effcam.images.channels import (
+    PLAIN,
+    bands_of_image,
+    note_on_channels,
+    note_on_pages,
+    read_many_channels,
+    refuse_channels,
+    samples_of,
+    shown_as_grey,
+    values_of,
+    wants_bands,
+)
 from effcam.images.notes import Note, pillow_silenced
+from effcam.images.other_formats import check_raw, describe_format
 from effcam.images.sixteen_bits import (
     combine,
     decode_low_bytes,
@@ -36,6 +49,8 @@ Pillow's other formats are left out: some start other programs (EPS, Ghostscript
 rare ones are the least tested.
 """
 CHANNELS = (1, 3, 4)
+MOST_OF_PILLOW = 4
+"""The most channels of a TIFF that Pillow may read."""
 WHITE = (255, 255, 255)
 REDUCED_MARGIN = 3
 """A reduced copy is at least this many times as large as the size it is resized to."""
@@ -62,51 +77,79 @@ class Photo(NamedTuple):
         picture: The image in RGB and upright.
         size: The full width and height in px, even if the picture is a reduced copy.
         notes: What a user should know about how it was read.
+        bands: (height, width, channels) all channels, uint8 or float32 in [0, 255], if a model
+            takes other than one or three; else ``None``.
     """
 
     picture: Image.Image
     size: tuple[int, int]
     notes: tuple[Note, ...] = ()
+    bands: NDArray[Any] | None = None
 
 
 Needed: TypeAlias = Callable[[int, int], tuple[int, int]]
 
 
-def read(source: object, needed: Needed | None = None) -> Photo:
+def read(source: object, needed: Needed | None = None, channels: int | None = None) -> Photo:
     """Decode an image to upright RGB, perhaps reduced; see `effcam.images.ImageRef.photo`.
 
     Args:
         source: A path, a PIL image, an array or a tensor.
         needed: Returns the width and height in px to which it will be resized.
+        channels: How many channels the model takes that it is read for; ``None`` to draw it.
 
     Raises:
-        ImageError: If it is missing, empty, truncated, not an image, too large or ambiguous.
+        ImageError: If it is missing, empty, truncated, not an image, too large or ambiguous, or
+            has not the channels that the model takes.
     """
     if isinstance(source, Path):
-        return _read_file(source, needed)
+        return _read_file(source, needed, channels)
     if isinstance(source, Image.Image):
         picture, notes = decode_with_notes(source)
-        return Photo(picture, picture.size, notes)
+        bands = bands_of_image(source, channels, upright) if wants_bands(channels) else None
+        return Photo(picture, picture.size, notes, bands)
     array = source if isinstance(source, np.ndarray) else _to_numpy(source)
-    picture = Image.fromarray(_to_pixels(array))
-    return Photo(picture, picture.size)
+    return _read_array(array, channels)
 
 
-def _read_file(path: Path, needed: Needed | None) -> Photo:
+def _read_array(array: NDArray[Any], channels: int | None) -> Photo:
+    shape = " x ".join(map(str, array.shape)) or "()"
+    if array.size == 0:
+        raise ImageError(f"the array has no pixels, its shape is {shape}")
+    placed = _channels_last(array, shape, channels)
+    count = placed.shape[2]
+    if wants_bands(channels) and count != channels:
+        raise refuse_channels(
+            f"{count} channel{'s' * (count != 1)}, as its shape is {shape}", channels or 0
+        )
+    bands = _check_values(placed) if count not in CHANNELS or wants_bands(channels) else None
+    if bands is None or count in CHANNELS:
+        picture = Image.fromarray(_to_pixels(placed))
+        notes = () if bands is None else (note_on_channels(bands),)
+    else:
+        picture, *notes = shown_as_grey(bands)
+    return Photo(picture, picture.size, tuple(notes), bands)
+
+
+def _read_file(path: Path, needed: Needed | None, channels: int | None) -> Photo:
     try:
-        with pillow_silenced(sizes=True), open_file(path) as image:
-            large = _large(image)
-            scale = 1 if needed is None else _reduce(image, needed)
-            wide = is_sixteen_bit(image)
-            if wide:
-                fix_planes(image)
-            picture, notes = decode_with_notes(image, path if wide else None)
-            size = scale * picture.width, scale * picture.height
-            return Photo(picture, size, (*large, *notes))
+        check_file(path)
+        with pillow_silenced():
+            samples = samples_of(path)
+        if samples > MOST_OF_PILLOW:
+            return _read_bands(path, channels, samples)
+        try:
+            return _read_picture(path, needed, channels, samples)
+        except UnidentifiedImageError:
+            if samples <= 1:
+                raise
+            return _read_bands(path, channels, samples)
     except FileNotFoundError as error:
         raise ImageError("the file does not exist") from error
     except UnidentifiedImageError as error:
-        raise ImageError("the file is not an image that can be read") from error
+        raise ImageError(
+            f"the file is not an image that can be read{describe_format(path)}"
+        ) from error
     # The warning is raised only if the caller's filters make it an error.
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"the image is too large: {message_of(error)}") from error
@@ -116,6 +159,45 @@ def _read_file(path: Path, needed: Needed | None) -> Photo:
         raise
     except Exception as error:  # a broken header can make a plugin raise anything
         raise ImageError(f"the file cannot be read as an image: {message_of(error)}") from error
+
+
+def _read_picture(path: Path, needed: Needed | None, channels: int | None, samples: int) -> Photo:
+    """Return a file that Pillow reads."""
+    with pillow_silenced(sizes=True), open_file(path) as image:
+        if raw := check_raw(path, image):
+            raise ImageError(raw)
+        if samples > 1 and len(image.getbands()) == 1 and image.mode != "P":
+            # Pillow has only the first of separate channels.
+            return _read_bands(path, channels, samples)
+        large = _large(image)
+        if not wants_bands(channels):
+            large += note_on_pages(image)
+        scale = 1 if needed is None else _reduce(image, needed)
+        wide = is_sixteen_bit(image)
+        if wide:
+            fix_planes(image)
+        picture, notes = decode_with_notes(image, path if wide else None)
+        size = scale * picture.width, scale * picture.height
+        bands = None
+        if wants_bands(channels):
+            bands = bands_of_image(image, channels or 0, upright)
+            notes = (note_on_channels(bands, image),)
+        return Photo(picture, size, (*large, *notes), bands)
+
+
+def _read_bands(path: Path, channels: int | None, samples: int) -> Photo:
+    """Return a TIFF of many channels, which Pillow does not read."""
+    if channels is not None and samples != channels:
+        raise refuse_channels(f"{samples} channels", channels)
+    bands = values_of(read_many_channels(path))
+    picture, note = shown_as_grey(bands)
+    return Photo(picture, picture.size, (note,), bands)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Return an image turned as its Exif says."""
+    turn = TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
 
 
 @contextmanager
@@ -376,11 +458,8 @@ def _to_numpy(tensor: Any) -> NDArray[Any]:
 
 
 def _to_pixels(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return (height, width, 3) uint8 pixels of an array in any unambiguous layout."""
-    shape = " x ".join(map(str, array.shape)) or "()"
-    if array.size == 0:
-        raise ImageError(f"the array has no pixels, its shape is {shape}")
-    pixels = _to_uint8(_channels_last(array, shape))
+    """Return (height, width, 3) uint8 pixels of (height, width, 1, 3 or 4) values."""
+    pixels = _to_uint8(array)
     if pixels.shape[2] == 1:
         return np.repeat(pixels, 3, axis=2)
     if pixels.shape[2] == 4:
@@ -388,25 +467,40 @@ def _to_pixels(array: NDArray[Any]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels)
 
 
-def _channels_last(array: NDArray[Any], shape: str) -> NDArray[Any]:
+def _channels_last(array: NDArray[Any], shape: str, channels: int | None) -> NDArray[Any]:
+    """Return an array as (height, width, channels).
+
+    One, three or four channels are recognised by their number. Others, which no model of photos
+    takes, are the smaller of the first and the last dimension.
+    """
     if array.ndim == 2:
         return array[:, :, None]
     if array.ndim != 3:
         raise ImageError(f"the array's shape is {shape}: expected height x width, or with channels")
-    first, last = array.shape[0] in CHANNELS, array.shape[2] in CHANNELS
+    known = CHANNELS if not wants_bands(channels) or channels in CHANNELS else (channels,)
+    first, last = array.shape[0] in known, array.shape[2] in known
+    if not first and not last:
+        if channels in PLAIN:
+            raise ImageError(
+                f"the array's shape is {shape}: expected 1, 3 or 4 channels, first or last, "
+                "because the model takes photos: choose some of the channels"
+            )
+        first, last = array.shape[0] <= array.shape[2], array.shape[2] <= array.shape[0]
     if first and last:
         raise ImageError(
             f"the array's shape is {shape}, so its channels may come first or last: "
             "pass a PIL image instead"
         )
-    if not first and not last:
-        raise ImageError(
-            f"the array's shape is {shape}: expected 1, 3 or 4 channels, first or last"
-        )
     return array.transpose(1, 2, 0) if first else array
 
 
 def _to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
+    values = _check_values(array)
+    return values if values.dtype == np.uint8 else values.round().astype(np.uint8)
+
+
+def _check_values(array: NDArray[Any]) -> NDArray[Any]:
+    """Return values as uint8, or as floats in [0, 255]."""
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.bool_:
@@ -421,4 +515,4 @@ def _to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
             f"the array has floats from {low:g} to {high:g}: expected [0, 1]; undo a model's "
             "normalisation, or divide by 255, first"
         )
-    return (array * 255).round().astype(np.uint8)
+    return np.asarray(array * 255)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from effcam.errors import ImageError
+from effcam.images.channels import wants_bands
 from effcam.images.decoding import Needed, Photo
 from effcam.images.frames import close_videos
 from effcam.images.geometry import Box
@@ -42,7 +43,8 @@ class Batch:
         positions: The positions of the images in the comparison.
         sizes: Width and height of each in px.
         regions: The part of each that the model sees.
-        pixels: (batch, height, width, channels) uint8, the input before normalisation.
+        pixels: (batch, height, width, channels), the input before normalisation: uint8, or float32
+            in [0, 255] for models of other than one or three channels.
         preprocess: The model's transform.
     """
 
@@ -172,10 +174,10 @@ class Loader:
         others = [
             each
             for recipe, each in self._planned.items()
-            if recipe != own and self._passes[recipe] > 0
+            if recipe != own and self._passes[recipe] > 0 and _source(each) == _source(preprocess)
         ]
         needed = _largest([preprocess, *others]) if self._reduced else None
-        photo = self._refs[at].photo(needed)
+        photo = self._refs[at].photo(needed, _source(preprocess))
         self._note(at, photo)
         for each in others:
             if self._reserve(at, each):
@@ -199,13 +201,13 @@ class Loader:
             if self._passes[recipe] > 0:
                 return self._kept.get((at, recipe))
             found = self._kept.pop((at, recipe), None)
-            self._room += found.pixels.nbytes if found else 0
+            self._room += _size(self._planned[recipe]) if found else 0
             return found
 
     def _reserve(self, at: int, preprocess: Preprocess) -> bool:
         """Reserve memory to cache an input; return whether it is needed and fits."""
         recipe = preprocess.recipe
-        size = math.prod(preprocess.size) * preprocess.channels
+        size = _size(preprocess)
         with self._lock:
             wanted = self._passes[recipe] > 0 and (at, recipe) not in self._kept
             if not wanted or size > self._room:
@@ -215,7 +217,18 @@ class Loader:
 
 
 def _prepare(photo: Photo, preprocess: Preprocess) -> _Prepared:
-    return _Prepared(preprocess.pixels(*photo), photo.size)
+    return _Prepared(preprocess.pixels(photo.picture, photo.size, photo.bands), photo.size)
+
+
+def _source(preprocess: Preprocess) -> int:
+    """Return how many channels of an image to read: three suffice for grey models too."""
+    return preprocess.channels if wants_bands(preprocess.channels) else 3
+
+
+def _size(preprocess: Preprocess) -> int:
+    """Return the most bytes of a cached input."""
+    width = 4 if wants_bands(preprocess.channels) else 1
+    return math.prod(preprocess.size) * preprocess.channels * width
 
 
 def _largest(transforms: Iterable[Preprocess]) -> Needed:

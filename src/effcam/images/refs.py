@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 from PIL import Image
 
 from effcam.errors import ImageError
+from effcam.images.channels import wants_bands
 from effcam.images.decoding import Needed, Photo, read
 from effcam.images.frames import FilmFrame, read_frame
 from effcam.images.notes import warn
@@ -60,6 +61,7 @@ class ImageRef:
         Few formats state how many of 16 bits are used. An image whose largest value is below 4096
         is taken for one of 8, 10 or 12 bits, and one whose largest value is just below 16384 for
         one of 14; values outside of [0, 65535] are stretched from their minimum to their maximum.
+        An image of two, or of more than four, channels is shown as their mean in grey.
         An `effcam.errors.ImageWarning` says so. Metadata other than the orientation are ignored,
         even if they are damaged.
 
@@ -77,22 +79,25 @@ class ImageRef:
             warn(note, [self.name])
         return photo.picture
 
-    def photo(self, needed: Needed | None = None) -> Photo:
+    def photo(self, needed: Needed | None = None, channels: int | None = None) -> Photo:
         """Return the image as `open` does, or a reduced copy, together with its full size.
 
         Args:
             needed: Returns the width and height in px to which an image of a given width and
                 height will be resized. A JPEG file is then decoded at a half, a quarter or an
                 eighth of its size, if that divides its sides and leaves three times the size.
+            channels: How many channels the model takes that it is read for; ``None`` to draw it.
 
         Raises:
-            ImageError: As `open`.
+            ImageError: As `open`, or if it has not the channels that the model takes.
         """
         try:
             if self.frame is not None:
                 picture = read_frame(self.frame)
+                if wants_bands(channels):
+                    return read(picture, channels=channels)
                 return Photo(picture, picture.size)
-            return read(self.source, needed)
+            return read(self.source, needed, channels)
         except ImageError as error:
             raise ImageError(f"image {self.name!r}: {error}") from error.__cause__
 

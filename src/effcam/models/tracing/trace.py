@@ -158,7 +158,7 @@ def trace(module: nn.Module, size: Grid, channels: int = 3, *, graph: bool = Fal
                 ) from error
             raise ModelError(
                 f"the model does not run on a batch of {size[0]} x {size[1]} px "
-                f"{CHANNELS.get(channels, channels)} images: {error}"
+                f"{CHANNELS.get(channels, f'{channels}-channel')} images: {error}"
             ) from error
 
 
