@@ -52,7 +52,7 @@ def pillow_silenced(*, sizes: bool = False) -> Iterator[None]:
     Args:
         sizes: Whether to silence its warning on large images too, unless that warning is an error.
     """
-    silenced = [_REMARKS]
+    silenced: list[object] = [_REMARKS]
     if sizes and not _is_error(Image.DecompressionBombWarning):
         silenced.append(_SIZES)
     with _lock:
