@@ -206,7 +206,7 @@ def read_many_channels(path: Path) -> NDArray[Any]:
     from effcam.images.decoding import check_pixels
 
     with tifffile.TiffFile(path) as file:
-        page = file.pages[0]
+        page: Any = file.pages[0]
         check_pixels(page.imagewidth, page.imagelength * page.samplesperpixel)
         array: NDArray[Any] = page.asarray()
     separate = page.planarconfig == 2

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from effcam.errors import ImageError
 from effcam.images.channels import (
@@ -106,7 +106,7 @@ def read(source: object, needed: Needed | None = None, channels: int | None = No
         return _read_file(source, needed, channels)
     if isinstance(source, Image.Image):
         picture, notes = decode_with_notes(source)
-        bands = bands_of_image(source, channels, upright) if wants_bands(channels) else None
+        bands = bands_of_image(source, channels or 0, upright) if wants_bands(channels) else None
         return Photo(picture, picture.size, notes, bands)
     array = source if isinstance(source, np.ndarray) else _to_numpy(source)
     return _read_array(array, channels)
@@ -125,10 +125,10 @@ def _read_array(array: NDArray[Any], channels: int | None) -> Photo:
     bands = _check_values(placed) if count not in CHANNELS or wants_bands(channels) else None
     if bands is None or count in CHANNELS:
         picture = Image.fromarray(_to_pixels(placed))
-        notes = () if bands is None else (note_on_channels(bands),)
+        note = None if bands is None else note_on_channels(bands)
     else:
-        picture, *notes = shown_as_grey(bands)
-    return Photo(picture, picture.size, tuple(notes), bands)
+        picture, note = shown_as_grey(bands)
+    return Photo(picture, picture.size, (note,) if note else (), bands)
 
 
 def _read_file(path: Path, needed: Needed | None, channels: int | None) -> Photo:
@@ -201,7 +201,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 @contextmanager
-def open_file(path: Path, formats: Sequence[str] = FORMATS) -> Iterator[Image.Image]:
+def open_file(path: Path, formats: Sequence[str] = FORMATS) -> Iterator[ImageFile.ImageFile]:
     """Open a file as an image in one of some formats, without decoding it.
 
     Raises:
@@ -342,7 +342,7 @@ def _from_sixteen_bits(image: Image.Image, path: Path) -> tuple[Image.Image, Not
         if low is not None:
             made, found = combine(image, low, boxes)
             return made, found.note
-    upper = max(high for _, high in image.getextrema()[:3])  # type: ignore[misc, union-attr]
+    upper = max(high for _, high in image.getextrema()[:3])  # type: ignore[misc]
     found = find_range(0, upper << 8 | 255, floats=False)
     if found.high < WIDEST:
         raise ImageError(
@@ -371,7 +371,7 @@ def _to_rgb(image: Image.Image) -> tuple[Image.Image, Note | None]:
         copy.info = {}
         return copy, None
     note = None
-    convert = _strip_to_rgb
+    convert: Callable[[Image.Image], Image.Image] = _strip_to_rgb
     if image.mode.startswith("I") or image.mode == "F":
         found = _range_of(image)
         convert, note = _scaling(found, image.info.get("transparency")), found.note

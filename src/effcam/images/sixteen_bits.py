@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from effcam.images.value_range import DARK, WIDEST, Range, find_range, stated_bits
 
@@ -27,11 +27,11 @@ PLANES, PLANAR, SEPARATE = ("R", "G", "B", "A"), 284, 2
 
 def is_sixteen_bit(image: Image.Image) -> bool:
     """Return whether an image that is not decoded yet has colours of 16 bits per channel."""
-    tiles = getattr(image, "tile", None)
+    tiles: Any = getattr(image, "tile", None)
     return image.mode in ("RGB", "RGBA") and bool(tiles) and _is_wide(image, _raw(tiles[0]))
 
 
-def fix_planes(image: Image.Image) -> None:
+def fix_planes(image: ImageFile.ImageFile) -> None:
     """Correct how 16-bit planes of a TIFF are decoded: Pillow takes each byte for a value."""
     if _raw(image.tile[0]) in PLANES:
         order = "B" if _big_endian(image) else "L"
@@ -42,11 +42,11 @@ def needs_low_bytes(image: Image.Image) -> bool:
     """Return whether the upper bytes of a decoded image do not suffice."""
     if "transparency" in image.info:
         return True
-    highs = [high for _, high in image.getextrema()[:3]]  # type: ignore[misc, union-attr]
+    highs = [high for _, high in image.getextrema()[:3]]  # type: ignore[misc]
     return max(highs) < DARK >> 8 or stated_bits(image) is not None
 
 
-def decode_low_bytes(image: Image.Image) -> Image.Image | None:
+def decode_low_bytes(image: ImageFile.ImageFile) -> Image.Image | None:
     """Return the lower bytes of a file that was opened again; ``None`` if they cannot be read."""
     fix_planes(image)
     raw = _raw(image.tile[0])
@@ -99,7 +99,8 @@ def _opaque(high: Image.Image, low: Image.Image, boxes: Sequence[Box], found: Ra
 
 def _values(high: Image.Image, low: Image.Image) -> NDArray[np.uint16]:
     """Return (height, width, channels) uint16 values from their upper and lower bytes."""
-    return np.asarray(high).astype(np.uint16) << 8 | np.asarray(low)
+    upper: NDArray[np.uint16] = np.asarray(high).astype(np.uint16)
+    return np.asarray(upper << 8 | np.asarray(low), np.uint16)
 
 
 def _is_wide(image: Image.Image, raw: str) -> bool:
