@@ -15,6 +15,8 @@ that it refines, so that both ``except effcam.EffcamError`` and ``except ValueEr
     ├── AnnotationError      (ValueError)    boxes, masks or labels are broken, or do not fit
     ├── CellError            (LookupError)   a comparison has no such image or column
     └── OutputError          (OSError)       a result cannot be written
+
+An `ImageWarning` is about an image that was read, but perhaps not as it was meant.
 """
 
 from __future__ import annotations
@@ -76,6 +78,10 @@ class CellError(EffcamError, KeyError, IndexError):
 
 class OutputError(EffcamError, OSError):
     """A result cannot be written to its file, or in its format."""
+
+
+class ImageWarning(UserWarning):
+    """An image may not have been read as it was meant."""
 
 
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:

@@ -19,6 +19,7 @@ from PIL import Image, ImageSequence
 from effcam.comparison.export import check_output
 from effcam.drawing.encode import check_video, write_animation, write_image
 from effcam.drawing.formats import ANIMATION_SUFFIXES, IMAGE_SUFFIXES
+from effcam.drawing.webp_still import keep_duration
 from effcam.errors import ArgumentError, ImageError, OutputError
 from effcam.files import atomic
 
@@ -295,6 +296,45 @@ def test_equal_frames_last_as_long_together(tmp_path: Path, suffix: str) -> None
     starts = np.cumsum([0, *durations[:-1]])
     for start, frame in zip(starts, back, strict=True):
         assert psnr(frame, frames[start // 500]) > 33
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+@pytest.mark.parametrize("suffix", LOOPS)
+def test_frames_that_are_all_equal_keep_their_time(tmp_path: Path, suffix: str, count: int) -> None:
+    path = write_animation([picture()] * count, tmp_path / f"a{suffix}", seconds=0.5)
+    (back,), durations, loop = read_back(path)
+    assert durations == [500 * count]
+    assert loop == 0
+    assert psnr(back, picture()) > 33
+
+
+def test_frames_that_webp_takes_for_equal_keep_their_time(tmp_path: Path) -> None:
+    other = np.array(picture())
+    other[40, 60] ^= 1
+    frames = [picture(), Image.fromarray(other)] * 2
+    path = write_animation(frames, tmp_path / "a.webp", seconds=0.25)
+    assert sum(read_back(path)[1]) == 1000
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (301, 200)])
+def test_a_still_webp_of_any_size_keeps_its_time_and_its_pixels(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    for mode, options in (("RGB", {"quality": 90}), ("RGBA", {"quality": 90}),
+                          ("RGBA", {"lossless": True}), ("RGB", {"lossless": True})):  # fmt: skip
+        path = tmp_path / "a.webp"
+        source = Image.effect_noise(size, 90).convert(mode)
+        if mode == "RGBA":
+            source.putalpha(Image.linear_gradient("L").resize(size))
+        source.save(path, **options)
+        with Image.open(path) as file:
+            before = np.asarray(file.convert("RGBA"))
+        keep_duration(path, 40_000_001)  # three frames: one holds at most 16,777,215 ms
+        with Image.open(path) as file:
+            frames = [np.asarray(frame.convert("RGBA")) for frame in ImageSequence.Iterator(file)]
+            assert file.info["timestamp"] + file.info["duration"] == 40_000_001
+        assert len(frames) == 3
+        assert all(np.array_equal(frame, before) for frame in frames)
 
 
 @pytest.mark.parametrize("suffix", LOOPS)

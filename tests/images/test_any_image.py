@@ -21,6 +21,9 @@ from tests.nets import ColourNet
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# Noise is of unknown range; tests/images/test_sixteen_bits.py holds what is said of that.
+pytestmark = pytest.mark.filterwarnings("ignore::effcam.errors.ImageWarning")
+
 SIZE, GRID = 32, 4
 METHODS = ("gradcam", "gradcam++", "layercam", "eigencam", "ablationcam")
 MODES = (

@@ -22,8 +22,8 @@ from PIL import Image
 
 from effcam.drawing.encode import write_animation
 from effcam.errors import ArgumentError, ImageError
+from effcam.images import animation, video
 from effcam.images import frames as frames_module
-from effcam.images import video
 from effcam.images.discovery import iter_images
 from effcam.images.frames import FilmFrame, close_videos, list_frames, read_frame, spacing
 from effcam.images.refs import ImageRef
@@ -55,8 +55,9 @@ def encode(
     gop: int = 6,
     b_frames: int | None = 2,
     rate: int = 25,
+    last: float | None = None,
 ) -> Path:
-    """A video of frames at given times in s, the n-th of shade n."""
+    """A video of frames at given times in s, the n-th of shade n; the last may have a duration."""
     with av.open(str(path), "w") as file:
         stream: Any = file.add_stream(codec, rate=rate)
         stream.width, stream.height = size
@@ -68,12 +69,17 @@ def encode(
         )
         if b_frames is not None:
             stream.codec_context.max_b_frames = b_frames
+        frames = []
         for number, time in enumerate(times):
             frame = av.VideoFrame.from_image(shade(number, size))
             frame.time_base = stream.codec_context.time_base
             frame.pts = round(time / float(frame.time_base))
-            file.mux(stream.encode(frame))
-        file.mux(stream.encode(None))
+            frames.append(frame)
+        for frame in [*frames, None]:
+            for packet in stream.encode(frame):
+                if last is not None and packet.pts == frames[-1].pts:
+                    packet.duration = round(last / float(packet.time_base))
+                file.mux(packet)
     return path
 
 
@@ -172,7 +178,7 @@ def test_times_before_zero_begin_at_zero() -> None:
     opened: Any = SimpleNamespace(
         stream=SimpleNamespace(time_base=Fraction(1, 10)), lost=False, seeks=True
     )
-    packets = [(-2, True), (1, True), (-1, False), (0, False), (2, False)]
+    packets = [video._Packet(stamp, stamp in (-2, 1), 0.1) for stamp in (-2, 1, -1, 0, 2)]
     shown = [(stamp, False) for stamp in range(-2, 3)]
     found = video._timed(opened, shown, packets)
     assert [entry.time for entry in found] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
@@ -191,7 +197,34 @@ def test_an_animated_picture_means_its_frames(tmp_path: Path, suffix: str) -> No
 
 def test_a_frame_that_has_no_duration_lasts_as_viewers_show_it(tmp_path: Path) -> None:
     path = gif(tmp_path / "a.gif", [0, 10, 20, 100])
-    assert [frame.time for frame in list_frames(path)] == pytest.approx([0, 0.1, 0.2, 0.22])
+    frames = list_frames(path)
+    assert [frame.time for frame in frames] == pytest.approx([0, 0.1, 0.2, 0.22])
+    assert [frame.duration for frame in frames] == pytest.approx([0.1, 0.1, 0.02, 0.1])
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".apng", ".avif"])
+def test_short_frames_last_as_long_as_their_format_states(tmp_path: Path, suffix: str) -> None:
+    durations = [1, 16, 11, 19, 5, *([] if suffix == ".avif" else [0]), 40]  # AVIF holds no 0
+    options: dict[str, Any] = {".webp": {"lossless": True}, ".avif": {"speed": 10}}.get(suffix, {})
+    frames = list_frames(gif(tmp_path / f"a{suffix}", durations, **options))
+    stated = [duration / 1000 or 0.1 for duration in durations]
+    assert [frame.duration for frame in frames] == pytest.approx(stated)
+    assert [frame.time for frame in frames] == pytest.approx(np.cumsum([0, *stated[:-1]]))
+
+
+def test_sixty_frames_of_16_ms_last_almost_a_second(tmp_path: Path) -> None:
+    first, *rest = [shade(number % 30, (8, 8)) for number in range(60)]
+    first.save(tmp_path / "a.webp", save_all=True, append_images=rest, duration=16, lossless=True)
+    frames = list_frames(tmp_path / "a.webp")
+    assert len(frames) == 60
+    assert frames[-1].time + frames[-1].duration == pytest.approx(0.96)
+    assert len(list_frames(tmp_path / "a.webp", fps=10)) == 10
+
+
+def test_rounded_durations_do_not_add_up_to_another_time() -> None:
+    # As Pillow reads an AVIF of 60 frames per second, in ms.
+    stated = [(round(1000 * number / 60) / 1000, 0.017) for number in range(60)]
+    assert sum(animation._durations(stated)) == pytest.approx(1, abs=1e-3)
 
 
 def test_the_still_image_of_an_animation_is_not_a_frame(tmp_path: Path) -> None:
@@ -239,9 +272,50 @@ def test_frames_are_taken_by_number_or_time(
 
 def test_times_are_taken_from_frames_that_are_unevenly_spaced(tmp_path: Path) -> None:
     path = gif(tmp_path / "a.gif", [100, 900, 100, 400, 1500])  # at 0, 0.1, 1, 1.1, 1.5 s, to 3 s
-    # At 0, 0.5, ... 2.5 s; of the last frame only what is as long as the one before it counts.
     assert [frame.index for frame in list_frames(path, fps=2)] == [0, 1, 2, 4]
     assert [frame.index for frame in list_frames(path, fps=10)] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("fps", [1, 2, 4, 5])
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".apng", ".avif", ".mp4", ".mkv", ".webm"])
+def test_a_last_frame_is_taken_for_as_long_as_it_is_shown(
+    tmp_path: Path, suffix: str, fps: int
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    if suffix in (".mp4", ".mkv", ".webm"):
+        codec = "libvpx" if suffix == ".webm" else "libx264"
+        encode(path, [0, 0.1], codec=codec, b_frames=None, rate=10, last=1.0)
+    else:
+        gif(path, [100, 1000])
+    # The second frame is shown from 0.1 s to 1.1 s.
+    assert [frame.index for frame in list_frames(path, fps=fps)] == [0, 1]
+    assert [frame.duration for frame in list_frames(path)] == pytest.approx([0.1, 1.0])
+    # 0.1 s, as long as the one before it, holds no multiple of 1 / 3 s.
+    assert [frame.index for frame in list_frames(gif(tmp_path / "b.gif", [100, 100]), fps=3)] == [0]
+
+
+def test_a_long_last_frame_of_a_video_is_no_missing_end(tmp_path: Path) -> None:
+    frames = list_frames(encode(tmp_path / "a.mp4", [0, 0.1, 0.2], b_frames=0, last=10.0))
+    assert [frame.problem for frame in frames] == [""] * 3
+    assert frames[-1].duration == pytest.approx(10)
+
+
+@pytest.mark.parametrize(
+    ("stated", "last"),
+    [
+        (10.2, 10.0),  # stored with the frame that is decoded last, which is not the last one shown
+        (0.3, 0.1),
+        (0.0, 0.1),  # the file states nothing
+    ],
+)
+def test_the_end_of_reordered_frames_is_that_of_the_video(stated: float, last: float) -> None:
+    opened: Any = SimpleNamespace(duration=stated)
+    entries = [video.Entry(at / 10, at, 0) for at in range(3)]
+    rest = max(stated - 0.2, 0.1)
+    packets = [video._Packet(at, not at, lasts) for at, lasts in ((0, 0.1), (2, 0.1), (1, rest))]
+    found = video._ended(opened, entries, packets)
+    assert [entry.problem for entry in found] == [""] * 3
+    assert found[-1].duration == pytest.approx(last)
 
 
 @pytest.mark.parametrize(
@@ -631,14 +705,16 @@ def test_a_forked_process_reads_videos(tmp_path: Path) -> None:
 # how far frames are apart
 
 
-def at(index: int, time: float, path: str = "a.mp4") -> FilmFrame:
-    return FilmFrame(Path(path), index, time, "", index, 0)
+def at(index: int, time: float, path: str = "a.mp4", duration: float = 0.0) -> FilmFrame:
+    return FilmFrame(Path(path), index, time, "", index, 0, duration=duration)
 
 
 @pytest.mark.parametrize(
     ("frames", "seconds"),
     [
         ([at(0, 0), at(5, 0.2), at(10, 0.6)], 0.3),
+        ([at(0, 0), at(5, 0.2), at(10, 0.6, duration=9)], 0.3),
+        ([at(3, 3), at(4, 3.1, duration=1)], 0.55),
         ([at(0, 0)], None),
         ([], None),
         ([at(0, 0), None], None),

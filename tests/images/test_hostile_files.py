@@ -504,6 +504,7 @@ def test_too_little_memory_for_an_image_is_said(tmp_path: Path) -> None:
     assert found[1] == "RGB"
 
 
+@pytest.mark.filterwarnings("ignore::effcam.errors.ImageWarning")  # see test_sixteen_bits.py
 @pytest.mark.parametrize("size", [(700, 1), (1, 700), (50, 40), (64, 64)])
 def test_what_is_converted_in_strips_is_what_is_converted_at_once(
     size: tuple[int, int], monkeypatch: pytest.MonkeyPatch

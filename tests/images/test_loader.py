@@ -29,9 +29,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     original = decoding.read
 
-    def counted(source: Any, needed: Any = None) -> Any:
+    def counted(source: Any, needed: Any = None, channels: Any = None) -> Any:
         names.append(Path(source).name)
-        return original(source, needed)
+        return original(source, needed, channels)
 
     monkeypatch.setattr(refs, "read", counted)
     return names

@@ -288,8 +288,11 @@ def test_without_a_resize_the_photo_is_cropped_by_an_eighth() -> None:
         ({"size": "22"}, "size must be .*not '22'"),
         ({"size": (3, 224, 224)}, r"size must be .*not \(3, 224, 224\)"),
         ({"resize": -1}, "resize must be .*not -1"),
-        ({"mean": (0.5, 0.5)}, r"mean must be a number, or a tuple .*, not \(0.5, 0.5\)"),
-        ({"mean": (0.5,) * 4}, "mean must be .* for each of three channels or of one channel, not"),
+        ({"mean": (0.5, 0.5)}, r"equally many channels, not \(0.5, 0.5\) and \(0.229, "),
+        (
+            {"mean": ()},
+            r"mean must be a number, or a tuple .* as many as the model takes, not \(\)",
+        ),
         ({"std": ()}, r"std must be .*, not \(\)"),
         ({"mean": (0.5,)}, r"equally many channels, not \(0\.5,\) and \(0\.229, 0\.224, 0\.225\)"),
         ({"std": (0.5,)}, r"equally many channels, not \(0\.485, 0\.456, 0\.406\) and \(0\.5,\)"),

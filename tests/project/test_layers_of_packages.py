@@ -56,6 +56,7 @@ DOORS = {
     "safetensors": {"models.checkpoint"},
     "scipy": {"cam.heat_boxes", "metrics"},
     "shtab": {"cli.completion"},
+    "tifffile": {"images.channels"},
     "timm": {
         *("demo.networks", "models.imagenet", "models.stored_architecture"),
         "models.timm_architecture",

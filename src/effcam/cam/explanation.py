@@ -170,7 +170,7 @@ class Explanation:
             ImageError: If the image's file is gone.
             ArgumentError: If ``alpha`` or ``colormap`` is impossible.
         """
-        return self.over(self.image.open(), alpha=alpha, colormap=colormap, boxes=boxes)
+        return self.over(self.image.photo().picture, alpha=alpha, colormap=colormap, boxes=boxes)
 
     def over(
         self,
@@ -208,7 +208,7 @@ class Explanation:
         """Return the photo, the photo with the heat, and a caption as HTML."""
         from effcam.drawing.html_image import embedded
 
-        photo = overlay.fit(self.image.open(), PREVIEW_WIDTH, PREVIEW_WIDTH)
+        photo = overlay.fit(self.image.photo().picture, PREVIEW_WIDTH, PREVIEW_WIDTH)
         over = self.over(photo, alpha=ALPHA, colormap=COLORMAP)
         label, share = self.caption()
         rows, columns = self.heatmap.shape

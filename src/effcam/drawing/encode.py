@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from effcam.drawing.formats import ANIMATION_SUFFIXES, FORMATS, IMAGE_SUFFIXES, Encoding
+from effcam.drawing.webp_still import keep_duration
 from effcam.errors import ArgumentError, OutputError
 from effcam.files import atomic
 
@@ -62,10 +63,10 @@ def write_animation(frames: Iterable[Image.Image], path: Path, *, seconds: float
     """Write frames as an animation in the format that the suffix names, and return the path.
 
     Frames are read one by one. GIF and WebP loop for ever, and equal frames in a row are stored
-    once, with the sum of their times. Frames of a GIF are held in memory with one byte a pixel
-    until the end; each has its own palette of 256 colours, by Pillow's fast octree. MP4 is H.264
-    video, which browsers play while it loads; players can seek each frame, and an odd side grows
-    by one px that repeats the edge.
+    once, with the sum of their times, even if all are equal. Frames of a GIF are held in memory
+    with one byte a pixel until the end; each has its own palette of 256 colours, by Pillow's fast
+    octree. MP4 is H.264 video, which browsers play while it loads; players can seek each frame, and
+    an odd side grows by one px that repeats the edge.
 
     Args:
         frames: At least one frame, all of one size.
@@ -94,16 +95,23 @@ def write_animation(frames: Iterable[Image.Image], path: Path, *, seconds: float
     milliseconds = step * max(20 // step, math.floor(1000 / step * seconds + 0.5))
     # Pillow has its fast octree for RGBA only; for RGB it uses the slow median cut.
     mode = "RGBA" if suffix == ".gif" else "RGB"
-    pixels = (
-        np.asarray(_of_size(first.size, frame).convert(mode)) for frame in chain([first], iterator)
-    )
+    count = 0
+
+    def pixels() -> Iterator[NDArray[np.uint8]]:
+        nonlocal count
+        for frame in chain([first], iterator):
+            count += 1
+            yield np.asarray(_of_size(first.size, frame).convert(mode))
+
     with atomic(path) as temporary:
         if suffix == ".mp4":
             duration = max(_fraction(seconds), Fraction(1, 1000))
-            _encode_video(pixels, temporary, duration, encoding)
+            _encode_video(pixels(), temporary, duration, encoding)
         else:
             options = {"duration": milliseconds, "loop": 0, **encoding}
-            _encode(pixels, temporary, options)
+            _encode(pixels(), temporary, options)
+        if suffix == ".webp":
+            keep_duration(temporary, count * milliseconds)
     return path
 
 

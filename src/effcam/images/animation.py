@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import count
+from collections.abc import Iterator, Sequence
+from itertools import count, pairwise
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
 from effcam.errors import ImageError
 from effcam.images.decoding import check_file, decode, message_of, open_file, readable
+from effcam.images.notes import pillow_silenced
 from effcam.images.video import Entry
 
 SUFFIXES = frozenset({".apng", ".avif", ".gif", ".png", ".webp"})
 FORMATS = ("GIF", "WEBP", "PNG", "AVIF")
-SHORTEST, USUAL = 0.02, 0.1
-"""Viewers show a frame of less than `SHORTEST` s for `USUAL` s."""
+USUAL = 0.1
+"""Viewers show a frame for which a file states no time, or 0, for this many seconds."""
+SHORTEST_IN_GIF = 0.02
+"""Viewers show a frame of a GIF of less than this many seconds for `USUAL` s.
+
+The other formats state short times in earnest: they have units of 1 ms or less, GIF of 10 ms.
+"""
 
 
 def is_animated(path: Path) -> bool:
@@ -44,7 +50,8 @@ class Animation:
         except OSError as error:
             raise ImageError(f"the file cannot be read: {message_of(error)}") from error
         try:
-            self._image = Image.open(self._file, formats=readable(FORMATS))
+            with pillow_silenced():
+                self._image = Image.open(self._file, formats=readable(FORMATS))
         except BaseException as error:
             self._file.close()
             if isinstance(error, UnidentifiedImageError):
@@ -71,7 +78,8 @@ class Animation:
         del key, rewind  # each frame is stored as a change of the one before
         for number in count(self._first):
             try:
-                self._image.seek(number)
+                with pillow_silenced():
+                    self._image.seek(number)
             except EOFError:
                 return
             except Exception as error:  # a broken file can make a decoder raise anything
@@ -87,10 +95,16 @@ class Animation:
         """Return the size of a frame in bytes: Pillow stores an RGB pixel in four."""
         return 4 * frame.width * frame.height
 
-    def seconds(self) -> float:
-        """Return for how many seconds viewers show the frame that was read last."""
+    def stated(self) -> tuple[float | None, float]:
+        """Return when the frame that was read last begins and for how long it lasts, in s.
+
+        The beginning is ``None`` if the format states only durations; a duration of 0 is none.
+        """
+        begin = self._image.info.get("timestamp")
         duration = float(self._image.info.get("duration") or 0) / 1000
-        return duration if duration >= SHORTEST else USUAL
+        if self._image.format == "GIF" and duration < SHORTEST_IN_GIF:
+            duration = 0.0
+        return None if begin is None else float(begin) / 1000, duration
 
 
 def index(path: Path) -> list[Entry]:
@@ -102,14 +116,34 @@ def index(path: Path) -> list[Entry]:
         ImageError: If it is missing, not a picture, or too large.
     """
     animation = Animation(path)
-    entries: list[Entry] = []
-    time = 0.0
+    stated: list[tuple[float | None, float]] = []
+    problem = ""
     try:
-        for number, _ in animation.frames(None):
-            entries.append(Entry(time, number, None))
-            time += animation.seconds()
+        for _ in animation.frames(None):
+            stated.append(animation.stated())  # noqa: PERF401 - keep those before an error
     except ImageError as error:
-        entries.append(Entry(time, len(entries), None, str(error)))
+        problem = str(error)
     finally:
         animation.close()
+    entries: list[Entry] = []
+    time = 0.0
+    for number, duration in enumerate(_durations(stated)):
+        entries.append(Entry(time, number, None, duration=duration))
+        time += duration
+    if problem:
+        entries.append(Entry(time, len(entries), None, problem))
     return entries
+
+
+def _durations(stated: Sequence[tuple[float | None, float]]) -> list[float]:
+    """Return for how many seconds each frame is shown.
+
+    Args:
+        stated: When each begins, ``None`` if unknown, and how long it lasts, in s.
+    """
+    lasting = [duration for _, duration in stated]
+    for at, ((begin, _), (end, _)) in enumerate(pairwise(stated)):
+        # Times are rounded to ms: 60 durations of 1 / 60 s would add up to 1.02 s.
+        if begin is not None and end is not None:
+            lasting[at] = end - begin
+    return [duration if duration > 0 else USUAL for duration in lasting]

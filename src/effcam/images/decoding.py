@@ -10,9 +10,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from effcam.errors import ImageError
+from effcam.images.channels import (
+    PLAIN,
+    bands_of_image,
+    note_on_channels,
+    note_on_pages,
+    read_many_channels,
+    refuse_channels,
+    samples_of,
+    shown_as_grey,
+    values_of,
+    wants_bands,
+)
+from effcam.images.notes import Note, pillow_silenced
+from effcam.images.other_formats import check_raw, describe_format
+from effcam.images.sixteen_bits import (
+    combine,
+    decode_low_bytes,
+    fix_planes,
+    is_sixteen_bit,
+    needs_low_bytes,
+)
+from effcam.images.value_range import WIDEST, Range, find_range, stated_bits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +49,8 @@ Pillow's other formats are left out: some start other programs (EPS, Ghostscript
 rare ones are the least tested.
 """
 CHANNELS = (1, 3, 4)
+MOST_OF_PILLOW = 4
+"""The most channels of a TIFF that Pillow may read."""
 WHITE = (255, 255, 255)
 REDUCED_MARGIN = 3
 """A reduced copy is at least this many times as large as the size it is resized to."""
@@ -52,45 +76,80 @@ class Photo(NamedTuple):
     Attributes:
         picture: The image in RGB and upright.
         size: The full width and height in px, even if the picture is a reduced copy.
+        notes: What a user should know about how it was read.
+        bands: (height, width, channels) all channels, uint8 or float32 in [0, 255], if a model
+            takes other than one or three; else ``None``.
     """
 
     picture: Image.Image
     size: tuple[int, int]
+    notes: tuple[Note, ...] = ()
+    bands: NDArray[Any] | None = None
 
 
 Needed: TypeAlias = Callable[[int, int], tuple[int, int]]
 
 
-def read(source: object, needed: Needed | None = None) -> Photo:
+def read(source: object, needed: Needed | None = None, channels: int | None = None) -> Photo:
     """Decode an image to upright RGB, perhaps reduced; see `effcam.images.ImageRef.photo`.
 
     Args:
         source: A path, a PIL image, an array or a tensor.
         needed: Returns the width and height in px to which it will be resized.
+        channels: How many channels the model takes that it is read for; ``None`` to draw it.
 
     Raises:
-        ImageError: If it is missing, empty, truncated, not an image, too large or ambiguous.
+        ImageError: If it is missing, empty, truncated, not an image, too large or ambiguous, or
+            has not the channels that the model takes.
     """
     if isinstance(source, Path):
-        return _read_file(source, needed)
+        return _read_file(source, needed, channels)
     if isinstance(source, Image.Image):
-        picture = decode(source)
+        picture, notes = decode_with_notes(source)
+        bands = bands_of_image(source, channels or 0, upright) if wants_bands(channels) else None
+        return Photo(picture, picture.size, notes, bands)
+    array = source if isinstance(source, np.ndarray) else _to_numpy(source)
+    return _read_array(array, channels)
+
+
+def _read_array(array: NDArray[Any], channels: int | None) -> Photo:
+    shape = " x ".join(map(str, array.shape)) or "()"
+    if array.size == 0:
+        raise ImageError(f"the array has no pixels, its shape is {shape}")
+    placed = _channels_last(array, shape, channels)
+    count = placed.shape[2]
+    if wants_bands(channels) and count != channels:
+        raise refuse_channels(
+            f"{count} channel{'s' * (count != 1)}, as its shape is {shape}", channels or 0
+        )
+    bands = _check_values(placed) if count not in CHANNELS or wants_bands(channels) else None
+    if bands is None or count in CHANNELS:
+        picture = Image.fromarray(_to_pixels(placed))
+        note = None if bands is None else note_on_channels(bands)
     else:
-        array = source if isinstance(source, np.ndarray) else _to_numpy(source)
-        picture = Image.fromarray(_to_pixels(array))
-    return Photo(picture, picture.size)
+        picture, note = shown_as_grey(bands)
+    return Photo(picture, picture.size, (note,) if note else (), bands)
 
 
-def _read_file(path: Path, needed: Needed | None) -> Photo:
+def _read_file(path: Path, needed: Needed | None, channels: int | None) -> Photo:
     try:
-        with open_file(path) as image:
-            scale = 1 if needed is None else _reduce(image, needed)
-            picture = decode(image)
-            return Photo(picture, (scale * picture.width, scale * picture.height))
+        check_file(path)
+        with pillow_silenced():
+            samples = samples_of(path)
+        if samples > MOST_OF_PILLOW:
+            return _read_bands(path, channels, samples)
+        try:
+            return _read_picture(path, needed, channels, samples)
+        except UnidentifiedImageError:
+            if samples <= 1:
+                raise
+            return _read_bands(path, channels, samples)
     except FileNotFoundError as error:
         raise ImageError("the file does not exist") from error
     except UnidentifiedImageError as error:
-        raise ImageError("the file is not an image that can be read") from error
+        raise ImageError(
+            f"the file is not an image that can be read{describe_format(path)}"
+        ) from error
     # The warning is raised only if the caller's filters make it an error.
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"the image is too large: {message_of(error)}") from error
@@ -102,8 +161,47 @@ def _read_file(path: Path, needed: Needed | None) -> Photo:
         raise ImageError(f"the file cannot be read as an image: {message_of(error)}") from error
 
 
+def _read_picture(path: Path, needed: Needed | None, channels: int | None, samples: int) -> Photo:
+    """Return a file that Pillow reads."""
+    with pillow_silenced(sizes=True), open_file(path) as image:
+        if raw := check_raw(path, image):
+            raise ImageError(raw)
+        if samples > 1 and len(image.getbands()) == 1 and image.mode != "P":
+            # Pillow has only the first of separate channels.
+            return _read_bands(path, channels, samples)
+        large = _large(image)
+        if not wants_bands(channels):
+            large += note_on_pages(image)
+        scale = 1 if needed is None else _reduce(image, needed)
+        wide = is_sixteen_bit(image)
+        if wide:
+            fix_planes(image)
+        picture, notes = decode_with_notes(image, path if wide else None)
+        size = scale * picture.width, scale * picture.height
+        bands = None
+        if wants_bands(channels):
+            bands = bands_of_image(image, channels or 0, upright)
+            notes = (note_on_channels(bands, image),)
+        return Photo(picture, size, (*large, *notes), bands)
+
+
+def _read_bands(path: Path, channels: int | None, samples: int) -> Photo:
+    """Return a TIFF of many channels, which Pillow does not read."""
+    if channels is not None and samples != channels:
+        raise refuse_channels(f"{samples} channels", channels)
+    bands = values_of(read_many_channels(path))
+    picture, note = shown_as_grey(bands)
+    return Photo(picture, picture.size, (note,), bands)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Return an image turned as its Exif says."""
+    turn = TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
 @contextmanager
-def open_file(path: Path, formats: Sequence[str] = FORMATS) -> Iterator[Image.Image]:
+def open_file(path: Path, formats: Sequence[str] = FORMATS) -> Iterator[ImageFile.ImageFile]:
     """Open a file as an image in one of some formats, without decoding it.
 
     Raises:
@@ -113,7 +211,11 @@ def open_file(path: Path, formats: Sequence[str] = FORMATS) -> Iterator[Image.Im
     check_file(path)
     # Pass the open file, not the path: Pillow would map the latter into memory if possible, which
     # garbles transposed grey TIFF files, and crashes the process if a file shrinks.
-    with path.open("rb") as file, Image.open(file, formats=readable(formats)) as image:
+    with (
+        pillow_silenced(),
+        path.open("rb") as file,
+        Image.open(file, formats=readable(formats)) as image,
+    ):
         yield image
 
 
@@ -181,8 +283,35 @@ def _reduce(image: Image.Image, needed: Needed) -> int:
     return 1
 
 
+def _large(image: Image.Image) -> list[Note]:
+    """Return a note on an image of more pixels than Pillow expects."""
+    most = Image.MAX_IMAGE_PIXELS
+    if most is None or image.width * image.height <= most:
+        return []
+    text = (
+        f"it has {image.width * image.height} pixels, more than {most} "
+        "(PIL.Image.MAX_IMAGE_PIXELS), and could be made to exhaust the memory"
+    )
+    return [Note("large", text, Image.DecompressionBombWarning)]
+
+
 def decode(image: Image.Image) -> Image.Image:
     """Return an upright RGB copy of a PIL image, which is not changed.
+
+    Raises:
+        ImageError: If it has no pixels, or they cannot be decoded.
+    """
+    return decode_with_notes(image)[0]
+
+
+def decode_with_notes(
+    image: Image.Image, path: Path | None = None
+) -> tuple[Image.Image, tuple[Note, ...]]:
+    """Return an upright RGB copy of a PIL image, and notes on how it was read.
+
+    Args:
+        image: The image, which is not changed.
+        path: The file that it was opened from, if it has colours of 16 bits per channel.
 
     Raises:
         ImageError: If it has no pixels, or they cannot be decoded.
@@ -190,13 +319,37 @@ def decode(image: Image.Image) -> Image.Image:
     if 0 in image.size:
         raise ImageError(f"the image has no pixels, its size is {image.width} x {image.height}")
     try:
-        image.load()
-        turn = TURNS.get(_orientation(image))
-        return _to_rgb(image if turn is None else image.transpose(turn))
+        with pillow_silenced():
+            image.load()
+            turn = TURNS.get(_orientation(image))
+            if path is not None and needs_low_bytes(image):
+                plain, note = _from_sixteen_bits(image, path)
+            else:
+                plain, note = image, None
+            picture, own = _to_rgb(plain if turn is None else plain.transpose(turn))
+        return picture, tuple(each for each in (note, own) if each is not None)
     except ImageError:
         raise
     except Exception as error:  # a broken file can make a decoder raise anything
         raise ImageError(f"the image cannot be decoded: {message_of(error)}") from error
+
+
+def _from_sixteen_bits(image: Image.Image, path: Path) -> tuple[Image.Image, Note | None]:
+    """Return an image with colours of 16 bits per channel in RGB or RGBA, and a note on it."""
+    boxes = [(0, top, strip.width, top + strip.height) for top, strip in _strips(image)]
+    with open_file(path, [image.format or ""]) as again:
+        low = decode_low_bytes(again)
+        if low is not None:
+            made, found = combine(image, low, boxes)
+            return made, found.note
+    upper = max(high for _, high in image.getextrema()[:3])  # type: ignore[misc]
+    found = find_range(0, upper << 8 | 255, floats=False)
+    if found.high < WIDEST:
+        raise ImageError(
+            "its planes of 16 bits are compressed, and hold fewer bits than that, which Pillow "
+            "cannot decode: store the channels of each pixel together, or uncompressed"
+        )
+    return image, found.note
 
 
 def _orientation(image: Image.Image) -> int:
@@ -211,18 +364,21 @@ def _orientation(image: Image.Image) -> int:
     return found if isinstance(found, int) and found in TURNS else 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Return a copy in RGB without metadata, converted in strips to save memory."""
+def _to_rgb(image: Image.Image) -> tuple[Image.Image, Note | None]:
+    """Return a copy in RGB without metadata, converted in strips to save memory, and a note."""
     if image.mode == "RGB" and not image.has_transparency_data:
         copy = image.copy()
         copy.info = {}
-        return copy
-    numbers = image.mode.startswith("I") or image.mode == "F"
-    convert = _scaling(image) if numbers else _strip_to_rgb
+        return copy, None
+    note = None
+    convert: Callable[[Image.Image], Image.Image] = _strip_to_rgb
+    if image.mode.startswith("I") or image.mode == "F":
+        found = _range_of(image)
+        convert, note = _scaling(found, image.info.get("transparency")), found.note
     rgb = Image.new("RGB", image.size)
     for top, strip in _strips(image):
         rgb.paste(convert(strip), (0, top))
-    return rgb
+    return rgb, note
 
 
 def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
@@ -258,21 +414,26 @@ def _from_lab(image: Image.Image) -> Image.Image:
     return converted
 
 
-def _scaling(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """Return a function that scales 16-bit, 32-bit or float pixels to 8 bits without clipping.
-
-    The range of the pixels is the smallest of [0, 1], [0, 255] and [0, 65535] that contains them,
-    for integers [0, 65535]; otherwise from their minimum to their maximum.
-    """
+def _range_of(image: Image.Image) -> Range:
+    """Return the range of an image of integers or floats of more than 8 bits."""
     lows, highs = zip(*(_extent(np.asarray(strip)) for _, strip in _strips(image)), strict=True)
-    low, high = min(lows), max(highs)
-    tops = (1, 255, 65535) if image.mode == "F" else (65535,)
-    if low >= 0 and high <= tops[-1]:
-        low, high = 0.0, next(top for top in tops if high <= top)
+    return find_range(min(lows), max(highs), floats=image.mode == "F", bits=stated_bits(image))
+
+
+def _scaling(found: Range, transparent: object) -> Callable[[Image.Image], Image.Image]:
+    """Return a function that scales values of a range to 8 bits.
+
+    Args:
+        found: The range.
+        transparent: The value of transparent pixels, which become white; ``None`` if none are.
+    """
+    low, high, _ = found
 
     def scale(strip: Image.Image) -> Image.Image:
-        pixels = np.asarray(strip).astype(np.float64)
-        scaled = (pixels - low) / max(high - low, 1e-300) * 255
+        values = np.asarray(strip)
+        scaled = (values.astype(np.float64) - low) / max(high - low, 1e-300) * 255
+        if isinstance(transparent, int):
+            scaled[values == transparent] = 255
         return Image.fromarray(scaled.round().astype(np.uint8))
 
     return scale
@@ -297,37 +458,49 @@ def _to_numpy(tensor: Any) -> NDArray[Any]:
 
 
 def _to_pixels(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return (height, width, 3) uint8 pixels of an array in any unambiguous layout."""
-    shape = " x ".join(map(str, array.shape)) or "()"
-    if array.size == 0:
-        raise ImageError(f"the array has no pixels, its shape is {shape}")
-    pixels = _to_uint8(_channels_last(array, shape))
+    """Return (height, width, 3) uint8 pixels of (height, width, 1, 3 or 4) values."""
+    pixels = _to_uint8(array)
     if pixels.shape[2] == 1:
         return np.repeat(pixels, 3, axis=2)
     if pixels.shape[2] == 4:
-        return np.asarray(_to_rgb(Image.fromarray(pixels)))
+        return np.asarray(_to_rgb(Image.fromarray(pixels))[0])
     return np.ascontiguousarray(pixels)
 
 
-def _channels_last(array: NDArray[Any], shape: str) -> NDArray[Any]:
+def _channels_last(array: NDArray[Any], shape: str, channels: int | None) -> NDArray[Any]:
+    """Return an array as (height, width, channels).
+
+    One, three or four channels are recognised by their number. Others, which no model of photos
+    takes, are the smaller of the first and the last dimension.
+    """
     if array.ndim == 2:
         return array[:, :, None]
     if array.ndim != 3:
         raise ImageError(f"the array's shape is {shape}: expected height x width, or with channels")
-    first, last = array.shape[0] in CHANNELS, array.shape[2] in CHANNELS
+    known = CHANNELS if not wants_bands(channels) or channels in CHANNELS else (channels,)
+    first, last = array.shape[0] in known, array.shape[2] in known
+    if not first and not last:
+        if channels in PLAIN:
+            raise ImageError(
+                f"the array's shape is {shape}: expected 1, 3 or 4 channels, first or last, "
+                "because the model takes photos: choose some of the channels"
+            )
+        first, last = array.shape[0] <= array.shape[2], array.shape[2] <= array.shape[0]
     if first and last:
         raise ImageError(
             f"the array's shape is {shape}, so its channels may come first or last: "
             "pass a PIL image instead"
         )
-    if not first and not last:
-        raise ImageError(
-            f"the array's shape is {shape}: expected 1, 3 or 4 channels, first or last"
-        )
     return array.transpose(1, 2, 0) if first else array
 
 
 def _to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
+    values = _check_values(array)
+    return values if values.dtype == np.uint8 else values.round().astype(np.uint8)
+
+
+def _check_values(array: NDArray[Any]) -> NDArray[Any]:
+    """Return values as uint8, or as floats in [0, 255]."""
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.bool_:
@@ -342,4 +515,4 @@ def _to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
             f"the array has floats from {low:g} to {high:g}: expected [0, 1]; undo a model's "
             "normalisation, or divide by 255, first"
         )
-    return (array * 255).round().astype(np.uint8)
+    return np.asarray(array * 255)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from io import IOBase
 from os import PathLike
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from effcam.errors import ArgumentError, ImageError, check_number, did_you_mean
+from effcam.errors import ArgumentError, ImageError, ImageWarning, check_number, did_you_mean
 from effcam.images.file_search import (
     SUFFIXES,
     files_in,
@@ -24,6 +26,7 @@ from effcam.images.file_search import (
     natural_path_key,
 )
 from effcam.images.frames import FilmFrame, check_pace, has_frames, list_frames
+from effcam.images.other_formats import describe_counts
 from effcam.images.refs import ImageLike, ImageRef
 from effcam.images.video import SUFFIXES as VIDEOS
 
@@ -42,6 +45,7 @@ class _Search:
         every: Use every n-th of their frames.
         fps: Use this many of their frames per second.
         found: The videos and animated pictures that were split so far.
+        others: The numbers of files of formats that are not read, by format.
     """
 
     missing_ok: bool
@@ -49,6 +53,7 @@ class _Search:
     every: int | None = None
     fps: float | None = None
     found: list[Path] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
 
     @property
     def split_in_folders(self) -> bool:
@@ -56,7 +61,7 @@ class _Search:
         return self.every is not None or self.fps is not None
 
     @property
-    def suffixes(self) -> Collection[str]:
+    def suffixes(self) -> Set[str]:
         """The suffixes of files that are images, or have frames."""
         return SUFFIXES | VIDEOS if self.videos else SUFFIXES
 
@@ -91,7 +96,9 @@ def iter_images(
             when it is opened; links to folders are not followed. A video or an animated picture
             that is named, or that a glob matches, is split into its frames, ``clip.mp4 @
             0:01.200`` and so on. In a folder, videos are left out and animated pictures are one
-            image each, unless ``every`` or ``fps`` is given.
+            image each, unless ``every`` or ``fps`` is given. Files of formats that are not read,
+            as HEIC without a plugin or a camera's raw format, are left out, which one
+            `effcam.errors.ImageWarning` says.
         missing_ok: Whether to yield a path that does not exist or cannot be reached; it fails
             when it is opened.
         every: Use every n-th frame of a video, starting with the first; ``None`` uses all.
@@ -120,10 +127,21 @@ def iter_images(
             name = f"{stem} ({counts[stem]})"
         taken.add(name)
         yield ref if name == ref.name else replace(ref, name=name)
+    _warn_of_others(search.others)
     if search.split_in_folders and not search.found:
         given = f"every={every!r}" if fps is None else f"fps={fps!r}"
         raise ArgumentError(
             f"{given} chooses frames of videos and animated pictures, but there are none"
+        )
+
+
+def _warn_of_others(others: Counter[str]) -> None:
+    if others:
+        warnings.warn(
+            f"left out: {describe_counts(others)}. If you name one of them, the error says what "
+            "to do.",
+            ImageWarning,
+            stacklevel=3,
         )
 
 
@@ -173,14 +191,16 @@ def from_folders(
     if not names:
         raise ImageError(f"folder {str(root)!r} has no class folders")
     found: list[ImageRef] = []
+    others: Counter[str] = Counter()
     for category in names if categories is None else categories:
         if category not in known:
             raise ImageError(
                 f"folder {str(root)!r} has no category {category!r}."
                 f"{did_you_mean(category, known)} It has {', '.join(names)}."
             )
-        files = files_in(base / category)[:per_category]
+        files = files_in(base / category, others=others)[:per_category]
         found += [ImageRef(file.relative_to(base).as_posix(), file) for file in files]
+    _warn_of_others(others)
     return found
 
 
@@ -216,13 +236,14 @@ def _from_path(given: str | PathLike[str], search: _Search) -> Iterator[ImageRef
     try:
         exists, searched = path.exists(), path.is_dir()
         if glob.has_magic(text) and not exists:
-            matches = files_matching(str(path), search.suffixes)
+            matches = files_matching(str(path), search.suffixes, search.others)
     except (OSError, ValueError) as error:  # no permission, too long, invalid characters
         if not search.missing_ok:
             raise ImageError(f"image {text!r} cannot be reached: {error}") from error
         exists = searched = False
     if searched:
-        for file in files_in(path, search.suffixes if search.split_in_folders else SUFFIXES):
+        suffixes = search.suffixes if search.split_in_folders else SUFFIXES
+        for file in files_in(path, suffixes, search.others):
             yield from _from_file(
                 file, file.relative_to(path).as_posix(), search, search.split_in_folders
             )
@@ -234,7 +255,8 @@ def _from_path(given: str | PathLike[str], search: _Search) -> Iterator[ImageRef
     elif search.missing_ok:
         yield ImageRef(path.name, path)
     elif glob.has_magic(text):
-        raise ImageError(f"no image file matches {text!r}")
+        others = f", but {describe_counts(search.others)}" if search.others else ""
+        raise ImageError(f"no image file matches {text!r}{others}")
     else:
         raise ImageError(f"image {text!r} does not exist")
 

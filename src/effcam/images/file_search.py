@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 from effcam.errors import ImageError
+from effcam.images.other_formats import count_formats, describe_counts, plugin_suffixes
 from effcam.text import natural_key
 
 SUFFIXES = frozenset(
@@ -19,20 +21,32 @@ SUFFIXES = frozenset(
 """The suffixes of image files in folders."""
 
 
-def files_in(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
+def files_in(
+    folder: Path, suffixes: Set[str] = SUFFIXES, others: Counter[str] | None = None
+) -> list[Path]:
     """Return the files with one of the suffixes below a folder in natural order, none hidden.
+
+    Args:
+        folder: The folder.
+        suffixes: The suffixes, to which those of plugins of Pillow are added.
+        others: Receives the numbers of files of other known formats of images.
 
     Raises:
         ImageError: If there are none, or the folder cannot be read.
     """
     failed: list[OSError] = []
-    found = (each for _, names in _folders(folder, failed) for each in names)
-    files = [path for path in map(Path, found) if path.suffix.lower() in suffixes]
+    found = [Path(each) for _, names in _folders(folder, failed) for each in names]
+    wanted = suffixes | plugin_suffixes()
+    files = [path for path in found if path.suffix.lower() in wanted]
+    counts = count_formats(found)
+    if others is not None:
+        others.update(counts)
     if not files and failed:
         raise ImageError(f"folder {str(folder)!r} cannot be read: {failed[0]}") from failed[0]
     if not files:
         raise ImageError(
             f"folder {str(folder)!r} has no images (suffixes: {', '.join(sorted(suffixes))})"
+            f"{f', but {describe_counts(counts)}' if counts else ''}"
         )
     return sorted(files, key=natural_path_key)
 
@@ -71,10 +85,21 @@ def is_folder(path: str | Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
-def files_matching(pattern: str, suffixes: Collection[str]) -> list[Path]:
-    """Return the files with one of the suffixes that match a glob pattern, in natural order."""
-    found = dict.fromkeys(map(Path, _expand(Path(pattern).parts)))
-    files = [path for path in found if path.suffix.lower() in suffixes and not is_folder(path)]
+def files_matching(
+    pattern: str, suffixes: Set[str], others: Counter[str] | None = None
+) -> list[Path]:
+    """Return the files with one of the suffixes that match a glob pattern, in natural order.
+
+    Args:
+        pattern: The pattern.
+        suffixes: The suffixes, to which those of plugins of Pillow are added.
+        others: Receives the numbers of files of other known formats of images.
+    """
+    found = list(dict.fromkeys(map(Path, _expand(Path(pattern).parts))))
+    wanted = suffixes | plugin_suffixes()
+    files = [path for path in found if path.suffix.lower() in wanted and not is_folder(path)]
+    if others is not None:
+        others.update(count_formats(path for path in found if not is_folder(path)))
     return sorted(files, key=natural_path_key)
 
 

@@ -45,6 +45,7 @@ class FilmFrame:
         stamp: The frame's identifier in the file.
         key: The identifier of the frame where decoding must start; ``None`` is the first frame.
         problem: Why it cannot be read; empty if it can.
+        duration: For how long it is shown, in s; 0 if that is unknown.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class FilmFrame:
     stamp: int = field(repr=False)
     key: int | None = field(repr=False)
     problem: str = ""
+    duration: float = 0.0
 
     def follows(self, other: FilmFrame) -> bool:
         """Return whether it is a later frame of the same video."""
@@ -89,9 +91,19 @@ def list_frames(
     """
     entries = (video.index if is_video(path) else animation.index)(path)
     hours = entries[-1].time >= 3600
+    ends = [*(entry.time for entry in entries[1:]), entries[-1].time + entries[-1].duration]
     frames = [
-        FilmFrame(path, number, entry.time, _timecode(entry.time, hours), *entry[1:])
-        for number, entry in enumerate(entries)
+        FilmFrame(
+            path,
+            number,
+            entry.time,
+            _timecode(entry.time, hours),
+            entry.stamp,
+            entry.key,
+            entry.problem,
+            end - entry.time,
+        )
+        for number, (entry, end) in enumerate(zip(entries, ends, strict=True))
     ]
     if every is not None:
         return frames[::every]
@@ -115,23 +127,29 @@ def check_pace(every: object, fps: object) -> None:
 
 
 def spacing(frames: Sequence[FilmFrame | None]) -> float | None:
-    """Return the mean time between frames of one video, in s.
+    """Return the mean time for which frames of one video are shown, in s.
 
-    It is ``None`` if they are not of one video, not in order, or fewer than two.
+    Of frames that follow each other without a gap, this includes the duration of the last one, so
+    that a copy of them lasts as long as they do. Otherwise it is the mean time from each to the
+    next. It is ``None`` if they are not of one video, not in order, or fewer than two.
     """
     known = [frame for frame in frames if frame is not None]
     if len(known) < max(len(frames), 2):
         return None
     if not all(other.follows(one) for one, other in pairwise(known)):
         return None
-    return (known[-1].time - known[0].time) / (len(known) - 1) or None
+    first, last = known[0], known[-1]
+    if last.duration and last.index - first.index == len(known) - 1:
+        return (last.time + last.duration - first.time) / len(known)
+    return (last.time - first.time) / (len(known) - 1) or None
 
 
 def _at_rate(frames: Sequence[FilmFrame], fps: float) -> list[FilmFrame]:
     """Return each frame that is the latest one at a multiple of 1 / fps s of the video."""
     times = [frame.time - ROUNDING for frame in frames]
-    last = times[-1] - times[-2] if len(times) > 1 else 0.0
-    ends = [*times[1:], times[-1] + max(last, ROUNDING)]
+    # What cannot be read at the end has no duration: it may last as long as the frame before it.
+    before = times[-1] - times[-2] if len(times) > 1 else 0.0
+    ends = [*times[1:], times[-1] + max(frames[-1].duration or before, ROUNDING)]
     return [
         frame
         for frame, begin, end in zip(frames, times, ends, strict=True)

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from effcam.errors import ImageError
+from effcam.images.channels import wants_bands
 from effcam.images.decoding import Needed, Photo
 from effcam.images.frames import close_videos
 from effcam.images.geometry import Box
+from effcam.images.notes import Note, warn
 from effcam.images.preprocess import Preprocess
 from effcam.images.refs import ImageRef
 
@@ -41,7 +43,8 @@ class Batch:
         positions: The positions of the images in the comparison.
         sizes: Width and height of each in px.
         regions: The part of each that the model sees.
-        pixels: (batch, height, width, channels) uint8, the input before normalisation.
+        pixels: (batch, height, width, channels), the input before normalisation: uint8, or float32
+            in [0, 255] for models of other than one or three channels.
         preprocess: The model's transform.
     """
 
@@ -101,6 +104,8 @@ class Loader:
         self._kept: dict[tuple[int, Recipe], _Prepared] = {}
         self._room = most_bytes
         self._lock = threading.Lock()
+        self._noted: dict[str, tuple[Note, list[str]]] = {}
+        self._read: set[int] = set()
 
     def batches(
         self,
@@ -133,12 +138,20 @@ class Loader:
                 for group in islice(groups, BATCHES_AHEAD + 1 - len(waiting)):
                     waiting.append([(at, pool.submit(self._take, at, preprocess)) for at in group])
                 if not waiting:
-                    return
+                    break
                 if ready := list(self._finish(waiting.popleft(), skipped)):
                     yield _collate(ready, preprocess)
         finally:
             pool.shutdown(cancel_futures=True)
             close_videos()
+        self._warn()
+
+    def _warn(self) -> None:
+        """Raise one warning for all notes of a kind on the images that were read."""
+        noted = list(self._noted.values())
+        self._noted.clear()
+        for note, names in noted:
+            warn(note, names)
 
     def _finish(
         self, pending: Iterable[tuple[int, Future[_Prepared]]], skipped: dict[ImageRef, str] | None
@@ -161,10 +174,11 @@ class Loader:
         others = [
             each
             for recipe, each in self._planned.items()
-            if recipe != own and self._passes[recipe] > 0
+            if recipe != own and self._passes[recipe] > 0 and _source(each) == _source(preprocess)
         ]
         needed = _largest([preprocess, *others]) if self._reduced else None
-        photo = self._refs[at].photo(needed)
+        photo = self._refs[at].photo(needed, _source(preprocess))
+        self._note(at, photo)
         for each in others:
             if self._reserve(at, each):
                 self._kept[at, each.recipe] = _prepare(photo, each)
@@ -173,19 +187,27 @@ class Loader:
             self._kept[at, own] = found
         return found
 
+    def _note(self, at: int, photo: Photo) -> None:
+        """Collect the notes on an image, once however often it is read."""
+        with self._lock:
+            if photo.notes and at not in self._read:
+                self._read.add(at)
+                for note in photo.notes:
+                    self._noted.setdefault(note.kind, (note, []))[1].append(self._refs[at].name)
+
     def _cached(self, at: int, recipe: Recipe) -> _Prepared | None:
         """Return a cached input, and remove it if no other pass needs it."""
         with self._lock:
             if self._passes[recipe] > 0:
                 return self._kept.get((at, recipe))
             found = self._kept.pop((at, recipe), None)
-            self._room += found.pixels.nbytes if found else 0
+            self._room += _size(self._planned[recipe]) if found else 0
             return found
 
     def _reserve(self, at: int, preprocess: Preprocess) -> bool:
         """Reserve memory to cache an input; return whether it is needed and fits."""
         recipe = preprocess.recipe
-        size = math.prod(preprocess.size) * preprocess.channels
+        size = _size(preprocess)
         with self._lock:
             wanted = self._passes[recipe] > 0 and (at, recipe) not in self._kept
             if not wanted or size > self._room:
@@ -195,7 +217,18 @@ class Loader:
 
 
 def _prepare(photo: Photo, preprocess: Preprocess) -> _Prepared:
-    return _Prepared(preprocess.pixels(*photo), photo.size)
+    return _Prepared(preprocess.pixels(photo.picture, photo.size, photo.bands), photo.size)
+
+
+def _source(preprocess: Preprocess) -> int:
+    """Return how many channels of an image to read: three suffice for grey models too."""
+    return preprocess.channels if wants_bands(preprocess.channels) else 3
+
+
+def _size(preprocess: Preprocess) -> int:
+    """Return the most bytes of a cached input."""
+    width = 4 if wants_bands(preprocess.channels) else 1
+    return math.prod(preprocess.size) * preprocess.channels * width
 
 
 def _largest(transforms: Iterable[Preprocess]) -> Needed:

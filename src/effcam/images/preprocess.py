@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from effcam.errors import ArgumentError
+from effcam.images.channels import wants_bands
 from effcam.images.geometry import Box
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ class Preprocess:
             ``"lanczos"``, all antialiased as Pillow does it.
         mean: The mean of each channel, in units of the value range [0, 1]: three of them, one
             number for all three, or a tuple of one for a greyscale model, for which photos are
-            converted (ITU-R 601 luma).
+            converted (ITU-R 601 luma). A tuple of another number is for a model that takes so many
+            channels: arrays of (height, width, channels), tensors of (channels, height, width), and
+            TIFF files of so many channels or pages.
         std: The standard deviation of each channel, likewise.
 
     Raises:
@@ -95,29 +98,48 @@ class Preprocess:
         """Return the model's input and the region of the image that it shows.
 
         Args:
-            image: An RGB image.
+            image: An RGB image; for a model of other than one or three channels, an array of all
+                of them, or a PIL image that has them.
 
         Returns:
             The normalised (channels, height, width) float32 tensor, and the `region` of the image.
 
         Raises:
             ArgumentError: If the image is not in RGB.
+            ImageError: If it has not as many channels as the model takes.
         """
         import torch
 
-        pixels = torch.from_numpy(self.pixels(image))
+        bands = None
+        if wants_bands(self.channels):
+            from effcam.images.decoding import read
+
+            image, _, _, bands = read(image, channels=self.channels)
+        pixels = torch.from_numpy(self.pixels(image, bands=bands))
         return self.normalise(pixels[None])[0].contiguous(), self.region(*image.size)
 
-    def pixels(self, image: Image.Image, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        """Return the model's input before normalisation: (height, width, channels) uint8.
+    def pixels(
+        self,
+        image: Image.Image,
+        size: tuple[int, int] | None = None,
+        bands: NDArray[Any] | None = None,
+    ) -> NDArray[Any]:
+        """Return the model's input before normalisation.
 
         Args:
             image: An RGB image.
             size: The full width and height in px, if the image is a reduced copy.
+            bands: (height, width, channels) uint8, or float32 in [0, 255]: the channels of an image
+                for a model of other than one or three.
+
+        Returns:
+            (height, width, channels) uint8, or float32 in [0, 255] if ``bands`` are.
 
         Raises:
-            ArgumentError: If the image is not in RGB.
+            ArgumentError: If the image is not in RGB, or has no ``bands`` and the model takes them.
         """
+        if wants_bands(self.channels):
+            return self._band_pixels(bands)
         if image.mode != "RGB":
             raise ArgumentError(
                 f"the image's mode is {image.mode}, expected RGB: image.convert('RGB')"
@@ -126,13 +148,30 @@ class Preprocess:
         picture = image if self.channels == 3 else image.convert("L")
         if image.size != (resized[1], resized[0]):
             picture, offset = self._resize_to(picture, resized, offset)
-        return np.array(self._cut(picture, offset)).reshape(*self.size, self.channels)
+        return np.array(self._cut(picture, offset, self._padding)).reshape(
+            *self.size, self.channels
+        )
+
+    def _band_pixels(self, bands: NDArray[Any] | None) -> NDArray[Any]:
+        if bands is None or bands.shape[2] != self.channels:
+            raise ArgumentError(
+                f"the model takes {self.channels} channels, so it needs an image with all of them, "
+                "not an RGB picture"
+            )
+        resized, offset = self._layout(bands.shape[1], bands.shape[0])
+        planes = []
+        for band, colour in zip(np.moveaxis(bands, 2, 0), self._padding, strict=True):
+            picture, at = Image.fromarray(np.ascontiguousarray(band)), offset
+            if picture.size != (resized[1], resized[0]):
+                picture, at = self._resize_to(picture, resized, offset)
+            planes.append(np.asarray(self._cut(picture, at, (colour,))))
+        return np.stack(planes, axis=-1)
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the model's input for a batch of `pixels`, on their device.
 
         Args:
-            pixels: (batch, height, width, channels) uint8.
+            pixels: (batch, height, width, channels) uint8, or float32 in [0, 255].
 
         Returns:
             (batch, channels, height, width) float32 in channels-last memory format.
@@ -200,7 +239,7 @@ class Preprocess:
 
     @property
     def channels(self) -> int:
-        """The number of channels of the model's input, 3 for RGB and 1 for greyscale."""
+        """The number of channels of the model's input: 3 for RGB, 1 for greyscale, or another."""
         return len(self.mean)
 
     @property
@@ -244,17 +283,23 @@ class Preprocess:
         part = picture.resize((right - x, bottom - y), resample, box)
         return part, (min(top, 0), min(left, 0))
 
-    def _cut(self, picture: Image.Image, offset: tuple[int, int]) -> Image.Image:
+    @property
+    def _padding(self) -> tuple[int, ...]:
+        """The colour around an image that does not fill the input."""
+        if self.mode != "border":
+            return (0,) * self.channels
+        return tuple(round(255 * value) for value in self.mean)
+
+    def _cut(
+        self, picture: Image.Image, offset: tuple[int, int], colour: tuple[int, ...]
+    ) -> Image.Image:
         top, left = offset
         height, width = self.size
         if (top, left) == (0, 0) and picture.size == (width, height):
             return picture
         if top >= 0 and left >= 0:
             return picture.crop((left, top, left + width, top + height))
-        colour = tuple(round(255 * value) for value in self.mean)
-        if self.mode != "border":
-            colour = (0,) * self.channels
-        padded = Image.new(picture.mode, (width, height), colour)
+        padded = Image.new(picture.mode, (width, height), colour if len(colour) > 1 else colour[0])
         padded.paste(picture, (-left, -top))
         return padded
 
@@ -298,11 +343,11 @@ def _channels(name: str, value: object) -> tuple[float, ...]:
     values = (value,) * 3 if isinstance(value, Real) else value
     if (
         not isinstance(values, Sequence)
-        or len(values) not in (1, 3)
+        or not values
         or not all(isinstance(number, Real) and math.isfinite(number) for number in values)
     ):
         raise ArgumentError(
-            f"{name} must be a number, or a tuple of one number for each of three channels or of "
-            f"one channel, not {value!r}"
+            f"{name} must be a number, or a tuple of one number for each of three channels, of one "
+            f"channel, or of as many as the model takes, not {value!r}"
         )
     return tuple(float(number) for number in values)

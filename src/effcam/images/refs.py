@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 from PIL import Image
 
 from effcam.errors import ImageError
+from effcam.images.channels import wants_bands
 from effcam.images.decoding import Needed, Photo, read
 from effcam.images.frames import FilmFrame, read_frame
+from effcam.images.notes import warn
 from effcam.images.truth import Truth
 
 if TYPE_CHECKING:
@@ -56,7 +58,12 @@ class ImageRef:
         """Return the image in RGB and upright, the first frame of an animated file.
 
         Transparent parts are put on white; 16-bit and floating-point pixels are scaled to 8 bits.
-        Metadata other than the orientation are ignored, even if they are damaged.
+        Few formats state how many of 16 bits are used. An image whose largest value is below 4096
+        is taken for one of 8, 10 or 12 bits, and one whose largest value is just below 16384 for
+        one of 14; values outside of [0, 65535] are stretched from their minimum to their maximum.
+        An image of two, or of more than four, channels is shown as their mean in grey.
+        An `effcam.errors.ImageWarning` says so. Metadata other than the orientation are ignored,
+        even if they are damaged.
 
         Files are read as one of the raster formats that effcam allows, whatever their names. The
         largest size is Pillow's ``PIL.Image.MAX_IMAGE_PIXELS``, by default 89 million: a file that
@@ -67,24 +74,30 @@ class ImageRef:
         Raises:
             ImageError: If it is missing, empty, truncated, no image, too large or ambiguous.
         """
-        return self.photo().picture
+        photo = self.photo()
+        for note in photo.notes:
+            warn(note, [self.name])
+        return photo.picture
 
-    def photo(self, needed: Needed | None = None) -> Photo:
+    def photo(self, needed: Needed | None = None, channels: int | None = None) -> Photo:
         """Return the image as `open` does, or a reduced copy, together with its full size.
 
         Args:
             needed: Returns the width and height in px to which an image of a given width and
                 height will be resized. A JPEG file is then decoded at a half, a quarter or an
                 eighth of its size, if that divides its sides and leaves three times the size.
+            channels: How many channels the model takes that it is read for; ``None`` to draw it.
 
         Raises:
-            ImageError: As `open`.
+            ImageError: As `open`, or if it has not the channels that the model takes.
         """
         try:
             if self.frame is not None:
                 picture = read_frame(self.frame)
+                if wants_bands(channels):
+                    return read(picture, channels=channels)
                 return Photo(picture, picture.size)
-            return read(self.source, needed)
+            return read(self.source, needed, channels)
         except ImageError as error:
             raise ImageError(f"image {self.name!r}: {error}") from error.__cause__
 
@@ -116,7 +129,7 @@ def cached_opener(most_bytes: int = CACHE_BYTES) -> Callable[[ImageRef], Image.I
         if ref in kept:
             kept.move_to_end(ref)
             return kept[ref]
-        image = ref.open()
+        image = ref.photo().picture
         kept[ref] = image
         size += _bytes(image)
         while size > most_bytes:

@@ -62,12 +62,23 @@ class Entry(NamedTuple):
         key: The stamp of a key frame from which it can be decoded; ``None`` if stamps are
             numbers, and decoding starts at the first frame.
         problem: Why it cannot be read; empty if it can.
+        duration: For how long it is shown, in s; 0 if the file does not say. It is needed for the
+            last frame only: all others are shown until the next one.
     """
 
     time: float
     stamp: int
     key: int | None
     problem: str = ""
+    duration: float = 0.0
+
+
+class _Packet(NamedTuple):
+    """What a file states of a frame: its stamp, whether it is a key frame, its duration in s."""
+
+    stamp: int
+    is_key: bool
+    duration: float
 
 
 class Video:
@@ -221,24 +232,25 @@ def index(path: Path) -> list[Entry]:
         ImageError: If it is missing, not a video or too large, or PyAV is not installed.
     """
     video = Video(path)
-    packets: list[tuple[int, bool]] = []
+    packets: list[_Packet] = []
 
     def note(packet: Packet[Any]) -> None:
         if packet.pts is not None and not packet.is_discard:
-            packets.append((packet.pts, packet.is_keyframe))
+            duration = float((packet.duration or 0) * (packet.time_base or 0))
+            packets.append(_Packet(packet.pts, packet.is_keyframe, duration))
 
     try:
         shown = [(frame.pts, frame.is_corrupt) for frame in video.decode(note)]
         if not shown:
             raise ImageError("no frame of the video can be decoded")
         entries = _timed(video, shown, packets) or _counted(video, [each for _, each in shown])
-        return entries + _missing(video, entries)
+        return _ended(video, entries, packets)
     finally:
         video.close()
 
 
 def _timed(
-    video: Video, shown: Sequence[tuple[int | None, bool]], packets: Sequence[tuple[int, bool]]
+    video: Video, shown: Sequence[tuple[int | None, bool]], packets: Sequence[_Packet]
 ) -> list[Entry]:
     """Return the frames by their times; none if these are unknown or out of order."""
     numbers = {stamp: number for number, (stamp, _) in enumerate(shown) if stamp is not None}
@@ -248,8 +260,8 @@ def _timed(
     broken = {stamp for stamp, damaged in shown if damaged and stamp is not None}
     if video.lost:
         # Without loss, packets without a frame are never shown, as VP8's reference frames.
-        broken |= {stamp for stamp, _ in packets} - numbers.keys()
-    keys = {stamp for stamp, is_key in packets if is_key}
+        broken |= {packet.stamp for packet in packets} - numbers.keys()
+    keys = {packet.stamp for packet in packets if packet.is_key}
     stamps = sorted({*numbers, *broken})
     entries, key, problem = [], stamps[0], ""
     for stamp in stamps:
@@ -278,14 +290,27 @@ def _counted(video: Video, damaged: Sequence[bool]) -> list[Entry]:
     return entries
 
 
-def _missing(video: Video, entries: Sequence[Entry]) -> list[Entry]:
-    """Return an entry for the frames that are missing at the end, if the file declares more."""
-    last, stated = entries[-1], video.duration
-    found = last.time + last.time / max(len(entries) - 1, 1)
-    if stated - found <= max(LATE_SECONDS, LATE_SHARE * stated):
-        return []
+def _ended(video: Video, entries: Sequence[Entry], packets: Sequence[_Packet]) -> list[Entry]:
+    """Return the frames with the duration of the last one.
+
+    If the file declares more than there is, an entry for the missing frames follows.
+    """
+    last = entries[-1]
+    durations = {packet.stamp: packet.duration for packet in packets}
+    usual = last.time / max(len(entries) - 1, 1)
+    found = last.time + ((last.key is not None and durations.get(last.stamp)) or usual)
+    stated = video.duration
+    margin = max(LATE_SECONDS, LATE_SHARE * stated)
+    # Durations are stored in the order of decoding, so the last frame's own may be another's; their
+    # sum is that of all frames, and shows that none is missing.
+    is_whole = sum(durations.values()) >= stated - margin
+    if stated > last.time and (found > stated + margin or (found < stated - margin and is_whole)):
+        found = stated
+    ended = [*entries[:-1], last._replace(duration=found - last.time)]
+    if stated - found <= margin:
+        return ended
     problem = f"the video ends after {found:.3f} s, but {stated:.3f} s are declared"
-    return [Entry(found, last.stamp + 1, last.key, problem)]
+    return [*ended, Entry(found, last.stamp + 1, last.key, problem)]
 
 
 def _displayed(size: tuple[int, int], aspect: Fraction | None) -> tuple[int, int]:

@@ -227,10 +227,20 @@ def _trace(built: BuiltModule) -> tuple[Preprocess, Trace]:
     try:
         return preprocess, trace(built.module, preprocess.size, preprocess.channels, graph=True)
     except ModelError:
-        takes = [each.in_channels for each in built.module.modules() if isinstance(each, nn.Conv2d)]
-        if 1 not in takes[:1] or preprocess.channels == 1:
+        convolutions = (each for each in built.module.modules() if isinstance(each, nn.Conv2d))
+        first = next(convolutions, None)
+        takes = first.in_channels if first is not None else preprocess.channels
+        if takes == preprocess.channels:
             raise
-        return preprocess.grey(), trace(built.module, preprocess.size, 1, graph=True)
+        record = trace(built.module, preprocess.size, takes, graph=True)
+        if takes == 1:
+            return preprocess.grey(), record
+        raise ModelError(
+            f"the model takes {takes} channels, but its transform has {preprocess.channels}: give "
+            f"preprocess=effcam.Preprocess(size={preprocess.size}, mean=..., std=...) with "
+            f"{takes} numbers each"
+            + (f", and images of {takes} channels, such as arrays" if takes != 3 else "")
+        ) from None
 
 
 def _choose_layers(

@@ -102,7 +102,7 @@ def panels(row: Sequence[Explanation], size: tuple[int, int], marks: Marks) -> l
         marks: The marks of predictions, and how cells are drawn.
     """
     style = marks.style
-    photo = overlay.fit(row[0].image.open(), *size)
+    photo = overlay.fit(row[0].image.photo().picture, *size)
     truth = marks.truth(row[0].image)
     name = _photo_caption(row[0].image, truth, style)
     font = style.font_file

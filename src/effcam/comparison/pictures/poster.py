@@ -100,7 +100,7 @@ def compose(
     row = _row(content, image)
     across = arranged.span * lengths.width + (arranged.span - 1) * lengths.gutter
     most = round(across / lengths.scale)
-    photo = overlay.fit(row[0].image.open(), most, 2 * most)
+    photo = overlay.fit(row[0].image.photo().picture, most, 2 * most)
     marks = Marks(content, style)
     _, *cells = panels(row, (style.width, 2 * style.width), marks)
     header: tuple[Line, ...] = ()

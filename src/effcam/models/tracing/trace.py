@@ -189,7 +189,8 @@ def trace(module: nn.Module, size: Grid, channels: int = 3, *, graph: bool = Fal
                 ) from error
             raise ModelError(
                 f"the model does not run on a batch of {size[0]} x {size[1]} px "
-                f"{CHANNELS.get(channels, channels)} images{_where(module)}: {reason_of(error)}"
+                f"{CHANNELS.get(channels, f'{channels}-channel')} images{_where(module)}: "
+                f"{reason_of(error)}"
             ) from error
 
 
