@@ -56,7 +56,7 @@ def to_jpeg(picture: Image.Image, options: Any) -> bytes | None:
     return stream.getvalue()
 
 
-class _PdfFile(PdfFile):  # type: ignore[misc]  # matplotlib's backends have no types
+class _PdfFile(PdfFile):
     """A PDF file whose photos are JPEG."""
 
     jpeg: Any = FINE
@@ -86,11 +86,12 @@ class _PdfFile(PdfFile):  # type: ignore[misc]  # matplotlib's backends have no 
         # The stream is compressed already.
         with mpl.rc_context({"pdf.compression": 0}):
             self.beginStream(id, self.reserveObject("length of image stream"), about)
-            self.currentstream.write(jpeg)
+            stream: Any = self.currentstream
+            stream.write(jpeg)
             self.endStream()
 
 
-class FigureCanvas(FigureCanvasSVG):  # type: ignore[misc]
+class FigureCanvas(FigureCanvasSVG):
     """A canvas for PDF and SVG, under the name that matplotlib looks for."""
 
     def print_pdf(
@@ -109,7 +110,7 @@ class FigureCanvas(FigureCanvasSVG):  # type: ignore[misc]
         file.jpeg = options_for(self.figure, "pdf")
         try:
             file.newPage(width, height)
-            renderer = MixedModeRenderer(
+            renderer: Any = MixedModeRenderer(
                 self.figure,
                 width,
                 height,
