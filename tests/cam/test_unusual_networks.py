@@ -424,6 +424,31 @@ def test_a_quantised_head_is_named_and_can_be_explained_without_gradients() -> N
         assert correlation[0, 1] > 0.95
 
 
+class Partly(Net):
+    """A net of which quantised layers compute a part of the scores."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.quantise = torch.ao.nn.quantized.Quantize(0.01, 0, torch.quint8)
+        self.second = quantised(nn.Sequential(nn.Linear(8, 5)), nn.Linear)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        maps = self.maps(batch)
+        if self.way == "head":
+            other = self.second(maps.mean((2, 3)))
+        else:
+            other = self.fc(self.quantise(maps).dequantize().mean((2, 3)))
+        scores: Tensor = self.fc(maps.mean((2, 3))) + other
+        return scores
+
+
+@pytest.mark.parametrize("way", ["head", "maps"])
+def test_a_gradient_of_a_part_of_the_scores_is_refused(way: str) -> None:
+    with pytest.raises(LayerError, match=r"the model is quantised, as at '\w+" + ".*" + WAYS_OUT):
+        cams_of(Partly(way).eval(), ["gradcam"])
+
+
 class Prepared(Net):
     """A net as torch's static quantisation needs it."""
 

@@ -23,8 +23,8 @@ from effcam.cam.quantised import quantise_like, to_floats
 from effcam.errors import LayerError, ModelError, reason_of
 from effcam.models.model import Model
 from effcam.models.tracing.layer_outputs import put_first
-from effcam.models.tracing.logits import Logits, describe, first_tensor, read_logits
-from effcam.models.tracing.module_kinds import quantised_layer
+from effcam.models.tracing.logits import Logits, describe, first_tensor, read_logits, tensors
+from effcam.models.tracing.module_kinds import quantised_layers
 from effcam.models.tracing.rng import IsolatedRandomness
 from effcam.models.tracing.target_layer import TargetLayer
 
@@ -48,6 +48,11 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
             # TorchScript's own method refuses, and yet the hooks of its outermost module run.
             nn.Module.register_forward_hook(module, partial(self._cut, index))
             for index, module in enumerate(found)
+        ]
+        self._quantised = quantised_layers(self.model)
+        self._handles += [
+            nn.Module.register_forward_hook(module, self._watch)
+            for module in self._quantised.values()
         ]
         self._turns = [0] * len(found)
         self._cuts = self._differentiable = False
@@ -93,6 +98,13 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         # The next layer may work in place, as DenseNet's ReLU does, so it gets a copy.
         return put_first(output, leaf.clone())
 
+    def _watch(self, _module: nn.Module, args: object, output: object) -> None:
+        """Note a quantised layer that ends gradients: those of other paths would be a part."""
+        if any(each.requires_grad for each in tensors(args)) and not any(
+            each.requires_grad for each in tensors(output)
+        ):
+            self._derivable = False
+
     def scores(self, images: Tensor) -> Logits:
         """Return the scores of a batch; `leaves` then holds the layers' outputs."""
         self.leaves, self._images = [None] * len(self.layers), images
@@ -106,12 +118,12 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
                 raise LayerError(f"layer {layer.name!r} did not run in this forward pass")
         return scores
 
-    def maps(self, tensors: Sequence[Tensor | None]) -> list[Tensor]:
+    def maps(self, outputs: Sequence[Tensor | None]) -> list[Tensor]:
         """Return tensors in the layers' own formats as (B, C, h, w) maps.
 
         Half precision becomes float32: sums over channels would lose too much.
         """
-        floats = [to_floats(each) for each in tensors if each is not None]
+        floats = [to_floats(each) for each in outputs if each is not None]
         return [
             layer.to_map(each).to(torch.promote_types(each.dtype, torch.float32))
             for layer, each in zip(self.layers, floats, strict=True)
@@ -165,10 +177,9 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         except Exception as error:  # the module's own code may raise anything
             if is_out_of_memory(error):
                 raise
-            layer = quantised_layer(self.model)
-            cause = f"the model is quantised, as at {layer!r}" if layer else reason_of(error)
             raise ModelError(
-                f"no gradient can be computed back to layer {self.layers[0].name!r}: {cause}. "
+                f"no gradient can be computed back to layer {self.layers[0].name!r}: "
+                f"{reason_of(error)}. "
                 f"{WAYS_OUT}"
             ) from error
 
@@ -211,8 +222,8 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
                 self.scores(self._images)
         if stops.found:
             return f"in between, the forward pass {' and '.join(stops.found)}"
-        if layer := quantised_layer(self.model):
-            return f"the model is quantised, as at {layer!r}"
+        if self._quantised:
+            return f"the model is quantised, as at {next(iter(self._quantised))!r}"
         return "an operation in between has none"
 
     def forget(self) -> None:

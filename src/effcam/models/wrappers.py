@@ -14,7 +14,7 @@ from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.models.class_names import read_labels
 from effcam.models.tracing.closed_parts import is_exported
 from effcam.models.tracing.isolation import is_script, untouched
-from effcam.models.tracing.module_kinds import quantised_layer
+from effcam.models.tracing.module_kinds import quantised_layers
 from effcam.models.tracing.trace import device_of, dtype_of
 
 Layers: TypeAlias = str | nn.Module | Sequence[str | nn.Module] | None
@@ -55,7 +55,7 @@ def check_module(module: nn.Module, name: str) -> None:
         )
     tensors = [*module.parameters(), *module.buffers()]
     # Quantised layers keep their weights in a form of their own.
-    if not tensors and not quantised_layer(module):
+    if not tensors and not quantised_layers(module):
         raise ModelError(f"{name} has no parameters, so it is no network to look into")
     if any(is_lazy(each) for each in tensors):
         raise ModelError(f"{name} has lazy layers: run it once on a batch of images first")

@@ -61,14 +61,14 @@ def is_known(module: nn.Module) -> bool:
     return type(module).__module__.partition(".")[0] in LIBRARIES
 
 
-def quantised_layer(module: nn.Module) -> str:
-    """Return the name of the first layer with integer weights, empty if there is none."""
+def quantised_layers(module: nn.Module) -> dict[str, nn.Module]:
+    """Return the layers with integer weights, by name."""
     names: dict[nn.Module, str] = {each: name for name, each in module.named_modules()}
-    for each, name in names.items():
-        own = [each, *each.parameters(recurse=False)]
-        if any(_is_quantised(type(part)) for part in own):
-            return name
-    return ""
+    return {
+        name: each
+        for each, name in names.items()
+        if any(_is_quantised(type(part)) for part in (each, *each.parameters(recurse=False)))
+    }
 
 
 def _is_quantised(kind: type) -> bool:
