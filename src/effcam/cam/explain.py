@@ -23,8 +23,9 @@ from effcam.cam.precision import Precision, computing
 from effcam.errors import ArgumentError
 from effcam.models.model import Model
 from effcam.models.tracing.isolation import untouched
-from effcam.models.tracing.logits import describe, read_logits
+from effcam.models.tracing.logits import describe
 from effcam.models.tracing.rng import IsolatedRandomness
+from effcam.models.tracing.score_source import run_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +40,8 @@ class Cams:
     """The results of one pass over a batch of B images.
 
     Attributes:
-        probabilities: (B, classes) float32, the softmax of the scores.
+        probabilities: (B, classes) float32, the softmax of the scores; their sigmoid for a network
+            that ends in one.
         targets: (B,) int64, the class explained in each image.
         maps: By method, (B, h, w) float32 at the target layer's own resolution: >= 0, not scaled,
             0 where there is no positive evidence, and everywhere if a value was not finite.
@@ -151,8 +153,7 @@ def predicting(model: Model, *, precision: Precision = "fp32") -> Iterator[Predi
         def predict(images: Tensor) -> Tensor:
             inputs = place(images)
             with draws.if_needed(), computing(inputs.device, precision):
-                output = module(inputs)
-            return read_logits(output, len(images)).probabilities
+                return run_scores(module, inputs, model.scores).probabilities
 
         yield predict
 

@@ -18,8 +18,9 @@ from effcam.cam.batching import is_out_of_memory
 from effcam.cam.precision import Precision, computing
 from effcam.errors import LayerError, ModelError
 from effcam.models.model import Model
-from effcam.models.tracing.logits import Logits, describe, read_logits
+from effcam.models.tracing.logits import Logits, describe
 from effcam.models.tracing.rng import IsolatedRandomness
+from effcam.models.tracing.score_source import run_scores
 from effcam.models.tracing.target_layer import TargetLayer
 
 GRADIENT_SCALES = {"fp16": 1024}
@@ -32,6 +33,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
     def __init__(self, model: Model, precision: Precision = "fp32") -> None:
         """Register hooks on the target layers, until `release`."""
         self.precision = precision
+        self.source = model.scores
         self.layers = model.target_layers
         found = [model.module.get_submodule(layer.name) for layer in self.layers]
         super().__init__(model.module, found)
@@ -51,7 +53,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         """Return the scores of a batch, or of ``batch`` substituted outputs of a layer."""
         self._turns = [0] * len(self.layers)
         with self._draws.if_needed(), computing(images.device, self.precision):
-            return read_logits(self.model(images), batch or len(images))
+            return run_scores(self.model, images, self.source, batch)
 
     def _cut(self, index: int, _module: nn.Module, _args: object, output: Tensor) -> Tensor:
         """Replace a layer's output by a leaf of a new graph, or by a substitute."""

@@ -26,14 +26,15 @@ from effcam.models.sources import (
 )
 from effcam.models.tracing.cache import StructureCache
 from effcam.models.tracing.flops import find_cost
-from effcam.models.tracing.module_kinds import is_known
+from effcam.models.tracing.probe import probe_inputs
+from effcam.models.tracing.score_check import find_scores, has_no_classes, no_classifier
+from effcam.models.tracing.score_source import ScoreSource
 from effcam.models.tracing.target_layer import (
     TargetLayer,
     check_target_layer,
     find_target_layers,
     take_layers,
 )
-from effcam.models.tracing.token_flow import check_logits
 from effcam.models.tracing.trace import Trace, trace
 from effcam.models.wrappers import Layers, layer_names
 
@@ -161,26 +162,28 @@ def load(
     built = source.build(device=device, change_preprocess=change_preprocess)
     try:
         preprocess, layers, classes = _find_layers(built)
+        scores = _find_scores(built, preprocess, classes)
         if built.is_own:
             _lay_out(built.module, preprocess)
     except (ModelError, LayerError) as error:
         raise type(error)(f"{built.name}: {error}") from error
     labels, synonyms = _find_labels(built, classes)
-    return Model(built.name, built.module, layers, preprocess, labels, synonyms, built.weights)
+    return Model(
+        built.name, built.module, layers, preprocess, labels, synonyms, built.weights, scores
+    )
 
 
 def _find_layers(built: BuiltModule) -> Traced:
     """Return what a trace of the module shows, found once for modules of one structure."""
     names = layer_names(built.module, built.target_layer)
     facts = built.facts and (built.facts.layers, built.facts.layout, built.facts.rule)
-    key = built.preprocess, facts, names, built.model and built.model.target_layers
+    key = built.preprocess, facts, names, built.model and built.model.target_layers, _named(built)
     return TRACED.get(built.module, key, lambda: _read_trace(built, names))
 
 
 def _read_trace(built: BuiltModule, names: Sequence[str]) -> Traced:
     preprocess, record = _trace(built)
-    if not is_known(built.module):
-        check_logits(record)
+    record.expected = _named(built)
     return preprocess, _choose_layers(built, record, names), record.classes
 
 
@@ -210,6 +213,33 @@ def _choose_layers(
         record, built.facts.layers, built.facts.layout, built.facts.rule
     )
     return recorded or find_target_layers(record)
+
+
+def _find_scores(built: BuiltModule, preprocess: Preprocess, classes: int) -> ScoreSource:
+    """Return where the scores are read; networks of the libraries as they build them give logits.
+
+    Raises:
+        ModelError: If it returns no class scores.
+    """
+    if built.model is not None:
+        return built.model.scores
+    is_named = _named(built) == classes
+    if has_no_classes(built.module) and not is_named:
+        raise ModelError(no_classifier("", classes))
+    if built.facts is not None or any(each.is_meta for each in built.module.parameters()):
+        return ScoreSource(classes)
+    images = probe_inputs(preprocess)
+    return find_scores(built.module, images, classes=classes, is_named=is_named)
+
+
+def _named(built: BuiltModule) -> int | None:
+    """Return the number of classes that have names; ``None`` if there are no names."""
+    if built.model is not None:
+        return built.model.num_classes
+    if isinstance(built.labels, str):
+        return None
+    names = built.own_labels if built.labels is None else built.labels
+    return None if names is None else len(names)
 
 
 def _lay_out(module: nn.Module, preprocess: Preprocess) -> None:

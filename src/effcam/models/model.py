@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from torch import nn
 from effcam.images.preprocess import Preprocess
 from effcam.models.architectures import JOINT
 from effcam.models.class_names import find_class
+from effcam.models.tracing.score_source import ScoreSource
 from effcam.models.tracing.target_layer import TargetLayer, usable_layers
 from effcam.models.tracing.trace import trace
 
@@ -29,6 +30,8 @@ class Model:
         synonyms: All names of each class, by class index.
         weights: Where its weights are from: published ones by name, a file, ``"random"``, or
             ``"as given"`` for a module that the caller made.
+        scores: Where its class scores are read: at its output; or before its last softmax or
+            sigmoid, if it returns probabilities.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Model:
     labels: tuple[str, ...]
     synonyms: tuple[tuple[str, ...], ...]
     weights: str
+    scores: ScoreSource = field(default_factory=ScoreSource)
 
     @property
     def target_layer(self) -> str:
@@ -63,6 +67,7 @@ class Model:
         layer4  NCHW  512 x 7 x 7  <- features entering the head
         """
         record = trace(self.module, self.preprocess.size, self.preprocess.channels)
+        record.expected = self.scores.classes
         chosen = {layer.name: layer for layer in self.target_layers}
         return tuple(chosen.get(layer.name, layer) for layer in usable_layers(record))
 

@@ -7,29 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from effcam.errors import ModelError
 from effcam.models.tracing.map_layout import MapShape
 from effcam.models.tracing.module_kinds import is_attention, is_norm, is_passive
 from effcam.models.tracing.trace import STRIDE, LayerCall, Trace
 
 # timm's names of pooling over the cells; all others read class tokens.
 POOLS_OF_CELLS = ("avg", "avgmax", "max", "map", "fast", "")
-# The nodes of a graph that compute probabilities, and those that only reshape.
-PROBABILITIES = {"SigmoidBackward0": "sigmoid", "SoftmaxBackward0": "softmax"}
-RESHAPING = {
-    f"{name}Backward{version}"
-    for name in (
-        "Cat",
-        "Neg",
-        "View",
-        "UnsafeView",
-        "ReshapeAlias",
-        "Squeeze",
-        "Unsqueeze",
-        "Select",
-    )
-    for version in (0, 1)
-}
 # The nodes of a graph that select some of the tokens.
 TAKING = (
     "SelectBackward0",
@@ -162,19 +145,3 @@ def side_calls(linked: Trace, call: LayerCall) -> int:
 
 def _node(call: LayerCall) -> Any:
     return call.output.grad_fn if isinstance(call.output, Tensor) else None
-
-
-def check_logits(record: Trace) -> None:
-    """Refuse probabilities in place of scores: their gradient and their softmax mislead.
-
-    Raises:
-        ModelError: If the module ends in a sigmoid or a softmax.
-    """
-    node = record.linked().logits.values.grad_fn
-    while node is not None and node.name() in RESHAPING:
-        node = node.next_functions[-1][0]
-    if node is not None and node.name() in PROBABILITIES:
-        raise ModelError(
-            f"the model ends in a {PROBABILITIES[node.name()]}, so that it returns probabilities; "
-            "effcam explains the scores before that: give a module that returns these"
-        )

@@ -67,6 +67,8 @@ class Trace:
         prefixes: The numbers of prefix tokens to try, the module's own attribute first.
         calls: The finished calls in the order in which they ended.
         output: The module's output. All tensors are kept, so that their ids stay unique.
+        expected: The number of classes, if the caller names them: it decides which of several
+            outputs holds the scores.
     """
 
     module: nn.Module
@@ -75,12 +77,14 @@ class Trace:
     prefixes: tuple[int, ...] = PREFIX_TOKENS
     calls: list[LayerCall] = field(default_factory=list)
     output: object = None
+    expected: int | None = None
     _linked: Trace | None = None
 
     def linked(self) -> Trace:
         """Return a trace of the same pass whose tensors have a graph (``grad_fn``)."""
         if self._linked is None:
             self._linked = trace(self.module, self.size, self.channels, graph=True)
+            self._linked.expected = self.expected
         return self._linked
 
     def find(self, call: LayerCall) -> LayerCall:
@@ -94,7 +98,7 @@ class Trace:
         Raises:
             ModelError: If its output is not one row of class scores per image.
         """
-        return read_logits(self.output, BATCH)
+        return read_logits(self.output, BATCH, classes=self.expected)
 
     @property
     def classes(self) -> int:
