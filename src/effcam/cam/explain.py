@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from effcam.cam.batching import is_out_of_memory
 from effcam.cam.formulas import ACTIVATION_METHODS, GRADIENT_METHODS, Formula
 from effcam.cam.head_cam import HeadCAM
 from effcam.cam.map_checks import State
@@ -24,6 +23,7 @@ from effcam.errors import ArgumentError
 from effcam.models.model import Model
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.logits import describe
+from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.rng import IsolatedRandomness
 from effcam.models.tracing.score_source import run_scores
 

@@ -14,11 +14,11 @@ import torch
 from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
-from effcam.cam.batching import is_out_of_memory
 from effcam.cam.precision import Precision, computing
 from effcam.errors import LayerError, ModelError
 from effcam.models.model import Model
 from effcam.models.tracing.logits import Logits, describe
+from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.rng import IsolatedRandomness
 from effcam.models.tracing.score_source import run_scores
 from effcam.models.tracing.target_layer import TargetLayer

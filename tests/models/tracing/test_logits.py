@@ -28,6 +28,8 @@ OTHER = torch.zeros(2, 9)
         [ROWS],
         {"scores": ROWS, "auxiliary": OTHER[:, :3]},
         {"features": torch.zeros(2, 9, 4, 4), "scores": ROWS},
+        {"features": OTHER, "scores": ROWS},
+        {"scores": ROWS, "image_embeds": OTHER},
         (torch.zeros(2, 5, 9), ROWS, torch.tensor([1, 2])),
         {"loss": LOSS, "logits": ROWS},
         {"loss": torch.zeros(2), "scores": ROWS},

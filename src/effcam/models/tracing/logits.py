@@ -59,9 +59,9 @@ def read_logits(
     """Return the class scores in a classifier's output.
 
     They are the tensor itself; or the ``logits`` of an object or a mapping; or the only tensor of
-    a tuple, list or mapping that has one row per image. Of several such tensors of one width (as
-    with an auxiliary head) they are the first. A single value per image is the logit of a binary
-    classifier.
+    a tuple, list or mapping that has one row per image, apart from those with a key such as
+    ``features``. Of several such tensors of one width (as with an auxiliary head) they are the
+    first. A single value per image is the logit of a binary classifier.
 
     Args:
         output: The model's output.
@@ -115,8 +115,13 @@ def _find_rows(output: object, batch: int, classes: int | None) -> Tensor:
     single = [rows for _, rows in found if classes == 2 and rows.shape[1] == 1]
     if exact or single:
         return (exact or single)[0]
-    _check_names(found)
-    return found[0][1]
+    named_otherwise = [(name, rows) for name, rows in found if not _is_feature(name)]
+    _check_names(named_otherwise or found)
+    return (named_otherwise or found)[0][1]
+
+
+def _is_feature(name: str) -> bool:
+    return any(word in name.casefold() for word in FEATURES)
 
 
 def _check_names(found: list[tuple[str, Tensor]]) -> None:
@@ -128,7 +133,7 @@ def _check_names(found: list[tuple[str, Tensor]]) -> None:
             "labels= with a name for each class, whose number decides, or give a module that "
             "returns the scores alone"
         )
-    if all(any(word in name.casefold() for word in FEATURES) for name, _ in found):
+    if all(_is_feature(name) for name, _ in found):
         raise ModelError(
             f"the model returns no class scores but {shown}: give a module that has a classifier "
             "on top of it"

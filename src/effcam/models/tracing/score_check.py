@@ -26,9 +26,10 @@ from effcam.models.tracing.last_layers import (
     places_of_rows,
 )
 from effcam.models.tracing.logits import Link, read_logits
+from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.rng import SEED, IsolatedRandomness
 from effcam.models.tracing.score_kind import ScoreKind, find_kind, possible_kinds
-from effcam.models.tracing.score_source import Place, ScoreSource, at_place, run_scores
+from effcam.models.tracing.score_source import Change, Place, ScoreSource, at_place, run_scores
 from effcam.models.tracing.trace import Trace, dtype_of, trace
 
 LARGE, MODERATE, UNSATURATED = 1e5, 20.0, 2.0
@@ -60,12 +61,14 @@ def find_scores(
 
     Raises:
         ModelError: If it returns features, an embedding, or probabilities whose logits cannot be
-            reached.
+            reached; or if it fails.
     """
     with _examined(module):
-        placed = images.to(_device(module), dtype_of(module))
-        known = module(placed) if output is None else output
-        values = read_logits(known, len(images), classes=classes).raw
+        placed = images.to(_device(module), dtype_of(module)).contiguous()
+        if output is None:
+            values = _run(module, placed, [], classes)
+        else:
+            values = read_logits(output, len(images), classes=classes).raw
         examined = _Examined(module, placed, classes, values.shape[1])
         if not is_named:
             examined.check_classifier()
@@ -145,10 +148,7 @@ class _Examined:
             signs[1::2] = -1
             return (signs * noise * min(strength * (1 + usual), most)).to(found)
 
-        with ExitStack() as stack:
-            for place in places:
-                stack.enter_context(at_place(self.module, place, replace))
-            return run_scores(self.module, self.images, ScoreSource(self.classes)).raw
+        return _run(self.module, self.images, [(place, replace) for place in places], self.classes)
 
     def find_logits(self) -> ScoreSource | None:
         """Return where the logits are whose softmax or sigmoid it returns, ``None`` if nowhere.
@@ -170,11 +170,43 @@ class _Examined:
             put.append((UNSATURATED * torch.randn(found.shape, generator=generator)).to(found))
             return put[-1].clone()
 
-        with at_place(self.module, place, replace):
-            found = run_scores(self.module, self.images, ScoreSource(self.classes)).raw
-        if not put or put[0].numel() % len(found):
+        found = _run(self.module, self.images, [(place, replace)], self.classes)
+        if sum(each.numel() for each in put) % len(found) or not put:
             return None
-        return _link_between(put[0].reshape(len(found), -1).float(), found)
+        logits = torch.cat([each.flatten() for each in put]).reshape(len(found), -1)
+        return _link_between(logits.float(), found)
+
+
+def _run(
+    module: nn.Module,
+    images: Tensor,
+    changes: list[tuple[Place, Change]],
+    classes: int | None,
+) -> Tensor:
+    """Return the (n, values) outputs with changes at some places.
+
+    The images go in one by one if memory does not suffice for all at once.
+    """
+
+    def run(batch: Tensor) -> Tensor:
+        with ExitStack() as stack:
+            for place, change in changes:
+                stack.enter_context(at_place(module, place, change))
+            return run_scores(module, batch, ScoreSource(classes)).raw
+
+    try:
+        try:
+            return run(images)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        return torch.cat([run(each[None]) for each in images])
+    except ModelError:
+        raise
+    except Exception as error:  # a network may raise anything
+        raise ModelError(
+            f"the model failed on a batch of shape {tuple(images.shape)}: {error}"
+        ) from error
 
 
 def _link_between(logits: Tensor, returned: Tensor) -> Link | None:
