@@ -1,7 +1,7 @@
 """Examine every architecture of timm and torchvision, and record the results.
 
 ``python tools/sweep.py derive`` finds the target layer of each by a trace, and shows how it differs
-from the shipped ``src/effcam/models/architectures.csv``; ``--write`` writes the file.
+from the shipped ``src/effcam/models/architectures.csv``; ``--write`` writes both tables.
 ``python tools/sweep.py run`` runs each with random weights, compares its Grad-CAM with that of the
 grad-cam package, and writes ``docs/sweep.csv``; after an interruption it continues.
 ``python tools/sweep.py bypass`` measures what share of the evidence goes past the target layers of
@@ -42,7 +42,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import effcam
 from effcam.cam.head_cam import HeadCAM
-from effcam.models.architectures import JOINT, TABLE
+from effcam.models.architectures import HEADLESS, JOINT, TABLE
 from effcam.models.lookup import KINDS, find_architecture
 from effcam.models.tracing.causal_check import check_causes
 from effcam.models.tracing.logits import read_logits
@@ -511,6 +511,7 @@ def derive_all(workers: int, *, write: bool) -> int:
     )
     if write:
         write_shipped(found)
+        write_headless()
     return int(bool(different or gone) and not write)
 
 
@@ -521,6 +522,17 @@ def write_shipped(rows: Iterable[dict[str, str]]) -> None:
         writer = csv.DictWriter(file, list(listed[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(listed)
+
+
+def write_headless() -> None:
+    """Write the shipped list of published weights that have no classifier."""
+    found = [
+        f"timm,{name}.{weights}\n"
+        for name in timm.list_models()
+        for weights in KINDS["timm"].library_weights(name)
+        if KINDS["timm"](name, weights).num_classes() == 0
+    ]
+    (SHIPPED.parent / HEADLESS).write_text("".join(["library,name\n", *found]), "utf-8")
 
 
 def mark_verified(runs: dict[tuple[str, str], Run]) -> None:

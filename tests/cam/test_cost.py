@@ -289,23 +289,34 @@ def test_reading_ahead_asks_the_system_and_never_fails(
 def test_a_batch_that_is_too_large_is_halved_and_nothing_is_lost(target: str | None) -> None:
     net = Counted()
     expected = compare(pictures(5), loaded(net), batch_size=1, target=target, progress=False)
-    net = copy.deepcopy(net)
+    model = loaded(copy.deepcopy(net))
+    net = model.module
     net.most = 2
     net.batches.clear()
     with pytest.warns(UserWarning, match="Counted: not enough memory for 5 images at once"):
-        found = compare(pictures(5), loaded(net), batch_size=5, target=target, progress=False)
+        found = compare(pictures(5), model, batch_size=5, target=target, progress=False)
     assert set(net.batches) <= {1, 2}
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.target == theirs.target
         np.testing.assert_allclose(ours.heatmap, theirs.heatmap, atol=1e-6)
 
 
+def test_a_network_is_loaded_where_memory_suffices_for_one_image() -> None:
+    net = Counted(most=1)
+    assert loaded(net).num_classes == 4
+    assert set(net.batches) == {1}
+    with pytest.raises(ModelError, match=r"Counted: the model .* out of memory"):
+        loaded(Counted(most=0))
+
+
 def test_a_single_image_that_does_not_fit_names_the_model() -> None:
+    model = loaded(Counted())
+    model.module.most = 0
     with (
         pytest.warns(UserWarning, match="2 images"),
         pytest.raises(ModelError, match="Counted: out of memory"),
     ):
-        compare(pictures(2), loaded(Counted(most=0)), progress=False)
+        compare(pictures(2), model, progress=False)
 
 
 # Memory

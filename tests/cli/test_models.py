@@ -23,7 +23,7 @@ def test_json_of_models(run: Callable[..., Done]) -> None:
         {
             "name": "torchvision:resnet50", "source": "torchvision", "family": "resnet",
             "parameters": 25557032, "input_size": [224, 224], "top1": 80.858,
-            "target_layer": "layer4", "layout": "NCHW",
+            "target_layer": "layer4", "layout": "NCHW", "has_classifier": True,
         }
     ]  # fmt: skip
     (demo,) = json.loads(run("models", "demo_resnet", "--json").out)["models"]

@@ -14,8 +14,8 @@ from effcam.demo import MODELS
 from effcam.errors import ArgumentError, UnknownModelError
 from effcam.models import listing
 from effcam.models.architectures import known_architectures
-from effcam.models.listing import HEADER, Listed, describe, describe_all, list_models
-from effcam.models.lookup import find_architecture
+from effcam.models.listing import HEADER, Listed, describe, describe_all, list_models, records
+from effcam.models.lookup import KINDS, find_architecture
 from effcam.models.registry import ModelSpec, register_model
 
 DEMO = set(MODELS.values())
@@ -242,3 +242,27 @@ def test_everything_that_is_listed_can_be_described() -> None:
     described = [describe(name) for name in names]
     assert [each.name for each in described] == names
     assert len(describe_all(names)) == len(names) + 1
+
+
+def test_weights_without_a_classifier_are_those_that_timm_has_without_classes() -> None:
+    found = {
+        f"{name}.{weights}"
+        for name in timm.list_models()
+        for weights in KINDS["timm"].library_weights(name)
+        if KINDS["timm"](name, weights).num_classes() == 0
+    }
+    listed = list_models(source="timm", pretrained=True)
+    shown = {each.name for each in map(describe, listed) if not each.has_classifier}
+    assert {name.rpartition(":")[2] for name in shown} == found
+    assert len(found) > 200
+    defaults = [name for name in list_models() if not describe(name).has_classifier]
+    assert len(defaults) > 100
+
+
+def test_the_table_shows_weights_without_a_classifier() -> None:
+    (_, row) = describe_all(["vit_base_patch16_224.dino"])
+    assert row[-2:] == ("no classifier", "-")
+    (record,) = records(["vit_base_patch16_224.dino"])
+    assert (record["has_classifier"], record["target_layer"]) == (False, None)
+    (record,) = records(["resnet18"])
+    assert record["has_classifier"] is True

@@ -22,15 +22,14 @@ from effcam.errors import (
     UnknownModelError,
     WeightsError,
 )
-from effcam.models import registry
+from effcam.models import downloads, registry
 from effcam.models.loading import load, load_untrained
 from effcam.models.lookup import KINDS
 from effcam.models.sources import check_weights, resolve
 from effcam.models.timm_architecture import TimmArchitecture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-from pathlib import Path
+    from pathlib import Path
 
 
 class Small(nn.Module):
@@ -509,52 +508,38 @@ def test_a_registered_model_is_shown_untrained_too(registered: ModelSpec) -> Non
 
 
 @pytest.mark.parametrize("name", ["convnextv2_atto.fcmae", "eva02_tiny_patch14_224.mim_in22k"])
-def test_features_are_no_classes_of_imagenet(name: str) -> None:
-    from timm.models import get_pretrained_cfg
+def test_weights_without_a_classifier_are_refused_before_anything_is_fetched(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = np.zeros((8, 8, 3), np.uint8)
+    monkeypatch.setattr(downloads, "require", lambda _: pytest.fail("weights were looked for"))
+    message = f"timm:{name} has no classifier: .* checkpoint= .* pretrained=False"
+    for attempt in (load_model, load_untrained, lambda each: compare(photo, each)):
+        with pytest.raises(ModelError, match=message):
+            attempt(name)
 
-    assert get_pretrained_cfg(name).num_classes == 0
-    model = load_untrained(name)
-    assert model.labels == tuple(f"class {index}" for index in range(model.num_classes))
+
+def test_weights_without_a_classifier_can_be_given_one(tmp_path: Path) -> None:
+    name, options = "convnextv2_atto.fcmae", {"num_classes": 7}
+    model = load_model(name, pretrained=False, options=options)
+    assert model.labels == tuple(f"class {index}" for index in range(7))
+    torch.save(model.module.state_dict(), tmp_path / "head.pt")
+    again = load_model(name, checkpoint=tmp_path / "head.pt")
+    assert again.num_classes == 7
+    assert torch.equal(again.module.head.fc.weight, model.module.head.fc.weight)
+    own = {key: each for key, each in model.module.state_dict().items() if "head.fc" not in key}
+    torch.save(own, tmp_path / "features.pt")
+    with pytest.raises(ModelError, match="no classifier, so it returns 320 features"):
+        load_model(name, checkpoint=tmp_path / "features.pt")
 
 
 def test_a_thousand_features_are_not_imagenet_classes() -> None:
     options = {"num_classes": 0, "embed_dim": 1000, "num_heads": 10, "depth": 1}
-    model = load_model("timm:test_vit", pretrained=False, options=options)
-    assert model.num_classes == 1000
-    assert model.labels[145] == "class 145"
-    with pytest.raises(TargetError, match="Its classes have no names"):
-        model.find_class("king penguin")
-
-
-class Ending(Small):
-    """Applies a function to its scores."""
-
-    def __init__(self, last: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.last = last
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.last(super().forward(images))
-
-
-@pytest.mark.parametrize(
-    ("last", "name"),
-    [
-        (torch.sigmoid, "sigmoid"),
-        (nn.Sigmoid(), "sigmoid"),
-        (lambda scores: scores.sigmoid()[:, 0], "sigmoid"),
-        (nn.Softmax(dim=1), "softmax"),
-    ],
-)
-def test_probabilities_are_refused_since_they_are_no_scores(
-    last: Callable[[Tensor], Tensor], name: str
-) -> None:
-    with pytest.raises(ModelError, match=f"Ending: the model ends in a {name}, .* before that"):
-        load_model(Ending(last))
-
-
-def test_logarithms_of_probabilities_are_scores() -> None:
-    assert load_model(Ending(nn.LogSoftmax(dim=1))).num_classes == 4
+    with pytest.raises(ModelError, match=r"1000 features .* it was built with num_classes=0"):
+        load_model("timm:test_vit", pretrained=False, options=options)
+    names = [f"feature {index}" for index in range(1000)]
+    model = load_model("timm:test_vit", pretrained=False, options=options, labels=names)
+    assert model.labels[145] == "feature 145"
 
 
 def test_names_of_other_classes_are_not_replaced_by_imagenets(tmp_path: Path) -> None:

@@ -8,14 +8,9 @@ from typing import TypeVar
 
 import torch
 
+from effcam.models.tracing.memory import is_out_of_memory
+
 Made = TypeVar("Made")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error means that memory ran out, the GPU's or the machine's."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
 
 
 class Portions:

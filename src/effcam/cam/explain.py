@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from effcam.cam.batching import is_out_of_memory
 from effcam.cam.formulas import ACTIVATION_METHODS, GRADIENT_METHODS, Formula
 from effcam.cam.forward import run_network
 from effcam.cam.head_cam import HeadCAM
@@ -24,7 +23,8 @@ from effcam.cam.precision import Precision
 from effcam.errors import ArgumentError
 from effcam.models.model import Model
 from effcam.models.tracing.isolation import untouched
-from effcam.models.tracing.logits import describe, read_logits
+from effcam.models.tracing.logits import describe
+from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.rng import IsolatedRandomness
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ class Cams:
     """The results of one pass over a batch of B images.
 
     Attributes:
-        probabilities: (B, classes) float32, the softmax of the scores.
+        probabilities: (B, classes) float32, the softmax of the scores; their sigmoid for a network
+            that ends in one.
         targets: (B,) int64, the class explained in each image.
         maps: By method, (B, h, w) float32 at the target layer's own resolution: >= 0, not scaled,
             0 where there is no positive evidence, and everywhere if a value was not finite.
@@ -153,8 +154,7 @@ def predicting(model: Model, *, precision: Precision = "fp32") -> Iterator[Predi
         def predict(images: Tensor) -> Tensor:
             inputs = place(images)
             with draws.if_needed():
-                output = run_network(module, inputs, precision)
-            return read_logits(output, len(images)).probabilities
+                return run_network(module, inputs, precision, model.scores).probabilities
 
         yield predict
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from effcam.cam.batching import is_out_of_memory
 from effcam.cam.precision import Precision, computing
 from effcam.errors import EffcamError, ModelError, reason_of
+from effcam.models.tracing.logits import Logits
+from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.plain_pass import plain_pass
+from effcam.models.tracing.score_source import ScoreSource, run_scores
 from effcam.models.tracing.torch_state import as_chosen
 
 if TYPE_CHECKING:
@@ -17,20 +19,34 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 
 
-def run_network(module: nn.Module, images: Tensor, precision: Precision) -> object:
-    """Return what a network returns for a batch, computed in a precision.
+def run_network(
+    module: nn.Module,
+    images: Tensor,
+    precision: Precision,
+    source: ScoreSource,
+    batch: int | None = None,
+) -> Logits:
+    """Return a network's class scores for a batch, computed in a precision.
+
+    Args:
+        module: The network.
+        images: Its inputs.
+        precision: The precision.
+        source: Where its scores are read.
+        batch: The number of rows of scores, if it differs from the number of images.
 
     Raises:
-        ModelError: If the network raises any exception, except that memory ran out.
+        ModelError: If the network raises any exception, except that memory ran out, or returns no
+            row of class scores for each image.
     """
 
-    def run() -> object:
+    def run() -> Logits:
         with (
             as_chosen(images.device, images.dtype),
             computing(images.device, precision),
             plain_pass(),
         ):
-            return module(images)
+            return run_scores(module, images, source, batch)
 
     return call_network(run, f"the model failed on a batch of shape {tuple(images.shape)}")
 

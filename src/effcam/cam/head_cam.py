@@ -15,7 +15,6 @@ import torch
 from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
-from effcam.cam.batching import is_out_of_memory
 from effcam.cam.forward import run_network
 from effcam.cam.gradient_stops import WAYS_OUT, GradientStops, has_unknown_derivative
 from effcam.cam.precision import Precision
@@ -23,7 +22,8 @@ from effcam.cam.quantised import quantise_like, to_floats
 from effcam.errors import LayerError, ModelError, reason_of
 from effcam.models.model import Model
 from effcam.models.tracing.layer_outputs import put_first
-from effcam.models.tracing.logits import Logits, describe, first_tensor, read_logits, tensors
+from effcam.models.tracing.logits import Logits, describe, first_tensor, tensors
+from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.module_kinds import quantised_layers
 from effcam.models.tracing.rng import IsolatedRandomness
 from effcam.models.tracing.target_layer import TargetLayer
@@ -42,6 +42,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         super().__init__(nn.PReLU(), [])
         self.model = model.module.eval()
         self.precision = precision
+        self.source = model.scores
         self.layers = model.target_layers
         found = [model.module.get_submodule(layer.name) for layer in self.layers]
         self._handles = [
@@ -69,8 +70,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
             self._draws.if_needed(),
             torch.set_grad_enabled(torch.is_grad_enabled()),  # the module may change it
         ):
-            output = run_network(self.model, images, self.precision)
-        return read_logits(output, batch or len(images))
+            return run_network(self.model, images, self.precision, self.source, batch)
 
     def _cut(self, index: int, _module: nn.Module, _args: object, output: Any) -> Any:
         """Replace a layer's output by a leaf of a new graph, or by a substitute."""
@@ -179,8 +179,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
                 raise
             raise ModelError(
                 f"no gradient can be computed back to layer {self.layers[0].name!r}: "
-                f"{reason_of(error)}. "
-                f"{WAYS_OUT}"
+                f"{reason_of(error)}. {WAYS_OUT}"
             ) from error
 
     def _no_gradient(self, index: int) -> LayerError:

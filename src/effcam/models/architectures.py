@@ -23,6 +23,8 @@ Store: TypeAlias = Literal["hf-hub", "local-dir"]
 STORES: dict[str, Store] = {"hf-hub": "hf-hub", "hf_hub": "hf-hub", "local-dir": "local-dir"}
 
 TABLE = "architectures.csv"
+HEADLESS = "headless.csv"
+"""The table of published weights without a classifier."""
 JOINT = " + "
 
 
@@ -91,6 +93,25 @@ def is_current(library: str) -> bool:
 def find_facts(library: str, name: str) -> ArchitectureFacts | None:
     """Return what is known of an architecture in the installed version of its library."""
     return known_architectures().get((library, name)) if is_current(library) else None
+
+
+def is_headless(library: str, name: str) -> bool | None:
+    """Return whether an architecture's published weights have features and no classifier.
+
+    Args:
+        library: ``"timm"`` or ``"torchvision"``.
+        name: The architecture's name there, with its weights.
+
+    Returns:
+        ``None`` if the list is for another version of the library.
+    """
+    return (library, name) in _headless() if is_current(library) else None
+
+
+@cache
+def _headless() -> frozenset[tuple[str, str]]:
+    lines = (files("effcam.models") / HEADLESS).read_text("utf-8").splitlines()
+    return frozenset((row["library"], row["name"]) for row in csv.DictReader(lines))
 
 
 @cache

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from effcam.errors import LayerError
 from effcam.images.preprocess import Preprocess
 from effcam.models.tracing.causal_check import CausalCheck, check_causes
+from effcam.models.tracing.score_source import ScoreSource
 from effcam.models.tracing.target_layer import (
     BRANCHES,
     CHOSEN,
@@ -20,7 +21,7 @@ from effcam.models.tracing.target_layer import (
 )
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 Layers: TypeAlias = tuple[TargetLayer, ...]
 FindAgain: TypeAlias = Callable[[Collection[tuple[str, int]]], Layers]
@@ -45,17 +46,19 @@ class CheckedLayers:
         layers: The layers.
         bypass: The share of the evidence that goes past them, in [0, 1]; ``None`` if unknown.
         notes: What their maps do not show, in sentences.
-        scores: (n, classes) float32 scores of probing pictures; ``None`` if none could be run.
     """
 
     layers: Layers
     bypass: float | None = None
     notes: tuple[str, ...] = ()
-    scores: Tensor | None = None
 
 
 def check_layers(
-    module: nn.Module, layers: Layers, preprocess: Preprocess, find_again: FindAgain
+    module: nn.Module,
+    layers: Layers,
+    preprocess: Preprocess,
+    source: ScoreSource,
+    find_again: FindAgain,
 ) -> CheckedLayers:
     """Return target layers whose cells follow the image; others are replaced by earlier ones.
 
@@ -66,15 +69,19 @@ def check_layers(
         module: The network.
         layers: Its target layers, as its trace shows them.
         preprocess: Its transform.
+        source: Where its class scores are read.
         find_again: Finds others.
 
     Raises:
         LayerError: If the tokens of a layer are not in the order of cells, or no layer is left.
     """
-    asked = layers, preprocess, _state(module)
+    asked = layers, preprocess, source, _state(module)
     known = _known.get(module)
     if known is None or known[0] != asked:
-        known = _known[module] = asked, _check_layers(module, layers, preprocess, find_again)
+        known = _known[module] = (
+            asked,
+            _check_layers(module, layers, preprocess, source, find_again),
+        )
     return known[1]
 
 
@@ -89,11 +96,15 @@ def _state(module: nn.Module) -> object:
 
 
 def _check_layers(
-    module: nn.Module, layers: Layers, preprocess: Preprocess, find_again: FindAgain
+    module: nn.Module,
+    layers: Layers,
+    preprocess: Preprocess,
+    source: ScoreSource,
+    find_again: FindAgain,
 ) -> CheckedLayers:
     astray: dict[tuple[str, int], TargetLayer] = {}
     while True:
-        check = _try_check(module, layers, preprocess)
+        check = _try_check(module, layers, preprocess, source)
         if check is None:
             return CheckedLayers(layers)
         _check_order(layers, check)
@@ -110,7 +121,7 @@ def _check_layers(
     if astray:
         layers = tuple(replace(layer, reason=FOLLOWS) for layer in layers)
     notes = [*map(_elsewhere, wrong.values()), *layer_notes(layers, check.bypass)]
-    return CheckedLayers(layers, check.bypass, tuple(notes), check.scores)
+    return CheckedLayers(layers, check.bypass, tuple(notes))
 
 
 def layer_notes(layers: Sequence[TargetLayer], bypass: float | None) -> tuple[str, ...]:
@@ -138,12 +149,14 @@ def layer_notes(layers: Sequence[TargetLayer], bypass: float | None) -> tuple[st
     return tuple(notes)
 
 
-def _try_check(module: nn.Module, layers: Layers, preprocess: Preprocess) -> CausalCheck | None:
+def _try_check(
+    module: nn.Module, layers: Layers, preprocess: Preprocess, source: ScoreSource
+) -> CausalCheck | None:
     """Return the check, ``None`` if the network cannot run: its use will say why."""
     if any(each.is_meta for each in module.parameters()):
         return None
     try:
-        return check_causes(module, layers, preprocess)
+        return check_causes(module, layers, preprocess, source)
     except Exception:  # noqa: BLE001  # the module may raise anything
         return None
 

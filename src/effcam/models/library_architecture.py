@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from effcam.images.preprocess import Preprocess
-from effcam.models.architectures import ArchitectureFacts, Library, find_facts, known_names
+from effcam.models.architectures import (
+    ArchitectureFacts,
+    Library,
+    find_facts,
+    is_headless,
+    known_names,
+)
 from effcam.models.downloads import PublishedWeights
 
 if TYPE_CHECKING:
@@ -98,6 +104,10 @@ class LibraryArchitecture(ABC):
     @abstractmethod
     def num_classes(self) -> int:
         """Return the number of classes of its weights."""
+
+    def has_classifier(self) -> bool:
+        """Return whether its weights have a classifier; some have features only."""
+        return not is_headless(self.library, self.full_name)
 
     @abstractmethod
     def class_names(self) -> Sequence[Sequence[str]] | None:

@@ -12,6 +12,7 @@ from effcam.models.architectures import (
     JOINT,
     LIBRARIES,
     Library,
+    is_headless,
     known_architectures,
 )
 from effcam.models.lookup import KINDS, find_architecture
@@ -21,6 +22,7 @@ from effcam.text import natural_key
 REGISTERED = "registered"
 UNKNOWN = "-"
 HEADER = ("name", "source", "family", "parameters", "input", "top-1 %", "target layer", "layout")
+NO_CLASSIFIER = "no classifier"
 RIGHT = (3, 4, 5)
 
 
@@ -39,6 +41,7 @@ class Listed:
         top1: The top-1 accuracy of its weights on ImageNet in percent, as the library states it.
         target_layer: The default target layer.
         layout: The layout of that layer's output.
+        has_classifier: Whether its weights have one; others give features, which effcam refuses.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Listed:
     top1: float | None = None
     target_layer: str = ""
     layout: str = ""
+    has_classifier: bool = True
 
 
 def list_models(
@@ -118,6 +122,15 @@ def describe(name: str) -> Listed:
     facts = known_architectures().get((architecture.library, architecture.name))
     if facts is None:
         return Listed(name, architecture.library)
+    if is_headless(architecture.library, architecture.full_name):
+        return Listed(
+            name,
+            architecture.library,
+            facts.family,
+            facts.parameters if architecture.weights in list(facts.weights)[:1] else None,
+            facts.size,
+            has_classifier=False,
+        )
     is_default = architecture.weights in ("", *list(facts.weights)[:1])
     return Listed(
         name,
@@ -181,6 +194,6 @@ def _row(model: Listed) -> tuple[str, ...]:
         UNKNOWN if model.parameters is None else f"{model.parameters / 1e6:.1f} M",
         "x".join(dict.fromkeys(map(str, model.size))) if model.size else UNKNOWN,
         UNKNOWN if model.top1 is None else f"{model.top1:.2f}",
-        model.target_layer or UNKNOWN,
+        model.target_layer or (UNKNOWN if model.has_classifier else NO_CLASSIFIER),
         model.layout or UNKNOWN,
     )

@@ -28,7 +28,9 @@ from effcam.models.sources import (
 from effcam.models.tracing.cache import StructureCache
 from effcam.models.tracing.flops import find_cost
 from effcam.models.tracing.module_kinds import is_known
-from effcam.models.tracing.score_kind import check_logits
+from effcam.models.tracing.probe import probe_inputs
+from effcam.models.tracing.score_check import find_scores, has_no_classes, no_classifier
+from effcam.models.tracing.score_source import ScoreSource
 from effcam.models.tracing.target_layer import (
     CHOSEN,
     TargetLayer,
@@ -168,7 +170,8 @@ def load(
         built = source.build(device=device, change_preprocess=change_preprocess)
         try:
             preprocess, layers, classes, is_cut = _find_layers(built)
-            checked = _check(built, preprocess, layers, is_cut=is_cut)
+            scores = _find_scores(built, preprocess, classes)
+            checked = _check(built, preprocess, layers, scores, is_cut=is_cut)
             if built.is_own:
                 _lay_out(built.module, preprocess)
         except (ModelError, LayerError) as error:
@@ -182,6 +185,7 @@ def load(
         labels,
         synonyms,
         built.weights,
+        scores,
         checked.bypass,
         checked.notes,
     )
@@ -191,20 +195,24 @@ def _find_layers(built: BuiltModule) -> Traced:
     """Return what a trace of the module shows, found once for modules of one structure."""
     names = layer_names(built.module, built.target_layer)
     facts = built.facts and (built.facts.layers, built.facts.layout, built.facts.rule)
-    key = built.preprocess, facts, names, built.model and built.model.target_layers
+    key = built.preprocess, facts, names, built.model and built.model.target_layers, _named(built)
     return TRACED.get(built.module, key, lambda: _read_trace(built, names))
 
 
 def _read_trace(built: BuiltModule, names: Sequence[str]) -> Traced:
     preprocess, record = _trace(built)
-    if not is_known(built.module):
-        check_logits(record)
+    record.expected = _named(built)
     layers = _choose_layers(built, record, names)
     return preprocess, layers, record.classes, all_passes_through(record, layers)
 
 
 def _check(
-    built: BuiltModule, preprocess: Preprocess, layers: tuple[TargetLayer, ...], *, is_cut: bool
+    built: BuiltModule,
+    preprocess: Preprocess,
+    layers: tuple[TargetLayer, ...],
+    scores: ScoreSource,
+    *,
+    is_cut: bool,
 ) -> CheckedLayers:
     """Return the target layers as real passes confirm them.
 
@@ -216,9 +224,10 @@ def _check(
 
     def find_again(without: Collection[tuple[str, int]]) -> tuple[TargetLayer, ...]:
         record = trace(module, preprocess.size, preprocess.channels, graph=True)
+        record.expected = scores.classes
         return find_target_layers(record, without)
 
-    return check_layers(module, layers, preprocess, find_again)
+    return check_layers(module, layers, preprocess, scores, find_again)
 
 
 def _trace(built: BuiltModule) -> tuple[Preprocess, Trace]:
@@ -257,6 +266,33 @@ def _choose_layers(
         record, built.facts.layers, built.facts.layout, built.facts.rule
     )
     return recorded or find_target_layers(record)
+
+
+def _find_scores(built: BuiltModule, preprocess: Preprocess, classes: int) -> ScoreSource:
+    """Return where the scores are read; networks of the libraries as they build them give logits.
+
+    Raises:
+        ModelError: If it returns no class scores.
+    """
+    if built.model is not None:
+        return built.model.scores
+    is_named = _named(built) == classes
+    if has_no_classes(built.module) and not is_named:
+        raise ModelError(no_classifier("", classes))
+    if built.facts is not None or any(each.is_meta for each in built.module.parameters()):
+        return ScoreSource(classes)
+    images = probe_inputs(preprocess)
+    return find_scores(built.module, images, classes=classes, is_named=is_named)
+
+
+def _named(built: BuiltModule) -> int | None:
+    """Return the number of classes that have names; ``None`` if there are no names."""
+    if built.model is not None:
+        return built.model.num_classes
+    if isinstance(built.labels, str):
+        return None
+    names = built.own_labels if built.labels is None else built.labels
+    return None if names is None else len(names)
 
 
 def _lay_out(module: nn.Module, preprocess: Preprocess) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -12,6 +12,7 @@ from effcam.images.preprocess import Preprocess
 from effcam.images.truth import NamedClass
 from effcam.models.architectures import JOINT
 from effcam.models.class_names import find_class
+from effcam.models.tracing.score_source import ScoreSource
 from effcam.models.tracing.target_layer import TargetLayer, usable_layers
 from effcam.models.tracing.trace import device_of, dtype_of, trace
 
@@ -30,6 +31,8 @@ class Model:
         synonyms: All names of each class, by class index.
         weights: Where its weights are from: published ones by name, a file, ``"random"``, or
             ``"as given"`` for a module that the caller made.
+        scores: Where its class scores are read: at its output; or before its last softmax or
+            sigmoid, if it returns probabilities.
         bypass: The share of what the scores depend on that goes past the target layers, in
             [0, 1]: how far the scores still move from one picture's to another's while the
             layers' outputs are held; 0 where all evidence passes through them. ``None`` if it is
@@ -45,6 +48,7 @@ class Model:
     labels: tuple[str, ...]
     synonyms: tuple[tuple[str, ...], ...]
     weights: str
+    scores: ScoreSource = field(default_factory=ScoreSource)
     bypass: float | None = None
     notes: tuple[str, ...] = ()
 
@@ -82,6 +86,7 @@ class Model:
         """
         preprocess = self.preprocess
         record = trace(self.module, preprocess.size, preprocess.channels, graph=True)
+        record.expected = self.scores.classes
         chosen = {layer.name: layer for layer in self.target_layers}
         return tuple(chosen.get(layer.name, layer) for layer in usable_layers(record))
 

@@ -30,12 +30,15 @@ from effcam.models.lookup import Architecture
 from effcam.models.registry import ModelSpec
 from effcam.models.skip_init import skip_init
 from effcam.models.state_dict import count_classes, fit, rename_old, select
+from effcam.models.stored_architecture import StoredArchitecture
 from effcam.models.timm_architecture import module_preprocess
 from effcam.models.torchvision_architecture import TorchvisionArchitecture
 from effcam.models.tracing.isolation import exclusive
 from effcam.models.tracing.rng import IsolatedRandomness
 from effcam.models.wrappers import own_labels
 
+OTHER_CLASSES = 1009
+"""A number of classes that hardly any head has."""
 # Options that change neither the layers' names nor the maps that the head reads.
 USUAL = {"num_classes", "in_chans", "img_size", "image_size", "drop_rate", "transform_input"}
 
@@ -61,9 +64,11 @@ class SpecSource:
 
         Raises:
             WeightsError: If the checkpoint, or the folder of a stored model, is missing.
+            ModelError: If the weights have no classifier.
         """
         if self.spec.checkpoint is not None:
             check_checkpoint(self.spec.checkpoint)
+        self._check_classifier()
         return self.origin.published() if self.pretrained else None
 
     def weights_file(self) -> Path | None:
@@ -93,9 +98,10 @@ class SpecSource:
 
         Raises:
             WeightsError: If weights cannot be found, fetched, read or fitted.
-            ModelError: If the module cannot be built.
+            ModelError: If the module cannot be built, or has no classifier.
         """
         spec, origin = self.spec, self.origin
+        self._check_classifier()
         given = None if spec.preprocess is None else self.preprocess()
         placed = _pick_device(device)
         checkpoint: Checkpoint | None = None
@@ -143,6 +149,28 @@ class SpecSource:
             # Some architectures of a fixed size, or their weights, exist for that size only.
             return self._build(options)
 
+    def _check_classifier(self) -> None:
+        """Refuse weights without a classifier before they are fetched.
+
+        Raises:
+            ModelError: If there is none, and neither a checkpoint, options nor labels give one.
+        """
+        spec = self.spec
+        if spec.checkpoint is not None or spec.labels is not None or self._is_elsewhere():
+            return
+        if not self.pretrained and spec.options.get("num_classes"):
+            return
+        if not self.origin.has_classifier():
+            raise ModelError(
+                f"{self.origin} has no classifier: its weights give features and no class scores. "
+                "Give a checkpoint= that has a classifier for this architecture; or "
+                'pretrained=False and options={"num_classes": N} for random weights'
+            )
+
+    def _is_elsewhere(self) -> bool:
+        """Return whether its configuration must be fetched before it is known."""
+        return isinstance(self.origin, StoredArchitecture) and self.origin.library == "hf-hub"
+
     def _build(self, options: Mapping[str, Any]) -> nn.Module:
         with IsolatedRandomness():
             return self.origin.build(pretrained=self.pretrained, options=options)
@@ -152,14 +180,23 @@ class SpecSource:
         state = rename_old(select(checkpoint.state, module), module)
         options = self.spec.options
         if self.origin.has_num_classes and "num_classes" not in options:
-            default = getattr(module, "num_classes", 1000)
-            classes = count_classes(state, module, default)
-            if classes != default:
-                module = self._build({**options, "num_classes": classes})
+            module = self._build_for_head(state, module)
         fit(state, module, file=str(file), model=str(self.origin))
         if isinstance(self.origin, TorchvisionArchitecture):
             self.origin.transform_input(module, options)
         return module
+
+    def _build_for_head(self, state: Mapping[str, torch.Tensor], module: nn.Module) -> nn.Module:
+        """Return the module, rebuilt if a checkpoint's head has another number of classes."""
+        options, default = self.spec.options, getattr(module, "num_classes", 1000)
+        compared = module
+        if default == 0 and not state.keys() <= module.state_dict().keys():
+            # A module without a head shows nothing of a head's shape.
+            compared = self._build({**options, "num_classes": OTHER_CLASSES})
+        classes = count_classes(state, compared, default or OTHER_CLASSES)
+        if classes in (default, OTHER_CLASSES):
+            return module
+        return self._build({**options, "num_classes": classes})
 
     def _weights_name(self) -> str:
         if self.spec.checkpoint is not None:

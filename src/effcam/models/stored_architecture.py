@@ -99,6 +99,10 @@ class StoredArchitecture:
         """Return the number of classes of its weights."""
         return int(self.read_config().weights["num_classes"])
 
+    def has_classifier(self) -> bool:
+        """Return whether its weights have a classifier; some have features only."""
+        return self.num_classes() > 0
+
     def class_names(self) -> None:
         """Return ``None``: its classes are known only after its configuration was fetched."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from effcam.images.preprocess import Preprocess
-from effcam.models.architectures import Library
+from effcam.models.architectures import Library, is_headless
 from effcam.models.downloads import PublishedWeights
 from effcam.models.imagenet import imagenet_labels
 from effcam.models.library_architecture import LibraryArchitecture
@@ -76,6 +76,11 @@ class TimmArchitecture(LibraryArchitecture):
     def num_classes(self) -> int:
         """Return the number of classes of its weights."""
         return int(self._config().num_classes)
+
+    def has_classifier(self) -> bool:
+        """Return whether its weights have a classifier; some have features only."""
+        known = is_headless(self.library, self.full_name)
+        return self.num_classes() > 0 if known is None else not known
 
     def class_names(self) -> Sequence[Sequence[str]] | None:
         """Return all names of each class of its weights; ``None`` if they are not known."""

@@ -24,17 +24,21 @@ OTHER = torch.zeros(2, 9)
     [
         ROWS,
         ROWS[:, :, None, None],
-        (ROWS, OTHER),
+        (ROWS, OTHER[:, :3]),
         [ROWS],
-        {"scores": ROWS, "features": OTHER},
+        {"scores": ROWS, "auxiliary": OTHER[:, :3]},
+        {"features": torch.zeros(2, 9, 4, 4), "scores": ROWS},
+        {"features": OTHER, "scores": ROWS},
+        {"scores": ROWS, "image_embeds": OTHER},
+        (torch.zeros(2, 5, 9), ROWS, torch.tensor([1, 2])),
         {"loss": LOSS, "logits": ROWS},
         {"loss": torch.zeros(2), "scores": ROWS},
-        {"loss": None, "scores": (ROWS, OTHER)},
+        {"loss": None, "scores": (ROWS, OTHER[:, :3])},
         (LOSS, ROWS),
         (None, ROWS),
         Pair(OTHER, ROWS),
         SimpleNamespace(features=OTHER, logits=ROWS),
-        SimpleNamespace(logits=(ROWS, OTHER)),
+        SimpleNamespace(logits=(ROWS, OTHER[:, :3])),
     ],
 )
 def test_scores_are_found_in_every_usual_form(output: object) -> None:
@@ -45,8 +49,45 @@ def test_scores_are_found_in_every_usual_form(output: object) -> None:
 
 def test_the_name_logits_goes_before_the_order() -> None:
     assert torch.equal(read_logits({"features": OTHER, "logits": ROWS}, 2).values, ROWS)
-    assert torch.equal(read_logits({"features": OTHER, "scores": ROWS}, 2).values, OTHER)
     assert torch.equal(read_logits({"logits": None, "scores": ROWS}, 2).values, ROWS)
+
+
+@pytest.mark.parametrize(
+    ("output", "shown"),
+    [
+        ((ROWS, OTHER), r"\[0\] of shape \(2, 3\) and \[1\] of shape \(2, 9\)"),
+        ({"b": OTHER, "a": ROWS}, r"\['b'\] of shape \(2, 9\) and \['a'\] of shape \(2, 3\)"),
+        (SimpleNamespace(logits=[OTHER, ROWS]), r"\[0\] of shape \(2, 9\) and \[1\]"),
+        ((ROWS, (None, ROWS[:, :1])), r"\[0\] .* and \[1\]\[1\] of shape \(2, 1\)"),
+    ],
+)
+def test_outputs_of_two_widths_are_refused_unless_the_number_of_classes_decides(
+    output: object, shown: str
+) -> None:
+    with pytest.raises(ModelError, match=f"2 tensors that may be its class scores: {shown}"):
+        read_logits(output, 2)
+    with pytest.raises(ModelError, match="Give labels= with a name for each class"):
+        read_logits(output, 2, classes=7)
+    assert torch.equal(read_logits(output, 2, classes=3).values, ROWS)
+
+
+def test_two_classes_may_be_a_single_logit() -> None:
+    assert read_logits((OTHER, ROWS[:, :1]), 2, classes=2).binary
+    both = ROWS[:, :2]
+    assert torch.equal(read_logits((ROWS[:, :1], both), 2, classes=2).values, both)
+
+
+@pytest.mark.parametrize("key", ["pooler_output", "image_embeds", "last_hidden_state", "Features"])
+def test_outputs_that_are_called_features_are_no_scores(key: str) -> None:
+    output = {key: OTHER, "cells": torch.zeros(2, 9, 4, 4)}
+    with pytest.raises(ModelError, match=rf"no class scores but \['{key}'\] of shape \(2, 9\)"):
+        read_logits(output, 2)
+    assert torch.equal(read_logits(output, 2, classes=9).values, OTHER)
+
+
+def test_of_a_batch_of_one_the_known_number_of_classes_decides() -> None:
+    output = (torch.zeros(1), ROWS[:1])
+    assert torch.equal(read_logits(output, 1, classes=3).values, ROWS[:1])
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 1), (4, 1, 1, 1)])
@@ -72,6 +113,14 @@ def test_probabilities_are_the_softmax_in_single_precision() -> None:
     assert scores.probabilities.dtype == torch.float32
     assert not scores.probabilities.requires_grad
     torch.testing.assert_close(scores.probabilities, ROWS.softmax(1), atol=1e-3, rtol=0)
+
+
+def test_probabilities_of_classes_that_do_not_exclude_each_other_are_the_sigmoid() -> None:
+    scores = read_logits(ROWS, 2, link="sigmoid")
+    torch.testing.assert_close(scores.probabilities, ROWS.sigmoid())
+    single = read_logits(ROWS[:, :1], 2, link="sigmoid")
+    torch.testing.assert_close(single.probabilities[:, 1], ROWS[:, 0].sigmoid())
+    assert torch.equal(single.raw, ROWS[:, :1])
 
 
 def test_logarithms_of_probabilities_give_them_back() -> None:

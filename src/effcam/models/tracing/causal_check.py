@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from effcam.images.preprocess import Preprocess
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.layer_outputs import visiting
-from effcam.models.tracing.logits import read_logits, tensors
+from effcam.models.tracing.logits import tensors
 from effcam.models.tracing.plain_pass import plain_pass
 from effcam.models.tracing.probe import probe_inputs
 from effcam.models.tracing.rng import IsolatedRandomness
+from effcam.models.tracing.score_source import ScoreSource, run_scores
 from effcam.models.tracing.target_layer import TargetLayer
 from effcam.models.tracing.trace import device_of, dtype_of
 
@@ -43,7 +44,6 @@ class CausalCheck:
     """The answers of a network about its target layers.
 
     Attributes:
-        scores: (n, classes) float32, of n probing pictures.
         bypass: The share of the change of the scores between two pictures that goes past the
             layers, in [0, 1]; ``None`` if the scores do not change.
         in_place: For each layer, whether its cells follow what moves in the image; ``None`` if
@@ -52,14 +52,16 @@ class CausalCheck:
             before its cells where its sequence of tokens begins; ``None`` if there are none.
     """
 
-    scores: Tensor
     bypass: float | None
     in_place: tuple[bool | None, ...]
     prefix_first: tuple[bool | None, ...]
 
 
 def check_causes(
-    module: nn.Module, layers: Sequence[TargetLayer], preprocess: Preprocess
+    module: nn.Module,
+    layers: Sequence[TargetLayer],
+    preprocess: Preprocess,
+    source: ScoreSource | None = None,
 ) -> CausalCheck:
     """Return what a network's own passes say about its target layers; it stays unchanged.
 
@@ -69,11 +71,12 @@ def check_causes(
         module: The network.
         layers: The layers to look at, one cut together.
         preprocess: Its transform.
+        source: Where its class scores are read; ``None`` is its output.
     """
     pair = probe_inputs(preprocess).to(device_of(module), dtype_of(module))
     patched = _patched(pair[0], pair[1])
     with untouched(module), torch.inference_mode(False), torch.no_grad():
-        run = _Runner(module.eval(), layers)
+        run = _Runner(module.eval(), layers, source or ScoreSource())
         with first_sequences(module) as sequences:
             scores, outputs = run(pair)
         held, _ = run(pair.flip(0), hold=outputs)
@@ -84,7 +87,6 @@ def check_causes(
         for first, second in [(changes[0][1], changes[1][1])]
     ]
     return CausalCheck(
-        scores=torch.cat([scores, changes[0][0], changes[1][0]]),
         bypass=_share(scores, held),
         in_place=tuple(
             False
@@ -99,8 +101,10 @@ def check_causes(
 class _Runner:
     """Runs a network, and returns its scores and the outputs of its layers."""
 
-    def __init__(self, module: nn.Module, layers: Sequence[TargetLayer]) -> None:
-        self._module, self._layers = module, layers
+    def __init__(
+        self, module: nn.Module, layers: Sequence[TargetLayer], source: ScoreSource
+    ) -> None:
+        self._module, self._layers, self._source = module, layers, source
 
     def __call__(
         self, images: Tensor, hold: Sequence[Tensor] | None = None
@@ -113,8 +117,8 @@ class _Runner:
             return None if hold is None else hold[index].clone()
 
         with visiting(self._module, self._layers, visit), plain_pass(), IsolatedRandomness():
-            output = self._module(images.clone())
-        return read_logits(output, len(images)).values.float(), outputs
+            scores = run_scores(self._module, images.clone(), self._source)
+        return scores.values.float(), outputs
 
 
 @contextmanager

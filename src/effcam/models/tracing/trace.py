@@ -89,6 +89,8 @@ class Trace:
         calls: The finished calls in the order in which they ended.
         output: The module's output. All tensors are kept, so that their ids stay unique.
         graph: Whether the tensors have a graph.
+        expected: The number of classes, if the caller names them: it decides which of several
+            outputs holds the scores.
     """
 
     module: nn.Module
@@ -98,6 +100,7 @@ class Trace:
     calls: list[LayerCall] = field(default_factory=list)
     output: object = None
     graph: bool = False
+    expected: int | None = None
     _linked: Trace | None = None
 
     def linked(self) -> Trace:
@@ -106,6 +109,7 @@ class Trace:
             return self
         if self._linked is None:
             self._linked = trace(self.module, self.size, self.channels, graph=True)
+            self._linked.expected = self.expected
         return self._linked
 
     def find(self, call: LayerCall) -> LayerCall:
@@ -119,7 +123,7 @@ class Trace:
         Raises:
             ModelError: If its output is not one row of class scores per image.
         """
-        return read_logits(self.output, BATCH)
+        return read_logits(self.output, BATCH, classes=self.expected)
 
     @property
     def scores(self) -> Key | None:
