@@ -28,7 +28,7 @@ from effcam.models.tracing import flops
 
 SIZE = 32
 PREPROCESS = Preprocess(size=SIZE)
-CHECK = [2] * 4
+CHECK = [2] * 6
 """The passes in which a module of the user's own is checked when it is loaded."""
 
 

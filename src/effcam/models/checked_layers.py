@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
-from weakref import WeakKeyDictionary
 
 from effcam.errors import LayerError
 from effcam.images.preprocess import Preprocess
+from effcam.models.tracing.cache import WeightsCache
 from effcam.models.tracing.causal_check import CausalCheck, check_causes
 from effcam.models.tracing.score_source import ScoreSource
 from effcam.models.tracing.target_layer import (
@@ -75,24 +75,13 @@ def check_layers(
     Raises:
         LayerError: If the tokens of a layer are not in the order of cells, or no layer is left.
     """
-    asked = layers, preprocess, source, _state(module)
-    known = _known.get(module)
-    if known is None or known[0] != asked:
-        known = _known[module] = (
-            asked,
-            _check_layers(module, layers, preprocess, source, find_again),
-        )
-    return known[1]
+    asked = layers, preprocess, source
+    return CHECKED.get(
+        module, asked, lambda: _check_layers(module, layers, preprocess, source, find_again)
+    )
 
 
-_known: WeakKeyDictionary[nn.Module, tuple[object, CheckedLayers]] = WeakKeyDictionary()
-"""The latest answer about each module, and what it depends on."""
-
-
-def _state(module: nn.Module) -> object:
-    """Return what changes with the values of a module's tensors."""
-    tensors = [*module.parameters(), *module.buffers()]
-    return [(id(each), None if each.is_inference() else each._version) for each in tensors]
+CHECKED: WeightsCache[CheckedLayers] = WeightsCache()
 
 
 def _check_layers(

@@ -25,7 +25,7 @@ from effcam.models.sources import (
     resolve_module,
     resolve_spec,
 )
-from effcam.models.tracing.cache import StructureCache
+from effcam.models.tracing.cache import StructureCache, WeightsCache
 from effcam.models.tracing.flops import find_cost
 from effcam.models.tracing.module_kinds import is_known
 from effcam.models.tracing.probe import probe_inputs
@@ -49,6 +49,7 @@ Traced: TypeAlias = tuple[Preprocess, tuple[TargetLayer, ...], int, bool]
 """What a trace shows: the transform, the target layers, the number of classes, and whether the
 scores depend on the image through these layers only."""
 TRACED: StructureCache[Traced] = StructureCache()
+SCORES: WeightsCache[ScoreSource] = WeightsCache()
 
 
 def load_model(
@@ -281,8 +282,13 @@ def _find_scores(built: BuiltModule, preprocess: Preprocess, classes: int) -> Sc
         raise ModelError(no_classifier("", classes))
     if built.facts is not None or any(each.is_meta for each in built.module.parameters()):
         return ScoreSource(classes)
-    images = probe_inputs(preprocess)
-    return find_scores(built.module, images, classes=classes, is_named=is_named)
+    return SCORES.get(
+        built.module,
+        (preprocess, classes, is_named),
+        lambda: find_scores(
+            built.module, probe_inputs(preprocess), classes=classes, is_named=is_named
+        ),
+    )
 
 
 def _named(built: BuiltModule) -> int | None:

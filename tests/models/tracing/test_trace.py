@@ -143,13 +143,13 @@ def test_only_tensors_of_the_whole_batch_are_maps() -> None:
         assert record.map_shape(value, [], 2) is None
 
 
-@pytest.mark.parametrize(("channels", "kind"), [(1, "greyscale"), (3, "RGB"), (5, "5")])
+@pytest.mark.parametrize(("channels", "kind"), [(1, "greyscale"), (3, "RGB"), (5, "5-channel")])
 def test_a_module_that_fails_is_reported_with_the_reason(channels: int, kind: str) -> None:
     class Broken(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
             raise ValueError(f"these {images.shape[1]} channels are not for me")
 
-    message = rf"does not run on .* 32 x 32 px {kind} images: these {channels} channels are not"
+    message = rf"not run on .* 32 x 32 px {kind} images: ValueError: these {channels} channels are"
     with pytest.raises(ModelError, match=message):
         trace(nn.Sequential(Broken()), SIZE, channels)
 

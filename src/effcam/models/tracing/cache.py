@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, Generic, TypeAlias, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -84,6 +85,32 @@ class StructureCache(Generic[Value]):
         for oldest in list(self._found)[: -self._most]:
             self._found.pop(oldest, None)
         return found
+
+
+class WeightsCache(Generic[Value]):
+    """The latest result about each module, remembered until the values of its tensors change.
+
+    It keeps no module alive.
+    """
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._known: WeakKeyDictionary[nn.Module, tuple[object, Value]] = WeakKeyDictionary()
+
+    def get(self, module: nn.Module, asked: object, find: Callable[[], Value]) -> Value:
+        """Return the result for a module, computed if it is not known.
+
+        Args:
+            module: The module.
+            asked: What else the result depends on.
+            find: Computes the result; exceptions are not remembered.
+        """
+        tensors = [*module.parameters(), *module.buffers()]
+        state = [(id(each), None if each.is_inference() else each._version) for each in tensors]
+        known = self._known.get(module)
+        if known is None or known[0] != (asked, state):
+            known = self._known[module] = (asked, state), find()
+        return known[1]
 
 
 def _freeze_state(module: nn.Module) -> Hashable:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from effcam.images.preprocess import Preprocess
+from effcam.models.tracing.closed_parts import open_layers
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.layer_outputs import visiting
 from effcam.models.tracing.logits import tensors
@@ -73,7 +74,7 @@ def check_causes(
         preprocess: Its transform.
         source: Where its class scores are read; ``None`` is its output.
     """
-    pair = probe_inputs(preprocess).to(device_of(module), dtype_of(module))
+    pair = probe_inputs(preprocess).to(device_of(module), dtype_of(module)).contiguous()
     patched = _patched(pair[0], pair[1])
     with untouched(module), torch.inference_mode(False), torch.no_grad():
         run = _Runner(module.eval(), layers, source or ScoreSource())
@@ -136,12 +137,12 @@ def first_sequences(module: nn.Module) -> Iterator[dict[int, Tensor]]:
                 found[each.shape[1]] = each.clone()
 
     handles = []
-    for part in module.modules():
+    for part in open_layers(module):
         handles += [
-            part.register_forward_pre_hook(
-                lambda _part, args, kwargs: see((args, kwargs)), with_kwargs=True
+            nn.Module.register_forward_pre_hook(
+                part, lambda _part, args, kwargs: see((args, kwargs)), with_kwargs=True
             ),
-            part.register_forward_hook(lambda _part, _args, output: see(output)),
+            nn.Module.register_forward_hook(part, lambda _part, _args, output: see(output)),
         ]
     try:
         yield found

@@ -34,7 +34,8 @@ def visiting(module: nn.Module, layers: Sequence[TargetLayer], visit: Visit) -> 
         return None if changed is None else put_first(output, changed)
 
     handles = [
-        module.get_submodule(layer.name).register_forward_hook(partial(called, index))
+        # TorchScript's own method refuses, and yet the hooks of its outermost module run.
+        nn.Module.register_forward_hook(module.get_submodule(layer.name), partial(called, index))
         for index, layer in enumerate(layers)
     ]
     try:

@@ -99,8 +99,11 @@ def at_place(module: nn.Module, place: Place, change: Change) -> Iterator[None]:
 
     layer = module.get_submodule(place.layer)
     is_input = place.side == "input"
+    # TorchScript's own methods refuse, and yet the hooks of its outermost module run.
     handle = (
-        layer.register_forward_pre_hook(before) if is_input else layer.register_forward_hook(after)
+        nn.Module.register_forward_pre_hook(layer, before)
+        if is_input
+        else nn.Module.register_forward_hook(layer, after)
     )
     try:
         yield
