@@ -44,6 +44,7 @@ def test_the_network_computes_in_it_and_all_results_are_float32(
 ) -> None:
     net = Seen()
     model = load_model(net, preprocess=Preprocess(size=32))
+    net.seen.clear()
     images = torch.rand(2, 3, 32, 32)
     with explaining(model, precision=precision) as explain:
         cams = explain(images, METHODS)
@@ -91,6 +92,7 @@ def test_compare_takes_it_notes_it_and_its_summary_goes_with_it() -> None:
     net = Seen()
     pictures = [each.image for each in scenes(2, 3)]
     model = load_model(net, preprocess=Preprocess(size=32))
+    net.seen.clear()
     comparison = compare(pictures, model, precision="bf16", progress=False)
     assert comparison.settings["precision"] == "bf16"
     assert set(net.seen) == {torch.bfloat16}
