@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -528,3 +529,12 @@ def test_invalid_repositories_are_refused(name: str) -> None:
 def test_a_place_must_be_given(name: str) -> None:
     with pytest.raises(UnknownModelError, match="'hf-hub:', 'local-dir:' or none of these"):
         find_architecture(name)
+
+
+def test_a_stored_model_without_a_classifier_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "features", num_classes=0)
+    name = f"local-dir:{tmp_path / 'features'}"
+    with pytest.raises(ModelError, match=rf"^{re.escape(name)} has no classifier"):
+        load_model(name)
+    labels = [f"feature {index}" for index in range(96)]
+    assert load_model(name, labels=labels).num_classes == 96

@@ -122,7 +122,7 @@ def describe(name: str) -> Listed:
     facts = known_architectures().get((architecture.library, architecture.name))
     if facts is None:
         return Listed(name, architecture.library)
-    if is_headless(architecture.library, architecture.full_name):
+    if is_headless(architecture.library, str(architecture).partition(":")[2]):
         return Listed(
             name,
             architecture.library,

@@ -68,7 +68,8 @@ class SpecSource:
         """
         if self.spec.checkpoint is not None:
             check_checkpoint(self.spec.checkpoint)
-        self._check_classifier()
+        if not isinstance(self.origin, StoredArchitecture):  # its configuration may be far away
+            self._check_classifier()
         return self.origin.published() if self.pretrained else None
 
     def weights_file(self) -> Path | None:
@@ -156,7 +157,7 @@ class SpecSource:
             ModelError: If there is none, and neither a checkpoint, options nor labels give one.
         """
         spec = self.spec
-        if spec.checkpoint is not None or spec.labels is not None or self._is_elsewhere():
+        if spec.checkpoint is not None or spec.labels is not None:
             return
         if not self.pretrained and spec.options.get("num_classes"):
             return
@@ -166,10 +167,6 @@ class SpecSource:
                 "Give a checkpoint= that has a classifier for this architecture; or "
                 'pretrained=False and options={"num_classes": N} for random weights'
             )
-
-    def _is_elsewhere(self) -> bool:
-        """Return whether its configuration must be fetched before it is known."""
-        return isinstance(self.origin, StoredArchitecture) and self.origin.library == "hf-hub"
 
     def _build(self, options: Mapping[str, Any]) -> nn.Module:
         with IsolatedRandomness():
