@@ -105,7 +105,7 @@ def test_an_error_in_the_backward_pass_is_one_of_the_model() -> None:
             scores: Tensor = Scores.apply(super().forward(images))
             return scores
 
-    with pytest.raises(ModelError, match=r"Net: .* backward pass: ValueError: no gradient"):
+    with pytest.raises(ModelError, match=r"Net: no gradient .* 'features': ValueError: no gra"):
         compare(PHOTO, load_model(Net(), preprocess=PLAIN), progress=False)
 
 

@@ -206,5 +206,10 @@ def test_a_network_of_the_callers_default_type_runs_with_it() -> None:
 def test_a_module_on_the_meta_device_is_refused() -> None:
     with torch.device("meta"):
         net = ConvNet()
-    with pytest.raises(ModelError, match=r"ConvNet: 'features.0.weight' is on torch's meta device"):
+    with pytest.raises(
+        ModelError, match=r"ConvNet has weights on the meta device, which holds sha"
+    ):
         compare(scenes(1, 3), net, progress=False)
+    sketch = load_model("resnet18", pretrained=False, device="meta")
+    with pytest.raises(ModelError, match=r"resnet18 has weights on the meta device"):
+        compare(scenes(1, 3), sketch, progress=False)

@@ -80,7 +80,7 @@ def test_captions_show_the_time(
     titles = []
     own = grid._photo_caption
     monkeypatch.setattr(
-        grid, "_photo_caption", lambda image: titles.append(own(image)) or titles[-1]
+        grid, "_photo_caption", lambda *given: titles.append(own(*given)) or titles[-1]
     )
     next(comparison.frames(width=64))
     assert titles == [("0:00.000", "pan.mp4")]

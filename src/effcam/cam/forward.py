@@ -9,9 +9,7 @@ from effcam.cam.precision import Precision, computing
 from effcam.errors import EffcamError, ModelError, reason_of
 from effcam.models.tracing.logits import Logits
 from effcam.models.tracing.memory import is_out_of_memory
-from effcam.models.tracing.plain_pass import plain_pass
 from effcam.models.tracing.score_source import ScoreSource, run_scores
-from effcam.models.tracing.torch_state import as_chosen
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,11 +39,7 @@ def run_network(
     """
 
     def run() -> Logits:
-        with (
-            as_chosen(images.device, images.dtype),
-            computing(images.device, precision),
-            plain_pass(),
-        ):
+        with computing(images.device, precision):
             return run_scores(module, images, source, batch)
 
     return call_network(run, f"the model failed on a batch of shape {tuple(images.shape)}")

@@ -56,7 +56,6 @@ class Job:
     def load(self, label: str) -> Model:
         """Return a model with this job's transform; prefetch the next model's weights."""
         model = load(self.models[label], device=self.device, change_preprocess=self.see)
-        _check_numbers(model)
         self._prefetch_after(label)
         return model
 
@@ -117,22 +116,6 @@ class Inputs:
         known = [each.preprocess() for each in models] * self._passes
         planned = [job.see(each) for each in known if each is not None]
         return Loader(job.images, planned, reduced=job.settings.decoding == "reduced")
-
-
-def _check_numbers(model: Model) -> None:
-    """Refuse a module on torch's meta device.
-
-    Raises:
-        ModelError: If one of its tensors is there.
-    """
-    tensors = [*model.module.named_parameters(), *model.module.named_buffers()]
-    empty = next((name for name, tensor in tensors if tensor.is_meta), None)
-    if empty is not None:
-        raise ModelError(
-            f"{model.name}: {empty!r} is on torch's meta device, which has shapes but no numbers: "
-            "make the module outside of torch.device('meta'), or load its weights with "
-            "load_state_dict(..., assign=True)"
-        )
 
 
 @contextmanager

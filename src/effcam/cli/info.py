@@ -30,6 +30,7 @@ examples:
 PACKAGES = (
     *("torch", "torchvision", "timm", "grad-cam", "numpy", "pillow", "imageio", "matplotlib"),
     *("scipy", "tqdm", "safetensors", "huggingface-hub", "filelock", "fsspec", "shtab", "jinja2"),
+    "pyyaml",
 )
 EXTRAS = {"dataset": ("pyarrow",), "ray": ("ray", "pyarrow"), "video": ("av",)}
 VARIABLES = (

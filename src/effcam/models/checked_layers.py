@@ -10,6 +10,7 @@ from effcam.errors import LayerError
 from effcam.images.preprocess import Preprocess
 from effcam.models.tracing.cache import WeightsCache
 from effcam.models.tracing.causal_check import CausalCheck, check_causes
+from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.score_source import ScoreSource
 from effcam.models.tracing.target_layer import (
     BRANCHES,
@@ -74,6 +75,7 @@ def check_layers(
 
     Raises:
         LayerError: If the tokens of a layer are not in the order of cells, or no layer is left.
+        ModelError: If the network fails.
     """
     asked = layers, preprocess, source
     return CHECKED.get(
@@ -95,7 +97,7 @@ def _check_layers(
     while True:
         check = _try_check(module, layers, preprocess, source)
         if check is None:
-            return CheckedLayers(layers)
+            return CheckedLayers(layers, notes=layer_notes(layers, None))
         _check_order(layers, check)
         wrong = _out_of_place(layers, check)
         if not wrong or any(layer.reason == CHOSEN for layer in layers):
@@ -141,12 +143,18 @@ def layer_notes(layers: Sequence[TargetLayer], bypass: float | None) -> tuple[st
 def _try_check(
     module: nn.Module, layers: Layers, preprocess: Preprocess, source: ScoreSource
 ) -> CausalCheck | None:
-    """Return the check, ``None`` if the network cannot run: its use will say why."""
+    """Return the check, ``None`` without numbers or where memory does not suffice for it.
+
+    Raises:
+        ModelError: If the network fails.
+    """
     if any(each.is_meta for each in module.parameters()):
         return None
     try:
         return check_causes(module, layers, preprocess, source)
-    except Exception:  # noqa: BLE001  # the module may raise anything
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         return None
 
 

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from effcam.errors import EffcamError, ModelError, reason_of
 from effcam.images.preprocess import Preprocess
 from effcam.models.tracing.closed_parts import open_layers
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.layer_outputs import visiting
 from effcam.models.tracing.logits import tensors
-from effcam.models.tracing.plain_pass import plain_pass
+from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.probe import probe_inputs
 from effcam.models.tracing.rng import IsolatedRandomness
 from effcam.models.tracing.score_source import ScoreSource, run_scores
@@ -117,8 +118,17 @@ class _Runner:
             outputs[index] = output.clone()
             return None if hold is None else hold[index].clone()
 
-        with visiting(self._module, self._layers, visit), plain_pass(), IsolatedRandomness():
-            scores = run_scores(self._module, images.clone(), self._source)
+        try:
+            with visiting(self._module, self._layers, visit), IsolatedRandomness():
+                scores = run_scores(self._module, images.clone(), self._source)
+        except EffcamError:
+            raise
+        except Exception as error:  # a network may raise anything
+            if is_out_of_memory(error):
+                raise
+            raise ModelError(
+                f"the model failed on a batch of shape {tuple(images.shape)}: {reason_of(error)}"
+            ) from error
         return scores.values.float(), outputs
 
 
@@ -218,8 +228,8 @@ def _follows(layer: TargetLayer, whole: Tensor, patched: Tensor) -> bool | None:
         whole: Its output for the picture.
         patched: Its outputs for the picture with a patch in each of the four quarters.
     """
-    before = layer.to_map(whole).float()
-    change = (layer.to_map(patched).float() - before).norm(dim=1)
+    before = layer.to_map(_to_floats(whole))
+    change = (layer.to_map(_to_floats(patched)) - before).norm(dim=1)
     total, size = change.sum((1, 2), keepdim=True), before.norm(dim=1).sum()
     if min(layer.grid) < FEWEST_CELLS or not bool((total > ROUNDING * size).all()):
         return None
@@ -228,6 +238,10 @@ def _follows(layer: TargetLayer, whole: Tensor, patched: Tensor) -> bool | None:
     if min(mass for mass, _, _ in moves) < LEAST_MOVED:
         return None
     return all(along > max(IN_PLACE * mass, abs(across)) for mass, along, across in moves)
+
+
+def _to_floats(output: Tensor) -> Tensor:
+    return output.dequantize() if output.is_quantized else output.float()
 
 
 def _move(before: Tensor, after: Tensor) -> tuple[float, float, float]:

@@ -16,7 +16,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from effcam.errors import ModelError
+from effcam.errors import ModelError, reason_of
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.last_layers import (
     empty_head,
@@ -27,7 +27,6 @@ from effcam.models.tracing.last_layers import (
 )
 from effcam.models.tracing.logits import Link, read_logits
 from effcam.models.tracing.memory import is_out_of_memory
-from effcam.models.tracing.plain_pass import plain_pass
 from effcam.models.tracing.rng import SEED, IsolatedRandomness
 from effcam.models.tracing.score_kind import ScoreKind, find_kind, possible_kinds
 from effcam.models.tracing.score_source import Change, Place, ScoreSource, at_place, run_scores
@@ -206,7 +205,7 @@ def _run(
         raise
     except Exception as error:  # a network may raise anything
         raise ModelError(
-            f"the model failed on a batch of shape {tuple(images.shape)}: {error}"
+            f"the model failed on a batch of shape {tuple(images.shape)}: {reason_of(error)}"
         ) from error
 
 
@@ -280,7 +279,6 @@ def _examined(module: nn.Module) -> Iterator[None]:
         torch.inference_mode(False),
         torch.no_grad(),
         torch.autocast(device_of(module).type, enabled=False),
-        plain_pass(),
         IsolatedRandomness(),
     ):
         module.eval()

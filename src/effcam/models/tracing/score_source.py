@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from effcam.errors import ModelError
 from effcam.models.tracing.logits import Link, Logits, read_logits
+from effcam.models.tracing.plain_pass import plain_pass
+from effcam.models.tracing.torch_state import as_chosen
 
 Side: TypeAlias = Literal["input", "output"]
 Change: TypeAlias = Callable[[Tensor], Tensor | None]
@@ -51,7 +53,7 @@ class ScoreSource:
 def run_scores(
     module: nn.Module, images: Tensor, source: ScoreSource, batch: int | None = None
 ) -> Logits:
-    """Run a network on a batch of images, and return its class scores.
+    """Run a network on a batch of images, uncompiled, and return its class scores.
 
     Args:
         module: The network.
@@ -63,12 +65,14 @@ def run_scores(
         ModelError: If there is no row of class scores for each image.
     """
     seen: list[Tensor] = []
-    if source.place is None:
-        output = module(images)
-    else:
-        # A copy: the next function may work in place.
-        with at_place(module, source.place, lambda found: seen.append(found.clone())):
-            module(images)
+    with as_chosen(images.device, images.dtype), plain_pass():
+        if source.place is None:
+            output = module(images)
+        else:
+            # A copy: the next function may work in place.
+            with at_place(module, source.place, lambda found: seen.append(found.clone())):
+                module(images)
+    if source.place is not None:
         if not seen:
             raise ModelError(
                 f"layer {source.place.layer!r}, at which the scores are read, did not run in this "
