@@ -25,7 +25,8 @@ class Entry:
         channels: The number of channels of its input.
         reads: Whether the head reads all cells of the last map, or a class token that has read
             them.
-        layer: A pattern for the right target layer (`fnmatch`); empty where measuring decides.
+        layer: A pattern for the right target layer (`fnmatch`), where measuring cannot decide: a
+            random attention without a shortcut spreads a change over all cells.
         logits: The submodule whose output is the row of scores, if the network's output is not.
         refusal: A pattern in the only right refusal (`re.search`), if no map would be right.
         frozen: Whether its weights stay as built, as those of quantised networks must.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -38,8 +39,8 @@ def grad_cam(
         return replace_first(output, kept[key].clone())  # what follows may work in place
 
     torch.manual_seed(0)
-    with torch.enable_grad(), watching(module, see):
-        output = module(image.clone().requires_grad_())
+    with torch.enable_grad(), _frozen(module), watching(module, see):
+        output = module(image)
         scores = rows[-1] if at else read_scores(output, 1)
         score = (2 * target - 1) * scores[0, 0] if scores.shape[1] == 1 else scores[0, target]
         found = torch.autograd.grad(score, [kept[key] for key, _ in layers], allow_unused=True)
@@ -48,6 +49,19 @@ def grad_cam(
         for (key, reading), gradient in zip(layers, found, strict=True)
     ]
     return _added(maps).clamp(min=0)
+
+
+@contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    """Let the graph begin at the layers, for networks that cannot be differentiated before."""
+    parameters = [each for each in module.parameters() if each.requires_grad]
+    for each in parameters:
+        each.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for each in parameters:
+            each.requires_grad_(True)
 
 
 def _weighted(reading: Reading, value: Tensor, gradient: Tensor | None) -> Tensor:

@@ -241,7 +241,7 @@ def _name(call: Call, reading: Reading) -> str:
 
 def _map_faults(case: Case) -> list[str]:
     place, difference, faults = case.finding.place or 0.0, case.finding.difference, []
-    if place < IN_PLACE:
+    if place < IN_PLACE and not case.entry.layer:
         faults.append(f"only {place:.2f} of a change lies in the cells where it is")
     if case.cell.state == "ok" and not (difference is not None and difference <= CLOSE):
         faults.append(f"the map differs from Grad-CAM by hand by {difference:.1e}")

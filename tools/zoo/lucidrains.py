@@ -11,15 +11,23 @@ VIT = {"image_size": SIZE, "patch_size": 16, "num_classes": 10, "dim": 64, "dept
        "mlp_dim": 128}  # fmt: skip
 DEEP: dict[str, Any] = VIT | {"cls_depth": 2}
 NO_IMAGE_SIZE = {"num_classes": 10, "dim": 32, "depth": (1, 1, 1, 1)}
-STAGES = {"num_classes": 10, "dim": (16, 32, 48, 64), "depth": (1, 1, 1, 1)}
+STAGES = {"num_classes": 10, "dim": (32, 64, 96, 128), "depth": (1, 1, 1, 1)}
 
 
-def _vit(path: str, options: dict[str, Any], reads: Reads = "cells", size: int = SIZE) -> Entry:
+def _vit(
+    path: str,
+    options: dict[str, Any],
+    reads: Reads = "cells",
+    size: int = SIZE,
+    layer: str = "",
+) -> Entry:
     name = path if "(" in path else path.replace(".", " ")
     changed = ", ".join(f"{key}={value}" for key, value in options.items() if key in SHOWN)
     build = make(f"vit_pytorch.{path}", **options)
     title = f"{name} {changed}".strip()
-    return Entry(package="vit-pytorch", name=title, build=build, reads=reads, size=size)
+    return Entry(
+        package="vit-pytorch", name=title, build=build, reads=reads, size=size, layer=layer
+    )
 
 
 SHOWN = ("pool", "num_register_tokens", "use_cls_token")
@@ -125,9 +133,8 @@ def _convolutional() -> list[Entry]:
     twins = {"num_classes": 10, "s1_emb_dim": 16, "s2_emb_dim": 32, "s3_emb_dim": 48,
              "s4_emb_dim": 64, "s3_depth": 1, "s4_depth": 1}  # fmt: skip
     return [
-        _vit("levit.LeViT", levit, size=224),
+        _vit("levit.LeViT", levit, size=224, layer="backbone*"),
         _vit("cct.CCT", cct),
-        _vit("cct.CCT", cct | {"seq_pool": False}, "class token"),
         _vit("cvt.CvT", cvt, size=224),
         _vit("twins_svt.TwinsSVT", twins, size=224),
         _vit("crossformer.CrossFormer", STAGES | {"global_window_size": (8, 4, 2, 1)}, size=224),

@@ -13,7 +13,8 @@ from zoo.probes import PLACES
 
 IN_PLACE = 0.6
 """The least share of the change that must lie where the object is; by chance it is 0.25."""
-MOST_PREFIX = 16
+MOST_EXTRA = 16
+"""The most tokens that stand for no cell, before the cells or after them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,10 @@ def readings(shape: torch.Size, size: int) -> Iterator[Reading]:
         if shape[1] == shape[2] and 2 <= shape[1] <= size // 2:
             yield Reading("NHWC", shape[1])
     if len(shape) == 3:
-        for prefix in range(MOST_PREFIX + 1):
-            side = math.isqrt(max(shape[1] - prefix, 0))
-            if side >= 2 and side**2 == shape[1] - prefix and side <= size // 2:
-                yield Reading("tokens", side, prefix)
+        for extra in range(MOST_EXTRA + 1):
+            side = math.isqrt(max(shape[1] - extra, 0))
+            if side**2 == shape[1] - extra and 2 <= side <= size // 2:
+                yield from (Reading("tokens", side, prefix) for prefix in {0, extra})
 
 
 def in_place(maps: Tensor) -> float:
