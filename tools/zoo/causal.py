@@ -16,6 +16,7 @@ from zoo.probes import calibrate, enliven, pictures, with_object
 ZERO = 0.02
 """A share of the scores' change that counts as nothing; rounding gives about 1e-6."""
 READ = 1e-3
+CONSTANT = 1e-5
 PASSIVE = (
     nn.Identity,
     nn.modules.dropout._DropoutNd,
@@ -52,13 +53,15 @@ class Subject:
         cls, module: nn.Module, size: int, channels: int, at: str, *, frozen: bool
     ) -> Subject:
         """Give a network its weights, and run it on the pictures."""
-        module.eval()
-        if not frozen:
+        if not frozen:  # an exported program has no eval()
+            module.eval()
             enliven(module)
             calibrate(module, pictures(8, size, channels, 3))
         one, other = (pictures(2, size, channels, seed) for seed in (1, 2))
         with torch.no_grad():
             scores = run(module, one, at), run(module, other, at)
+        if not float((scores[1] - scores[0]).norm()) > CONSTANT * float(scores[0].norm()):
+            raise ValueError("the scores with random weights are the same for every picture")
         scene = with_object(pictures(1, size, channels, 4)[0])
         return cls(module, at, one, other, scene, scores)
 

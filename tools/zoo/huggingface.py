@@ -21,7 +21,13 @@ def _classifier(kind: str, options: dict[str, Any]) -> Any:
 
 
 def _model(
-    kind: str, options: dict[str, Any], reads: Reads = "cells", size: int = 224, note: str = ""
+    kind: str,
+    options: dict[str, Any],
+    reads: Reads = "cells",
+    size: int = 224,
+    *,
+    note: str = "",
+    layer: str = "",
 ) -> Entry:
     return Entry(
         package="transformers",
@@ -29,42 +35,40 @@ def _model(
         build=lambda: _classifier(kind, options),
         reads=reads,
         size=size,
+        layer=layer,
     )
 
 
 def _transformers() -> list[Entry]:
     swin = {"embed_dim": 24, "depths": [1, 1, 2, 1], "num_heads": [1, 2, 4, 8], "window_size": 7}
     vision = {"vision_config": PATCHES}
-    dino3 = PATCHES | {"num_register_tokens": 4}
     return [
         _model("ViT", PATCHES, "class token", 128),
         _model("DeiT", PATCHES, "class token", 128),
         _model("Beit", PATCHES, size=128),
-        _model("Beit", PATCHES | {"use_mean_pooling": False}, "class token", 128, "class token"),
+        _model("Beit", PATCHES | {"use_mean_pooling": False}, "class token", 128,
+               note="class token"),
         _model("Data2VecVision", PATCHES, size=128),
         _model("Dinov2", PATCHES, size=128),
         _model("Dinov2WithRegisters", PATCHES | {"num_register_tokens": 4}, size=128),
-        _model("DINOv3ViT", dino3, "class token", 128),
-        _model("DINOv3ConvNext", {"depths": [1, 1, 1, 1], "hidden_sizes": [16, 24, 32, 48]}),
         _model("ViTMSN", PATCHES, "class token", 128),
         _model("IJepa", PATCHES, size=128),
         _model("CLIP", vision, size=128),
         _model("MetaClip2", vision, size=128),
         _model("Siglip", vision, size=128),
-        _model("Siglip2", {"vision_config": SMALL | {"num_patches": 64, "patch_size": 16}},
-               size=128),
         _model("Swin", swin),
         _model("Swinv2", swin | {"image_size": 256, "window_size": 8}, size=256),
-        _model("Donut", swin),
+        _model("DonutSwin", swin),
         _model("Hiera", {"embed_dim": 24, "depths": [1, 1, 2, 1], "num_heads": [1, 2, 4, 8]}),
         _model("Pvt", {"hidden_sizes": [16, 32, 40, 64], "depths": [1, 1, 1, 1],
                        "num_attention_heads": [1, 2, 5, 8]}, "class token"),
         _model("PvtV2", {"hidden_sizes": [16, 32, 40, 64], "depths": [1, 1, 1, 1],
                          "num_attention_heads": [1, 2, 5, 8]}),
-        _model("Cvt", {"embed_dim": [16, 32, 48], "depth": [1, 1, 2], "num_heads": [1, 2, 3]},
+        _model("Cvt", {"embed_dim": [16, 32, 48], "depth": [1, 2, 3], "num_heads": [1, 2, 3]},
                "class token"),
         _model("Levit", {"hidden_sizes": [32, 48, 64], "depths": [1, 1, 1],
-                         "num_attention_heads": [2, 3, 4], "key_dim": [16, 16, 16]}),
+                         "num_attention_heads": [2, 3, 4], "key_dim": [16, 16, 16]},
+               layer="levit.encoder*"),
         _model("PoolFormer", STAGES),
         _model("ConvNext", STAGES),
         _model("ConvNextV2", STAGES),
@@ -87,7 +91,7 @@ def _transformers() -> list[Entry]:
         _model("HGNetV2", {}),
         _model("Segformer", {"hidden_sizes": [16, 24, 32, 48], "depths": [1, 1, 1, 1],
                              "num_attention_heads": [1, 2, 4, 8]}),
-        _model("Vjepa2", {}, size=128),
+        _model("PPLCNet", {"scale": 0.5}),
         _model("TimmWrapper", {"architecture": "resnet18"}, note="resnet18"),
         *_other_perceivers(),
     ]  # fmt: skip
@@ -114,12 +118,6 @@ def _perceiver(kind: str, options: dict[str, Any]) -> Any:
     library = import_module("transformers")
     config = library.PerceiverConfig(num_labels=10, **options)
     return getattr(library, f"PerceiverForImageClassification{kind}")(config)
-
-
-def _image_gpt() -> Any:
-    library = import_module("transformers")
-    config = library.ImageGPTConfig(num_labels=10, n_embd=32, n_layer=2, n_head=2, n_positions=64)
-    return library.ImageGPTForImageClassification(config)
 
 
 def _lora(target: list[str]) -> Any:
@@ -184,8 +182,6 @@ def entries() -> list[Entry]:
     """Return the classifiers."""
     return [
         *_transformers(),
-        Entry(package="transformers", name="ImageGPT", build=_image_gpt, size=8,
-              refusal="integer|index|indices|int|embedding|run"),
         Entry(package="peft", name="LoRA on transformers' ViT", size=128, reads="class token",
               build=lambda: _lora(["q_proj", "v_proj", "query", "value"])),
         Entry(package="peft", name="LoRA on timm's ViT", size=128, reads="class token",

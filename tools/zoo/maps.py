@@ -13,6 +13,7 @@ from zoo.probes import PLACES
 
 IN_PLACE = 0.6
 """The least share of the change that must lie where the object is; by chance it is 0.25."""
+SHIFT_COUNTS = 0.2
 MOST_EXTRA = 16
 """The most tokens that stand for no cell, before the cells or after them."""
 
@@ -79,7 +80,29 @@ def in_place(maps: Tensor) -> float:
     return float((weight * right).sum() / weight.sum().clamp(min=1e-30))
 
 
+def shift(maps: Tensor) -> float:
+    """Return how far the change lies from the object, in cells, on average over the places.
+
+    A class token after the cells, taken for one before them, shifts them by one cell. Attention
+    spreads a change over the map; over the four places this cancels out.
+
+    Args:
+        maps: (1 + places, channels, side, side), of the pictures of `probes.with_object`.
+    """
+    maps = maps.detach().double()
+    change = (maps[1:] - maps[:1]).square().sum((1,)).square()
+    change = change / change.sum((1, 2), keepdim=True).clamp(min=1e-300)
+    line = torch.arange(maps.shape[-1], dtype=torch.float64) + 0.5
+    rows, columns = (change.sum(each) @ line for each in (2, 1))
+    off = torch.stack([rows.mean(), columns.mean()]) - maps.shape[-1] / 2
+    return float(off.norm())
+
+
 def best_reading(value: Tensor, size: int) -> tuple[Reading, float] | None:
     """Return the reading of a tensor whose cells lie over the image best, and how well."""
-    found = [(each, in_place(each.to_map(value))) for each in readings(value.shape, size)]
-    return max(found, key=lambda each: each[1], default=None)
+    found = []
+    for each in readings(value.shape, size):
+        maps = each.to_map(value)
+        found.append((each, in_place(maps), min(shift(maps), 1.0)))
+    best = max(found, key=lambda each: each[1] - SHIFT_COUNTS * each[2], default=None)
+    return best[:2] if best else None

@@ -34,17 +34,25 @@ def with_object(picture: Tensor) -> Tensor:
 
 
 def enliven(module: nn.Module, seed: int = 0) -> None:
-    """Give random values to constant parameters: heads of zeros, layer scales of 1e-6."""
+    """Give every parameter an influence: heads of zeros, layer scales of 1e-6, tiny weights."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
             if not parameter.is_floating_point() or parameter.numel() < 2:
                 continue
             if parameter.min() == parameter.max():
-                fan = parameter[0].numel() if parameter.ndim > 1 else 9
-                noise = torch.randn(parameter.shape, generator=generator) * fan**-0.5
-                one = 1.0 if parameter.ndim == 1 and 0 < abs(float(parameter.min())) < 0.5 else 0.0
-                parameter.add_(noise + one)
+                _fill(parameter, generator)
+            elif parameter.ndim > 1:
+                # A deep network of weights of 0.02 gives the same scores for every picture.
+                least = parameter[0].numel() ** -0.5
+                parameter.mul_(max(1.0, least / float(parameter.std())))
+
+
+def _fill(parameter: Tensor, generator: torch.Generator) -> None:
+    """Add noise to a constant parameter; a scale near 0 gets a mean of 1."""
+    fan = parameter[0].numel() if parameter.ndim > 1 else 9
+    scale = parameter.ndim == 1 and 0 < abs(float(parameter.min())) < 0.5
+    parameter.add_(torch.randn(parameter.shape, generator=generator) * fan**-0.5 + float(scale))
 
 
 def calibrate(module: nn.Module, images: Tensor) -> None:

@@ -69,10 +69,18 @@ def _child(entry: Entry, results: Connection) -> None:
     try:
         results.send(judge(entry))
     except Exception as error:  # noqa: BLE001  # what fails, and where, goes into the table
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(place.filename).name}:{place.lineno}"
         text = " ".join(f"{type(error).__name__}: {error}".split())[:400]
-        results.send(_failed(entry, f"{text} ({where})"))
+        results.send(_failed(entry, f"{text} ({_place(error)})"))
+
+
+def _place(error: Exception) -> str:
+    """Return the last line of effcam in a traceback, else the last one of this sweep."""
+    frames = traceback.extract_tb(error.__traceback__)
+    for folder in ("src/effcam/", "tools/zoo/"):
+        ours = [each for each in frames if folder in each.filename]
+        if ours and ours[-1].name != "_child":
+            return f"{folder.split('/')[1]} {Path(ours[-1].filename).name}:{ours[-1].lineno}"
+    return "outside of both"
 
 
 def _failed(entry: Entry, reason: str) -> dict[str, Any]:
