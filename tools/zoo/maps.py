@@ -1,0 +1,108 @@
+"""Find out whether a tensor's cells lie over the image, by what changes where."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zoo.probes import PLACES
+
+IN_PLACE = 0.6
+"""The least share of the change that must lie where the object is; by chance it is 0.25."""
+SHIFT_COUNTS = 0.2
+MOST_EXTRA = 16
+"""The most tokens that stand for no cell, before the cells or after them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A way to read a tensor as a map: its layout, its side in cells, and its prefix tokens."""
+
+    layout: str
+    side: int
+    prefix: int = 0
+
+    def to_map(self, value: Tensor) -> Tensor:
+        """Return the (batch, channels, side, side) map in a tensor."""
+        if self.layout == "NCHW":
+            return value
+        if self.layout == "NHWC":
+            return value.permute(0, 3, 1, 2)
+        cells = value[:, self.prefix : self.prefix + self.side**2]
+        return cells.transpose(1, 2).reshape(len(value), -1, self.side, self.side)
+
+    def put_cells(self, value: Tensor, held: Tensor) -> Tensor:
+        """Return a tensor whose cells are those of another, and its other tokens its own."""
+        if self.layout != "tokens":
+            return held.clone()
+        end = self.prefix + self.side**2
+        return torch.cat([value[:, : self.prefix], held[:, self.prefix : end], value[:, end:]], 1)
+
+
+def readings(shape: torch.Size, size: int) -> Iterator[Reading]:
+    """Yield the ways to read a tensor of a shape as a map of a square image."""
+    if len(shape) == 4:
+        if shape[2] == shape[3] and 2 <= shape[2] <= size // 2:
+            yield Reading("NCHW", shape[2])
+        if shape[1] == shape[2] and 2 <= shape[1] <= size // 2:
+            yield Reading("NHWC", shape[1])
+    if len(shape) == 3:
+        for extra in range(MOST_EXTRA + 1):
+            side = math.isqrt(max(shape[1] - extra, 0))
+            if side**2 == shape[1] - extra and 2 <= side <= size // 2:
+                yield from (Reading("tokens", side, prefix) for prefix in {0, extra})
+
+
+def in_place(maps: Tensor) -> float:
+    """Return the share of the change that lies in the quarter in which the object is.
+
+    Args:
+        maps: (1 + places, channels, side, side), of the pictures of `probes.with_object`.
+    """
+    maps = maps.detach().double()
+    change = (maps[1:] - maps[:1]).square().sum(1).sqrt()
+    totals = change.sum((1, 2), keepdim=True)
+    if not bool(change.isfinite().all()) or float(totals.min()) <= 0:
+        return 0.0
+    change = change / totals
+    side = maps.shape[-1]
+    quarter = torch.tensor([PLACES.index((r, c)) for r in (0, 1) for c in (0, 1)])
+    line = torch.arange(side)
+    half = (line >= (side + 1) // 2).long()
+    middle = (line == side // 2) & (side % 2 == 1)
+    owner = quarter[half[:, None] * 2 + half[None, :]]
+    weight = change.amax(0) * ~(middle[:, None] | middle[None, :])
+    right = change.argmax(0) == owner
+    return float((weight * right).sum() / weight.sum().clamp(min=1e-30))
+
+
+def shift(maps: Tensor) -> float:
+    """Return how far the change lies from the object, in cells, on average over the places.
+
+    A class token after the cells, taken for one before them, shifts them by one cell. Attention
+    spreads a change over the map; over the four places this cancels out.
+
+    Args:
+        maps: (1 + places, channels, side, side), of the pictures of `probes.with_object`.
+    """
+    maps = maps.detach().double()
+    change = (maps[1:] - maps[:1]).square().sum((1,)).square()
+    change = change / change.sum((1, 2), keepdim=True).clamp(min=1e-300)
+    line = torch.arange(maps.shape[-1], dtype=torch.float64) + 0.5
+    rows, columns = (change.sum(each) @ line for each in (2, 1))
+    off = torch.stack([rows.mean(), columns.mean()]) - maps.shape[-1] / 2
+    return float(off.norm())
+
+
+def best_reading(value: Tensor, size: int) -> tuple[Reading, float] | None:
+    """Return the reading of a tensor whose cells lie over the image best, and how well."""
+    found = []
+    for each in readings(value.shape, size):
+        maps = each.to_map(value)
+        found.append((each, in_place(maps), min(shift(maps), 1.0)))
+    best = max(found, key=lambda each: each[1] - SHIFT_COUNTS * each[2], default=None)
+    return best[:2] if best else None
