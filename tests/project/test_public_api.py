@@ -90,6 +90,7 @@ SIGNATURES: dict[str, dict[str, Any]] = {
         "caption": None,
         "font": None,
         "theme": None,
+        "marks": True,
     },
     "Explanation.overlay": {"self": REQUIRED, "*": ..., **STYLE, "boxes": False},
     "Explanation.box": {"self": REQUIRED, "*": ..., "threshold": 0.2},
@@ -182,7 +183,7 @@ def test_comparing_loads_nothing_that_draws_measures_or_writes(
     later = ("comparison.report", "comparison.pictures", "images.annotations", "metrics")
     assert not [name for name in own if name.removeprefix("effcam.").startswith(later)]
     assert own.isdisjoint({"effcam.comparison.export", "effcam.comparison.parquet"})
-    assert len(own) < 80
+    assert len(own) < 82
 
 
 def test_each_name_is_loaded_when_it_is_used() -> None:
