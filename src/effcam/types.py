@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from effcam.cam.cells import Skipped
     from effcam.cam.settings import Settings
     from effcam.images.frames import FilmFrame
-    from effcam.images.truth import Truth
+    from effcam.images.truth import NamedClass, Truth
     from effcam.metrics.summary import Difference, Fact, Figure, Measure
     from effcam.models.facts import ModelFacts
+    from effcam.models.tracing.score_source import ScoreSource
     from effcam.models.tracing.target_layer import TargetLayer
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "FilmFrame",
     "Measure",
     "ModelFacts",
+    "NamedClass",
+    "ScoreSource",
     "Settings",
     "Skipped",
     "TargetLayer",
@@ -38,6 +41,8 @@ _HOMES = {
     "FilmFrame": "effcam.images.frames",
     "Measure": "effcam.metrics.summary",
     "ModelFacts": "effcam.models.facts",
+    "NamedClass": "effcam.images.truth",
+    "ScoreSource": "effcam.models.tracing.score_source",
     "Settings": "effcam.cam.settings",
     "Skipped": "effcam.cam.cells",
     "TargetLayer": "effcam.models.tracing.target_layer",

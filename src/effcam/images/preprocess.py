@@ -239,7 +239,7 @@ class Preprocess:
 
     @property
     def channels(self) -> int:
-        """The number of channels of the model's input: 3 for RGB, 1 for greyscale, or another."""
+        """How many channels the model's input has; 3 is RGB, and 1 is greyscale."""
         return len(self.mean)
 
     @property

@@ -39,8 +39,8 @@ class ModelFacts:
         labels: The name of each class, by index.
         synonyms: All names of each class, by index.
         bypass: The share of what the scores depend on that goes past the target layer, in [0, 1];
-            ``None`` if it is not known (`Model.bypass`).
-        notes: What the maps of this layer do not show, in sentences (`Model.notes`).
+            ``None`` if it is not known (`effcam.Model.bypass`).
+        notes: What the maps of this layer do not show, in sentences (`effcam.Model.notes`).
     """
 
     name: str
