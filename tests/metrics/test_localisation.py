@@ -520,3 +520,9 @@ def test_the_centre_map_is_a_gaussian_of_a_quarter_of_the_sides() -> None:
     np.testing.assert_array_equal(found, found[::-1, ::-1])
     # Two px from the middle of nine, and one px from the middle of five.
     assert found[1, 6] == pytest.approx(np.exp(-((2 / 9 / 0.25) ** 2 + (1 / 5 / 0.25) ** 2) / 2))
+
+
+@pytest.mark.parametrize("measure", ["energy_pointing_game", "mass_area_ratio"])
+def test_shares_of_negative_heat_are_refused(measure: str) -> None:
+    with pytest.raises(ArgumentError, match="heat must be >= 0: the share of negative heat"):
+        getattr(metrics, measure)([[2.0, 0.0], [0.0, -5.0]], boxes=[Box(0, 0, 1, 1)])

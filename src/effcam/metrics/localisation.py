@@ -113,12 +113,13 @@ def energy_pointing_game(
             boxes.
 
     Raises:
-        ArgumentError: If neither boxes nor a mask are given, or both, or the shapes do not fit.
+        ArgumentError: If neither boxes nor a mask are given, or both, or the shapes do not fit, or
+            heat is negative.
 
     >>> float(energy_pointing_game([[1, 1], [0, 2]], boxes=[Box(1, 0, 2, 2)]))
     0.75
     """
-    values, inside = check_heat(heat, boxes, mask)
+    values, inside = _check_mass(heat, boxes, mask)
     flat = values.reshape(*values.shape[:-2], -1)
     with np.errstate(invalid="ignore"):
         return np.asarray(flat @ inside.ravel().astype(flat.dtype) / flat.sum(-1), np.float64)
@@ -139,12 +140,13 @@ def mass_area_ratio(
             boxes.
 
     Raises:
-        ArgumentError: If neither boxes nor a mask are given, or both, or the shapes do not fit.
+        ArgumentError: If neither boxes nor a mask are given, or both, or the shapes do not fit, or
+            heat is negative.
 
     >>> float(mass_area_ratio([[1, 1], [0, 2]], boxes=[Box(1, 1, 2, 2)]))
     2.0
     """
-    values, inside = check_heat(heat, boxes, mask)
+    values, inside = _check_mass(heat, boxes, mask)
     share = inside.mean()
     return energy_pointing_game(values, mask=inside) / (share if share > 0 else np.nan)
 
@@ -172,6 +174,16 @@ def _overlap(edges: NDArray[np.float64], pixels: int) -> NDArray[np.float64]:
     start = np.arange(pixels)[:, None]
     between = np.minimum(edges[1:], start + 1) - np.maximum(edges[:-1], start)
     return np.asarray(np.clip(between, 0, None))
+
+
+def _check_mass(
+    heat: ArrayLike, boxes: Sequence[Box], mask: ArrayLike | None
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Return what `check_heat` returns; refuse negative heat, which has no share of the whole."""
+    values, inside = check_heat(heat, boxes, mask)
+    if (values < 0).any():
+        raise ArgumentError("heat must be >= 0: the share of negative heat means nothing")
+    return values, inside
 
 
 def check_heat(
