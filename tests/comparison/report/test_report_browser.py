@@ -579,6 +579,60 @@ def test_a_call_is_copied(visit: Visit, page: Page) -> None:
 # Print, phones and accessibility
 
 
+@pytest.mark.parametrize("visit", [{"viewport": {"width": 390, "height": 844}}], indirect=True)
+def test_a_phone_shows_a_picture_at_once_and_figures_on_demand(visit: Visit, report: Path) -> None:
+    page = visit.go(report)
+    page.wait_for_selector(f".row {HEATS}")
+    top = page.evaluate("document.querySelector('.row .pic').getBoundingClientRect().top")
+    assert top < 844 * 0.75
+    overview = page.locator("#overview .card").first
+    assert not overview.is_visible()
+    link = page.locator("nav a[href='#overview']")
+    link.click()
+    expect(overview).to_be_visible()
+    page.locator("#overview summary").click()
+    expect(overview).not_to_be_visible()
+    # The address is the same as before.
+    link.click()
+    expect(overview).to_be_visible()
+    assert visit.said == []
+
+
+@pytest.mark.parametrize("visit", [{"viewport": {"width": 390, "height": 844}}], indirect=True)
+def test_an_address_opens_its_section_on_a_phone(visit: Visit, report: Path) -> None:
+    page = visit.go(report, "#overview")
+    expect(page.locator("#overview .card").first).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "visit",
+    [{"viewport": {"width": width, "height": 900}} for width in (1280, 1440, 1441, 1920)],
+    indirect=True,
+    ids=lambda context: context["viewport"]["width"],
+)
+def test_no_strip_of_rows_shows_beside_or_above_the_headings(visit: Visit, report: Path) -> None:
+    page = visit.go(report)
+    assert page.locator("#overview .card").first.is_visible()
+    show_pictures(page)
+    page.evaluate("document.querySelectorAll('.row')[2].scrollIntoView({behavior: 'instant'})")
+    page.mouse.wheel(0, 120)
+    page.wait_for_timeout(300)
+    place = """name => {
+        const { left, right, top, bottom } = document.querySelector(name).getBoundingClientRect();
+        return [left, right, top, bottom];
+    }"""
+    bar, heads = page.evaluate(place, "#bar"), page.evaluate(place, ".heads")
+    width = page.evaluate("document.documentElement.clientWidth")
+    assert heads[0] <= 0
+    assert heads[1] >= width
+    assert heads[2] <= bar[3] - 0.5
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    shown = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"), int)
+    # Beside the headings there is only the page's own colour.
+    middle = round((heads[2] + heads[3]) / 2)
+    assert np.ptp(shown[middle - 8 : middle + 8, width - 20 : width - 2], axis=(0, 1)).max() == 0
+
+
 def test_paper_has_no_controls_and_all_rows(page: Page) -> None:
     page.locator("#figures summary").click()
     page.emulate_media(media="print")
