@@ -429,6 +429,48 @@ def test_sequences_of_two_scales_are_looked_at_together() -> None:
     assert heat(model).shape == (8, 8)
 
 
+def test_evidence_in_prefix_tokens_is_in_no_cell() -> None:
+    class Both(Vit):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(32, 5)
+
+        def forward(self, images: Tensor) -> Tensor:
+            cells = self.patch(images).flatten(2).mT
+            tokens = torch.cat([self.first.expand(len(cells), -1, -1), cells], 1)
+            for block in self.blocks:
+                tokens = tokens + block[0](tokens)  # type: ignore[index]
+            tokens = self.norm(tokens)
+            both = torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], 1)
+            return self.head(both)  # type: ignore[no-any-return]
+
+    torch.manual_seed(0)
+    model = load(Both())
+    assert names(model) == ["norm"]
+    assert model.bypass is not None
+    assert model.bypass > 0.1
+    assert "goes past norm, so the map shows only a part" in model.notes[0]
+
+
+def test_attention_matrices_with_the_heads_last_are_no_maps() -> None:
+    class Mixed(Attention):
+        def __init__(self, channels: int) -> None:
+            super().__init__(channels)
+            self.mix = nn.LayerNorm(4)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            query, key, value = self.qkv(self.norm(tokens)).chunk(3, -1)
+            weights = (query @ key.mT).softmax(-1)[..., None].expand(-1, -1, -1, 4)
+            mixed: Tensor = self.mix(weights).mean(-1) @ value
+            return mixed
+
+    module = Vit()
+    module.blocks = nn.ModuleList(nn.ModuleList([Mixed(16)]) for _ in range(3))
+    model = load(module)
+    assert names(model) == ["blocks.2.0.norm"]
+    assert not any("mix" in layer.name for layer in model.layers())
+
+
 class Ordered(nn.Module):
     """Tokens that stand for no cell in a given place of the sequence."""
 

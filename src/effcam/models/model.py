@@ -35,8 +35,8 @@ class Model:
             sigmoid, if it returns probabilities.
         bypass: The share of what the scores depend on that goes past the target layers, in
             [0, 1]: how far the scores still move from one picture's to another's while the
-            layers' outputs are held; 0 where all evidence passes through them. ``None`` if it is
-            not known.
+            cells of the layers' maps are held; 0 where all evidence passes through them. ``None`` if
+            it is not known.
         notes: What the maps of these layers do not show, in sentences; empty if nothing is to be
             noted.
     """

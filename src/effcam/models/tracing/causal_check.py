@@ -1,8 +1,8 @@
 """Check on real passes that the evidence for the scores lies in the target layers, in place.
 
 Two questions are asked of a network with its own weights. Does all evidence for the scores pass
-through the layers? Their outputs are held at those of picture A while picture B runs: what the
-scores still move is evidence that goes past them. And do the maps show places of the image? A
+through the maps? Their cells are held at those of picture A while picture B runs: what the scores
+still move is evidence that goes past them. And do the maps show places of the image? A
 patch is changed in four places: the cells that change must follow it.
 """
 
@@ -116,7 +116,7 @@ class _Runner:
         def visit(index: int, output: Tensor) -> Tensor | None:
             # What follows may work in place.
             outputs[index] = output.clone()
-            return None if hold is None else hold[index].clone()
+            return None if hold is None else _hold(self._layers[index], output, hold[index])
 
         try:
             with visiting(self._module, self._layers, visit), IsolatedRandomness():
@@ -179,6 +179,13 @@ def _begins_with_prefix(layer: TargetLayer, sequences: Mapping[int, Tensor]) -> 
         return None
     equal = (tokens[0] == tokens[1]).all(-1)
     return not bool(equal[layer.prefix :].any()) if bool(equal.any()) else None
+
+
+def _hold(layer: TargetLayer, output: Tensor, held: Tensor) -> Tensor:
+    """Return a layer's output with the cells of another one; prefix tokens are no part of a map."""
+    replaced = held.clone()
+    replaced[:, : layer.prefix] = output[:, : layer.prefix]
+    return replaced
 
 
 def _share(scores: Tensor, held: Tensor) -> float | None:

@@ -122,7 +122,7 @@ def _token_grids(
         rows = round(math.sqrt(max(count - prefix, 0) * size[0] / size[1]))
         columns = (count - prefix) // rows if rows else 0
         grid = rows, columns
-        if rows * columns == count - prefix > 0 and _pools_to(grids, grid):
+        if rows * columns == count - prefix > prefix and _pools_to(grids, grid):
             yield prefix, grid
 
 

@@ -161,7 +161,13 @@ def all_passes_through(record: Trace, layers: Collection[TargetLayer]) -> bool:
     keys = {call.key for call in linked.calls if (call.name, call.turn) in chosen}
     known = {key for key in keys if key is not None}
     scores = linked.scores
-    return len(known) == len(chosen) and known <= ancestors(scores) and is_cut(scores, known)
+    return (
+        len(known) == len(chosen)
+        and known <= ancestors(scores)
+        and is_cut(scores, known)
+        # Evidence in prefix tokens is in no cell.
+        and not any(layer.prefix for layer in layers)
+    )
 
 
 def usable_layers(record: Trace) -> tuple[TargetLayer, ...]:

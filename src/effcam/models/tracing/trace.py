@@ -160,6 +160,8 @@ class Trace:
         """Return the dimensions of a value that is a map of the images, else ``None``."""
         if not isinstance(value, Tensor) or value.ndim == 0 or value.shape[0] != BATCH:
             return None
+        if not all(isinstance(length, int) for length in value.shape):
+            return None  # a nested tensor, whose images differ in size
         return map_shape(value.shape, self.size, grids, stride=stride, prefixes=self.prefixes)
 
 
@@ -268,11 +270,12 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def _is_attention_matrix(call: LayerCall, shape: MapShape, calls: Sequence[LayerCall]) -> bool:
-    """Return whether a (batch, heads, n, n) output relates n tokens to each other.
+    """Return whether an output relates n tokens to each other, in each of several heads.
 
-    It is returned within attention, by the softmax or what follows it.
+    It is (batch, heads, n, n) or (batch, n, n, heads), and returned within attention, by the
+    softmax or what follows it.
     """
-    if shape.layout != "NCHW":
+    if shape.layout == "tokens":
         return False
     if isinstance(call.module, nn.Softmax):
         return True
