@@ -33,10 +33,9 @@ class Model:
             ``"as given"`` for a module that the caller made.
         scores: Where its class scores are read: at its output; or before its last softmax or
             sigmoid, if it returns probabilities.
-        bypass: The share of what the scores depend on that goes past the target layers, in
-            [0, 1]: how far the scores still move from one picture's to another's while the
-            cells of the layers' maps are held; 0 where all evidence passes through them. ``None`` if
-            it is not known.
+        bypass: The share of what the scores depend on that goes past the target layers' maps, in
+            [0, 1]: how far the scores still move from one picture's to another's while the cells
+            are held; 0 where all evidence passes through them; ``None`` if it is not known.
         notes: What the maps of these layers do not show, in sentences; empty if nothing is to be
             noted.
     """
