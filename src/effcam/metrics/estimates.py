@@ -283,9 +283,9 @@ def _influence(sums: Array, counts: Array, means: Array) -> Array:
     units = (counts > 0).sum(0)
     rest = counts.sum(0) - counts
     deviations = sums - np.nan_to_num(means) * counts
-    found = np.full(sums.shape, np.nan)
-    np.divide((units - 1) * deviations, rest, out=found, where=(counts > 0) & (rest > 0))
-    return found
+    found = np.zeros(sums.shape)
+    np.divide((units - 1) * deviations, rest, out=found, where=rest > 0)
+    return np.where(counts > 0, found, np.nan)
 
 
 def _value_ends(own: _Part, possible: Range) -> Ends:

@@ -27,7 +27,7 @@ ENUMERATED = 13
 FLIPPED = 256
 """The largest number of units whose signs are flipped; for more, Student's test is as good."""
 LEAST_FLIPS = 10_000
-FLIPS_PER_PAIR = 200
+FLIPS_PER_PAIR = 60
 """So that random flips can show a p-value well below that of Holm's first step."""
 AT_ONCE = 2_000_000  # signs in memory
 SAME = 1e-9

@@ -45,7 +45,7 @@ def _best_legend(measures: Sequence[Measure], mark: str) -> list[str]:
         )
     if ranked and not all(measure.winners() for measure in ranked):
         lines.append(
-            f"no {mark.rstrip(':')} under ↑ or ↓: no model differs significantly from the best"
+            f"no {mark.rstrip(':')} under ↑ or ↓: no model is known to differ from the best"
         )
     return lines
 
@@ -91,11 +91,10 @@ def _time_finding(overlapping: Sequence[str], best: str, what: str) -> str:
 
 def _exact_finding(measure: Measure, labels: Sequence[str], what: str) -> str:
     """Return the sentence of a figure whose differences have no intervals."""
-    best = [labels[i] for i in measure.among_best()]
+    best = [labels[i] for i in positions(measure.values == measure.values[measure.best()])]
     verb = "has" if len(best) == 1 else "have"
     # Counts of the model itself, such as its parameters, are exact and need no test.
-    measured = measure.counts.any() or measure.spread == "batches"
-    open_end = "; there is no test to compare columns" if measured else ""
+    open_end = "; there is no test to compare columns" if measure.sampled else ""
     return f"{_listed(best, 'and')} {verb} {what}{open_end}."
 
 

@@ -179,6 +179,12 @@ class Measure:
             return bool(self.high[i] < self.low[j] or self.high[j] < self.low[i])
         return bool(self.p_values[i, j] <= LEVEL)
 
+    @property
+    def sampled(self) -> bool:
+        """Whether other images or another run would give other values."""
+        tested = bool(np.isfinite(self.p_values).any())
+        return tested or self.spread == "batches" or bool(self.counts.any())
+
     def best(self) -> int | None:
         """Return the column of the best value, the first of several; ``None`` if there is none."""
         if self.figure.better is None or np.isnan(self.values).all():
@@ -189,7 +195,8 @@ class Measure:
     def among_best(self) -> tuple[int, ...]:
         """Return the best column and those not significantly different from it.
 
-        Without a test of the difference, only columns of an equal value are included.
+        A figure that is exact, such as a number of parameters, needs no test: only columns of an
+        equal value are included.
         """
         best = self.best()
         if best is None:
@@ -198,7 +205,7 @@ class Measure:
             column
             for column, value in enumerate(self.values)
             if value == self.values[best]
-            or (self.compared(best, column) and not self.tells_apart(best, column))
+            or (self.sampled and not np.isnan(value) and not self.tells_apart(best, column))
         )
 
     def winners(self) -> tuple[int, ...]:
