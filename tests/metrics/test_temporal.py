@@ -17,7 +17,6 @@ from effcam.images.frames import FilmFrame
 from effcam.images.geometry import Box
 from effcam.images.refs import ImageRef
 from effcam.images.truth import Truth
-from effcam.metrics.bootstrap import block_length, estimate
 from effcam.metrics.summary.builder import summarize
 from effcam.metrics.summary.rows import ImageRows
 from effcam.metrics.temporal import find_pairs
@@ -120,10 +119,12 @@ def test_the_summary_has_sequences_of_videos() -> None:
     assert found["m", "centre_shift"] == pytest.approx(200 / 14 / np.hypot(200, 100), rel=0.25)
     assert (one.figure.group, one.figure.better, other.figure.better) == ("sequence", None, None)
     assert one.counts.tolist() == [7]
-    assert one.low[0] <= one.values[0] <= one.high[0]
+    # One video is one unit, however many frames it has: there is no interval.
+    assert one.units.tolist() == [1]
+    assert np.isnan([one.low, one.high]).all()
     assert any("7 pairs of frames" in note and "Stable is not correct" in note
                for note in found.notes)  # fmt: skip
-    assert any("blocks of 2 pairs" in note and "too narrow" in note for note in found.notes)
+    assert any("a video as one image" in note and "of 1 video" in note for note in found.notes)
     assert "stability" in str(found)
 
 
@@ -151,18 +152,25 @@ def test_only_the_seen_part_counts() -> None:
     assert found["m", "centre_shift"] == pytest.approx(whole["m", "centre_shift"] / 2, rel=0.01)
 
 
-def test_blocks_widen_the_intervals_of_similar_neighbours() -> None:
-    rng = np.random.default_rng(0)
-    steps = rng.normal(size=400)
-    walk = np.convolve(steps, np.ones(12), "valid")[:, None]  # similar over twelve frames
-    alone, together = estimate(walk), estimate(walk, block=block_length(len(walk)))
-    assert alone.values == together.values
-    assert together.high - together.low > 1.5 * (alone.high - alone.low)
-    assert [block_length(count) for count in (0, 1, 2, 8, 27, 1000)] == [1, 1, 1, 2, 3, 10]
+def test_frames_of_few_videos_have_neither_intervals_nor_tests() -> None:
+    cells = [cell(frame(at, f"{video}.mp4"), blob(3 + at, 7)) for video in "abc" for at in range(9)]
+    found = summarize(rows_of(cells))
+    for measure in found.measures:
+        assert np.isnan([measure.low, measure.high]).all()
+    assert any("fewer than 6 images or videos" in note for note in found.notes)
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 7])
-def test_draws_of_blocks_have_the_same_number_of_images(count: int) -> None:
-    found = estimate(np.full((count, 1), 3.0), block=2)
-    assert found.values == 3
-    assert count < 2 or (found.low == found.high == 3)
+def test_frames_of_six_videos_have_the_intervals_of_six() -> None:
+    cells = [
+        cell(frame(at, f"{video}.mp4"), blob(1 + number, 7))
+        for number, video in enumerate("abcdef")
+        for at in range(8)
+    ]
+    measure = summarize(rows_of(cells)).measure("effective_area")
+    assert (measure.counts.tolist(), measure.units.tolist()) == ([48], [6])
+    frames = summarize(rows_of([replace(each, image=ImageRef(str(at), None))
+                                for at, each in enumerate(cells)]))  # fmt: skip
+    alone = frames.measure("effective_area")
+    assert measure.values == pytest.approx(alone.values)
+    # Six independent values instead of 48: wider by the root of 8, and by Student's factor.
+    assert measure.high - measure.low > 2.5 * (alone.high - alone.low)

@@ -11,8 +11,8 @@ import numpy as np
 from effcam.dataset.reader import Row, ShardReader
 from effcam.images.annotations.truths import GroundTruth
 from effcam.metrics.agreement import Agreement, mean_agreements, pair_agreements
+from effcam.metrics.estimates import Means
 from effcam.metrics.summary.builder import SummaryBuilder
-from effcam.metrics.summary.estimators import STREAMED, Moments
 from effcam.metrics.summary.rows import ImageRows
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def summarize_run(reader: ShardReader, known: GroundTruth, *, fair: bool | None)
     """
     known.check(reader.inventory.names())
     columns, facts = reader.manifest.columns, reader.facts()
-    builder = SummaryBuilder(columns, facts, STREAMED, labelled=known.labelled, fair=fair)
+    builder = SummaryBuilder(columns, facts, labelled=known.labelled, fair=fair)
     for rows in reader.rows():
         sizes = [row[0].size for row in rows.values()]
         truths = known.take([row[0].image for row in rows.values()], list(rows), sizes=sizes)
@@ -47,11 +47,11 @@ def summarize_run(reader: ShardReader, known: GroundTruth, *, fair: bool | None)
 def measure_agreement(reader: ShardReader, measure: Agreement) -> NDArray[np.float64]:
     """Return the mean agreement of every two columns, (columns, columns)."""
     columns = len(reader.manifest.columns)
-    moments = Moments(columns * columns, paired=False)
+    means = Means(columns * columns, paired=False)
     for rows in reader.rows():
         pairs = pair_agreements(tuple(rows.values()), measure)
-        moments.add(pairs.reshape(len(rows), -1))
-    return moments.estimate().values.reshape(columns, columns)
+        means.add(pairs.reshape(len(rows), -1))
+    return means.values().reshape(columns, columns)
 
 
 def find_least(

@@ -15,7 +15,8 @@ from effcam.cam.settings import make_settings
 from effcam.errors import ArgumentError, ImageError
 from effcam.images.discovery import iter_images
 from effcam.images.refs import ImageLike
-from effcam.metrics.bootstrap import estimate
+from effcam.metrics.estimates import CORRELATION, estimate
+from effcam.metrics.intervals import FEWEST
 from effcam.metrics.randomisation import SEED, shuffle_from_top, similarity
 from effcam.models.sources import ModelLike
 from effcam.models.tracing.torch_state import plain_torch
@@ -48,10 +49,12 @@ class SanityCheck:
 
     def __str__(self) -> str:
         """Return a table: each stage with the mean over images and its 95 % interval."""
-        found = estimate(self.similarity)
+        found = estimate(self.similarity, CORRELATION)
         rows = [("layers shuffled", "similarity", "95 % interval")]
         for stage, (share, count) in enumerate(zip(self.shares, self.layers, strict=True)):
             ends = f"[{found.low[stage]:z.2f}, {found.high[stage]:z.2f}]"
+            if np.isnan(found.low[stage]):
+                ends = f"none: fewer than {FEWEST} images"
             value = f"{found.values[stage]:z.2f}"
             rows.append((f"upper {100 * share:.0f} % ({count})", value, ends))
         return f"{self.model}, {self.method}\n{align(rows, right=[1])}"

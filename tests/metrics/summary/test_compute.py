@@ -320,8 +320,25 @@ def test_the_order_of_the_images_does_not_matter() -> None:
         assert values(there, key) == pytest.approx(values(back, key))
 
 
-def test_the_columns_beside_it_do_not_change_a_models_localisation() -> None:
-    maps = [[noise(2 * at), noise(2 * at + 1, 5)] for at in range(6)]
+def test_a_fine_grid_is_localised_as_the_coarse_one_beside_it() -> None:
+    # The same blobs of heat on two grids, at any place within a cell.
+    places = np.random.default_rng(0).uniform(0.35, 0.65, (40, 2, 1))
+    down, across = np.exp(-(((np.arange(64) + 0.5) / 64 - places.transpose(1, 0, 2)) ** 2) / 0.02)
+    fine = down[:, :, None] * across[:, None, :]
+    coarse = fine.reshape(40, 4, 16, 4, 16).mean((2, 4))
+    boxes = [Box(64 * x - 9, 64 * y - 9, 64 * x + 9, 64 * y + 9) for y, x in places[..., 0]]
+    alone = build([[each] for each in fine]).summary(boxes=boxes)
+    beside = build([[*each] for each in zip(fine, coarse, strict=True)]).summary(boxes=boxes)
+    for key in ("energy_pointing_game", "mass_area_ratio"):
+        one, other = values(beside, key)
+        assert alone["A", key] > 1.3 * other
+        assert one == pytest.approx(other, rel=0.03)
+        by_itself = build([[each] for each in coarse]).summary(boxes=boxes)
+        assert by_itself["A", key] == pytest.approx(other)
+
+
+def test_columns_of_the_same_grid_do_not_change_a_models_localisation() -> None:
+    maps = [[noise(2 * at), noise(2 * at + 1)] for at in range(6)]
     boxes = [Box(8 * at, 4 * at, 8 * at + 20, 4 * at + 30) for at in range(6)]
     both = build(maps).summary(boxes=boxes)
     alone = build([row[1:] for row in maps]).summary(boxes=boxes)
@@ -540,13 +557,49 @@ def test_maps_of_different_classes_are_noted() -> None:
     differ = build([[noise(0), noise(1)]] * 5, predicted=RIGHT)
     assert words in note(differ.summary(), "predict or explain different classes")
     assert words in note(differ.summary(labels=LABELS, fair=False), "different classes")
-    assert build([[noise(0), noise(1)]] * 3).summary().notes == ()
-    assert build([[noise(0)]] * 3).summary(labels=[0, 1, 0], fair=False).notes == ()
+    maps = [[noise(2 * at), noise(2 * at + 1)] for at in range(6)]
+    assert build(maps).summary().notes == ()
+    one = build([row[:1] for row in maps])
+    assert one.summary(labels=[0, 1, 0] * 2, fair=False).notes == ()
+
+
+FEW = "with fewer than 6 images there are no intervals and no tests of differences."
+
+
+def test_too_few_images_for_intervals_are_noted() -> None:
+    maps = [[noise(2 * at), noise(2 * at + 1)] for at in range(8)]
+    five = build(maps[:5]).summary()
+    assert note(five, FEW).startswith("All figures of images: ")
+    assert "[" not in str(five).split("[ ]")[0]
+    boxes = [Box(16, 16, 40, 40)] * 4 + [None] * 4
+    some = build(maps).summary(boxes=boxes)
+    titles = "pointing game, energy pointing game, mass / area, MaxBoxAcc, MaxBoxAccV2"
+    assert note(some, FEW) == f"{titles}: {FEW}"
+    assert not any(FEW in each for each in build(maps).summary().notes)
+
+
+def test_too_few_images_for_any_significant_difference_are_noted() -> None:
+    maps = [[noise(5 * at + column) for column in range(5)] for at in range(8)]
+    summary = build(maps).summary()
+    assert note(summary, "can be significant") == (
+        "All figures of images: with 8 images no difference can be significant among 10 pairs of "
+        "columns; it takes 9."
+    )
+    nine = build([*maps, maps[0]]).summary()
+    assert not any("can be significant" in each for each in nine.notes)
+
+
+def test_grids_that_were_matched_are_noted() -> None:
+    summary = build([[noise(at), noise(at, 4), noise(at, 4)] for at in range(8)]).summary()
+    assert note(summary, "coarsest").startswith("A: the grid is finer than the coarsest one.")
+    alike = build([[noise(at), noise(at)] for at in range(8)]).summary()
+    assert not any("coarsest" in each for each in alike.notes)
 
 
 def test_untrained_models_are_named() -> None:
     known = [facts("A", weights="random"), facts("B"), facts("C", weights="random")]
-    summary = build([[noise(0), noise(1), noise(2)]], known=known).summary()
+    maps = [[noise(3 * at), noise(3 * at + 1), noise(3 * at + 2)] for at in range(8)]
+    summary = build(maps, known=known).summary()
     assert summary.notes == ("A, C: random weights, so the heat means nothing.",)
 
 

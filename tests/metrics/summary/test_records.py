@@ -20,46 +20,51 @@ def exact(figure: Figure, values: list[float]) -> Measure:
 # The best, and significant differences
 
 
-def pair(low: float, high: float, better: Any = "higher") -> Measure:
-    """Return columns of 0.5 and 0.4 with an interval of their difference."""
-    nothing = np.full((2, 2), np.nan)
-    below, above = nothing.copy(), nothing.copy()
-    below[0, 1], above[0, 1] = low, high
+def pair(p_value: float, better: Any = "higher") -> Measure:
+    """Return columns of 0.5 and 0.4, of 8 images, with the corrected p-value of their test."""
+    below, above, p_values = np.full((3, 2, 2), np.nan)
+    # The interval is that of the pair alone: it may exclude zero where the test is not significant.
+    below[0, 1], above[0, 1], p_values[0, 1] = 0.02, 0.3, p_value
     return Measure(
         figure=Figure("k", "title", "focus", better),
         values=np.array([0.5, 0.4]),
+        counts=np.array([8, 8]),
         difference_low=below,
         difference_high=above,
+        p_values=p_values,
+    )
+
+
+def timed(low: list[float], high: list[float]) -> Measure:
+    """Return times with the ranges of their batches."""
+    return Measure(
+        figure=Figure("seconds", "time per image", "model", "lower", "ms"),
+        values=(np.array(low) + np.array(high)) / 2,
+        low=np.array(low),
+        high=np.array(high),
+        spread="batches",
     )
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "apart"),
-    [
-        (0.01, 0.2, True),
-        (-0.2, -0.01, True),
-        (-0.01, 0.2, False),
-        (0.0, 0.2, False),
-        (-0.2, 0.0, False),
-        (np.nan, np.nan, False),
-    ],
+    ("p_value", "apart"), [(0.0, True), (0.05, True), (0.051, False), (1, False), (np.nan, False)]
 )
-def test_columns_differ_only_if_the_interval_excludes_zero(
-    low: float, high: float, apart: bool
-) -> None:
-    measure = pair(low, high)
+def test_columns_differ_only_by_the_corrected_test(p_value: float, apart: bool) -> None:
+    measure = pair(p_value)
     assert measure.tells_apart(0, 1) is apart
     assert measure.tells_apart(1, 0) is apart
+    assert measure.compared(0, 1) is not np.isnan(p_value)
 
 
 def test_one_triangle_of_differences_is_mirrored_with_its_sign() -> None:
-    measure = pair(0.02, 0.3)
+    measure = pair(0.02)
     assert (measure.difference_low[1, 0], measure.difference_high[1, 0]) == (-0.3, -0.02)
+    assert measure.p_values[1, 0] == 0.02
 
 
 @pytest.mark.parametrize(("better", "best"), [("higher", 0), ("lower", 1), (None, None)])
 def test_best_goes_by_the_better_side(better: Any, best: int | None) -> None:
-    assert pair(0.01, 0.2, better).best() == best
+    assert pair(0.01, better).best() == best
 
 
 def test_best_ignores_nan_and_is_none_of_nothing() -> None:
@@ -70,29 +75,49 @@ def test_best_ignores_nan_and_is_none_of_nothing() -> None:
 
 
 def test_among_best_includes_columns_that_do_not_differ() -> None:
-    assert pair(-0.01, 0.2).among_best() == (0, 1)
-    assert pair(0.01, 0.2).among_best() == (0,)
+    assert pair(0.06).among_best() == (0, 1)
+    assert pair(0.01).among_best() == (0,)
 
 
-def test_without_intervals_only_equal_values_are_among_the_best() -> None:
+def test_of_exact_values_only_equal_ones_are_among_the_best() -> None:
     figure = Figure("k", "t", "g", "higher")
     assert exact(figure, [2.0, 1.999, 2.0, np.nan]).among_best() == (0, 2)
+    assert exact(figure, [2.0, 1.999, 2.0, np.nan]).winners() == (0, 2)
+
+
+def test_without_a_test_no_figure_of_images_has_a_winner() -> None:
+    assert pair(np.nan).among_best() == (0, 1)
+    assert pair(np.nan).winners() == ()
+
+
+def test_times_differ_only_if_their_batches_do_not_overlap() -> None:
+    measure = timed([1, 2, 3], [2.5, 4, 5])
+    assert [measure.tells_apart(0, other) for other in (1, 2)] == [False, True]
+    assert measure.winners() == (0, 1)
+    assert timed([1, 2], [2, 3]).winners() == ()
+    assert timed([1, 2.1], [2, 3]).winners() == (0,)
+
+
+def test_times_of_few_batches_have_no_winner() -> None:
+    measure = timed([np.nan, np.nan], [np.nan, np.nan])
+    once = Measure(figure=measure.figure, values=np.array([0.001, 0.9]), spread="batches")
+    assert once.winners() == ()
+    assert not once.compared(0, 1)
 
 
 def test_a_column_without_value_is_never_among_the_best() -> None:
-    wide = np.full((3, 3), 9.0)
     measure = Measure(
         figure=AREA,
         values=np.array([0.1, np.nan, 0.2]),
-        difference_low=-wide,
-        difference_high=wide,
+        counts=np.array([9, 0, 9]),
+        p_values=np.full((3, 3), 0.9),
     )
     assert measure.among_best() == (0, 2)
 
 
 def test_no_column_stands_out_where_all_are_among_the_best() -> None:
-    assert pair(-0.01, 0.2).winners() == ()
-    assert pair(0.01, 0.2).winners() == (0,)
+    assert pair(0.06).winners() == ()
+    assert pair(0.01).winners() == (0,)
     assert exact(AREA, [0.2]).winners() == ()
 
 
@@ -140,5 +165,7 @@ def test_difference_reads_as_a_sentence_in_both_directions() -> None:
     end = "95 % interval [5.0, 16.0]"
     assert str(up) == f"effective area: a is 10.0 percentage points higher than b, {end}"
     assert str(down) == f"effective area: a is 10.0 percentage points lower than b, {end}"
+    bare = Difference(AREA, "a", "b", 0.1, float("nan"), float("nan"))
+    assert str(bare) == "effective area: a is 10.0 percentage points higher than b"
     time = Figure("time", "time", "model", "lower", "ms")
     assert "a is 5.0 ms higher than b" in str(Difference(time, "a", "b", 0.005, 0.001, 0.009))

@@ -44,7 +44,10 @@ def estimate(
     count: int = 812,
     baselines: dict[str, float] | None = None,
 ) -> Measure:
-    """Return a measure with intervals of +-``half``, and +-1.2 ``half`` for differences."""
+    """Return a measure with intervals of +-``half``, and +-1.2 ``half`` for differences.
+
+    Differences whose interval excludes zero are significant after correction, too.
+    """
     array = np.array(values)
     gap = array[:, None] - array
     return Measure(
@@ -56,6 +59,8 @@ def estimate(
         baselines=baselines or {},
         difference_low=gap - 1.2 * half,
         difference_high=gap + 1.2 * half,
+        p_values=np.where(np.isnan(gap), np.nan, np.where(np.abs(gap) > 1.2 * half, 0.01, 0.6)),
+        units=np.full(len(values), count),
     )
 
 
@@ -241,6 +246,44 @@ def test_finding_of_a_best_that_differs_from_no_column() -> None:
     )
 
 
+def timed(low: list[float], high: list[float]) -> Summary:
+    figure = Figure("seconds", "time per image", "model", "lower", "ms")
+    ends = np.array(low), np.array(high)
+    time = Measure(figure=figure, values=sum(ends) / 2, low=ends[0], high=ends[1], spread="batches")
+    return Summary(columns=("a", "b", "c"), images=9, used=9, measures=(time,))
+
+
+def test_times_are_shown_with_their_batches_and_marked_only_if_these_are_apart() -> None:
+    summary = timed([0.001, 0.002, 0.003], [0.0025, 0.004, 0.005])
+    assert finding("seconds", summary) == (
+        "a has the lowest time per image, 1.8 ms, but the range of batches of b overlaps."
+    )
+    assert "1.8* [1.0, 2.5]" in str(summary)
+    assert "3.0* [2.0, 4.0]" in str(summary)
+    assert "4.0* [" not in str(summary)
+    assert "[ ] of the time: the middle 80 % of batches" in str(summary)
+    assert "95 % interval" not in str(summary)
+    known = summary.to_dict()["measures"]
+    assert known[0]["low_and_high"] == "10th and 90th percentile of batches"  # type: ignore[index]
+    apart = timed([0.001, 0.002, 0.003], [0.0015, 0.004, 0.005])
+    assert finding("seconds", apart).endswith("no other's range of batches overlaps with its own.")
+
+
+def test_one_time_alone_is_no_best_one() -> None:
+    summary = timed([np.nan] * 3, [np.nan] * 3)
+    time = Measure(figure=summary.measures[0].figure, values=np.array([1, 2, 3]), spread="batches")
+    once = Summary(columns=("a", "b", "c"), images=9, used=9, measures=(time,))
+    assert finding("seconds", once).endswith("; there is no test to compare columns.")
+    assert "*" not in str(once).split("\n\n")[1]
+
+
+def test_how_intervals_and_tests_were_made_is_machine_readable() -> None:
+    known = build().to_dict()["statistics"]
+    assert known["least_units"] == 6  # type: ignore[index]
+    assert known["level"] == 0.05  # type: ignore[index]
+    assert "Holm" in known["correction"]  # type: ignore[index]
+
+
 def test_finding_of_all_others() -> None:
     measure = estimate(AREA, [0.1, 0.2, 0.3], 0.01)
     summary = Summary(columns=("a", "b", "c"), images=9, used=9, measures=(measure,))
@@ -249,12 +292,12 @@ def test_finding_of_all_others() -> None:
     )
 
 
-def test_without_intervals_measures_on_images_have_no_finding() -> None:
+def test_without_tests_measures_on_images_have_no_finding() -> None:
     assert finding("parameters") == "EB0 has the lowest parameters, 5.3 M."
     measure = Measure(figure=AREA, values=np.array([0.1, 0.1, 0.2]), counts=np.full(3, 9))
     summary = Summary(columns=("a", "b", "c"), images=9, used=9, measures=(measure,))
     assert finding("effective_area", summary) == (
-        "a and b have the lowest effective area, 10.0 %; there are no intervals to compare columns."
+        "a and b have the lowest effective area, 10.0 %; there is no test to compare columns."
     )
 
 
@@ -324,12 +367,13 @@ def test_text_marks_the_best_and_those_that_do_not_differ() -> None:
 
 def test_text_has_a_legend_only_for_the_signs_it_uses() -> None:
     legend = str(build()).split("\n\n")[-2]
-    interval = "the 95 % interval of the difference contains zero"
-    assert legend.splitlines() == [
-        "↑ higher is better; ↓ lower is better; [ ] 95 % interval; ( ) baseline",
-        f"* best, or not significantly different from the best: {interval}",
-        "no * under ↑ or ↓: no model differs significantly from the best",
-    ]
+    signs, *best, none = legend.splitlines()
+    assert signs == "↑ higher is better; ↓ lower is better; [ ] 95 % interval; ( ) baseline"
+    assert " ".join(each.strip() for each in best) == (
+        "* best, or not significantly different from the best, at 5 % for all pairs of models in a "
+        "figure (Holm); of 20 figures in which no model differs, one has false marks"
+    )
+    assert none == "no * under ↑ or ↓: no model is known to differ from the best"
     alone = str(single())
     assert "↑" not in alone
     assert "*" not in alone
@@ -477,11 +521,15 @@ def test_json_holds_raw_values_intervals_and_units() -> None:
     assert (area["unit"], area["values_in"]) == ("%", "shares from 0 to 1")
     assert (measures["time"]["values"][0], measures["time"]["values_in"]) == (0.0021, "seconds")
     assert area["among_best"] == ["EB0", "EB3"]
-    assert area["counts"] == [812] * 5
+    assert area["counts"] == area["units"] == [812] * 5
+    assert area["low_and_high"] == "95 % interval"
+    assert area["p_values"][0][3] == 0.01
+    assert area["p_values"][3][4] == 0.6
     assert area["difference_low"][0][3] == pytest.approx(0.191 - 0.018)
     assert energy["values"][4] is None
     assert energy["low"][4] is None
     assert energy["difference_high"][4] == [None] * 5
+    assert energy["p_values"][4] == [None] * 5
     assert energy["baselines"] == {"uniform": 0.235}
 
 

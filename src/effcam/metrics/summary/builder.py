@@ -11,19 +11,21 @@ import numpy as np
 
 from effcam.cam.map_checks import Tally
 from effcam.metrics.faithfulness_result import Faithfulness
+from effcam.metrics.sampling import are_finer
 from effcam.metrics.summary import Summary
 from effcam.metrics.summary.definitions import GROUPS
-from effcam.metrics.summary.estimators import IN_MEMORY, Estimators
 from effcam.metrics.summary.figures.faithfulness import FaithfulnessFigures
 from effcam.metrics.summary.figures.group import Group
 from effcam.metrics.summary.notes import (
     Counted,
     facts_of_columns,
+    grid_notes,
     health_notes,
     notes,
     rescaling_notes,
+    statistics_notes,
 )
-from effcam.metrics.summary.rows import ImageRows, Samples, select
+from effcam.metrics.summary.rows import ImageRows, Samples, UnitCounter, select
 from effcam.models.facts import ModelFacts
 
 
@@ -34,7 +36,6 @@ class SummaryBuilder:
         self,
         columns: Sequence[str],
         facts: Sequence[ModelFacts],
-        estimators: Estimators,
         *,
         labelled: bool,
         fair: bool | None = None,
@@ -45,7 +46,6 @@ class SummaryBuilder:
         Args:
             columns: The columns' labels.
             facts: Facts of each column's model; empty if unknown.
-            estimators: How to estimate figures and their intervals.
             labelled: Whether the class of any image is known.
             fair: Whether figures include only the images that every model gets right and explains
                 by one class; without labels, those on which all models predict alike. ``None`` is
@@ -55,12 +55,12 @@ class SummaryBuilder:
         self._columns, self._facts = tuple(columns), tuple(facts)
         self._labelled = labelled
         self._fair = labelled if fair is None else fair
-        self._groups: list[Group] = [
-            make(len(self._columns), self._facts, estimators) for make in GROUPS
-        ]
+        self._groups: list[Group] = [make(len(self._columns), self._facts) for make in GROUPS]
         if faithfulness is not None:
             self._groups.append(FaithfulnessFigures(self._columns, faithfulness))
+        self._units = UnitCounter()
         self._images = self._used = self._rescaled = 0
+        self._finer = np.zeros(len(self._columns), bool)
         self._comparable = True
         self._seen = np.zeros(len(self._columns))
         self._checks = [Tally() for _ in self._columns]
@@ -72,12 +72,15 @@ class SummaryBuilder:
             TargetError: If a label is no class of a model.
             AnnotationError: If boxes or masks do not fit their image.
         """
-        selection = select(rows, labelled=self._labelled, fair=self._fair)
+        units = self._units.number(rows.images)
+        selection = select(rows, units, labelled=self._labelled, fair=self._fair)
         self._images += len(rows)
         self._used += len(selection.kept)
         self._rescaled += sum(truth.rescaled for truth in rows.truths)
         self._comparable &= bool(selection.comparable.all())
         self._seen += _seen_shares(rows).sum(0)
+        for row in selection.kept.cells:
+            self._finer |= are_finer(row)
         for column, check in enumerate(self._checks):
             check.add(rows.column(column))
         for group in self._groups:
@@ -90,6 +93,7 @@ class SummaryBuilder:
             ArgumentError: If the faithfulness is that of another comparison.
         """
         measured = [group.finish() for group in self._groups]
+        measures = tuple(measure for each in measured for measure in each.measures)
         seen = [float(share) for share in self._seen / max(self._images, 1)]
         counted = Counted(self._images, self._used, self._comparable, seen)
         return Summary(
@@ -97,12 +101,14 @@ class SummaryBuilder:
             images=self._images,
             used=self._used,
             facts=facts_of_columns(self._facts, seen),
-            measures=tuple(measure for each in measured for measure in each.measures),
+            measures=measures,
             notes=(
                 *notes(
                     self._columns, self._facts, counted, fair=self._fair, labelled=self._labelled
                 ),
                 *rescaling_notes(self._rescaled),
+                *grid_notes(self._columns, self._finer),
+                *statistics_notes(measures, len(self._units.videos)),
                 *(note for each in measured for note in each.notes),
                 *self._health_notes(),
             ),
@@ -134,7 +140,6 @@ def summarize(
     builder = SummaryBuilder(
         rows.columns,
         rows.facts,
-        IN_MEMORY,
         labelled=rows.labelled,
         fair=fair,
         faithfulness=faithfulness,

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
-from effcam.metrics.summary.estimators import Estimators
 from effcam.metrics.summary.figures import faithfulness, focus, localisation, model, sequence
 from effcam.metrics.summary.figures.group import Group
 from effcam.models.facts import ModelFacts
 
-GROUPS: tuple[Callable[[int, Sequence[ModelFacts], Estimators], Group], ...] = (
+GROUPS: tuple[Callable[[int, Sequence[ModelFacts]], Group], ...] = (
     model.ModelFigures,
     focus.FocusFigures,
     localisation.LocalisationFigures,
     sequence.SequenceFigures,
 )
-"""The groups of figures that every summary measures, given the columns, facts and estimators."""
+"""The groups of figures that every summary measures, given the columns and the facts."""
 
 FIGURES = MappingProxyType(
     {

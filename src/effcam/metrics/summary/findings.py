@@ -23,8 +23,11 @@ def legend(measures: Sequence[Measure], mark: str) -> list[str]:
     sides = {measure.figure.better for measure in measures}
     signs = [f"{arrow.strip()} {side} is better" for side, arrow in ARROWS.items() if side]
     parts = [sign for sign, side in zip(signs, ARROWS, strict=False) if side in sides]
-    if any(np.isfinite(measure.low).any() for measure in measures):
+    spreads = {each.spread for each in measures if np.isfinite(each.low).any()}
+    if "interval" in spreads:
         parts.append("[ ] 95 % interval")
+    if "batches" in spreads:
+        parts.append("[ ] of the time: the middle 80 % of batches")
     if baseline_names(measures):
         parts.append("( ) baseline")
     lines = ["; ".join(parts)] if parts else []
@@ -36,12 +39,13 @@ def _best_legend(measures: Sequence[Measure], mark: str) -> list[str]:
     lines = []
     if any(measure.winners() for measure in ranked):
         lines.append(
-            f"{mark} best, or not significantly different from the best: the 95 % interval of the "
-            "difference contains zero"
+            f"{mark} best, or not significantly different from the best, at 5 % for all pairs of "
+            "models in a figure (Holm); of 20 figures in which no model differs, one has false "
+            "marks"
         )
     if ranked and not all(measure.winners() for measure in ranked):
         lines.append(
-            f"no {mark.rstrip(':')} under ↑ or ↓: no model differs significantly from the best"
+            f"no {mark.rstrip(':')} under ↑ or ↓: no model is known to differ from the best"
         )
     return lines
 
@@ -66,6 +70,8 @@ def _finding(measure: Measure, best: int, labels: Sequence[str]) -> str:
     if not any(measure.compared(best, i) for i in others):
         return _exact_finding(measure, labels, what)
     apart = [i for i in others if measure.tells_apart(best, i)]
+    if measure.spread == "batches":
+        return _time_finding([labels[i] for i in others if i not in apart], labels[best], what)
     if not apart:
         return f"{labels[best]} has {what}, but is not significantly different from the others."
     if len(apart) == len(labels) - 1 > 1:
@@ -76,12 +82,19 @@ def _finding(measure: Measure, best: int, labels: Sequence[str]) -> str:
     return f"{labels[best]} has {what}; it is significantly different from {others_listed}{end}."
 
 
+def _time_finding(overlapping: Sequence[str], best: str, what: str) -> str:
+    """Return the sentence of a figure that was measured for each batch."""
+    if not overlapping:
+        return f"{best} has {what}; no other's range of batches overlaps with its own."
+    return f"{best} has {what}, but the range of batches of {_listed(overlapping, 'and')} overlaps."
+
+
 def _exact_finding(measure: Measure, labels: Sequence[str], what: str) -> str:
     """Return the sentence of a figure whose differences have no intervals."""
-    best = [labels[i] for i in measure.among_best()]
+    best = [labels[i] for i in positions(measure.values == measure.values[measure.best()])]
     verb = "has" if len(best) == 1 else "have"
-    # Figures of the model itself, such as its parameters, are exact and need no interval.
-    open_end = "; there are no intervals to compare columns" if measure.counts.any() else ""
+    # Counts of the model itself, such as its parameters, are exact and need no test.
+    open_end = "; there is no test to compare columns" if measure.sampled else ""
     return f"{_listed(best, 'and')} {verb} {what}{open_end}."
 
 

@@ -7,21 +7,37 @@ import io
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from effcam.metrics.intervals import CONFIDENCE, FEWEST
+from effcam.metrics.significance import LEVEL
 from effcam.metrics.summary.records import MODEL, UNITS, Fact, Measure, baseline_names
 from effcam.text import json_value
+
+SPREADS = {"interval": "95 % interval", "batches": "10th and 90th percentile of batches"}
+STATISTICS = {
+    "confidence": CONFIDENCE,
+    "least_units": FEWEST,
+    "level": LEVEL,
+    "correction": "Holm, over the pairs of columns of each figure; none across figures",
+}
+"""How the intervals and tests of every measure were made."""
 
 
 def measure_dict(measure: Measure, labels: Sequence[str]) -> dict[str, object]:
     """Return a measure as a JSON object, with the unit of its values."""
-    return asdict(measure.figure) | {
+    figure = asdict(measure.figure)
+    del figure["possible"]
+    return figure | {
         "values_in": UNITS[measure.figure.unit].raw,
         "values": json_value(measure.values.tolist()),
         "low": json_value(measure.low.tolist()),
         "high": json_value(measure.high.tolist()),
+        "low_and_high": SPREADS[measure.spread],
         "counts": measure.counts.tolist(),
+        "units": measure.units.tolist(),
         "baselines": json_value(measure.baselines),
         "difference_low": json_value(measure.difference_low.tolist()),
         "difference_high": json_value(measure.difference_high.tolist()),
+        "p_values": json_value(measure.p_values.tolist()),
         "among_best": [labels[column] for column in measure.among_best()],
     }
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from effcam.cam.map_checks import Finding
-from effcam.metrics.summary import Fact
+from effcam.metrics.intervals import FEWEST
+from effcam.metrics.significance import fewest_units
+from effcam.metrics.summary import Fact, Measure
 from effcam.models.architectures import JOINT
 from effcam.models.facts import ModelFacts
 from effcam.text import count
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 UNEQUAL = 0.03
 """The largest difference of the shares that models saw of the images without a note."""
@@ -113,25 +121,80 @@ def rescaling_notes(images: int) -> list[str]:
     return [note]
 
 
-def sequence_notes(pairs: int, block: int) -> list[str]:
-    """Return notes on the figures of videos; none without pairs of frames.
-
-    Args:
-        pairs: The number of pairs of frames.
-        block: The number of pairs that a bootstrap block has.
-    """
-    if not pairs:
-        return []
-    counted = (
+def sequence_note(pairs: int) -> str:
+    """Return a note on the figures of ``pairs`` of frames."""
+    return (
         f"Sequence figures use {pairs} pairs of frames that follow each other in a video. "
         "Stable is not correct: heat should move with its object."
     )
-    alike = (
-        f"The frames of a video are similar. Intervals of sequence figures draw blocks of {block} "
-        "pairs; all other intervals treat frames as independent images, and are too narrow. No "
-        "interval holds for other videos."
+
+
+def grid_notes(columns: Sequence[str], finer: Sequence[bool] | NDArray[np.bool_]) -> list[str]:
+    """Return a note on maps that were brought to a coarser grid; none if all grids are alike.
+
+    Args:
+        columns: The columns' labels.
+        finer: Whether each column's grid is finer than another one's.
+    """
+    names = [label for label, each in zip(columns, finer, strict=True) if each]
+    if not names:
+        return []
+    note = (
+        f"{', '.join(names)}: the grid is finer than the coarsest one. For figures of focus and "
+        "localisation, maps are brought to the resolution of the coarsest grid, so these figures "
+        "depend on the columns beside them."
     )
-    return [counted, alike]
+    return [note]
+
+
+def statistics_notes(measures: Sequence[Measure], videos: int) -> list[str]:
+    """Return notes on what the intervals and tests of a summary say, and where there are none.
+
+    Args:
+        measures: All measures.
+        videos: The number of videos of which any frame is in the summary.
+    """
+    found = []
+    if videos:
+        found.append(
+            "The frames of a video are alike, so intervals and tests count a video as one image, "
+            f"and the summary has frames of {count(videos, 'video')}."
+        )
+    sampled = [each for each in measures if each.counts.any()]
+    small = [each for each in sampled if ((each.units < FEWEST) & (each.counts > 0)).any()]
+    if small:
+        found.append(
+            f"{_named(small, sampled)}: with fewer than {FEWEST} {_units(videos)} there are no "
+            "intervals and no tests of differences."
+        )
+    return found + _powerless(sampled, videos)
+
+
+def _powerless(sampled: Sequence[Measure], videos: int) -> list[str]:
+    """Return a note on figures with too few images for any difference to be significant."""
+    found: dict[tuple[int, int], list[Measure]] = {}
+    for each in sampled:
+        pairs = int(np.isfinite(each.p_values).sum()) // 2
+        least, most = fewest_units(max(pairs, 1)), int(each.units.max())
+        if each.figure.better and pairs and most < least:
+            found.setdefault((pairs, most), []).append(each)
+    ranked = [each for each in sampled if each.figure.better]
+    return [
+        f"{_named(own, ranked)}: with {most} {_units(videos)} no difference can be significant "
+        f"among {pairs} pairs of columns; it takes {fewest_units(pairs)}."
+        for (pairs, most), own in found.items()
+    ]
+
+
+def _named(some: Sequence[Measure], every: Sequence[Measure]) -> str:
+    """Return the titles of some measures, or that they are all."""
+    if len(some) == len(every):
+        return "All figures of images"
+    return ", ".join(each.figure.title for each in some)
+
+
+def _units(videos: int) -> str:
+    return "images or videos" if videos else "images"
 
 
 def health_notes(label: str, findings: Sequence[Finding]) -> list[str]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from effcam.errors import ArgumentError
+from effcam.metrics.estimates import ANY, Range
+from effcam.metrics.significance import LEVEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +24,7 @@ NONE = "-"
 ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 
 Unit: TypeAlias = Literal["%", "", "ms", "M", "G"]
+Spread: TypeAlias = Literal["interval", "batches"]
 
 
 class _Unit(NamedTuple):
@@ -53,6 +56,7 @@ class Figure:
             millions and billions.
         digits: The number of decimals shown.
         explains: One sentence that defines it.
+        possible: The possible values of one image.
 
     >>> area = Figure("effective_area", "effective area", "focus", "lower", "%")
     >>> area.heading, area.show(0.3124, unit=True)
@@ -66,6 +70,7 @@ class Figure:
     unit: Unit = ""
     digits: int = 1
     explains: str = ""
+    possible: Range = ANY
 
     @property
     def heading(self) -> str:
@@ -101,10 +106,16 @@ class Measure:
         low: (columns,) float64 lower ends of the 95 % intervals, NaN where there is none.
         high: (columns,) float64 upper ends, likewise.
         counts: (columns,) int64, the number of images; 0 for figures of the model itself.
+        units: (columns,) int64, the number of images, or of videos whose frames they are.
         baselines: The figure of each baseline, such as uniform or random maps, by name.
         difference_low: (columns, columns) float64 lower ends of the 95 % intervals of
             ``values[i] - values[j]``, NaN where there is none. One triangle is enough.
         difference_high: (columns, columns) float64 upper ends, likewise.
+        p_values: (columns, columns) float64 of the tests that two columns do not differ, corrected
+            for the number of pairs of this figure (Holm), NaN where there is none. One triangle
+            is enough.
+        spread: Whether ``low`` and ``high`` are the ends of 95 % intervals, or hold the middle
+            80 % of the batches of images.
 
     Raises:
         ArgumentError: If an array has another shape.
@@ -113,8 +124,7 @@ class Measure:
     >>> measure = Measure(
     ...     figure=area,
     ...     values=np.array([0.31, 0.12, 0.13]),
-    ...     difference_low=np.array([[0, 0.15, 0.14], [-0.23, 0, -0.03], [-0.22, -0.01, 0]]),
-    ...     difference_high=np.array([[0, 0.23, 0.22], [-0.15, 0, 0.01], [-0.14, 0.03, 0]]),
+    ...     p_values=np.array([[1, 0.001, 0.001], [0.001, 1, 0.4], [0.001, 0.4, 1]]),
     ... )
     >>> measure.best(), measure.among_best(), measure.tells_apart(0, 1)
     (1, (1, 2), True)
@@ -125,28 +135,34 @@ class Measure:
     low: NDArray[np.float64] = None  # type: ignore[assignment]  # an array from here on
     high: NDArray[np.float64] = None  # type: ignore[assignment]
     counts: NDArray[np.int64] = None  # type: ignore[assignment]
+    units: NDArray[np.int64] = None  # type: ignore[assignment]
     baselines: Mapping[str, float] = field(default_factory=dict)
     difference_low: NDArray[np.float64] = None  # type: ignore[assignment]
     difference_high: NDArray[np.float64] = None  # type: ignore[assignment]
+    p_values: NDArray[np.float64] = None  # type: ignore[assignment]
+    spread: Spread = "interval"
 
     def __post_init__(self) -> None:
         columns = len(self.values)
         for name in ("values", "low", "high"):
             self._set_array(name, (columns,), np.nan)
-        self._set_array("counts", (columns,), 0)
-        for name in ("difference_low", "difference_high"):
+        for name in ("counts", "units"):
+            self._set_array(name, (columns,), 0)
+        for name in ("difference_low", "difference_high", "p_values"):
             self._set_array(name, (columns, columns), np.nan)
         low, high = self.difference_low, self.difference_high
         # The opposite difference has the same interval, negated.
         object.__setattr__(self, "difference_low", np.where(np.isnan(low), -high.T, low))
         object.__setattr__(self, "difference_high", np.where(np.isnan(high), -low.T, high))
-        for name in ("values", "low", "high", "counts", "difference_low", "difference_high"):
+        p_values = self.p_values
+        object.__setattr__(self, "p_values", np.where(np.isnan(p_values), p_values.T, p_values))
+        for name in ARRAYS:
             getattr(self, name).setflags(write=False)
 
     def _set_array(self, name: str, shape: tuple[int, ...], default: float) -> None:
         """Copy an attribute into an array; fill it with ``default`` if it was not given."""
         given = getattr(self, name)
-        kind = np.int64 if name == "counts" else np.float64
+        kind = np.int64 if name in ("counts", "units") else np.float64
         array = np.full(shape, default, kind) if given is None else np.array(given, kind)
         if array.shape != shape:
             raise ArgumentError(
@@ -155,8 +171,19 @@ class Measure:
         object.__setattr__(self, name, array)
 
     def tells_apart(self, i: int, j: int) -> bool:
-        """Return whether the interval of two columns' difference excludes zero."""
-        return bool(self.difference_low[i, j] > 0 or self.difference_high[i, j] < 0)
+        """Return whether two columns differ significantly, at 5 % for all pairs of the figure.
+
+        What was measured for each batch differs if the ranges of the batches do not overlap.
+        """
+        if self.spread == "batches":
+            return bool(self.high[i] < self.low[j] or self.high[j] < self.low[i])
+        return bool(self.p_values[i, j] <= LEVEL)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether other images or another run would give other values."""
+        tested = bool(np.isfinite(self.p_values).any())
+        return tested or self.spread == "batches" or bool(self.counts.any())
 
     def best(self) -> int | None:
         """Return the column of the best value, the first of several; ``None`` if there is none."""
@@ -168,7 +195,8 @@ class Measure:
     def among_best(self) -> tuple[int, ...]:
         """Return the best column and those not significantly different from it.
 
-        Without an interval of the difference, only columns of an equal value are included.
+        A figure that is exact, such as a number of parameters, needs no test: only columns of an
+        equal value are included.
         """
         best = self.best()
         if best is None:
@@ -177,7 +205,7 @@ class Measure:
             column
             for column, value in enumerate(self.values)
             if value == self.values[best]
-            or (self.compared(best, column) and not self.tells_apart(best, column))
+            or (self.sampled and not np.isnan(value) and not self.tells_apart(best, column))
         )
 
     def winners(self) -> tuple[int, ...]:
@@ -186,9 +214,16 @@ class Measure:
         return among if len(among) < np.isfinite(self.values).sum() else ()
 
     def compared(self, i: int, j: int) -> bool:
-        """Return whether two columns have values, and their difference an interval."""
-        known = self.values[i], self.values[j], self.difference_low[i, j]
-        return not np.isnan(known).any()
+        """Return whether two columns have values, and there is a test of their difference."""
+        if self.spread == "batches":
+            return bool(np.isfinite([self.low[i], self.low[j]]).all())
+        return bool(np.isfinite([self.values[i], self.values[j], self.p_values[i, j]]).all())
+
+
+ARRAYS = (
+    "values", "low", "high", "counts", "units", "difference_low", "difference_high", "p_values",
+)  # fmt: skip
+"""The arrays of a measure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +248,7 @@ class Difference:
         one: The label of the first column.
         other: The label of the second.
         value: The value of the first minus that of the second.
-        low: The lower end of its 95 % interval.
+        low: The lower end of its 95 % interval, NaN if there is none.
         high: The upper end.
 
     >>> area = Figure("effective_area", "effective area", "focus", "lower", "%")
@@ -234,9 +269,10 @@ class Difference:
         # A share of 40 % is 10 percentage points above one of 30 %, but 33 % larger.
         points = " percentage points" if self.figure.unit == "%" else ""
         amount = show(abs(self.value)) + points if points else show(abs(self.value), unit=True)
+        interval = self.figure.interval(*ends)
         return (
             f"{self.figure.title}: {self.one} is {amount} {'higher' if up else 'lower'} than "
-            f"{self.other}, 95 % interval {self.figure.interval(*ends)}"
+            f"{self.other}" + (f", 95 % interval {interval}" if interval else "")
         )
 
 

@@ -18,6 +18,8 @@ from effcam.models.facts import ModelFacts
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+Units: TypeAlias = "NDArray[np.int64]"
+"""(images,) the number of each image's unit: the image itself, or the video that it is from."""
 Samples: TypeAlias = "NDArray[np.float64]"
 """(images, columns), NaN where there is no value."""
 
@@ -87,6 +89,7 @@ class Selection:
         comparable: (images,) whether the models' maps answer one question.
         used: (images,) whether figures other than accuracy include the image.
         kept: The rows of the images used.
+        units: (images,) the unit of each image; the frames of one video are alike.
     """
 
     rows: ImageRows
@@ -94,13 +97,40 @@ class Selection:
     comparable: NDArray[np.bool_]
     used: NDArray[np.bool_]
     kept: ImageRows
+    units: Units
+
+    @property
+    def kept_units(self) -> Units:
+        """The units of the images used."""
+        return self.units[self.used]
 
 
-def select(rows: ImageRows, *, labelled: bool, fair: bool) -> Selection:
+class UnitCounter:
+    """Numbers images as they come; all frames of a video have the number of its first one."""
+
+    def __init__(self) -> None:
+        self.videos: dict[object, int] = {}
+        self._count = 0
+
+    def number(self, images: Sequence[ImageRef]) -> Units:
+        """Return the unit of each of the next images."""
+        return np.array([self._of(image) for image in images], np.int64)
+
+    def _of(self, image: ImageRef) -> int:
+        if image.frame is not None and image.frame.path in self.videos:
+            return self.videos[image.frame.path]
+        unit, self._count = self._count, self._count + 1
+        if image.frame is not None:
+            self.videos[image.frame.path] = unit
+        return unit
+
+
+def select(rows: ImageRows, units: Units, *, labelled: bool, fair: bool) -> Selection:
     """Choose the images that figures other than accuracy include.
 
     Args:
         rows: The rows to choose from.
+        units: The unit of each image.
         labelled: Whether the class of any image of the comparison is known.
         fair: Whether to keep only images in which the models' maps answer one question.
 
@@ -110,7 +140,7 @@ def select(rows: ImageRows, *, labelled: bool, fair: bool) -> Selection:
     right = are_right(rows)
     comparable = _find_comparable(rows, right if labelled else None)
     used = comparable if fair else np.ones(len(rows), bool)
-    return Selection(rows, right, comparable, used, rows.take(used))
+    return Selection(rows, right, comparable, used, rows.take(used), units)
 
 
 def are_right(rows: ImageRows) -> Samples:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from os import PathLike
@@ -96,7 +95,8 @@ class Summary:
     def differences(self, key: str) -> list[Difference]:
         """Return every two columns that differ significantly in a figure, the largest first.
 
-        The first of the two is the larger.
+        The first of the two is the larger. Significant is at 5 % for all pairs of the figure
+        together (Holm); the interval of a difference is that of this pair alone.
 
         Args:
             key: The figure's key, as ``"pointing_game"``.
@@ -116,10 +116,9 @@ class Summary:
                 float(measure.difference_high[i, j]),
             )
             for i, j in pairs
-            if measure.difference_low[i, j] > 0
+            if measure.compared(i, j) and measure.tells_apart(i, j)
         ]
-        known = [each for each in found if not math.isnan(each.value)]
-        return sorted(known, key=lambda each: -each.value)
+        return sorted((each for each in found if each.value > 0), key=lambda each: -each.value)
 
     def findings(self) -> list[str]:
         """Return one sentence per figure: the best column, and those that differ significantly.
@@ -145,6 +144,7 @@ class Summary:
                 machine_readable.measure_dict(measure, self.columns) for measure in self.measures
             ],
             "findings": self.findings(),
+            "statistics": machine_readable.STATISTICS,
             "notes": list(self.notes),
         }
 

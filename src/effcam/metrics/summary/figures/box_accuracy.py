@@ -16,10 +16,11 @@ from effcam.cam.explanation import Explanation
 from effcam.cam.heat_boxes import part_ious, scale
 from effcam.images.geometry import Box
 from effcam.metrics.box_overlap import OVERLAPS, THRESHOLDS
+from effcam.metrics.estimates import HITS
 from effcam.metrics.localisation import centre_map
 from effcam.metrics.sampling import Outline
 from effcam.metrics.summary.records import Figure
-from effcam.metrics.summary.rows import Samples
+from effcam.metrics.summary.rows import Samples, Units
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,6 +39,7 @@ BOX_FIGURES = (
         1,
         "How often a box around the largest hot part overlaps the object's by half; the threshold "
         "is chosen on the other half of the images.",
+        HITS,
     ),
     Figure(
         "max_box_acc_v2",
@@ -47,6 +49,7 @@ BOX_FIGURES = (
         "%",
         1,
         "The same for any hot part, the mean over overlaps of 0.3, 0.5 and 0.7.",
+        HITS,
     ),
 )
 LARGEST, ANY = BOX_FIGURES
@@ -56,7 +59,7 @@ class BoxAccuracy:
     """The figures of boxes, for columns and then for the centre and the uniform baseline."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[NDArray[np.bool_], NDArray[np.uint8]]] = []
+        self._parts: list[tuple[Units, NDArray[np.uint8]]] = []
         self._count = 0
 
     @property
@@ -69,6 +72,7 @@ class BoxAccuracy:
         rows: Sequence[Sequence[Explanation]],
         columns: int,
         boxed: Sequence[tuple[int, Outline]],
+        units: Units,
     ) -> None:
         """Add some images.
 
@@ -76,18 +80,20 @@ class BoxAccuracy:
             rows: The cells of each image.
             columns: The number of cells of each.
             boxed: The positions of the images with boxes, and these boxes.
+            units: The unit of each image.
         """
-        has_boxes = np.zeros(len(rows), bool)
-        has_boxes[[at for at, _ in boxed]] = True
+        if not boxed:
+            return
         outlines = [outline for _, outline in boxed]
         ious = [_ious([rows[at][column] for at, _ in boxed], outlines) for column in range(columns)]
         ious.append(_baseline_ious(centre_map(CENTRE_GRID, CENTRE_GRID), outlines))
         ious.append(_baseline_ious(np.ones((1, 1), np.float32), outlines))
-        self._parts.append((has_boxes, _pack(np.stack(ious, axis=1))))
+        own = units[[at for at, _ in boxed]]
+        self._parts.append((own, _pack(np.stack(ious, axis=1))))
         self._count += len(boxed)
 
-    def samples(self) -> Iterator[dict[str, Samples]]:
-        """Yield, for each part added, (images, columns + 2) by figure; NaN without boxes.
+    def samples(self) -> Iterator[tuple[Units, dict[str, Samples]]]:
+        """Yield the units of images with boxes, and (images, columns + 2) samples by figure.
 
         Nothing is yielded where there are too few images with boxes.
         """
@@ -95,14 +101,17 @@ class BoxAccuracy:
             return
         half = np.random.default_rng(SEED).permutation(self._count) % 2
         best = self._best_thresholds(half)
-        for start, has_boxes, right in self._unpacked():
+        for start, units, right in self._unpacked():
             own = half[start : start + len(right)]
             picked = np.take_along_axis(right, best[own][..., None], axis=3)[..., 0]
-            found = {
-                LARGEST.key: picked[:, :, 0].astype(np.float64),
-                ANY.key: np.mean([picked[:, :, trial] for trial in range(1, len(TRIALS))], axis=0),
-            }
-            yield {key: _spread(has_boxes, values) for key, values in found.items()}
+            any_part = [picked[:, :, trial] for trial in range(1, len(TRIALS))]
+            yield (
+                units,
+                {
+                    LARGEST.key: picked[:, :, 0].astype(np.float64),
+                    ANY.key: np.mean(any_part, axis=0),
+                },
+            )
 
     def _best_thresholds(self, half: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return (halves, columns + 2, trials) positions; those of a half serve the other best."""
@@ -113,13 +122,13 @@ class BoxAccuracy:
                 counts[side] = counts.get(side, 0) + right[own != side].sum(0)
         return np.stack([_middle_of_best(counts[side]) for side in (0, 1)])
 
-    def _unpacked(self) -> Iterator[tuple[int, NDArray[np.bool_], NDArray[np.bool_]]]:
-        """Yield where each part starts, who has boxes, and (n, columns + 2, trials, thresholds)."""
+    def _unpacked(self) -> Iterator[tuple[int, Units, NDArray[np.bool_]]]:
+        """Yield where each part starts, its units, and (n, columns + 2, trials, thresholds)."""
         start = 0
-        for has_boxes, packed in self._parts:
+        for units, packed in self._parts:
             right = np.unpackbits(packed, axis=2, count=len(TRIALS) * len(THRESHOLDS))
             shape = *right.shape[:2], len(TRIALS), len(THRESHOLDS)
-            yield start, has_boxes, right.reshape(shape).astype(bool)
+            yield start, units, right.reshape(shape).astype(bool)
             start += len(right)
 
 
@@ -176,10 +185,3 @@ def _middle_of_best(counts: NDArray[np.int64]) -> NDArray[np.intp]:
     # The k-th of the best, counted from the first.
     middle = (best.sum(-1, keepdims=True) - 1) // 2
     return np.asarray((best & (np.cumsum(best, -1) == middle + 1)).argmax(-1))
-
-
-def _spread(has_boxes: NDArray[np.bool_], values: Samples) -> Samples:
-    """Return values of the images with boxes as rows of all images, NaN for the others."""
-    found = np.full((len(has_boxes), values.shape[1]), np.nan)
-    found[has_boxes] = values
-    return found

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from effcam.errors import ArgumentError
-from effcam.metrics.bootstrap import estimate
+from effcam.metrics.estimates import CORRELATION, HITS, SHARE, Means, Range
 from effcam.metrics.faithfulness_result import GRID_FIGURE, Faithfulness
-from effcam.metrics.summary.estimators import to_measure
-from effcam.metrics.summary.figures.group import Measured
+from effcam.metrics.summary.figures.group import Measured, measure
 from effcam.metrics.summary.records import Figure, Measure
-from effcam.metrics.summary.rows import Samples, Selection
+from effcam.metrics.summary.rows import Samples, Selection, Units
 
 FIGURES = (
     Figure(
@@ -21,6 +20,7 @@ FIGURES = (
         "%",
         1,
         "The share of its confidence that a model loses when it sees the hot part alone.",
+        SHARE,
     ),
     Figure(
         "increase_in_confidence",
@@ -30,6 +30,7 @@ FIGURES = (
         "%",
         1,
         "How often a model is more confident when it sees the hot part alone.",
+        HITS,
     ),
     Figure(
         "average_gain",
@@ -39,6 +40,7 @@ FIGURES = (
         "%",
         1,
         "The share of the missing confidence that a model gains when it sees the hot part alone.",
+        SHARE,
     ),
     Figure(
         "insertion",
@@ -48,6 +50,7 @@ FIGURES = (
         "%",
         1,
         "The mean probability while pixels are inserted into a blurred image, the hottest first.",
+        SHARE,
     ),
     Figure(
         "deletion",
@@ -57,6 +60,7 @@ FIGURES = (
         "%",
         1,
         "The mean probability while pixels are deleted, the hottest first.",
+        SHARE,
     ),
     Figure(
         "road",
@@ -67,6 +71,7 @@ FIGURES = (
         1,
         "How much more probability the hottest pixels hold than the coldest: half of the "
         "difference between removing the coldest and removing the hottest.",
+        Range(-0.5, 0.5),
     ),
     Figure(
         "randomisation",
@@ -77,6 +82,7 @@ FIGURES = (
         2,
         "The rank correlation with the map of the same model after the weights of the upper half "
         "of its layers were shuffled: near 0 if the map shows what was learnt.",
+        CORRELATION,
     ),
     Figure(
         GRID_FIGURE,
@@ -86,6 +92,7 @@ FIGURES = (
         "%",
         1,
         "The share of the heat on the right image of a mosaic of four.",
+        SHARE,
     ),
 )
 BY_KEY = {figure.key: figure for figure in FIGURES}
@@ -98,11 +105,13 @@ class FaithfulnessFigures:
         self._columns, self._found = columns, found
         self._images: list[str] = []
         self._used = [np.zeros(0, bool)]
+        self._units = [np.zeros(0, np.int64)]
 
     def add(self, selection: Selection) -> None:
         """Note which images count."""
         self._images += [image.name for image in selection.rows.images]
         self._used.append(selection.used)
+        self._units.append(selection.units)
 
     def finish(self) -> Measured:
         """Return the measures.
@@ -116,15 +125,27 @@ class FaithfulnessFigures:
                 "this faithfulness was measured for another comparison: of "
                 f"{len(found.images)} images and the columns {', '.join(found.columns)}"
             )
-        used = np.concatenate(self._used)
-        return Measured([self._measure(key, used) for key in found.samples], found.notes)
+        return Measured([self._measure(key) for key in found.samples], found.notes)
 
-    def _measure(self, key: str, used: np.ndarray) -> Measure:
-        kept = slice(None) if key == GRID_FIGURE else used
+    def _measure(self, key: str) -> Measure:
+        kept = slice(None) if key == GRID_FIGURE else np.concatenate(self._used)
+        means = Means(len(self._columns))
+        samples = self._found.samples[key][kept]
+        means.add(
+            samples,
+            self._mosaic_units(len(samples))
+            if key == GRID_FIGURE
+            else np.concatenate(self._units)[kept],
+        )
         random = self._found.random.get(key)
-        means = {} if random is None else {"random map": _mean(random[kept])}
-        baselines = {**means, **self._found.known.get(key, {})}
-        return to_measure(BY_KEY[key], estimate(self._found.samples[key][kept]), baselines)
+        chance = {} if random is None else {"random map": _mean(random[kept])}
+        return measure(BY_KEY[key], means, {**chance, **self._found.known.get(key, {})})
+
+    def _mosaic_units(self, mosaics: int) -> Units:
+        """Return the unit of each mosaic: no image is in two, but frames of a video may be."""
+        units = np.concatenate(self._units)
+        alike = len(np.unique(units)) < len(units)
+        return np.zeros(mosaics, np.int64) if alike else np.arange(mosaics)
 
 
 def _mean(values: Samples) -> float:

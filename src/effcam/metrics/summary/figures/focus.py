@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from effcam.cam.explanation import Explanation
 from effcam.metrics.concentration import effective_area, gini, half_mass_area
-from effcam.metrics.sampling import focus_samples
-from effcam.metrics.summary.estimators import Estimators, to_measure
-from effcam.metrics.summary.figures.group import Measured
+from effcam.metrics.estimates import SHARE, Means, Range
+from effcam.metrics.sampling import coarsest_cell, focus_samples
+from effcam.metrics.summary.figures.group import Measured, measure
 from effcam.metrics.summary.records import Figure
 from effcam.metrics.summary.rows import ImageRows, Samples, Selection
 from effcam.models.facts import ModelFacts
@@ -26,6 +25,7 @@ PER_MAP = (
             "%",
             1,
             "The share of the image over which heat spreads: the exponential of its entropy.",
+            SHARE,
         ),
         effective_area,
     ),
@@ -38,6 +38,7 @@ PER_MAP = (
             "",
             3,
             "How unevenly heat is spread over the image: 0 is even, 1 is one point.",
+            SHARE,
         ),
         gini,
     ),
@@ -50,6 +51,7 @@ PER_MAP = (
             "%",
             1,
             "The smallest share of the image that holds half of the heat.",
+            Range(0, 0.5),
         ),
         half_mass_area,
     ),
@@ -61,27 +63,27 @@ FIGURES = tuple(figure for figure, _ in PER_MAP)
 class FocusFigures:
     """Means over images of the figures of each map."""
 
-    def __init__(self, columns: int, facts: Sequence[ModelFacts], estimators: Estimators) -> None:
+    def __init__(self, columns: int, facts: Sequence[ModelFacts]) -> None:
         del facts
-        self._means = {figure.key: estimators.means(columns) for figure in FIGURES}
+        self._means = {figure.key: Means(columns) for figure in FIGURES}
         self._images = 0
 
     def add(self, selection: Selection) -> None:
         """Measure some images."""
         self._images += len(selection.kept)
         for key, samples in measure_focus(selection.kept).items():
-            self._means[key].add(samples)
+            self._means[key].add(samples, selection.kept_units)
 
     def finish(self) -> Measured:
         """Return the measures; none without images."""
         if not self._images:
             return Measured([])
-        return Measured([to_measure(each, self._means[each.key].estimate()) for each in FIGURES])
+        return Measured([measure(each, self._means[each.key]) for each in FIGURES])
 
 
 def measure_focus(rows: ImageRows) -> dict[str, Samples]:
     """Return each figure of every map, NaN where there is no evidence."""
-    coarsest = [_coarsest_cell(row) for row in rows.cells]
+    coarsest = [coarsest_cell(row) for row in rows.cells]
     found = {figure.key: rows.empty_samples() for figure in FIGURES}
     for column in range(len(rows.columns)):
         cells = rows.column(column)
@@ -92,11 +94,3 @@ def measure_focus(rows: ImageRows) -> dict[str, Samples]:
         for figure, function in PER_MAP:
             found[figure.key][sound, column] = function(samples, area=areas)
     return found
-
-
-def _coarsest_cell(row: Sequence[Explanation]) -> tuple[float, float]:
-    """Return the largest height and width of a grid cell of an image's maps, px."""
-    return (
-        max(cell.canvas.height / cell.heatmap.shape[0] for cell in row),
-        max(cell.canvas.width / cell.heatmap.shape[1] for cell in row),
-    )

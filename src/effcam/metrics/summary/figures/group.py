@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from effcam.metrics.summary.records import Measure
+from effcam.metrics.estimates import Means, Sums
+from effcam.metrics.summary.records import Figure, Measure
 from effcam.metrics.summary.rows import Selection
 
 
@@ -24,3 +25,22 @@ class Group(Protocol):
 
     def finish(self) -> Measured:
         """Return the measures of all images added; none where the group does not apply."""
+
+
+def measure(
+    figure: Figure, estimator: Means | Sums, baselines: Mapping[str, float] | None = None
+) -> Measure:
+    """Return the measure of a figure from the images that its estimator was fed."""
+    found = estimator.estimate(figure.possible)
+    return Measure(
+        figure=figure,
+        values=found.values,
+        low=found.low,
+        high=found.high,
+        counts=found.counts,
+        units=found.units,
+        baselines=baselines or {},
+        difference_low=found.difference_low,
+        difference_high=found.difference_high,
+        p_values=found.p_values,
+    )

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from effcam.cam.explanation import Explanation
+from effcam.metrics.estimates import HITS, SHARE, Means, Sums
 from effcam.metrics.localisation import centre_map, energy_pointing_game, hits, reachable
 from effcam.metrics.pixel_precision import average_precision, pixel_levels
-from effcam.metrics.sampling import Object, place_object
-from effcam.metrics.summary.estimators import Estimators, to_measure
+from effcam.metrics.sampling import Object, on_coarsest_grid, place_object
 from effcam.metrics.summary.figures.box_accuracy import BOX_FIGURES, BoxAccuracy
-from effcam.metrics.summary.figures.group import Measured
+from effcam.metrics.summary.figures.group import Measured, measure
 from effcam.metrics.summary.records import Figure, Measure
-from effcam.metrics.summary.rows import Samples, Selection
+from effcam.metrics.summary.rows import ImageRows, Samples, Selection, Units
 from effcam.models.facts import ModelFacts
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ PER_IMAGE: tuple[tuple[Figure, Callable[[Located], NDArray[np.float64]]], ...] =
             1,
             "How often the hottest point is on the object, or within 3 % of the image's longer "
             "side of it (15 px of 500).",
+            HITS,
         ),
         _pointing,
     ),
@@ -95,6 +96,7 @@ PER_IMAGE: tuple[tuple[Figure, Callable[[Located], NDArray[np.float64]]], ...] =
             "%",
             1,
             "The share of the heat that is on the object.",
+            SHARE,
         ),
         _energy,
     ),
@@ -120,6 +122,7 @@ PRECISION = Figure(
     "%",
     1,
     "The average precision of heat as a guess at the object's pixels.",
+    SHARE,
 )
 FIGURES = (*(figure for figure, _ in PER_IMAGE), *BOX_FIGURES, PRECISION)
 
@@ -131,13 +134,13 @@ class LocalisationFigures:
     its heat on the object is asked for.
     """
 
-    def __init__(self, columns: int, facts: Sequence[ModelFacts], estimators: Estimators) -> None:
+    def __init__(self, columns: int, facts: Sequence[ModelFacts]) -> None:
         del facts
         self._columns = columns
         self._objects = 0
-        self._means = {each.key: _Means(columns, estimators) for each in FIGURES}
+        self._means = {each.key: _Means(columns) for each in FIGURES}
         self._boxes = BoxAccuracy()
-        self._precision = _Precision(estimators)
+        self._precision = _Precision()
 
     def add(self, selection: Selection) -> None:
         """Measure some images.
@@ -145,84 +148,89 @@ class LocalisationFigures:
         Raises:
             AnnotationError: If boxes or masks do not fit their image.
         """
-        kept = selection.kept
+        kept, units = selection.kept, selection.kept_units
         shape = len(kept), self._columns + len(BASELINES)
         samples = {figure.key: np.full(shape, np.nan) for figure, _ in PER_IMAGE}
-        levels, boxed = [], []
-        for at, image in self._located(selection):
+        levels, masked, boxed = [], [], []
+        matched = [on_coarsest_grid(row) for row in kept.cells]
+        for at, image in _located(kept, matched):
             self._objects += 1
-            for figure, measure in PER_IMAGE:
-                samples[figure.key][at] = measure(image)
+            for figure, function in PER_IMAGE:
+                samples[figure.key][at] = function(image)
             thing = image.object
             if thing.mask is not None:
                 levels.append(pixel_levels(image.maps, thing.mask, thing.ignored))
+                masked.append(at)
             if thing.boxes:
                 boxed.append((at, thing.outline))
         for key, values in samples.items():
-            self._means[key].add(values)
-        self._boxes.add(kept.cells, self._columns, boxed)
+            self._means[key].add(values, units)
+        self._boxes.add(matched, self._columns, boxed, units)
         if levels:
-            self._precision.add(np.stack(levels))
-
-    def _located(self, selection: Selection) -> Iterator[tuple[int, Located]]:
-        kept = selection.kept
-        for at, (row, truth) in enumerate(zip(kept.cells, kept.truths, strict=True)):
-            thing = place_object(truth, row[0].size, row[0].image.name)
-            if thing is not None:
-                yield at, locate(row, thing)
+            self._precision.add(np.stack(levels), units[masked])
 
     def finish(self) -> Measured:
         """Return the measures that the known boxes and masks allow; none without any."""
         if not self._objects:
             return Measured([])
         figures = [figure for figure, _ in PER_IMAGE]
-        for part in self._boxes.samples():
+        for units, part in self._boxes.samples():
             for key, values in part.items():
-                self._means[key].add(values)
+                self._means[key].add(values, units)
         if self._boxes.enough:
             figures += BOX_FIGURES
         measures = [self._means[each.key].measure(each) for each in figures]
         return Measured([*measures, *self._precision.measures()])
 
 
+def _located(
+    kept: ImageRows, matched: Sequence[Sequence[Explanation]]
+) -> Iterator[tuple[int, Located]]:
+    """Yield the position and the matched maps of each image whose object is known."""
+    for at, (row, truth) in enumerate(zip(matched, kept.truths, strict=True)):
+        thing = place_object(truth, row[0].size, row[0].image.name)
+        if thing is not None:
+            yield at, locate(row, thing)
+
+
 class _Means:
     """Means of columns with intervals, and the means of the baselines after them."""
 
-    def __init__(self, columns: int, estimators: Estimators) -> None:
-        self._estimator = estimators.means(columns)
+    def __init__(self, columns: int) -> None:
+        self._estimator = Means(columns)
         self._total, self._count = np.zeros((2, columns + len(BASELINES)))
 
-    def add(self, samples: Samples) -> None:
-        """Add (images, columns + baselines), NaN where there is no value."""
+    def add(self, samples: Samples, units: Units) -> None:
+        """Add (images, columns + baselines), NaN where there is no value, and the units."""
         valid = np.isfinite(samples)
         self._total += np.where(valid, samples, 0).sum(0)
         self._count += valid.sum(0)
-        self._estimator.add(samples[:, : -len(BASELINES)])
+        self._estimator.add(samples[:, : -len(BASELINES)], units)
 
     def measure(self, figure: Figure) -> Measure:
         means = np.full(self._total.shape, np.nan)
         np.divide(self._total, self._count, out=means, where=self._count > 0)
-        return to_measure(figure, self._estimator.estimate(), _baselines(means))
+        return measure(figure, self._estimator, _baselines(means))
 
 
 class _Precision:
     """Pixel average precision over the images with a mask."""
 
-    def __init__(self, estimators: Estimators) -> None:
-        self._estimator = estimators.sums(average_precision)
+    def __init__(self) -> None:
+        self._estimator = Sums(average_precision)
         self._total: NDArray[np.int64] | None = None
 
-    def add(self, levels: NDArray[np.int64]) -> None:
+    def add(self, levels: NDArray[np.int64], units: Units) -> None:
         """Add (images, columns + baselines, 2, levels) counts of pixels off and on the object."""
         total = levels.sum(0)
         self._total = total if self._total is None else self._total + total
-        self._estimator.add(levels[:, : -len(BASELINES)].astype(np.float64))
+        self._estimator.add(levels[:, : -len(BASELINES)].astype(np.float64), units)
 
     def measures(self) -> list[Measure]:
         if self._total is None:
             return []
         baselines = _baselines(average_precision(self._total))
-        return [to_measure(PRECISION, self._estimator.estimate(), baselines)]
+        return [measure(PRECISION, self._estimator, baselines)]
 
 
 def _baselines(values: NDArray[np.float64]) -> dict[str, float]:

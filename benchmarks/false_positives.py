@@ -1,0 +1,216 @@
+"""How often figures of equal models are called different, by the number of images.
+
+    python benchmarks/false_positives.py [--repeats 2000] [--images 6 8 10 20 50]
+
+Columns of numbers are drawn whose true means are equal. They are like the values of models on the
+same images: an image is hard or easy for all of them. Printed are, in per cent, for the percentile
+bootstrap of 1,000 draws (old) and for what effcam does (new):
+
+- pair: two columns that are called different;
+- ten: five columns of which any two of the ten pairs are called different;
+- miss: intervals of a mean that do not contain it;
+- power: two columns called different whose true means are 0.8 standard deviations of their
+  differences apart, or of which one has half the hits; also Student's test, for scale.
+- all: fourteen figures of five columns, independent of each other, of which any has a false
+  finding: nothing corrects for the number of figures. It is computed from "ten".
+
+The last lines name the worst rates and the bar of 6 %. Differences that are skewed so much that
+their mean is rarely seen (lognormal) are printed, but no test of few images is right for them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy.stats import ttest_1samp
+
+from effcam.metrics import significance
+from effcam.metrics.estimates import ANY, HITS, Range, estimate
+from effcam.text import align
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+IMAGES = (2, 3, 5, 6, 8, 10, 20, 50)
+DRAWS = 1000
+COLUMNS = 5
+FIGURES = 14
+EFFECT = 0.8
+BAR = 6.0
+
+
+class Kind(NamedTuple):
+    """Draws (images, columns) values of equal means.
+
+    ``mean`` is that mean, ``spread`` the standard deviation of the differences, ``barred`` whether
+    the bar holds for it.
+    """
+
+    draw: Callable[[np.random.Generator, int, int], Array]
+    mean: float
+    spread: float
+    possible: Range = ANY
+    barred: bool = True
+
+
+def hits(share: float, tries: int = 1) -> Callable[[np.random.Generator, int, int], Array]:
+    """Return a kind of hits, or of means of a few; some images are easier than others."""
+
+    def draw(rng: np.random.Generator, images: int, columns: int) -> Array:
+        ease = rng.beta(2 * share, 2 * (1 - share), (images, 1))
+        return np.asarray(rng.binomial(tries, np.repeat(ease, columns, 1)) / tries)
+
+    return draw
+
+
+def skewed_apart(rng: np.random.Generator, images: int, columns: int, tail: str = "exp") -> Array:
+    """Return columns of which every second is skewed, so that their differences are."""
+    size = images, columns
+    drawn = rng.exponential(1, size) - 1
+    if tail == "lognormal":
+        drawn = rng.lognormal(0, 1, size) - np.exp(0.5)
+    return np.asarray(rng.normal(0, 0.1, size) + drawn * (np.arange(columns) % 2))
+
+
+def with_images(noise: Callable[..., Array]) -> Callable[[np.random.Generator, int, int], Array]:
+    """Return a kind of values that are a part of the image and one of the model."""
+
+    def draw(rng: np.random.Generator, images: int, columns: int) -> Array:
+        return noise(rng, (images, 1)) + noise(rng, (images, columns))
+
+    return draw
+
+
+KINDS = {
+    "normal": Kind(with_images(lambda rng, size: rng.normal(0, 1, size)), 0, 2**0.5),
+    "heavy-tailed (t, 3 df)": Kind(
+        with_images(lambda rng, size: rng.standard_t(3, size)), 0, 6**0.5
+    ),
+    "skewed values (lognormal)": Kind(
+        with_images(lambda rng, size: rng.lognormal(0, 1, size)), 2 * np.exp(0.5), 3.06
+    ),
+    "skewed differences (exponential)": Kind(skewed_apart, 0, 1.02),
+    "shares, 50 % hits": Kind(hits(0.5), 0.5, 0.577, HITS),
+    "shares, 80 % hits": Kind(hits(0.8), 0.8, 0.462, HITS),
+    "shares, 97 % hits": Kind(hits(0.97), 0.97, 0.197, HITS),
+    "means of three hits, 80 %": Kind(hits(0.8, 3), 0.8, 0.267, HITS),
+    "skewed differences (lognormal)": Kind(
+        lambda rng, images, columns: skewed_apart(rng, images, columns, "lognormal"),
+        0,
+        2.17,
+        barred=False,
+    ),
+}
+
+
+def percentile_bootstrap(samples: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return the ends of the 95 % intervals of the means and then of all pairs' differences."""
+    images, columns = samples.shape
+    first, second = np.triu_indices(columns, 1)
+    values = np.hstack([samples, samples[:, first] - samples[:, second]])
+    weights = rng.multinomial(images, np.full(images, 1 / images), DRAWS) / images
+    low, high = np.percentile(weights @ values, [2.5, 97.5], axis=0)
+    return low, high
+
+
+class Rates(NamedTuple):
+    """Rates in per cent, old and new, and the power of Student's test."""
+
+    pair: tuple[float, float]
+    ten: tuple[float, float]
+    miss: tuple[float, float]
+    power: tuple[float, float, float]
+
+
+def measure(kind: Kind, images: int, repeats: int) -> Rates:
+    """Return the rates over repeats."""
+    rng = np.random.default_rng(images)
+    found = np.array([_once(kind, images, rng) for _ in range(repeats)], float)
+    rates = [float(rate) for rate in 100 * found.mean(0)]
+    return Rates(
+        (rates[0], rates[1]), (rates[2], rates[3]), (rates[4], rates[5]), tuple(rates[6:9])
+    )
+
+
+def _once(kind: Kind, images: int, rng: np.random.Generator) -> tuple[float, ...]:
+    samples = kind.draw(rng, images, COLUMNS)
+    low, high = percentile_bootstrap(samples, rng)
+    apart = (low[COLUMNS:] > 0) | (high[COLUMNS:] < 0)
+    five, two = estimate(samples, kind.possible), estimate(samples[:, :2], kind.possible)
+    old_miss = (low[:COLUMNS] > kind.mean) | (high[:COLUMNS] < kind.mean)
+    new_miss = (five.low > kind.mean) | (five.high < kind.mean)
+    return (
+        apart[0],
+        _differ(two.p_values),
+        apart.any(),
+        _differ(five.p_values),
+        old_miss.mean(),
+        new_miss.mean(),
+        *_power(kind, samples[:, :2], rng),
+    )
+
+
+def _power(kind: Kind, samples: Array, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Return which methods see a difference between two columns that has been added."""
+    moved = samples + np.array([EFFECT * kind.spread, 0])
+    possible = kind.possible
+    if possible.hits:
+        # A share cannot be moved: half of the second column's hits become misses.
+        lost = rng.random(len(samples)) < 0.5
+        moved = np.column_stack([samples[:, 0], np.where(lost, 0, samples[:, 1])])
+    low, high = percentile_bootstrap(moved, rng)
+    gaps = moved[:, 0] - moved[:, 1]
+    student = 1.0
+    if np.ptp(gaps) > 0:
+        student = float(ttest_1samp(gaps, 0).pvalue)
+    old = bool(low[2] > 0 or high[2] < 0)
+    return old, _differ(estimate(moved, possible).p_values), student <= significance.LEVEL
+
+
+def _differ(p_values: Array) -> bool:
+    return bool((p_values <= significance.LEVEL).any())
+
+
+def _row(images: int, rates: Rates) -> list[str]:
+    numbers = [*rates.pair, *rates.ten, *rates.miss, *rates.power]
+    anywhere = 100 * (1 - (1 - rates.ten[1] / 100) ** FIGURES)
+    return [str(images), *(f"{each:.1f}" for each in numbers), f"{anywhere:.0f}"]
+
+
+def main() -> int:
+    """Print a table for each kind, and return 1 if a rate is above the bar."""
+    parser = argparse.ArgumentParser(description="False positives by the number of images.")
+    parser.add_argument("--repeats", type=int, default=2000)
+    parser.add_argument("--images", type=int, nargs="+", default=IMAGES)
+    options = parser.parse_args()
+    # Fewer random flips than in a summary, which makes the test no less exact, but quicker.
+    significance.LEAST_FLIPS, significance.FLIPS_PER_PAIR = 2000, 20
+    head = ["images", "pair old", "new", "ten old", "new", "miss old", "new", "power old", "new"]
+    worst = {"pair": 0.0, "ten": 0.0}
+    for name, kind in KINDS.items():
+        rows = [[*head, "Student", "all"]]
+        for images in options.images:
+            rates = measure(kind, images, options.repeats)
+            rows.append(_row(images, rates))
+            if kind.barred:
+                worst = {
+                    "pair": max(worst["pair"], rates.pair[1]),
+                    "ten": max(worst["ten"], rates.ten[1]),
+                }
+        print(f"{name}\n{align(rows, right=range(len(rows[0])))}\n", flush=True)
+    error = 100 * (0.05 * 0.95 / options.repeats) ** 0.5
+    print(f"a rate of 5 % has a standard error of {error:.1f} points here")
+    for what, rate in worst.items():
+        verdict = "reached" if rate <= BAR else "missed"
+        print(f"worst rate, {what}: {rate:.1f} %; the bar of {BAR:.0f} % is {verdict}")
+    return int(max(worst.values()) > BAR)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
