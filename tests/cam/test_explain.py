@@ -222,7 +222,7 @@ def test_the_module_is_left_unchanged(fails: bool) -> None:
     modes = [each.training for each in module.modules()]
     random = torch.get_rng_state()
     if fails:
-        with pytest.raises(ValueError, match="on purpose"):
+        with pytest.raises(ModelError, match="ValueError: on purpose"):
             compute_cams(model, images(), METHODS)
     else:
         compute_cams(model, images(), METHODS)
