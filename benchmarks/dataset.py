@@ -190,7 +190,7 @@ def _list(images: str) -> dict[str, float]:
 
     begin = time.perf_counter()
     with TemporaryDirectory() as folder:
-        count = write_inventory(Store.at(folder), list_images(images, None, at_once=4096))
+        count, _ = write_inventory(Store.at(folder), list_images(images, None, at_once=4096))
         size = (Path(folder) / "images.parquet").stat().st_size
     return {"seconds": time.perf_counter() - begin, "bytes": size / count}
 

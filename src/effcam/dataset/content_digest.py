@@ -76,13 +76,14 @@ class ContentDigest:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._hash = hashlib.sha256()
+        # Twice as fast as SHA-256 where the processor has no instructions for that.
+        self._hash = hashlib.blake2b(digest_size=8)
         self._numbers: dict[int, int] = {}
         self._kept: list[object] = []  # alive, so that ids stay unique
 
     def hexdigest(self) -> str:
         """Return the digest, 16 hexadecimal digits."""
-        return self._hash.hexdigest()[:16]
+        return self._hash.hexdigest()
 
     def put(self, *parts: object) -> None:
         """Add some plain values."""
