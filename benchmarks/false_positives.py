@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -109,38 +110,43 @@ KINDS = {
 }
 
 
-def percentile_bootstrap(samples: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+@lru_cache(maxsize=1)
+def _weights(images: int) -> Array:
+    """Return how often each image is in each draw, (draws, images), as shares of a draw."""
+    rng = np.random.default_rng(0)
+    return rng.multinomial(images, np.full(images, 1 / images), DRAWS) / images
+
+
+def percentile_bootstrap(samples: Array) -> tuple[Array, Array]:
     """Return the ends of the 95 % intervals of the means and then of all pairs' differences."""
     images, columns = samples.shape
     first, second = np.triu_indices(columns, 1)
     values = np.hstack([samples, samples[:, first] - samples[:, second]])
-    weights = rng.multinomial(images, np.full(images, 1 / images), DRAWS) / images
-    low, high = np.percentile(weights @ values, [2.5, 97.5], axis=0)
+    low, high = np.percentile(_weights(images) @ values, [2.5, 97.5], axis=0)
     return low, high
 
 
 class Rates(NamedTuple):
     """Rates in per cent, old and new, and the power of Student's test."""
 
-    pair: tuple[float, float]
-    ten: tuple[float, float]
-    miss: tuple[float, float]
-    power: tuple[float, float, float]
+    pair: tuple[float, ...]
+    ten: tuple[float, ...]
+    miss: tuple[float, ...]
+    power: tuple[float, ...]
 
 
 def measure(kind: Kind, images: int, repeats: int) -> Rates:
     """Return the rates over repeats."""
     rng = np.random.default_rng(images)
-    found = np.array([_once(kind, images, rng) for _ in range(repeats)], float)
-    rates = [float(rate) for rate in 100 * found.mean(0)]
-    return Rates(
-        (rates[0], rates[1]), (rates[2], rates[3]), (rates[4], rates[5]), tuple(rates[6:9])
-    )
+    null = 100 * np.mean([_once(kind, images, rng) for _ in range(repeats)], axis=0)
+    # Power need not be known as exactly.
+    power = 100 * np.mean([_power(kind, images, rng) for _ in range(max(repeats // 4, 1))], axis=0)
+    return Rates(tuple(null[:2]), tuple(null[2:4]), tuple(null[4:]), tuple(power))
 
 
 def _once(kind: Kind, images: int, rng: np.random.Generator) -> tuple[float, ...]:
     samples = kind.draw(rng, images, COLUMNS)
-    low, high = percentile_bootstrap(samples, rng)
+    low, high = percentile_bootstrap(samples)
     apart = (low[COLUMNS:] > 0) | (high[COLUMNS:] < 0)
     five, two = estimate(samples, kind.possible), estimate(samples[:, :2], kind.possible)
     old_miss = (low[:COLUMNS] > kind.mean) | (high[:COLUMNS] < kind.mean)
@@ -152,19 +158,19 @@ def _once(kind: Kind, images: int, rng: np.random.Generator) -> tuple[float, ...
         _differ(five.p_values),
         old_miss.mean(),
         new_miss.mean(),
-        *_power(kind, samples[:, :2], rng),
     )
 
 
-def _power(kind: Kind, samples: Array, rng: np.random.Generator) -> tuple[float, float, float]:
+def _power(kind: Kind, images: int, rng: np.random.Generator) -> tuple[float, float, float]:
     """Return which methods see a difference between two columns that has been added."""
+    samples = kind.draw(rng, images, 2)
     moved = samples + np.array([EFFECT * kind.spread, 0])
     possible = kind.possible
     if possible.hits:
         # A share cannot be moved: half of the second column's hits become misses.
         lost = rng.random(len(samples)) < 0.5
         moved = np.column_stack([samples[:, 0], np.where(lost, 0, samples[:, 1])])
-    low, high = percentile_bootstrap(moved, rng)
+    low, high = percentile_bootstrap(moved)
     gaps = moved[:, 0] - moved[:, 1]
     student = 1.0
     if np.ptp(gaps) > 0:

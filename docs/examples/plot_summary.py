@@ -25,8 +25,8 @@ summary
 #
 # In sentences
 # ------------
-# One sentence per figure: which model is best, and from which others it differs significantly. If
-# the interval of a difference contains zero, no difference is reported.
+# One sentence per figure: which model is best, and from which others it differs significantly. A
+# difference that may be due to chance is not reported; the number of pairs is taken into account.
 
 import textwrap
 

@@ -136,9 +136,8 @@ class DatasetRun:
     ) -> Summary:
         """Return the summary of all images that every model has run on.
 
-        Its values are those of `Comparison.summary`. Memory does not grow with the maps: means
-        have intervals of the normal approximation, pixel average precision has those of the
-        Poisson bootstrap.
+        Its values are those of `Comparison.summary`, and so are its intervals and tests for up to
+        1,024 images. Memory does not grow with the maps: of more images, several share a place.
 
         Args:
             boxes: Boxes around the objects: a file, a mapping by image name, or one entry an

@@ -124,11 +124,12 @@ class Means:
         """Return the means alone, (columns,)."""
         return _ratio(self._sums.sum(0), self._counts.sum(0))[: self._columns]
 
-    def estimate(self, possible: Range = ANY) -> Estimate:
+    def estimate(self, possible: Range = ANY, apart: NDArray[np.bool_] | None = None) -> Estimate:
         """Return the means with intervals and tests.
 
         Args:
             possible: The possible values of an image.
+            apart: (columns, columns) which two columns are not to be compared.
         """
         total, count = self._sums.sum(0), self._counts.sum(0)
         means, columns = _ratio(total, count), self._columns
@@ -140,7 +141,7 @@ class Means:
         else:
             ends = _value_ends(own, possible)
             tests = _compare(own, both, self._sums[:, columns:], possible, self._pairs)
-        return _estimate(own, both, ends, tests, self._places.single)
+        return _estimate(own, both, ends, tests.without(apart), self._places.single)
 
     def _compare_hits(self, totals: Array) -> _Tests:
         """Return the intervals of the differences of shares, and the p-values of their tests."""
@@ -175,11 +176,12 @@ class Sums:
         self._sums = _add_at(self._sums, places, samples)
         self._counts = _add_at(self._counts, places, np.ones((len(samples), 1)))
 
-    def estimate(self, possible: Range = ANY) -> Estimate:
+    def estimate(self, possible: Range = ANY, apart: NDArray[np.bool_] | None = None) -> Estimate:
         """Return the figure with intervals and tests.
 
         Args:
             possible: The possible values of the figure.
+            apart: (columns, columns) which two columns are not to be compared.
         """
         total, known = self._sums.sum(0), self._counts[:, 0] > 0
         values = self._statistic(total)
@@ -195,7 +197,7 @@ class Sums:
         )
         ends = _value_ends(own, possible)
         tests = _compare(own, both, both.values + both.influence, possible, pairs)
-        return _estimate(own, both, ends, tests, self._places.single)
+        return _estimate(own, both, ends, tests.without(apart), self._places.single)
 
 
 class Places:
@@ -248,6 +250,13 @@ class _Tests(NamedTuple):
     low: Array
     high: Array
     p_values: Array
+
+    def without(self, apart: NDArray[np.bool_] | None) -> _Tests:
+        """Return them without those of columns that are not to be compared."""
+        if apart is None:
+            return self
+        skipped = apart[np.triu_indices(len(apart), 1)]
+        return _Tests(*(np.where(skipped, np.nan, each) for each in self))
 
 
 def estimate(samples: Array, possible: Range = ANY, units: Units | None = None) -> Estimate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -24,8 +24,8 @@ LONGEST = 128
 
 Maps have a few cells per side, and boxes keep fractions of a px, so more px would add nothing.
 """
-FINER = 1.02
-"""How many times larger the coarsest grid's cells are at least than those of a finer one."""
+ALIKE = 1.05
+"""Cells of two grids are of one size if none is more than so many times as large."""
 COMMON = 48
 """The samples per side of the region that two models saw, to compare their maps."""
 
@@ -133,32 +133,16 @@ def coarsest_cell(row: Sequence[Explanation]) -> tuple[float, float]:
     )
 
 
-def on_coarsest_grid(row: Sequence[Explanation]) -> tuple[Explanation, ...]:
-    """Return the cells of an image with their maps as blurred as that of the coarsest grid.
-
-    A map of the coarsest grid itself is not changed; the others are resampled by `match`.
-    """
-    tall, wide = coarsest_cell(row)
-    return tuple(
-        _blur(cell, tall, wide) if finer else cell
-        for cell, finer in zip(row, are_finer(row), strict=True)
+def grids_differ(row: Sequence[Explanation]) -> NDArray[np.bool_]:
+    """Return of which two maps of an image the cells differ in size, (columns, columns)."""
+    sides = np.array(
+        [
+            (cell.canvas.height / cell.heatmap.shape[0], cell.canvas.width / cell.heatmap.shape[1])
+            for cell in row
+        ]
     )
-
-
-def are_finer(row: Sequence[Explanation]) -> list[bool]:
-    """Return for each cell of an image whether its grid is finer than the coarsest one."""
-    tall, wide = coarsest_cell(row)
-    return [
-        FINER * cell.canvas.height / cell.heatmap.shape[0] < tall
-        or FINER * cell.canvas.width / cell.heatmap.shape[1] < wide
-        for cell in row
-    ]
-
-
-def _blur(cell: Explanation, tall: float, wide: float) -> Explanation:
-    share = tall / cell.canvas.height, wide / cell.canvas.width
-    matched = np.maximum(match(cell.heatmap[None], share)[0], 0)
-    return replace(cell, heatmap=matched.astype(np.float32))
+    ratios = sides[:, None] / sides
+    return np.asarray((ratios > ALIKE).any(-1) | (ratios.swapaxes(0, 1) > ALIKE).any(-1))
 
 
 def focus_samples(

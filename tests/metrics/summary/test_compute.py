@@ -15,6 +15,7 @@ from effcam.errors import AnnotationError, ArgumentError, CellError, TargetError
 from effcam.images.refs import ImageRef
 from effcam.images.truth import Truth
 from effcam.metrics import Faithfulness, max_box_acc
+from effcam.metrics.sampling import grids_differ
 from effcam.metrics.summary.definitions import FIGURES
 from effcam.models.facts import ModelFacts
 
@@ -320,25 +321,45 @@ def test_the_order_of_the_images_does_not_matter() -> None:
         assert values(there, key) == pytest.approx(values(back, key))
 
 
-def test_a_fine_grid_is_localised_as_the_coarse_one_beside_it() -> None:
-    # The same blobs of heat on two grids, at any place within a cell.
-    places = np.random.default_rng(0).uniform(0.35, 0.65, (40, 2, 1))
-    down, across = np.exp(-(((np.arange(64) + 0.5) / 64 - places.transpose(1, 0, 2)) ** 2) / 0.02)
-    fine = down[:, :, None] * across[:, None, :]
-    coarse = fine.reshape(40, 4, 16, 4, 16).mean((2, 4))
-    boxes = [Box(64 * x - 9, 64 * y - 9, 64 * x + 9, 64 * y + 9) for y, x in places[..., 0]]
-    alone = build([[each] for each in fine]).summary(boxes=boxes)
-    beside = build([[*each] for each in zip(fine, coarse, strict=True)]).summary(boxes=boxes)
-    for key in ("energy_pointing_game", "mass_area_ratio"):
-        one, other = values(beside, key)
-        assert alone["A", key] > 1.3 * other
-        assert one == pytest.approx(other, rel=0.03)
-        by_itself = build([[each] for each in coarse]).summary(boxes=boxes)
-        assert by_itself["A", key] == pytest.approx(other)
+def test_columns_of_different_grids_are_neither_tested_nor_marked_in_localisation() -> None:
+    # B points at the object, A and C beside it; A has a finer grid.
+    maps = [[delta(at % 3, at % 2), delta(2, 2, 4), delta(0, at % 3, 4)] for at in range(12)]
+    summary = build(maps).summary(
+        boxes=[Box(32, 32, 48, 48)] * 12, masks=[np.eye(64, dtype=bool)] * 12
+    )
+    for measure in summary.measures:
+        if measure.figure.group == "localisation":
+            tested = np.isfinite(measure.p_values)
+            assert (tested[1, 2], tested[0].any()) == (True, False)
+            assert not np.isfinite(measure.difference_low[~tested]).any()
+            assert measure.winners() == ()
+            assert np.isfinite(measure.low).all()
+    game = summary.measure("pointing_game")
+    assert game.tells_apart(1, 2)
+    assert [each.other for each in summary.differences("pointing_game")] == ["C"]
+    (sentence,) = [each for each in summary.findings() if " highest pointing game," in each]
+    assert sentence.endswith("different from C; there is no test against A.")
+    assert "size=" in note(summary, "not tested and not marked in figures of localisation")
+    assert np.isfinite(summary.measure("effective_area").p_values[0, 1])
+    alike = build([row[1:] for row in maps]).summary(boxes=[Box(32, 32, 48, 48)] * 12)
+    assert alike.measure("pointing_game").winners() == (0,)
+    assert not any("not marked" in each for each in alike.notes)
 
 
-def test_columns_of_the_same_grid_do_not_change_a_models_localisation() -> None:
-    maps = [[noise(2 * at), noise(2 * at + 1)] for at in range(6)]
+def test_grids_differ_by_the_size_of_their_cells_in_the_image() -> None:
+    crop, whole = Box(0, 0, 32, 32), Box(0, 0, *SIZE)
+    nearly = Box(0, 0, 62, 62)
+    cells = build([[even(), even(4), even(), even()]]).cells
+    placed = [
+        replace(cell, canvas=box, region=box)
+        for cell, box in zip(cells, (whole, crop, nearly, crop), strict=True)
+    ]
+    expected = [[0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 1], [1, 1, 1, 0]]
+    np.testing.assert_array_equal(grids_differ(placed), np.array(expected, bool))
+
+
+def test_the_columns_beside_it_do_not_change_a_models_localisation() -> None:
+    maps = [[noise(2 * at), noise(2 * at + 1, 5)] for at in range(6)]
     boxes = [Box(8 * at, 4 * at, 8 * at + 20, 4 * at + 30) for at in range(6)]
     both = build(maps).summary(boxes=boxes)
     alone = build([row[1:] for row in maps]).summary(boxes=boxes)
@@ -589,9 +610,9 @@ def test_too_few_images_for_any_significant_difference_are_noted() -> None:
     assert not any("can be significant" in each for each in nine.notes)
 
 
-def test_grids_that_were_matched_are_noted() -> None:
+def test_grids_that_differ_are_noted() -> None:
     summary = build([[noise(at), noise(at, 4), noise(at, 4)] for at in range(8)]).summary()
-    assert note(summary, "coarsest").startswith("A: the grid is finer than the coarsest one.")
+    assert note(summary, "coarsest").startswith("The grids of the maps differ.")
     alike = build([[noise(at), noise(at)] for at in range(8)]).summary()
     assert not any("coarsest" in each for each in alike.notes)
 

@@ -93,7 +93,8 @@ def test_without_a_test_no_figure_of_images_has_a_winner() -> None:
 def test_times_differ_only_if_their_batches_do_not_overlap() -> None:
     measure = timed([1, 2, 3], [2.5, 4, 5])
     assert [measure.tells_apart(0, other) for other in (1, 2)] == [False, True]
-    assert measure.winners() == (0, 1)
+    assert measure.among_best() == (0, 1)
+    assert measure.winners() == ()
     assert timed([1, 2], [2, 3]).winners() == ()
     assert timed([1, 2.1], [2, 3]).winners() == (0,)
 

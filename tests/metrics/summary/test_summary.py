@@ -258,15 +258,14 @@ def test_times_are_shown_with_their_batches_and_marked_only_if_these_are_apart()
     assert finding("seconds", summary) == (
         "a has the lowest time per image, 1.8 ms, but the range of batches of b overlaps."
     )
-    assert "1.8* [1.0, 2.5]" in str(summary)
-    assert "3.0* [2.0, 4.0]" in str(summary)
-    assert "4.0* [" not in str(summary)
+    assert "1.8 [1.0, 2.5]" in str(summary)
     assert "[ ] of the time: the middle 80 % of batches" in str(summary)
     assert "95 % interval" not in str(summary)
     known = summary.to_dict()["measures"]
     assert known[0]["low_and_high"] == "10th and 90th percentile of batches"  # type: ignore[index]
     apart = timed([0.001, 0.002, 0.003], [0.0015, 0.004, 0.005])
-    assert finding("seconds", apart).endswith("no other's range of batches overlaps with its own.")
+    assert "1.2* [1.0, 1.5]" in str(apart)
+    assert finding("seconds", apart).endswith("no other range of batches overlaps with its own.")
 
 
 def test_one_time_alone_is_no_best_one() -> None:

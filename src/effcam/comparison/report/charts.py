@@ -10,6 +10,7 @@ import numpy as np
 
 from effcam.drawing import overlay
 from effcam.metrics.summary import Measure, Summary
+from effcam.metrics.summary.records import SPREADS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +53,7 @@ class Dot(NamedTuple):
 class Plot(NamedTuple):
     """A figure of every column, and the ends of its axis as text.
 
-    ``baselines`` are names, values as text, and positions, px.
+    ``baselines`` are names, values as text, and positions, px; ``spread`` is what lines show.
     """
 
     title: str
@@ -61,6 +62,7 @@ class Plot(NamedTuple):
     baselines: tuple[tuple[str, str, float], ...]
     start: str
     stop: str
+    spread: str
 
 
 class HistogramBar(NamedTuple):
@@ -121,7 +123,7 @@ def _plot(measure: Measure, columns: Sequence[str]) -> Plot:
         (name, figure.show(value, unit=True), place(value) or 0.0)
         for name, value in baselines.items()
     )
-    return Plot(figure.heading, figure.explains, dots, lines, start, stop)
+    return Plot(figure.heading, figure.explains, dots, lines, start, stop, SPREADS[measure.spread])
 
 
 def histogram(values: NDArray[np.float64]) -> tuple[HistogramBar, ...]:

@@ -11,15 +11,15 @@ import numpy as np
 
 from effcam.cam.map_checks import Tally
 from effcam.metrics.faithfulness_result import Faithfulness
-from effcam.metrics.sampling import are_finer
+from effcam.metrics.sampling import grids_differ
 from effcam.metrics.summary import Summary
 from effcam.metrics.summary.definitions import GROUPS
 from effcam.metrics.summary.figures.faithfulness import FaithfulnessFigures
 from effcam.metrics.summary.figures.group import Group
 from effcam.metrics.summary.notes import (
+    FOCUS_GRIDS_DIFFER,
     Counted,
     facts_of_columns,
-    grid_notes,
     health_notes,
     notes,
     rescaling_notes,
@@ -60,7 +60,7 @@ class SummaryBuilder:
             self._groups.append(FaithfulnessFigures(self._columns, faithfulness))
         self._units = UnitCounter()
         self._images = self._used = self._rescaled = 0
-        self._finer = np.zeros(len(self._columns), bool)
+        self._one_grid = True
         self._comparable = True
         self._seen = np.zeros(len(self._columns))
         self._checks = [Tally() for _ in self._columns]
@@ -79,8 +79,7 @@ class SummaryBuilder:
         self._rescaled += sum(truth.rescaled for truth in rows.truths)
         self._comparable &= bool(selection.comparable.all())
         self._seen += _seen_shares(rows).sum(0)
-        for row in selection.kept.cells:
-            self._finer |= are_finer(row)
+        self._one_grid &= not any(grids_differ(row).any() for row in selection.kept.cells)
         for column, check in enumerate(self._checks):
             check.add(rows.column(column))
         for group in self._groups:
@@ -107,7 +106,7 @@ class SummaryBuilder:
                     self._columns, self._facts, counted, fair=self._fair, labelled=self._labelled
                 ),
                 *rescaling_notes(self._rescaled),
-                *grid_notes(self._columns, self._finer),
+                *([] if self._one_grid else [FOCUS_GRIDS_DIFFER]),
                 *statistics_notes(measures, len(self._units.videos)),
                 *(note for each in measured for note in each.notes),
                 *self._health_notes(),

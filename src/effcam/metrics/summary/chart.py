@@ -10,7 +10,7 @@ import numpy as np
 
 from effcam.drawing.mpl import new_figure
 from effcam.errors import ArgumentError
-from effcam.metrics.summary.records import Figure, Measure, positions
+from effcam.metrics.summary.records import SPREADS, Figure, Measure, positions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,9 @@ def chart(labels: Sequence[str], across: Measure, up: Measure) -> Canvas:
     bars = _bars(up)[:, shown], _bars(across)[:, shown]
     axes.errorbar(x[shown], y[shown], *bars, "o", color=INK, elinewidth=1, capsize=3, markersize=6)
     if any(np.isfinite(each).any() for each in bars):
-        axes.set_title("bars: 95 % intervals", loc="right", color=FAINT, fontsize="small")
+        spreads = [SPREADS[each.spread] for each in (across, up) if np.isfinite(each.low).any()]
+        title = f"bars: {', '.join(dict.fromkeys(spreads))}"
+        axes.set_title(title, loc="right", color=FAINT, fontsize="small")
     names = _baseline_lines(axes, up)
     # Distances in px are known only when the layout is.
     figure.draw_without_rendering()

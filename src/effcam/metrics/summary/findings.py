@@ -69,24 +69,36 @@ def _finding(measure: Measure, best: int, labels: Sequence[str]) -> str:
     others = [i for i in positions(np.isfinite(measure.values)) if i != best]
     if not any(measure.compared(best, i) for i in others):
         return _exact_finding(measure, labels, what)
-    apart = [i for i in others if measure.tells_apart(best, i)]
+    apart = [labels[i] for i in others if measure.tells_apart(best, i)]
+    compared = [labels[i] for i in others if measure.compared(best, i)]
+    alike = [label for label in compared if label not in apart]
+    unknown = [labels[i] for i in others if labels[i] not in compared]
     if measure.spread == "batches":
-        return _time_finding([labels[i] for i in others if i not in apart], labels[best], what)
+        return _time_finding(alike, unknown, labels[best], what)
+    return f"{labels[best]} has {what}{_difference(apart, alike, unknown, len(labels))}."
+
+
+def _difference(
+    apart: Sequence[str], alike: Sequence[str], unknown: Sequence[str], columns: int
+) -> str:
+    """Return from which columns the best differs, from which not, and which it was not tested."""
+    end = f"; there is no test against {_listed(unknown, 'and')}" if unknown else ""
     if not apart:
-        return f"{labels[best]} has {what}, but is not significantly different from the others."
-    if len(apart) == len(labels) - 1 > 1:
-        return f"{labels[best]} has {what}; it is significantly different from all others."
-    rest = [labels[i] for i in others if i not in apart]
-    end = f", not from {_listed(rest, 'or')}" if rest else ""
-    others_listed = _listed([labels[i] for i in apart], "and")
-    return f"{labels[best]} has {what}; it is significantly different from {others_listed}{end}."
+        others = _listed(alike, "and") if unknown else "the others"
+        return f", but is not significantly different from {others}{end}"
+    if len(apart) == columns - 1 > 1:
+        return "; it is significantly different from all others"
+    rest = f", not from {_listed(alike, 'or')}" if alike else ""
+    return f"; it is significantly different from {_listed(apart, 'and')}{rest}{end}"
 
 
-def _time_finding(overlapping: Sequence[str], best: str, what: str) -> str:
+def _time_finding(overlapping: Sequence[str], unknown: Sequence[str], best: str, what: str) -> str:
     """Return the sentence of a figure that was measured for each batch."""
+    end = f"; there is no range for {_listed(unknown, 'and')}" if unknown else ""
     if not overlapping:
-        return f"{best} has {what}; no other's range of batches overlaps with its own."
-    return f"{best} has {what}, but the range of batches of {_listed(overlapping, 'and')} overlaps."
+        return f"{best} has {what}; no other range of batches overlaps with its own{end}."
+    others = _listed(overlapping, "and")
+    return f"{best} has {what}, but the range of batches of {others} overlaps{end}."
 
 
 def _exact_finding(measure: Measure, labels: Sequence[str], what: str) -> str:

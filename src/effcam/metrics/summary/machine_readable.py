@@ -9,10 +9,9 @@ from dataclasses import asdict
 
 from effcam.metrics.intervals import CONFIDENCE, FEWEST
 from effcam.metrics.significance import LEVEL
-from effcam.metrics.summary.records import MODEL, UNITS, Fact, Measure, baseline_names
+from effcam.metrics.summary.records import MODEL, SPREADS, UNITS, Fact, Measure, baseline_names
 from effcam.text import json_value
 
-SPREADS = {"interval": "95 % interval", "batches": "10th and 90th percentile of batches"}
 STATISTICS = {
     "confidence": CONFIDENCE,
     "least_units": FEWEST,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,9 +15,18 @@ from effcam.models.architectures import JOINT
 from effcam.models.facts import ModelFacts
 from effcam.text import count
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+FOCUS_GRIDS_DIFFER = (
+    "The grids of the maps differ. Figures of focus bring them to the resolution of the coarsest "
+    "one, so they depend on the columns; a larger input still makes heat more concentrated."
+)
+GRIDS_DIFFER = (
+    "The finer a grid is, and the larger the input, the more heat is on the object. So columns "
+    "whose grids differ in the size of their cells are not tested and not marked in figures of "
+    "localisation; one input size for all (size=, --size) makes many grids equal."
+)
+MOSAIC_GRIDS_DIFFER = (
+    "In GridPG, columns whose grids differ are not tested: a finer grid has more heat on its tile."
+)
 UNEQUAL = 0.03
 """The largest difference of the shares that models saw of the images without a note."""
 
@@ -127,24 +135,6 @@ def sequence_note(pairs: int) -> str:
         f"Sequence figures use {pairs} pairs of frames that follow each other in a video. "
         "Stable is not correct: heat should move with its object."
     )
-
-
-def grid_notes(columns: Sequence[str], finer: Sequence[bool] | NDArray[np.bool_]) -> list[str]:
-    """Return a note on maps that were brought to a coarser grid; none if all grids are alike.
-
-    Args:
-        columns: The columns' labels.
-        finer: Whether each column's grid is finer than another one's.
-    """
-    names = [label for label, each in zip(columns, finer, strict=True) if each]
-    if not names:
-        return []
-    note = (
-        f"{', '.join(names)}: the grid is finer than the coarsest one. For figures of focus and "
-        "localisation, maps are brought to the resolution of the coarsest grid, so these figures "
-        "depend on the columns beside them."
-    )
-    return [note]
 
 
 def statistics_notes(measures: Sequence[Measure], videos: int) -> list[str]:

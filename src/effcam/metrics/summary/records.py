@@ -26,6 +26,11 @@ ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 Unit: TypeAlias = Literal["%", "", "ms", "M", "G"]
 Spread: TypeAlias = Literal["interval", "batches"]
 
+SPREADS: dict[Spread, str] = {
+    "interval": "95 % interval",
+    "batches": "10th and 90th percentile of batches",
+}
+
 
 class _Unit(NamedTuple):
     """The factor by which a value is shown, and the unit of the value itself."""
@@ -195,8 +200,8 @@ class Measure:
     def among_best(self) -> tuple[int, ...]:
         """Return the best column and those not significantly different from it.
 
-        A figure that is exact, such as a number of parameters, needs no test: only columns of an
-        equal value are included.
+        Columns that were not compared with the best are included. A figure that is exact, such as
+        a number of parameters, needs no test: only columns of an equal value are.
         """
         best = self.best()
         if best is None:
@@ -209,9 +214,20 @@ class Measure:
         )
 
     def winners(self) -> tuple[int, ...]:
-        """Return the columns of `among_best`, or none if these are all columns."""
-        among = self.among_best()
-        return among if len(among) < np.isfinite(self.values).sum() else ()
+        """Return the columns of `among_best` to mark.
+
+        There are none if these are all columns, or if there is no test of the best column against
+        another one. Of times, the best alone is marked, if its range overlaps with no other.
+        """
+        among, known = self.among_best(), positions(np.isfinite(self.values))
+        if len(among) == len(known) or (self.sampled and not self._tests_best(known)):
+            return ()
+        return () if self.spread == "batches" and len(among) > 1 else among
+
+    def _tests_best(self, known: Sequence[int]) -> bool:
+        """Return whether the best column is compared with all others that have a value."""
+        best = self.best()
+        return best is not None and all(at == best or self.compared(best, at) for at in known)
 
     def compared(self, i: int, j: int) -> bool:
         """Return whether two columns have values, and there is a test of their difference."""

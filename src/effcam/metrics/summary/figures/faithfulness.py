@@ -7,7 +7,9 @@ import numpy as np
 from effcam.errors import ArgumentError
 from effcam.metrics.estimates import CORRELATION, HITS, SHARE, Means, Range
 from effcam.metrics.faithfulness_result import GRID_FIGURE, Faithfulness
+from effcam.metrics.sampling import grids_differ
 from effcam.metrics.summary.figures.group import Measured, measure
+from effcam.metrics.summary.notes import MOSAIC_GRIDS_DIFFER
 from effcam.metrics.summary.records import Figure, Measure
 from effcam.metrics.summary.rows import Samples, Selection, Units
 
@@ -106,12 +108,15 @@ class FaithfulnessFigures:
         self._images: list[str] = []
         self._used = [np.zeros(0, bool)]
         self._units = [np.zeros(0, np.int64)]
+        self._apart = np.zeros((len(columns), len(columns)), bool)
 
     def add(self, selection: Selection) -> None:
         """Note which images count."""
         self._images += [image.name for image in selection.rows.images]
         self._used.append(selection.used)
         self._units.append(selection.units)
+        for row in selection.rows.cells:
+            self._apart |= grids_differ(row)
 
     def finish(self) -> Measured:
         """Return the measures.
@@ -125,7 +130,10 @@ class FaithfulnessFigures:
                 "this faithfulness was measured for another comparison: of "
                 f"{len(found.images)} images and the columns {', '.join(found.columns)}"
             )
-        return Measured([self._measure(key) for key in found.samples], found.notes)
+        notes = list(found.notes)
+        if GRID_FIGURE in found.samples and self._apart.any():
+            notes.append(MOSAIC_GRIDS_DIFFER)
+        return Measured([self._measure(key) for key in found.samples], notes)
 
     def _measure(self, key: str) -> Measure:
         kept = slice(None) if key == GRID_FIGURE else np.concatenate(self._used)
@@ -139,7 +147,10 @@ class FaithfulnessFigures:
         )
         random = self._found.random.get(key)
         chance = {} if random is None else {"random map": _mean(random[kept])}
-        return measure(BY_KEY[key], means, {**chance, **self._found.known.get(key, {})})
+        baselines = {**chance, **self._found.known.get(key, {})}
+        # Heat of a coarse grid leaks out of its tile, as it does out of a box.
+        apart = self._apart if key == GRID_FIGURE else None
+        return measure(BY_KEY[key], means, baselines, apart)
 
     def _mosaic_units(self, mosaics: int) -> Units:
         """Return the unit of each mosaic: no image is in two, but frames of a video may be."""

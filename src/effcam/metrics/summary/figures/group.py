@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from effcam.metrics.estimates import Means, Sums
 from effcam.metrics.summary.records import Figure, Measure
 from effcam.metrics.summary.rows import Selection
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Measured(NamedTuple):
@@ -28,10 +32,20 @@ class Group(Protocol):
 
 
 def measure(
-    figure: Figure, estimator: Means | Sums, baselines: Mapping[str, float] | None = None
+    figure: Figure,
+    estimator: Means | Sums,
+    baselines: Mapping[str, float] | None = None,
+    apart: NDArray[np.bool_] | None = None,
 ) -> Measure:
-    """Return the measure of a figure from the images that its estimator was fed."""
-    found = estimator.estimate(figure.possible)
+    """Return the measure of a figure from the images that its estimator was fed.
+
+    Args:
+        figure: The figure.
+        estimator: The means or sums over images.
+        baselines: The value of each baseline.
+        apart: (columns, columns) which two columns are not to be compared.
+    """
+    found = estimator.estimate(figure.possible, apart)
     return Measure(
         figure=figure,
         values=found.values,

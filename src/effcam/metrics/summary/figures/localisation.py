@@ -15,9 +15,10 @@ from effcam.cam.explanation import Explanation
 from effcam.metrics.estimates import HITS, SHARE, Means, Sums
 from effcam.metrics.localisation import centre_map, energy_pointing_game, hits, reachable
 from effcam.metrics.pixel_precision import average_precision, pixel_levels
-from effcam.metrics.sampling import Object, on_coarsest_grid, place_object
+from effcam.metrics.sampling import Object, grids_differ, place_object
 from effcam.metrics.summary.figures.box_accuracy import BOX_FIGURES, BoxAccuracy
 from effcam.metrics.summary.figures.group import Measured, measure
+from effcam.metrics.summary.notes import GRIDS_DIFFER
 from effcam.metrics.summary.records import Figure, Measure
 from effcam.metrics.summary.rows import ImageRows, Samples, Selection, Units
 from effcam.models.facts import ModelFacts
@@ -138,6 +139,7 @@ class LocalisationFigures:
         del facts
         self._columns = columns
         self._objects = 0
+        self._apart = np.zeros((columns, columns), bool)
         self._means = {each.key: _Means(columns) for each in FIGURES}
         self._boxes = BoxAccuracy()
         self._precision = _Precision()
@@ -152,9 +154,9 @@ class LocalisationFigures:
         shape = len(kept), self._columns + len(BASELINES)
         samples = {figure.key: np.full(shape, np.nan) for figure, _ in PER_IMAGE}
         levels, masked, boxed = [], [], []
-        matched = [on_coarsest_grid(row) for row in kept.cells]
-        for at, image in _located(kept, matched):
+        for at, image in _located(kept):
             self._objects += 1
+            self._apart |= grids_differ(kept.cells[at])
             for figure, function in PER_IMAGE:
                 samples[figure.key][at] = function(image)
             thing = image.object
@@ -165,7 +167,7 @@ class LocalisationFigures:
                 boxed.append((at, thing.outline))
         for key, values in samples.items():
             self._means[key].add(values, units)
-        self._boxes.add(matched, self._columns, boxed, units)
+        self._boxes.add(kept.cells, self._columns, boxed, units)
         if levels:
             self._precision.add(np.stack(levels), units[masked])
 
@@ -179,15 +181,14 @@ class LocalisationFigures:
                 self._means[key].add(values, units)
         if self._boxes.enough:
             figures += BOX_FIGURES
-        measures = [self._means[each.key].measure(each) for each in figures]
-        return Measured([*measures, *self._precision.measures()])
+        measures = [self._means[each.key].measure(each, self._apart) for each in figures]
+        measures += self._precision.measures(self._apart)
+        return Measured(measures, [GRIDS_DIFFER] if self._apart.any() else [])
 
 
-def _located(
-    kept: ImageRows, matched: Sequence[Sequence[Explanation]]
-) -> Iterator[tuple[int, Located]]:
-    """Yield the position and the matched maps of each image whose object is known."""
-    for at, (row, truth) in enumerate(zip(matched, kept.truths, strict=True)):
+def _located(kept: ImageRows) -> Iterator[tuple[int, Located]]:
+    """Yield the position and the maps of each image whose object is known."""
+    for at, (row, truth) in enumerate(zip(kept.cells, kept.truths, strict=True)):
         thing = place_object(truth, row[0].size, row[0].image.name)
         if thing is not None:
             yield at, locate(row, thing)
@@ -207,10 +208,10 @@ class _Means:
         self._count += valid.sum(0)
         self._estimator.add(samples[:, : -len(BASELINES)], units)
 
-    def measure(self, figure: Figure) -> Measure:
+    def measure(self, figure: Figure, apart: NDArray[np.bool_]) -> Measure:
         means = np.full(self._total.shape, np.nan)
         np.divide(self._total, self._count, out=means, where=self._count > 0)
-        return measure(figure, self._estimator, _baselines(means))
+        return measure(figure, self._estimator, _baselines(means), apart)
 
 
 class _Precision:
@@ -226,11 +227,11 @@ class _Precision:
         self._total = total if self._total is None else self._total + total
         self._estimator.add(levels[:, : -len(BASELINES)].astype(np.float64), units)
 
-    def measures(self) -> list[Measure]:
+    def measures(self, apart: NDArray[np.bool_]) -> list[Measure]:
         if self._total is None:
             return []
         baselines = _baselines(average_precision(self._total))
-        return [measure(PRECISION, self._estimator, baselines)]
+        return [measure(PRECISION, self._estimator, baselines, apart)]
 
 
 def _baselines(values: NDArray[np.float64]) -> dict[str, float]:
