@@ -154,7 +154,7 @@ def test_an_error_leaves_no_document(run: Callable[..., Done]) -> None:
         (["photos", "--target", "-1"], 1, "class -1 is out of range"),
         (["photos", "--method", "gradcm"], 2,
          "argument --method: invalid choice: 'gradcm'. Did you mean 'gradcam'"),
-        (["photos", "--size", "0"], 2, "argument --size: given twice: 64 and 0; it takes one"),
+        (["photos", "--size", "0"], 2, "size must be a whole number from 1, not 0"),
         (["photos", "--width", "0"], 2, "width must be a whole number from"),
         (["photos", "--batch-size", "0"], 2, "batch_size must be a whole number from 1"),
         (["photos", "--device", "abacus"], 2, "device 'abacus' cannot be used"),
