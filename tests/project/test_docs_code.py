@@ -19,7 +19,6 @@ from tests.tiers import core
 ROOT = Path(__file__).parents[2]
 
 SKIPPED = {
-    ("README.md", "another package index"),
     ("README.md", "runs these very tests"),
     ("docs/explanation/notebook.md", "downloads"),
     ("docs/explanation/untrusted.md", "takes ten minutes"),
