@@ -4,9 +4,6 @@
 from the shipped ``src/effcam/models/architectures.csv``; ``--write`` writes both tables.
 ``python tools/sweep.py run`` runs each with random weights, compares its Grad-CAM with that of the
 grad-cam package, and writes ``docs/sweep.csv``; after an interruption it continues.
-``python tools/sweep.py bypass`` measures what share of the evidence goes past the target layers of
-each untrained network, where its graph does not show that there is none, and writes it to the
-shipped table; after an interruption it continues.
 
 Each chunk of architectures runs in its own process, which frees its memory.
 """
@@ -44,13 +41,8 @@ import effcam
 from effcam.cam.head_cam import HeadCAM
 from effcam.models.architectures import HEADLESS, JOINT, TABLE
 from effcam.models.lookup import KINDS, find_architecture
-from effcam.models.tracing.causal_check import check_causes
 from effcam.models.tracing.logits import read_logits
-from effcam.models.tracing.target_layer import (
-    TargetLayer,
-    all_passes_through,
-    find_target_layers,
-)
+from effcam.models.tracing.target_layer import TargetLayer, find_target_layers
 from effcam.models.tracing.trace import trace
 
 ROOT = Path(__file__).parents[1]
@@ -411,56 +403,7 @@ def derive(library: str, name: str) -> dict[str, str]:
         "parameters": str(sum(each.numel() for each in module.parameters())),
         "weights": " ".join(weights(library, name)),
         "rule": rule,
-        # Otherwise it is measured: job "bypass".
-        "bypass": "0" if layers and all_passes_through(record, layers) else "",
     }
-
-
-def measure_bypass(library: str, name: str) -> dict[str, str]:
-    """Measure the share of evidence past the target layers of an architecture with random weights.
-
-    It is empty if its scores do not change between pictures.
-    """
-    size, options = own_size(library, name), own_options(library, name)
-    layers = find_target_layers(trace(build(library, name, meta=True, **options).eval(), size))
-    module = build(library, name, meta=False, **options)
-    found = check_causes(module, layers, effcam.Preprocess(size=size)).bypass
-    return {
-        "library": library,
-        "name": name,
-        "bypass": "unknown" if found is None else f"{found:.2f}",
-    }
-
-
-def measure_all(pattern: str, workers: int) -> None:
-    """Measure the missing shares, those of small networks first, and record each at once."""
-    shipped = read_shipped()
-    waiting = [
-        pair
-        for pair, row in shipped.items()
-        if row["layers"] and not row["bypass"] and re.search(pattern, ":".join(pair))
-    ]
-    waiting.sort(key=lambda pair: int(shipped[pair]["parameters"]))
-    print(f"{len(waiting)} to measure", flush=True)
-    with ThreadPoolExecutor(workers) as pool:
-        for library, name, value in pool.map(measure_one, waiting):
-            print(f"{library}:{name}: {value or 'its process ended'}", flush=True)
-            shipped[library, name]["bypass"] = value
-            write_shipped(shipped.values())
-
-
-def measure_one(pair: tuple[str, str]) -> tuple[str, str, str]:
-    """Measure one architecture in a separate process; empty if that ends early."""
-    process = subprocess.run(
-        [sys.executable, __file__, "bypass-worker"],
-        input=" ".join(pair),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    found = json.loads(process.stdout) if process.stdout.strip() else {"bypass": ""}
-    return (*pair, found["bypass"])
 
 
 def constructor(library: str, name: str) -> str:
@@ -489,13 +432,10 @@ def derive_all(workers: int, *, write: bool) -> int:
     order = {pair: at for at, pair in enumerate(pairs)}
     found.sort(key=lambda row: order[row["library"], row["name"]])
     runs = read_runs()
-    shipped = read_shipped()
     for row in found:
-        pair = row["library"], row["name"]
-        done, old = runs.get(pair), shipped.get(pair, {})
-        if row["layers"] and row["layers"] == old.get("layers"):
-            row["bypass"] = row["bypass"] or old.get("bypass", "")
+        done = runs.get((row["library"], row["name"]))
         row["verified"] = _yes(done is not None and done.verified)
+    shipped = read_shipped()
     different = [row for row in found if shipped.get((row["library"], row["name"])) != row]
     for row in different:
         old = shipped.get((row["library"], row["name"]), {})
@@ -592,28 +532,18 @@ def _record(known: dict[tuple[str, str], Run], rows: list[Run]) -> None:
     print(f"{len(known)} recorded, {done} verified", flush=True)
 
 
-JOBS: dict[str, Callable[[str, str], object]] = {
-    "derive": derive,
-    "run": run,
-    "bypass": measure_bypass,
-}
-"""What each command does with one architecture."""
-
-
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("job", choices=[*JOBS, *(f"{job}-worker" for job in JOBS)])
+    parser.add_argument("job", choices=["derive", "run", "derive-worker", "run-worker"])
     parser.add_argument("--write", action="store_true", help="write the derived table")
     parser.add_argument("--only", default="", help="a regular expression for library:name")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    if options.job.endswith("-worker"):
-        work(JOBS[options.job.removesuffix("-worker")])
+    if options.job.endswith("worker"):
+        work(derive if options.job.startswith("derive") else run)
     elif options.job == "run":
         sweep(options.only, options.workers)
-    elif options.job == "bypass":
-        measure_all(options.only, options.workers)
     else:
         return derive_all(options.workers, write=options.write)
     return 0
