@@ -14,7 +14,7 @@ CV = ("preresnet18", "seresnet18", "peleenet", "darknet53", "mobilenetv3_small_w
       "menet108_8x1_g3", "squeezenet_v1_1", "sqnxt23_w1", "proxylessnas_cpu", "mixnet_s",
       "ghostnet", "dla34", "hrnet_w18_small_v1", "vovnet27s", "hardnet39ds",
       "diracnet18v2", "cbam_resnet18", "condensenet74_c4_g4", "scnet50",
-      "nin_cifar10", "ror3_56_cifar10", "rir_cifar10", "msdnet22", "revnet38", "ibnresnet50",
+      "nin_cifar10", "ror3_56_cifar10", "rir_cifar10", "msdnet22", "revnet38",
       "nasnet_4a1056", "xception", "inceptionv4", "zfnet")  # fmt: skip
 
 
