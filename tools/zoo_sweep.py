@@ -104,7 +104,8 @@ def run_family(
     python = str(python_of(folder))
     options = ["--only", only] if only else []
     command = [python, __file__, "--worker", family.name, "--results", str(results), *options]
-    subprocess.run(command, check=False, env=os.environ | OFFLINE, stdout=subprocess.DEVNULL)
+    settings = OFFLINE | {"YOLO_CONFIG_DIR": str(folder)}
+    subprocess.run(command, check=False, env=os.environ | settings, stdout=subprocess.DEVNULL)
     lines = results.read_text("utf-8").splitlines() if results.is_file() else []
     rows = [json.loads(line) for line in lines]
     for row in rows:

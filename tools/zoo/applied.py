@@ -34,8 +34,6 @@ def _monai() -> list[Entry]:
         Entry(package="monai", name="Classifier", size=64, build=make(
             f"{NETS}.Classifier", in_shape=(3, 64, 64), classes=10, channels=(8, 16, 32),
             strides=(2, 2, 2))),
-        Entry(package="monai", name="HighResNet of SENet154",
-              build=make(f"{NETS}.SENet154", num_classes=10, **flat)),
     ]  # fmt: skip
 
 
@@ -46,9 +44,9 @@ def _xray() -> list[Entry]:
               build=make(path, weights=None, num_classes=18, in_channels=1)),
         Entry(package="torchxrayvision", name="DenseNet with a sigmoid", channels=1,
               build=make(path, weights=None, num_classes=18, in_channels=1, apply_sigmoid=True),
-              refusal="sigmoid|probabilit"),
+              refusal="sigmoid|probabilities"),
         Entry(package="torchxrayvision", name="DenseNet with thresholds", channels=1,
-              build=_thresholds, refusal="sigmoid|probabilit|0, 1"),
+              build=_thresholds, refusal="sigmoid|probabilities|0, 1"),
     ]  # fmt: skip
 
 
@@ -137,7 +135,7 @@ def _xresnet() -> Any:
 
 def entries() -> list[Entry]:
     """Return the classifiers."""
-    yolos = ("yolo11n-cls", "yolov8n-cls", "yolo12n-cls", "yolo26n-cls", "yolo11-cls-resnet18")
+    yolos = ("yolo11n-cls", "yolov8n-cls", "yolo12n-cls", "yolo26n-cls")
     return [
         *_monai(),
         *_xray(),
@@ -164,12 +162,13 @@ def _head(name: str) -> str:
     """Return the name of the linear layer whose softmax ultralytics' classifiers return."""
     return {"yolo11n-cls": "model.10.linear", "yolov8n-cls": "model.9.linear",
             "yolo12n-cls": "model.9.linear", "yolo26n-cls": "model.10.linear",
-            "yolo11-cls-resnet18": "model.2.linear"}[name]  # fmt: skip
+}[name]  # fmt: skip
 
 
 FAMILY = Family(
     "applied",
     (
+        Package("einops==0.8.2"),  # for MONAI's ViT
         Package("monai==1.6.1", modules=("monai.networks.nets",)),
         Package("torchxrayvision==1.5.7"),
         Package("ultralytics==8.4.190", modules=("ultralytics.nn.tasks",)),

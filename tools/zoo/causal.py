@@ -127,6 +127,12 @@ def same_values(one: Tensor, other: Tensor) -> bool:
     return bool(torch.equal(one.flatten().sort().values, other.flatten().sort().values))
 
 
+def computes(module: nn.Module) -> bool:
+    """Return whether a module mixes channels or cells; activations and norms only scale them."""
+    own = any(True for _ in module.parameters(recurse=False))
+    return own and "norm" not in type(module).__name__.casefold()
+
+
 def is_projection(module: nn.Module) -> bool:
     """Return whether a module is a part of attention that a class token reads through."""
     return isinstance(module, (nn.Linear, nn.Conv2d, nn.Softmax, *PASSIVE))

@@ -9,12 +9,12 @@ from zoo.entries import Entry, Family, Package, make
 LARGE = {"inceptionv3", "inceptionv4", "inceptionresnetv2", "xception"}
 CADENE = ("bninception", "resnet18", "resnext101_32x4d", "inceptionv3", "inceptionv4",
           "inceptionresnetv2", "xception", "nasnetamobile", "dpn68", "se_resnet50", "densenet121",
-          "polynet", "squeezenet1_1", "cafferesnet101", "vgg11")  # fmt: skip
+          "squeezenet1_1", "cafferesnet101")  # fmt: skip
 CV = ("preresnet18", "seresnet18", "peleenet", "darknet53", "mobilenetv3_small_w1",
       "menet108_8x1_g3", "squeezenet_v1_1", "sqnxt23_w1", "proxylessnas_cpu", "mixnet_s",
-      "ghostnet", "bagnet9", "dla34", "hrnet_w18_small_v1", "vovnet27s", "hardnet39ds",
-      "diracnet18v2", "cbam_resnet18", "sknet26", "condensenet74_c4_g4", "scnet50",
-      "nin_cifar10", "ror3_56_cifar10", "rir_cifar10", "msdnet22", "revnet38", "ibnresnet50",
+      "ghostnet", "dla34", "hrnet_w18_small_v1", "vovnet27s", "hardnet39ds",
+      "diracnet18v2", "cbam_resnet18", "condensenet74_c4_g4", "scnet50",
+      "nin_cifar10", "ror3_56_cifar10", "rir_cifar10", "msdnet22", "revnet38",
       "nasnet_4a1056", "xception", "inceptionv4", "zfnet")  # fmt: skip
 
 
@@ -126,6 +126,7 @@ FAMILY = Family(
     "classics",
     (
         Package("einops==0.8.2"),  # vformer's, which demands an old PyYAML
+        Package("six==1.17.0"),  # pretrainedmodels imports it, and does not ask for it
         Package("pretrainedmodels==0.7.4"),
         Package("pytorchcv==0.0.74", modules=("pytorchcv.model_provider",)),
         Package("cnn-finetune==0.6.0"),

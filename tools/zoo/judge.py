@@ -14,13 +14,13 @@ from PIL import Image
 
 import effcam
 from zoo.calls import Call, Key, run
-from zoo.causal import READ, ZERO, Subject, is_projection, same_values
+from zoo.causal import READ, ZERO, Subject, computes, is_projection, same_values
 from zoo.gradcam import grad_cam
 from zoo.maps import IN_PLACE, Reading
 from zoo.scores import kind_of_scores, probability
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from zoo.entries import Entry
 
@@ -91,25 +91,48 @@ def judge(entry: Entry) -> dict[str, Any]:
     except PackageNotFoundError:
         finding.version = "none"
     torch.manual_seed(0)
-    subject = Subject.prepare(
-        entry.build(), entry.size, entry.channels, entry.logits, frozen=entry.frozen
-    )
-    photo = _photo(subject)
+    module = entry.build()
     try:
-        model = load(entry, subject)
-        case = Case(entry, subject, photo, model, _explain(model, photo), finding)
-    except effcam.EffcamError as error:
-        _judge_refusal(entry, subject, photo, str(error), finding)
+        subject = Subject.prepare(
+            module, entry.size, entry.channels, entry.logits, frozen=entry.frozen
+        )
+    except Exception:
+        if not entry.refusal:
+            raise
+        _judge_unusable(entry, module, finding)  # as a network for volumes
     else:
-        _judge_case(case)
+        _judge_usable(entry, subject, finding)
     return asdict(finding)
 
 
-def load(entry: Entry, subject: Subject, **options: Any) -> effcam.Model:
+def _judge_unusable(entry: Entry, module: nn.Module, finding: Finding) -> None:
+    """Judge what effcam says of a network that does not run on pictures at all."""
+    finding.verdict = WRONG
+    try:
+        load(entry, module)
+    except effcam.EffcamError as error:
+        _judge_refusal(entry, str(error), finding)
+
+
+def _judge_usable(entry: Entry, subject: Subject, finding: Finding) -> None:
+    photo = _photo(subject)
+    try:
+        model = load(entry, subject.module)
+        case = Case(entry, subject, photo, model, _explain(model, photo), finding)
+    except effcam.EffcamError as error:
+        _judge_refusal(entry, str(error), finding)
+        if not entry.refusal:
+            finding.remarks += _remedies(entry, subject, photo, str(error))
+    else:
+        _judge_case(case)
+
+
+def load(entry: Entry, module: nn.Module, **options: Any) -> effcam.Model:
     """Load a classifier with inputs in [0, 1], neither resized nor cropped."""
     zero, one = (0.0,) * entry.channels, (1.0,) * entry.channels
     see = effcam.Preprocess(size=entry.size, resize=entry.size, mean=zero, std=one)
-    return effcam.load_model(subject.module, name=entry.name, preprocess=see, **options)
+    # A name of its own, for the words in a message are judged.
+    return effcam.load_model(module, name="network", preprocess=see, **options)
 
 
 def _photo(subject: Subject) -> Image.Image:
@@ -127,15 +150,11 @@ def _explain(model: effcam.Model, photo: Image.Image) -> effcam.Explanation:
     return cell
 
 
-def _judge_refusal(
-    entry: Entry, subject: Subject, photo: Image.Image, message: str, finding: Finding
-) -> None:
-    """Judge whether a refusal names the true reason, and whether what it advises works."""
+def _judge_refusal(entry: Entry, message: str, finding: Finding) -> None:
+    """Judge whether a refusal names the true reason."""
     finding.verdict = REFUSED
     finding.remarks.append(" ".join(message.split()))
-    if not entry.refusal:
-        finding.remarks += _remedies(entry, subject, photo, message)
-    elif not re.search(entry.refusal, message):
+    if entry.refusal and not re.search(entry.refusal, message):
         finding.remarks.append(f"the true reason is another: {entry.refusal}")
 
 
@@ -205,15 +224,17 @@ def _layer_faults(case: Case) -> list[str]:
 
 
 def _later(case: Case) -> list[tuple[Call, Reading]]:
-    """Return the maps after the layer, without those that only repeat its values."""
+    """Return the maps after the layer, without those that only scale its values."""
     subject, keys = case.subject, {key for key, _ in case.held}
     order = [call.key for call in subject.calls]
     end = max(order.index(key) for key in keys)
+    computed = (at for at, call in enumerate(subject.calls) if at > end and computes(call.module))
+    begin = next(computed, len(order))
     values = [subject.value(key) for key in keys]
     return [
         (call, reading)
         for call, reading in subject.maps()
-        if order.index(call.key) > end
+        if order.index(call.key) >= begin
         and not any(same_values(call.value, value) for value in values)
     ]
 
@@ -280,7 +301,7 @@ def _remedies(entry: Entry, subject: Subject, photo: Image.Image, message: str) 
 
 def _try_layer(entry: Entry, subject: Subject, photo: Image.Image, name: str) -> str:
     try:
-        model = load(entry, subject, target_layer=name)
+        model = load(entry, subject.module, target_layer=name)
         cell = _explain(model, photo)
     except effcam.EffcamError as error:
         return f"refused: {' '.join(str(error).split())[:160]}"

@@ -102,14 +102,14 @@ def _pooled_vits() -> list[Entry]:
              "attn_residual_with_dca_simple_vit.SimpleViT")  # fmt: skip
     pooled = [_vit(path, VIT | {"pool": "mean"}) for path in (
         "vit.ViT", "deepvit.DeepViT", "parallel_vit.ViT", "vit_for_small_dataset.ViT")]  # fmt: skip
-    nd = {key: value for key, value in VIT_ND.items() if key != "pool"}
+    flat = {key: value for key, value in VIT_ND.items() if key != "pool"}
     return [
         *(_vit(path, VIT) for path in plain),
         *pooled,
         _vit("simple_vit_with_fft.SimpleViT", VIT | {"freq_patch_size": 16}),
         _vit("simple_vit_with_hyper_connections.SimpleViT", VIT | {"num_residual_streams": 2}),
-        _vit("vit_nd_rotary.ViTND", nd),
-        _vit("vit_nd_pope.ViTND", nd),
+        _vit("vit_nd_rotary.ViTND", flat),
+        _vit("vit_nd_pope.ViTND", flat),
         _vit("t2t.T2TViT", {"image_size": SIZE, "num_classes": 10, "dim": 64, "depth": 3,
                             "heads": 4, "mlp_dim": 128, "pool": "mean"}),
     ]  # fmt: skip

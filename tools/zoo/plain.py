@@ -137,7 +137,7 @@ def _traps() -> list[Entry]:
 
     flip = "flip|side by side|several|twice|times"
     detached = "detach|no_grad|inference_mode"
-    probability = "probabilit|sigmoid|softmax"
+    probability = "probabilities|sigmoid|softmax"
     return [
         entry("branches joined by cat", _trap("Branches", "cat", 4)),
         entry("branches joined by +", _trap("Branches", "sum")),
@@ -155,7 +155,8 @@ def _traps() -> list[Entry]:
         entry("tokens by windows", _tokens("in_windows"), layer="stem*"),
         entry("class token", _trap("Transformer"), reads="class token"),
         entry("class token and 3 registers", _trap("Transformer", 3), reads="class token"),
-        entry("class token last", _trap("Transformer", last=True), reads="class token"),
+        entry("class token last", _trap("Transformer", last=True), reads="class token",
+              layer="encoder.layers.2.norm1"),
         entry("class token joined with the cells' mean", _trap("Transformer", both=True)),
         entry("head with a convolution", _trap("HeadWithConvolution")),
         entry("Sequential of a stem and the rest", _rest()),
