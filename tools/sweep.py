@@ -4,6 +4,9 @@
 from the shipped ``src/effcam/models/architectures.csv``; ``--write`` writes both tables.
 ``python tools/sweep.py run`` runs each with random weights, compares its Grad-CAM with that of the
 grad-cam package, and writes ``docs/sweep.csv``; after an interruption it continues.
+``python tools/sweep.py bypass`` measures which share of what the scores of each untrained network
+depend on goes past its target layers, where the graph does not show that there is none, and writes
+it to the shipped table; after an interruption it continues.
 
 Each chunk of architectures runs in its own process, which frees its memory.
 """
@@ -26,7 +29,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import timm
 import torch
@@ -41,8 +44,13 @@ import effcam
 from effcam.cam.head_cam import HeadCAM
 from effcam.models.architectures import HEADLESS, JOINT, TABLE
 from effcam.models.lookup import KINDS, find_architecture
+from effcam.models.tracing.causal_check import check_causes
 from effcam.models.tracing.logits import read_logits
-from effcam.models.tracing.target_layer import TargetLayer, find_target_layers
+from effcam.models.tracing.target_layer import (
+    TargetLayer,
+    all_passes_through,
+    find_target_layers,
+)
 from effcam.models.tracing.trace import trace
 
 ROOT = Path(__file__).parents[1]
@@ -54,6 +62,9 @@ LARGE = 1.6e9
 HEAVY = 4e9
 EQUAL = 1e-4
 CLASS = 1
+
+Sized: TypeAlias = tuple[tuple[int, int], dict[str, object], tuple[TargetLayer, ...]]
+"""An input size, the options to build an architecture for it, and its target layers there."""
 
 
 @dataclass(slots=True)
@@ -190,23 +201,15 @@ def run(library: str, name: str) -> dict[str, object]:
 
 
 def _run(row: Run) -> None:
-    own = own_size(row.library, row.name)
-    options = own_options(row.library, row.name)
-    sketch = build(row.library, row.name, meta=True, **options).eval()
-    counter = FlopCounterMode(display=False)
-    with counter:
-        record = trace(sketch, own)
-    layers = find_target_layers(record)
+    sketch = build(row.library, row.name, meta=True, **own_options(row.library, row.name)).eval()
+    layers = find_target_layers(trace(sketch, own_size(row.library, row.name), graph=True))
     row.resolved = True
     row.layer = JOINT.join(layer.name for layer in layers)
     row.layout = layers[0].layout
     row.grid = " + ".join("x".join(map(str, layer.grid)) for layer in layers)
-    operations = counter.get_total_flops() / 2 / 2
-    size = own
-    if operations > HEAVY:
-        size, options, layers = smaller(row, sketch, layers, own)
+    size, options, layers = quick_size(row.library, row.name, sketch)
     row.size = "x".join(map(str, size))
-    del sketch, record
+    del sketch
     module = build(row.library, row.name, meta=False, **options)
     generator = torch.Generator().manual_seed(1)
     coarse = torch.randn(1, 3, 8, 8, generator=generator)
@@ -235,25 +238,34 @@ def compare(row: Run, module: nn.Module, layers: tuple[TargetLayer, ...], images
     row.equal = _yes(worst <= EQUAL)
 
 
-def smaller(
-    row: Run, sketch: nn.Module, layers: tuple[TargetLayer, ...], own: tuple[int, int]
-) -> tuple[tuple[int, int], dict[str, object], tuple[TargetLayer, ...]]:
-    """Return a smaller input size with the same target layers, and the options for it."""
+def quick_size(library: str, name: str, sketch: nn.Module) -> Sized:
+    """Return an input size at which an architecture needs few operations, and what it needs there.
+
+    Returns:
+        Its own size, or a smaller one with the same target layers; the options to build it with;
+        and the target layers there.
+    """
+    own, options = own_size(library, name), own_options(library, name)
+    counter = FlopCounterMode(display=False)
+    with counter:
+        record = trace(sketch, own)
+    layers = find_target_layers(record)
+    if counter.get_total_flops() / 2 / 2 <= HEAVY:
+        return own, options, layers
     strides = [own[at] // layers[0].grid[at] for at in (0, 1)]
     step = 32 if max(strides) <= 32 and 32 % max(strides) == 0 else max(strides)
-    option = KINDS[row.library](row.name).size_option()
+    option = KINDS[library](name).size_option()
     for share in (0.25, 0.34, 0.5, 0.67):
         size = tuple(max(round(each * share / step), 3) * step for each in own)
         if size[0] >= own[0]:
             break
-        options: dict[str, object] = {option: size if option == "img_size" else size[0]}
-        options = options if option else {}
+        options = {option: size if option == "img_size" else size[0]} if option else {}
         with suppress(Exception):  # not every architecture accepts every size
-            module = build(row.library, row.name, meta=True, **options) if option else sketch
-            found = find_target_layers(trace(module.eval(), size))
+            module = build(library, name, meta=True, **options) if option else sketch
+            found = find_target_layers(trace(module.eval(), size, graph=True))
             if [layer.name for layer in found] == [layer.name for layer in layers]:
                 return size, options, found
-    return own, own_options(row.library, row.name), layers
+    return own, own_options(library, name), layers
 
 
 def pick_class(module: nn.Module, images: Tensor) -> int:
@@ -355,13 +367,19 @@ def work(job: Callable[[str, str], object]) -> None:
         print(json.dumps(job(library, name)), flush=True)
 
 
-def run_chunk(chunk: list[tuple[str, str]], threads: int) -> list[Run]:
-    """Run a chunk in a separate process, with a new one after each crash."""
-    rows: list[Run] = []
-    while len(rows) < len(chunk):
-        rest = chunk[len(rows) :]
+def run_chunk(
+    job: str, chunk: list[tuple[str, str]], threads: int
+) -> list[tuple[dict[str, Any] | None, str]]:
+    """Do a job for a chunk in a separate process, with a new one after each that ends early.
+
+    Returns:
+        The result of each, or ``None`` and the reason why there is none.
+    """
+    found: list[tuple[dict[str, Any] | None, str]] = []
+    while len(found) < len(chunk):
+        rest = chunk[len(found) :]
         process = subprocess.run(
-            [sys.executable, __file__, "run-worker"],
+            [sys.executable, __file__, f"{job}-worker"],
             input="".join(f"{library} {name}\n" for library, name in rest),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -369,20 +387,19 @@ def run_chunk(chunk: list[tuple[str, str]], threads: int) -> list[Run]:
             check=False,
             env=os.environ | {"OMP_NUM_THREADS": str(threads)},
         )
-        done = [Run(**json.loads(line)) for line in process.stdout.splitlines()]
-        rows += done
+        done = process.stdout.splitlines()
+        found += [(json.loads(line), "") for line in done]
         if len(done) < len(rest):
-            lost = Run(*rest[len(done)])
-            lost.reason = f"its process ended with {process.returncode}: it does not fit in memory"
-            rows.append(lost)
-    return rows
+            reason = f"its process ended with {process.returncode}: it does not fit in memory"
+            found.append((None, reason))
+    return found
 
 
 def derive(library: str, name: str) -> dict[str, str]:
     """Derive the row of one architecture in ``architectures.csv``."""
     size = own_size(library, name)
     module = build(library, name, meta=True, **own_options(library, name)).eval()
-    record = trace(module, size)
+    record = trace(module, size, graph=True)
     try:
         layers = find_target_layers(record)
         rule = layers[0].reason
@@ -403,7 +420,21 @@ def derive(library: str, name: str) -> dict[str, str]:
         "parameters": str(sum(each.numel() for each in module.parameters())),
         "weights": " ".join(weights(library, name)),
         "rule": rule,
+        # Otherwise it is measured: job "bypass".
+        "bypass": "0" if layers and all_passes_through(record, layers) else "",
     }
+
+
+def measure_bypass(library: str, name: str) -> dict[str, str]:
+    """Measure the share of evidence past the target layers of an architecture with random weights.
+
+    It is ``unknown`` if the scores do not change between pictures.
+    """
+    sketch = build(library, name, meta=True, **own_options(library, name)).eval()
+    size, options, layers = quick_size(library, name, sketch)
+    module = build(library, name, meta=False, **options)
+    found = check_causes(module, layers, effcam.Preprocess(size=size)).bypass
+    return {"bypass": "unknown" if found is None else f"{found:.2f}"}
 
 
 def constructor(library: str, name: str) -> str:
@@ -432,10 +463,13 @@ def derive_all(workers: int, *, write: bool) -> int:
     order = {pair: at for at, pair in enumerate(pairs)}
     found.sort(key=lambda row: order[row["library"], row["name"]])
     runs = read_runs()
-    for row in found:
-        done = runs.get((row["library"], row["name"]))
-        row["verified"] = _yes(done is not None and done.verified)
     shipped = read_shipped()
+    for row in found:
+        pair = row["library"], row["name"]
+        done, old = runs.get(pair), shipped.get(pair, {})
+        if row["layers"] and row["layers"] == old.get("layers"):
+            row["bypass"] = row["bypass"] or old.get("bypass", "")
+        row["verified"] = _yes(done is not None and done.verified)
     different = [row for row in found if shipped.get((row["library"], row["name"])) != row]
     for row in different:
         old = shipped.get((row["library"], row["name"]), {})
@@ -484,16 +518,16 @@ def mark_verified(runs: dict[tuple[str, str], Run]) -> None:
 
 
 def derive_chunk(chunk: list[tuple[str, str]]) -> list[dict[str, str]]:
-    """Derive the rows of a chunk in a separate process."""
-    process = subprocess.run(
-        [sys.executable, __file__, "derive-worker"],
-        input="".join(f"{library} {name}\n" for library, name in chunk),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    return [json.loads(line) for line in process.stdout.splitlines()]
+    """Derive the rows of a chunk.
+
+    Raises:
+        RuntimeError: If one cannot be derived.
+    """
+    found = run_chunk("derive", chunk, 1)
+    for pair, (row, reason) in zip(chunk, found, strict=True):
+        if row is None:
+            raise RuntimeError(f"{':'.join(pair)}: {reason}")
+    return [row for row, _ in found if row is not None]
 
 
 def read_shipped() -> dict[tuple[str, str], dict[str, str]]:
@@ -504,21 +538,51 @@ def read_shipped() -> dict[tuple[str, str], dict[str, str]]:
         return {(row["library"], row["name"]): row for row in csv.DictReader(file)}
 
 
+def in_chunks(
+    job: str, waiting: list[tuple[str, str]], workers: int
+) -> Iterator[list[tuple[tuple[str, str], dict[str, Any] | None, str]]]:
+    """Do a job for architectures, small ones first, and yield the results of each chunk."""
+    sizes = {pair: int(row["parameters"]) for pair, row in read_shipped().items()}
+    waiting = sorted(waiting, key=sizes.__getitem__)
+    small = [pair for pair in waiting if sizes[pair] < LARGE]
+    large = [pair for pair in waiting if sizes[pair] >= LARGE]
+
+    def do(chunk: list[tuple[str, str]], threads: int = 1) -> list[Any]:
+        found = run_chunk(job, chunk, threads)
+        return [(pair, *result) for pair, result in zip(chunk, found, strict=True)]
+
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(do, (small[at : at + CHUNK] for at in range(0, len(small), CHUNK)))
+    for pair in large:
+        yield do([pair], workers)
+
+
 def sweep(pattern: str, workers: int) -> None:
-    """Run the missing architectures, small ones first, and record each chunk at once."""
+    """Run the missing architectures, and record each chunk at once."""
     known = read_runs()
     waiting = [pair for pair in names() if pair not in known and re.search(pattern, ":".join(pair))]
     print(f"{len(known)} recorded, {len(waiting)} to run", flush=True)
-    sizes = {pair: int(row["parameters"]) for pair, row in read_shipped().items()}
-    waiting.sort(key=sizes.__getitem__)
-    small = [pair for pair in waiting if sizes[pair] < LARGE]
-    large = [pair for pair in waiting if sizes[pair] >= LARGE]
-    chunks = [small[at : at + CHUNK] for at in range(0, len(small), CHUNK)]
-    with ThreadPoolExecutor(workers) as pool:
-        for rows in pool.map(lambda chunk: run_chunk(chunk, 1), chunks):
-            _record(known, rows)
-    for pair in large:
-        _record(known, run_chunk([pair], workers))
+    for results in in_chunks("run", waiting, workers):
+        rows = []
+        for pair, found, reason in results:
+            rows.append(Run(*pair, reason=reason) if found is None else Run(**found))
+        _record(known, rows)
+
+
+def measure_all(pattern: str, workers: int) -> None:
+    """Measure the missing shares of evidence past the target layers, and record each at once."""
+    shipped = read_shipped()
+    waiting = [
+        pair
+        for pair, row in shipped.items()
+        if row["layers"] and not row["bypass"] and re.search(pattern, ":".join(pair))
+    ]
+    print(f"{len(waiting)} to measure", flush=True)
+    for results in in_chunks("bypass", waiting, workers):
+        for pair, found, reason in results:
+            shipped[pair]["bypass"] = "unknown" if found is None else found["bypass"]
+            print(f"{':'.join(pair)}: {reason or shipped[pair]['bypass']}", flush=True)
+        write_shipped(shipped.values())
 
 
 def _record(known: dict[tuple[str, str], Run], rows: list[Run]) -> None:
@@ -532,18 +596,28 @@ def _record(known: dict[tuple[str, str], Run], rows: list[Run]) -> None:
     print(f"{len(known)} recorded, {done} verified", flush=True)
 
 
+JOBS: dict[str, Callable[[str, str], object]] = {
+    "derive": derive,
+    "run": run,
+    "bypass": measure_bypass,
+}
+"""What each command does with one architecture."""
+
+
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("job", choices=["derive", "run", "derive-worker", "run-worker"])
+    parser.add_argument("job", choices=[*JOBS, *(f"{job}-worker" for job in JOBS)])
     parser.add_argument("--write", action="store_true", help="write the derived table")
     parser.add_argument("--only", default="", help="a regular expression for library:name")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    if options.job.endswith("worker"):
-        work(derive if options.job.startswith("derive") else run)
+    if options.job.endswith("-worker"):
+        work(JOBS[options.job.removesuffix("-worker")])
     elif options.job == "run":
         sweep(options.only, options.workers)
+    elif options.job == "bypass":
+        measure_all(options.only, options.workers)
     else:
         return derive_all(options.workers, write=options.write)
     return 0

@@ -47,6 +47,8 @@ class ArchitectureFacts:
         weights: The names of its published weights, the default first, each with its top-1
             accuracy on ImageNet in percent where the library states one.
         rule: Why these layers, or why none.
+        bypass: The share of what the scores of an untrained network depend on that goes past
+            these layers, in [0, 1]; 0 holds for any weights. ``None`` if it is not known.
         verified: Whether its map was computed and compared with grad-cam's.
     """
 
@@ -63,6 +65,7 @@ class ArchitectureFacts:
     parameters: int
     weights: Mapping[str, float | None]
     rule: str
+    bypass: float | None
     verified: bool
 
     @property
@@ -138,6 +141,7 @@ def _parse_row(row: Mapping[str, str]) -> ArchitectureFacts:
         parameters=int(row["parameters"]),
         weights=MappingProxyType(dict(map(_parse_weights, row["weights"].split()))),
         rule=row["rule"],
+        bypass=_parse_share(row["bypass"]),
         verified=row["verified"] == "yes",
     )
 
@@ -145,6 +149,10 @@ def _parse_row(row: Mapping[str, str]) -> ArchitectureFacts:
 def _parse_pair(text: str) -> tuple[int, int]:
     rows, _, columns = text.partition("x")
     return (int(rows), int(columns)) if columns else (0, 0)
+
+
+def _parse_share(text: str) -> float | None:
+    return None if text in ("", "unknown") else float(text)
 
 
 def _parse_weights(text: str) -> tuple[str, float | None]:
