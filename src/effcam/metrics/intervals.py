@@ -97,7 +97,9 @@ def _moments(influence: Array) -> tuple[Array, Array, Array]:
         spread = np.square(deviations).sum(0)
         error = np.sqrt(spread / (count - 1) / count)
         skew = (deviations**3).sum(0) / count / (spread / count) ** 1.5
-    return count, error, np.nan_to_num(skew)
+        # Few values are less skewed than what they are from (Joanes and Gill 1998).
+        skew *= np.sqrt(count * (count - 1)) / (count - 2)
+    return count, error, np.nan_to_num(skew, posinf=0, neginf=0)
 
 
 def _unskewed(studentised: Array, skew: Array, count: Array) -> Array:
