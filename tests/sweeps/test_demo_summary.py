@@ -127,9 +127,10 @@ def test_two_of_the_models_point_at_objects_more_often_than_alexnet(
 ) -> None:
     pointing = summary.measure("pointing_game")
     better, worse = (summary.columns.index(each) for each in (label, "alexnet"))
-    assert pointing.values[better] > pointing.values[worse]
-    assert pointing.tells_apart(better, worse)
-    assert f"pointing game: {label} is" in "\n".join(map(str, summary.differences("pointing_game")))
+    # The grids differ, so the two are not tested against each other; but neither is by chance.
+    assert pointing.low[better] > pointing.high[worse]
+    assert not pointing.compared(better, worse)
+    assert summary.differences("pointing_game") == []
 
 
 def cell_means(mask: NDArray[np.bool_], cells: int = 14) -> NDArray[np.float32]:

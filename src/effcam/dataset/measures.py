@@ -47,7 +47,7 @@ def summarize_run(reader: ShardReader, known: GroundTruth, *, fair: bool | None)
 def measure_agreement(reader: ShardReader, measure: Agreement) -> NDArray[np.float64]:
     """Return the mean agreement of every two columns, (columns, columns)."""
     columns = len(reader.manifest.columns)
-    means = Means(columns * columns, paired=False)
+    means = Means(columns * columns, pairs=np.triu_indices(0))
     for rows in reader.rows():
         pairs = pair_agreements(tuple(rows.values()), measure)
         means.add(pairs.reshape(len(rows), -1))

@@ -34,7 +34,7 @@ class Range:
     Attributes:
         low: The lowest, -inf if there is none.
         high: The highest.
-        hits: Whether values are hits and misses, 1 and 0, or means of a few of them.
+        hits: Whether values are hits and misses, 1 and 0.
     """
 
     low: float = -np.inf
@@ -86,21 +86,21 @@ class Means:
     ([0.67, 0.5], [3, 2])
     """
 
-    def __init__(self, columns: int, *, paired: bool = True) -> None:
+    def __init__(self, columns: int, *, pairs: Pairs | None = None) -> None:
         """Start without images.
 
         Args:
             columns: The number of columns.
-            paired: Whether to estimate the differences of every two columns too.
+            pairs: The positions of the columns whose differences are estimated too, the first of
+                each pair and the second; by default every two.
         """
-        # Every column, then the difference of every two.
+        # Every column, then the differences.
         self._columns = columns
-        self._pairs = np.triu_indices(columns if paired else 0, 1)
+        self._pairs = np.triu_indices(columns, 1) if pairs is None else pairs
         self._width = columns + len(self._pairs[0])
         self._places = Places()
         self._sums, self._counts = np.zeros((2, 0, self._width))
         self._squares = np.zeros(self._width)
-        self._whole = np.ones(self._width, bool)
 
     def add(self, samples: Array, units: Units | None = None) -> None:
         """Add the values of some images.
@@ -118,7 +118,6 @@ class Means:
         self._sums = _add_at(self._sums, places, kept)
         self._counts = _add_at(self._counts, places, valid.astype(np.float64))
         self._squares += np.square(kept).sum(0)
-        self._whole &= (kept == np.round(kept)).all(0)
 
     def values(self) -> Array:
         """Return the means alone, (columns,)."""
@@ -131,27 +130,51 @@ class Means:
             possible: The possible values of an image.
             apart: (columns, columns) which two columns are not to be compared.
         """
-        total, count = self._sums.sum(0), self._counts.sum(0)
-        means, columns = _ratio(total, count), self._columns
-        part = _Part(means, _influence(self._sums, self._counts, means), count)
-        own, both = part.take(slice(columns)), part.take(slice(columns, None))
+        own, both = self._parts()
+        ends = self._ends(own, possible)
+        tests = self._tests(own, both, possible).without(apart)
+        return _estimate(own, both, ends, tests, self._places.single)
+
+    def uncorrected(self, possible: Range = ANY) -> tuple[Ends, Array]:
+        """Return the intervals, and the p-values of the pairs as if each were the only one.
+
+        Returns:
+            The (columns,) lower and upper ends, and the (pairs,) p-values; NaN where there are
+            too few units.
+        """
+        own, both = self._parts()
+        low, high = self._ends(own, possible)
+        p_values = self._tests(own, both, possible).p_values
+        few, fewer = own.units < FEWEST, both.units < FEWEST
+        return (
+            (np.where(few, np.nan, low), np.where(few, np.nan, high)),
+            np.where(fewer, np.nan, p_values),
+        )
+
+    def _parts(self) -> tuple[_Part, _Part]:
+        """Return the means of the columns, and of the differences."""
+        means = _ratio(self._sums.sum(0), self._counts.sum(0))
+        influence = _influence(self._sums, self._counts, means)
+        part = _Part(means, influence, self._counts.sum(0))
+        return part.take(slice(self._columns)), part.take(slice(self._columns, None))
+
+    def _ends(self, own: _Part, possible: Range) -> Ends:
         if possible.hits and self._places.single:
-            ends = intervals.share_interval(total[:columns], count[:columns])
-            tests = self._compare_hits(total[columns:])
-        else:
-            ends = _value_ends(own, possible)
-            tests = _compare(own, both, self._sums[:, columns:], possible, self._pairs)
-        return _estimate(own, both, ends, tests.without(apart), self._places.single)
+            return intervals.share_interval(self._sums.sum(0)[: self._columns], own.counts)
+        return _value_ends(own, possible)
+
+    def _tests(self, own: _Part, both: _Part, possible: Range) -> _Tests:
+        differences = self._sums[:, self._columns :]
+        if possible.hits and self._places.single:
+            return self._compare_hits(differences.sum(0))
+        return _compare(own, both, differences, possible, self._pairs)
 
     def _compare_hits(self, totals: Array) -> _Tests:
         """Return the intervals of the differences of shares, and the p-values of their tests."""
         rest = slice(self._columns, None)
         squares, counts = self._squares[rest], self._counts[:, rest].sum(0)
-        p_values = intervals.share_difference_p(totals, squares, counts)
-        p_values = np.maximum(p_values, _flipped_p(self._sums[:, rest]))
-        exact = significance.hits_p(totals, squares)
         ends = intervals.share_difference_interval(totals, squares, counts)
-        return _Tests(*ends, np.where(self._whole[rest], exact, p_values))
+        return _Tests(*ends, significance.hits_p(totals, squares))
 
 
 class Sums:
