@@ -1,6 +1,6 @@
 """How often figures of equal models are called different, by the number of images.
 
-    python benchmarks/false_positives.py [--repeats 2000] [--images 6 8 10 20 50]
+    python benchmarks/false_positives.py [--repeats 6000] [--images 6 8 10 20 50]
 
 Columns of numbers are drawn whose true means are equal. They are like the values of models on the
 same images: an image is hard or easy for all of them. Printed are, in per cent, for the percentile
@@ -31,7 +31,8 @@ import numpy as np
 from scipy.stats import ttest_1samp
 
 from effcam.metrics import significance
-from effcam.metrics.estimates import ANY, HITS, SHARE, Means, Range, estimate
+from effcam.metrics.estimates import Means, estimate
+from effcam.metrics.inference import ANY, HITS, SHARE, Range
 from effcam.metrics.significance import LEVEL, holm
 from effcam.text import align
 
@@ -218,7 +219,7 @@ def _row(images: int, rates: Rates) -> list[str]:
 def main() -> int:
     """Print a table for each kind, and return 1 if a rate is above the bar."""
     parser = argparse.ArgumentParser(description="False positives by the number of images.")
-    parser.add_argument("--repeats", type=int, default=2000)
+    parser.add_argument("--repeats", type=int, default=6000)
     parser.add_argument("--images", type=int, nargs="+", default=IMAGES)
     options = parser.parse_args()
     # Fewer random flips than in a summary, which makes the test no less exact, but quicker.

@@ -8,17 +8,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from effcam.metrics.estimates import (
-    ANY,
-    HITS,
-    PLACES,
-    SHARE,
-    Estimate,
-    Means,
-    Range,
-    Sums,
-    estimate,
-)
+from effcam.metrics.estimates import PLACES, Means, Sums, estimate
+from effcam.metrics.inference import ANY, HITS, SHARE, Estimate, Range
 from effcam.metrics.pixel_precision import average_precision
 
 if TYPE_CHECKING:

@@ -127,10 +127,11 @@ def test_two_of_the_models_point_at_objects_more_often_than_alexnet(
 ) -> None:
     pointing = summary.measure("pointing_game")
     better, worse = (summary.columns.index(each) for each in (label, "alexnet"))
-    # The grids differ, so the two are not tested against each other; but neither is by chance.
+    # The grids differ, so the two are not tested against each other, however far apart they are.
     assert pointing.low[better] > pointing.high[worse]
     assert not pointing.compared(better, worse)
-    assert summary.differences("pointing_game") == []
+    found = summary.differences("pointing_game")
+    assert not any("alexnet" in (each.one, each.other) for each in found)
 
 
 def cell_means(mask: NDArray[np.bool_], cells: int = 14) -> NDArray[np.float32]:

@@ -7,13 +7,23 @@ are kept apart. If there are more, several share a place, and their sum counts a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from effcam.metrics import intervals, significance
-from effcam.metrics.intervals import EQUAL, FEWEST, Array, Ends
+from effcam.metrics.inference import (
+    ANY,
+    Comparisons,
+    Estimate,
+    Pairs,
+    Part,
+    Range,
+    compare,
+    to_estimate,
+    value_ends,
+)
+from effcam.metrics.intervals import FEWEST, Array, Ends
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,58 +32,8 @@ PLACES = 1024
 """The largest number of units that are kept apart."""
 
 Statistic: TypeAlias = Callable[[Array], Array]
-Pairs: TypeAlias = "tuple[NDArray[np.intp], NDArray[np.intp]]"
 Units: TypeAlias = "NDArray[np.int64]"
 """(images,) the number of each image's unit, from 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """The possible values of a figure of one image.
-
-    Attributes:
-        low: The lowest, -inf if there is none.
-        high: The highest.
-        hits: Whether values are hits and misses, 1 and 0.
-    """
-
-    low: float = -np.inf
-    high: float = np.inf
-    hits: bool = False
-
-
-ANY = Range()
-SHARE = Range(0, 1)
-HITS = Range(0, 1, hits=True)
-CORRELATION = Range(-1, 1)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Estimate:
-    """A figure of each column, with 95 % intervals and tests of the differences.
-
-    Attributes:
-        values: (columns,), NaN where no image has a value.
-        low: (columns,), the lower ends; NaN where fewer than six units have a value.
-        high: (columns,), the upper ends.
-        counts: (columns,) int64, the number of images that have a value.
-        units: (columns,) int64, the number of independent units that they are, at most 1,024 if
-            any of them has several images.
-        difference_low: (columns, columns), the lower ends for ``values[i] - values[j]``, over the
-            images that have a value in both columns.
-        difference_high: (columns, columns), the upper ends.
-        p_values: (columns, columns), of the tests that two columns do not differ, corrected for
-            the number of pairs by Holm's method; NaN where there is none.
-    """
-
-    values: Array
-    low: Array
-    high: Array
-    counts: NDArray[np.int64]
-    units: NDArray[np.int64]
-    difference_low: Array
-    difference_high: Array
-    p_values: Array
 
 
 class Means:
@@ -133,7 +93,7 @@ class Means:
         own, both = self._parts()
         ends = self._ends(own, possible)
         tests = self._tests(own, both, possible).without(apart)
-        return _estimate(own, both, ends, tests, self._places.single)
+        return to_estimate(own, both, ends, tests, self._places.single)
 
     def uncorrected(self, possible: Range = ANY) -> tuple[Ends, Array]:
         """Return the intervals, and the p-values of the pairs as if each were the only one.
@@ -151,30 +111,30 @@ class Means:
             np.where(fewer, np.nan, p_values),
         )
 
-    def _parts(self) -> tuple[_Part, _Part]:
+    def _parts(self) -> tuple[Part, Part]:
         """Return the means of the columns, and of the differences."""
         means = _ratio(self._sums.sum(0), self._counts.sum(0))
         influence = _influence(self._sums, self._counts, means)
-        part = _Part(means, influence, self._counts.sum(0))
+        part = Part(means, influence, self._counts.sum(0))
         return part.take(slice(self._columns)), part.take(slice(self._columns, None))
 
-    def _ends(self, own: _Part, possible: Range) -> Ends:
+    def _ends(self, own: Part, possible: Range) -> Ends:
         if possible.hits and self._places.single:
             return intervals.share_interval(self._sums.sum(0)[: self._columns], own.counts)
-        return _value_ends(own, possible)
+        return value_ends(own, possible)
 
-    def _tests(self, own: _Part, both: _Part, possible: Range) -> _Tests:
+    def _tests(self, own: Part, both: Part, possible: Range) -> Comparisons:
         differences = self._sums[:, self._columns :]
         if possible.hits and self._places.single:
             return self._compare_hits(differences.sum(0))
-        return _compare(own, both, differences, possible, self._pairs)
+        return compare(own, both, differences, possible, self._pairs)
 
-    def _compare_hits(self, totals: Array) -> _Tests:
+    def _compare_hits(self, totals: Array) -> Comparisons:
         """Return the intervals of the differences of shares, and the p-values of their tests."""
         rest = slice(self._columns, None)
         squares, counts = self._squares[rest], self._counts[:, rest].sum(0)
         ends = intervals.share_difference_interval(totals, squares, counts)
-        return _Tests(*ends, significance.hits_p(totals, squares))
+        return Comparisons(*ends, significance.hits_p(totals, squares))
 
 
 class Sums:
@@ -212,15 +172,15 @@ class Sums:
         influence = (known.sum() - 1) * (values - without)
         pairs = np.triu_indices(len(values), 1)
         counts = np.full(len(values), self._counts.sum())
-        own = _Part(values, influence, counts)
-        both = _Part(
+        own = Part(values, influence, counts)
+        both = Part(
             values[pairs[0]] - values[pairs[1]],
             influence[:, pairs[0]] - influence[:, pairs[1]],
             np.full(len(pairs[0]), self._counts.sum()),
         )
-        ends = _value_ends(own, possible)
-        tests = _compare(own, both, both.values + both.influence, possible, pairs)
-        return _estimate(own, both, ends, tests.without(apart), self._places.single)
+        ends = value_ends(own, possible)
+        tests = compare(own, both, both.values + both.influence, possible, pairs)
+        return to_estimate(own, both, ends, tests.without(apart), self._places.single)
 
 
 class Places:
@@ -245,41 +205,6 @@ class Places:
             self.single &= bool((np.diff(units, prepend=self._last) > 0).all())
             self._last = max(self._last, int(units.max()))
         return np.asarray(units % PLACES)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Part:
-    """Figures, or their differences, with the influence of each unit.
-
-    ``values`` are (columns,), ``influence`` is (places, columns), NaN where a unit has no value,
-    and ``counts`` (columns,) are numbers of images.
-    """
-
-    values: Array
-    influence: Array
-    counts: Array
-
-    def take(self, columns: slice) -> _Part:
-        return _Part(self.values[columns], self.influence[:, columns], self.counts[columns])
-
-    @property
-    def units(self) -> NDArray[np.int64]:
-        return np.asarray(np.isfinite(self.influence).sum(0), np.int64)
-
-
-class _Tests(NamedTuple):
-    """The ends of the intervals of differences, and the p-values of their tests, (pairs,)."""
-
-    low: Array
-    high: Array
-    p_values: Array
-
-    def without(self, apart: NDArray[np.bool_] | None) -> _Tests:
-        """Return them without those of columns that are not to be compared."""
-        if apart is None:
-            return self
-        skipped = apart[np.triu_indices(len(apart), 1)]
-        return _Tests(*(np.where(skipped, np.nan, each) for each in self))
 
 
 def estimate(samples: Array, possible: Range = ANY, units: Units | None = None) -> Estimate:
@@ -318,80 +243,6 @@ def _influence(sums: Array, counts: Array, means: Array) -> Array:
     found = np.zeros(sums.shape)
     np.divide((units - 1) * deviations, rest, out=found, where=rest > 0)
     return np.where(counts > 0, found, np.nan)
-
-
-def _value_ends(own: _Part, possible: Range) -> Ends:
-    low, high = intervals.mean_interval(own.values, own.influence)
-    constant = intervals.is_constant(own.influence, np.abs(own.values))
-    ends = intervals.constant_interval(own.values, own.units, possible.low, possible.high)
-    return (
-        np.where(constant, ends[0], np.maximum(low, possible.low)),
-        np.where(constant, ends[1], np.minimum(high, possible.high)),
-    )
-
-
-def _compare(own: _Part, both: _Part, differences: Array, possible: Range, pairs: Pairs) -> _Tests:
-    """Return the intervals of the differences, and the p-values of the tests of them.
-
-    Args:
-        own: The figures.
-        both: The differences of every two.
-        differences: (places, pairs) whose signs are flipped.
-        possible: The possible values of a figure.
-        pairs: The positions of every two columns.
-    """
-    low, high = intervals.mean_interval(both.values, both.influence)
-    p_values = intervals.mean_p(both.values, both.influence)
-    reach = possible.high - possible.low
-    unsure, shift = _without_spread(own, both, pairs)
-    ends = intervals.constant_interval(both.values, both.units, -reach, reach)
-    low, high = np.where(unsure, ends[0], low), np.where(unsure, ends[1], high)
-    p_values[shift] = 0
-    p_values[unsure] = ~((low > 0) | (high < 0))[unsure]
-    low, high = np.maximum(low, -reach), np.minimum(high, reach)
-    return _Tests(low, high, np.maximum(p_values, _flipped_p(differences)))
-
-
-def _without_spread(
-    own: _Part, both: _Part, pairs: Pairs
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which differences are the same in all units, (pairs,) twice.
-
-    The first are those of which this says little: there is none so far, or neither column varies.
-    The others are shifts: both columns vary from image to image, but not against each other.
-    """
-    scale = np.nan_to_num(np.abs(own.values))
-    still = intervals.is_constant(own.influence, scale)
-    size = scale[pairs[0]] + scale[pairs[1]]
-    same = intervals.is_constant(both.influence, size)
-    unsure = same & ((np.abs(both.values) <= EQUAL * size) | (still[pairs[0]] & still[pairs[1]]))
-    return unsure, same & ~unsure
-
-
-def _flipped_p(differences: Array) -> Array:
-    """Return the p-values of the sign-flip test, 0 where there are too many units to need it."""
-    if len(differences) > significance.FLIPPED:
-        return np.zeros(differences.shape[1])
-    return significance.sign_flip_p(differences)
-
-
-def _estimate(own: _Part, both: _Part, ends: Ends, tests: _Tests, single: bool) -> Estimate:
-    """Return an estimate, without intervals and tests where there are too few units."""
-    counts = own.counts.astype(np.int64)
-    units, common = (
-        np.where(single, part.counts, part.units).astype(np.int64) for part in (own, both)
-    )
-    low, high = (np.where(units >= FEWEST, each, np.nan) for each in ends)
-    below, above, p_values = (np.where(common >= FEWEST, each, np.nan) for each in tests)
-    columns = len(own.values)
-    first, second = np.triu_indices(columns if len(both.values) else 0, 1)
-    difference_low, difference_high, corrected = np.full((3, columns, columns), np.nan)
-    difference_low[first, second], difference_high[first, second] = below, above
-    difference_low[second, first], difference_high[second, first] = -above, -below
-    corrected[first, second] = corrected[second, first] = significance.holm(p_values)
-    return Estimate(
-        own.values, low, high, counts, units, difference_low, difference_high, corrected
-    )
 
 
 def _ratio(total: Array, count: Array) -> Array:

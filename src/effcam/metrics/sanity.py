@@ -15,7 +15,8 @@ from effcam.cam.settings import make_settings
 from effcam.errors import ArgumentError, ImageError
 from effcam.images.discovery import iter_images
 from effcam.images.refs import ImageLike
-from effcam.metrics.estimates import CORRELATION, estimate
+from effcam.metrics.estimates import estimate
+from effcam.metrics.inference import CORRELATION
 from effcam.metrics.intervals import FEWEST
 from effcam.metrics.randomisation import SEED, shuffle_from_top, similarity
 from effcam.models.sources import ModelLike

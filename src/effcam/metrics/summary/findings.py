@@ -102,7 +102,7 @@ def _time_finding(overlapping: Sequence[str], unknown: Sequence[str], best: str,
 
 
 def _exact_finding(measure: Measure, labels: Sequence[str], what: str) -> str:
-    """Return the sentence of a figure whose differences have no intervals."""
+    """Return the sentence of a figure whose columns are not tested against the best."""
     best = [labels[i] for i in positions(measure.values == measure.values[measure.best()])]
     verb = "has" if len(best) == 1 else "have"
     # Counts of the model itself, such as its parameters, are exact and need no test.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from effcam.errors import ArgumentError
-from effcam.metrics.estimates import ANY, Range
+from effcam.metrics.inference import ANY, Range
 from effcam.metrics.significance import LEVEL
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from effcam.cam.explanation import Explanation
 from effcam.cam.heat_boxes import part_ious, scale
 from effcam.images.geometry import Box
 from effcam.metrics.box_overlap import OVERLAPS, THRESHOLDS
-from effcam.metrics.estimates import HITS, SHARE
+from effcam.metrics.inference import HITS, SHARE
 from effcam.metrics.localisation import centre_map
 from effcam.metrics.sampling import Outline
 from effcam.metrics.summary.records import Figure

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from effcam.errors import ArgumentError
-from effcam.metrics.estimates import CORRELATION, HITS, SHARE, Means, Range
+from effcam.metrics.estimates import Means
 from effcam.metrics.faithfulness_result import GRID_FIGURE, Faithfulness
+from effcam.metrics.inference import CORRELATION, HITS, SHARE, Range
 from effcam.metrics.sampling import grids_differ
 from effcam.metrics.summary.figures.group import Measured, measure
 from effcam.metrics.summary.notes import MOSAIC_GRIDS_DIFFER

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from effcam.metrics.concentration import effective_area, gini, half_mass_area
-from effcam.metrics.estimates import SHARE, Means, Range
+from effcam.metrics.estimates import Means
+from effcam.metrics.inference import SHARE, Range
 from effcam.metrics.sampling import coarsest_cell, focus_samples
 from effcam.metrics.summary.figures.group import Measured, measure
 from effcam.metrics.summary.records import Figure

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from effcam.cam.explanation import Explanation
-from effcam.metrics.estimates import HITS, SHARE, Means, Sums
+from effcam.metrics.estimates import Means, Sums
+from effcam.metrics.inference import HITS, SHARE
 from effcam.metrics.localisation import centre_map, energy_pointing_game, hits, reachable
 from effcam.metrics.pixel_precision import average_precision, pixel_levels
 from effcam.metrics.sampling import Object, grids_differ, place_object

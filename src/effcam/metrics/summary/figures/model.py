@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from effcam.metrics.estimates import HITS, SHARE, Means
+from effcam.metrics.estimates import Means
+from effcam.metrics.inference import HITS, SHARE
 from effcam.metrics.summary.figures.group import Measured, measure
 from effcam.metrics.summary.records import Figure, Measure
 from effcam.metrics.summary.rows import Selection

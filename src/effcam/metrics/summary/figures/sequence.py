@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from effcam.metrics.estimates import CORRELATION, SHARE, Means
+from effcam.metrics.estimates import Means
+from effcam.metrics.inference import CORRELATION, SHARE
 from effcam.metrics.summary.figures.group import Measured, measure
 from effcam.metrics.summary.notes import sequence_note
 from effcam.metrics.summary.records import Figure
