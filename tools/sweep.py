@@ -43,15 +43,19 @@ from torch.utils.flop_counter import FlopCounterMode
 import effcam
 from effcam.cam.head_cam import HeadCAM
 from effcam.models.architectures import HEADLESS, JOINT, TABLE
+from effcam.models.checked_layers import check_layers
 from effcam.models.lookup import KINDS, find_architecture
 from effcam.models.tracing.causal_check import check_causes
 from effcam.models.tracing.logits import read_logits
+from effcam.models.tracing.probe import probe_standardised
+from effcam.models.tracing.score_source import ScoreSource
 from effcam.models.tracing.target_layer import (
+    JOINED,
     TargetLayer,
     all_passes_through,
     find_target_layers,
 )
-from effcam.models.tracing.trace import trace
+from effcam.models.tracing.trace import Trace, trace
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "docs" / "sweep.csv"
@@ -177,6 +181,17 @@ def build(library: str, name: str, *, meta: bool, **options: object) -> nn.Modul
     return module
 
 
+def calibrate(module: nn.Module, size: tuple[int, int]) -> None:
+    """Give batch normalisation the statistics of pictures: with others, all signals may vanish."""
+    for part in module.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.train()
+            part.momentum = 1.0
+    with torch.no_grad():
+        module(probe_standardised(size, 3, 8))
+    module.eval()
+
+
 def own_size(library: str, name: str) -> tuple[int, int]:
     """Return the input size of an architecture's published weights, in px."""
     return find_architecture(f"{library}:{name}").preprocess().size
@@ -202,14 +217,15 @@ def run(library: str, name: str) -> dict[str, object]:
 
 def _run(row: Run) -> None:
     sketch = build(row.library, row.name, meta=True, **own_options(row.library, row.name)).eval()
-    layers = find_target_layers(trace(sketch, own_size(row.library, row.name), graph=True))
+    record = trace(sketch, own_size(row.library, row.name), graph=True)
+    layers = target_layers(row.library, row.name, record)
     row.resolved = True
     row.layer = JOINT.join(layer.name for layer in layers)
     row.layout = layers[0].layout
     row.grid = " + ".join("x".join(map(str, layer.grid)) for layer in layers)
     size, options, layers = quick_size(row.library, row.name, sketch)
     row.size = "x".join(map(str, size))
-    del sketch
+    del sketch, record
     module = build(row.library, row.name, meta=False, **options)
     generator = torch.Generator().manual_seed(1)
     coarse = torch.randn(1, 3, 8, 8, generator=generator)
@@ -238,6 +254,27 @@ def compare(row: Run, module: nn.Module, layers: tuple[TargetLayer, ...], images
     row.equal = _yes(worst <= EQUAL)
 
 
+def target_layers(library: str, name: str, record: Trace) -> tuple[TargetLayer, ...]:
+    """Return the target layers that a trace shows.
+
+    A trace without numbers does not tell cells from as many hidden states: of several layers, only
+    those stay whose cells follow the image in passes of the untrained network.
+    """
+    layers = find_target_layers(record)
+    if layers[0].reason != JOINED:
+        return layers
+    module = build(library, name, meta=False, **own_options(library, name))
+    calibrate(module, record.size)
+    transform = effcam.Preprocess(size=record.size)
+    return check_layers(
+        module,
+        layers,
+        transform,
+        ScoreSource(),
+        lambda without: find_target_layers(record, without),
+    ).layers
+
+
 def quick_size(library: str, name: str, sketch: nn.Module) -> Sized:
     """Return an input size at which an architecture needs few operations, and what it needs there.
 
@@ -248,8 +285,8 @@ def quick_size(library: str, name: str, sketch: nn.Module) -> Sized:
     own, options = own_size(library, name), own_options(library, name)
     counter = FlopCounterMode(display=False)
     with counter:
-        record = trace(sketch, own)
-    layers = find_target_layers(record)
+        record = trace(sketch, own, graph=True)
+    layers = target_layers(library, name, record)
     if counter.get_total_flops() / 2 / 2 <= HEAVY:
         return own, options, layers
     strides = [own[at] // layers[0].grid[at] for at in (0, 1)]
@@ -401,7 +438,7 @@ def derive(library: str, name: str) -> dict[str, str]:
     module = build(library, name, meta=True, **own_options(library, name)).eval()
     record = trace(module, size, graph=True)
     try:
-        layers = find_target_layers(record)
+        layers = target_layers(library, name, record)
         rule = layers[0].reason
     except effcam.EffcamError as error:
         layers, rule = (), " ".join(str(error).split())
@@ -433,6 +470,7 @@ def measure_bypass(library: str, name: str) -> dict[str, str]:
     sketch = build(library, name, meta=True, **own_options(library, name)).eval()
     size, options, layers = quick_size(library, name, sketch)
     module = build(library, name, meta=False, **options)
+    calibrate(module, size)
     found = check_causes(module, layers, effcam.Preprocess(size=size)).bypass
     return {"bypass": "unknown" if found is None else f"{found:.2f}"}
 
@@ -454,14 +492,13 @@ def weights(library: str, name: str) -> Iterator[str]:
         yield each if accuracy is None else f"{each}={accuracy:g}"
 
 
-def derive_all(workers: int, *, write: bool) -> int:
-    """Derive the whole table, print differences from the shipped one, and return 1 if any."""
-    pairs = names()
+def derive_all(pattern: str, workers: int, *, write: bool) -> int:
+    """Derive the table, print differences from the shipped one, and return 1 if any."""
+    order = {pair: at for at, pair in enumerate(names())}
+    pairs = [pair for pair in order if re.search(pattern, ":".join(pair))]
     chunks = [pairs[at::workers] for at in range(workers)]
     with ThreadPoolExecutor(workers) as pool:
         found = [row for rows in pool.map(derive_chunk, chunks) for row in rows]
-    order = {pair: at for at, pair in enumerate(pairs)}
-    found.sort(key=lambda row: order[row["library"], row["name"]])
     runs = read_runs()
     shipped = read_shipped()
     for row in found:
@@ -477,14 +514,15 @@ def derive_all(workers: int, *, write: bool) -> int:
             f"{key} {old.get(key)!r} -> {row[key]!r}" for key in row if old.get(key) != row[key]
         ]
         print(f"{row['library']}:{row['name']}: {', '.join(changes) if old else 'new'}")
-    gone = shipped.keys() - {(row["library"], row["name"]) for row in found}
+    gone = shipped.keys() - order.keys()
     for library, name in sorted(gone):
         print(f"{library}:{name}: gone")
     print(
         f"{len(found)} architectures, {len(different) + len(gone)} different from what is shipped"
     )
     if write:
-        write_shipped(found)
+        rows = shipped | {(row["library"], row["name"]): row for row in found}
+        write_shipped(rows[pair] for pair in order if pair in rows)
         write_headless()
     return int(bool(different or gone) and not write)
 
@@ -619,7 +657,7 @@ def main() -> int:
     elif options.job == "bypass":
         measure_all(options.only, options.workers)
     else:
-        return derive_all(options.workers, write=options.write)
+        return derive_all(options.only, options.workers, write=options.write)
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -558,3 +559,66 @@ def test_relu_weights_of_a_pooling_are_no_maps() -> None:
             return scores
 
     assert names(load(Gated())) == ["body"]
+
+
+class TwoHeads(nn.Module):
+    """A head and a second one, whose gradients may not get to the features."""
+
+    def __init__(
+        self, second: Callable[[TwoHeads, Tensor], Tensor], *, frozen: bool = False
+    ) -> None:
+        super().__init__()
+        self.body, self.pool = nn.Conv2d(3, 16, 8, 8), nn.AdaptiveAvgPool2d(1)
+        self.fc, self.aux = nn.Linear(16, 5), nn.Linear(16, 5)
+        self.second, self.frozen = second, frozen
+
+    def forward(self, images: Tensor) -> Tensor:
+        if not self.frozen:
+            maps = self.body(images).relu()
+            return self.fc(self.pool(maps).flatten(1)) + self.second(self, maps)
+        with torch.no_grad():
+            maps = self.body(images).relu()
+            second = self.second(self, maps)
+        return self.fc(self.pool(maps).flatten(1)) + second
+
+
+def whole(module: TwoHeads, maps: Tensor) -> Tensor:
+    return module.aux(module.pool(maps).flatten(1))  # type: ignore[no-any-return]
+
+
+def detached(module: TwoHeads, maps: Tensor) -> Tensor:
+    return module.aux(module.pool(maps.detach()).flatten(1))  # type: ignore[no-any-return]
+
+
+def without_gradients(module: TwoHeads, maps: Tensor) -> Tensor:
+    with torch.no_grad():
+        return module.aux(maps.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def scaled(module: TwoHeads, maps: Tensor) -> Tensor:
+    with torch.no_grad():
+        scale = maps.amax((2, 3))
+    return module.aux(maps.mean((2, 3)) / (1 + scale))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("second", [detached, without_gradients, scaled])
+def test_gradients_that_are_cut_off_in_part_are_noted(
+    second: Callable[[TwoHeads, Tensor], Tensor],
+) -> None:
+    model = load(TwoHeads(second))
+    (note,) = model.notes
+    assert note == (
+        "behind body the module's code cuts off a part of the gradients, as detach() and "
+        "torch.no_grad() do, so maps of gradients show only the rest of what the scores depend on; "
+        'method="eigencam", "scorecam" and "ablationcam" need no gradients'
+    )
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_whole_gradients_are_not_noted(frozen: bool) -> None:
+    torch.manual_seed(0)
+    module = TwoHeads(whole, frozen=frozen)
+    model = load(module)
+    assert model.notes == ()
+    module.frozen = False
+    assert np.array_equal(heat(model), heat(load(module)))

@@ -12,9 +12,6 @@ from torch.overrides import TorchFunctionMode
 from effcam.models.tracing.linked_graph import DETACHING
 from effcam.models.tracing.logits import tensors
 
-WAYS_OUT = 'method="eigencam", "scorecam" and "ablationcam" need no gradients'
-
-
 NOT_DERIVABLE = "NotImplemented"
 """The end of the names of nodes whose operation has no derivative."""
 

@@ -16,12 +16,13 @@ from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
 from effcam.cam.forward import run_network
-from effcam.cam.gradient_stops import WAYS_OUT, GradientStops, has_unknown_derivative
+from effcam.cam.gradient_stops import GradientStops, has_unknown_derivative
 from effcam.cam.precision import Precision
 from effcam.cam.quantised import quantise_like, to_floats
 from effcam.errors import LayerError, ModelError, reason_of
 from effcam.models.model import Model
 from effcam.models.tracing.layer_outputs import put_first
+from effcam.models.tracing.linked_graph import WAYS_OUT
 from effcam.models.tracing.logits import Logits, describe, first_tensor, tensors
 from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.module_kinds import quantised_layers

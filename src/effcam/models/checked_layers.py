@@ -10,6 +10,7 @@ from effcam.errors import LayerError
 from effcam.images.preprocess import Preprocess
 from effcam.models.tracing.cache import WeightsCache
 from effcam.models.tracing.causal_check import CausalCheck, check_causes
+from effcam.models.tracing.linked_graph import WAYS_OUT
 from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.score_source import ScoreSource
 from effcam.models.tracing.target_layer import (
@@ -138,6 +139,24 @@ def layer_notes(layers: Sequence[TargetLayer], bypass: float | None) -> tuple[st
         share = f"{bypass:.0%}" if bypass < 1 else "all"
         notes.append(f"about {share} of what the scores depend on goes past {where}, {meaning}")
     return tuple(notes)
+
+
+def gradient_notes(layers: Sequence[TargetLayer], loses_gradients: bool) -> tuple[str, ...]:
+    """Return what maps of gradients do not show, in sentences.
+
+    Args:
+        layers: The target layers.
+        loses_gradients: Whether a part of the gradients of the scores does not get to them.
+    """
+    if not loses_gradients:
+        return ()
+    where = " and ".join(layer.name for layer in layers)
+    note = (
+        f"behind {where} the module's code cuts off a part of the gradients, as detach() and "
+        "torch.no_grad() do, so maps of gradients show only the rest of what the scores depend "
+        f"on; {WAYS_OUT}"
+    )
+    return (note,)
 
 
 def _try_check(

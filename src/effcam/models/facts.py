@@ -71,6 +71,16 @@ class ModelFacts:
         """Whether the model has random weights, so that its heat is meaningless."""
         return self.weights == RANDOM
 
+    @property
+    def shortcoming(self) -> str:
+        """What the maps do not show, in a few words for pictures; empty if nothing is known."""
+        if not self.notes:
+            return ""
+        share = round(100 * (self.bypass or 0))
+        return (
+            f"without {share} % of {self.name}'s evidence" if share else f"see {self.name}'s notes"
+        )
+
     def find_class(self, target: int | str | NamedClass) -> int:
         """Return the index of a class that is given by index or by any of its names.
 

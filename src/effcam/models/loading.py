@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import nn
@@ -13,7 +13,7 @@ from torch import nn
 from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.images.preprocess import Preprocess
 from effcam.models.built_module import BuiltModule, ChangePreprocess, check_preprocess
-from effcam.models.checked_layers import CheckedLayers, check_layers
+from effcam.models.checked_layers import CheckedLayers, check_layers, gradient_notes
 from effcam.models.class_names import numbered
 from effcam.models.imagenet import imagenet_labels, knows_imagenet, synonyms_of
 from effcam.models.model import Model
@@ -37,6 +37,7 @@ from effcam.models.tracing.target_layer import (
     all_passes_through,
     check_target_layer,
     find_target_layers,
+    loses_gradients,
     take_layers,
 )
 from effcam.models.tracing.torch_state import plain_torch
@@ -45,9 +46,26 @@ from effcam.models.wrappers import Layers, layer_names
 
 Labels: TypeAlias = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
 """The name to show for each class, and all names of each class."""
-Traced: TypeAlias = tuple[Preprocess, tuple[TargetLayer, ...], int, bool]
-"""What a trace shows: the transform, the target layers, the number of classes, and whether the
-scores depend on the image through these layers only."""
+
+
+class Traced(NamedTuple):
+    """What a trace shows.
+
+    Attributes:
+        preprocess: The transform.
+        layers: The target layers.
+        classes: The number of classes.
+        is_cut: Whether the scores depend on the image through these layers only.
+        loses_gradients: Whether a part of the gradients of the scores does not get to them.
+    """
+
+    preprocess: Preprocess
+    layers: tuple[TargetLayer, ...]
+    classes: int
+    is_cut: bool
+    loses_gradients: bool
+
+
 TRACED: StructureCache[Traced] = StructureCache()
 SCORES: WeightsCache[ScoreSource] = WeightsCache()
 
@@ -170,25 +188,25 @@ def load(
     with plain_torch(device="meta" if str(device) == "meta" else "cpu"):
         built = source.build(device=device, change_preprocess=change_preprocess)
         try:
-            preprocess, layers, classes, is_cut = _find_layers(built)
-            scores = _find_scores(built, preprocess, classes)
-            checked = _check(built, preprocess, layers, scores, is_cut=is_cut)
+            traced = _find_layers(built)
+            scores = _find_scores(built, traced.preprocess, traced.classes)
+            checked = _check(built, traced, scores)
             if built.is_own:
-                _lay_out(built.module, preprocess)
+                _lay_out(built.module, traced.preprocess)
         except (ModelError, LayerError) as error:
             raise type(error)(f"{built.name}: {error}") from error
-    labels, synonyms = _find_labels(built, classes)
+    labels, synonyms = _find_labels(built, traced.classes)
     return Model(
         built.name,
         built.module,
         checked.layers,
-        preprocess,
+        traced.preprocess,
         labels,
         synonyms,
         built.weights,
         scores,
         checked.bypass,
-        checked.notes,
+        checked.notes + gradient_notes(checked.layers, traced.loses_gradients),
     )
 
 
@@ -204,23 +222,24 @@ def _read_trace(built: BuiltModule, names: Sequence[str]) -> Traced:
     preprocess, record = _trace(built)
     record.expected = _named(built)
     layers = _choose_layers(built, record, names)
-    return preprocess, layers, record.classes, all_passes_through(record, layers)
+    return Traced(
+        preprocess,
+        layers,
+        record.classes,
+        all_passes_through(record, layers),
+        loses_gradients(record, layers),
+    )
 
 
-def _check(
-    built: BuiltModule,
-    preprocess: Preprocess,
-    layers: tuple[TargetLayer, ...],
-    scores: ScoreSource,
-    *,
-    is_cut: bool,
-) -> CheckedLayers:
+def _check(built: BuiltModule, traced: Traced, scores: ScoreSource) -> CheckedLayers:
     """Return the target layers as real passes confirm them.
 
-    The default layers of the libraries' networks are verified by `tools/sweep.py`.
+    The default layers of the libraries' networks are verified by `tools/sweep.py`; where they are
+    several, it depends on the weights whether all of them show the image.
     """
-    module = built.module
-    if is_cut and is_known(module) and not any(layer.reason == CHOSEN for layer in layers):
+    module, preprocess, layers = built.module, traced.preprocess, traced.layers
+    is_default = len(layers) == 1 and layers[0].reason != CHOSEN
+    if traced.is_cut and is_default and is_known(module):
         return CheckedLayers(layers, bypass=0.0)
 
     def find_again(without: Collection[tuple[str, int]]) -> tuple[TargetLayer, ...]:

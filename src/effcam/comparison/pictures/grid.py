@@ -145,6 +145,7 @@ def legend(content: Cells, style: Style) -> list[str]:
         notes.append("hatched: not seen by the model")
     if any(cell.untrained for cell in content.cells):
         notes.append("random weights: untrained, the heat means nothing")
+    notes += dict.fromkeys(facts.shortcoming for facts in content.facts if facts.shortcoming)
     return [*Marks(content, style).legend(), *notes]
 
 

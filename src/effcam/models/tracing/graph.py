@@ -55,6 +55,21 @@ def is_cut(start: Key | None, stops: Collection[Key]) -> bool:
     return not any(node.name() == LEAF for node, _ in ancestors(start, stops))
 
 
+def is_cut_in_part(start: Key | None, maps: Collection[Key], joints: Collection[Key]) -> bool:
+    """Return whether gradients get back to maps by a part of the ways that lead there.
+
+    Args:
+        start: The scores.
+        maps: The maps.
+        joints: The tensors through which no gradient gets.
+    """
+    wanted = set(maps)
+    between = ancestors(start, wanted) & set(joints)
+    if not any(ancestors(joint) & wanted for joint in between):
+        return False
+    return bool(ancestors(start, between) & wanted)
+
+
 def last_maps(start: Key | None, maps: Iterable[Key]) -> set[Key]:
     """Return the maps that a walk back from the scores meets first.
 

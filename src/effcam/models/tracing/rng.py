@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +14,9 @@ from torch import Tensor
 from effcam.models.tracing.isolation import exclusive
 
 SEED = 0
+_generators_in_use = threading.Lock()
+"""Held while a generator is read or set: torch locks it meanwhile, and a process that is forked
+then would wait for it without end."""
 
 
 class IsolatedRandomness:
@@ -40,18 +45,20 @@ class IsolatedRandomness:
         self._turn = exclusive([torch.default_generator])
         self._turn.__enter__()
         self._outer = _states()
-        for generator in self._outer:
-            if generator in self._own:
-                generator.set_state(self._own[generator])
-            else:
-                generator.manual_seed(SEED)
+        with _generators_in_use:
+            for generator in self._outer:
+                if generator in self._own:
+                    generator.set_state(self._own[generator])
+                else:
+                    generator.manual_seed(SEED)
         return self
 
     def __exit__(self, *raised: object) -> None:
         """Restore the state of the generators."""
         self._own = _states()
-        for generator, state in self._outer.items():
-            generator.set_state(state)
+        with _generators_in_use:
+            for generator, state in self._outer.items():
+                generator.set_state(state)
         self._turn.__exit__(*raised)
 
     @contextmanager
@@ -70,4 +77,13 @@ class IsolatedRandomness:
 def _states() -> dict[torch.Generator, Tensor]:
     """Return the state of torch's generators: the CPU's, and those of GPUs in use."""
     cuda = torch.cuda.default_generators if torch.cuda.is_initialized() else ()
-    return {each: each.get_state() for each in (torch.default_generator, *cuda)}
+    with _generators_in_use:
+        return {each: each.get_state() for each in (torch.default_generator, *cuda)}
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(
+        before=_generators_in_use.acquire,
+        after_in_parent=_generators_in_use.release,
+        after_in_child=_generators_in_use.release,
+    )

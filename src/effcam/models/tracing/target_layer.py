@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from effcam.errors import LayerError, did_you_mean
 from effcam.models.tracing.closed_parts import check_closed_parts, describe_closed
 from effcam.models.tracing.feature_maps import FeatureMap, distinct_maps, feature_maps
-from effcam.models.tracing.graph import ancestors, is_cut, last_maps
+from effcam.models.tracing.graph import Key, ancestors, is_cut, is_cut_in_part, last_maps
 from effcam.models.tracing.logits import describe
 from effcam.models.tracing.map_layout import MapShape, map_shape
 from effcam.models.tracing.module_kinds import is_attention, is_known, is_passive
@@ -157,17 +157,35 @@ def _end_of_reading(record: Trace, call: LayerCall, shape: MapShape) -> float:
 def all_passes_through(record: Trace, layers: Collection[TargetLayer]) -> bool:
     """Return whether the graph shows that the scores depend on the image through layers only."""
     linked = record.linked()
-    chosen = {(layer.name, layer.turn) for layer in layers}
-    keys = {call.key for call in linked.calls if (call.name, call.turn) in chosen}
-    known = {key for key in keys if key is not None}
+    known = _keys(linked, layers)
     scores = linked.scores
     return (
-        len(known) == len(chosen)
+        len(known) == len(layers)
         and known <= ancestors(scores)
         and is_cut(scores, known)
         # Evidence in prefix tokens is in no cell.
         and not any(layer.prefix for layer in layers)
     )
+
+
+def loses_gradients(record: Trace, layers: Collection[TargetLayer]) -> bool:
+    """Return whether gradients of the scores get to layers, but not by every way that leads there.
+
+    The rest is cut off by ``detach()``, ``.data`` or ``torch.no_grad()`` in the module's code.
+    """
+    linked = record.linked()
+    keys = _keys(linked, layers)
+    # Where the layer itself runs in a block without gradients, effcam switches them on there.
+    opened = {linked.joints.get(key, 0) for key in keys} - {0}
+    joints = {key for key, block in linked.joints.items() if block not in opened}
+    return is_cut_in_part(linked.scores, keys, joints)
+
+
+def _keys(linked: Trace, layers: Collection[TargetLayer]) -> set[Key]:
+    """Return the places in the graph of the layers' outputs."""
+    chosen = {(layer.name, layer.turn) for layer in layers}
+    keys = {call.key for call in linked.calls if (call.name, call.turn) in chosen}
+    return {key for key in keys if key is not None}
 
 
 def usable_layers(record: Trace) -> tuple[TargetLayer, ...]:

@@ -89,6 +89,7 @@ class Trace:
         calls: The finished calls in the order in which they ended.
         output: The module's output. All tensors are kept, so that their ids stay unique.
         graph: Whether the tensors have a graph.
+        joints: The tensors at which the module cuts that graph (`LinkedGraph.joints`).
         expected: The number of classes, if the caller names them: it decides which of several
             outputs holds the scores.
     """
@@ -100,6 +101,7 @@ class Trace:
     calls: list[LayerCall] = field(default_factory=list)
     output: object = None
     graph: bool = False
+    joints: Mapping[Key, int] = field(default_factory=dict)
     expected: int | None = None
     _linked: Trace | None = None
 
@@ -215,18 +217,21 @@ Runner = Callable[[nn.Module, Tensor], object]
 
 def _run(module: nn.Module, size: Grid, channels: int, call: Runner, graph: bool) -> Trace:
     record = Trace(module, size, channels, _prefixes(module), graph=graph)
+    linked = LinkedGraph() if graph else None
     with (
         untouched(module),
-        _recording(module, record, graph=graph),
+        _recording(module, record, linked),
         torch.inference_mode(False),
         torch.set_grad_enabled(graph),
-        LinkedGraph() if graph else nullcontext(),
+        linked or nullcontext(),
         plain_pass(),
         IsolatedRandomness(),
     ):
         module.eval()
         images = torch.zeros(BATCH, channels, *size, device="meta", dtype=dtype_of(module))
         record.output = call(module, images)
+    if linked is not None:
+        record.joints = linked.joints
     return record
 
 
@@ -296,7 +301,7 @@ def _counts_tokens(tensor: Tensor, count: int, heads: int) -> bool:
 
 
 @contextmanager
-def _recording(module: nn.Module, record: Trace, *, graph: bool) -> Iterator[None]:
+def _recording(module: nn.Module, record: Trace, linked: LinkedGraph | None) -> Iterator[None]:
     """Record the calls of every submodule within the context, but for those in closed parts."""
     clock = count()
     running: list[LayerCall] = []
@@ -307,8 +312,8 @@ def _recording(module: nn.Module, record: Trace, *, graph: bool) -> Iterator[Non
         inputs = list(tensors((args, kwargs)))
         turns[part] += 1
         running.append(LayerCall(names[part], part, next(clock), inputs, turns[part] - 1))
-        if graph:  # the module may work under torch.no_grad()
-            torch.set_grad_enabled(True)
+        if linked is not None:
+            linked.resume()
 
     def finish(_part: nn.Module, _args: tuple[Any, ...], output: object) -> None:
         call = running.pop()
