@@ -34,6 +34,15 @@ input than their own. The record of the sweep ({{download}}`sweep.csv`) has the 
 [Another page](architectures.md) lists every architecture.
 """
 
+ARCHITECTURES = """\
+# Every architecture
+
+*Past the map* is the share of what the scores depend on that goes past the target layers
+(`Model.bypass`). Where pooling follows the map, 0 % holds for any weights. Other shares were
+measured with random weights, and differ with trained ones: a class token carries evidence from
+earlier blocks.
+"""
+
 
 def write_pages(folder: Path) -> None:
     """Write ``models.md`` and ``architectures.md`` into a folder of documentation."""
@@ -106,7 +115,7 @@ def _families(known: Sequence[ArchitectureFacts]) -> str:
 
 
 def _architectures(known: Sequence[ArchitectureFacts]) -> str:
-    parts = ["# Every architecture\n"]
+    parts = [ARCHITECTURES]
     for (library, family), members in sorted(_by_family(known).items()):
         ordered = sorted(members, key=lambda entry: natural_key(entry.name))
         columns = {
@@ -118,6 +127,7 @@ def _architectures(known: Sequence[ArchitectureFacts]) -> str:
             "layout": [entry.layout for entry in ordered],
             "prefix": [str(entry.prefix or "") for entry in ordered],
             "map": ["x".join(map(str, entry.grid)) if entry.layers else "" for entry in ordered],
+            "past the map": [_share(entry) for entry in ordered],
             "verified": ["yes" if entry.verified else "no" for entry in ordered],
         }
         # timm states no accuracies, and most families have no prefix tokens.
@@ -129,6 +139,12 @@ def _architectures(known: Sequence[ArchitectureFacts]) -> str:
 
 def _layer(entry: ArchitectureFacts) -> str:
     return f"`{JOINT.join(entry.layers)}`" if entry.layers else "no class scores"
+
+
+def _share(entry: ArchitectureFacts) -> str:
+    if not entry.layers:
+        return ""
+    return "unknown" if entry.bypass is None else f"{entry.bypass:.0%}"
 
 
 def _by_family(

@@ -351,6 +351,15 @@ def test_the_legend_says_what_the_pictures_hold(drawn: list[dict[str, Any]]) -> 
     ]  # fmt: skip
 
 
+def test_the_legend_says_which_evidence_is_not_in_the_maps(drawn: list[dict[str, Any]]) -> None:
+    comparison = build(sizes=[(64, 64)], columns=["a", "b", "c", "d"])
+    whole = facts("whole", bypass=0.0)
+    part = facts("part", bypass=0.4, notes=("about 40% ...",))
+    astray = facts("astray", notes=("layers nearer to the head ...",))
+    replace(comparison, facts=(whole, part, part, astray)).grid()
+    assert drawn[0]["legend"] == ["without 40 % of part's evidence", "see astray's notes"]
+
+
 def test_a_heading_keeps_its_method_apart_where_there_are_several(
     drawn: list[dict[str, Any]],
 ) -> None:
