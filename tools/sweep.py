@@ -173,6 +173,7 @@ def build(library: str, name: str, *, meta: bool, **options: object) -> nn.Modul
         # torchvision's RegNets read values of tensors during construction.
         with suppress(effcam.EffcamError), torch.device("meta"):
             return architecture.build(pretrained=False, options=options)
+    torch.manual_seed(0)
     fast = Fast()
     with fast:
         module = architecture.build(pretrained=False, options=options)

@@ -73,12 +73,21 @@ def watching(module: nn.Module, see: Callable[[Key, nn.Module, Any], Any]) -> It
 
         return seen
 
-    handles = [
-        part.register_forward_hook(hook(name)) for name, part in module.named_modules() if name
+    open_parts = [
+        (name, part)
+        for name, part in module.named_modules()
+        if not isinstance(part, torch.jit.ScriptModule)
     ]
+    handles = [part.register_forward_hook(hook(name)) for name, part in open_parts if name]
+    # No hooks run in what `module.compile()` compiled.
+    compiled = {part: part._compiled_call_impl for _, part in open_parts}
     try:
+        for part in compiled:
+            part._compiled_call_impl = None
         yield
     finally:
+        for part, call in compiled.items():
+            part._compiled_call_impl = call
         for handle in handles:
             handle.remove()
 

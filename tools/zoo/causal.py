@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.calls import Call, Change, Key, record, run, run_with
-from zoo.maps import IN_PLACE, Reading, best_reading, in_place
+from zoo.maps import IN_PLACE, Reading, best_readings, in_place
 from zoo.probes import calibrate, enliven, pictures, with_object
 
 ZERO = 0.02
@@ -108,11 +108,14 @@ class Subject:
     def maps(self) -> list[tuple[Call, Reading]]:
         """Return the calls whose outputs have cells that lie over the picture, in order."""
         classes, size = self.scores[0].shape[1], self.one.shape[-1]
+        calls = [
+            call
+            for call in self.calls
+            if not isinstance(call.module, PASSIVE) and call.key in self.scenes
+        ]
         found = []
-        for call in self.calls:
-            if isinstance(call.module, PASSIVE) or call.key not in self.scenes:
-                continue
-            best = best_reading(self.scenes[call.key], size)
+        best_of = best_readings([self.scenes[call.key] for call in calls], size)
+        for call, best in zip(calls, best_of, strict=True):
             if best and best[1] >= IN_PLACE:
                 reading = best[0]
                 if reading.to_map(call.value).shape[1] != classes:  # a class for each cell

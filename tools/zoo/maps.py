@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -98,11 +99,21 @@ def shift(maps: Tensor) -> float:
     return float(off.norm())
 
 
-def best_reading(value: Tensor, size: int) -> tuple[Reading, float] | None:
-    """Return the reading of a tensor whose cells lie over the image best, and how well."""
-    found = []
-    for each in readings(value.shape, size):
-        maps = each.to_map(value)
-        found.append((each, in_place(maps), min(shift(maps), 1.0)))
-    best = max(found, key=lambda each: each[1] - SHIFT_COUNTS * each[2], default=None)
-    return best[:2] if best else None
+def best_readings(values: Sequence[Tensor], size: int) -> list[tuple[Reading, float] | None]:
+    """Return for each tensor the reading whose cells lie over the image best, and how well.
+
+    Sequences of one length have their tokens in one order: what lies best in all of them decides.
+    """
+    found: list[dict[Reading, float]] = []
+    fit: defaultdict[tuple[int, Reading], float] = defaultdict(float)
+    for value in values:
+        found.append({})
+        for each in readings(value.shape, size):
+            maps = each.to_map(value)
+            found[-1][each] = in_place(maps)
+            fit[value.shape[1], each] += found[-1][each] - SHIFT_COUNTS * min(shift(maps), 1.0)
+    best = []
+    for value, places in zip(values, found, strict=True):
+        reading = max(places, key=lambda each: fit[value.shape[1], each], default=None)
+        best.append(None if reading is None else (reading, places[reading]))
+    return best

@@ -28,9 +28,14 @@ def _graph(name: str) -> Any:
 def _export(name: str, size: int = 224) -> Any:
     import torch
 
-    images = torch.rand(2, 3, size, size)
+    from zoo.probes import calibrate, enliven, pictures
+
+    network = _torchvision(name).eval()
+    enliven(network)
+    images = pictures(2, size, 3, 3)
+    calibrate(network, images)
     batch = {0: torch.export.Dim("batch", min=1, max=64)}
-    return torch.export.export(_torchvision(name), (images,), dynamic_shapes=(batch,)).module()
+    return torch.export.export(network, (images,), dynamic_shapes=(batch,)).module()
 
 
 def _scripted(name: str, *, traced: bool) -> Any:

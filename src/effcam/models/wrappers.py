@@ -97,7 +97,7 @@ def open_exported(module: nn.Module, name: str) -> nn.Module:
         return module
     sides = (each if isinstance(each, int) else SIDE for each in shape[1:])
     images = torch.zeros(2, *sides, device=device_of(module), dtype=dtype_of(module))
-    dynamic = ({0: torch.export.Dim("batch")},)
+    dynamic = ({0: torch.export.Dim.AUTO},)  # of any range
     try:
         with untouched(module), torch.inference_mode(False):
             program = torch.export.export(module, (images,), dynamic_shapes=dynamic)

@@ -7,63 +7,55 @@ import torch
 from torch import Tensor, nn
 
 import effcam
-from effcam.models.tracing.place_check import MOVED, SURE, add_patches, follows, is_unsure
+from effcam.models.tracing.place_check import CLEAR, Place, add_patches, follows, is_unsure
 
 SIZE = 64
 
 
-def moves(mass: float, along: float, across: float = 0.0) -> Tensor:
-    return torch.tensor([[mass, along, across]] * 2, dtype=torch.float64)
-
-
-def several(mass: float, along: float, noise: float) -> list[Tensor]:
-    """Return nine moves whose distances are spread around one."""
+def several(share: float, noise: float, moved: float = 0.05) -> list[Place]:
+    """Return nine places whose shares are spread around one."""
     generator = torch.Generator().manual_seed(0)
-    drawn = noise * torch.randn(9, generator=generator, dtype=torch.float64)
-    return [moves(mass, along + float(each)) for each in drawn]
+    drawn = noise * torch.randn(9, generator=generator)
+    return [Place(share + float(each), moved) for each in drawn]
 
 
-@pytest.mark.parametrize(
-    ("found", "answer"),
-    [
-        (moves(0.8, 0.9), True),
-        (moves(0.3, 0.3), True),
-        (moves(0.8, 0.1), False),
-        (moves(0.8, -0.9), False),
-        (moves(0.8, 0.6, across=-0.7), False),
-    ],
-)
-def test_one_picture_is_enough_where_much_moves(found: Tensor, answer: bool) -> None:
-    assert not is_unsure(found)
-    assert follows([found]) is answer
+def test_one_picture_is_enough_where_cells_clearly_follow() -> None:
+    clear = Place(CLEAR + 0.05, 0.8)
+    assert not is_unsure(clear)
+    assert follows([clear]) is True
 
 
-def test_one_picture_is_too_few_where_little_moves() -> None:
-    little = moves(MOVED / 2, MOVED / 2)
-    assert is_unsure(little)
-    assert follows([little]) is None
+def test_one_picture_is_too_few_for_doubts() -> None:
+    doubtful = Place(0.3, 0.8)
+    assert is_unsure(doubtful)
+    assert follows([doubtful]) is None
     assert not is_unsure(None)
     assert follows([]) is follows([None]) is None
 
 
-def test_several_pictures_tell_a_small_move_from_none() -> None:
-    assert follows(several(0.05, 0.05, noise=0.01)) is True
-    assert follows(several(0.05, 0.0, noise=0.01)) is False
-    assert follows([None, *several(0.05, 0.0, noise=0.01)]) is False
+def test_several_pictures_tell_chance_from_place() -> None:
+    assert follows([Place(0.65, 0.05), *several(0.8, noise=0.05)]) is True
+    assert follows(several(0.25, noise=0.1)) is False
+    assert follows([None, *several(0.5, noise=0.03)]) is False
 
 
 def test_noise_gives_no_answer() -> None:
-    assert follows(several(0.05, 0.03, noise=0.05)) is None
-    assert follows(several(0.05, 0.0, noise=0.05 * SURE)) is None
+    assert follows([Place(0.5, 0.05), *several(0.58, noise=0.1)]) is None
     # All cells are equal.
-    assert follows(several(0.004, 0.0, noise=0.0001)) is None
+    assert follows(several(0.25, noise=0.1, moved=0.004)) is None
 
 
-def test_patches_are_put_in_each_corner() -> None:
-    patched = add_patches(torch.zeros(1, 4, 6), torch.ones(1, 4, 6))
-    assert patched.sum((1, 2, 3)).tolist() == [6, 6, 6, 6]
-    corners = patched[:, 0, [0, 0, -1, -1], [0, -1, 0, -1]]
-    assert torch.equal(corners, torch.eye(4))
+@pytest.mark.parametrize("size", [(8, 12), (9, 13), (64, 64)])
+def test_one_patch_is_put_in_each_quarter(size: tuple[int, int]) -> None:
+    patched = add_patches(torch.zeros(1, *size), torch.ones(1, *size))
+    assert patched.shape == (4, 1, *size)
+    assert len(set(patched.sum((1, 2, 3)).tolist())) == 1
+    assert float(patched.sum(0).amax()) == 1
+    rows, columns = (torch.arange(count) + 0.5 for count in size)
+    for copy, (row, column) in zip(patched, [(0, 0), (0, 1), (1, 0), (1, 1)], strict=True):
+        mass = copy[0] / copy.sum()
+        assert (float(mass.sum(1) @ rows) > size[0] / 2) == row
+        assert (float(mass.sum(0) @ columns) > size[1] / 2) == column
 
 
 class States(nn.Module):
@@ -79,7 +71,7 @@ class States(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         maps = self.stem(images)
-        weights = self.weigh(maps).flatten(2).softmax(2)
+        weights = (20 * self.weigh(maps)).flatten(2).softmax(2)
         states = self.norm(weights @ maps.flatten(2).transpose(1, 2))
         scores: Tensor = self.head(maps.mean((2, 3))) + self.other(states.mean(1))
         return scores

@@ -25,9 +25,9 @@ from effcam.models.tracing.logits import tensors
 from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.place_check import (
     ROUNDING,
-    Moves,
+    Place,
     add_patches,
-    find_moves,
+    find_place,
     follows,
     is_unsure,
 )
@@ -82,17 +82,17 @@ def check_causes(
         with first_sequences(module) as sequences:
             scores, outputs = run(pair)
         held, _ = run(pair.flip(0), hold=outputs)
-        moves = [run.moves(pair, outputs, 0)]
-        if any(map(is_unsure, moves[0])):
+        places = [run.places(pair, outputs, 0)]
+        if any(map(is_unsure, places[0])):
             for seed in range(1, PAIRS + 1):
                 other = probe_inputs(preprocess, seed=seed).to(pair)
                 _, outputs = run(other)
-                moves += [run.moves(other, outputs, base) for base in (0, 1)]
+                places += [run.places(other, outputs, base) for base in (0, 1)]
     return CausalCheck(
         bypass=_share(scores, held),
         in_place=tuple(
             False if _begins_with_queries(layer, sequences) else follows(own)
-            for layer, own in zip(layers, zip(*moves, strict=True), strict=True)
+            for layer, own in zip(layers, zip(*places, strict=True), strict=True)
         ),
         prefix_first=tuple(_begins_with_prefix(layer, sequences) for layer in layers),
     )
@@ -129,7 +129,7 @@ class _Runner:
             ) from error
         return scores.values.float(), outputs
 
-    def moves(self, pair: Tensor, outputs: Sequence[Tensor], base: int) -> list[Moves | None]:
+    def places(self, pair: Tensor, outputs: Sequence[Tensor], base: int) -> list[Place | None]:
         """Return how the cells of each layer follow a patch in one picture of a pair.
 
         Args:
@@ -140,7 +140,7 @@ class _Runner:
         patched = add_patches(pair[base], pair[1 - base])
         halves = [self(patched[at : at + 2])[1] for at in (0, 2)]
         return [
-            find_moves(
+            find_place(
                 layer, outputs[index][base : base + 1], torch.cat([h[index] for h in halves])
             )
             for index, layer in enumerate(self._layers)
