@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from itertools import permutations
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -81,17 +82,42 @@ def last_maps(start: Key | None, maps: Iterable[Key]) -> set[Key]:
         maps: All maps, in order of execution.
     """
     ordered = list(dict.fromkeys(maps))
-    added, multiplied = _meet(start, set(ordered))
+    stops = set(ordered)
+    added, multiplied, products = _meet(start, stops)
     met = added | multiplied
+    factors = [[_met(each, stops) for each in _operands(node)] for node in products]
     for each in reversed(ordered):
-        if each in multiplied - added and len(met) > 1 and is_cut(each, met - {each}):
+        if each in multiplied - added and len(met) > 1 and _is_weight(each, factors):
             met.discard(each)
     return met
 
 
-def _meet(start: Key | None, maps: Collection[Key]) -> tuple[set[Key], set[Key]]:
-    """Return the maps that a walk meets first, by sums only, and those by products."""
+def _is_weight(each: Key, factors: Iterable[Sequence[set[Key]]]) -> bool:
+    """Return whether a map is multiplied with others, and depends on the image by them only.
+
+    Args:
+        each: The map.
+        factors: For each product, the maps of each of its factors.
+    """
+    return any(
+        each in own and other and each not in other and is_cut(each, other)
+        for product in factors
+        for own, other in permutations(product, 2)
+    )
+
+
+def _met(start: Key, maps: Collection[Key]) -> set[Key]:
+    added, multiplied, _ = _meet(start, maps)
+    return added | multiplied
+
+
+def _meet(start: Key | None, maps: Collection[Key]) -> tuple[set[Key], set[Key], set[Any]]:
+    """Return the maps that a walk meets first, by sums only, and those by products; the products.
+
+    A product is the node of the graph.
+    """
     met: tuple[set[Key], set[Key]] = (set(), set())
+    products: set[Any] = set()
     found: set[tuple[Key, bool]] = set()
     waiting = [] if start is None else [(start, False)]
     while waiting:
@@ -103,9 +129,11 @@ def _meet(start: Key | None, maps: Collection[Key]) -> tuple[set[Key], set[Key]]
             met[product].add(key)
             continue
         operands = _operands(key[0])
-        product = product or (len(operands) > 1 and key[0].name().startswith(PRODUCTS))
+        if len(operands) > 1 and key[0].name().startswith(PRODUCTS):
+            product = True
+            products.add(key[0])
         waiting += [(each, product) for each in operands]
-    return met
+    return *met, products
 
 
 def _operands(node: Any) -> list[Key]:

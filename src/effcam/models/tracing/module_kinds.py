@@ -37,8 +37,11 @@ def is_attention(name: str, module: nn.Module) -> bool:
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Return whether a module normalises."""
-    return "norm" in type(module).__name__.casefold()
+    """Return whether a module normalises, by itself or by all of its parts that have weights."""
+    if "norm" in type(module).__name__.casefold():
+        return True
+    weighted = [each for each in module.modules() if any(True for _ in each.parameters(False))]
+    return module not in weighted and bool(weighted) and all(map(is_norm, weighted))
 
 
 def is_passive(module: nn.Module) -> bool:

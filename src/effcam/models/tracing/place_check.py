@@ -27,8 +27,8 @@ SURE = 3.0
 LEAST_MOVED = 0.035
 """The share of the change that must differ between patches to say that cells lie elsewhere: it is
 about 0.02 in untrained EfficientNets, and 0.2 or more in most others."""
-FEWEST_CELLS = 4
-"""Of fewer cells in a row each may see the whole image, and none shows a place."""
+FEWEST_CELLS = 2
+"""Fewer cells in a row show no place."""
 
 
 class Place(NamedTuple):
