@@ -109,7 +109,7 @@ def run_family(
     lines = results.read_text("utf-8").splitlines() if results.is_file() else []
     rows = [json.loads(line) for line in lines]
     for row in rows:
-        if row["package"] in failed and row["verdict"] == "crashed":
+        if row["package"] in failed and row["verdict"] == "not judged":
             row["remarks"] = [f"not installed: {failed[row['package']]}"]
     versions = json.loads(subprocess.check_output([python, "-c", ASK_VERSIONS], text=True))
     return rows, versions

@@ -44,7 +44,7 @@ def _xray() -> list[Entry]:
               build=make(path, weights=None, num_classes=18, in_channels=1)),
         Entry(package="torchxrayvision", name="DenseNet with a sigmoid", channels=1,
               build=make(path, weights=None, num_classes=18, in_channels=1, apply_sigmoid=True),
-              refusal="sigmoid|probabilities"),
+              logits="classifier"),
         Entry(package="torchxrayvision", name="DenseNet with thresholds", channels=1,
               build=_thresholds, refusal="sigmoid|probabilities|0, 1"),
     ]  # fmt: skip
@@ -150,7 +150,7 @@ def entries() -> list[Entry]:
         Entry(package="segmentation-models-pytorch", name="Unet mobilenet_v2, its labels",
               build=lambda: _smp("mobilenet_v2"), layer="network.encoder*"),
         Entry(package="segmentation-models-pytorch", name="Unet resnet18, masks and labels",
-              build=_smp_both, refusal="row of class scores"),
+              build=_smp_both, logits="classification_head"),
         Entry(package="fastai", name="create_head over ResNet-18", build=lambda: _fastai(True)),
         Entry(package="fastai", name="create_head without concat_pool",
               build=lambda: _fastai(False)),

@@ -114,7 +114,9 @@ def record(module: nn.Module, images: Tensor) -> list[Call]:
 
     def see(key: Key, part: nn.Module, output: Any) -> None:
         found = first_tensor(output)
-        if found is not None and found.shape[0] == len(images) and found.is_floating_point():
+        if found is None or found.is_nested:
+            return
+        if found.shape[0] == len(images) and found.is_floating_point():
             calls.append(Call(key, part, found.detach().clone()))
 
     torch.manual_seed(0)

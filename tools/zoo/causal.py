@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.calls import Call, Change, Key, record, run, run_with
-from zoo.maps import IN_PLACE, Reading, best_readings, in_place
+from zoo.maps import DIFFERENT, IN_PLACE, Reading, best_readings, differs, in_place
 from zoo.probes import calibrate, enliven, pictures, with_object
 
 ZERO = 0.02
@@ -102,8 +102,12 @@ class Subject:
         return run_with(self.module, self.other, changes, self.at)
 
     def place(self, key: Key, reading: Reading) -> float:
-        """Return how well the cells of a call lie over the picture, in [0, 1]."""
-        return in_place(reading.to_map(self.scenes[key]))
+        """Return how well the cells of a call lie over the picture, in [0, 1].
+
+        It is 1 where changes are almost the same wherever the object is, and tell nothing.
+        """
+        maps = reading.to_map(self.scenes[key])
+        return in_place(maps) if differs(maps) >= DIFFERENT else 1.0
 
     def maps(self) -> list[tuple[Call, Reading]]:
         """Return the calls whose outputs have cells that lie over the picture, in order."""
@@ -138,7 +142,8 @@ def computes(module: nn.Module) -> bool:
 
 def is_projection(module: nn.Module) -> bool:
     """Return whether a module is a part of attention that a class token reads through."""
-    return isinstance(module, (nn.Linear, nn.Conv2d, nn.Softmax, *PASSIVE))
+    own = isinstance(module, (nn.Linear, nn.Conv2d, nn.Softmax, *PASSIVE))
+    return own or "linear" in type(module).__name__.casefold()  # as LoRA's
 
 
 def _put(kept: Tensor, _new: Tensor) -> Tensor:

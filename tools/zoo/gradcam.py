@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
+from torch.utils import checkpoint
 
 from zoo.calls import Key, first_tensor, read_scores, replace_first, watching
 from zoo.maps import Reading
@@ -39,7 +41,7 @@ def grad_cam(
         return replace_first(output, kept[key].clone())  # what follows may work in place
 
     torch.manual_seed(0)
-    with torch.enable_grad(), _frozen(module), watching(module, see):
+    with torch.enable_grad(), _frozen(module), _without_checkpoints(), watching(module, see):
         output = module(image)
         scores = rows[-1] if at else read_scores(output, 1)
         score = (2 * target - 1) * scores[0, 0] if scores.shape[1] == 1 else scores[0, target]
@@ -49,6 +51,15 @@ def grad_cam(
         for (key, reading), gradient in zip(layers, found, strict=True)
     ]
     return _added(maps).clamp(min=0)
+
+
+@contextmanager
+def _without_checkpoints() -> Iterator[None]:
+    """Run checkpointed blocks once: a graph that a hook begins in them has no second pass."""
+    function = checkpoint.CheckpointFunction
+    plain = patch.object(function, "apply", lambda block, _keep, *inputs: block(*inputs))
+    with plain, patch.object(checkpoint, "_checkpoint_hook", lambda _frame: nullcontext()):
+        yield
 
 
 @contextmanager

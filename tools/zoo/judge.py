@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +17,7 @@ import effcam
 from zoo.calls import Call, Key, run
 from zoo.causal import READ, ZERO, Subject, computes, is_projection, same_values
 from zoo.gradcam import grad_cam
-from zoo.maps import IN_PLACE, Reading
+from zoo.maps import Reading
 from zoo.scores import kind_of_scores, probability
 
 if TYPE_CHECKING:
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
 
     from zoo.entries import Entry
 
-RIGHT, NOTED, REFUSED, CRASHED = "right", "right with a note", "refused", "crashed"
+RIGHT, NOTED, REFUSED, UNJUDGED = "right", "right with a note", "refused", "not judged"
 WRONG = "SILENTLY WRONG"
 CLOSE = 1e-3
 """The largest difference to Grad-CAM by hand, over the map's peak, and to a probability."""
+SEEN = 0.55
+"""The least share of a change in place: it is 0.5 for transposed maps."""
 TRIED = 3
 """How many of the layers that a refusal names are tried."""
 
@@ -174,16 +177,25 @@ def _judge_map(case: Case) -> None:
     _measure(case)
     finding, notes = case.finding, case.notes
     faults = [*_layer_faults(case), *_map_faults(case), *_score_faults(case)]
-    excused = bool(notes) and all(each.startswith("past: ") for each in faults)
+    excused = bool(notes) and all(each.startswith(_excuses(notes)) for each in faults)
     finding.verdict = WRONG if faults and not excused else NOTED if notes else RIGHT
     finding.remarks += faults + notes
     if case.cell.state != "ok":
         finding.remarks.append(f"the map is {case.cell.state} for every class tried")
 
 
+def _excuses(notes: Sequence[str]) -> tuple[str, ...]:
+    """Return the beginnings of the faults that notes speak of."""
+    says_earlier = any("nearer to the head" in each for each in notes)
+    return ("past: ", "too early: ") if says_earlier else ("past: ",)
+
+
 def _measure(case: Case) -> None:
     """Fill in the figures of a map."""
     subject, finding = case.subject, case.finding
+    names = {name for name, _ in subject.module.named_modules()}
+    if not all(layer.name in names for layer in case.model.target_layers):
+        subject.module = case.model.module  # an exported graph, taken apart
     subject.record()
     case.held = [_held(layer) for layer in case.model.target_layers]
     finding.past = subject.past(case.held)
@@ -262,7 +274,7 @@ def _name(call: Call, reading: Reading) -> str:
 
 def _map_faults(case: Case) -> list[str]:
     place, difference, faults = case.finding.place or 0.0, case.finding.difference, []
-    if place < IN_PLACE and not case.entry.layer:
+    if place < SEEN and not case.entry.layer:
         faults.append(f"only {place:.2f} of a change lies in the cells where it is")
     if case.cell.state == "ok" and not (difference is not None and difference <= CLOSE):
         faults.append(f"the map differs from Grad-CAM by hand by {difference:.1e}")

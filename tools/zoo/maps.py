@@ -14,6 +14,8 @@ from zoo.probes import PLACES
 
 IN_PLACE = 0.6
 """The least share of the change that must lie where the object is; by chance it is 0.25."""
+DIFFERENT = 0.05
+"""The least share of the change that must depend on where the object is."""
 SHIFT_COUNTS = 0.2
 MOST_EXTRA = 16
 """The most tokens that stand for no cell, before the cells or after them."""
@@ -79,6 +81,18 @@ def in_place(maps: Tensor) -> float:
     weight = change.amax(0) * ~(middle[:, None] | middle[None, :])
     right = change.argmax(0) == owner
     return float((weight * right).sum() / weight.sum().clamp(min=1e-30))
+
+
+def differs(maps: Tensor) -> float:
+    """Return the share of the change that depends on where the object is.
+
+    Args:
+        maps: (1 + places, channels, side, side), of the pictures of `probes.with_object`.
+    """
+    maps = maps.detach().double()
+    change = (maps[1:] - maps[:1]).square().sum(1).sqrt()
+    change = change / change.sum((1, 2), keepdim=True).clamp(min=1e-300)
+    return float((change - change.mean(0)).abs().sum((1, 2)).mean()) / 2
 
 
 def shift(maps: Tensor) -> float:

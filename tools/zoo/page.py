@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ORDER = ("SILENTLY WRONG", "crashed", "refused", "right with a note", "right")
+ORDER = ("SILENTLY WRONG", "not judged", "refused", "right with a note", "right")
 
 INTRODUCTION = """\
 # Classifiers of other packages
@@ -24,6 +24,9 @@ seeded random weights and judges the result without effcam's own rules.
   the image; by chance it is 0.25.
 - **difference** is the largest one between effcam's map and a Grad-CAM by hand at the same layer,
   as a share of the peak.
+
+*Not judged* are classifiers that could not be installed, built or run, or that needed more than 8 GB or
+15 minutes for all of this.
 
 Made with effcam {effcam}, torch {torch}, timm {timm}. {counts}.
 """

@@ -84,6 +84,6 @@ def _place(error: Exception) -> str:
 
 
 def _failed(entry: Entry, reason: str) -> dict[str, Any]:
-    from zoo.judge import CRASHED, Finding
+    from zoo.judge import UNJUDGED, Finding
 
-    return asdict(Finding(entry.package, entry.name, verdict=CRASHED, remarks=[reason]))
+    return asdict(Finding(entry.package, entry.name, verdict=UNJUDGED, remarks=[reason]))

@@ -316,11 +316,21 @@ class Timm(nn.Module):
 def test_a_network_of_timm_without_a_classifier_is_refused() -> None:
     for part, module in ("", Timm(nn.Identity()).backbone), ("backbone", Timm(nn.Dropout())):
         where = f"its part '{part}'" if part else "it"
-        message = rf"returns 96 features .*: {where} was built with num_classes=0.* labels= with 96"
+        message = rf"returns 96 features .*: {where} was built without one.* labels= with 96"
         with pytest.raises(ModelError, match=message):
             load(module)
         assert load(module, labels=list(map(str, range(96)))).num_classes == 96
     assert load(Timm(nn.Linear(96, 3))).num_classes == 3
+
+
+def test_an_image_tower_of_clip_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ConvNet(6)
+    module.output_dim = 6
+    assert load(module).num_classes == 6
+    monkeypatch.setattr(ConvNet, "__module__", "open_clip.modified_resnet")
+    with pytest.raises(ModelError, match=r"6 features .* or for embeddings"):
+        load(module)
+    assert load(nn.Sequential(module, nn.Linear(6, 3))).num_classes == 3
 
 
 def test_the_last_hidden_layer_of_a_multilayer_head_is_no_classifier() -> None:

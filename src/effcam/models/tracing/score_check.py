@@ -38,6 +38,8 @@ CLOSE, CLOSE_HALF = 1e-4, 1e-2
 """The largest difference of equal probabilities, in single and in half precision."""
 TRIED = 10
 """The most places in a network at which its logits are looked for."""
+EMBEDDERS = ("clip", "open_clip")
+"""Packages whose networks return embeddings."""
 
 
 def find_scores(
@@ -236,9 +238,9 @@ def no_classifier(part: str, width: int, is_identity: bool = False) -> str:
     cause = (
         f"its head {part!r} is an nn.Identity"
         if is_identity
-        else f"its part {part!r} was built with num_classes=0"
+        else f"its part {part!r} was built without one, as with num_classes=0"
         if part
-        else "it was built with num_classes=0"
+        else "it was built without one, as with num_classes=0 or for embeddings"
     )
     return (
         f"the network has no classifier, so it returns {width} features and no class scores: "
@@ -262,7 +264,10 @@ def _headless(module: nn.Module) -> list[str]:
 
 
 def has_no_classes(module: nn.Module) -> bool:
-    """Return whether a network states that it has no classes, as timm's do."""
+    """Return whether a network states that it has no classes, or is a tower of CLIP."""
+    package = type(module).__module__.partition(".")[0]
+    if package in EMBEDDERS and hasattr(module, "output_dim"):
+        return True
     stated = getattr(module, "num_classes", None)
     return isinstance(stated, int) and not isinstance(stated, bool) and stated == 0
 
