@@ -73,14 +73,15 @@ def watching(module: nn.Module, see: Callable[[Key, nn.Module, Any], Any]) -> It
 
         return seen
 
-    open_parts = [
-        (name, part)
-        for name, part in module.named_modules()
-        if not isinstance(part, torch.jit.ScriptModule)
-    ]
-    handles = [part.register_forward_hook(hook(name)) for name, part in open_parts if name]
+    parts = list(module.named_modules())
+    # TorchScript's own method refuses, and yet the hooks of its outermost module run.
+    handles = [nn.Module.register_forward_hook(part, hook(name)) for name, part in parts if name]
     # No hooks run in what `module.compile()` compiled.
-    compiled = {part: part._compiled_call_impl for _, part in open_parts}
+    compiled = {
+        part: part._compiled_call_impl
+        for _, part in parts
+        if not isinstance(part, torch.jit.ScriptModule)
+    }
     try:
         for part in compiled:
             part._compiled_call_impl = None

@@ -291,6 +291,10 @@ def _score_faults(case: Case) -> list[str]:
     if kind != "logits" and not entry.logits:
         return [f"its output is {kind}, explained and shown as logits"]
     expected, shown = probability(row), float(case.cell.predicted_probability)
+    if kind != "logits":  # the network returns probabilities itself
+        with torch.no_grad():
+            own = run(subject.module, case.image)[0][case.cell.predicted]
+        expected = float(own.exp() if kind == "log-probabilities" else own)
     if abs(expected - shown) > CLOSE:
         return [f"the probability {expected:.3f} is shown as {shown:.3f}"]
     return []

@@ -25,8 +25,8 @@ seeded random weights and judges the result without effcam's own rules.
 - **difference** is the largest one between effcam's map and a Grad-CAM by hand at the same layer,
   as a share of the peak.
 
-*Not judged* are classifiers that could not be installed, built or run, or that needed more than 8 GB or
-15 minutes for all of this.
+*Not judged* are classifiers that could not be installed, built or run, or that needed more than
+8 GB or 15 minutes.
 
 Made with effcam {effcam}, torch {torch}, timm {timm}. {counts}.
 """
