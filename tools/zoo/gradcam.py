@@ -37,6 +37,7 @@ def grad_cam(
         first = first_tensor(output)
         if key not in wanted or first is None:
             return None
+        torch.set_grad_enabled(True)  # a body may run without gradients
         kept[key] = first if first.requires_grad else first.detach().requires_grad_()
         return replace_first(output, kept[key].clone())  # what follows may work in place
 
