@@ -193,10 +193,11 @@ def _excuses(notes: Sequence[str]) -> tuple[str, ...]:
 def _measure(case: Case) -> None:
     """Fill in the figures of a map."""
     subject, finding = case.subject, case.finding
-    names = {name for name, _ in subject.module.named_modules()}
-    if not all(layer.name in names for layer in case.model.target_layers):
-        subject.module = case.model.module  # an exported graph, taken apart
     subject.record()
+    called = {call.key[0] for call in subject.calls}
+    if not all(layer.name in called for layer in case.model.target_layers):
+        subject.module = case.model.module  # an exported graph, taken apart
+        subject.record()
     case.held = [_held(layer) for layer in case.model.target_layers]
     finding.past = subject.past(case.held)
     finding.cells_past = subject.past(case.held, cells=True)

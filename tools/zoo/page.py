@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 ORDER = ("SILENTLY WRONG", "not judged", "refused", "right with a note", "right")
@@ -90,7 +91,7 @@ def _problems(rows: Iterable[Row]) -> str:
 
 
 def _escaped(remarks: Sequence[str]) -> str:
-    text = "; ".join(each[:300] for each in remarks)
+    text = "; ".join(shorten(each, 300, placeholder=" ...") for each in remarks)
     for mark in "\\`*_<>[]{}$":
         text = text.replace(mark, "\\" + mark)
     return text
