@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -321,6 +322,6 @@ def _try_layer(entry: Entry, subject: Subject, photo: Image.Image, name: str) ->
         model = load(entry, subject.module, target_layer=name)
         cell = _explain(model, photo)
     except effcam.EffcamError as error:
-        return f"refused: {' '.join(str(error).split())[:160]}"
+        return f"refused: {shorten(str(error), 160, placeholder=' ...')}"
     share = subject.past([_held(layer) for layer in model.target_layers])
     return f"accepted ({cell.state}, {share:.2f} goes past)"
