@@ -90,7 +90,7 @@ def find_place(layer: TargetLayer, whole: Tensor, patched: Tensor) -> Place | No
 
 def is_unsure(place: Place | None) -> bool:
     """Return whether one picture is too few for an answer, and others may give one."""
-    return place is not None and place.share < CLEAR
+    return place is not None and place.share < CLEAR and place.moved > LEAST_MOVED / 2
 
 
 def follows(places: Sequence[Place | None]) -> bool | None:
@@ -102,7 +102,7 @@ def follows(places: Sequence[Place | None]) -> bool | None:
     known = [each for each in places if each is not None]
     if not known:
         return None
-    if not is_unsure(known[0]):
+    if known[0].share >= CLEAR:
         return True
     shares = torch.tensor([each.share for each in known])
     if len(known) < 2 or sum(each.moved for each in known) < LEAST_MOVED * len(known):
