@@ -96,7 +96,7 @@ nitpick_ignore = [
         *("PlainTarget", "effcam.images.decoding.Photo"),
         *("effcam.dataset.storage.Store", "effcam.metrics.faithfulness_inputs.Compared"),
         *("Compared", "Path", "effcam.metrics.summary.text_tables.Contents"),
-        *("Spread", "effcam.metrics.estimates.Range"),
+        *("Spread", "effcam.metrics.inference.Range"),
     )
 ]
 
