@@ -184,10 +184,12 @@ def build(library: str, name: str, *, meta: bool, **options: object) -> nn.Modul
 
 def calibrate(module: nn.Module, size: tuple[int, int]) -> None:
     """Give batch normalisation the statistics of pictures: with others, all signals may vanish."""
-    for part in module.modules():
-        if isinstance(part, nn.modules.batchnorm._BatchNorm):
-            part.train()
-            part.momentum = 1.0
+    norms = [each for each in module.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    for norm in norms:
+        norm.train()
+        norm.momentum = 1.0
     with torch.no_grad():
         module(probe_standardised(size, 3, 8))
     module.eval()
@@ -218,15 +220,14 @@ def run(library: str, name: str) -> dict[str, object]:
 
 def _run(row: Run) -> None:
     sketch = build(row.library, row.name, meta=True, **own_options(row.library, row.name)).eval()
-    record = trace(sketch, own_size(row.library, row.name), graph=True)
-    layers = target_layers(row.library, row.name, record)
+    layers, operations = examine(row.library, row.name, sketch)
     row.resolved = True
     row.layer = JOINT.join(layer.name for layer in layers)
     row.layout = layers[0].layout
     row.grid = " + ".join("x".join(map(str, layer.grid)) for layer in layers)
-    size, options, layers = quick_size(row.library, row.name, sketch)
+    size, options, layers = quick_size(row.library, row.name, sketch, layers, operations)
     row.size = "x".join(map(str, size))
-    del sketch, record
+    del sketch
     module = build(row.library, row.name, meta=False, **options)
     generator = torch.Generator().manual_seed(1)
     coarse = torch.randn(1, 3, 8, 8, generator=generator)
@@ -276,19 +277,37 @@ def target_layers(library: str, name: str, record: Trace) -> tuple[TargetLayer, 
     ).layers
 
 
-def quick_size(library: str, name: str, sketch: nn.Module) -> Sized:
+def examine(library: str, name: str, sketch: nn.Module) -> tuple[tuple[TargetLayer, ...], float]:
+    """Return the target layers of an architecture, and its multiplications, at its own size."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        record = trace(sketch, own_size(library, name), graph=True)
+    # The trace has two images, and counts additions too.
+    return target_layers(library, name, record), counter.get_total_flops() / 2 / 2
+
+
+def quick_size(
+    library: str,
+    name: str,
+    sketch: nn.Module,
+    layers: tuple[TargetLayer, ...],
+    operations: float,
+) -> Sized:
     """Return an input size at which an architecture needs few operations, and what it needs there.
+
+    Args:
+        library: Its library.
+        name: Its name there.
+        sketch: It, without weights.
+        layers: Its target layers at its own size.
+        operations: Its multiplications there.
 
     Returns:
         Its own size, or a smaller one with the same target layers; the options to build it with;
         and the target layers there.
     """
     own, options = own_size(library, name), own_options(library, name)
-    counter = FlopCounterMode(display=False)
-    with counter:
-        record = trace(sketch, own, graph=True)
-    layers = target_layers(library, name, record)
-    if counter.get_total_flops() / 2 / 2 <= HEAVY:
+    if operations <= HEAVY:
         return own, options, layers
     strides = [own[at] // layers[0].grid[at] for at in (0, 1)]
     step = 32 if max(strides) <= 32 and 32 % max(strides) == 0 else max(strides)
@@ -469,7 +488,7 @@ def measure_bypass(library: str, name: str) -> dict[str, str]:
     It is ``unknown`` if the scores do not change between pictures.
     """
     sketch = build(library, name, meta=True, **own_options(library, name)).eval()
-    size, options, layers = quick_size(library, name, sketch)
+    size, options, layers = quick_size(library, name, sketch, *examine(library, name, sketch))
     module = build(library, name, meta=False, **options)
     calibrate(module, size)
     found = check_causes(module, layers, effcam.Preprocess(size=size)).bypass
