@@ -384,31 +384,52 @@ def test_registers_between_class_token_and_cells_are_prefix_tokens() -> None:
     assert (names(model), model.layer.prefix) == (["blocks.2.0.norm"], 5)
 
 
+class Patches(nn.Module):
+    """Patches of a picture as a row of tokens, which no convolution makes."""
+
+    def __init__(self, channels: int, side: int) -> None:
+        super().__init__()
+        self.side, self.linear = side, nn.Linear(3 * side**2, channels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        cut = nn.functional.unfold(images, self.side, stride=self.side)
+        tokens: Tensor = self.linear(cut.mT)
+        return tokens
+
+
 class TwoScales(nn.Module):
     """Two sequences of tokens; the class token of each reads the cells of the other."""
 
     class Reads(nn.Module):
-        def __init__(self) -> None:
+        def __init__(self, channels: int) -> None:
             super().__init__()
-            self.to_q, self.to_kv = nn.Linear(24, 24), nn.Linear(24, 48)
+            self.to_q, self.to_kv = nn.Linear(channels, channels), nn.Linear(channels, 2 * channels)
 
         def forward(self, first: Tensor, context: Tensor) -> Tensor:
             key, value = self.to_kv(context).chunk(2, -1)
             mixed: Tensor = (self.to_q(first) @ key.mT).softmax(-1) @ value
             return mixed
 
-    def __init__(self) -> None:
+    def __init__(self, sides: tuple[int, int], channels: int, *, by_convolution: bool) -> None:
         super().__init__()
-        self.patches = nn.ModuleList(nn.Conv2d(3, 24, side, side) for side in (8, 16))
-        self.first = nn.Parameter(torch.randn(2, 1, 24))
-        self.encoders = nn.ModuleList(nn.Sequential(nn.Linear(24, 24), nn.GELU()) for _ in "ab")
-        self.reads = nn.ModuleList(self.Reads() for _ in "ab")
-        self.heads = nn.ModuleList(nn.Linear(24, 5) for _ in "ab")
+        self.patches = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(3, channels, side, side), nn.Flatten(2))
+            if by_convolution
+            else Patches(channels, side)
+            for side in sides
+        )
+        self.by_convolution = by_convolution
+        self.first = nn.Parameter(torch.randn(2, 1, channels))
+        self.encoders = nn.ModuleList(
+            nn.Sequential(nn.Linear(channels, channels), nn.GELU()) for _ in sides
+        )
+        self.reads = nn.ModuleList(self.Reads(channels) for _ in sides)
+        self.heads = nn.ModuleList(nn.Linear(channels, 5) for _ in sides)
 
     def forward(self, images: Tensor) -> Tensor:
         encoded = []
         for at, (patch, encoder) in enumerate(zip(self.patches, self.encoders, strict=True)):
-            cells = patch(images).flatten(2).mT
+            cells = patch(images).mT if self.by_convolution else patch(images)
             first = self.first[at : at + 1].expand(len(cells), -1, -1)
             encoded.append(encoder(torch.cat([first, cells], 1)))
         firsts = [
@@ -421,13 +442,24 @@ class TwoScales(nn.Module):
         return scores[0] + scores[1]  # type: ignore[no-any-return]
 
 
-def test_sequences_of_two_scales_are_looked_at_together() -> None:
+@pytest.mark.parametrize("by_convolution", [True, False])
+@pytest.mark.parametrize(
+    ("size", "sides", "channels"),
+    [(SIZE, (8, 16), 24), (120, (12, 20), 24), (48, (6, 8), 64)],
+    ids=["one pools to the other", "neither pools to the other", "as many channels as cells"],
+)
+def test_sequences_of_two_scales_are_looked_at_together(
+    size: int, sides: tuple[int, int], channels: int, *, by_convolution: bool
+) -> None:
     torch.manual_seed(0)
-    model = load(TwoScales())
+    module = TwoScales(sides, channels, by_convolution=by_convolution).eval()
+    sees = effcam.Preprocess(size=size, resize=size, mode="squash", mean=0.5, std=0.25)
+    model = effcam.load_model(module, preprocess=sees)
     assert names(model) == ["encoders.0", "encoders.1"]
-    assert [layer.grid for layer in model.target_layers] == [(8, 8), (4, 4)]
+    fine, coarse = ((size // side, size // side) for side in sides)
+    assert [layer.grid for layer in model.target_layers] == [fine, coarse]
     assert model.bypass == 0
-    assert heat(model).shape == (8, 8)
+    assert heat(model).shape == fine
 
 
 def test_evidence_in_prefix_tokens_is_in_no_cell() -> None:

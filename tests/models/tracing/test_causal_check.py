@@ -89,13 +89,14 @@ def test_cells_must_follow_what_moves_in_the_image(way: str, follows: bool | Non
     assert check(Arranged(way)).in_place == (follows,)
 
 
-def test_few_cells_show_no_place() -> None:
+@pytest.mark.parametrize(("grid", "follows"), [(2, True), (1, None)])
+def test_one_cell_shows_no_place(grid: int, follows: bool | None) -> None:
     class Coarse(Past):
         def __init__(self) -> None:
             super().__init__(0.0)
-            self.body = nn.AvgPool2d(32)
+            self.body = nn.AvgPool2d(64 // grid)
 
-    assert check(Coarse(), grid=2).in_place == (None,)
+    assert check(Coarse(), grid=grid).in_place == (follows,)
 
 
 def test_cells_that_never_change_give_no_answer() -> None:

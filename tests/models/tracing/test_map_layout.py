@@ -133,3 +133,8 @@ def test_a_grid_is_guessed_where_a_known_one_pools_to_it() -> None:
 def test_a_row_of_channels_is_no_row_of_tokens() -> None:
     assert map_shape((2, 16, 64), (64, 64), [(8, 8)], stride=2) is None
     assert map_shape((2, 16, 63), (64, 64), [(8, 8)], stride=2) == MapShape("tokens", (4, 4), 63)
+
+
+def test_a_number_of_channels_is_not_one_more_than_a_square() -> None:
+    assert map_shape((2, 17, 64), (64, 64), [(8, 8)], stride=2) == MapShape("tokens", (4, 4), 64, 1)
+    assert map_shape((2, 18, 64), (64, 64), [(8, 8)], stride=2) is None

@@ -117,7 +117,9 @@ def _token_grids(
             if math.prod(grid) == count - prefix > prefix:
                 yield prefix, grid
     if channels in map(math.prod, grids):
-        return  # (batch, channels, cells): the number of channels may be a square too
+        # It may be (batch, channels, cells): a number of channels may be a square, but is hardly
+        # ever one more.
+        prefixes = [prefix for prefix in prefixes if prefix == 1]
     for prefix in prefixes:
         rows = round(math.sqrt(max(count - prefix, 0) * size[0] / size[1]))
         columns = (count - prefix) // rows if rows else 0

@@ -75,9 +75,13 @@ def _token_maps(
     linked: Trace, attention: LayerCall, grid: Grid
 ) -> Iterator[tuple[Tensor, MapShape]]:
     """Yield the sequences of cells that attention takes."""
-    grids = [shape.grid for _, shape in linked.maps(STRIDE) if shape.layout != "tokens"]
+    # Grids of tokens come first, so that they are taken last: they may be guesses.
+    maps = sorted(
+        (shape for _, shape in linked.maps(STRIDE)), key=lambda each: each.layout != "tokens"
+    )
+    grids = [*(each.grid for each in maps), grid]
     for read in attention.inputs:
-        seen = linked.map_shape(read, [*grids, grid], STRIDE)
+        seen = linked.map_shape(read, grids, STRIDE)
         if seen and seen.layout == "tokens":
             yield read, seen
 
