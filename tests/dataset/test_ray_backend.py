@@ -179,7 +179,7 @@ def left_behind(out: Path) -> list[str]:
     return [each.name for each in out.rglob(".*") if each.name != ".lock"]
 
 
-def until(reached: Callable[[], object], seconds: float = 120) -> None:
+def until(reached: Callable[[], object], seconds: float = 600) -> None:
     end = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < end, "it never came"
@@ -476,7 +476,7 @@ def test_a_node_dies_and_the_rows_are_those_of_a_local_run(
     try:
         run = on_ray(photos, models, out)
     finally:
-        killer.join(120)
+        killer.join(600)
         connected.remove_node(nodes[1])
     assert there
     assert there[0] < 2 * COUNT / SHARD

@@ -496,10 +496,25 @@ def test_untrained_models_have_shapes_and_no_weights() -> None:
         load_untrained("test_resnt")
 
 
-def test_untrained_models_that_read_numbers_while_they_are_built_get_some() -> None:
-    model = load_untrained("torchvision:regnet_y_400mf")
+def test_models_that_read_numbers_while_they_are_built_have_shapes_too() -> None:
+    model = load_model("torchvision:regnet_y_400mf", pretrained=False, device="meta")
+    assert {each.device.type for each in model.module.parameters()} == {"meta"}
+    assert (model.target_layer, model.layer.grid) == ("trunk_output", (7, 7))
+
+
+def test_untrained_models_that_read_numbers_in_their_pass_get_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Reading(Small):
+        def forward(self, images: Tensor) -> Tensor:
+            scores: Tensor = super().forward(images) * float(images.mean() > -9)
+            return scores
+
+    monkeypatch.setattr(registry, "_registered", {})
+    registry.register_model(ModelSpec("reading", Reading, preprocess=Preprocess(size=32)))
+    model = load_untrained("reading")
     assert model.device.type != "meta"
-    assert model.target_layer == "trunk_output"
+    assert model.target_layer == "features"
 
 
 def test_a_registered_model_is_shown_untrained_too(registered: ModelSpec) -> None:

@@ -159,12 +159,14 @@ def load_untrained(name: str) -> Model:
         LayerError: If it has no layer that gives a map.
     """
     try:
-        with torch.device("meta"):
-            return load_model(name, pretrained=False, device="meta")
+        return load_model(name, pretrained=False, device="meta")
     except ModelError as error:
-        if isinstance(error.__cause__, ModelError):
-            raise  # it was built, and is no classifier
-        return load_model(name, pretrained=False)  # some read numbers while they are built
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        if isinstance(cause, ModelError):
+            raise  # it runs, and is no classifier
+        return load_model(name, pretrained=False)  # some read numbers in their pass
 
 
 def load(
@@ -186,7 +188,7 @@ def load(
     """
     # On torch's meta device a module is built there: only its shapes are asked for.
     with plain_torch(device="meta" if str(device) == "meta" else "cpu"):
-        built = source.build(device=device, change_preprocess=change_preprocess)
+        built = _build(source, device, change_preprocess)
         try:
             traced = _find_layers(built)
             scores = _find_scores(built, traced.preprocess, traced.classes)
@@ -208,6 +210,19 @@ def load(
         checked.bypass,
         checked.notes + gradient_notes(checked.layers, traced.loses_gradients),
     )
+
+
+def _build(
+    source: Source, device: str | torch.device | None, change_preprocess: ChangePreprocess
+) -> BuiltModule:
+    try:
+        return source.build(device=device, change_preprocess=change_preprocess)
+    except ModelError:
+        if str(device) != "meta":
+            raise
+        # Some read numbers while they are built: build them on the CPU, and keep their shapes.
+        with plain_torch():
+            return source.build(device=device, change_preprocess=change_preprocess)
 
 
 def _find_layers(built: BuiltModule) -> Traced:
