@@ -38,7 +38,7 @@ from effcam.metrics.summary import Figure, Measure, Summary
 
 Sample = Callable[..., Comparison]
 EVIL = '</script><img src=x onerror="alert(1)">&amp;\u2028\u202e'
-VOID = {"meta", "link", "img", "input", "col"}
+VOID = {"meta", "wbr", "link", "img", "input", "col"}
 
 
 class Page(HTMLParser):

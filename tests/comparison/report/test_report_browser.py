@@ -633,6 +633,18 @@ def test_no_strip_of_rows_shows_beside_or_above_the_headings(visit: Visit, repor
     assert np.ptp(shown[middle - 8 : middle + 8, width - 20 : width - 2], axis=(0, 1)).max() == 0
 
 
+@pytest.mark.parametrize("visit", [{"viewport": {"width": 1300, "height": 800}}], indirect=True)
+def test_names_beside_plots_are_whole(page: Page) -> None:
+    lines = """(element, name) => {
+        element.innerHTML = name;
+        return element.getClientRects().length && element.offsetHeight / 17;
+    }"""
+    label = page.locator(".plot th bdi").first
+    assert label.evaluate(lines, "densenet") < 1.5
+    assert label.evaluate(lines, "mobilenet_v2") < 1.5
+    assert 1.5 < label.evaluate(lines, "efficientnet_<wbr>lite0") < 2.5
+
+
 def test_paper_has_no_controls_and_all_rows(page: Page) -> None:
     page.locator("#figures summary").click()
     page.emulate_media(media="print")

@@ -28,7 +28,7 @@ PLOTTED = (
 """The figures to plot, the most important first."""
 MOST = 4
 """The most plots."""
-WIDTH, EDGE = 136, 7
+WIDTH, EDGE = 104, 7
 """The width of a plot, and the space at both its sides, in px."""
 BINS = 16
 BAR_WIDTH, BAR_HEIGHT = 20, 96

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -25,6 +26,7 @@ from effcam.files import atomic, check_path
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 MARK = "bold:"
 """The mark of the best values in the scoreboard's legend."""
@@ -153,13 +155,22 @@ def _text(name: str) -> str:
 def _environment() -> Environment:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=FunctionLoader(_text),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["parted"] = _part
+    return environment
+
+
+def _part(name: str) -> Markup:
+    """Return a name that is broken behind its marks, as "_", rather than inside a word."""
+    from markupsafe import Markup
+
+    return Markup("<wbr>").join(re.findall(r"[^\W_]+[\W_]*|[\W_]+", name))
 
 
 def _policy(script: str, style: str) -> str:
