@@ -60,14 +60,19 @@ def readings(shape: torch.Size, size: int) -> Iterator[Reading]:
                 yield from (Reading("tokens", side, prefix) for prefix in {0, extra})
 
 
+def _changes(maps: Tensor) -> Tensor:
+    """Return the (places, side, side) lengths of the changes of the cells, double precision."""
+    maps = maps.detach().double()
+    return (maps[1:] - maps[:1]).square().sum(1).sqrt()
+
+
 def in_place(maps: Tensor) -> float:
     """Return the share of the change that lies in the quarter in which the object is.
 
     Args:
         maps: (1 + places, channels, side, side), of the pictures of `probes.with_object`.
     """
-    maps = maps.detach().double()
-    change = (maps[1:] - maps[:1]).square().sum(1).sqrt()
+    change = _changes(maps)
     totals = change.sum((1, 2), keepdim=True)
     if not bool(change.isfinite().all()) or float(totals.min()) <= 0:
         return 0.0
@@ -89,8 +94,7 @@ def differs(maps: Tensor) -> float:
     Args:
         maps: (1 + places, channels, side, side), of the pictures of `probes.with_object`.
     """
-    maps = maps.detach().double()
-    change = (maps[1:] - maps[:1]).square().sum(1).sqrt()
+    change = _changes(maps)
     change = change / change.sum((1, 2), keepdim=True).clamp(min=1e-300)
     return float((change - change.mean(0)).abs().sum((1, 2)).mean()) / 2
 
@@ -104,8 +108,7 @@ def shift(maps: Tensor) -> float:
     Args:
         maps: (1 + places, channels, side, side), of the pictures of `probes.with_object`.
     """
-    maps = maps.detach().double()
-    change = (maps[1:] - maps[:1]).square().sum((1,)).square()
+    change = _changes(maps).pow(4)
     change = change / change.sum((1, 2), keepdim=True).clamp(min=1e-300)
     line = torch.arange(maps.shape[-1], dtype=torch.float64) + 0.5
     rows, columns = (change.sum(each) @ line for each in (2, 1))

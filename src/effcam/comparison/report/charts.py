@@ -175,6 +175,11 @@ def matrix_style() -> str:
     return "\n".join(rules)
 
 
+def plot_style() -> str:
+    """Return the style rule that gives the width of plots to the rules of their table."""
+    return f":root{{--plot:{WIDTH}px}}"
+
+
 def column_style(columns: int) -> str:
     """Return the style rules that hide a column by a class of the whole grid."""
     return "\n".join(f".hide-{at} .c{at}{{display:none}}" for at in range(columns))

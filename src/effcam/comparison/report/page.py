@@ -102,7 +102,12 @@ def build(material: Material, look: Look) -> str:
     data |= {"colormaps": tables, "colormap": look.colormap, "alpha": float(look.alpha)}
     script = _text("script.js")
     style = "\n".join(
-        [_text("style.css"), charts.matrix_style(), charts.column_style(len(content.columns))]
+        [
+            _text("style.css"),
+            charts.plot_style(),
+            charts.matrix_style(),
+            charts.column_style(len(content.columns)),
+        ]
     )
     made = datetime.now().astimezone()
     return (

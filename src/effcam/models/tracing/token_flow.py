@@ -48,10 +48,15 @@ def last_read(record: Trace, call: LayerCall, shape: MapShape) -> tuple[list[Fea
     included if none of them comes from another, as the two branches of CrossViT.
     """
     linked = record.linked()
+    # Grids of tokens come first, so that they are taken last: they may be guesses.
+    maps = sorted(
+        (seen for _, seen in linked.maps(STRIDE)), key=lambda each: each.layout != "tokens"
+    )
+    grids = [*(each.grid for each in maps), shape.grid]
     readings: dict[Grid, tuple[list[FeatureMap], float]] = {}
     for attention in sorted(linked.calls, key=lambda each: each.start, reverse=True):
         if is_attention(attention.name, attention.module):
-            for read, seen in _token_maps(linked, attention, shape.grid):
+            for read, seen in _token_maps(linked, attention, grids):
                 makers, end = _makers(linked, attention, read, seen)
                 if makers:
                     readings.setdefault(seen.grid, (makers, end))
@@ -72,14 +77,9 @@ def last_read(record: Trace, call: LayerCall, shape: MapShape) -> tuple[list[Fea
 
 
 def _token_maps(
-    linked: Trace, attention: LayerCall, grid: Grid
+    linked: Trace, attention: LayerCall, grids: list[Grid]
 ) -> Iterator[tuple[Tensor, MapShape]]:
     """Yield the sequences of cells that attention takes."""
-    # Grids of tokens come first, so that they are taken last: they may be guesses.
-    maps = sorted(
-        (shape for _, shape in linked.maps(STRIDE)), key=lambda each: each.layout != "tokens"
-    )
-    grids = [*(each.grid for each in maps), grid]
     for read in attention.inputs:
         seen = linked.map_shape(read, grids, STRIDE)
         if seen and seen.layout == "tokens":
