@@ -35,6 +35,7 @@ def explain(
         size=size,
         region=canvas.clip(*size),
         canvas=canvas,
+        frame=canvas,
         state="ok",
     )
     return replace(cell, **changes)

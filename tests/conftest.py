@@ -48,8 +48,9 @@ class Sampler(Protocol):
 def sample() -> Sampler:
     """Return a maker of comparisons to report: photos of three shapes, crops, padding and grids.
 
-    Columns alternate: the first sees the whole image, the second a crop, the third padding. Every
-    fifth image has a label that the first column alone predicts.
+    Columns alternate: the first sees the whole image, the second a crop, of which its cells cover
+    the middle, the third padding. Every fifth image has a label that the first column alone
+    predicts.
     """
     from effcam import Box, Comparison, Explanation
     from effcam.images.refs import ImageRef
@@ -60,7 +61,7 @@ def sample() -> Sampler:
 
     def cell(image: ImageRef, column: str, at: int, place: int, rng: Any) -> Explanation:
         width, height = sizes[at % 3]
-        canvas = (
+        frame = (
             Box(0, 0, width, height),
             Box(10, 8, width - 14, height - 6),
             Box(-12, -9, width + 12, height + 9),
@@ -81,8 +82,9 @@ def sample() -> Sampler:
             predicted_probability=float(probabilities[1]),
             heatmap=rng.random(grids[place % 3], dtype=np.float32) ** 3,
             size=(width, height),
-            region=canvas.clip(width, height),
-            canvas=canvas,
+            region=frame.clip(width, height),
+            canvas=Box(18, 12, width - 20, height - 9) if place % 3 == 1 else frame,
+            frame=frame,
             state="ok",
         )
 

@@ -17,8 +17,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from effcam import Comparison, Explanation, Model, ModelSpec, Preprocess, compare, load_model
+from effcam import Box, Comparison, Explanation, Model, ModelSpec, Preprocess, compare, load_model
 from effcam.cam import progress
+from effcam.demo import scenes
 from effcam.errors import (
     ArgumentError,
     ImageError,
@@ -708,7 +709,7 @@ def test_every_view_finds_an_object_where_it_is_in_the_photo(
         across = heat.sum(0) @ (np.arange(width) + 0.5) / total
         down = heat.sum(1) @ (np.arange(height) + 0.5) / total
         # Blocks that the square's edges cut move its centre by at most an eighth of a block.
-        canvas = preprocess.canvas(width, height)
+        canvas = preprocess.frame(width, height)
         block = canvas.scale(CELL / preprocess.size[1], CELL / preprocess.size[0])
         assert abs(across - x) <= block.width / 8 + 0.5, cell
         assert abs(down - y) <= block.height / 8 + 0.5, cell
@@ -891,6 +892,30 @@ def test_nothing_is_printed_or_left_behind(
 # The result
 
 
+def test_cells_are_laid_by_pitch_unless_asked_otherwise() -> None:
+    (scene,) = scenes(1, size=128)
+    # Six cells of 16 px in an input of 128 px.
+    by = {
+        how: compare(scene, "demo_alexnet", view="whole", placement=how, progress=False)
+        for how in ("pitch", "even", "measured")
+    }
+    usual = compare(scene, "demo_alexnet", view="whole", progress=False)
+    assert usual[0, 0].canvas == by["pitch"][0, 0].canvas == Box(16, 16, 112, 112)
+    assert by["even"][0, 0].canvas == Box(0, 0, 128, 128)
+    down, across = load_model("demo_alexnet").placement.offset
+    moved = Box(16 + across, 16 + down, 112 + across, 112 + down)
+    assert by["measured"][0, 0].canvas.as_tuple() == pytest.approx(moved.as_tuple())
+    assert by["measured"].facts[0].offset == (down, across)
+    for comparison in by.values():
+        np.testing.assert_array_equal(comparison[0, 0].heatmap, usual[0, 0].heatmap)
+        assert comparison[0, 0].frame == Box(0, 0, 128, 128)
+
+
+def test_an_unknown_placement_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="placement must be 'even' or"):
+        compare(scenes(1), "demo_alexnet", placement="near")  # type: ignore[arg-type]
+
+
 def test_settings_say_how_it_was_made() -> None:
     comparison = run(noise(2), model(), method="layercam", target=[0, "class 1"], size=32)
     assert comparison.settings == {
@@ -900,6 +925,7 @@ def test_settings_say_how_it_was_made() -> None:
         "size": 32,
         "precision": "fp32",
         "decoding": "exact",
+        "placement": "pitch",
     }
     assert comparison.settings.target == (0, "class 1")
     assert str(comparison.settings) == str(dict(comparison.settings))

@@ -23,6 +23,7 @@ from effcam.images.refs import ImageLike, ImageRef
 from effcam.models.facts import ModelFacts, facts_of
 from effcam.models.registry import DEFAULT_MODELS
 from effcam.models.sources import check_weights
+from effcam.models.tracing.placement import HowPlaced
 from effcam.models.tracing.torch_state import plain_torch
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def compare(
     device: str | torch.device | None = None,
     precision: Precision = "fp32",
     decoding: Literal["exact", "reduced"] = "exact",
+    placement: HowPlaced = "pitch",
     every: int | None = None,
     fps: float | None = None,
     on_error: Literal["raise", "skip"] = "raise",
@@ -83,6 +85,10 @@ def compare(
             ``"reduced"`` decodes JPEG files much larger than the model's input at a half, a
             quarter or an eighth of their size, which is faster and changes pixels by less than
             1/255 on average.
+        placement: Where the cells of a map lie on the image. ``"pitch"`` lays them one stride of
+            the network apart, around the middle of its input; ``"even"`` divides the input evenly,
+            as other tools do, which is the same for many networks; ``"measured"`` is ``"pitch"``,
+            moved by the offset that `effcam.Model.placement` measures.
         every: Use every n-th frame of a video, beginning with the first; ``None`` for all. With
             this or ``fps``, videos in folders are used too.
         fps: Use this number of frames per second of a video: at each multiple of 1 / fps s the
@@ -124,6 +130,7 @@ def compare(
             size=size,
             precision=precision,
             decoding=decoding,
+            placement=placement,
         ),
         batch_size=check_number("batch_size", batch_size),
         device=device,
@@ -156,7 +163,7 @@ def _explain(
     bar.set_description(label)
     seconds: list[float] = []
     cells = explain_images(inputs, label, model, targets, done=bar.update, seconds=seconds)
-    return list(cells), facts_of(model, seconds)
+    return list(cells), facts_of(model, seconds, inputs.job.settings.placement)
 
 
 def _find_consensus(inputs: Inputs, bar: ProgressBar) -> list[int]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from effcam.images.truth import NamedClass, Truth
     from effcam.metrics.summary import Difference, Fact, Figure, Measure
     from effcam.models.facts import ModelFacts
+    from effcam.models.tracing.placement import Placement
     from effcam.models.tracing.score_source import ScoreSource
     from effcam.models.tracing.target_layer import TargetLayer
 
@@ -27,6 +28,7 @@ __all__ = [
     "Measure",
     "ModelFacts",
     "NamedClass",
+    "Placement",
     "ScoreSource",
     "Settings",
     "Skipped",
@@ -42,6 +44,7 @@ _HOMES = {
     "Measure": "effcam.metrics.summary",
     "ModelFacts": "effcam.models.facts",
     "NamedClass": "effcam.images.truth",
+    "Placement": "effcam.models.tracing.placement",
     "ScoreSource": "effcam.models.tracing.score_source",
     "Settings": "effcam.cam.settings",
     "Skipped": "effcam.cam.cells",

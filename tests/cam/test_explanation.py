@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,15 +82,28 @@ def test_upsampled_equals_the_processing_of_grad_cam(
     np.testing.assert_allclose(upsampled, expected, atol=1e-5)
 
 
-def test_upsampled_is_grad_cams_own_result_for_a_photo_that_is_the_input() -> None:
+def untrained() -> effcam.Model:
     torch.manual_seed(0)
-    module = timm.create_model("test_resnet").eval()
     preprocess = effcam.Preprocess(size=64, resize=64, mean=0.5, std=0.5)  # type: ignore[arg-type]
-    model = effcam.load_model(module, preprocess=preprocess)
-    (cell,) = effcam.compare(photo(64, 64), model, target=3, view="whole", progress=False)
-    tensor, _ = preprocess(photo(64, 64))
-    cam = GradCAM(module, [module.get_submodule(model.target_layer)])
-    expected = cam(tensor[np.newaxis], [ClassifierOutputTarget(3)])[0]
+    return effcam.load_model(timm.create_model("test_resnet").eval(), preprocess=preprocess)
+
+
+@pytest.mark.parametrize(
+    "load",
+    # AlexNet's cells do not divide its input evenly, but other tools draw them so.
+    [untrained, partial(effcam.load_model, "demo_alexnet", device="cpu")],
+    ids=["resnet", "alexnet"],
+)
+def test_upsampled_is_grad_cams_own_result_for_a_photo_that_is_the_input(
+    load: Callable[[], effcam.Model],
+) -> None:
+    model = load()
+    picture = photo(*model.preprocess.size)
+    (cell,) = effcam.compare(picture, model, view="whole", placement="even", progress=False)
+    tensor, _ = model.preprocess.whole()(picture)
+    model.module.requires_grad_(True)  # effcam freezes what it builds
+    cam = GradCAM(model.module, [model.module.get_submodule(model.target_layer)])
+    expected = cam(tensor[np.newaxis], [ClassifierOutputTarget(cell.target)])[0]
     cam.activations_and_grads.release()
     assert cell.state == "ok"
     np.testing.assert_allclose(cell.upsampled(), expected, atol=1e-5)
@@ -116,6 +131,40 @@ def test_upsampled_is_0_outside_the_region_and_as_usual_inside() -> None:
     outside[10:40, 20:60] = False
     assert (upsampled[outside] == 0).all()
     assert inside.max() == 1
+
+
+def inside(canvas: Box, size: tuple[int, int], heatmap: Any) -> Explanation:
+    """Return a cell whose model saw the whole image, but whose cells lie in a part of it."""
+    whole = Box(0, 0, *size)
+    return explain(np.asarray(heatmap, np.float32), size, canvas, region=whole, frame=whole)
+
+
+def test_past_its_cells_heat_falls_to_0_over_half_a_cell() -> None:
+    # Two cells of 8 px, from 4 to 20 of 24 px.
+    shown = inside(Box(4, 0, 20, 1), (24, 1), [[8, 4]]).evidence(24, 1)[0]
+    np.testing.assert_allclose(shown[:9], [1, 3, 5, 7, 8, 8, 8, 8, 7.75])
+    np.testing.assert_allclose(shown[-8:], [4, 4, 4, 4, 3.5, 2.5, 1.5, 0.5])
+
+
+def test_cells_that_reach_beyond_the_input_are_cut_off() -> None:
+    # Three cells of 8 px over 20 px: the outer ones reach 2 px beyond.
+    shown = inside(Box(-2, 0, 22, 1), (20, 1), [[0, 4, 8]]).evidence(20, 1)[0]
+    np.testing.assert_allclose(shown, np.clip((np.arange(20) + 0.5 + 2) / 8 - 0.5, 0, 2) * 4)
+
+
+def test_a_box_at_the_last_cells_ends_where_their_heat_falls_to_the_threshold() -> None:
+    cell = inside(Box(8, 8, 40, 40), (48, 48), single(0, 0))
+    for threshold in (0.25, 0.75):
+        box = cell.box(threshold=threshold)
+        assert box is not None
+        hot = np.argwhere(cell.upsampled() >= threshold)
+        assert box.left == pytest.approx(8 - 4 * (1 - threshold))
+        assert (box.left, box.right) == pytest.approx((hot.min(), hot.max() + 1), abs=1)
+
+
+def test_heat_that_falls_off_is_not_on_padding() -> None:
+    cell = inside(Box(8, 8, 40, 40), (48, 48), single(0, 0))
+    assert "padding" not in cell.flags
 
 
 def test_upsampled_counts_a_pixel_by_its_centre() -> None:

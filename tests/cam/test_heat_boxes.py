@@ -31,7 +31,7 @@ def fit(
         [canvas or Box(0, 0, width, height)],
         [boxes],
         np.array([[threshold]]),
-        [size or (width, height)],
+        [Box(0, 0, *(size or (width, height)))],
     )
     assert found.shape == (1, 2, 1)
     return found[0, :, 0]
@@ -196,7 +196,7 @@ def test_maps_and_thresholds_are_measured_as_one_by_one(
 ) -> None:
     heats, canvases, boxes, thresholds = several()
     monkeypatch.setattr(heat_boxes, "AT_ONCE", at_once)
-    found = part_ious(heats, canvases, boxes, thresholds, [(70, 50)] * 6)
+    found = part_ious(heats, canvases, boxes, thresholds, [Box(0, 0, 70, 50)] * 6)
     assert found.shape == (6, 2, 4)
     for at, own in enumerate(thresholds):
         for level, threshold in enumerate(own):
@@ -209,9 +209,13 @@ def test_maps_and_thresholds_are_measured_as_one_by_one(
 def test_float32_maps_are_measured_alike() -> None:
     heats, canvases, boxes, thresholds = several()
     rough = part_ious(
-        heats.astype(np.float32), canvases, boxes, thresholds.astype(np.float32), [(70, 50)] * 6
+        heats.astype(np.float32),
+        canvases,
+        boxes,
+        thresholds.astype(np.float32),
+        [Box(0, 0, 70, 50)] * 6,
     )
-    fine = part_ious(heats, canvases, boxes, thresholds, [(70, 50)] * 6)
+    fine = part_ious(heats, canvases, boxes, thresholds, [Box(0, 0, 70, 50)] * 6)
     np.testing.assert_allclose(rough, fine, atol=1e-4)
 
 

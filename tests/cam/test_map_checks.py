@@ -71,76 +71,78 @@ def centred(seed: int) -> NDArray[np.float32]:
 @pytest.mark.parametrize("state", ["flat", "nan"])
 def test_a_flag_of_the_method_is_the_only_flag(state: State) -> None:
     # Judged by its values, it would peak at the border and be on padding.
-    assert flags(peaked(7, 7, 0, 0), state, LETTERBOX, SIZE) == (state,)
+    assert flags(peaked(7, 7, 0, 0), state, LETTERBOX, LETTERBOX, SIZE) == (state,)
 
 
 def test_an_ordinary_map_has_no_flag() -> None:
-    assert flags(peaked(7, 7, 3, 3), "ok", WHOLE, SIZE) == ()
+    assert flags(peaked(7, 7, 3, 3), "ok", WHOLE, WHOLE, SIZE) == ()
 
 
 @pytest.mark.parametrize("row", range(5))
 @pytest.mark.parametrize("column", range(6))
 def test_a_peak_in_an_outermost_cell_is_at_the_border(row: int, column: int) -> None:
     outermost = row in (0, 4) or column in (0, 5)
-    found = flags(peaked(5, 6, row, column), "ok", WHOLE, SIZE)
+    found = flags(peaked(5, 6, row, column), "ok", WHOLE, WHOLE, SIZE)
     assert found == (("border",) if outermost else ())
 
 
 def test_a_peak_that_is_as_high_inside_is_not_at_the_border() -> None:
     heatmap = peaked(7, 7, 0, 0)
     heatmap[3, 3] = heatmap[0, 0]
-    assert flags(heatmap, "ok", WHOLE, SIZE) == ()
+    assert flags(heatmap, "ok", WHOLE, WHOLE, SIZE) == ()
 
 
 @pytest.mark.parametrize("grid", [(1, 1), (1, 9), (2, 2), (4, 4), (4, 14), (14, 4)])
 def test_small_grids_are_never_flagged_for_a_peak_at_the_border(grid: tuple[int, int]) -> None:
     assert min(grid) < SMALLEST_SIDE
-    assert flags(peaked(*grid, 0, 0), "ok", WHOLE, SIZE) == ()
+    assert flags(peaked(*grid, 0, 0), "ok", WHOLE, WHOLE, SIZE) == ()
 
 
 def test_the_share_of_heat_on_padding_is_exact() -> None:
     # Four rows of 50 px, of which the middle two are on the image.
     rows = np.array([1, 2, 3, 4], np.float32)[:, None]
-    assert padded_share(rows * np.ones((4, 5), np.float32), LETTERBOX, SIZE) == pytest.approx(0.5)
-    assert padded_share(np.array([[0], [1], [1], [0]], np.float32), LETTERBOX, SIZE) == 0
-    assert padded_share(np.array([[1], [0], [0], [0]], np.float32), LETTERBOX, SIZE) == 1
+    assert padded_share(
+        rows * np.ones((4, 5), np.float32), LETTERBOX, LETTERBOX, SIZE
+    ) == pytest.approx(0.5)
+    assert padded_share(np.array([[0], [1], [1], [0]], np.float32), LETTERBOX, LETTERBOX, SIZE) == 0
+    assert padded_share(np.array([[1], [0], [0], [0]], np.float32), LETTERBOX, LETTERBOX, SIZE) == 1
 
 
 def test_a_letterboxed_photo_has_its_padding_on_the_canvas() -> None:
-    canvas = Preprocess(size=100, resize=100, mode="border").canvas(200, 100)  # type: ignore[arg-type]
+    canvas = Preprocess(size=100, resize=100, mode="border").frame(200, 100)  # type: ignore[arg-type]
     assert canvas == Box(0, -50, 200, 150)
     heatmap = np.array([[1, 1], [0, 5], [2, 0], [1, 0]], np.float32)
-    assert padded_share(heatmap, canvas, (200, 100)) == pytest.approx(3 / 10)
-    assert flags(heatmap, "ok", canvas, (200, 100)) == ("padding",)
+    assert padded_share(heatmap, canvas, canvas, (200, 100)) == pytest.approx(3 / 10)
+    assert flags(heatmap, "ok", canvas, canvas, (200, 100)) == ("padding",)
 
 
 def test_a_cell_that_is_half_on_padding_counts_half() -> None:
     # Two columns of 60 px from -20 on: a third of the first is padding, and a third of the second.
     canvas = Box(-20, 0, 100, 100)
     heatmap = np.array([[3, 0]], np.float32)
-    assert padded_share(heatmap, canvas, SIZE) == pytest.approx(1 / 3)
-    assert padded_share(heatmap, Box(-60, 0, 60, 100), SIZE) == pytest.approx(1)
+    assert padded_share(heatmap, canvas, canvas, SIZE) == pytest.approx(1 / 3)
+    assert padded_share(heatmap, *[Box(-60, 0, 60, 100)] * 2, SIZE) == pytest.approx(1)
     corner = Box(-10, -10, 10, 10)  # a quarter of the one cell is on the image
-    assert padded_share(np.ones((1, 1), np.float32), corner, SIZE) == pytest.approx(0.75)
+    assert padded_share(np.ones((1, 1), np.float32), corner, corner, SIZE) == pytest.approx(0.75)
 
 
 def test_nothing_is_on_padding_where_there_is_none_or_no_heat() -> None:
-    assert padded_share(noisy(0), WHOLE, SIZE) == 0
-    assert padded_share(noisy(0), Box(10, 20, 90, 100), SIZE) == 0  # a crop
-    assert padded_share(np.zeros((7, 7), np.float32), LETTERBOX, SIZE) == 0
+    assert padded_share(noisy(0), WHOLE, WHOLE, SIZE) == 0
+    assert padded_share(noisy(0), *[Box(10, 20, 90, 100)] * 2, SIZE) == 0  # a crop
+    assert padded_share(np.zeros((7, 7), np.float32), LETTERBOX, LETTERBOX, SIZE) == 0
 
 
 @pytest.mark.parametrize(("share", "flagged"), [(0.05, False), (0.09, False), (0.11, True)])
 def test_more_than_a_tenth_of_the_heat_on_padding_is_flagged(share: float, flagged: bool) -> None:
     assert PADDED_SHARE == 0.1
     heatmap = np.array([[share], [1 - share], [0], [0]], np.float32)
-    assert flags(heatmap, "ok", LETTERBOX, SIZE) == (("padding",) if flagged else ())
+    assert flags(heatmap, "ok", LETTERBOX, LETTERBOX, SIZE) == (("padding",) if flagged else ())
 
 
 def test_a_map_may_have_two_flags() -> None:
     heatmap = np.zeros((8, 8), np.float32)
     heatmap[0, 4] = 1
-    assert flags(heatmap, "ok", LETTERBOX, SIZE) == ("padding", "border")
+    assert flags(heatmap, "ok", LETTERBOX, LETTERBOX, SIZE) == ("padding", "border")
 
 
 # the maps of a column

@@ -53,7 +53,8 @@ def test_options_reach_compare(run: Callable[..., Done], asked: dict[str, Any]) 
         "compare", "photos", "more.png", "-m", "alexnet", "-m", "mine=timm:resnet18.a1_in1k",
         "--target", "tabby", "--method", "layercam", "--method", "gradcam++", "--view", "whole",
         "--size", 96, "--device", "cpu", "--batch-size", 3, "--skip-bad",
-        "--precision", "bf16", "--decoding", "reduced", "--fps", "0.5",
+        "--precision", "bf16", "--decoding", "reduced", "--placement", "even",
+        "--fps", "0.5",
     )  # fmt: skip
     assert done.code == 130
     assert asked == {
@@ -70,6 +71,7 @@ def test_options_reach_compare(run: Callable[..., Done], asked: dict[str, Any]) 
         "device": "cpu",
         "precision": "bf16",
         "decoding": "reduced",
+        "placement": "even",
         "every": None,
         "fps": 0.5,
         "on_error": "skip",
@@ -92,6 +94,7 @@ def test_without_options_it_is_the_notebooks_comparison(
         "device": None,
         "precision": "fp32",
         "decoding": "exact",
+        "placement": "pitch",
         "every": None,
         "fps": None,
         "on_error": "raise",

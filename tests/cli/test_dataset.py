@@ -217,6 +217,7 @@ def test_options_reach_the_run(photos: Path, out: Path, monkeypatch: pytest.Monk
         "batch_size": 4,
         "precision": "bf16",
         "decoding": "exact",
+        "placement": "pitch",
         "method": "gradcam",
         "target": None,
         "view": "model",

@@ -92,6 +92,17 @@ def test_the_table_is_read_without_the_libraries() -> None:
     }.isdisjoint(modules)
 
 
+def test_the_placement_of_a_models_cells_is_measured_with_its_weights(
+    run: Callable[..., Done],
+) -> None:
+    placement = effcam.load_model("demo_alexnet").placement
+    assert run("models", "demo_alexnet", "--placement").out == f"{placement}\n"
+    found = json.loads(run("models", "demo_alexnet", "--placement", "--json").out)
+    assert found["model"] == "demo_alexnet"
+    assert found["placement"]["pitch"] == [16, 16]
+    assert found["placement"]["offset"] == list(placement.offset)
+
+
 def test_layers_are_listed_and_the_default_is_marked(run: Callable[..., Done]) -> None:
     done = run("models", "test_resnet", "--layers")
     assert (done.code, done.err) == (0, "")
@@ -149,6 +160,8 @@ def test_models_are_filtered(run: Callable[..., Done]) -> None:
         (["resnet5_", "--layers"], 1, "no model is called 'resnet5_'. Did you mean 'resnet50' or"),
         (["--layers"], 2, "--layers needs the name of one model, such as 'resnet50', not '*'"),
         (["resnet[15]*", "--layers"], 2, "--layers needs the name of one model"),
+        (["demo_*", "--placement"], 2, "--placement needs the name of one model"),
+        (["demo_alexnet", "--placement", "--names"], 2, "--names has no meaning with --placement"),
     ],
 )
 def test_models_says_what_is_wrong(

@@ -72,6 +72,7 @@ def explain(image: ImageRef, size: tuple[int, int], column: str, seed: int) -> E
         size=size,
         region=box,
         canvas=box,
+        frame=box,
         state="ok",
     )
 

@@ -62,7 +62,7 @@ pytestmark = [
 
 COUNT, SHARD = 48, 4
 MEMORY = 80 * 2**20
-PATIENCE = 200
+PATIENCE = 600
 PLAIN = Preprocess(size=64, resize=64, mean=0, std=1)
 SMALL: dict[str, Any] = {"view": "whole", "size": 64, "shard_size": SHARD, "progress": False}
 

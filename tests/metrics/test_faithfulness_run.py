@@ -106,8 +106,9 @@ def test_figures_are_those_of_the_functions_on_arrays(
         after = predict(masked(images, heats))[rows, targets]
     by_hand["average_drop"] = average_drop(before, after)
     for key, values in by_hand.items():
-        # The noise of ROAD's imputation is drawn per batch.
-        tolerance = 0.02 if key == "road" else 1e-4
+        # The noise of ROAD's imputation is drawn per batch, and pixels of nearly equal heat may be
+        # in another order.
+        tolerance = {"road": 0.02, "average_drop": 1e-4}.get(key, 1e-3)
         np.testing.assert_allclose(found.samples[key][:, 0], values, atol=tolerance, err_msg=key)
 
 

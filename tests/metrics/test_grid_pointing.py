@@ -141,6 +141,7 @@ def cell(target: int, probability: float, **changes: Any) -> Explanation:
         "size": (8, 8),
         "region": Box(0, 0, 8, 8),
         "canvas": Box(0, 0, 8, 8),
+        "frame": Box(0, 0, 8, 8),
         "state": "ok",
     }
     return Explanation(**fields | changes)

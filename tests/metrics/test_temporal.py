@@ -38,7 +38,8 @@ def cell(image: ImageRef, heat: np.ndarray[Any, Any], **changes: Any) -> Explana
     made = Explanation(
         image=image, column="m", model="m", weights="w", method="gradcam", target_layer="l",
         target=0, label="a", probability=0.5, predicted=0, predicted_label="a",
-        predicted_probability=0.5, heatmap=heat, size=(200, 100), region=whole, canvas=whole,
+        predicted_probability=0.5, heatmap=heat, size=(200, 100), region=whole,
+        canvas=whole, frame=whole,
         state="ok",
     )  # fmt: skip
     return replace(made, **changes)

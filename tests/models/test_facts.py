@@ -154,7 +154,20 @@ def test_the_record_is_everything_but_the_classes_names_and_is_json() -> None:
         "seconds": 0.5,
         "bypass": 0.0,
         "notes": [],
+        "pitch": [2.0, 2.0],
+        "offset": [0.0, 0.0],
     }
+
+
+@pytest.mark.parametrize(
+    ("pitch", "share"), [(None, 1), ((2.0, 2.0), 1), ((1.5, 2.0), 0.75), ((3.0, 1.0), 0.5)]
+)
+def test_the_share_of_the_input_that_cells_cover(
+    pitch: tuple[float, float] | None, share: float
+) -> None:
+    facts = replace(facts_of(load(Tiny())), pitch=pitch)
+    assert (facts.input_size, facts.grid) == ((16, 24), (8, 12))
+    assert facts.covered == pytest.approx(share)
 
 
 def test_facts_do_not_print_a_thousand_classes() -> None:

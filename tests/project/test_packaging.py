@@ -75,7 +75,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> Non
 
 def test_wheel_holds_only_what_effcam_reads(wheel: zipfile.ZipFile) -> None:
     suffixes = {Path(name).suffix for name in wheel.namelist() if ".dist-info/" not in name}
-    read = {".py", ".typed", ".csv", ".safetensors", ".html", ".css", ".js", ".j2", ".svg"}
+    read = {".py", ".typed", ".csv", ".json", ".safetensors", ".html", ".css", ".js", ".j2", ".svg"}
     assert suffixes - read == set()
 
 

@@ -50,8 +50,11 @@ class Explanation:
             heat within a map, not between maps.
         size: Width and height of the image in px.
         region: The part of the image that the model saw, px of the original.
-        canvas: What the heatmap covers, px of the original: the region, and the padding of the
-            model's transform beyond the image's edges.
+        canvas: What the cells of the heatmap cover, px of the original, from the first cell's edge
+            to the last one's. It may be smaller or larger than `frame`; in the rest of the region
+            the heat falls to 0 over half a cell.
+        frame: What the model's input covers, px of the original: the region, and the padding of
+            the model's transform beyond the image's edges.
         state: ``"ok"``; ``"flat"`` if no cell stands out as positive evidence; ``"nan"`` if a
             value was not finite. Only ``"ok"`` is drawn as heat.
         model_label: The label of its model, without the method: columns of one model share it.
@@ -74,6 +77,7 @@ class Explanation:
     size: tuple[int, int]
     region: Box
     canvas: Box
+    frame: Box
     state: State
     model_label: str = ""
 
@@ -103,7 +107,7 @@ class Explanation:
         ``"flat"`` and ``"nan"`` as in `state`; ``"padding"`` if more than a tenth of the heat lies
         on the transform's padding; ``"border"`` if the hottest cell is at the border of the grid.
         """
-        return map_checks.flags(self.heatmap, self.state, self.canvas, self.size)
+        return map_checks.flags(self.heatmap, self.state, self.canvas, self.frame, self.size)
 
     def evidence(self, width: int, height: int) -> NDArray[np.float32]:
         """Return the map over the image at another size, not scaled to its own range.
@@ -115,9 +119,7 @@ class Explanation:
         Returns:
             (height, width) float32, >= 0, 0 outside `region`; sampled as `upsampled` is.
         """
-        across, down = width / self.size[0], height / self.size[1]
-        spread, _ = self.canvas.scale(across, down).spread(self.heatmap, width, height)
-        return spread
+        return self._spread(width, height)[0]
 
     def upsampled(self) -> NDArray[np.float32]:
         """Return the map over the original image: (H, W) float32 in [0, 1], 0 outside `region`.
@@ -125,7 +127,7 @@ class Explanation:
         Within the region it equals what ``pytorch_grad_cam.GradCAM`` returns if the image is the
         model's input: scaled to its own range, bilinear. It is 0 if `state` is not "ok".
         """
-        return self._heat(self.canvas, *self.size)
+        return self._heat(*self.size)
 
     def box(self, *, threshold: float = BOX_THRESHOLD) -> Box | None:
         """Return a box around the heat, px of the original: where the model localises its object.
@@ -150,11 +152,7 @@ class Explanation:
             raise ArgumentError(f"threshold must lie between 0 and 1, not {threshold!r}")
         if self.state != "ok":
             return None
-        edges = hottest_part(scale(self.heatmap), threshold)
-        across = (edges[0] * self.canvas.width, edges[2] * self.canvas.width)
-        down = (edges[1] * self.canvas.height, edges[3] * self.canvas.height)
-        part = Box(across[0], down[0], across[1], down[1])
-        return part.shift(self.canvas.left, self.canvas.top).intersect(self.region)
+        return hottest_part(scale(self.heatmap), threshold, self.canvas).intersect(self.region)
 
     def overlay(
         self, *, alpha: float = ALPHA, colormap: str = COLORMAP, boxes: bool = False
@@ -194,7 +192,7 @@ class Explanation:
             ArgumentError: If an argument is impossible.
         """
         across, down = photo.width / self.size[0], photo.height / self.size[1]
-        heat = self._heat(self.canvas.scale(across, down), *photo.size)
+        heat = self._heat(*photo.size)
         picture = overlay.overlay(photo, heat, alpha=alpha, colormap=colormap)
         if self.state != "ok":
             picture = overlay.badge(picture, SHORT[self.state], font=font)
@@ -254,16 +252,22 @@ class Explanation:
             **{f"region_{edge}": value for edge, value in asdict(self.region).items()},
         }
 
-    def _heat(self, canvas: Box, width: int, height: int) -> NDArray[np.float32]:
-        """Return the heat over an image of another size, which the map covers at ``canvas``."""
+    def _heat(self, width: int, height: int) -> NDArray[np.float32]:
+        """Return the heat over the image at another size, in [0, 1]."""
         heat = np.zeros((height, width), np.float32)
         if self.state != "ok":
             return heat
-        spread, inside = canvas.spread(self.heatmap, width, height)
+        spread, inside = self._spread(width, height)
         seen = spread[inside]
         if seen.size and (extent := float(np.ptp(seen))) > 0:
             heat[inside] = (seen - seen.min()) / extent
         return heat
+
+    def _spread(self, width: int, height: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return the map over the image at another size, and which pixels the model saw."""
+        across, down = width / self.size[0], height / self.size[1]
+        region = self.region.scale(across, down)
+        return self.canvas.scale(across, down).spread(self.heatmap, width, height, region)
 
 
 def percent(probability: float) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from effcam.images.geometry import Box
+from effcam.images.geometry import FADE, Box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +36,8 @@ class _Parts:
 
     Attributes:
         area: (parts,) the map times the number of thresholds, plus the threshold.
-        edges: (parts, 4) left, top, right, bottom as shares of what the map covers.
+        edges: (parts, 4) left, top, right, bottom as shares of what the map covers; beyond 0
+            or 1 where heat falls off past its edges.
         size: (parts,) the number of samples of a part.
     """
 
@@ -50,7 +51,7 @@ def part_ious(
     canvases: Sequence[Box],
     boxes: Sequence[Sequence[Box]],
     thresholds: NDArray[np.floating],
-    sizes: Sequence[tuple[float, float]],
+    regions: Sequence[Box],
 ) -> NDArray[np.float64]:
     """Return how well boxes around hot parts fit given boxes: (n, 2, thresholds), in [0, 1].
 
@@ -59,10 +60,10 @@ def part_ious(
 
     Args:
         heats: (n, h, w), scaled to their own ranges, in [0, 1].
-        canvases: What each map covers, px of its image.
+        canvases: What the cells of each map cover, px of its image.
         boxes: The boxes to fit, of each image, px.
         thresholds: (n, thresholds), in [0, 1].
-        sizes: Width and height of each image in px; parts are clipped to it.
+        regions: What the model saw of each image, px; parts are clipped to it.
     """
     chunk = max(1, AT_ONCE // (heats[0].size * thresholds.shape[1] * 4))
     found = []
@@ -70,7 +71,7 @@ def part_ious(
         some = slice(start, start + chunk)
         parts = _find(heats[some], thresholds[some])
         image = parts.area // thresholds.shape[1]
-        edges = _on_images(parts.edges, image, canvases[some], sizes[some])
+        edges = _on_images(parts.edges, image, canvases[some], regions[some])
         overlaps = _overlaps(edges, image, boxes[some])
         found.append(_best(parts, overlaps, thresholds[some].shape))
     return np.concatenate(found)
@@ -95,19 +96,19 @@ class _Areas:
     count: int
 
 
-def hottest_part(heat: NDArray[np.floating], threshold: float) -> tuple[float, ...]:
+def hottest_part(heat: NDArray[np.floating], threshold: float, canvas: Box) -> Box:
     """Return the box around the hot part that holds a map's hottest cell.
 
     Args:
         heat: (h, w), scaled to its own range, in [0, 1]; not constant.
         threshold: In (0, 1].
-
-    Returns:
-        Left, top, right, bottom as shares of what the map covers.
+        canvas: What its cells cover, px of the image. A part at their edge goes on past it, to
+            where the heat falls to the threshold.
     """
     areas, step = _areas(heat[None], np.array([[threshold]], heat.dtype))
     part = areas.parts.ravel()[areas.surface[0].argmax()] - 1
-    return tuple(_edges(areas, step, heat[None].shape)[part].tolist())
+    edges = _edges(areas, step, heat[None].shape)[[part]]
+    return Box(*_place(edges, np.array([canvas.as_tuple()]))[0].tolist())
 
 
 def scale(values: NDArray[np.floating], top: float = 1) -> NDArray[np.floating]:
@@ -139,9 +140,12 @@ def _areas(heats: NDArray[np.floating], thresholds: NDArray[np.floating]) -> tup
 
 
 def _edges(areas: _Areas, step: float, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return (parts, 4) left, top, right, bottom as shares of what the (n, h, w) maps cover."""
+    """Return (parts, 4) left, top, right, bottom as shares of what the (n, h, w) maps cover.
+
+    They are beyond 0 or 1 for a part that touches the edge.
+    """
     edges = [
-        _shares(_reach(areas, axis, end), step, shape[axis], end)
+        _shares(_reach(areas, step, axis, end), step, shape[axis], end)
         for end in (0, 1)
         for axis in (2, 1)
     ]
@@ -160,10 +164,11 @@ def _sample(heats: NDArray[np.floating]) -> tuple[NDArray[np.floating], float]:
     return finer, 0.5
 
 
-def _reach(areas: _Areas, axis: int, end: int) -> NDArray[np.float64]:
+def _reach(areas: _Areas, step: float, axis: int, end: int) -> NDArray[np.float64]:
     """Return the distance of each part from the beginning of an axis, or from its end, in samples.
 
-    It is -1 for a part that touches the edge.
+    It is negative for a part that touches the edge: past the cells their heat falls to 0 over
+    `FADE` of a cell.
     """
     order = slice(None, None, -1 if end else 1)
     hot = np.moveaxis(areas.hot, axis, -1)[..., order]
@@ -176,17 +181,20 @@ def _reach(areas: _Areas, axis: int, end: int) -> NDArray[np.float64]:
     value = surface[image, row, column]
     before = surface[image, row, np.maximum(column - 1, 0)]
     # Between a cold sample and a hot one the surface passes the threshold.
+    threshold = areas.thresholds[image, level]
     share = np.zeros(len(column))
-    np.divide(value - areas.thresholds[image, level], value - before, out=share, where=column > 0)
+    np.divide(value - threshold, value - before, out=share, where=column > 0)
+    beyond = np.full(len(column), np.inf)  # nothing is below a threshold of 0
+    np.divide(FADE * (value - threshold), value, out=beyond, where=threshold > 0)
     part = np.moveaxis(areas.parts, axis, -1)[..., order][area, row, column] - 1
     reach = np.full(areas.count, np.inf)
-    np.minimum.at(reach, part, np.where(column > 0, column - share, -1.0))
+    np.minimum.at(reach, part, np.where(column > 0, column - share, -(beyond + 0.5) / step))
     return reach
 
 
 def _shares(reach: NDArray[np.float64], step: float, cells: int, end: int) -> NDArray[np.float64]:
     """Return distances in samples as shares of what the map covers, from its beginning."""
-    share = np.where(reach < 0, 0, (reach * step + 0.5) / cells)
+    share = (reach * step + 0.5) / cells
     return 1 - share if end else share
 
 
@@ -194,13 +202,21 @@ def _on_images(
     edges: NDArray[np.float64],
     image: NDArray[np.intp],
     canvases: Sequence[Box],
-    sizes: Sequence[tuple[float, float]],
+    regions: Sequence[Box],
 ) -> NDArray[np.float64]:
-    """Return (parts, 4) edges in px, within the images."""
-    corners = np.array([canvas.as_tuple() for canvas in canvases])
-    start, extent = corners[:, :2], corners[:, 2:] - corners[:, :2]
-    placed = np.tile(start, 2)[image] + edges * np.tile(extent, 2)[image]
-    return np.asarray(np.clip(placed, 0, np.tile(np.array(sizes, np.float64), 2)[image]))
+    """Return (parts, 4) edges in px, within the regions."""
+    placed, seen = (
+        np.array([box.as_tuple() for box in boxes])[image] for boxes in (canvases, regions)
+    )
+    return np.asarray(
+        np.clip(_place(edges, placed), np.tile(seen[:, :2], 2), np.tile(seen[:, 2:], 2))
+    )
+
+
+def _place(edges: NDArray[np.float64], canvases: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (parts, 4) edges in px, given (parts, 4) canvases."""
+    start, extent = canvases[:, :2], canvases[:, 2:] - canvases[:, :2]
+    return np.asarray(np.tile(start, 2) + edges * np.tile(extent, 2))
 
 
 def _overlaps(

@@ -86,33 +86,50 @@ class Finding:
 
 
 def flags(
-    heatmap: NDArray[np.float32], state: State, canvas: Box, size: tuple[int, int]
+    heatmap: NDArray[np.float32],
+    state: State,
+    canvas: Box,
+    frame: Box,
+    size: tuple[int, int],
 ) -> tuple[str, ...]:
     """Return the flags of one map: ``"flat"``, ``"nan"``, ``"padding"``, ``"border"``.
 
     Args:
         heatmap: (h, w), >= 0.
         state: The state that the method found.
-        canvas: What the map covers, px of the image.
+        canvas: What the map's cells cover, px of the image.
+        frame: What the model's input covers, px of the image.
         size: Width and height of the image in px.
     """
     if state != "ok":
         return (state,)
     found = []
-    if padded_share(heatmap, canvas, size) > PADDED_SHARE:
+    if padded_share(heatmap, canvas, frame, size) > PADDED_SHARE:
         found.append(PADDING)
     if min(heatmap.shape) >= SMALLEST_SIDE and heatmap[1:-1, 1:-1].max() < heatmap.max():
         found.append(BORDER)
     return tuple(found)
 
 
-def padded_share(heatmap: NDArray[np.float32], canvas: Box, size: tuple[int, int]) -> float:
-    """Return the share of the heat outside of the image, in [0, 1]."""
-    region = canvas.clip(*size)
-    if region == canvas:
+def padded_share(
+    heatmap: NDArray[np.float32], canvas: Box, frame: Box, size: tuple[int, int]
+) -> float:
+    """Return the share of the heat outside of the image, in [0, 1].
+
+    Args:
+        heatmap: (h, w), >= 0.
+        canvas: What its cells cover, px of the image. The part of a cell that lies in the input
+            holds its heat; those at the edge reach to the input's edge.
+        frame: What the model's input covers, px of the image.
+        size: Width and height of the image in px.
+    """
+    region = frame.clip(*size)
+    if region == frame:
         return 0.0
-    rows = _covered(canvas.top, canvas.bottom, region.top, region.bottom, heatmap.shape[0])
-    columns = _covered(canvas.left, canvas.right, region.left, region.right, heatmap.shape[1])
+    rows, columns = (
+        _covered(cells, *(box.as_tuple()[first::2] for box in (canvas, frame, region)))
+        for cells, first in zip(heatmap.shape, (1, 0), strict=True)
+    )
     total = float(heatmap.sum())
     return 1 - float(rows @ heatmap @ columns) / total if total > 0 else 0.0
 
@@ -205,8 +222,17 @@ def _mean_product(total: NDArray[np.float64], count: int) -> float:
     return float((np.square(total).sum() - count) / (count * (count - 1)))
 
 
-def _covered(start: float, stop: float, low: float, high: float, cells: int) -> NDArray[np.float64]:
-    """Return the share of each cell between ``start`` and ``stop`` that lies in a range."""
-    edges = np.linspace(start, stop, cells + 1)
-    inside = np.clip(edges, low, high)
-    return np.asarray(np.diff(inside) / np.diff(edges))
+def _covered(
+    cells: int, canvas: Sequence[float], frame: Sequence[float], region: Sequence[float]
+) -> NDArray[np.float64]:
+    """Return the share of each cell's part in the frame that lies in the region, along one axis.
+
+    Args:
+        cells: The number of cells.
+        canvas: From where to where they lie.
+        frame: From where to where the input lies, into which the region fits.
+        region: From where to where the image lies.
+    """
+    edges = np.linspace(canvas[0], canvas[1], cells + 1).clip(frame[0], frame[1])
+    inside, whole = np.diff(edges.clip(region[0], region[1])), np.diff(edges)
+    return np.asarray(np.divide(inside, whole, out=np.ones(cells), where=whole > 0))

@@ -15,6 +15,7 @@ from effcam.cam.job import Inputs, Job, naming
 from effcam.cam.methods import Method
 from effcam.images.loader import Batch
 from effcam.models.model import Model
+from effcam.models.tracing.placement import Placement
 
 if TYPE_CHECKING:
     import torch
@@ -52,6 +53,8 @@ def explain_images(
     job = inputs.job
     # Look each label up once, not once an image.
     classes = {target: model.find_class(target) for target in dict.fromkeys(targets or ())}
+    with naming(model):
+        placement = model.placed(job.settings.placement)
     with explaining(model, precision=job.settings.precision) as explain:
         portions = Portions(label, job.batch_size)
         for batch in _counted(inputs.batches(model), len(job.images), done):
@@ -62,7 +65,7 @@ def explain_images(
                 cams = _explain_batch(portions, explain, images, job.methods, picked)
             if seconds is not None:
                 seconds.append((time.perf_counter() - begin) / len(images))
-            yield from _cells(job, label, model, batch, cams)
+            yield from _cells(job, label, (model, placement), batch, cams)
 
 
 def _counted(batches: Iterator[Batch], images: int, done: Done) -> Iterator[Batch]:
@@ -89,12 +92,16 @@ def _explain_batch(
     return Cams.join(portions.run(len(images), compute))
 
 
-def _cells(job: Job, label: str, model: Model, batch: Batch, cams: Cams) -> Iterator[Explanation]:
+def _cells(
+    job: Job, label: str, placed: tuple[Model, Placement], batch: Batch, cams: Cams
+) -> Iterator[Explanation]:
+    model, placement = placed
     predicted = cams.probabilities.argmax(1)
     columns = dict(zip(job.settings.method, job.settings.columns_of(label), strict=True))
     for row, position in enumerate(batch.positions):
         target, top = int(cams.targets[row]), int(predicted[row])
         size = batch.sizes[row]
+        frame = model.preprocess.frame(*size)
         for method, column in columns.items():
             yield Explanation(
                 image=job.images[position],
@@ -112,7 +119,8 @@ def _cells(job: Job, label: str, model: Model, batch: Batch, cams: Cams) -> Iter
                 heatmap=cams.maps[method][row],
                 size=size,
                 region=batch.regions[row],
-                canvas=model.preprocess.canvas(*size),
+                canvas=placement.on(frame),
+                frame=frame,
                 state=cams.states[method][row],
                 model_label=label,
             )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast, get_args
 
 from effcam.cam.methods import Method, name_of
 from effcam.cam.precision import Precision, check_precision
 from effcam.errors import check_choice, check_number
+from effcam.models.tracing.placement import HowPlaced
 
 if TYPE_CHECKING:
     from effcam.cam.targets import PlainTarget
@@ -28,6 +29,7 @@ class Settings(Mapping[str, object]):
         size: As in `effcam.compare`.
         precision: As in `effcam.compare`.
         decoding: As in `effcam.compare`.
+        placement: As in `effcam.compare`.
         shard_size: How many images a shard of a dataset run holds; 0 in memory.
     """
 
@@ -37,6 +39,7 @@ class Settings(Mapping[str, object]):
     size: int | None = None
     precision: Precision = "fp32"
     decoding: str = "exact"
+    placement: HowPlaced = "pitch"
     shard_size: int = 0
 
     def __getitem__(self, name: str) -> object:
@@ -77,6 +80,7 @@ def make_settings(
     size: int | None = None,
     precision: str = "fp32",
     decoding: str = "exact",
+    placement: str = "pitch",
     shard_size: int | None = None,
 ) -> Settings:
     """Return settings, after checking what a caller gave.
@@ -88,6 +92,7 @@ def make_settings(
         size: As in `effcam.compare`.
         precision: As in `effcam.compare`.
         decoding: As in `effcam.compare`.
+        placement: As in `effcam.compare`.
         shard_size: As in `effcam.compare_dataset`; ``None`` in memory.
 
     Raises:
@@ -100,5 +105,6 @@ def make_settings(
         size=None if size is None else check_number("size", size),
         precision=check_precision(precision),
         decoding=check_choice("decoding", decoding, ("exact", "reduced")),
+        placement=cast("HowPlaced", check_choice("placement", placement, get_args(HowPlaced))),
         shard_size=0 if shard_size is None else check_number("shard_size", shard_size),
     )

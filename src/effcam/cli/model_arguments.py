@@ -29,7 +29,7 @@ def comparison_arguments(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ArgumentError: If a custom method cannot be imported.
     """
-    names = ("view", "size", "batch_size", "precision", "decoding", "device")
+    names = ("view", "size", "batch_size", "precision", "decoding", "placement", "device")
     return {
         "method": [_import(each, ArgumentError) or each for each in options.methods] or "gradcam",
         "target": options.target,

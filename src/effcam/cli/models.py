@@ -1,10 +1,11 @@
-"""The command ``effcam models``: the known models, and the layers of one."""
+"""The command ``effcam models``: the known models, and the layers or the placement of one."""
 
 from __future__ import annotations
 
 import argparse
 import re
 import warnings
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from effcam.cli.console import echo, echo_json, echo_table, reserve_stdout
@@ -21,6 +22,7 @@ examples:
   effcam models 'resnet*' --pretrained
   effcam models --source torchvision --json | jq -r '.models[] | [.name, .top1] | @tsv'
   effcam models vit_base_patch16_224 --layers
+  effcam models demo_alexnet --placement
 """
 
 
@@ -41,7 +43,7 @@ def add_models(commands: Any) -> None:
         nargs="?",
         default="*",
         metavar="PATTERN",
-        help="a glob, such as 'resnet*'; with --layers, a name",
+        help="a glob, such as 'resnet*'; with --layers or --placement, a name",
     )
     chosen.add_argument(
         "--source", choices=(*LIBRARIES, "registered"), help="list the models of one source only"
@@ -52,10 +54,16 @@ def add_models(commands: Any) -> None:
         default=None,
         help="list each set of published weights, or only models without any",
     )
-    chosen.add_argument(
+    about = chosen.add_mutually_exclusive_group()
+    about.add_argument(
         "--layers",
         action="store_true",
         help="list the possible target layers of one model, and mark the default",
+    )
+    about.add_argument(
+        "--placement",
+        action="store_true",
+        help="measure where the cells of one model's maps lie in its input, with its weights",
     )
     output = parser.add_argument_group("output").add_mutually_exclusive_group()
     output.add_argument("--names", action="store_true", help="print only the names, one per line")
@@ -63,9 +71,11 @@ def add_models(commands: Any) -> None:
 
 
 def run_models(options: argparse.Namespace) -> None:
-    """Print models, or the layers of one."""
+    """Print models, or the layers or the placement of one."""
     if options.layers:
         _print_layers(options)
+    elif options.placement:
+        _print_placement(options)
     else:
         _print_models(options)
 
@@ -110,20 +120,43 @@ def _print_layers(options: argparse.Namespace) -> None:
 
 def _find_layers(options: argparse.Namespace) -> tuple[TargetLayer, ...]:
     """Return the layers of the model that the pattern names, built without weights."""
-    for name in ("source", "pretrained"):
-        if getattr(options, name) is not None:
-            raise ArgumentError(
-                f"--{name} has no meaning with --layers, which lists the layers of one model"
-            )
-    if re.search(r"[*?[]", options.pattern):
-        raise ArgumentError(
-            f"--layers needs the name of one model, such as 'resnet50', not {options.pattern!r}"
-        )
+    _check_single(options, "--layers")
     from effcam.models.loading import load_untrained
 
     with reserve_stdout(options.json), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return tuple(load_untrained(options.pattern).layers())
+
+
+def _print_placement(options: argparse.Namespace) -> None:
+    _check_single(options, "--placement")
+    if options.names:
+        raise ArgumentError("--names has no meaning with --placement")
+    from effcam.models.loading import load_model
+
+    with reserve_stdout(options.json), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = load_model(options.pattern, device="cpu")
+        placement = model.placement
+    if options.json:
+        echo_json("models", {"model": options.pattern, "placement": asdict(placement)})
+    else:
+        echo(str(placement))
+
+
+def _check_single(options: argparse.Namespace, option: str) -> None:
+    """Check that an option about one model is given one, and none about several.
+
+    Raises:
+        ArgumentError: If not.
+    """
+    for name in ("source", "pretrained"):
+        if getattr(options, name) is not None:
+            raise ArgumentError(f"--{name} has no meaning with {option}, which is about one model")
+    if re.search(r"[*?[]", options.pattern):
+        raise ArgumentError(
+            f"{option} needs the name of one model, such as 'resnet50', not {options.pattern!r}"
+        )
 
 
 def _row(layer: TargetLayer) -> tuple[str, ...]:

@@ -174,3 +174,11 @@ def _add_computing(parser: argparse.ArgumentParser) -> None:
         help="'reduced' decodes large JPEG files at a fraction of their size: faster, with a mean "
         "error below 1/255",
     )
+    group.add_argument(
+        "--placement",
+        choices=("pitch", "even", "measured"),
+        default="pitch",
+        help="where the cells of maps lie: 'pitch' lays them one stride of the network apart; "
+        "'even' divides the input evenly, as other tools do; 'measured' is 'pitch', moved by a "
+        "measured offset",
+    )

@@ -1,7 +1,8 @@
 """Cells as rows of a Parquet table, which pandas, polars and duckdb read without effcam.
 
-One row is one cell: the class predicted and explained, the box that the map covers, and the map
-itself, in 16 bits as shares of its peak. An image that could not be read is a row with the reason.
+One row is one cell: the class predicted and explained, what the map and the input cover, and the
+map itself, in 16 bits as shares of its peak.
+An image that could not be read is a row with the reason.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ FIELDS = {
     "flags": "string",
     **{f"region_{edge}": "float64" for edge in EDGES},
     **{f"canvas_{edge}": "float64" for edge in EDGES},
+    **{f"frame_{edge}": "float64" for edge in EDGES},
     "heatmap_height": "int16",
     "heatmap_width": "int16",
     "heatmap_peak": "float32",
@@ -179,6 +181,7 @@ def _record(cell: Explanation) -> dict[str, object]:
     # The grid is stored as numbers.
     record = {key: value for key, value in cell.record().items() if key != "grid"}
     record |= {f"canvas_{edge}": getattr(cell.canvas, edge) for edge in EDGES}
+    record |= {f"frame_{edge}": getattr(cell.frame, edge) for edge in EDGES}
     record |= {"heatmap_height": rows, "heatmap_width": columns, "heatmap_peak": _peak(cell)}
     return {
         key: readable(value) if isinstance(value, str) else value for key, value in record.items()
@@ -251,6 +254,8 @@ def _cell(
         size=(record["width"], record["height"]),
         region=Box(*(record[f"region_{edge}"] for edge in EDGES)),
         canvas=Box(*(record[f"canvas_{edge}"] for edge in EDGES)),
+        # Before it was a column, maps covered the whole input.
+        frame=Box(*(record.get(f"frame_{edge}", record[f"canvas_{edge}"]) for edge in EDGES)),
         state=state,
         model_label=model_label,
     )

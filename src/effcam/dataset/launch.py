@@ -35,6 +35,7 @@ from effcam.errors import (
 )
 from effcam.images.refs import ImageLike
 from effcam.models.sources import check_weights
+from effcam.models.tracing.placement import HowPlaced
 from effcam.models.tracing.torch_state import plain_torch
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def compare_dataset(
     device: str | torch.device | None = None,
     precision: Precision = "fp32",
     decoding: Literal["exact", "reduced"] = "exact",
+    placement: HowPlaced = "pitch",
     shard_size: int = SHARD_SIZE,
     max_errors: int | None = None,
     overwrite: bool = False,
@@ -88,6 +90,7 @@ def compare_dataset(
         device: As in `compare`; it may change when a run is resumed.
         precision: As in `compare`.
         decoding: As in `compare`.
+        placement: As in `compare`.
         shard_size: The number of images of a shard, the most that is lost if a run is killed.
         max_errors: The largest number of unreadable images; ``None`` is any number.
         overwrite: Whether to replace a run of other settings, models or images.
@@ -142,6 +145,7 @@ def compare_dataset(
         size=size,
         precision=precision,
         decoding=decoding,
+        placement=placement,
         shard_size=shard_size,
     )
     if max_errors is not None:

@@ -17,8 +17,8 @@ from effcam.dataset.storage import Store
 from effcam.errors import OutputError
 
 FILE = "manifest.json"
-FORMAT = 2
-READABLE = (1, FORMAT)
+FORMAT = 3
+READABLE = (1, 2, FORMAT)
 """Runs of these formats can be read; the first one has no digest of the list of images."""
 PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "numpy", "pillow")
 
@@ -81,7 +81,8 @@ class Manifest:
                     f"the run {store.address!r} was written by effcam "
                     f"{found['versions']['effcam']} in a format that {__version__} cannot read"
                 )
-            settings = found.pop("settings")
+            # Up to format 2 there was one placement.
+            settings = {"placement": "even"} | found.pop("settings")
             return cls(Settings(**settings | {"method": tuple(settings["method"])}), **found)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise OutputError(

@@ -136,10 +136,11 @@ class Worker:
         self._plan, self._position = plan, model
         self._label = list(plan.manifest.models)[model]
         self._model = self._job([]).load(self._label)
-        target = plan.manifest.settings.target
+        settings = plan.manifest.settings
+        target = settings.target
         if isinstance(target, int | str):
             self._model.find_class(target)  # before any image is read
-        facts = json.dumps(asdict(facts_of(self._model)), indent=1)
+        facts = json.dumps(asdict(facts_of(self._model, how=settings.placement)), indent=1)
         plan.store.write(f"{MODELS}/{model:02d}.json", facts.encode("utf-8", "backslashreplace"))
 
     def run(self, number: int, done: Callable[[int], object]) -> Outcome:
@@ -207,6 +208,8 @@ def read_facts(store: Store, model: int) -> ModelFacts | None:
         found = json.loads(store.read(name))
         for key in ("input_size", "grid", "labels"):
             found[key] = tuple(found[key])
+        for key in ("pitch", "offset"):  # runs up to format 2 have none
+            found[key] = tuple(found[key]) if found.get(key) else None
         found["synonyms"] = tuple(map(tuple, found["synonyms"]))
         found["notes"] = tuple(found.get("notes", ()))  # runs of 0.1 have none
         return ModelFacts(**found)

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypeAlias
+
     from numpy.typing import NDArray
+
+    Interpolation: TypeAlias = tuple[NDArray[np.float32], NDArray[np.bool_]]
+
+
+FADE = 0.5
+"""How many cells past the last one its value falls to 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,17 @@ class Box:
         """
         return Box(self.left + x, self.top + y, self.right + x, self.bottom + y)
 
+    def within(self, frame: Box, width: float, height: float) -> Box:
+        """Return the box in px of a picture of ``width`` by ``height`` px that fills a frame.
+
+        Args:
+            frame: What the picture covers, in the same px as this box.
+            width: The width of the picture in px.
+            height: The height of the picture in px.
+        """
+        moved = self.shift(-frame.left, -frame.top)
+        return moved.scale(width / frame.width, height / frame.height)
+
     def intersect(self, other: Box) -> Box | None:
         """Return the intersection with another box, ``None`` if it is empty."""
         left, top = max(self.left, other.left), max(self.top, other.top)
@@ -84,36 +104,67 @@ class Box:
         )
 
     def spread(
-        self, heatmap: NDArray[np.float32], width: int, height: int
+        self, heatmap: NDArray[np.float32], width: int, height: int, within: Box | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Interpolate a map that fills this box at the pixels of an image.
 
         Interpolation is bilinear with half-pixel centres and clamped edges, as in OpenCV and torch
-        (``align_corners=False``).
+        (``align_corners=False``). Past the map, values fall to 0 over half a cell.
 
         Args:
             heatmap: (h, w) float32; its values divide the box evenly.
             width: The image's width in px.
             height: The image's height in px.
+            within: The part of the image to fill; ``None`` is this box.
 
         Returns:
-            The (height, width) float32 values, 0 outside the box, and the (height, width) bool
-            mask of the pixels whose centres lie in the box.
+            The (height, width) float32 values, 0 outside that part, and the (height, width) bool
+            mask of the pixels whose centres lie in it.
         """
-        rows, in_rows = interpolation(self.top, self.bottom, heatmap.shape[0], height)
-        columns, in_columns = interpolation(self.left, self.right, heatmap.shape[1], width)
+        (rows, in_rows), (columns, in_columns) = weights_of(
+            self, heatmap.shape, width, height, within or self
+        )
         values = (rows @ heatmap @ columns.T).astype(np.float32, copy=False)
         return values, in_rows[:, None] & in_columns
 
 
+def weights_of(
+    box: Box, cells: Sequence[int], width: int, height: int, within: Box
+) -> tuple[Interpolation, Interpolation]:
+    """Return the `interpolation` of rows, and that of columns, by which `Box.spread` works.
+
+    Args:
+        box: What the cells fill, px.
+        cells: Rows and columns of cells.
+        width: As in `Box.spread`.
+        height: As in `Box.spread`.
+        within: As in `Box.spread`.
+    """
+    down, across = (within.top, within.bottom), (within.left, within.right)
+    return (
+        interpolation(box.top, box.bottom, cells[0], height, down),
+        interpolation(box.left, box.right, cells[1], width, across),
+    )
+
+
 @lru_cache(maxsize=256)
 def interpolation(
-    start: float, stop: float, cells: int, pixels: int
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return (pixels, cells) float32 weights of linear interpolation, and (pixels,) bool inside."""
-    centres = (np.arange(pixels) + 0.5 - start) / (stop - start) * cells
-    inside = (centres >= 0) & (centres <= cells)
-    position = np.clip(centres - 0.5, 0, cells - 1)
+    start: float, stop: float, cells: int, pixels: int, within: tuple[float, float] | None = None
+) -> Interpolation:
+    """Return (pixels, cells) float32 weights of linear interpolation, and (pixels,) bool inside.
+
+    Args:
+        start: Where the cells begin, px.
+        stop: Where they end, px.
+        cells: Their number.
+        pixels: The number of pixels.
+        within: From where to where pixels get values, px; ``None`` is from start to stop. Past
+            the cells, weights fall to 0 over half a cell.
+    """
+    centres = np.arange(pixels) + 0.5
+    first, last = within or (start, stop)
+    inside = (centres >= first) & (centres <= last)
+    position = np.clip((centres - start) / (stop - start) * cells - 0.5, 0, cells - 1)
     lower = np.floor(position).astype(int)
     upper = np.minimum(lower + 1, cells - 1)
     fraction = position - lower
@@ -121,6 +172,8 @@ def interpolation(
     pixel = np.arange(pixels)
     np.add.at(weights, (pixel, lower), 1 - fraction)
     np.add.at(weights, (pixel, upper), fraction)
+    beyond = np.maximum(np.maximum(start - centres, centres - stop), 0) / (stop - start) * cells
+    weights *= np.clip(1 - beyond / FADE, 0, 1)[:, None]
     weights[~inside] = 0
     found = weights.astype(np.float32), inside
     for each in found:  # the cache shares them

@@ -201,7 +201,7 @@ class Preprocess:
         padding = self.mean if self.mode == "border" else ()
         return self.size, self.resize, self.mode, self.interpolation, self.channels, padding
 
-    def canvas(self, width: int, height: int) -> Box:
+    def frame(self, width: int, height: int) -> Box:
         """Return the box of the model's whole input on an image, in px of that image.
 
         The box extends past the image's edges if the transform pads.
@@ -307,18 +307,18 @@ class Preprocess:
 # Images of one size share their boxes, so that a thousand of them keep one in memory.
 @lru_cache(maxsize=1024)
 def _places(preprocess: Preprocess, width: int, height: int) -> tuple[Box, Box]:
-    """Return the `Preprocess.canvas` and the `Preprocess.region` of images of one size."""
+    """Return the `Preprocess.frame` and the `Preprocess.region` of images of one size."""
     (resized_height, resized_width), (top, left) = preprocess._layout(width, height)
     bottom, right = top + preprocess.size[0], left + preprocess.size[1]
     # Multiply before dividing, so that the box of a whole image ends exactly at its edges.
-    canvas = Box(
+    frame = Box(
         left * width / resized_width,
         top * height / resized_height,
         right * width / resized_width,
         bottom * height / resized_height,
     )
-    region = canvas.clip(width, height)
-    return canvas, canvas if region == canvas else region
+    region = frame.clip(width, height)
+    return frame, frame if region == frame else region
 
 
 def _offset(have: int, want: int) -> int:

@@ -54,9 +54,8 @@ def box_ious(
         raise ArgumentError(f"heat must be (height, width), not of shape {values.shape}")
     height, width = values.shape
     levels = np.asarray(thresholds, values.dtype)[None]
-    found = part_ious(
-        scale(values)[None], [Box(0, 0, width, height)], [boxes], levels, [(width, height)]
-    )
+    whole = [Box(0, 0, width, height)]
+    found = part_ious(scale(values)[None], whole, [boxes], levels, whole)
     return np.asarray(found[0, int(largest)])
 
 

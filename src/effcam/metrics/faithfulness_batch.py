@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from effcam.cam.explain import compute_cams, predicting
 from effcam.cam.explanation import Explanation
 from effcam.cam.methods import Method, name_of
+from effcam.images.geometry import Box, weights_of
 from effcam.images.loader import Batch
 from effcam.metrics.confidence_change import (
     average_drop,
@@ -72,6 +72,7 @@ class CellBatch:
     Attributes:
         images: (n, channels, height, width), the model's input.
         maps: (n, h, w), the cells' heatmaps.
+        canvas: What the maps cover, px of the model's input.
         targets: The class that each map explains.
         method: The method that made the maps.
         rows: (n,) the positions of the images in the comparison.
@@ -80,6 +81,7 @@ class CellBatch:
 
     images: Tensor
     maps: Tensor
+    canvas: Box
     targets: list[int]
     method: Method
     rows: NDArray[np.intp]
@@ -107,9 +109,11 @@ def pick_cells(
     if not found:
         return None
     tensors, at, cells = zip(*found, strict=True)
+    height, width = tensors[0].shape[1:]
     return CellBatch(
         torch.stack(tensors),
         torch.from_numpy(np.stack([cell.heatmap for cell in cells])),
+        cells[0].canvas.within(cells[0].frame, width, height),
         [cell.target for cell in cells],
         method,
         np.array(at),
@@ -123,7 +127,7 @@ def measure_perturbed(model: Model, cells: CellBatch, samples: Samples) -> None:
     with predicting(model) as predict:
         full = target_probabilities(predict, images, torch.tensor(cells.targets))
         for maps, found in ((cells.maps, samples.maps), (cells.random(), samples.random)):
-            heats = _to_input(maps, (images.shape[2], images.shape[3])).to(images.device)
+            heats = _to_input(maps, cells.canvas, images).to(images.device)
             perturbed = _Perturbed(predict, images, heats, cells.targets, full)
             for key, values in perturbed.measure(found).items():
                 found[key][cells.rows, cells.column] = values
@@ -180,8 +184,10 @@ class _Perturbed:
         return area_under(curve)
 
 
-def _to_input(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def _to_input(maps: Tensor, canvas: Box, images: Tensor) -> Tensor:
     """Return (n, height, width) maps over the model's input, each scaled to [0, 1]."""
-    spread = functional.interpolate(maps[:, None], size=size, mode="bilinear")[:, 0]
+    height, width = images.shape[2:]
+    rows, columns = weights_of(canvas, maps.shape[1:], width, height, Box(0, 0, width, height))
+    spread = torch.tensor(rows[0]) @ maps @ torch.tensor(columns[0]).T
     low, high = spread.amin((1, 2), keepdim=True), spread.amax((1, 2), keepdim=True)
     return (spread - low) / (high - low)

@@ -60,9 +60,14 @@ def grid_pointing_game(heat: NDArray[np.floating], tile: int, *, side: int = SID
     >>> grid_pointing_game(corner, 0), grid_pointing_game(corner, 3)
     (1.0, 0.0)
     """
-    values, _ = Box(0, 0, SAMPLES * side, SAMPLES * side).spread(
-        np.asarray(heat, np.float32), SAMPLES * side, SAMPLES * side
-    )
+    return _share(heat, tile, Box(0, 0, SAMPLES * side, SAMPLES * side), side)
+
+
+def _share(heat: NDArray[np.floating], tile: int, canvas: Box, side: int = SIDE) -> float:
+    """Return the `grid_pointing_game` of a map that covers a box of a mosaic, in samples."""
+    samples = SAMPLES * side
+    mosaic = Box(0, 0, samples, samples)
+    values, _ = canvas.spread(np.asarray(heat, np.float32), samples, samples, mosaic)
     tiles = values.reshape(side, SAMPLES, side, SAMPLES).sum((1, 3), dtype=np.float64)
     total = float(tiles.sum())
     return float(tiles.ravel()[tile] / total) if total > 0 else float("nan")
@@ -154,6 +159,7 @@ def _point(
     """Return (mosaics, methods): the mean share over the tiles."""
     preprocess = _tile(model.preprocess)
     shares = np.full((len(mosaics), SIDE**2, len(columns)), np.nan)
+    canvas = model.placed(job.settings.placement).on(Box(0, 0, SAMPLES * SIDE, SAMPLES * SIDE))
     for start in range(0, len(mosaics), MOSAICS_AT_ONCE):
         some = mosaics[start : start + MOSAICS_AT_ONCE]
         images = torch.stack([_lay(job, opener, preprocess, each) for each in some])
@@ -162,7 +168,7 @@ def _point(
         for column, method in enumerate(job.methods):
             for at, heat in enumerate(cams.maps[name_of(method)]):
                 mosaic, tile = divmod(at, SIDE**2)
-                shares[start + mosaic, tile, column] = grid_pointing_game(heat, tile)
+                shares[start + mosaic, tile, column] = _share(heat, tile, canvas)
     valid = np.isfinite(shares)
     means = np.full((len(mosaics), len(columns)), np.nan)
     np.divide(np.where(valid, shares, 0).sum(1), valid.sum(1), out=means, where=valid.any(1))

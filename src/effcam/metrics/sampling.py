@@ -208,6 +208,6 @@ def _sample(
     heatmap: NDArray[np.floating], canvas: Box, region: Box, samples: int
 ) -> NDArray[np.float32]:
     """Return (samples, samples) of a map that covers a canvas, evenly spaced over a region."""
-    placed = canvas.shift(-region.left, -region.top)
-    placed = placed.scale(samples / region.width, samples / region.height)
-    return placed.spread(heatmap.astype(np.float32, copy=False), samples, samples)[0]
+    placed = canvas.within(region, samples, samples)
+    whole = Box(0, 0, samples, samples)
+    return placed.spread(heatmap.astype(np.float32, copy=False), samples, samples, whole)[0]

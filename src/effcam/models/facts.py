@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from effcam.errors import TargetError
 from effcam.images.truth import NamedClass
 from effcam.models.class_names import find_class
 from effcam.models.tracing.map_layout import Grid
+from effcam.models.tracing.placement import HowPlaced
 
 if TYPE_CHECKING:
     from effcam.models.model import Model
@@ -46,6 +48,10 @@ class ModelFacts:
         bypass: The share of what the scores depend on that goes past the target layer, in [0, 1];
             ``None`` if it is not known (`effcam.Model.bypass`).
         notes: What the maps of this layer do not show, in sentences (`effcam.Model.notes`).
+        pitch: The distance of neighbouring cells' centres as maps were laid, down and across, px of
+            the input; ``None`` if it is not known.
+        offset: How far the cells were moved from the middle of the input, down and across, px of
+            the input; ``None`` if it is not known.
         seconds_low: The 10th percentile of that time over the same batches, in s; ``None`` where
             fewer than six were measured.
         seconds_high: The 90th percentile, likewise.
@@ -63,6 +69,8 @@ class ModelFacts:
     synonyms: tuple[tuple[str, ...], ...] = field(repr=False)
     bypass: float | None = None
     notes: tuple[str, ...] = ()
+    pitch: tuple[float, float] | None = None
+    offset: tuple[float, float] | None = None
     seconds_low: float | None = None
     seconds_high: float | None = None
 
@@ -70,6 +78,15 @@ class ModelFacts:
     def untrained(self) -> bool:
         """Whether the model has random weights, so that its heat is meaningless."""
         return self.weights == RANDOM
+
+    @property
+    def covered(self) -> float:
+        """The share of the input that the cells of its map cover, in [0, 1]; 1 if unknown.
+
+        An offset is not considered.
+        """
+        lengths = zip(self.grid, self.pitch or (), self.input_size, strict=False)
+        return math.prod(min(cells * pitch / size, 1) for cells, pitch, size in lengths)
 
     @property
     def shortcoming(self) -> str:
@@ -92,7 +109,10 @@ class ModelFacts:
     def record(self) -> dict[str, object]:
         """Return all facts but the classes' names as one flat dict."""
         names = ("name", "weights", "parameters", "flops", "input_size", "grid", "target_layer")
-        found = {name: getattr(self, name) for name in (*names, "seconds", "bypass", "notes")}
+        found = {
+            name: getattr(self, name)
+            for name in (*names, "seconds", "bypass", "notes", "pitch", "offset")
+        }
         return {
             key: list(value) if isinstance(value, tuple) else value for key, value in found.items()
         }
@@ -115,17 +135,19 @@ def class_name(label: int | str | NamedClass | None, facts: Sequence[ModelFacts]
     return label if isinstance(label, str) else f"class {label}"
 
 
-def facts_of(model: Model, seconds: Sequence[float] = ()) -> ModelFacts:
+def facts_of(model: Model, seconds: Sequence[float] = (), how: HowPlaced = "pitch") -> ModelFacts:
     """Return the facts on a model.
 
     Args:
         model: The model, with the input size of the comparison.
         seconds: The time for an image in each batch, in s.
+        how: How its maps were laid.
     """
     # It imports torch, which is not needed to look at a saved comparison.
     from effcam.models.tracing.flops import find_cost
 
     preprocess = model.preprocess
+    placement = model.placed(how)
     timed = seconds[1:] or seconds
     tenths = quantiles(timed, n=10, method="inclusive") if len(timed) >= ENOUGH_BATCHES else None
     return ModelFacts(
@@ -141,6 +163,8 @@ def facts_of(model: Model, seconds: Sequence[float] = ()) -> ModelFacts:
         synonyms=model.synonyms,
         bypass=model.bypass,
         notes=model.notes,
+        pitch=placement.pitch,
+        offset=placement.offset,
         seconds_low=None if tenths is None else tenths[0],
         seconds_high=None if tenths is None else tenths[-1],
     )

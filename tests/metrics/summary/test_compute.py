@@ -106,6 +106,7 @@ def build(
             size=size,
             region=canvas.clip(*size),
             canvas=canvas,
+            frame=canvas,
             state="ok",
         )
         for at, row in enumerate(maps)
@@ -351,7 +352,7 @@ def test_grids_differ_by_the_size_of_their_cells_in_the_image() -> None:
     nearly = Box(0, 0, 62, 62)
     cells = build([[even(), even(4), even(), even()]]).cells
     placed = [
-        replace(cell, canvas=box, region=box)
+        replace(cell, canvas=box, region=box, frame=box)
         for cell, box in zip(cells, (whole, crop, nearly, crop), strict=True)
     ]
     expected = [[0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 1], [1, 1, 1, 0]]
@@ -517,7 +518,7 @@ def test_the_share_that_each_model_saw_is_noted() -> None:
         (3, 48),
     ):  # a quarter of the first image, nine sixteenths of the other
         crop = Box(0, 0, side, side)
-        cells[at] = replace(cells[at], region=crop, canvas=crop)
+        cells[at] = replace(cells[at], region=crop, canvas=crop, frame=crop)
     summary = replace(comparison, cells=tuple(cells)).summary()
     assert summary.facts[-1].texts == ("100 %", "41 %")
     assert 'all models with view="whole".' in note(summary, words)
@@ -622,6 +623,14 @@ def test_untrained_models_are_named() -> None:
     maps = [[noise(3 * at), noise(3 * at + 1), noise(3 * at + 2)] for at in range(8)]
     summary = build(maps, known=known).summary()
     assert summary.notes == ("A, C: random weights, so the heat means nothing.",)
+
+
+def test_cells_that_cover_a_part_of_the_input_are_noted() -> None:
+    # Of 64 x 96 px, 8 x 8 cells of 6 x 9 px cover 48 x 72.
+    known = [facts("A", pitch=(6.0, 9.0)), facts("B", pitch=(8.0, 12.0)), facts("C")]
+    maps = [[noise(3 * at), noise(3 * at + 1), noise(3 * at + 2)] for at in range(8)]
+    (found,) = build(maps, known=known).summary().notes
+    assert found.startswith("A: the cells cover 56 % of the input, and past them heat falls to 0.")
 
 
 def test_problems_of_a_columns_maps_are_noted_for_all_images() -> None:

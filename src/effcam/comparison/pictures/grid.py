@@ -20,6 +20,8 @@ from effcam.images.refs import ImageRef
 if TYPE_CHECKING:
     from PIL import Image
 
+LAID = {"even": "cells divide the input evenly", "measured": "cells moved by a measured offset"}
+"""What the legend says about a placement that is not the usual one."""
 ORIGINAL = "Original"
 """The heading of the images themselves."""
 
@@ -141,6 +143,8 @@ def legend(content: Cells, style: Style) -> list[str]:
         notes.append("whole image squashed to the input")
     if content.settings.size is not None:
         notes.append(f"input {content.settings.size} px")
+    if content.settings.placement in LAID:
+        notes.append(LAID[content.settings.placement])
     if any(cell.region.as_tuple() != (0, 0, *cell.size) for cell in content.cells):
         notes.append("hatched: not seen by the model")
     if any(cell.untrained for cell in content.cells):

@@ -192,7 +192,7 @@ def _command(
         parts += [_option("--method", each) for each in methods]
     parts += [
         shlex.quote(f"--{name}={settings[name]}")
-        for name in ("target", "view", "size", "precision", "decoding")
+        for name in ("target", "view", "size", "precision", "decoding", "placement")
         if name in settings
     ]
     parts += [f"--{name} {name.upper()}" for name in known]

@@ -33,36 +33,44 @@
     return maps.get(cell);
   };
 
-  /** The cells around a place, and its distance between their centres; null outside of the map. Lengths are relative. */
+  /** How many cells past the last one its heat falls to 0. */
+  const FADE = 0.5;
+
+  /** The cells around a place, its distance between their centres, and the share of heat that is left there. Lengths are relative. */
   const between = (place, start, stop, cells) => {
     const centre = ((place - start) / (stop - start)) * cells;
-    if (centre < 0 || centre > cells) return null;
     const position = Math.min(Math.max(centre - 0.5, 0), cells - 1);
     const lower = Math.floor(position);
-    return [lower, Math.min(lower + 1, cells - 1), position - lower];
+    const beyond = Math.max(-centre, centre - cells, 0);
+    const left = Math.max(1 - beyond / FADE, 0);
+    return [lower, Math.min(lower + 1, cells - 1), position - lower, left];
   };
-  const axis = (start, stop, cells, pixels) =>
-    Array.from({ length: pixels }, (_, pixel) => between((pixel + 0.5) / pixels, start, stop, cells));
+  /** `between` for every pixel that the model saw, from `low` to `high`; null for the others. */
+  const axis = (start, stop, cells, pixels, low, high) =>
+    Array.from({ length: pixels }, (_, pixel) => {
+      const place = (pixel + 0.5) / pixels;
+      return place < low || place > high ? null : between(place, start, stop, cells);
+    });
 
   /** The heat at a place, not scaled; null where the model did not see the photo. */
   const sample = (cell, x, y) => {
-    const [left, top, right, bottom] = cell.extent;
+    const [left, top, right, bottom] = cell.region;
+    if (cell.state !== "ok" || x < left || x > right || y < top || y > bottom) return null;
     const [height, width] = cell.shape;
-    const across = between(x, left, right, width);
-    const down = between(y, top, bottom, height);
-    if (cell.state !== "ok" || !across || !down) return null;
+    const across = between(x, cell.extent[0], cell.extent[2], width);
+    const down = between(y, cell.extent[1], cell.extent[3], height);
     const map = mapOf(cell);
     const along = (row) =>
       map[row * width + across[0]] * (1 - across[2]) + map[row * width + across[1]] * across[2];
-    return along(down[0]) * (1 - down[2]) + along(down[1]) * down[2];
+    return (along(down[0]) * (1 - down[2]) + along(down[1]) * down[2]) * across[3] * down[3];
   };
 
   /** The heat of every pixel as a level from 0 to 255, and the range of values from 0 to 255. */
   const spread = (cell, width, height) => {
-    const [left, top, right, bottom] = cell.extent;
     const [rowCount, columnCount] = cell.shape;
-    const across = axis(left, right, columnCount, width);
-    const down = axis(top, bottom, rowCount, height);
+    const { extent, region } = cell;
+    const across = axis(extent[0], extent[2], columnCount, width, region[0], region[2]);
+    const down = axis(extent[1], extent[3], rowCount, height, region[1], region[3]);
     const map = mapOf(cell);
     const values = new Float32Array(width * height).fill(NaN);
     const line = new Float64Array(columnCount);
@@ -70,7 +78,7 @@
     let high = -Infinity;
     down.forEach((place, y) => {
       if (!place) return;
-      const [upper, lower, fraction] = place;
+      const [upper, lower, fraction, left] = place;
       for (let at = 0; at < columnCount; at += 1) {
         line[at] =
           map[upper * columnCount + at] * (1 - fraction) + map[lower * columnCount + at] * fraction;
@@ -78,7 +86,8 @@
       for (let x = 0; x < width; x += 1) {
         const spot = across[x];
         if (!spot) continue;
-        const value = line[spot[0]] * (1 - spot[2]) + line[spot[1]] * spot[2];
+        const heat = line[spot[0]] * (1 - spot[2]) + line[spot[1]] * spot[2];
+        const value = heat * spot[3] * left;
         values[y * width + x] = value;
         if (value < low) low = value;
         if (value > high) high = value;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -122,6 +122,7 @@ def facts(record: Mapping[str, object]) -> dict[str, str]:
     found = dict(record)
     parameters, flops, seconds = (found.pop(name) for name in ("parameters", "flops", "seconds"))
     bypass = found.pop("bypass")
+    pitch, offset = (found.pop(name, None) for name in ("pitch", "offset"))
     del found["notes"]  # they are among the notes of the summary
     shown = {
         name.replace("_", " "): " x ".join(map(str, value))
@@ -129,11 +130,30 @@ def facts(record: Mapping[str, object]) -> dict[str, str]:
         else str(value)
         for name, value in found.items()
     }
+    shown["cells"] = _cells(record, pitch, offset)
     shown["parameters"] = f"{parameters:,}"
     shown["GFLOP"] = "-" if flops is None else f"{flops / 1e9:.3g}"  # type: ignore[operator]
     shown["goes past the layer"] = "-" if bypass is None else f"{bypass:.0%}"
     shown["ms an image"] = "-" if seconds is None else f"{1000 * seconds:.1f}"  # type: ignore[operator]
     return shown
+
+
+def _cells(record: Mapping[str, Any], pitch: Any, offset: Any) -> str:
+    """Return where cells were laid, and how far apart evenly divided ones would be, px."""
+    if pitch is None:
+        return "-"
+    evenly = [
+        size / cells for size, cells in zip(record["input_size"], record["grid"], strict=True)
+    ]
+    found = f"{_pair(pitch)} px apart"
+    if _pair(evenly) != _pair(pitch):
+        found += f", not {_pair(evenly)}"
+    return f"{found}, moved {_pair(offset, '+')} px" if any(offset) else found
+
+
+def _pair(values: Sequence[float], sign: str = "") -> str:
+    """Return a number down and one across as text, as one number if both are equal."""
+    return " x ".join(dict.fromkeys(f"{value:{sign}.3g}" for value in values))
 
 
 def versions() -> dict[str, str]:

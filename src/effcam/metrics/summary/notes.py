@@ -27,6 +27,8 @@ GRIDS_DIFFER = (
 MOSAIC_GRIDS_DIFFER = (
     "In GridPG, columns whose grids differ are not tested: a finer grid has more heat on its tile."
 )
+COVERED = 0.9
+"""The least share of the input that cells cover without a note."""
 UNEQUAL = 0.03
 """The largest difference of the shares that models saw of the images without a note."""
 
@@ -106,7 +108,20 @@ def notes(
     names = [label for label, each in zip(columns, facts, strict=bool(facts)) if each.untrained]
     if names:
         found.append(f"{', '.join(names)}: random weights, so the heat means nothing.")
-    return [*found, *_layer_notes(columns, facts)]
+    return [*found, *_cover_notes(columns, facts), *_layer_notes(columns, facts)]
+
+
+def _cover_notes(columns: Sequence[str], facts: Sequence[ModelFacts]) -> list[str]:
+    """Return a note for each share of the input that cells cover, if it is small."""
+    owners: dict[int, list[str]] = {}
+    for label, each in zip(columns, facts, strict=bool(facts)):
+        if each.covered < COVERED:
+            owners.setdefault(round(100 * each.covered), []).append(label)
+    return [
+        f"{', '.join(labels)}: the cells cover {share} % of the input, and past them heat falls to "
+        "0. So heat covers less of an image, and more of it lies on objects in the middle."
+        for share, labels in owners.items()
+    ]
 
 
 def _layer_notes(columns: Sequence[str], facts: Sequence[ModelFacts]) -> list[str]:

@@ -16,13 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from effcam.errors import EffcamError, ModelError, reason_of
 from effcam.images.preprocess import Preprocess
 from effcam.models.tracing.closed_parts import open_layers
 from effcam.models.tracing.isolation import untouched
-from effcam.models.tracing.layer_outputs import visiting
+from effcam.models.tracing.layer_run import run_layers
 from effcam.models.tracing.logits import tensors
-from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.place_check import (
     ROUNDING,
     Place,
@@ -32,8 +30,7 @@ from effcam.models.tracing.place_check import (
     is_unsure,
 )
 from effcam.models.tracing.probe import probe_inputs
-from effcam.models.tracing.rng import IsolatedRandomness
-from effcam.models.tracing.score_source import ScoreSource, run_scores
+from effcam.models.tracing.score_source import ScoreSource
 from effcam.models.tracing.target_layer import TargetLayer
 from effcam.models.tracing.trace import device_of, dtype_of
 
@@ -109,25 +106,7 @@ class _Runner:
     def __call__(
         self, images: Tensor, hold: Sequence[Tensor] | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        outputs = [images] * len(self._layers)
-
-        def visit(index: int, output: Tensor) -> Tensor | None:
-            # What follows may work in place.
-            outputs[index] = output.clone()
-            return None if hold is None else _hold(self._layers[index], output, hold[index])
-
-        try:
-            with visiting(self._module, self._layers, visit), IsolatedRandomness():
-                scores = run_scores(self._module, images.clone(), self._source)
-        except EffcamError:
-            raise
-        except Exception as error:  # a network may raise anything
-            if is_out_of_memory(error):
-                raise
-            raise ModelError(
-                f"the model failed on a batch of shape {tuple(images.shape)}: {reason_of(error)}"
-            ) from error
-        return scores.values.float(), outputs
+        return run_layers(self._module, self._layers, images, self._source, hold)
 
     def places(self, pair: Tensor, outputs: Sequence[Tensor], base: int) -> list[Place | None]:
         """Return how the cells of each layer follow a patch in one picture of a pair.
@@ -194,13 +173,6 @@ def _begins_with_prefix(layer: TargetLayer, sequences: Mapping[int, Tensor]) -> 
         return None
     equal = (tokens[0] == tokens[1]).all(-1)
     return not bool(equal[layer.prefix :].any()) if bool(equal.any()) else None
-
-
-def _hold(layer: TargetLayer, output: Tensor, held: Tensor) -> Tensor:
-    """Return a layer's output with the cells of another one; prefix tokens are no part of a map."""
-    replaced = held.clone()
-    replaced[:, : layer.prefix] = output[:, : layer.prefix]
-    return replaced
 
 
 def _share(scores: Tensor, held: Tensor) -> float | None:

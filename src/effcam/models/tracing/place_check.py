@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from effcam.models.tracing.layer_run import to_floats
 from effcam.models.tracing.target_layer import TargetLayer
 
 ROUNDING = 1e-5
@@ -75,8 +76,8 @@ def find_place(layer: TargetLayer, whole: Tensor, patched: Tensor) -> Place | No
         whole: Its output for the picture.
         patched: Its outputs for the picture with a patch in each of the four quarters.
     """
-    before = layer.to_map(_to_floats(whole))
-    change = (layer.to_map(_to_floats(patched)) - before).norm(dim=1)
+    before = layer.to_map(to_floats(whole))
+    change = (layer.to_map(to_floats(patched)) - before).norm(dim=1)
     total, size = change.sum((1, 2), keepdim=True), before.norm(dim=1).sum()
     if min(layer.grid) < FEWEST_CELLS or not bool((total > ROUNDING * size).all()):
         return None
@@ -117,7 +118,3 @@ def _halves(count: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Return for each of some cells whether it is in the second half, and whether in neither."""
     cells = torch.arange(count, device=like.device)
     return (cells >= (count + 1) // 2).long(), (cells == count // 2) & (count % 2 == 1)
-
-
-def _to_floats(output: Tensor) -> Tensor:
-    return output.dequantize() if output.is_quantized else output.float()

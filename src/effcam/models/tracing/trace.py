@@ -202,6 +202,23 @@ def trace(module: nn.Module, size: Grid, channels: int = 3, *, graph: bool = Fal
             ) from error
 
 
+def trace_on_meta(module: nn.Module, size: Grid, channels: int = 3) -> Trace:
+    """Return the record of a pass on meta tensors, which costs the same at any size.
+
+    Args:
+        module: As in `trace`.
+        size: As in `trace`.
+        channels: As in `trace`.
+
+    Raises:
+        ModelError: If the module does not run on them at this size.
+    """
+    try:
+        return _run(module, size, channels, call_on_meta, graph=False)
+    except Exception as error:
+        raise ModelError(f"the model cannot be traced: {reason_of(error)}") from error
+
+
 def _where(module: nn.Module) -> str:
     """Return that a module's weights are on several devices, if they are, for a message."""
     devices = sorted({str(each.device) for each in chain(module.parameters(), module.buffers())})

@@ -147,13 +147,16 @@ def _ious(cells: Sequence[Explanation], outlines: Sequence[Outline]) -> NDArray[
             by_grid.setdefault(cell.heatmap.shape, []).append(at)
     for members in by_grid.values():
         own = [outlines[at] for at in members]
-        canvases = [
-            cells[at].canvas.scale(
-                outline.width / cells[at].size[0], outline.height / cells[at].size[1]
-            )
+        scales = [
+            (outline.width / cells[at].size[0], outline.height / cells[at].size[1])
             for at, outline in zip(members, own, strict=True)
         ]
-        found[members] = _overlaps(np.stack([cells[at].heatmap for at in members]), canvases, own)
+        found[members] = _overlaps(
+            np.stack([cells[at].heatmap for at in members]),
+            [cells[at].canvas.scale(*by) for at, by in zip(members, scales, strict=True)],
+            [cells[at].region.scale(*by) for at, by in zip(members, scales, strict=True)],
+            own,
+        )
     return found
 
 
@@ -162,20 +165,23 @@ def _baseline_ious(
 ) -> NDArray[np.float64]:
     if not outlines:
         return np.zeros((0, 2, len(THRESHOLDS)))
-    canvases = [Box(0, 0, outline.width, outline.height) for outline in outlines]
+    images = [Box(0, 0, outline.width, outline.height) for outline in outlines]
     heatmaps = np.broadcast_to(heatmap, (len(outlines), *heatmap.shape))
-    return _overlaps(heatmaps, canvases, outlines)
+    return _overlaps(heatmaps, images, images, outlines)
 
 
 def _overlaps(
-    heatmaps: NDArray[np.float32], canvases: Sequence[Box], outlines: Sequence[Outline]
+    heatmaps: NDArray[np.float32],
+    canvases: Sequence[Box],
+    regions: Sequence[Box],
+    outlines: Sequence[Outline],
 ) -> NDArray[np.float64]:
     return part_ious(
         scale(heatmaps),
         canvases,
         [outline.boxes for outline in outlines],
         np.tile(np.array(THRESHOLDS, np.float32), (len(outlines), 1)),
-        [(outline.width, outline.height) for outline in outlines],
+        regions,
     )
 
 
