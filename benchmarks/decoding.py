@@ -181,7 +181,7 @@ def _layout(
     preprocess: Preprocess, width: int, height: int
 ) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
     """Return the (width, height) that a photo is resized to, and the crop, in px."""
-    canvas = preprocess.canvas(width, height)
+    canvas = preprocess.frame(width, height)
     tall, wide = preprocess.size
     target = round(wide * width / canvas.width), round(tall * height / canvas.height)
     left = round(canvas.left * target[0] / width)

@@ -2,7 +2,8 @@
 
     python benchmarks/scoreboard.py IMAGES --boxes BOXES.json --labels LABELS.json
                                     [--models NAME ...] [--checkpoints MODELS.json]
-                                    [--view whole] [--faithful 100] [--output FOLDER]
+                                    [--view whole] [--placement even] [--faithful 100]
+                                    [--output FOLDER]
 
 IMAGES is a folder of photos; boxes and labels are files as `effcam.Comparison.summary` reads them
 (one JSON file of ``{image: {"boxes": [[left, top, right, bottom], ...], "class_index": 3}}`` serves
@@ -46,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", nargs="+", default=[])
     parser.add_argument("--checkpoints", type=Path)
     parser.add_argument("--view", choices=("model", "whole"), default="model")
+    parser.add_argument("--placement", choices=("pitch", "even", "measured"), default="pitch")
     parser.add_argument("--faithful", type=int, default=0, metavar="N")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args(argv)
@@ -64,7 +66,7 @@ def run(options: argparse.Namespace) -> None:
     models = models or dict(effcam.DEFAULT_MODELS)
     known = {"boxes": options.boxes, "labels": options.labels}
     start = time.perf_counter()
-    comparison = compare(options.images, models, view=options.view)
+    comparison = compare(options.images, models, view=options.view, placement=options.placement)
     seconds = time.perf_counter() - start
     start = time.perf_counter()
     fair = comparison.summary(**known)

@@ -90,7 +90,17 @@ nitpick_ignore_regex = [
 nitpick_ignore = [
     ("py:class", name)
     for name in (
-        *("Agreement", "Baseline", "Boxes", "Canvas", "Grid", "ImageLike", "Labels", "Layers"),
+        *(
+            "Agreement",
+            "Baseline",
+            "Boxes",
+            "Canvas",
+            "Grid",
+            "HowPlaced",
+            "ImageLike",
+            "Labels",
+            "Layers",
+        ),
         *("Layout", "Masks", "Method", "ModelLike", "Models", "Predict", "State", "Target", "Unit"),
         *("PageKind", "PathLike", "Precision", "Rows", "effcam.dataset.manifest.Manifest"),
         *("PlainTarget", "effcam.images.decoding.Photo"),

@@ -87,32 +87,6 @@ for name in columns:
     print(f"{name}: {hits(many, name)} of {len(scenes)} point at the object")
 
 # %%
-# Where the map lies
-# ------------------
-# A map is drawn on the image as if its positions divided the input evenly, as for Grad-CAM
-# everywhere. In most networks they do. AlexNet's convolutions and poolings pad too little for that:
-# the centres of its 6 x 6 map are 16 px apart, starting at 17 px, in an input of 128 px, where an
-# even grid would have them 21 px apart. So its heat is drawn too far out, most at the lower right.
-# The map is right, its place is not. ``canvas`` is where a cell's map lies:
-
-from dataclasses import replace
-
-
-def in_place(cell: effcam.Explanation) -> effcam.Explanation:
-    """Return the cell with its map where AlexNet's cells are: from 9 to 105 of 128 px."""
-    box = cell.canvas
-    pixel = box.width / 128
-    left, top = box.left + 9 * pixel, box.top + 9 * pixel
-    return replace(cell, canvas=effcam.Box(left, top, left + 96 * pixel, top + 96 * pixel))
-
-
-alexnet = effcam.compare(scenes, "demo_alexnet", progress=False)
-drawn = sum(s.is_hit(cell.upsampled()) for s, cell in zip(scenes, alexnet, strict=True))
-moved = sum(s.is_hit(in_place(cell).upsampled()) for s, cell in zip(scenes, alexnet, strict=True))
-print(f"AlexNet: {drawn} of {len(scenes)} point at the object as drawn, {moved} in their place")
-picture = alexnet[4, 0].overlay()
-other_picture = in_place(alexnet[4, 0]).overlay()
-
-# %%
+# :doc:`plot_placement` shows where in the image the cells of a map lie.
 # :doc:`/explanation/layer` explains how the default is found for every architecture, and which
 # layers are refused because their map would be meaningless.
