@@ -43,8 +43,7 @@ for (truth, answer), count in confusions.most_common(6):
 # Looked elsewhere, or misread?
 # -----------------------------
 # The heat of a wrong prediction shows the evidence for it. If its maximum lies on the object, the
-# model saw the object and misread it; otherwise the evidence is elsewhere. (Some of AlexNet's count
-# as elsewhere because its heat is drawn too far out, as :doc:`plot_layers` shows.)
+# model saw the object and misread it; otherwise the evidence is elsewhere.
 
 for label in models:
     misread = elsewhere = 0
