@@ -41,9 +41,9 @@ for each in summary.differences("pointing_game"):
     print(f"{each.one:8} above {each.other:8} {numbers} percentage points")
 
 # %%
-# AlexNet comes last in the pointing game mostly because its heat is drawn too far out, as
-# :doc:`plot_layers` shows, and not because it looks elsewhere: a figure measures the model, the
-# layer, the method and the drawing together. :doc:`/howto/right_thing` examines this.
+# AlexNet comes first in figures of focus, partly because its cells cover only the middle of its
+# input, as a note says and :doc:`plot_placement` explains: a figure measures the model, the layer,
+# the method and the drawing together. :doc:`/howto/right_thing` examines this.
 #
 # Size against pointing
 # ---------------------
