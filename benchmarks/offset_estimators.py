@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from effcam import Model
-from effcam.models.tracing.layer_outputs import visiting
+from effcam.models.tracing.layer_run import run_layers
 from effcam.models.tracing.probe import probe_inputs
 
 if TYPE_CHECKING:
@@ -30,14 +30,8 @@ MOVES = range(-48, 49, 8)
 
 def maps(model: Model, images: Tensor) -> Tensor:
     """Return the (n, channels, rows, columns) maps of images."""
-    found: list[Tensor] = []
-
-    def visit(_index: int, output: Tensor) -> None:
-        found.append(output)
-
-    with visiting(model.module, [model.layer], visit):
-        model.module(images)
-    return model.layer.to_map(found[0])
+    _, (output,) = run_layers(model.module, [model.layer], images, model.scores)
+    return model.layer.to_map(output)
 
 
 def by_gradient(model: Model, pitch: float, pictures: int, *, median: bool = False) -> Array:

@@ -124,8 +124,9 @@ class Explanation:
     def upsampled(self) -> NDArray[np.float32]:
         """Return the map over the original image: (H, W) float32 in [0, 1], 0 outside `region`.
 
-        Within the region it equals what ``pytorch_grad_cam.GradCAM`` returns if the image is the
-        model's input: scaled to its own range, bilinear. It is 0 if `state` is not "ok".
+        With ``placement="even"`` it equals, within the region, what ``pytorch_grad_cam.GradCAM``
+        returns if the image is the model's input: scaled to its own range, bilinear. It is 0 if
+        `state` is not "ok".
         """
         return self._heat(*self.size)
 

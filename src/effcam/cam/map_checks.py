@@ -119,7 +119,7 @@ def padded_share(
     Args:
         heatmap: (h, w), >= 0.
         canvas: What its cells cover, px of the image. The part of a cell that lies in the input
-            holds its heat; those at the edge reach to the input's edge.
+            holds its heat.
         frame: What the model's input covers, px of the image.
         size: Width and height of the image in px.
     """

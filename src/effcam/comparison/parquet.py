@@ -1,8 +1,8 @@
 """Cells as rows of a Parquet table, which pandas, polars and duckdb read without effcam.
 
 One row is one cell: the class predicted and explained, what the map and the input cover, and the
-map itself, in 16 bits as shares of its peak.
-An image that could not be read is a row with the reason.
+map itself, in 16 bits as shares of its peak. An image that could not be read is a row with the
+reason.
 """
 
 from __future__ import annotations

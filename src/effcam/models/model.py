@@ -130,8 +130,16 @@ class Model:
             return placement
         # Few need it.
         from effcam.models.tracing.known_offsets import offset_of
+        from effcam.models.tracing.offset import measure_offset
 
-        offset = offset_of(self.module, layer, self.preprocess, placement.pitch, self.scores)
+        offset = offset_of(
+            self.module,
+            layer,
+            self.preprocess,
+            lambda: measure_offset(
+                self.module, layer, self.preprocess, placement.pitch, self.scores
+            ),
+        )
         if offset is None:
             return placement
         return replace(placement, offset=offset.shift, error=offset.error)

@@ -10,6 +10,7 @@ from torch import nn
 
 from effcam import Model, Preprocess, load_model
 from effcam.models.tracing import known_offsets
+from effcam.models.tracing import offset as offset_module
 from effcam.models.tracing.cache import WeightsCache
 from effcam.models.tracing.known_offsets import (
     cache_folder,
@@ -101,7 +102,7 @@ def test_an_offset_is_measured_once_for_all_processes(
         measured.append(module)
         return OFFSET
 
-    monkeypatch.setattr(known_offsets, "measure_offset", measure)
+    monkeypatch.setattr(offset_module, "measure_offset", measure)
     monkeypatch.setattr(known_offsets, "OFFSETS", WeightsCache())
     assert model.placement.offset == OFFSET.shift
     assert model.placement.error == OFFSET.error

@@ -33,16 +33,13 @@
     return maps.get(cell);
   };
 
-  /** How many cells past the last one its heat falls to 0. */
-  const FADE = 0.5;
-
   /** The cells around a place, its distance between their centres, and the share of heat that is left there. Lengths are relative. */
   const between = (place, start, stop, cells) => {
     const centre = ((place - start) / (stop - start)) * cells;
     const position = Math.min(Math.max(centre - 0.5, 0), cells - 1);
     const lower = Math.floor(position);
     const beyond = Math.max(-centre, centre - cells, 0);
-    const left = Math.max(1 - beyond / FADE, 0);
+    const left = Math.max(1 - beyond / data.fade, 0);
     return [lower, Math.min(lower + 1, cells - 1), position - lower, left];
   };
   /** `between` for every pixel that the model saw, from `low` to `high`; null for the others. */

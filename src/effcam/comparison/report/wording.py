@@ -13,6 +13,7 @@ from effcam.cam.explanation import CLASSLESS, Explanation, percent
 from effcam.cam.map_checks import SHORT
 from effcam.comparison.report.data import truth_label
 from effcam.comparison.report.inputs import Material
+from effcam.models.tracing.placement import Placement
 from effcam.text import count
 
 PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "numpy", "pillow")
@@ -142,9 +143,7 @@ def _cells(record: Mapping[str, Any], pitch: Any, offset: Any) -> str:
     """Return where cells were laid, and how far apart evenly divided ones would be, px."""
     if pitch is None:
         return "-"
-    evenly = [
-        size / cells for size, cells in zip(record["input_size"], record["grid"], strict=True)
-    ]
+    evenly = Placement.even(record["grid"], record["input_size"]).pitch
     found = f"{_pair(pitch)} px apart"
     if _pair(evenly) != _pair(pitch):
         found += f", not {_pair(evenly)}"

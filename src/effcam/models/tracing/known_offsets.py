@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -20,8 +20,7 @@ from effcam.errors import OutputError
 from effcam.files import atomic
 from effcam.images.preprocess import Preprocess
 from effcam.models.tracing.cache import WeightsCache
-from effcam.models.tracing.offset import Offset, measure_offset
-from effcam.models.tracing.score_source import ScoreSource
+from effcam.models.tracing.offset import Offset
 from effcam.models.tracing.target_layer import TargetLayer
 
 if TYPE_CHECKING:
@@ -40,12 +39,15 @@ def offset_of(
     module: nn.Module,
     layer: TargetLayer,
     preprocess: Preprocess,
-    pitch: tuple[float, float],
-    source: ScoreSource,
+    measure: Callable[[], Offset | None],
 ) -> Offset | None:
     """Return the offset of a layer's cells, measured unless it is known; ``None`` if there is none.
 
-    The arguments and errors are those of `effcam.models.tracing.offset.measure_offset`.
+    Args:
+        module: The network.
+        layer: The layer to look at.
+        preprocess: The network's transform.
+        measure: Measures it; exceptions are not remembered.
     """
 
     def find() -> Offset | None:
@@ -53,7 +55,7 @@ def offset_of(
         if key is not None:
             with contextlib.suppress(KeyError):
                 return find_offset(key)
-        offset = measure_offset(module, layer, preprocess, pitch, source)
+        offset = measure()
         if key is not None:
             keep_offset(key, offset)
         return offset
