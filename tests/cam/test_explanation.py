@@ -139,11 +139,11 @@ def inside(canvas: Box, size: tuple[int, int], heatmap: Any) -> Explanation:
     return explain(np.asarray(heatmap, np.float32), size, canvas, region=whole, frame=whole)
 
 
-def test_past_its_cells_heat_falls_to_0_over_half_a_cell() -> None:
+def test_past_its_cells_heat_falls_to_0_over_one_cell() -> None:
     # Two cells of 8 px, from 4 to 20 of 24 px.
     shown = inside(Box(4, 0, 20, 1), (24, 1), [[8, 4]]).evidence(24, 1)[0]
-    np.testing.assert_allclose(shown[:9], [1, 3, 5, 7, 8, 8, 8, 8, 7.75])
-    np.testing.assert_allclose(shown[-8:], [4, 4, 4, 4, 3.5, 2.5, 1.5, 0.5])
+    np.testing.assert_allclose(shown[:9], [4.5, 5.5, 6.5, 7.5, 8, 8, 8, 8, 7.75])
+    np.testing.assert_allclose(shown[-8:], [4, 4, 4, 4, 3.75, 3.25, 2.75, 2.25])
 
 
 def test_cells_that_reach_beyond_the_input_are_cut_off() -> None:
@@ -158,7 +158,7 @@ def test_a_box_at_the_last_cells_ends_where_their_heat_falls_to_the_threshold() 
         box = cell.box(threshold=threshold)
         assert box is not None
         hot = np.argwhere(cell.upsampled() >= threshold)
-        assert box.left == pytest.approx(8 - 4 * (1 - threshold))
+        assert box.left == pytest.approx(8 - 8 * (1 - threshold))
         assert (box.left, box.right) == pytest.approx((hot.min(), hot.max() + 1), abs=1)
 
 

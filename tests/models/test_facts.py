@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import effcam
 from effcam import Model, ModelSpec, Preprocess
 from effcam.errors import TargetError
 from effcam.models.facts import ModelFacts, facts_of
+from effcam.models.tracing.placement import HowPlaced
 
 SIZE = (16, 24)
 CLASSES = 5
@@ -156,7 +158,18 @@ def test_the_record_is_everything_but_the_classes_names_and_is_json() -> None:
         "notes": [],
         "pitch": [2.0, 2.0],
         "offset": [0.0, 0.0],
+        "measured_offset": None,
     }
+
+
+def test_an_offset_that_was_measured_is_a_fact_whether_or_not_it_is_applied() -> None:
+    model = effcam.load_model("demo_alexnet", device="cpu")
+    measured = model.placement.offset
+    assert measured[0] < -3
+    for how in get_args(HowPlaced):
+        facts = facts_of(model, how=how)
+        assert facts.offset == (measured if how == "measured" else (0, 0))
+        assert facts.measured_offset == measured
 
 
 @pytest.mark.parametrize(

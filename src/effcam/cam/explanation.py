@@ -52,7 +52,7 @@ class Explanation:
         region: The part of the image that the model saw, px of the original.
         canvas: What the cells of the heatmap cover, px of the original, from the first cell's edge
             to the last one's. It may be smaller or larger than `frame`; in the rest of the region
-            the heat falls to 0 over half a cell.
+            the heat falls to 0 over one cell.
         frame: What the model's input covers, px of the original: the region, and the padding of
             the model's transform beyond the image's edges.
         state: ``"ok"``; ``"flat"`` if no cell stands out as positive evidence; ``"nan"`` if a

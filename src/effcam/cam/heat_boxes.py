@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from effcam.images.geometry import FADE, Box
+from effcam.images.geometry import Box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -168,7 +168,7 @@ def _reach(areas: _Areas, step: float, axis: int, end: int) -> NDArray[np.float6
     """Return the distance of each part from the beginning of an axis, or from its end, in samples.
 
     It is negative for a part that touches the edge: past the cells their heat falls to 0 over
-    `FADE` of a cell.
+    one cell.
     """
     order = slice(None, None, -1 if end else 1)
     hot = np.moveaxis(areas.hot, axis, -1)[..., order]
@@ -185,7 +185,7 @@ def _reach(areas: _Areas, step: float, axis: int, end: int) -> NDArray[np.float6
     share = np.zeros(len(column))
     np.divide(value - threshold, value - before, out=share, where=column > 0)
     beyond = np.full(len(column), np.inf)  # nothing is below a threshold of 0
-    np.divide(FADE * (value - threshold), value, out=beyond, where=threshold > 0)
+    np.divide(value - threshold, value, out=beyond, where=threshold > 0)
     part = np.moveaxis(areas.parts, axis, -1)[..., order][area, row, column] - 1
     reach = np.full(areas.count, np.inf)
     np.minimum.at(reach, part, np.where(column > 0, column - share, -(beyond + 0.5) / step))

@@ -19,7 +19,7 @@ from effcam.dataset.shard_file import ShardKey
 from effcam.dataset.storage import Store
 from effcam.errors import OutputError
 from effcam.images.refs import ImageRef
-from effcam.models.facts import ModelFacts, facts_of
+from effcam.models.facts import PLACES, ModelFacts, facts_of
 from effcam.models.sources import Source
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def read_facts(store: Store, model: int) -> ModelFacts | None:
         found = json.loads(store.read(name))
         for key in ("input_size", "grid", "labels"):
             found[key] = tuple(found[key])
-        for key in ("pitch", "offset"):  # runs up to format 2 have none
+        for key in PLACES:  # runs up to format 2 have none
             found[key] = tuple(found[key]) if found.get(key) else None
         found["synonyms"] = tuple(map(tuple, found["synonyms"]))
         found["notes"] = tuple(found.get("notes", ()))  # runs of 0.1 have none

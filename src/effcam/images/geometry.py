@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     Interpolation: TypeAlias = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 
-FADE = 0.5
-"""How many cells past the last one its value falls to 0."""
-
-
 @dataclass(frozen=True, slots=True)
 class Box:
     """A rectangle in pixels of an image; pixel (0, 0) covers the square from (0, 0) to (1, 1).
@@ -109,7 +105,7 @@ class Box:
         """Interpolate a map that fills this box at the pixels of an image.
 
         Interpolation is bilinear with half-pixel centres and clamped edges, as in OpenCV and torch
-        (``align_corners=False``). Past the map, values fall to 0 over half a cell.
+        (``align_corners=False``). Past the map, values fall to 0 over one cell.
 
         Args:
             heatmap: (h, w) float32; its values divide the box evenly.
@@ -159,7 +155,7 @@ def interpolation(
         cells: Their number.
         pixels: The number of pixels.
         within: From where to where pixels get values, px; ``None`` is from start to stop. Past
-            the cells, weights fall to 0 over half a cell.
+            the cells, weights fall to 0 over one cell.
     """
     centres = np.arange(pixels) + 0.5
     first, last = within or (start, stop)
@@ -173,7 +169,7 @@ def interpolation(
     np.add.at(weights, (pixel, lower), 1 - fraction)
     np.add.at(weights, (pixel, upper), fraction)
     beyond = np.maximum(np.maximum(start - centres, centres - stop), 0) / (stop - start) * cells
-    weights *= np.clip(1 - beyond / FADE, 0, 1)[:, None]
+    weights *= np.clip(1 - beyond, 0, 1)[:, None]
     weights[~inside] = 0
     found = weights.astype(np.float32), inside
     for each in found:  # the cache shares them

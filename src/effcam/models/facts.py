@@ -23,6 +23,8 @@ ENOUGH_BATCHES = 6
 
 Of two models that are equally quick, the middle 80 % of fewer batches often do not overlap.
 """
+PLACES = ("pitch", "offset", "measured_offset")
+"""The facts on where cells lie: each a pair, or ``None``."""
 RANDOM = "random"
 """The ``weights`` of an untrained model."""
 
@@ -52,6 +54,8 @@ class ModelFacts:
             the input; ``None`` if it is not known.
         offset: How far the cells were moved from the middle of the input, down and across, px of
             the input; ``None`` if it is not known.
+        measured_offset: The offset that was measured on its weights, whether or not the cells were
+            moved by it; ``None`` if it was not measured yet (`effcam.Model.placement`).
         seconds_low: The 10th percentile of that time over the same batches, in s; ``None`` where
             fewer than six were measured.
         seconds_high: The 90th percentile, likewise.
@@ -71,6 +75,7 @@ class ModelFacts:
     notes: tuple[str, ...] = ()
     pitch: tuple[float, float] | None = None
     offset: tuple[float, float] | None = None
+    measured_offset: tuple[float, float] | None = None
     seconds_low: float | None = None
     seconds_high: float | None = None
 
@@ -110,8 +115,7 @@ class ModelFacts:
         """Return all facts but the classes' names as one flat dict."""
         names = ("name", "weights", "parameters", "flops", "input_size", "grid", "target_layer")
         found = {
-            name: getattr(self, name)
-            for name in (*names, "seconds", "bypass", "notes", "pitch", "offset")
+            name: getattr(self, name) for name in (*names, "seconds", "bypass", "notes", *PLACES)
         }
         return {
             key: list(value) if isinstance(value, tuple) else value for key, value in found.items()
@@ -145,9 +149,11 @@ def facts_of(model: Model, seconds: Sequence[float] = (), how: HowPlaced = "pitc
     """
     # It imports torch, which is not needed to look at a saved comparison.
     from effcam.models.tracing.flops import find_cost
+    from effcam.models.tracing.known_offsets import known_offset
 
     preprocess = model.preprocess
     placement = model.placed(how)
+    measured = known_offset(model.module, model.layer, preprocess)
     timed = seconds[1:] or seconds
     tenths = quantiles(timed, n=10, method="inclusive") if len(timed) >= ENOUGH_BATCHES else None
     return ModelFacts(
@@ -165,6 +171,7 @@ def facts_of(model: Model, seconds: Sequence[float] = (), how: HowPlaced = "pitc
         notes=model.notes,
         pitch=placement.pitch,
         offset=placement.offset,
+        measured_offset=None if measured is None else measured.shift,
         seconds_low=None if tenths is None else tenths[0],
         seconds_high=None if tenths is None else tenths[-1],
     )

@@ -29,6 +29,7 @@ from effcam.comparison.report import Look, build, gather
 from effcam.comparison.report.charts import EDGE, WIDTH, histogram, matrix, matrix_style, plots
 from effcam.comparison.report.data import COLORMAPS, SIDE, TALLEST, quantise, to_json
 from effcam.comparison.report.reproduce import snippets_for
+from effcam.comparison.report.wording import facts as facts_text
 from effcam.demo import scenes
 from effcam.drawing.overlay import colormap_table
 from effcam.errors import ArgumentError, ImageError, OutputError
@@ -151,6 +152,30 @@ def test_a_page_says_how_it_was_made(demo: Comparison) -> None:
         assert text in page.text
     assert page.text.count("128 x 128") >= 2
     assert len(page.all("time")) == 2
+
+
+@pytest.mark.parametrize(
+    ("places", "cells", "measured"),
+    [
+        ((None, None, None), "-", "-"),
+        (((16, 16), (0, 0), None), "16 px apart, not 21.3", "-"),
+        (((128 / 6, 128 / 6), (0, 0), (0, 0)), "21.3 px apart", "+0 px"),
+        (((16, 8), (0, 0), None), "16 x 8 px apart, not 21.3", "-"),
+        (((16, 16), (-5.44, 3), (-5.44, 3)), "16 px apart, not 21.3", "-5.44 x +3 px"),
+        (((16, 16), (0, 0), (-5.44, 3)), "16 px apart, not 21.3", "-5.44 x +3 px, not applied"),
+    ],
+)
+def test_the_table_of_models_says_where_other_placements_would_lay_the_cells(
+    demo: Comparison, places: tuple[Any, Any, Any], cells: str, measured: str
+) -> None:
+    pitch, offset, known = places
+    first = replace(demo.facts[0], pitch=pitch, offset=offset, measured_offset=known)
+    assert (first.grid, first.input_size) == ((6, 6), (128, 128))
+    shown = facts_text(first.record())
+    assert (shown["cells"], shown["measured offset"]) == (cells, measured)
+    text = page_of(replace(demo, facts=(first, *demo.facts[1:]))).text
+    assert cells in text
+    assert measured in text
 
 
 @pytest.mark.parametrize(

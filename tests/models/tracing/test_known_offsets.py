@@ -16,6 +16,7 @@ from effcam.models.tracing.known_offsets import (
     cache_folder,
     find_offset,
     keep_offset,
+    known_offset,
     offset_key,
 )
 from effcam.models.tracing.offset import Offset, measure_offset
@@ -109,6 +110,32 @@ def test_an_offset_is_measured_once_for_all_processes(
     monkeypatch.setattr(known_offsets, "OFFSETS", WeightsCache())  # as in a new process
     assert model.placement.offset == OFFSET.shift
     assert len(measured) == len(list(folder.iterdir())) == 1
+
+
+def test_what_was_measured_is_known_without_measuring_again(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = model.module, model.layer, model.preprocess
+    monkeypatch.setattr(known_offsets, "OFFSETS", WeightsCache())
+    with monkeypatch.context() as patch:
+        patch.setattr(known_offsets, "_weights_key", None)  # nothing of the kind is known
+        assert known_offset(*asked) is None
+    keep_offset(key_of(model), OFFSET)
+    assert known_offset(*asked) == OFFSET
+    other = load_model("mobilenetv2_035", pretrained=False, device="cpu")
+    other.module.conv_stem.weight.data[0, 0, 0, 0] += 0.01
+    assert known_offset(other.module, other.layer, other.preprocess) is None
+
+
+def test_an_offset_of_other_code_is_known_in_the_same_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(offset_module, "measure_offset", lambda *_: OFFSET)
+    model = load_model(ConvNet(), preprocess=Preprocess(size=64))
+    asked = model.module, model.layer, model.preprocess
+    assert known_offset(*asked) is None
+    assert model.placement.offset == OFFSET.shift
+    assert known_offset(*asked) == OFFSET
 
 
 def test_those_of_the_demo_models_are_part_of_the_package(folder: Path) -> None:

@@ -23,7 +23,6 @@ from effcam.drawing.defaults import ALPHA, COLORMAP
 from effcam.drawing.formats import REPORT_SUFFIXES
 from effcam.errors import ArgumentError
 from effcam.files import atomic, check_path
-from effcam.images.geometry import FADE
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -101,7 +100,6 @@ def build(material: Material, look: Look) -> str:
     pictures = photos(content)
     data = page_data(material, [size for _, size in pictures])
     data |= {"colormaps": tables, "colormap": look.colormap, "alpha": float(look.alpha)}
-    data |= {"fade": FADE}
     script = _text("script.js")
     style = "\n".join(
         [

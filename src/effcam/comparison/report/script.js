@@ -39,7 +39,7 @@
     const position = Math.min(Math.max(centre - 0.5, 0), cells - 1);
     const lower = Math.floor(position);
     const beyond = Math.max(-centre, centre - cells, 0);
-    const left = Math.max(1 - beyond / data.fade, 0);
+    const left = Math.max(1 - beyond, 0);
     return [lower, Math.min(lower + 1, cells - 1), position - lower, left];
   };
   /** `between` for every pixel that the model saw, from `low` to `high`; null for the others. */

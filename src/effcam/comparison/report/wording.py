@@ -13,6 +13,7 @@ from effcam.cam.explanation import CLASSLESS, Explanation, percent
 from effcam.cam.map_checks import SHORT
 from effcam.comparison.report.data import truth_label
 from effcam.comparison.report.inputs import Material
+from effcam.models.facts import PLACES
 from effcam.models.tracing.placement import Placement
 from effcam.text import count
 
@@ -123,15 +124,16 @@ def facts(record: Mapping[str, object]) -> dict[str, str]:
     found = dict(record)
     parameters, flops, seconds = (found.pop(name) for name in ("parameters", "flops", "seconds"))
     bypass = found.pop("bypass")
-    pitch, offset = (found.pop(name, None) for name in ("pitch", "offset"))
-    del found["notes"]  # they are among the notes of the summary
+    for name in ("notes", *PLACES):  # notes are among those of the summary
+        del found[name]
     shown = {
         name.replace("_", " "): " x ".join(map(str, value))
         if isinstance(value, list)
         else str(value)
         for name, value in found.items()
     }
-    shown["cells"] = _cells(record, pitch, offset)
+    shown["cells"] = _cells(record)
+    shown["measured offset"] = _offset(record)
     shown["parameters"] = f"{parameters:,}"
     shown["GFLOP"] = "-" if flops is None else f"{flops / 1e9:.3g}"  # type: ignore[operator]
     shown["goes past the layer"] = "-" if bypass is None else f"{bypass:.0%}"
@@ -139,15 +141,22 @@ def facts(record: Mapping[str, object]) -> dict[str, str]:
     return shown
 
 
-def _cells(record: Mapping[str, Any], pitch: Any, offset: Any) -> str:
-    """Return where cells were laid, and how far apart evenly divided ones would be, px."""
-    if pitch is None:
+def _cells(record: Mapping[str, Any]) -> str:
+    """Return how far apart cells were laid, and how far even ones would be, px."""
+    if record["pitch"] is None:
         return "-"
-    evenly = Placement.even(record["grid"], record["input_size"]).pitch
-    found = f"{_pair(pitch)} px apart"
-    if _pair(evenly) != _pair(pitch):
-        found += f", not {_pair(evenly)}"
-    return f"{found}, moved {_pair(offset, '+')} px" if any(offset) else found
+    apart = _pair(record["pitch"])
+    evenly = _pair(Placement.even(record["grid"], record["input_size"]).pitch)
+    return f"{apart} px apart" + ("" if apart == evenly else f", not {evenly}")
+
+
+def _offset(record: Mapping[str, Any]) -> str:
+    """Return the offset that was measured, and whether the cells were moved by it."""
+    measured = record["measured_offset"]
+    if measured is None:
+        return "-"
+    applied = record["offset"] == measured
+    return f"{_pair(measured, '+')} px" + ("" if applied else ", not applied")
 
 
 def _pair(values: Sequence[float], sign: str = "") -> str:

@@ -1,8 +1,9 @@
 """Offsets that were measured before: those of the demo models, and a cache on disk.
 
-A key stands for all that an offset depends on: the weights, the architecture, the layer, and the
-transform. Only networks whose classes are all of torch, torchvision, timm or effcam are
-remembered on disk, since the code of others may change where neither weights nor names show it.
+A key stands for all that an offset depends on: first the architecture, the layer and the transform,
+then the weights, which take longer to read. Only networks whose classes are all of torch,
+torchvision, timm or effcam are remembered on disk, since the code of others may change where
+neither weights nor names show it.
 """
 
 from __future__ import annotations
@@ -63,6 +64,26 @@ def offset_of(
     return OFFSETS.get(module, (layer, preprocess), find)
 
 
+def known_offset(module: nn.Module, layer: TargetLayer, preprocess: Preprocess) -> Offset | None:
+    """Return the offset of a layer's cells if it was measured before, else ``None``.
+
+    Args:
+        module: The network.
+        layer: The layer to look at.
+        preprocess: The network's transform.
+    """
+
+    def find() -> Offset | None:
+        start = _structure_key(module, layer, preprocess)
+        if start is None or not _is_known(start):
+            raise KeyError(start)
+        return find_offset(f"{start}-{_weights_key(module)}")
+
+    with contextlib.suppress(KeyError):
+        return OFFSETS.get(module, (layer, preprocess), find)
+    return None
+
+
 def offset_key(module: nn.Module, layer: TargetLayer, preprocess: Preprocess) -> str | None:
     """Return what stands for an offset on disk; ``None`` if it is not to be remembered there.
 
@@ -71,19 +92,34 @@ def offset_key(module: nn.Module, layer: TargetLayer, preprocess: Preprocess) ->
         layer: The layer to look at.
         preprocess: The network's transform.
     """
-    import torch
+    start = _structure_key(module, layer, preprocess)
+    return None if start is None else f"{start}-{_weights_key(module)}"
 
+
+def _structure_key(module: nn.Module, layer: TargetLayer, preprocess: Preprocess) -> str | None:
     packages = {type(each).__module__.partition(".")[0] for each in module.modules()}
     if not packages <= set(OWN) or any(each.is_meta for each in module.state_dict().values()):
         return None
     described = [METHOD, repr(module), str(layer), layer.turn, repr(preprocess)]
     described += [(name, metadata.version(name)) for name in sorted(packages & set(VERSIONED))]
-    digest = hashlib.blake2b(repr(described).encode(), digest_size=16)
+    return hashlib.blake2b(repr(described).encode(), digest_size=8).hexdigest()
+
+
+def _weights_key(module: nn.Module) -> str:
+    import torch
+
+    digest = hashlib.blake2b(digest_size=16)
     for name, tensor in module.state_dict().items():
         plain = (tensor.dequantize() if tensor.is_quantized else tensor).detach().cpu()
         digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
         digest.update(plain.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _is_known(start: str) -> bool:
+    """Return whether an offset is known whose key starts with that of a structure."""
+    shipped = any(key.startswith(start) for key in _shipped())
+    return shipped or any(cache_folder().glob(f"{start}-*.json"))
 
 
 def find_offset(key: str) -> Offset | None:
