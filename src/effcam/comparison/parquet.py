@@ -60,6 +60,8 @@ FIELDS = {
 """The columns of the table and their types. In a row with an error, all but the image, column,
 model and method are null. ``heatmap_peak * heatmap``, row by row of the map, is
 `Explanation.heatmap`; the figures of focus are at the map's own resolution."""
+LATER = {f"frame_{edge}": f"canvas_{edge}" for edge in EDGES}
+"""Columns that files of 0.1 lack, each with the one whose values it had there."""
 KEY = b"effcam"
 
 
@@ -254,8 +256,7 @@ def _cell(
         size=(record["width"], record["height"]),
         region=Box(*(record[f"region_{edge}"] for edge in EDGES)),
         canvas=Box(*(record[f"canvas_{edge}"] for edge in EDGES)),
-        # Before it was a column, maps covered the whole input.
-        frame=Box(*(record.get(f"frame_{edge}", record[f"canvas_{edge}"]) for edge in EDGES)),
+        frame=Box(*(record[f"frame_{edge}"] for edge in EDGES)),
         state=state,
         model_label=model_label,
     )

@@ -20,6 +20,8 @@ FILE = "manifest.json"
 FORMAT = 3
 READABLE = (1, 2, FORMAT)
 """Runs of these formats can be read; the first one has no digest of the list of images."""
+PLACED = 3
+"""The first format with a placement among the settings."""
 PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "numpy", "pillow")
 
 
@@ -33,6 +35,7 @@ class Manifest:
         images: The number of images.
         versions: The versions of effcam and of the packages it uses.
         listed: A digest of the list of images; empty in runs of the first format.
+        format: The format in which the run was begun.
     """
 
     settings: Settings
@@ -40,6 +43,7 @@ class Manifest:
     images: int
     versions: Mapping[str, str]
     listed: str = ""
+    format: int = FORMAT
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -49,7 +53,10 @@ class Manifest:
     @property
     def identity(self) -> str:
         """A digest of the settings, models and images, which all shards of a run share."""
-        known = {"settings": asdict(self.settings), "models": self.models, "images": self.images}
+        settings = asdict(self.settings)
+        if self.format < PLACED:
+            del settings["placement"]
+        known = {"settings": settings, "models": self.models, "images": self.images}
         if self.listed:
             known["listed"] = self.listed
         text = json.dumps(known, sort_keys=True)
@@ -61,7 +68,7 @@ class Manifest:
         Raises:
             OutputError: If it cannot be written.
         """
-        text = json.dumps({"format": FORMAT, **asdict(self)}, indent=1)
+        text = json.dumps(asdict(self), indent=1)
         store.write(FILE, text.encode("utf-8", "backslashreplace"))
 
     @classmethod
@@ -76,12 +83,12 @@ class Manifest:
         content = store.read(FILE)
         try:
             found: dict[str, Any] = json.loads(content)
-            if found.pop("format") not in READABLE:
+            if found["format"] not in READABLE:
                 raise OutputError(
                     f"the run {store.address!r} was written by effcam "
                     f"{found['versions']['effcam']} in a format that {__version__} cannot read"
                 )
-            # Up to format 2 there was one placement.
+            # Before they were placed by a setting, cells divided the input evenly.
             settings = {"placement": "even"} | found.pop("settings")
             return cls(Settings(**settings | {"method": tuple(settings["method"])}), **found)
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from effcam.cam.explanation import Explanation
-from effcam.comparison.parquet import Unread, encode, notes_of, schema, to_table
+from effcam.comparison.parquet import FIELDS, LATER, Unread, encode, notes_of, schema, to_table
 from effcam.errors import OutputError
 
 BROKEN = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError)
@@ -53,10 +53,13 @@ class ShardKey:
         try:
             file = pq.ParquetFile(stream, page_checksum_verification=True)
             notes = notes_of(file.metadata.metadata)
-            if not file.schema_arrow.remove_metadata().equals(schema().remove_metadata()):
+            here = file.schema_arrow.names
+            if not file.schema_arrow.remove_metadata().equals(_schema_of(here)):
                 raise ValueError("its columns are not those of a run")
-            wanted = None if columns is None else list(dict.fromkeys([*columns, *CHECKED]))
-            table = file.read(wanted)
+            wanted = dict.fromkeys([*(FIELDS if columns is None else columns), *CHECKED])
+            sources = {name: name if name in here else LATER[name] for name in wanted}
+            found = file.read(list(dict.fromkeys(sources.values())))
+            table = pa.table({name: found.column(source) for name, source in sources.items()})
             self._check(notes, table)
         except BROKEN as error:
             raise OutputError(str(error) or type(error).__name__) from error
@@ -74,8 +77,10 @@ class ShardKey:
         table = self.read(io.BytesIO(content))
         writer = str(pq.read_metadata(io.BytesIO(content)).created_by)
         if writer.endswith(f" {pa.cpp_version}"):
-            columns = table.combine_chunks().columns
-            if encode(pa.table(columns, schema=schema(self._notes()))) != content:
+            here = pq.read_schema(io.BytesIO(content)).names
+            written = _schema_of(here).with_metadata(schema(self._notes()).metadata)
+            columns = table.select(here).combine_chunks().columns
+            if encode(pa.table(columns, schema=written)) != content:
                 raise OutputError("its metadata are damaged")
         return table
 
@@ -97,3 +102,9 @@ class ShardKey:
             raise ValueError(f"its rows are not those of {', '.join(self.columns)}")
         if table.column("image").to_pylist() != images:
             raise ValueError("its rows are of other images")
+
+
+def _schema_of(names: Sequence[str]) -> pa.Schema:
+    """Return the schema of a file that has these columns, all of a run or those of 0.1."""
+    known = schema().remove_metadata()
+    return pa.schema([each for each in known if each.name in names or each.name not in LATER])
