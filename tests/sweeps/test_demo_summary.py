@@ -121,17 +121,33 @@ def test_with_shuffled_weights_models_are_near_the_baselines(chance: Summary) ->
     assert (chance.measure("accuracy").values < 0.25).all()
 
 
+@pytest.fixture(scope="module")
+def evenly(held_out: list[Scene]) -> Summary:
+    """Return the summary of three models whose cells divide the input evenly, as elsewhere."""
+    some = {label: MODELS[label] for label in ("alexnet", "densenet", "resnet")}
+    found = effcam.compare(held_out, some, placement="even", device="cpu", progress=False)
+    return found.summary()
+
+
 @pytest.mark.parametrize("label", ["densenet", "resnet"])
-def test_two_of_the_models_point_at_objects_more_often_than_alexnet(
-    summary: Summary, label: str
+def test_drawn_evenly_two_of_the_models_point_at_objects_more_often_than_alexnet(
+    evenly: Summary, label: str
 ) -> None:
-    pointing = summary.measure("pointing_game")
-    better, worse = (summary.columns.index(each) for each in (label, "alexnet"))
+    pointing = evenly.measure("pointing_game")
+    better, worse = (evenly.columns.index(each) for each in (label, "alexnet"))
     # The grids differ, so the two are not tested against each other, however far apart they are.
     assert pointing.low[better] > pointing.high[worse]
     assert not pointing.compared(better, worse)
-    found = summary.differences("pointing_game")
+    found = evenly.differences("pointing_game")
     assert not any("alexnet" in (each.one, each.other) for each in found)
+
+
+def test_alexnet_points_at_objects_more_often_where_its_cells_lie(
+    summary: Summary, evenly: Summary
+) -> None:
+    own, drawn = (each.measure("pointing_game") for each in (summary, evenly))
+    at, before = summary.columns.index("alexnet"), evenly.columns.index("alexnet")
+    assert own.low[at] > drawn.high[before]
 
 
 def cell_means(mask: NDArray[np.bool_], cells: int = 14) -> NDArray[np.float32]:
