@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from effcam import demo, errors, images, metrics
+    from effcam import demo, errors, images, metrics, targets
     from effcam.api import compare
     from effcam.cam.explanation import Explanation
     from effcam.comparison.comparison import Comparison
@@ -49,6 +49,7 @@ __all__ = [
     "metrics",
     "open_run",
     "register_model",
+    "targets",
 ]
 
 # The module of each public name. Names are loaded on first use, so that importing effcam takes
@@ -71,7 +72,7 @@ _HOMES = {
     "load_model": "models.loading",
     "register_model": "models.registry",
 }
-_MODULES = ("demo", "errors", "images", "metrics")
+_MODULES = ("demo", "errors", "images", "metrics", "targets")
 
 
 def __getattr__(name: str) -> object:

@@ -13,9 +13,9 @@ from effcam.cam.job import Inputs, Job, Models, name_models
 from effcam.cam.methods import Method, check_methods
 from effcam.cam.precision import Precision
 from effcam.cam.progress import ProgressBar, progress_bar
+from effcam.cam.questions import Asked, check_methods_of, per_image
 from effcam.cam.run import explain_images, predict_images
 from effcam.cam.settings import make_settings
-from effcam.cam.targets import CONSENSUS, Target, plain_target, target_per_image
 from effcam.comparison.comparison import Comparison
 from effcam.errors import ImageError, TargetError, check_choice, check_number
 from effcam.images.discovery import iter_images
@@ -25,6 +25,7 @@ from effcam.models.registry import DEFAULT_MODELS
 from effcam.models.sources import check_weights
 from effcam.models.tracing.placement import HowPlaced
 from effcam.models.tracing.torch_state import plain_torch
+from effcam.targets import CONSENSUS, Target, plain
 
 if TYPE_CHECKING:
     import torch
@@ -70,8 +71,11 @@ def compare(
             columns) activations and the gradients of each image's score, they compute (images,
             rows, columns) maps.
         target: The class to explain: ``None`` for each model's own most probable class; an index
-            or a label; ``"consensus"`` for the class with the highest mean probability over the
-            models, which needs a second pass; or one index or label for each image.
+            or a label; ``"top2"`` for the class with the second highest score in each image, and
+            so on; ``"consensus"`` for the class with the highest mean probability over the models,
+            which needs a second pass; a target of `effcam.targets`, as ``Contrast("tabby", "tiger
+            cat")``; one of these for each image; or a mapping of names to these, with a column
+            for each, which cost a backward pass each and share the forward pass.
         view: ``"model"`` applies each model's own transform, including its crop; ``"whole"``
             squashes the whole image to the model's input.
         size: The input size in px, instead of each model's own.
@@ -102,7 +106,7 @@ def compare(
         ImageError: If an image cannot be read (with ``on_error="raise"``), or there are none.
         UnknownModelError: If no model has that name.
         WeightsError: If weights are not on disk and cannot be downloaded; names all of them.
-        TargetError: If a class is unknown, ambiguous or out of range.
+        TargetError: If a class is unknown, ambiguous or out of range, or a target is impossible.
         LayerError: If a model has no layer that gives a map.
         ModelError: If a model cannot be built or run.
         ArgumentError: If an argument has an impossible value.
@@ -116,16 +120,17 @@ def compare(
     >>> cell.heatmap.shape, cell.region.as_tuple()
     ((2, 2), (0.0, 0.0, 96.0, 64.0))
     """
-    asked = plain_target(target)
+    wanted = plain(target)
     refs = iter_images(images, missing_ok=on_error == "skip", every=every, fps=fps)
     methods = check_methods(method)
+    check_methods_of(wanted, methods)
     job = Job(
         images=tuple(refs),
         models=name_models(models),
         methods=methods,
         settings=make_settings(
             methods=methods,
-            target=asked,
+            target=wanted,
             view=view,
             size=size,
             precision=precision,
@@ -138,31 +143,31 @@ def compare(
     )
     if not job.images:
         raise ImageError("there are no images to compare")
-    targets: Sequence[int | str] | None = target_per_image(asked, len(job.images))
+    asked = per_image(wanted, len(job.images))
     check_weights(job.models.values())
-    passes = 2 if asked == CONSENSUS else 1
+    passes = 2 if wanted == CONSENSUS else 1
     inputs = Inputs(job, passes=passes)
     cells: list[Explanation] = []
     facts: list[ModelFacts] = []
     with progress_bar(passes * len(job.models) * len(job.images), progress) as bar:
-        if asked == CONSENSUS:
-            targets = _find_consensus(inputs, bar)
+        if wanted == CONSENSUS:
+            asked = {"": _find_consensus(inputs, bar)}
         for label in job.models:
-            own, fact = _explain(inputs, label, targets, bar)
+            own, fact = _explain(inputs, label, asked, bar)
             cells += own
-            facts += [fact] * len(job.methods)
+            facts += [fact] * job.settings.columns_each
     return _assemble(job, inputs.skipped, cells, facts)
 
 
 def _explain(
-    inputs: Inputs, label: str, targets: Sequence[int | str] | None, bar: ProgressBar
+    inputs: Inputs, label: str, asked: Asked, bar: ProgressBar
 ) -> tuple[list[Explanation], ModelFacts]:
-    """Return one model's cells, method by method within each batch, and its facts."""
+    """Return one model's cells, target by target within each batch, and its facts."""
     bar.set_description(f"loading {label}")
     model = inputs.job.load(label)
     bar.set_description(label)
     seconds: list[float] = []
-    cells = explain_images(inputs, label, model, targets, done=bar.update, seconds=seconds)
+    cells = explain_images(inputs, label, model, asked, done=bar.update, seconds=seconds)
     return list(cells), facts_of(model, seconds, inputs.job.settings.placement)
 
 

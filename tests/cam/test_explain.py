@@ -17,6 +17,7 @@ from effcam.cam.formulas import ACTIVATION_METHODS, GRADIENT_METHODS
 from effcam.cam.head_cam import HeadCAM
 from effcam.cam.methods import METHODS, check_methods
 from effcam.cam.perturbation import PERTURBATION_METHODS, PERTURBED_AT_ONCE
+from effcam.cam.questions import Questions
 from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.models.tracing.isolation import untouched
 from tests.nets import ConvNet
@@ -504,7 +505,7 @@ def test_maps_of_several_layers_are_added_as_densities(method: str) -> None:
             with torch.enable_grad(), untouched(module):
                 module.eval()
                 values = cam.scores(images()).values
-                gradients = cam.gradients(values, torch.tensor([0, 1, 2]))
+                gradients = cam.gradients(values, ASKED.on(values)(values))
                 (features,) = cam.maps(cam.leaves)
             alone.append(RAW[method](cam, features, gradients[0]))
         finally:
@@ -516,12 +517,13 @@ def test_maps_of_several_layers_are_added_as_densities(method: str) -> None:
     assert_close(found.maps[method], expected.detach().numpy())
 
 
+ASKED = Questions.of_classes([0, 1, 2])
 RAW: dict[str, Callable[[HeadCAM, Tensor, Tensor], Tensor]] = {
     "gradcam": lambda _, features, gradients: GRADIENT_METHODS["gradcam"](features, gradients),
     "hirescam": lambda _, features, gradients: GRADIENT_METHODS["hirescam"](features, gradients),
     "eigencam": lambda _, features, gradients: ACTIVATION_METHODS["eigencam"](features, gradients),
     "ablationcam": lambda cam, features, _: PERTURBATION_METHODS["ablationcam"](
-        cam, 0, images(), features.detach(), torch.tensor([0, 1, 2])
+        cam, 0, images(), features.detach(), ASKED.on(torch.empty(3, 5))
     ),
 }
 
@@ -541,7 +543,8 @@ def gradients_at(model: Model) -> list[Tensor]:
     cam = HeadCAM(model)
     try:
         with torch.enable_grad(), untouched(model.module):
-            return cam.gradients(cam.scores(images()).values, torch.tensor([0, 1, 2]))
+            values = cam.scores(images()).values
+            return cam.gradients(values, ASKED.on(values)(values))
     finally:
         cam.release()
 

@@ -65,7 +65,6 @@ def test_options_stand_in_groups_before_examples(
     [
         (["--size", "64", "--size", "96"], "argument --size: given twice: 64 and 96"),
         (["--labels", "a.csv", "--labels", "a.csv"], "argument --labels: given twice"),
-        (["--target", "1", "--target", "2"], "argument --target: given twice"),
         (["--view", "whole", "--view", "model"], "argument --view: given twice"),
         (["--option", "m:a=1", "--option", "m:a=2", "-m", "m=resnet18"], "gives a of 'm' twice"),
     ],

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "src" / "effcam"
 
 FLOORS = (
-    ("errors", "text", "files", "lazy", "names"),
+    ("errors", "text", "files", "lazy", "names", "targets"),
     ("images", "images.annotations", "drawing"),
     ("models", "models.tracing"),
     ("cam", "demo"),
@@ -29,6 +29,7 @@ On one floor, packages do not import each other, except for the pairs of `WITHIN
 WITHIN = {
     "files": {"errors"},
     "names": {"errors"},
+    "targets": {"errors"},
     "images.annotations": {"images"},
     "models": {"models.tracing"},
     "metrics.summary": {"metrics"},

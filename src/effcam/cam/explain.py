@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from effcam.cam.map_checks import State
 from effcam.cam.methods import Method, name_of
 from effcam.cam.perturbation import PERTURBATION_METHODS
 from effcam.cam.precision import Precision
+from effcam.cam.questions import Questions
 from effcam.errors import ArgumentError
 from effcam.models.model import Model
 from effcam.models.tracing.isolation import untouched
@@ -42,7 +43,8 @@ class Cams:
     Attributes:
         probabilities: (B, classes) float32, the softmax of the scores; their sigmoid for a network
             that ends in one.
-        targets: (B,) int64, the class explained in each image.
+        classes: (B, k) int64, the classes whose scores are explained in each image.
+        values: (B,) float32, the score explained.
         maps: By method, (B, h, w) float32 at the target layer's own resolution: >= 0, not scaled,
             0 where there is no positive evidence, and everywhere if a value was not finite.
         states: By method, for each image ``"ok"``, ``"flat"`` (no cell stands out) or ``"nan"``
@@ -50,9 +52,15 @@ class Cams:
     """
 
     probabilities: NDArray[np.float32]
-    targets: NDArray[np.int64]
+    classes: NDArray[np.int64]
+    values: NDArray[np.float32]
     maps: dict[str, NDArray[np.float32]]
     states: dict[str, list[State]]
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """(B,) int64, the first class explained in each image."""
+        return self.classes[:, 0]
 
     @classmethod
     def join(cls, parts: Sequence[Cams]) -> Cams:
@@ -62,19 +70,41 @@ class Cams:
             return first
         return cls(
             np.concatenate([each.probabilities for each in parts]),
-            np.concatenate([each.targets for each in parts]),
+            np.concatenate([each.classes for each in parts]),
+            np.concatenate([each.values for each in parts]),
             {name: np.concatenate([each.maps[name] for each in parts]) for name in first.maps},
             {name: list(chain(*(each.states[name] for each in parts))) for name in first.states},
         )
 
 
-class Explain(Protocol):
-    """`compute_cams` for a given model."""
+class Explainer:
+    """`compute_cams` of one model, for many batches."""
+
+    def __init__(self, model: Model, precision: Precision) -> None:
+        """Register hooks, until `release`."""
+        self._place = _placing(model)
+        self._cam = HeadCAM(model, precision)
 
     def __call__(
         self, images: Tensor, methods: Sequence[Method], targets: Sequence[int] | None = None
     ) -> Cams:
-        """Return the maps of a batch."""
+        """Return the maps of a batch for a class in each image; ``None`` is each one's top-1."""
+        wanted = [-1] * len(images) if targets is None else targets
+        (cams,) = self.each(images, methods, [Questions.of_classes(wanted)])
+        return cams
+
+    def each(
+        self, images: Tensor, methods: Sequence[Method], asked: Sequence[Questions]
+    ) -> list[Cams]:
+        """Return the maps of a batch for each of several targets, which share a forward pass."""
+        try:
+            return _explain(self._cam, self._place(images), methods, asked)
+        finally:
+            self._cam.forget()
+
+    def release(self) -> None:
+        """Remove the hooks."""
+        self._cam.release()
 
 
 Predict: TypeAlias = Callable[[Tensor], Tensor]
@@ -106,7 +136,7 @@ def compute_cams(
 
 
 @contextmanager
-def explaining(model: Model, *, precision: Precision = "fp32") -> Iterator[Explain]:
+def explaining(model: Model, *, precision: Precision = "fp32") -> Iterator[Explainer]:
     """Return a function that works like `compute_cams`, for many batches.
 
     The module's state is saved once and restored after the context, not for every batch. Other
@@ -119,21 +149,11 @@ def explaining(model: Model, *, precision: Precision = "fp32") -> Iterator[Expla
             always float32.
     """
     with untouched(model.module), _differentiable():
-        place = _placing(model)
-        cam = HeadCAM(model, precision)
-
-        def explain(
-            images: Tensor, methods: Sequence[Method], targets: Sequence[int] | None = None
-        ) -> Cams:
-            try:
-                return _explain(cam, place(images), methods, targets)
-            finally:
-                cam.forget()
-
+        explain = Explainer(model, precision)
         try:
             yield explain
         finally:
-            cam.release()
+            explain.release()
 
 
 @contextmanager
@@ -179,16 +199,32 @@ def _differentiable() -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pass:
+    """A forward pass, which all targets share."""
+
+    images: Tensor
+    scores: Tensor
+    probabilities: NDArray[np.float32]
+    activations: list[Tensor]
+
+
 def _explain(
-    cam: HeadCAM, images: Tensor, methods: Sequence[Method], targets: Sequence[int] | None
-) -> Cams:
+    cam: HeadCAM, images: Tensor, methods: Sequence[Method], asked: Sequence[Questions]
+) -> list[Cams]:
     scores = cam.scores(images)
-    values = scores.values
-    picked = values.argmax(1) if targets is None else torch.tensor(targets, device=values.device)
-    activations = cam.maps(cam.leaves)
-    gradients = activations
+    probabilities = _to_numpy(scores.probabilities)
+    found = _Pass(images, scores.values, probabilities, cam.maps(cam.leaves))
+    return [_answer(cam, found, methods, questions) for questions in asked]
+
+
+def _answer(cam: HeadCAM, found: _Pass, methods: Sequence[Method], questions: Questions) -> Cams:
+    """Return the maps for one target."""
+    score = questions.on(found.scores)
+    values = score(found.scores)
+    gradients = found.activations
     if any(callable(method) or method in GRADIENT_METHODS for method in methods):
-        gradients = cam.gradients(values, picked)
+        gradients = cam.gradients(found.scores, values)
     maps: dict[str, NDArray[np.float32]] = {}
     states: dict[str, list[State]] = {}
     with torch.no_grad():
@@ -196,14 +232,20 @@ def _explain(
             if isinstance(method, str) and method in PERTURBATION_METHODS:
                 perturb = PERTURBATION_METHODS[method]
                 raw = [
-                    perturb(cam, index, images, features, picked)
-                    for index, features in enumerate(activations)
+                    perturb(cam, index, found.images, features, score)
+                    for index, features in enumerate(found.activations)
                 ]
             else:
-                raw = list(map(_formula(method), activations, gradients))
+                raw = list(map(_formula(method), found.activations, gradients))
             name = name_of(method)
             maps[name], states[name] = _settle(_add(raw))
-    return Cams(_to_numpy(scores.probabilities), picked.cpu().numpy(), maps, states)
+    return Cams(
+        found.probabilities,
+        score.classes.cpu().numpy(),
+        _to_numpy(values.detach().float()),
+        maps,
+        states,
+    )
 
 
 def _formula(method: Method) -> Formula:

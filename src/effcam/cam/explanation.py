@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from effcam.errors import ArgumentError
 from effcam.images.geometry import Box
 from effcam.images.refs import ImageRef
 from effcam.models.facts import RANDOM
+from effcam.targets import Kind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,6 +61,12 @@ class Explanation:
             value was not finite. Only ``"ok"`` is drawn as heat.
         model_label: The label of its model, without the method: columns of one model share it.
             `column` by default.
+        kind: What was asked: ``"class"``; ``"contrast"`` or ``"sum"`` of several classes
+            (`effcam.targets`). Then `label` names them all, and `target` and `probability` are
+            those of the first.
+        value: The score explained, as the network returns it, without any softmax; NaN if it is
+            not known, as in runs of release 0.1.
+        asked: The name of the target among several; empty for one alone.
     """
 
     image: ImageRef
@@ -80,6 +88,9 @@ class Explanation:
     frame: Box
     state: State
     model_label: str = ""
+    kind: Kind = "class"
+    value: float = math.nan
+    asked: str = ""
 
     def __post_init__(self) -> None:
         """Use the column's label as the model's where none is given."""
@@ -220,11 +231,22 @@ class Explanation:
             "</figcaption></figure>"
         )
 
+    @property
+    def explained(self) -> str:
+        """What the heat is for, if it is not the class predicted: "heat: pug 3.1 %"."""
+        if self.method in CLASSLESS:
+            return ""
+        if self.kind != "class":
+            return f"heat: {self.label} = {self.value:+.3g}"
+        if self.target == self.predicted:
+            return ""
+        return f"heat: {self.label} {percent(self.probability)}"
+
     def caption(self) -> tuple[str, str]:
         """Return the two lines of the caption: the prediction; its probability and notes."""
         share = percent(self.predicted_probability)
-        if self.target != self.predicted and self.method not in CLASSLESS:
-            share += f" · heat: {self.label} {percent(self.probability)}"
+        if self.explained:
+            share += f" · {self.explained}"
         if PADDING in self.flags:
             share += f" · {SHORT[PADDING]}"
         return self.predicted_label, share
@@ -243,6 +265,9 @@ class Explanation:
             "target": self.target,
             "label": self.label,
             "probability": self.probability,
+            "kind": self.kind,
+            "value": self.value,
+            "asked": self.asked,
             "predicted": self.predicted,
             "predicted_label": self.predicted_label,
             "predicted_probability": self.predicted_probability,

@@ -130,13 +130,17 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
             for layer, each in zip(self.layers, floats, strict=True)
         ]
 
-    def gradients(self, scores: Tensor, targets: Tensor) -> list[Tensor]:
-        """Return the gradients of each image's target score at the layers, (B, C, h, w) each.
+    def gradients(self, scores: Tensor, explained: Tensor) -> list[Tensor]:
+        """Return the gradients of each image's explained score at the layers, (B, C, h, w) each.
+
+        Args:
+            scores: (B, classes) scores.
+            explained: (B,) values computed from them.
 
         Raises:
             LayerError: If the scores do not depend on a layer, or only on one position of it.
         """
-        found = self._differentiate(scores.gather(1, targets[:, None]))
+        found = self._differentiate(explained)
         for position, layer in enumerate(self.layers):
             # A single class may depend on one cell. If all classes together do, the head reads
             # only that cell: the layer is the wrong one.

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from effcam.cam.head_cam import HeadCAM
 from effcam.cam.quantised import quantise_like, to_floats
+from effcam.cam.questions import Score
 from effcam.errors import LayerError
 
 PERTURBED_AT_ONCE = 64
@@ -16,11 +17,11 @@ PERTURBED_AT_ONCE = 64
 
 
 def _scorecam(
-    cam: HeadCAM, _index: int, images: Tensor, activations: Tensor, targets: Tensor
+    cam: HeadCAM, _index: int, images: Tensor, activations: Tensor, score: Score
 ) -> Tensor:
     """Wang et al. 2020, arXiv:1910.01279: channels weighted by the score of the image they mask."""
     weights = []
-    for image, features, target in zip(images, activations, targets, strict=True):
+    for row, (image, features) in enumerate(zip(images, activations, strict=True)):
         scores = []
         for chunk in features.split(PERTURBED_AT_ONCE):
             masks = nn.functional.interpolate(
@@ -29,13 +30,13 @@ def _scorecam(
             low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
             masks = (masks - low) / (high - low + 1e-8)
             masked = (image * masks.to(image.device)).to(image.dtype)
-            scores.append(cam.run(masked).values[:, target].float())
+            scores.append(score.of_image(row, cam.run(masked).values).float())
         weights.append(torch.cat(scores).softmax(0))
     return _weigh(weights, activations)
 
 
 def _ablationcam(
-    cam: HeadCAM, index: int, images: Tensor, activations: Tensor, targets: Tensor
+    cam: HeadCAM, index: int, images: Tensor, activations: Tensor, score: Score
 ) -> Tensor:
     """Desai and Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360: channels set to zero in turn.
 
@@ -46,16 +47,18 @@ def _ablationcam(
     if leaf is None:
         raise LayerError(f"layer {cam.layers[index].name!r} did not run in this forward pass")
     weights = []
-    for image, output, target in zip(images, to_floats(leaf), targets, strict=True):
-        whole = _head(cam, index, image, output[None])[:, target]
+    for row, (image, output) in enumerate(zip(images, to_floats(leaf), strict=True)):
+        whole = score.of_image(row, _head(cam, index, image, output[None]))
         without = []
         for channels in torch.arange(activations.shape[1], device=output.device).split(
             PERTURBED_AT_ONCE
         ):
             ablated = output.repeat(len(channels), *(1,) * output.ndim)
             ablated.movedim(dimension, 1)[torch.arange(len(channels)), channels] = 0
-            without.append(_head(cam, index, image, ablated)[:, target])
-        weights.append((whole - torch.cat(without)) / whole)
+            without.append(score.of_image(row, _head(cam, index, image, ablated)))
+        # Below 0 the score of a class turns the map around, as in the paper. That of several is
+        # often below 0, and then the map still shows what raises it.
+        weights.append((whole - torch.cat(without)) / (whole if score.is_class else whole.abs()))
     return _weigh(weights, activations)
 
 
@@ -83,7 +86,7 @@ def _head(cam: HeadCAM, index: int, image: Tensor, outputs: Tensor) -> Tensor:
         cam.substitute = None
 
 
-PERTURBATION_METHODS: dict[str, Callable[[HeadCAM, int, Tensor, Tensor, Tensor], Tensor]] = {
+PERTURBATION_METHODS: dict[str, Callable[[HeadCAM, int, Tensor, Tensor, Score], Tensor]] = {
     "scorecam": _scorecam,
     "ablationcam": _ablationcam,
 }

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from effcam.cam.batching import Portions
-from effcam.cam.explain import Cams, Explain, Predict, explaining, predicting
+from effcam.cam.explain import Cams, Explainer, Predict, explaining, predicting
 from effcam.cam.explanation import Explanation
 from effcam.cam.job import Inputs, Job, naming
 from effcam.cam.methods import Method
+from effcam.cam.questions import Asked, Questions, ask, kind_of, name_target
 from effcam.images.loader import Batch
 from effcam.models.model import Model
 from effcam.models.tracing.placement import Placement
+from effcam.targets import Single
 
 if TYPE_CHECKING:
     import torch
@@ -28,44 +30,45 @@ def explain_images(
     inputs: Inputs,
     label: str,
     model: Model,
-    targets: Sequence[int | str] | None,
+    asked: Asked,
     *,
     done: Done,
     seconds: list[float] | None = None,
 ) -> Iterator[Explanation]:
-    """Yield a model's cells, method by method within each batch.
+    """Yield a model's cells, target by target and method by method within each batch.
 
     Args:
         inputs: The images, and how to run.
         label: The model's label.
         model: The model, loaded by the job.
-        targets: The class to explain in each image; ``None`` is the model's own top-1.
+        asked: What is asked of each image.
         done: Called after each batch with its number of images, with those that were skipped.
         seconds: Filled with the time for each batch, in s an image.
 
     Raises:
-        TargetError: If a class is unknown, ambiguous or out of range.
+        TargetError: If a class is unknown, ambiguous or out of range, or asked for twice.
         ImageError: If an image is bad, and the job does not skip it.
         LayerError: If the scores do not depend on the target layer.
         ModelError: If the model cannot be run.
         ArgumentError: If a method of the user's own fails, or returns no maps.
     """
     job = inputs.job
-    # Look each label up once, not once an image.
-    classes = {target: model.find_class(target) for target in dict.fromkeys(targets or ())}
+    questions = [ask(model, each, len(job.images)) for each in asked.values()]
     with naming(model):
         placement = model.placed(job.settings.placement)
     with explaining(model, precision=job.settings.precision) as explain:
         portions = Portions(label, job.batch_size)
         for batch in _counted(inputs.batches(model), len(job.images), done):
-            picked = None if targets is None else [classes[targets[at]] for at in batch.positions]
+            picked = [each[batch.positions] for each in questions]
             images = batch.images(model.device)
             begin = time.perf_counter()
             with naming(model):
                 cams = _explain_batch(portions, explain, images, job.methods, picked)
             if seconds is not None:
                 seconds.append((time.perf_counter() - begin) / len(images))
-            yield from _cells(job, label, (model, placement), batch, cams)
+            for (name, targets), found in zip(asked.items(), cams, strict=True):
+                own = [None if targets is None else targets[at] for at in batch.positions]
+                yield from _cells(job, (label, name), (model, placement), (batch, own), found)
 
 
 def _counted(batches: Iterator[Batch], images: int, done: Done) -> Iterator[Batch]:
@@ -81,23 +84,38 @@ def _counted(batches: Iterator[Batch], images: int, done: Done) -> Iterator[Batc
 
 def _explain_batch(
     portions: Portions,
-    explain: Explain,
+    explain: Explainer,
     images: torch.Tensor,
     methods: Sequence[Method],
-    targets: Sequence[int] | None,
-) -> Cams:
-    def compute(part: slice) -> Cams:
-        return explain(images[part], methods, targets and targets[part])
+    asked: Sequence[Questions],
+) -> list[Cams]:
+    def compute(part: slice) -> list[Cams]:
+        return explain.each(images[part], methods, [each[part] for each in asked])
 
-    return Cams.join(portions.run(len(images), compute))
+    parts = portions.run(len(images), compute)
+    return [Cams.join(each) for each in zip(*parts, strict=True)]
 
 
 def _cells(
-    job: Job, label: str, placed: tuple[Model, Placement], batch: Batch, cams: Cams
+    job: Job,
+    labels: tuple[str, str],
+    placed: tuple[Model, Placement],
+    read: tuple[Batch, Sequence[Single | None]],
+    cams: Cams,
 ) -> Iterator[Explanation]:
+    """Yield the cells of one batch for one target.
+
+    Args:
+        job: The job.
+        labels: The labels of the model and of the target.
+        placed: The model, and where its cells lie.
+        read: The batch, and the target of each image.
+        cams: The maps.
+    """
     model, placement = placed
+    batch, targets = read
     predicted = cams.probabilities.argmax(1)
-    columns = dict(zip(job.settings.method, job.settings.columns_of(label), strict=True))
+    columns = dict(zip(job.settings.method, job.settings.columns_for(*labels), strict=True))
     for row, position in enumerate(batch.positions):
         target, top = int(cams.targets[row]), int(predicted[row])
         size = batch.sizes[row]
@@ -111,7 +129,7 @@ def _cells(
                 method=method,
                 target_layer=model.target_layer,
                 target=target,
-                label=model.labels[target],
+                label=name_target(model, targets[row], cams.classes[row].tolist()),
                 probability=float(cams.probabilities[row, target]),
                 predicted=top,
                 predicted_label=model.labels[top],
@@ -122,7 +140,10 @@ def _cells(
                 canvas=placement.on(frame),
                 frame=frame,
                 state=cams.states[method][row],
-                model_label=label,
+                model_label=labels[0],
+                kind=kind_of(targets[row]),
+                value=float(cams.values[row]),
+                asked=labels[1],
             )
 
 

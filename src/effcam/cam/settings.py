@@ -10,9 +10,10 @@ from effcam.cam.methods import Method, name_of
 from effcam.cam.precision import Precision, check_precision
 from effcam.errors import check_choice, check_number
 from effcam.models.tracing.placement import HowPlaced
+from effcam.targets import to_json
 
 if TYPE_CHECKING:
-    from effcam.cam.targets import PlainTarget
+    from effcam.targets import PlainTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -23,8 +24,9 @@ class Settings(Mapping[str, object]):
 
     Attributes:
         method: The methods' names.
-        target: The class to explain, or one for each image; ``None`` for each model's own top-1,
-            and in a dataset run whose image list has one target for each image.
+        target: The target, or one for each image, or several by name; ``None`` for each model's
+            own top-1, and in a dataset run whose image list has one target for each image. As an
+            item of the mapping, in the types of JSON.
         view: As in `effcam.compare`.
         size: As in `effcam.compare`.
         precision: As in `effcam.compare`.
@@ -45,7 +47,7 @@ class Settings(Mapping[str, object]):
     def __getitem__(self, name: str) -> object:
         if name not in tuple(self):
             raise KeyError(name)
-        value = getattr(self, name)
+        value = to_json(self.target) if name == "target" else getattr(self, name)
         return list(value) if isinstance(value, tuple) else value
 
     def __iter__(self) -> Iterator[str]:
@@ -59,17 +61,39 @@ class Settings(Mapping[str, object]):
     def __repr__(self) -> str:
         return repr(dict(self))
 
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The names of several targets; ("",) for one."""
+        return tuple(self.target) if isinstance(self.target, Mapping) else ("",)
+
+    @property
+    def columns_each(self) -> int:
+        """The number of columns of each model."""
+        return len(self.asked) * len(self.method)
+
     def columns_of(self, label: str) -> tuple[str, ...]:
-        """Return the labels of a model's columns, one for each method.
+        """Return the labels of a model's columns, one for each method, target by target.
 
         >>> Settings().columns_of("resnet50")
         ('resnet50',)
         >>> Settings(method=("gradcam", "layercam")).columns_of("resnet50")
         ('resnet50 gradcam', 'resnet50 layercam')
+        >>> Settings(target={"cat": "tabby", "dog": "pug"}).columns_of("resnet50")
+        ('resnet50 cat', 'resnet50 dog')
         """
+        return tuple(column for asked in self.asked for column in self.columns_for(label, asked))
+
+    def columns_for(self, label: str, asked: str) -> tuple[str, ...]:
+        """Return the labels of a model's columns for one target, one for each method.
+
+        Args:
+            label: The model's label.
+            asked: The name of the target among several; "" for one alone.
+        """
+        first = f"{label} {asked}" if asked else label
         if len(self.method) == 1:
-            return (label,)
-        return tuple(f"{label} {method}" for method in self.method)
+            return (first,)
+        return tuple(f"{first} {method}" for method in self.method)
 
 
 def make_settings(

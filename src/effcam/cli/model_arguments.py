@@ -12,9 +12,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from effcam.errors import ArgumentError, EffcamError, UnknownModelError, did_you_mean
+from effcam.errors import (
+    ArgumentError,
+    EffcamError,
+    TargetError,
+    UnknownModelError,
+    did_you_mean,
+)
 from effcam.models.architectures import LIBRARIES, STORES
 from effcam.models.registry import DEFAULT_MODELS, ModelSpec, find_spec
+from effcam.targets import Target, parse
 
 if TYPE_CHECKING:
     from effcam.images.preprocess import Preprocess
@@ -28,13 +35,24 @@ def comparison_arguments(options: argparse.Namespace) -> dict[str, Any]:
 
     Raises:
         ArgumentError: If a custom method cannot be imported.
+        TargetError: If a target is impossible, or given twice.
     """
     names = ("view", "size", "batch_size", "precision", "decoding", "placement", "device")
     return {
         "method": [_import(each, ArgumentError) or each for each in options.methods] or "gradcam",
-        "target": options.target,
+        "target": _target(options.targets),
         **{name: getattr(options, name) for name in names},
     }
+
+
+def _target(texts: Sequence[str]) -> Target:
+    """Return one target by itself, and several by their texts."""
+    if len(texts) < 2:
+        return parse(texts[0]) if texts else None
+    twice = next((text for text in texts if texts.count(text) > 1), None)
+    if twice is not None:
+        raise TargetError(f"--target {twice!r} is given twice")
+    return {text: parse(text) for text in texts}
 
 
 @contextmanager

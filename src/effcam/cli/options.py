@@ -135,9 +135,13 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--target",
-        metavar="CLASS",
-        help="the class to explain: an index, a label, or 'consensus'; default: the class that "
-        "each model predicts",
+        action="append",
+        default=[],
+        dest="targets",
+        metavar="TARGET",
+        help="what to explain: a class, by index or label; 'top2', the second class of each image; "
+        "'A - B', the evidence for A rather than B; 'A + B', for both; or 'consensus'; default: "
+        "the class that each model predicts; repeatable, with a column for each",
     )
     group.add_argument(
         "--layer",

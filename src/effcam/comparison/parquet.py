@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,9 @@ FIELDS = {
     "target": "int32",
     "label": "string",
     "probability": "float32",
+    "kind": "string",
+    "value": "float32",
+    "asked": "string",
     "predicted": "int32",
     "predicted_label": "string",
     "predicted_probability": "float32",
@@ -60,8 +64,10 @@ FIELDS = {
 """The columns of the table and their types. In a row with an error, all but the image, column,
 model and method are null. ``heatmap_peak * heatmap``, row by row of the map, is
 `Explanation.heatmap`; the figures of focus are at the map's own resolution."""
-LATER = {f"frame_{edge}": f"canvas_{edge}" for edge in EDGES}
+LATER: Mapping[str, str] = {f"frame_{edge}": f"canvas_{edge}" for edge in EDGES}
 """Columns that files of 0.1 lack, each with the one whose values it had there."""
+CLASS: Mapping[str, str | float] = {"kind": "class", "value": math.nan, "asked": ""}
+"""Columns that files of 0.1 lack, each with its value: all of them explain one class."""
 KEY = b"effcam"
 
 
@@ -246,7 +252,8 @@ def _cell(
     state: State = record["state"]
     names = (
         *("column", "model", "weights", "method", "target_layer", "target", "label"),
-        *("probability", "predicted", "predicted_label", "predicted_probability"),
+        *("probability", "kind", "value", "asked"),
+        *("predicted", "predicted_label", "predicted_probability"),
     )
     shape = record["heatmap_height"], record["heatmap_width"]
     return Explanation(

@@ -34,6 +34,7 @@ from effcam.images.file_search import SUFFIXES
 from effcam.images.frames import is_video
 from effcam.images.refs import ImageLike, ImageRef
 from effcam.names import near_names, numbered, suggestion
+from effcam.targets import Single, from_json, plain, to_json
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -60,7 +61,7 @@ class BrokenListError(OutputError):
 
 def list_images(
     images: ImageLike | Iterable[ImageLike],
-    targets: Sequence[int | str] | None,
+    targets: Sequence[Single] | None,
     *,
     at_once: int,
 ) -> Iterator[pa.RecordBatch]:
@@ -183,7 +184,7 @@ class Inventory:
         """Return the number of images of a shard."""
         return min(self.at_once, self.count - number * self.at_once)
 
-    def read(self, number: int) -> tuple[list[ImageRef], list[int | str] | None]:
+    def read(self, number: int) -> tuple[list[ImageRef], Sequence[Single] | None]:
         """Return the images of a shard, and the class to explain in each if targets were given.
 
         Raises:
@@ -192,7 +193,8 @@ class Inventory:
         rows = self._table(number).to_pylist()
         refs = [ImageRef(row["image"], Path(os.fsdecode(row["path"]))) for row in rows]
         texts = [row["target"] for row in rows if row["target"] is not None]
-        return refs, [json.loads(text) for text in texts] or None
+        found = plain([from_json(json.loads(text)) for text in texts])
+        return refs, found if isinstance(found, tuple) and found else None
 
     def seen(self, number: int) -> list[Path]:
         """Return the files of a shard that existed when images were listed.
@@ -304,10 +306,12 @@ def _refuse_folder(ref: ImageRef) -> None:
         raise ImageError(f"image {str(path)!r} cannot be reached: {error}") from error
 
 
-def _rows(refs: Sequence[ImageRef], targets: Sequence[int | str] | None) -> pa.RecordBatch:
+def _rows(refs: Sequence[ImageRef], targets: Sequence[Single] | None) -> pa.RecordBatch:
     paths = [_path(ref) for ref in refs]
     states = [_state(path) for path in paths]
-    texts = [None] * len(refs) if targets is None else [json.dumps(each) for each in targets]
+    texts = (
+        [None] * len(refs) if targets is None else [json.dumps(to_json(each)) for each in targets]
+    )
     return pa.record_batch(
         [
             pa.array([readable(ref.name) for ref in refs], pa.string()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Literal
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 from effcam.cam.job import Models, name_models
 from effcam.cam.methods import check_methods
 from effcam.cam.precision import Precision
+from effcam.cam.questions import check_methods_of
 from effcam.cam.settings import make_settings
-from effcam.cam.targets import CONSENSUS, Target, plain_target
 from effcam.dataset.identity import describe, unidentified
 from effcam.dataset.image_list import (
     BrokenListError,
@@ -37,6 +37,7 @@ from effcam.images.refs import ImageLike
 from effcam.models.sources import check_weights
 from effcam.models.tracing.placement import HowPlaced
 from effcam.models.tracing.torch_state import plain_torch
+from effcam.targets import CONSENSUS, Target, plain
 
 if TYPE_CHECKING:
     import torch
@@ -131,15 +132,19 @@ def compare_dataset(
     >>> len(run), run.columns, run.complete
     (3, ('resnet18',), True)
     """
-    asked = plain_target(target)
+    asked = plain(target)
     if asked == CONSENSUS:
         raise TargetError(
             "a dataset has no consensus, which needs a pass of all models before the first map: "
             "run it once with target=None, then give one target per image"
         )
+    if isinstance(asked, Mapping) and any(isinstance(each, tuple) for each in asked.values()):
+        raise TargetError("a dataset run takes one target for each image, or several for all")
     cluster = _check_backend(backend, workers, num_gpus, address)
+    methods = _names_of(method)
+    check_methods_of(asked, methods)
     settings = make_settings(
-        methods=_names_of(method),
+        methods=methods,
         target=None if isinstance(asked, tuple) else asked,
         view=view,
         size=size,

@@ -15,6 +15,7 @@ from effcam.cam.settings import Settings
 from effcam.dataset.identity import unidentified
 from effcam.dataset.storage import Store
 from effcam.errors import OutputError
+from effcam.targets import from_json
 
 FILE = "manifest.json"
 FORMAT = 3
@@ -53,7 +54,7 @@ class Manifest:
     @property
     def identity(self) -> str:
         """A digest of the settings, models and images, which all shards of a run share."""
-        settings = asdict(self.settings)
+        settings = dict(self.settings)
         if self.format < PLACED:
             del settings["placement"]
         known = {"settings": settings, "models": self.models, "images": self.images}
@@ -68,7 +69,7 @@ class Manifest:
         Raises:
             OutputError: If it cannot be written.
         """
-        text = json.dumps(asdict(self), indent=1)
+        text = json.dumps({**asdict(self), "settings": dict(self.settings)}, indent=1)
         store.write(FILE, text.encode("utf-8", "backslashreplace"))
 
     @classmethod
@@ -90,7 +91,9 @@ class Manifest:
                 )
             # Before they were placed by a setting, cells divided the input evenly.
             settings = {"placement": "even"} | found.pop("settings")
-            return cls(Settings(**settings | {"method": tuple(settings["method"])}), **found)
+            settings["method"] = tuple(settings["method"])
+            settings["target"] = from_json(settings["target"])
+            return cls(Settings(**settings), **found)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise OutputError(
                 f"{store.path(FILE)!r} is not a manifest of a run: {error}"
@@ -98,7 +101,7 @@ class Manifest:
 
     def differences(self, other: Manifest) -> list[str]:
         """Return the differences of another run's settings and models, in words."""
-        found = _differences("", asdict(self.settings), asdict(other.settings))
+        found = _differences("", self.settings, other.settings)
         if list(self.models) != list(other.models):
             found.append(f"models were {', '.join(self.models)}, are {', '.join(other.models)}")
             return found

@@ -51,7 +51,7 @@ class ShardReader:
             facts = read_facts(self.store, model)
             if facts is None:
                 raise OutputError(f"{label} has not run yet in {self.store.address!r}")
-            found += [facts] * len(self.manifest.settings.method)
+            found += [facts] * self.manifest.settings.columns_each
         return tuple(found)
 
     def written(self) -> list[tuple[int, int]]:
@@ -131,9 +131,9 @@ class ShardReader:
     ) -> tuple[dict[int, Row], dict[int, Skipped]]:
         """Return the rows of some places of a shard, and the reasons why others have none."""
         refs, _ = self.inventory.read(number)
-        methods = len(self.manifest.settings.method)
-        wanted = [at * methods + each for at in places for each in range(methods)]
-        owners = [refs[at] for at in places for _ in range(methods)]
+        each = self.manifest.settings.columns_each
+        wanted = [at * each + column for at in places for column in range(each)]
+        owners = [refs[at] for at in places for _ in range(each)]
         columns: list[list[Explanation | None]] = []
         bad: dict[int, Skipped] = {}
         for model, label in enumerate(self.manifest.models):
@@ -141,8 +141,8 @@ class ShardReader:
                 raise OutputError(f"{label} has not run yet on all of these images")
             table = self.read(model, number).take(wanted)
             cells = to_cells(table, owners, [label] * len(owners))
-            columns += [cells[each::methods] for each in range(methods)]
-            reasons = table["error"].to_pylist()[::methods]
+            columns += [cells[column::each] for column in range(each)]
+            reasons = table["error"].to_pylist()[::each]
             bad |= {
                 at: Skipped(refs[at].name, reason)
                 for at, reason in zip(places, reasons, strict=True)

@@ -57,8 +57,8 @@ class DatasetRun:
 
     def __len__(self) -> int:
         """Return the number of rows written: one a cell, unreadable images included."""
-        size, methods = self._reader.inventory.size, len(self.manifest.settings.method)
-        return sum(methods * size(number) for _, number in self._reader.written())
+        size, each = self._reader.inventory.size, self.manifest.settings.columns_each
+        return sum(each * size(number) for _, number in self._reader.written())
 
     def __iter__(self) -> Iterator[pa.Table]:
         """Yield the shards that are written, model by model."""

@@ -8,10 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from effcam.cam.explanation import Explanation
-from effcam.comparison.parquet import FIELDS, LATER, Unread, encode, notes_of, schema, to_table
+from effcam.comparison.parquet import (
+    CLASS,
+    FIELDS,
+    LATER,
+    Unread,
+    encode,
+    notes_of,
+    schema,
+    to_table,
+)
 from effcam.errors import OutputError
 
 BROKEN = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError)
@@ -56,10 +66,8 @@ class ShardKey:
             here = file.schema_arrow.names
             if not file.schema_arrow.remove_metadata().equals(_schema_of(here)):
                 raise ValueError("its columns are not those of a run")
-            wanted = dict.fromkeys([*(FIELDS if columns is None else columns), *CHECKED])
-            sources = {name: name if name in here else LATER[name] for name in wanted}
-            found = file.read(list(dict.fromkeys(sources.values())))
-            table = pa.table({name: found.column(source) for name, source in sources.items()})
+            wanted = list(dict.fromkeys([*(FIELDS if columns is None else columns), *CHECKED]))
+            table = _read(file, here, wanted)
             self._check(notes, table)
         except BROKEN as error:
             raise OutputError(str(error) or type(error).__name__) from error
@@ -107,4 +115,17 @@ class ShardKey:
 def _schema_of(names: Sequence[str]) -> pa.Schema:
     """Return the schema of a file that has these columns, all of a run or those of 0.1."""
     known = schema().remove_metadata()
-    return pa.schema([each for each in known if each.name in names or each.name not in LATER])
+    later = {*LATER, *CLASS}
+    return pa.schema([each for each in known if each.name in names or each.name not in later])
+
+
+def _read(file: pq.ParquetFile, here: Sequence[str], wanted: Sequence[str]) -> pa.Table:
+    """Return columns of a file; those that came later have the values they had before."""
+    sources = {name: name if name in here else LATER.get(name, "state") for name in wanted}
+    found = file.read(list(dict.fromkeys(sources.values())))
+    columns = {name: found.column(source) for name, source in sources.items()}
+    for name in (name for name in CLASS if name in wanted and name not in here):
+        # The state of an image that could not be read is null, and so is all else.
+        value = pa.scalar(CLASS[name], schema().field(name).type)
+        columns[name] = pc.if_else(columns[name].is_valid(), value, pa.scalar(None, value.type))
+    return pa.table(columns)

@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from effcam.cam.explanation import Explanation
 from effcam.cam.job import Inputs, Job
+from effcam.cam.questions import Asked, check_target, per_image
 from effcam.cam.run import explain_images
-from effcam.cam.targets import target_per_image
 from effcam.comparison.parquet import Unread
 from effcam.dataset.image_list import Inventory
 from effcam.dataset.manifest import Manifest
@@ -137,9 +138,7 @@ class Worker:
         self._label = list(plan.manifest.models)[model]
         self._model = self._job([]).load(self._label)
         settings = plan.manifest.settings
-        target = settings.target
-        if isinstance(target, int | str):
-            self._model.find_class(target)  # before any image is read
+        check_target(self._model, settings.target)  # before any image is read
         facts = json.dumps(asdict(facts_of(self._model, how=settings.placement)), indent=1)
         plan.store.write(f"{MODELS}/{model:02d}.json", facts.encode("utf-8", "backslashreplace"))
 
@@ -158,17 +157,19 @@ class Worker:
         """
         plan, settings = self._plan, self._plan.manifest.settings
         refs, own = plan.inventory.read(number)
-        targets = target_per_image(settings.target, len(refs)) if own is None else own
+        asked: Asked = per_image(settings.target, len(refs)) if own is None else {"": own}
         # Only this model runs over these images here, once.
         inputs = Inputs(self._job(refs), passes=0)
         cells: dict[tuple[ImageRef, str], Explanation] = {
-            (cell.image, cell.method): cell
-            for cell in explain_images(inputs, self._label, self._model, targets, done=done)
+            (cell.image, cell.column): cell
+            for cell in explain_images(inputs, self._label, self._model, asked, done=done)
         }
+        columns = list(zip(settings.columns_of(self._label), cycle(settings.method)))
         rows = [
-            cells.get((ref, method)) or self._unread(ref, method, inputs.skipped[ref])
+            cells.get((ref, column))
+            or Unread(ref.name, column, self._model.name, method, inputs.skipped[ref])
             for ref in refs
-            for method in settings.method
+            for column, method in columns
         ]
         start = number * settings.shard_size
         skipped = inputs.skipped
@@ -188,11 +189,6 @@ class Worker:
             device=plan.device,
             skip_bad=True,
         )
-
-    def _unread(self, ref: ImageRef, method: str, reason: str) -> Unread:
-        settings = self._plan.manifest.settings
-        column = settings.columns_of(self._label)[settings.method.index(method)]
-        return Unread(ref.name, column, self._model.name, method, reason)
 
 
 def read_facts(store: Store, model: int) -> ModelFacts | None:

@@ -9,7 +9,7 @@ from effcam.cam.explanation import Explanation
 from effcam.cam.job import Job, Models, name_models
 from effcam.cam.methods import METHODS, Method, check_methods, name_of
 from effcam.cam.settings import Settings, make_settings
-from effcam.errors import ArgumentError
+from effcam.errors import ArgumentError, TargetError
 from effcam.images.refs import ImageRef
 from effcam.models.model import Model
 
@@ -48,14 +48,16 @@ def make_job(
 
     Raises:
         ArgumentError: If models or methods are not those of the comparison.
+        TargetError: If a cell explains several classes together.
     """
+    _check_kinds(comparison)
     methods = _methods(comparison, method)
     made = comparison.settings
     job = Job(
         images=comparison.images,
         models=name_models(models),
         methods=methods,
-        settings=make_settings(methods=methods, view=made.view, size=made.size),
+        settings=make_settings(methods=methods, target=made.target, view=made.view, size=made.size),
         batch_size=batch_size,
         device=device,
     )
@@ -65,6 +67,16 @@ def make_job(
             f"{', '.join(comparison.columns)}; these would be {', '.join(job.columns)}"
         )
     return job
+
+
+def _check_kinds(comparison: Compared) -> None:
+    combined = next((cell for cell in comparison.cells if cell.kind != "class"), None)
+    if combined is not None:
+        raise TargetError(
+            "faithfulness follows the probability of one class, and column "
+            f"{combined.column!r} explains a {combined.kind}, {combined.label}: compare with a "
+            "class as the target"
+        )
 
 
 def _methods(comparison: Compared, given: Method | Sequence[Method] | None) -> tuple[Method, ...]:

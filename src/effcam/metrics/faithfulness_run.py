@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from effcam.cam.explanation import Explanation
@@ -136,7 +137,7 @@ def _measure_model(
     """Fill in the columns of a model, and yield the number of images of each batch."""
     shuffled = shuffle_from_top(model, SHUFFLED) if RANDOMISATION in samples.maps else None
     for batch in inputs.batches(model):
-        for column, method in zip(columns, inputs.job.methods, strict=True):
+        for column, method in zip(columns, cycle(inputs.job.methods), strict=False):
             cells = pick_cells(batch, rows, column, method)
             if cells is None:
                 continue

@@ -8,6 +8,7 @@ image should be on that image.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -165,7 +166,7 @@ def _point(
         images = torch.stack([_lay(job, opener, preprocess, each) for each in some])
         targets = [rows[at][columns[0]].target for each in some for at in each]
         cams = compute_cams(model, images.repeat_interleave(SIDE**2, 0), job.methods, targets)
-        for column, method in enumerate(job.methods):
+        for column, method in zip(range(len(columns)), cycle(job.methods), strict=False):
             for at, heat in enumerate(cams.maps[name_of(method)]):
                 mosaic, tile = divmod(at, SIDE**2)
                 shares[start + mosaic, tile, column] = _share(heat, tile, canvas)

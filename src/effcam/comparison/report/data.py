@@ -159,7 +159,7 @@ def _cell(cell: Explanation, kind: str) -> dict[str, object]:
             cell.predicted_label,
             number(cell.predicted_probability),
         ],
-        "explained": [cell.target, cell.label, number(cell.probability)],
+        "explained": [cell.label, cell.explained],
     }
 
 

@@ -11,12 +11,13 @@ from typing import NamedTuple
 from effcam.cam.cells import Cells
 from effcam.cam.explanation import Explanation
 from effcam.cam.settings import Settings
-from effcam.errors import EffcamError
+from effcam.errors import EffcamError, TargetError
 from effcam.images.discovery import iter_images
 from effcam.images.refs import ImageRef
 from effcam.images.truth import Truth
 from effcam.models.facts import RANDOM
 from effcam.models.registry import find_spec
+from effcam.targets import Combination, parse
 
 FILE = "report.html"
 LONGEST = 88
@@ -50,7 +51,7 @@ def snippets_for(content: Cells, truths: Sequence[Truth] = ()) -> list[Snippet]:
     paths = _paths(content.images)
     models = _models(content)
     settings = {
-        name: content.settings[name]
+        name: content.settings.target if name == "target" else content.settings[name]
         for name, usual in Settings().items()
         if _plain(content.settings[name]) != _plain(usual)
     }
@@ -171,11 +172,12 @@ def _command(
     """Return the command line, ``None`` if there is none for this comparison."""
     weights = {model.weights for model in models.values()}
     mixed = RANDOM in weights and len(weights) > 1
+    targets = _targets(settings.get("target"))
     if (
         paths is None
         or GIVEN in weights
         or mixed
-        or isinstance(settings.get("target"), list | tuple)
+        or not all(isinstance(each, str) for each in targets)
     ):
         return None
     parts = ["effcam compare"]
@@ -190,9 +192,10 @@ def _command(
     methods = settings.get("method")
     if isinstance(methods, list | tuple):
         parts += [_option("--method", each) for each in methods]
+    parts += [shlex.quote(f"--target={text}") for text in targets]
     parts += [
         shlex.quote(f"--{name}={settings[name]}")
-        for name in ("target", "view", "size", "precision", "decoding", "placement")
+        for name in ("view", "size", "precision", "decoding", "placement")
         if name in settings
     ]
     parts += [f"--{name} {name.upper()}" for name in known]
@@ -200,6 +203,28 @@ def _command(
     parts += [f"-o {FILE}", "-- " + shlex.join(paths)]
     line = " ".join(parts)
     return line if len(line) <= LONGEST else " \\\n    ".join(parts)
+
+
+def _targets(target: object) -> list[str | None]:
+    """Return the texts of targets for the command line, ``None`` for one that has none."""
+    if target is None:
+        return []
+    if not isinstance(target, Mapping):
+        return [_text(target)]
+    texts = {name: _text(each) for name, each in target.items()}
+    return [text if text == name and len(texts) > 1 else None for name, text in texts.items()]
+
+
+def _text(target: object) -> str | None:
+    """Return the text that stands for a target on the command line, ``None`` if none does."""
+    if not isinstance(target, int | str | Combination):
+        return None
+    text = str(target)
+    stands = target if isinstance(target, Combination) else text
+    try:
+        return text if parse(text) == stands else None
+    except TargetError:
+        return None
 
 
 def _option(flag: str, value: object) -> str:

@@ -302,7 +302,7 @@
   };
 
   const texts = images.map((image) =>
-    [image.name, image.truth ?? "", ...image.cells.flatMap((cell) => [cell.predicted[1], cell.explained[1]])]
+    [image.name, image.truth ?? "", ...image.cells.flatMap((cell) => [cell.predicted[1], cell.explained[0]])]
       .join("\n")
       .toLowerCase(),
   );
@@ -528,9 +528,7 @@
     const { layer, method } = columns[column];
     const lines = [`predicts ${cell.predicted[1]} ${percent(cell.predicted[2])}`];
     if (cell.right !== null) lines[0] += cell.right ? ", which is right" : ", which is wrong";
-    if (cell.explained[0] !== cell.predicted[0]) {
-      lines.push(`explains ${cell.explained[1]} ${percent(cell.explained[2])}`);
-    }
+    if (cell.explained[1]) lines.push(cell.explained[1]);
     lines.push(`${method} at ${layer}, ${cell.shape.join(" x ")}`);
     if (cell.focus !== null) lines.push(`effective area ${percent(cell.focus)}`);
     if (cell.flags.length) lines.push(cell.flags.map((flag) => FLAGS[flag] ?? flag).join("; "));

@@ -15,8 +15,14 @@ from effcam.comparison.report.data import truth_label
 from effcam.comparison.report.inputs import Material
 from effcam.models.facts import PLACES
 from effcam.models.tracing.placement import Placement
+from effcam.targets import Combination
 from effcam.text import count
 
+KINDS = {
+    "contrast": "evidence for the first rather than the second",
+    "sum": "evidence for all of them together",
+}
+"""What the kinds of targets with several classes ask for."""
 PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "numpy", "pillow")
 
 
@@ -43,6 +49,10 @@ def lede(material: Material) -> str:
         of = "the class that each model predicts"
     elif isinstance(target, tuple):
         of = "a class given for each image"
+    elif isinstance(target, Mapping):
+        of = " and ".join(target)
+    elif isinstance(target, Combination):
+        of = f"{target} ({KINDS[target.kind]})"
     else:
         of = "the class of their consensus" if target == "consensus" else f"the class {target!r}"
     classless = all(method in CLASSLESS for method in methods)
@@ -82,7 +92,7 @@ def rows(material: Material, pictures: list[tuple[str, tuple[int, int]]]) -> lis
                     "label": cell.predicted_label,
                     "share": percent(cell.predicted_probability),
                     "right": None if math.isnan(right) else bool(right),
-                    "explained": _explained(cell),
+                    "explained": cell.explained,
                     "badge": SHORT.get(cell.state, ""),
                     "odd": [SHORT[flag] for flag in cell.flags if flag != cell.state],
                 }
@@ -101,13 +111,6 @@ def _alt(row: tuple[Explanation, ...]) -> str:
         for cell in row
     )
     return f"Photo {row[0].image.name}; {predictions}"
-
-
-def _explained(cell: Explanation) -> str:
-    """Return the class explained, if it is not the class predicted."""
-    if cell.target == cell.predicted or cell.method in CLASSLESS:
-        return ""
-    return f"heat: {cell.label} {percent(cell.probability)}"
 
 
 def settings(given: Mapping[str, object]) -> dict[str, str]:

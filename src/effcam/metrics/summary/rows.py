@@ -179,8 +179,11 @@ def _find_comparable(rows: ImageRows, right: Samples | None) -> NDArray[np.bool_
 
 
 def _predict_alike(row: Sequence[Explanation], facts: Sequence[ModelFacts]) -> bool:
-    if len({len(each.labels) for each in facts}) <= 1:
-        return len({(cell.predicted, cell.target) for cell in row}) == 1
     # Indices of different sets of classes do not compare, their names do.
-    names = {(cell.predicted_label.casefold(), cell.label.casefold()) for cell in row}
-    return len(names) == 1
+    one_set = len({len(each.labels) for each in facts}) <= 1
+    predicted = {cell.predicted if one_set else cell.predicted_label.casefold() for cell in row}
+    explained = {
+        (cell.asked, *((cell.target, cell.label) if one_set else (cell.label.casefold(),)))
+        for cell in row
+    }
+    return len(predicted) == 1 and len(explained) == len({cell.asked for cell in row})
