@@ -37,5 +37,6 @@ def explain(
         canvas=canvas,
         frame=canvas,
         state="ok",
+        value=1.5,
     )
     return replace(cell, **changes)

@@ -74,6 +74,7 @@ def explain(image: ImageRef, size: tuple[int, int], column: str, seed: int) -> E
         canvas=box,
         frame=box,
         state="ok",
+        value=0.5 * seed,
     )
 
 

@@ -241,7 +241,7 @@ def test_data_are_those_of_the_cells(page: Page, sample: Sample) -> None:
             )
             assert found["predicted"][:2] == [cell.predicted, cell.predicted_label]
             assert found["predicted"][2] == pytest.approx(cell.predicted_probability, abs=1e-5)
-            assert found["explained"][:2] == [cell.target, cell.label]
+            assert found["explained"] == [cell.label, cell.explained]
             assert found["flags"] == list(cell.flags)
             assert found["right"] is (cell.predicted == at % 4)
             assert 0 < found["focus"] <= 1
@@ -502,7 +502,7 @@ def test_calls_make_the_same_comparison(tmp_path: Path, monkeypatch: pytest.Monk
     assert main([words[1], "-q", *words[2:]]) == 0
     page = Page(Path("report.html").read_text(encoding="utf-8"))
     assert [image["name"] for image in page.data["images"]] == ["0.png", "1.png"]
-    assert page.data["images"][0]["cells"][0]["explained"][0] == 3
+    assert page.data["images"][0]["cells"][0]["explained"][0] == comparison[0, 0].label
 
 
 def test_single_files_are_listed(tmp_path: Path) -> None:
