@@ -147,6 +147,36 @@ def test_the_target_is_explained(run: Callable[..., Done], target: str, index: s
     assert {row["target"] for row in rows("a.csv")} == {index}
 
 
+def test_several_targets_are_columns(run: Callable[..., Done]) -> None:
+    texts = ["tabby - 0.5 * tiger cat", "top2", "281 + tiger cat"]
+    options = [word for text in texts for word in ("--target", text)]
+    assert run("compare", "photos", *UNTRAINED, *options, "-o", "a.csv").code == 0
+    found = rows("a.csv")[:3]
+    assert [row["column"] for row in found] == [f"test_resnet {text}" for text in texts]
+    assert [row["kind"] for row in found] == ["contrast", "class", "sum"]
+    assert found[0]["label"] == "tabby - 0.5 * tiger cat"
+    assert found[2]["label"] == "tabby + tiger cat"
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (["tabby - taby"], "no class called 'taby'. Did you mean 'tabby'"),
+        (["a - b + c"], "has both + and -"),
+        (["1", "1"], "--target '1' is given twice"),
+        (["top1001"], "top1001 is out of range: timm:test_resnet has 1000 classes"),
+    ],
+)
+def test_impossible_targets_are_refused(
+    run: Callable[..., Done], targets: list[str], message: str
+) -> None:
+    options = [word for text in targets for word in ("--target", text)]
+    done = run("compare", "photos", *UNTRAINED, *options, "-o", "a.csv")
+    assert done.code == 1
+    assert message in done.err
+    assert not Path("a.csv").exists()
+
+
 def test_the_whole_view_and_the_size(run: Callable[..., Done], photos: Path) -> None:
     argv = ["compare", photos / "0.png", "-m", "test_resnet", "--weights", "none", "--size", 96]
     run(*argv, "-o", "crop.csv")

@@ -36,6 +36,7 @@ from effcam.errors import ArgumentError, ImageError, OutputError
 from effcam.images.refs import ImageRef
 from effcam.images.truth import Truth
 from effcam.metrics.summary import Figure, Measure, Summary
+from effcam.targets import Contrast, Sum
 
 Sample = Callable[..., Comparison]
 EVIL = '</script><img src=x onerror="alert(1)">&amp;\u2028\u202e'
@@ -503,6 +504,37 @@ def test_calls_make_the_same_comparison(tmp_path: Path, monkeypatch: pytest.Monk
     page = Page(Path("report.html").read_text(encoding="utf-8"))
     assert [image["name"] for image in page.data["images"]] == ["0.png", "1.png"]
     assert page.data["images"][0]["cells"][0]["explained"][0] == comparison[0, 0].label
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        Contrast("fish", "star", strength=0.5),
+        Sum("fish", 3),
+        {"top1": "top1", "fish - star": Contrast("fish", "star")},
+        {"a": "fish"},
+        ["fish", Contrast(0, [1, 2])],
+    ],
+)
+def test_calls_ask_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    for at, scene in enumerate(scenes(2, 5)):
+        scene.image.save(f"photos/{at}.png")
+    comparison = effcam.compare("photos", "demo_alexnet", target=target, progress=False)
+    python, *line = snippets_for(comparison)
+    run: dict[str, Any] = {}
+    exec(python.code, run)  # noqa: S102 - it is to run
+    assert run["comparison"].columns == comparison.columns
+    for one, other in zip(run["comparison"], comparison, strict=True):
+        np.testing.assert_allclose(one.heatmap, other.heatmap, atol=1e-6)
+    # Names of one's own, and targets of single images, have no place on a command line.
+    assert bool(line) == (target not in ({"a": "fish"}, ["fish", Contrast(0, [1, 2])]))
+    if line:
+        words = shlex.split(line[0].code.replace("\\\n", ""))
+        assert main([words[1], "-q", *words[2:]]) == 0
+        page = Page(Path("report.html").read_text(encoding="utf-8"))
+        assert page.data["images"][0]["cells"][0]["explained"][0] == comparison[0, 0].label
 
 
 def test_single_files_are_listed(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from effcam.images.refs import ImageRef
 from effcam.images.truth import Truth
 from effcam.models.facts import RANDOM
 from effcam.models.registry import find_spec
-from effcam.targets import Combination, parse
+from effcam.targets import Combination, parse, terms_of
 
 FILE = "report.html"
 LONGEST = 88
@@ -220,11 +220,13 @@ def _text(target: object) -> str | None:
     if not isinstance(target, int | str | Combination):
         return None
     text = str(target)
-    stands = target if isinstance(target, Combination) else text
     try:
-        return text if parse(text) == stands else None
+        found = parse(text)
     except TargetError:
         return None
+    # An index is text there.
+    one, other = ([(str(name), factor) for name, factor in terms_of(e)] for e in (target, found))
+    return text if one == other else None
 
 
 def _option(flag: str, value: object) -> str:
