@@ -19,6 +19,7 @@ from effcam import Model, Preprocess, compare, load_model
 from effcam.cam.explain import compute_cams, explaining
 from effcam.cam.methods import METHODS
 from effcam.cam.questions import Questions, ask
+from effcam.comparison.pictures.placement import plan_page
 from effcam.errors import TargetError
 from effcam.targets import Contrast, Sum, TopK, from_json, parse, plain, to_json
 from tests.nets import ConvNet
@@ -274,6 +275,18 @@ def test_targets_are_columns_like_those_of_their_own(model: Model, photos: Any) 
                 assert (one.label, one.kind, one.value) == (other.label, other.kind, other.value)
                 assert (one.asked, other.asked) == (name, "")
     assert len(found.facts) == len(found.columns)
+
+
+def test_pictures_name_model_target_and_method(model: Model, photos: Any) -> None:
+    targets = {"ant?": "ant", "bee?": "bee"}
+    found = compare(photos, model, target=targets, method=["gradcam", "layercam"], progress=False)
+    plan = plan_page(found, rows="images", photo=None)
+    assert [each.title for each in plan.columns] == ["net ant?", "net ant?", "net bee?", "net bee?"]
+    by_method = plan_page(found, rows="methods", photo=None)
+    assert by_method.methods == {"gradcam": (0, 2), "layercam": (1, 3)}
+    assert [each.title for each in by_method.models] == ["net ant?", "net bee?"]
+    for rows in ("images", "models", "methods"):
+        assert found.grid(rows=rows).size > (100, 100)  # type: ignore[arg-type]
 
 
 def test_top_k_makes_k_columns(model: Model, photos: Any) -> None:

@@ -148,7 +148,7 @@ def ask(model: Model, targets: Sequence[Single] | None, images: int) -> Question
         TargetError: If a class is unknown, ambiguous or out of range, or a contrast is between a
             class and itself.
     """
-    if targets is None:
+    if not targets:
         return Questions.of_classes([-1] * images)
     # Look each target up once, not once an image.
     found = {target: _resolve(model, target) for target in dict.fromkeys(targets)}

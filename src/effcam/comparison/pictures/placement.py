@@ -144,9 +144,7 @@ def column_headings(content: Cells) -> tuple[Heading, ...]:
 def _heading(cell: Explanation, findings: Sequence[Finding], *, with_method: bool) -> Heading:
     if not with_method:
         return Heading(cell.column, " · ".join([*_warnings(findings), *_origin(cell)]))
-    return Heading(
-        cell.model_label, " · ".join([*_warnings(findings), cell.method, *_origin(cell)])
-    )
+    return Heading(_subject(cell), " · ".join([*_warnings(findings), cell.method, *_origin(cell)]))
 
 
 def _model_heading(content: Cells, model: str, columns: Sequence[int]) -> Heading:
@@ -161,9 +159,14 @@ def _model_heading(content: Cells, model: str, columns: Sequence[int]) -> Headin
 
 
 def _model_labels(first: Sequence[Explanation]) -> list[str]:
-    """Return the model's label of each column, or the columns' own if two of these coincide."""
-    pairs = {(cell.method, cell.model_label) for cell in first}
-    return [cell.model_label if len(pairs) == len(first) else cell.column for cell in first]
+    """Return the column labels without methods, or the columns' own if two of these coincide."""
+    pairs = {(cell.method, _subject(cell)) for cell in first}
+    return [_subject(cell) if len(pairs) == len(first) else cell.column for cell in first]
+
+
+def _subject(cell: Explanation) -> str:
+    """Return the label of a cell's model, with the name of the target if there are several."""
+    return f"{cell.model_label} {cell.asked}" if cell.asked else cell.model_label
 
 
 def _warnings(findings: Sequence[Finding]) -> list[str]:
