@@ -31,6 +31,7 @@ PAGE = HERE.parent / "docs" / "performance.md"
 MISSING = {
     "engine": ("Maps over a plain forward pass", ""),
     "methods": ("Several methods at once", ""),
+    "targets": ("Other targets", ""),
     "end_to_end": ("End to end", ""),
     "animation": ("Animations", ""),
     "decoding": ("Decoding", ""),
