@@ -204,6 +204,24 @@ def test_softmax_weights_equal_those_of_grad_cam(
         )
 
 
+@pytest.mark.parametrize("others", [[1], [1, 3]])
+def test_the_mean_equals_finer_cam_of_torch_cam(
+    model: Model, images: Tensor, others: list[int]
+) -> None:
+    from torchcam.methods import FinerCAM
+
+    target = Contrast(0, others, strength=0.6)
+    with explaining(model) as explain:
+        (cams,) = explain.each(images, ["gradcam"], [asked(model, target, 3)])
+    with FinerCAM(model.module, model.target_layer, (3, SIZE, SIZE)) as peer:
+        scores = model.module(images)
+        (theirs,) = peer(0, scores, comparison_idx=others)
+    for ours, their in zip(cams.maps["gradcam"], theirs.numpy(), strict=True):
+        np.testing.assert_allclose(
+            (ours - ours.min()) / np.ptp(ours), (their - their.min()) / np.ptp(their), atol=1e-4
+        )
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_explains_a_contrast(model: Model, images: Tensor, method: str) -> None:
     one, other = asked(model, Contrast(0, 1), 3), asked(model, Contrast(1, 0), 3)
