@@ -106,7 +106,7 @@ nitpick_ignore = [
         *("PlainTarget", "effcam.images.decoding.Photo"),
         *("effcam.dataset.storage.Store", "effcam.metrics.faithfulness_inputs.Compared"),
         *("Compared", "Path", "effcam.metrics.summary.text_tables.Contents"),
-        *("Spread", "effcam.metrics.inference.Range"),
+        *("Spread", "effcam.metrics.inference.Range", "ClassLike", "Kind", "Single", "Weights"),
     )
 ]
 

@@ -41,7 +41,7 @@ class Contrast:
 
     Explains the score y_of - strength * m, where m is the score of the other class, or the mean of
     the scores of several. So heat is where the image speaks for the first class more than for the
-    others. With `gradcam` before a linear head, the map is the difference of the classes' maps
+    others. With Grad-CAM before a linear head, the map is the difference of the classes' maps
     before negative values are removed. Source: Finer-CAM, Zhang et al. 2025, arXiv:2501.11309.
 
     Attributes:

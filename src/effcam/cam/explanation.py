@@ -233,7 +233,7 @@ class Explanation:
 
     @property
     def explained(self) -> str:
-        """What the heat is for, if it is not the class predicted: "heat: pug 3.1 %"."""
+        """What the heat is for, in words; empty if it is the class predicted."""
         if self.method in CLASSLESS:
             return ""
         if self.kind != "class":
