@@ -341,7 +341,7 @@ def own_maps(
     try:
         with torch.enable_grad():
             values = cam.scores(images).values
-            gradients = cam.gradients(values, torch.tensor([target]))
+            gradients = cam.gradients(values, values[:, target])
         activations = cam.maps(cam.leaves)
         maps = [
             (gradient.mean((2, 3), keepdim=True) * activation).sum(1)
