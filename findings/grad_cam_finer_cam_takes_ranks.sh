@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # grad-cam's FinerCAM takes the other classes as ranks of similarity, torch-cam's as class indices.
 #
-# Version: grad-cam 1.5.7, torchcam 0.5.0, torch 2.15.0, torchvision 0.29.2, Python 3.11, Linux x86-64.
+# Version: grad-cam 1.5.7, torchcam 0.5.0, torch 2.14.1, torchvision 0.29.1, Python 3.11, Linux x86-64.
 # Behaviour: both packages have a FinerCAM for "class 0 rather than classes 1 and 2", and both take a
 #   list of integers. In torch-cam's comparison_idx these are classes. In grad-cam's
 #   comparison_categories they are places in the order of similarity: 1 is the class whose score is
@@ -16,8 +16,8 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q grad-cam==1.5.7 torchcam==0.5.0 torch==2.15.0 \
-  torchvision==0.29.2
+"$folder/venv/bin/pip" install -q grad-cam==1.5.7 torchcam==0.5.0 torch==2.14.1 \
+  torchvision==0.29.1
 "$folder/venv/bin/python" - <<'PYTHON'
 import numpy as np
 import torch
