@@ -201,6 +201,15 @@ def plain(target: object) -> PlainTarget:
     return found
 
 
+def by_name(target: PlainTarget) -> Mapping[str, PerImage]:
+    """Return several targets by name, and one alone under the name "".
+
+    >>> by_name("ant"), by_name({"a": "ant", "b": 3})
+    ({'': 'ant'}, {'a': 'ant', 'b': 3})
+    """
+    return target if isinstance(target, Mapping) else {"": target}
+
+
 def _per_image(target: object) -> PerImage:
     if target is None or isinstance(target, str | Contrast | Sum):
         return target
@@ -238,7 +247,7 @@ def parse(text: str) -> Single:
             There are spaces around the signs.
 
     Raises:
-        TargetError: If it is none of these.
+        TargetError: If the text is no target.
 
     >>> parse("tabby - 0.6 * tiger cat")
     effcam.targets.Contrast('tabby', 'tiger cat', strength=0.6)

@@ -22,6 +22,7 @@ from effcam.targets import (
     PerImage,
     PlainTarget,
     Single,
+    by_name,
     check_once,
     named,
     terms_of,
@@ -69,8 +70,12 @@ class Questions:
         """Return the score to explain, given the (n, classes) scores."""
         classes = torch.from_numpy(self.classes).to(scores.device)
         if (self.classes < 0).any():
-            # Of equal scores, the one of the lower index is first.
-            order = scores.detach().float().argsort(dim=1, descending=True, stable=True)
+            # Of equal scores, the one of the lower index is first. Most ask for the top one only.
+            order = (
+                scores.argmax(1, keepdim=True)
+                if self.classes.min() == -1
+                else scores.detach().float().argsort(dim=1, descending=True, stable=True)
+            )
             ranked = order.gather(1, (-classes - 1).clamp(min=0))
             classes = torch.where(classes < 0, ranked, classes)
         factors = torch.from_numpy(self.factors).to(scores.device)
@@ -122,8 +127,7 @@ def per_image(target: PlainTarget, images: int) -> Asked:
     Raises:
         TargetError: If the number of targets is not that of the images.
     """
-    several = target if isinstance(target, Mapping) else {"": target}
-    return {name: _per_image(each, images) for name, each in several.items()}
+    return {name: _per_image(each, images) for name, each in by_name(target).items()}
 
 
 def _per_image(target: PerImage, images: int) -> Sequence[Single] | None:
@@ -168,8 +172,7 @@ def check_target(model: Model, target: PlainTarget) -> None:
     Raises:
         TargetError: As `ask`.
     """
-    several = target.values() if isinstance(target, Mapping) else (target,)
-    for each in several:
+    for each in by_name(target).values():
         ask(model, each if isinstance(each, tuple) or each is None else (each,), 1)
 
 
@@ -179,7 +182,7 @@ def check_methods_of(target: PlainTarget, methods: Sequence[Method]) -> None:
     Raises:
         TargetError: If one cannot tell a contrast from the opposite one.
     """
-    several = target.values() if isinstance(target, Mapping) else (target,)
+    several = by_name(target).values()
     singles = [one for each in several for one in (each if isinstance(each, tuple) else (each,))]
     contrast = next((each for each in singles if isinstance(each, Contrast)), None)
     unsigned = next((each for each in methods if each in UNSIGNED), None)

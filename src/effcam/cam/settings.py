@@ -10,7 +10,7 @@ from effcam.cam.methods import Method, name_of
 from effcam.cam.precision import Precision, check_precision
 from effcam.errors import check_choice, check_number
 from effcam.models.tracing.placement import HowPlaced
-from effcam.targets import to_json
+from effcam.targets import by_name, to_json
 
 if TYPE_CHECKING:
     from effcam.targets import PlainTarget
@@ -64,7 +64,7 @@ class Settings(Mapping[str, object]):
     @property
     def asked(self) -> tuple[str, ...]:
         """The names of several targets; ("",) for one."""
-        return tuple(self.target) if isinstance(self.target, Mapping) else ("",)
+        return tuple(by_name(self.target))
 
     @property
     def columns_each(self) -> int:
