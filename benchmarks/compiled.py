@@ -22,6 +22,7 @@ import measure
 import torch
 from engine import SEED, SIZE, Seconds, Way
 from measure import median_ms, paired, ratio, tell
+from one_batch import settings_of
 from torch import Tensor, nn
 
 from effcam import Preprocess, load_model
@@ -126,13 +127,7 @@ def _result(found: Mapping[str, Found], options: argparse.Namespace) -> measure.
         ],
         rows=[_row(label, each, options.batch) for label, each in found.items()],
         notes=[_note(label, each, options.batch) for label, each in found.items()],
-        settings={
-            "rounds": options.rounds,
-            "batch": options.batch,
-            "image": f"{SIZE} x {SIZE} px",
-            "threads": torch.get_num_threads(),
-            "device": options.device,
-        },
+        settings=settings_of(options),
     )
 
 

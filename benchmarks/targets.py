@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import measure
 import torch
-from engine import MODELS, SEED, SIZE, TARGET, Seconds, load
-from measure import goal, median_ms, paired, ratio, tell
+from engine import SIZE, TARGET, Seconds
+from measure import goal, median_ms, paired, ratio
+from one_batch import measure_models, read_options, settings_of
 
 from effcam import Model
 from effcam.cam.explain import explaining
@@ -30,29 +31,10 @@ MOST = {"contrast": 1.03, "five": 1.4}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code."""
-    options = _options(argv)
-    torch.manual_seed(SEED)
-    found: dict[str, Seconds] = {}
-    for label in options.models:
-        tell(label)
-        found[label] = _measure(load(label, options.device), options.batch, options.rounds)
+    options = read_options(argv, __doc__)
+    found = measure_models(options, _measure)
     measure.report(_result(found, options), options.json)
     return 0
-
-
-def _options(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument(
-        "--models",
-        nargs="+",
-        default=["resnet152", "densenet121", "EB0", "vit_small"],
-        choices=MODELS,
-    )
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--device", default="cpu")
-    measure.add_json_option(parser)
-    return parser.parse_args(argv)
 
 
 def _measure(model: Model, batch: int, rounds: int) -> Seconds:
@@ -97,13 +79,7 @@ def _result(found: Mapping[str, Seconds], options: argparse.Namespace) -> measur
             goal("a contrast at most 1.03 of one class", over["contrast"], _within("contrast")),
             goal("five targets at most 1.4 of one", over["five"], _within("five")),
         ],
-        settings={
-            "rounds": options.rounds,
-            "batch": options.batch,
-            "image": f"{SIZE} x {SIZE} px",
-            "threads": torch.get_num_threads(),
-            "device": options.device,
-        },
+        settings=settings_of(options),
     )
 
 
