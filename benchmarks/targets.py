@@ -20,8 +20,10 @@ from one_batch import measure_models, read_options, settings_of
 
 from effcam import Model
 from effcam.cam.explain import explaining
-from effcam.cam.questions import Questions, ask
-from effcam.targets import Contrast, Single
+from effcam.cam.questions import ask
+from effcam.cam.scores import ClassQuestions
+from effcam.targets import Contrast
+from effcam.targets.plain import Single
 
 ONE: tuple[Single, ...] = (TARGET,)
 CONTRAST: tuple[Single, ...] = (Contrast("top1", "top2"),)
@@ -40,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _measure(model: Model, batch: int, rounds: int) -> Seconds:
     images = torch.randn(batch, 3, SIZE, SIZE, device=model.device)
 
-    def asked(targets: Sequence[Single]) -> list[Questions]:
+    def asked(targets: Sequence[Single]) -> list[ClassQuestions]:
         return [ask(model, [each] * batch, batch) for each in targets]
 
     one, contrast, five = map(asked, (ONE, CONTRAST, FIVE))

@@ -13,7 +13,13 @@ from effcam.cam.job import Inputs, Job, Models, name_models
 from effcam.cam.methods import Method, check_methods
 from effcam.cam.precision import Precision
 from effcam.cam.progress import ProgressBar, progress_bar
-from effcam.cam.questions import Asked, check_methods_of, per_image
+from effcam.cam.questions import (
+    Asked,
+    check_answerable,
+    check_has_classes,
+    check_methods_of,
+    per_image,
+)
 from effcam.cam.run import explain_images, predict_images
 from effcam.cam.settings import make_settings
 from effcam.comparison.comparison import Comparison
@@ -25,7 +31,8 @@ from effcam.models.registry import DEFAULT_MODELS
 from effcam.models.sources import check_weights
 from effcam.models.tracing.placement import HowPlaced
 from effcam.models.tracing.torch_state import plain_torch
-from effcam.targets import CONSENSUS, Target, plain
+from effcam.targets.classes import CONSENSUS
+from effcam.targets.plain import Target, plain
 
 if TYPE_CHECKING:
     import torch
@@ -74,8 +81,10 @@ def compare(
             or a label; ``"top2"`` for the class with the second highest score in each image, and
             so on; ``"consensus"`` for the class with the highest mean probability over the models,
             which needs a second pass; a target of `effcam.targets`, as ``Contrast("tabby", "tiger
-            cat")``; one of these for each image; or a mapping of names to these, with a column
-            for each, which cost a backward pass each and share the forward pass.
+            cat")``, ``Value(0)``, ``Similar("query.jpg")`` or ``Text("a dog")``; a function that
+            computes a (B,) tensor from the model's output for B images; one of these for each
+            image; or a mapping of names to these, with a column for each, which cost a backward
+            pass each and share the forward pass.
         view: ``"model"`` applies each model's own transform, including its crop; ``"whole"``
             squashes the whole image to the model's input.
         size: The input size in px, instead of each model's own.
@@ -144,6 +153,8 @@ def compare(
     if not job.images:
         raise ImageError("there are no images to compare")
     asked = per_image(wanted, len(job.images))
+    for label, source in job.models.items():
+        check_answerable(label, source.outputs(), wanted)
     check_weights(job.models.values())
     passes = 2 if wanted == CONSENSUS else 1
     inputs = Inputs(job, passes=passes)
@@ -179,6 +190,7 @@ def _find_consensus(inputs: Inputs, bar: ProgressBar) -> list[int]:
     for label in job.models:
         bar.set_description(f"loading {label}")
         model = job.load(label)
+        check_has_classes(model)
         classes[label] = model.labels
         _check_same_classes(classes)
         if total.ndim == 0:

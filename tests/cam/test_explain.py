@@ -17,9 +17,10 @@ from effcam.cam.formulas import ACTIVATION_METHODS, GRADIENT_METHODS
 from effcam.cam.head_cam import HeadCAM
 from effcam.cam.methods import METHODS, check_methods
 from effcam.cam.perturbation import PERTURBATION_METHODS, PERTURBED_AT_ONCE
-from effcam.cam.questions import Questions
+from effcam.cam.scores import ClassQuestions
 from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.models.tracing.isolation import untouched
+from effcam.models.tracing.logits import Logits
 from tests.nets import ConvNet
 
 if TYPE_CHECKING:
@@ -505,7 +506,7 @@ def test_maps_of_several_layers_are_added_as_densities(method: str) -> None:
             with torch.enable_grad(), untouched(module):
                 module.eval()
                 values = cam.scores(images()).values
-                gradients = cam.gradients(values, ASKED.on(values)(values))
+                gradients = cam.gradients(values, explained(values))
                 (features,) = cam.maps(cam.leaves)
             alone.append(RAW[method](cam, features, gradients[0]))
         finally:
@@ -517,13 +518,21 @@ def test_maps_of_several_layers_are_added_as_densities(method: str) -> None:
     assert_close(found.maps[method], expected.detach().numpy())
 
 
-ASKED = Questions.of_classes([0, 1, 2])
+ASKED = ClassQuestions.of_classes([0, 1, 2])
+
+
+def explained(values: Tensor) -> Tensor:
+    """Return the score of each image's class, given the (3, classes) scores."""
+    found = Logits(values)
+    return ASKED.on(found)(found)
+
+
 RAW: dict[str, Callable[[HeadCAM, Tensor, Tensor], Tensor]] = {
     "gradcam": lambda _, features, gradients: GRADIENT_METHODS["gradcam"](features, gradients),
     "hirescam": lambda _, features, gradients: GRADIENT_METHODS["hirescam"](features, gradients),
     "eigencam": lambda _, features, gradients: ACTIVATION_METHODS["eigencam"](features, gradients),
     "ablationcam": lambda cam, features, _: PERTURBATION_METHODS["ablationcam"](
-        cam, 0, images(), features.detach(), ASKED.on(torch.empty(3, 5))
+        cam, 0, images(), features.detach(), ASKED.on(Logits(torch.empty(3, 5)))
     ),
 }
 
@@ -544,7 +553,7 @@ def gradients_at(model: Model) -> list[Tensor]:
     try:
         with torch.enable_grad(), untouched(model.module):
             values = cam.scores(images()).values
-            return cam.gradients(values, ASKED.on(values)(values))
+            return cam.gradients(values, explained(values))
     finally:
         cam.release()
 

@@ -382,6 +382,7 @@ def test_record_is_flat_and_in_plain_types() -> None:
         "probability": 0.5,
         "kind": "class",
         "value": 1.5,
+        "unit": "",
         "asked": "",
         "predicted": 281,
         "predicted_label": "tabby",

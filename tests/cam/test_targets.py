@@ -18,10 +18,14 @@ import effcam
 from effcam import Model, Preprocess, compare, load_model
 from effcam.cam.explain import compute_cams, explaining
 from effcam.cam.methods import METHODS
-from effcam.cam.questions import Questions, ask
+from effcam.cam.questions import ask
+from effcam.cam.scores import ClassQuestions
 from effcam.comparison.pictures.placement import plan_page
 from effcam.errors import TargetError
-from effcam.targets import Contrast, Sum, TopK, from_json, parse, plain, to_json
+from effcam.models.tracing.logits import Logits
+from effcam.targets import Contrast, Sum, TopK, parse
+from effcam.targets.plain import plain
+from effcam.targets.stored import from_json, to_json
 from tests.nets import ConvNet
 
 SIZE = 32
@@ -142,7 +146,7 @@ def test_arrays_and_top_k_are_plain() -> None:
 # Scores
 
 
-def asked(model: Model, target: Any, count: int) -> Questions:
+def asked(model: Model, target: Any, count: int) -> ClassQuestions:
     return ask(model, [target] * count, count)
 
 
@@ -250,7 +254,8 @@ def test_ablation_of_a_contrast_below_0_shows_what_raises_it(model: Model, image
 
 def test_equal_scores_are_ranked_by_index() -> None:
     scores = torch.tensor([[1.0, 3.0, 3.0, 0.0], [2.0, 2.0, 2.0, 2.0]])
-    found = [Questions.of_classes([-rank] * 2).on(scores).classes[:, 0] for rank in (1, 2, 3, 4)]
+    asked = [ClassQuestions.of_classes([-rank] * 2) for rank in (1, 2, 3, 4)]
+    found = [each.on(Logits(scores)).classes[:, 0] for each in asked]
     assert torch.stack(found, 1).tolist() == [[1, 2, 0, 3], [0, 1, 2, 3]]
 
 

@@ -233,7 +233,7 @@ def test_the_repr_of_many_is_short() -> None:
     assert "0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg, ..., 299.jpg" in repr(many)
     assert repr(Comparison((), (), ())) == "Comparison: 0 images x 0 columns, gradcam"
     cell = repr(many[0, 0])
-    assert "predicts 'class, 0', 25 %" in cell
+    assert "predicts class, 0 25 %" in cell
     assert len(cell.splitlines()) == 4
 
 

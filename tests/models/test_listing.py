@@ -261,8 +261,8 @@ def test_weights_without_a_classifier_are_those_that_timm_has_without_classes() 
 
 def test_the_table_shows_weights_without_a_classifier() -> None:
     (_, row) = describe_all(["vit_base_patch16_224.dino"])
-    assert row[-2:] == ("no classifier", "-")
+    assert row[-3:] == ("no classifier", "blocks.11.norm1", "tokens")
     (record,) = records(["vit_base_patch16_224.dino"])
-    assert (record["has_classifier"], record["target_layer"]) == (False, None)
+    assert (record["has_classifier"], record["target_layer"]) == (False, "blocks.11.norm1")
     (record,) = records(["resnet18"])
     assert record["has_classifier"] is True

@@ -30,6 +30,7 @@ from effcam.models.timm_architecture import TimmArchitecture
 
 if TYPE_CHECKING:
     from pathlib import Path
+from effcam.targets import Similar
 
 
 class Small(nn.Module):
@@ -523,15 +524,16 @@ def test_a_registered_model_is_shown_untrained_too(registered: ModelSpec) -> Non
 
 
 @pytest.mark.parametrize("name", ["convnextv2_atto.fcmae", "eva02_tiny_patch14_224.mim_in22k"])
-def test_weights_without_a_classifier_are_refused_before_anything_is_fetched(
+def test_weights_without_a_classifier_are_asked_for_no_class_before_anything_is_fetched(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photo = np.zeros((8, 8, 3), np.uint8)
     monkeypatch.setattr(downloads, "require", lambda _: pytest.fail("weights were looked for"))
-    message = f"timm:{name} has no classifier: .* checkpoint= .* pretrained=False"
-    for attempt in (load_model, load_untrained, lambda each: compare(photo, each)):
-        with pytest.raises(ModelError, match=message):
-            attempt(name)
+    for target in (None, 3, {"first": "top1", "query": Similar(photo)}):
+        with pytest.raises(TargetError, match=rf"^{name} has no classifier, .*Similar"):
+            compare(photo, name, target=target)
+    model = load_untrained(name)
+    assert (model.scores.outputs, model.labels) == ("embedding", ())
 
 
 def test_weights_without_a_classifier_can_be_given_one(tmp_path: Path) -> None:
@@ -544,14 +546,15 @@ def test_weights_without_a_classifier_can_be_given_one(tmp_path: Path) -> None:
     assert torch.equal(again.module.head.fc.weight, model.module.head.fc.weight)
     own = {key: each for key, each in model.module.state_dict().items() if "head.fc" not in key}
     torch.save(own, tmp_path / "features.pt")
-    with pytest.raises(ModelError, match="no classifier, so it returns 320 features"):
-        load_model(name, checkpoint=tmp_path / "features.pt")
+    headless = load_model(name, checkpoint=tmp_path / "features.pt")
+    assert (headless.scores.outputs, headless.scores.classes) == ("embedding", 320)
 
 
 def test_a_thousand_features_are_not_imagenet_classes() -> None:
     options = {"num_classes": 0, "embed_dim": 1000, "num_heads": 10, "depth": 1}
-    with pytest.raises(ModelError, match=r"1000 features .* it was built without one"):
-        load_model("timm:test_vit", pretrained=False, options=options)
+    headless = load_model("timm:test_vit", pretrained=False, options=options)
+    assert "no classes, embeddings of 1000 values" in repr(headless)
+    assert headless.scores.cause.startswith("it was built without one")
     names = [f"feature {index}" for index in range(1000)]
     model = load_model("timm:test_vit", pretrained=False, options=options, labels=names)
     assert model.labels[145] == "feature 145"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -531,10 +530,9 @@ def test_a_place_must_be_given(name: str) -> None:
         find_architecture(name)
 
 
-def test_a_stored_model_without_a_classifier_is_refused(tmp_path: Path) -> None:
+def test_a_stored_model_without_a_classifier_returns_an_embedding(tmp_path: Path) -> None:
     save(tmp_path / "features", num_classes=0)
     name = f"local-dir:{tmp_path / 'features'}"
-    with pytest.raises(ModelError, match=rf"^{re.escape(name)} has no classifier"):
-        load_model(name)
+    assert load_model(name).scores.outputs == "embedding"
     labels = [f"feature {index}" for index in range(96)]
     assert load_model(name, labels=labels).num_classes == 96

@@ -20,11 +20,11 @@ from effcam.cam.map_checks import State
 from effcam.cam.methods import Method, name_of
 from effcam.cam.perturbation import PERTURBATION_METHODS
 from effcam.cam.precision import Precision
-from effcam.cam.questions import Questions
+from effcam.cam.scores import ClassQuestions, Questions
 from effcam.errors import ArgumentError
 from effcam.models.model import Model
 from effcam.models.tracing.isolation import untouched
-from effcam.models.tracing.logits import describe
+from effcam.models.tracing.logits import Logits, describe
 from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.rng import IsolatedRandomness
 
@@ -42,8 +42,9 @@ class Cams:
 
     Attributes:
         probabilities: (B, classes) float32, the softmax of the scores; their sigmoid for a network
-            that ends in one.
-        classes: (B, k) int64, the classes whose scores are explained in each image.
+            that ends in one. (B, 0) without classes.
+        classes: (B, k) int64, the classes whose scores are explained in each image; k = 0 for other
+            scores.
         values: (B,) float32, the score explained.
         maps: By method, (B, h, w) float32 at the target layer's own resolution: >= 0, not scaled,
             0 where there is no positive evidence, and everywhere if a value was not finite.
@@ -59,7 +60,11 @@ class Cams:
 
     @property
     def targets(self) -> NDArray[np.int64]:
-        """(B,) int64, the first class explained in each image."""
+        """(B,) int64, the first class explained in each image.
+
+        Raises:
+            IndexError: If no class is explained.
+        """
         return self.classes[:, 0]
 
     @classmethod
@@ -90,7 +95,7 @@ class Explainer:
     ) -> Cams:
         """Return the maps of a batch for a class in each image; ``None`` is each one's top-1."""
         wanted = [-1] * len(images) if targets is None else targets
-        (cams,) = self.each(images, methods, [Questions.of_classes(wanted)])
+        (cams,) = self.each(images, methods, [ClassQuestions.of_classes(wanted)])
         return cams
 
     def each(
@@ -108,6 +113,7 @@ class Explainer:
 
 
 Predict: TypeAlias = Callable[[Tensor], Tensor]
+Run: TypeAlias = Callable[[Tensor], Logits]
 
 
 def compute_cams(
@@ -166,17 +172,31 @@ def predicting(model: Model, *, precision: Precision = "fp32") -> Iterator[Predi
         model: The model.
         precision: As in `explaining`.
     """
+    with running(model, precision=precision) as run:
+        yield lambda images: run(images).probabilities
+
+
+@contextmanager
+def running(model: Model, *, precision: Precision = "fp32") -> Iterator[Run]:
+    """Return a function that returns what the network returns for a batch, without gradients.
+
+    The module is left as it was after the context.
+
+    Args:
+        model: The model.
+        precision: As in `explaining`.
+    """
     with untouched(model.module), torch.inference_mode(False), torch.no_grad():
         place = _placing(model)
         module = model.module.eval()
         draws = IsolatedRandomness()
 
-        def predict(images: Tensor) -> Tensor:
+        def run(images: Tensor) -> Logits:
             inputs = place(images)
             with draws.if_needed():
-                return run_network(module, inputs, precision, model.scores).probabilities
+                return run_network(module, inputs, precision, model.scores)
 
-        yield predict
+        yield run
 
 
 def _placing(model: Model) -> Callable[[Tensor], Tensor]:
@@ -204,7 +224,7 @@ class _Pass:
     """A forward pass, which all targets share."""
 
     images: Tensor
-    scores: Tensor
+    scores: Logits
     probabilities: NDArray[np.float32]
     activations: list[Tensor]
 
@@ -214,7 +234,7 @@ def _explain(
 ) -> list[Cams]:
     scores = cam.scores(images)
     probabilities = _to_numpy(scores.probabilities)
-    found = _Pass(images, scores.values, probabilities, cam.maps(cam.leaves))
+    found = _Pass(images, scores, probabilities, cam.maps(cam.leaves))
     return [_answer(cam, found, methods, questions) for questions in asked]
 
 
@@ -224,7 +244,7 @@ def _answer(cam: HeadCAM, found: _Pass, methods: Sequence[Method], questions: Qu
     values = score(found.scores)
     gradients = found.activations
     if any(callable(method) or method in GRADIENT_METHODS for method in methods):
-        gradients = cam.gradients(found.scores, values)
+        gradients = cam.gradients(found.scores.values, values)
     maps: dict[str, NDArray[np.float32]] = {}
     states: dict[str, list[State]] = {}
     with torch.no_grad():

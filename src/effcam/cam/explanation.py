@@ -18,7 +18,7 @@ from effcam.errors import ArgumentError
 from effcam.images.geometry import Box
 from effcam.images.refs import ImageRef
 from effcam.models.facts import RANDOM
-from effcam.targets import Kind
+from effcam.targets.classes import Kind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CLASSLESS = ("eigencam",)
 """Methods whose map does not depend on the class explained."""
+COSINES = ("similarity", "text")
+"""What is asked whose value is a cosine."""
 PREVIEW_WIDTH = 320
 BOX_THRESHOLD = 0.2
 """The share of a map's range above which a box encloses the heat, as in Zhou et al. 2016."""
@@ -42,12 +44,13 @@ class Explanation:
         weights: The source of the model's weights; ``"random"`` if it is untrained.
         method: The method's name.
         target_layer: The dotted name of the target layer.
-        target: The index of the class explained.
-        label: Its name.
-        probability: Its probability, in [0, 1].
-        predicted: The index of the most probable class.
-        predicted_label: Its name.
-        predicted_probability: Its probability, in [0, 1].
+        target: The index of the class explained; ``None`` if no class was asked for.
+        label: Its name, or that of what was asked.
+        probability: Its probability, in [0, 1]; NaN if no class was asked for.
+        predicted: The index of the most probable class; ``None`` if the model has no classes, or
+            its output was asked for as a value.
+        predicted_label: Its name; empty without one.
+        predicted_probability: Its probability, in [0, 1]; NaN without one.
         heatmap: (h, w) float32, >= 0, at the target layer's own resolution, not scaled. Compare
             heat within a map, not between maps.
         size: Width and height of the image in px.
@@ -61,11 +64,12 @@ class Explanation:
             value was not finite. Only ``"ok"`` is drawn as heat.
         model_label: The label of its model, without the method: columns of one model share it.
             `column` by default.
-        kind: What was asked: ``"class"``; ``"contrast"`` or ``"sum"`` of several classes
-            (`effcam.targets`). Then `label` names them all, and `target` and `probability` are
-            those of the first.
-        value: The score explained, as the network returns it, without any softmax; NaN if it is
-            not known, as in runs of release 0.1.
+        kind: What was asked (`effcam.targets`): ``"class"``; ``"contrast"`` or ``"sum"`` of several
+            classes, where `label` names them all, and `target` and `probability` are those of the
+            first; ``"value"``, ``"similarity"``, ``"text"`` or ``"function"``.
+        value: The score explained: as the network returns it, without any softmax; a cosine for a
+            similarity or a text; NaN if it is not known, as in runs of release 0.1.
+        unit: The unit of a value; empty for none.
         asked: The name of the target among several; empty for one alone.
     """
 
@@ -75,10 +79,10 @@ class Explanation:
     weights: str
     method: str
     target_layer: str
-    target: int
+    target: int | None
     label: str
     probability: float
-    predicted: int
+    predicted: int | None
     predicted_label: str
     predicted_probability: float
     heatmap: NDArray[np.float32] = field(repr=False)
@@ -90,6 +94,7 @@ class Explanation:
     model_label: str = ""
     kind: Kind = "class"
     value: float = math.nan
+    unit: str = ""
     asked: str = ""
 
     def __post_init__(self) -> None:
@@ -100,7 +105,7 @@ class Explanation:
         rows, columns = self.heatmap.shape
         return (
             f"Explanation: {self.column} ({self.model}) in {self.image.name!r}\n"
-            f"predicts {self.predicted_label!r}, {percent(self.predicted_probability)}\n"
+            f"{self.prediction}\n"
             f"map of {self.label!r} by {self.method} at {self.target_layer}, {rows} x {columns}, "
             f"{self.state}\n"
             "next: .overlay(), .upsampled(), .box(), .record()"
@@ -232,24 +237,42 @@ class Explanation:
         )
 
     @property
+    def prediction(self) -> str:
+        """The class predicted and its probability, in words; without one, the value explained."""
+        if self.predicted is None:
+            return f"{self.label}: {self.value_text}"
+        return f"predicts {self.predicted_label} {percent(self.predicted_probability)}"
+
+    @property
+    def value_text(self) -> str:
+        """The value explained in words, with its unit: "cosine 0.83", "31.2 years"."""
+        if self.kind in COSINES:
+            return f"cosine {self.value:.2f}"
+        return f"{self.value:+.3g}{f' {self.unit}' if self.unit else ''}"
+
+    @property
     def explained(self) -> str:
-        """What the heat is for, in words; empty if it is the class predicted."""
-        if self.method in CLASSLESS:
+        """What the heat is for, in words; empty if the prediction or the value itself says it."""
+        if self.method in CLASSLESS or self.predicted is None:
             return ""
         if self.kind != "class":
-            return f"heat: {self.label} = {self.value:+.3g}"
+            return f"heat: {self.label} = {self.value_text}"
         if self.target == self.predicted:
             return ""
         return f"heat: {self.label} {percent(self.probability)}"
 
     def caption(self) -> tuple[str, str]:
-        """Return the two lines of the caption: the prediction; its probability and notes."""
-        share = percent(self.predicted_probability)
+        """Return the two lines of the caption: the prediction; its probability and notes.
+
+        Without a prediction: what was asked; its value and notes.
+        """
+        found = self.predicted is not None
+        share = percent(self.predicted_probability) if found else self.value_text
         if self.explained:
             share += f" · {self.explained}"
         if PADDING in self.flags:
             share += f" · {SHORT[PADDING]}"
-        return self.predicted_label, share
+        return self.predicted_label if found else self.label, share
 
     def record(self) -> dict[str, object]:
         """Return everything but the heatmap as one flat dict: a row of a table."""
@@ -267,6 +290,7 @@ class Explanation:
             "probability": self.probability,
             "kind": self.kind,
             "value": self.value,
+            "unit": self.unit,
             "asked": self.asked,
             "predicted": self.predicted,
             "predicted_label": self.predicted_label,

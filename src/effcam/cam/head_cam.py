@@ -65,7 +65,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         self._draws = IsolatedRandomness()
 
     def run(self, images: Tensor, batch: int | None = None) -> Logits:
-        """Return the scores of a batch, or of ``batch`` substituted outputs of a layer."""
+        """Return what the network returns for a batch, or ``batch`` substituted outputs."""
         self._turns = [0] * len(self.layers)
         with (
             self._draws.if_needed(),
@@ -134,7 +134,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         """Return the gradients of each image's explained score at the layers, (B, C, h, w) each.
 
         Args:
-            scores: (B, classes) scores.
+            scores: (B, n) scores, or other values that it returns.
             explained: (B,) values computed from them.
 
         Raises:
@@ -144,7 +144,8 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         for position, layer in enumerate(self.layers):
             # A single class may depend on one cell. If all classes together do, the head reads
             # only that cell: the layer is the wrong one.
-            if _count_nonzero(layer, found[position])[0] <= 1:
+            # A function of the caller's own may read what is no row of values.
+            if _count_nonzero(layer, found[position])[0] <= 1 and scores.numel():
                 _check_support(layer, self._differentiate(scores)[position])
         return self.maps(found)
 

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from effcam.cam.head_cam import HeadCAM
 from effcam.cam.quantised import quantise_like, to_floats
-from effcam.cam.questions import Score
+from effcam.cam.scores import Score
 from effcam.errors import LayerError
+from effcam.models.tracing.logits import Logits
 
 PERTURBED_AT_ONCE = 64
 """The most channels in one batch."""
@@ -30,7 +31,7 @@ def _scorecam(
             low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
             masks = (masks - low) / (high - low + 1e-8)
             masked = (image * masks.to(image.device)).to(image.dtype)
-            scores.append(score.of_image(row, cam.run(masked).values).float())
+            scores.append(score.of_image(row, cam.run(masked)).float())
         weights.append(torch.cat(scores).softmax(0))
     return _weigh(weights, activations)
 
@@ -56,8 +57,8 @@ def _ablationcam(
             ablated = output.repeat(len(channels), *(1,) * output.ndim)
             ablated.movedim(dimension, 1)[torch.arange(len(channels)), channels] = 0
             without.append(score.of_image(row, _head(cam, index, image, ablated)))
-        # Below 0 the score of a class turns the map around, as in the paper. That of several is
-        # often below 0, and then the map still shows what raises it.
+        # Below 0 the score of a class turns the map around, as in the paper. Other scores are
+        # often below 0, and then the map still shows what raises them.
         weights.append((whole - torch.cat(without)) / (whole if score.is_class else whole.abs()))
     return _weigh(weights, activations)
 
@@ -69,8 +70,8 @@ def _weigh(weights: list[Tensor], activations: Tensor) -> Tensor:
     return (factors[:, :, None, None] * activations).sum(1)
 
 
-def _head(cam: HeadCAM, index: int, image: Tensor, outputs: Tensor) -> Tensor:
-    """Return the (n, classes) scores for n outputs of a target layer."""
+def _head(cam: HeadCAM, index: int, image: Tensor, outputs: Tensor) -> Logits:
+    """Return what the network returns for n outputs of a target layer."""
     # A network with a bypass around the layer, as every transformer, needs as many images.
     alone = len(cam.layers) == 1 and cam.layers[0].layout == "NCHW"
     images = image[None] if alone else image.repeat(len(outputs), 1, 1, 1)
@@ -81,7 +82,7 @@ def _head(cam: HeadCAM, index: int, image: Tensor, outputs: Tensor) -> Tensor:
         outputs.clone() if leaf is None else quantise_like(outputs.clone(), leaf),
     )
     try:
-        return cam.run(images, len(outputs)).values.float()
+        return cam.run(images, len(outputs))
     finally:
         cam.substitute = None
 

@@ -1,32 +1,36 @@
-"""What is asked of each image of a model: a score computed from its class scores."""
+"""What is asked of each image of a model, looked up in its classes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from effcam.cam.methods import Method
+from effcam.cam.scores import (
+    ClassQuestions,
+    CosineQuestions,
+    FunctionQuestions,
+    Questions,
+)
 from effcam.errors import TargetError
+from effcam.models.class_names import numbered
 from effcam.models.model import Model
-from effcam.targets import (
+from effcam.models.tracing.logits import Outputs
+from effcam.targets.classes import (
     RANK,
     ClassLike,
+    ClassTarget,
     Combination,
     Contrast,
     Kind,
-    PerImage,
-    PlainTarget,
-    Single,
-    by_name,
     check_once,
     named,
     terms_of,
 )
+from effcam.targets.outputs import Function, OutputTarget, Similar, Text, Value
+from effcam.targets.plain import PerImage, PlainTarget, Single, by_name, singles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,89 +40,8 @@ UNSIGNED = ("eigengradcam",)
 Asked: TypeAlias = Mapping[str, Sequence[Single] | None]
 """What is asked of each image, by the name of the target, "" for one alone; ``None`` is the
 model's own top-1."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Questions:
-    """What is asked of each of n images.
-
-    Attributes:
-        classes: (n, k) int64: indices of classes, or -r for the class with the r-th highest score.
-        factors: (n, k) float32: the factor of each class's score; 0 for a place that is not used.
-        softmax: (n,) bool: whether the sum of the factors below 0 is shared anew by the softmax
-            of their classes' scores.
-    """
-
-    classes: NDArray[np.int64]
-    factors: NDArray[np.float32]
-    softmax: NDArray[np.bool_]
-
-    @classmethod
-    def of_classes(cls, classes: Sequence[int]) -> Questions:
-        """Return the question for one class in each image.
-
-        Args:
-            classes: Their indices, or ranks as in `classes`.
-        """
-        asked = np.array(classes, np.int64)[:, None]
-        return cls(asked, np.ones(asked.shape, np.float32), np.zeros(len(asked), bool))
-
-    def __getitem__(self, part: slice | Sequence[int]) -> Questions:
-        return Questions(self.classes[part], self.factors[part], self.softmax[part])
-
-    def on(self, scores: Tensor) -> Score:
-        """Return the score to explain, given the (n, classes) scores."""
-        classes = torch.from_numpy(self.classes).to(scores.device)
-        if (self.classes < 0).any():
-            # Of equal scores, the one of the lower index is first. Most ask for the top one only.
-            order = (
-                scores.argmax(1, keepdim=True)
-                if self.classes.min() == -1
-                else scores.detach().float().argsort(dim=1, descending=True, stable=True)
-            )
-            ranked = order.gather(1, (-classes - 1).clamp(min=0))
-            classes = torch.where(classes < 0, ranked, classes)
-        factors = torch.from_numpy(self.factors).to(scores.device)
-        return Score(classes, factors, torch.from_numpy(self.softmax).to(scores.device))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Score:
-    """The score that is explained in each of B images.
-
-    Attributes:
-        classes: (B, k) int64 indices of classes.
-        factors: (B, k) float32: the factor of each class's score.
-        softmax: (B,) bool, as in `Questions`.
-    """
-
-    classes: Tensor
-    factors: Tensor
-    softmax: Tensor
-
-    @property
-    def is_class(self) -> bool:
-        """Whether it is that of one class in each image."""
-        return self.classes.shape[1] == 1
-
-    def __call__(self, scores: Tensor) -> Tensor:
-        """Return (B,) values, given the (B, classes) scores of the same images."""
-        found = scores.gather(1, self.classes)
-        return (found * self._factors(found, self.factors, self.softmax)).sum(1)
-
-    def of_image(self, row: int, scores: Tensor) -> Tensor:
-        """Return (n,) values of one image's score, given n rows of (n, classes) scores."""
-        found = scores[:, self.classes[row]]
-        return (found * self._factors(found, self.factors[row], self.softmax[row])).sum(1)
-
-    def _factors(self, found: Tensor, factors: Tensor, softmax: Tensor) -> Tensor:
-        """Return the factors for (n, k) scores of the classes."""
-        if self.is_class or not softmax.any():
-            return factors
-        others = factors < 0
-        shares = found.float().masked_fill(~others, -torch.inf).softmax(-1).nan_to_num()
-        total = factors.where(others, 0).sum(-1, keepdim=True)
-        return torch.where(softmax[..., None] & others, shares * total, factors)
+Embed: TypeAlias = Callable[[Sequence[Text | Similar]], "NDArray[np.float32]"]
+"""Returns the (n, D) directions of what n images are compared with, each of length 1."""
 
 
 def per_image(target: PlainTarget, images: int) -> Asked:
@@ -140,20 +63,39 @@ def _per_image(target: PerImage, images: int) -> Sequence[Single] | None:
     return target
 
 
-def ask(model: Model, targets: Sequence[Single] | None, images: int) -> Questions:
+def ask(
+    model: Model, targets: Sequence[Single] | None, images: int, embed: Embed | None = None
+) -> Questions:
     """Return what is asked of a model.
 
     Args:
         model: The model.
         targets: The target of each image; ``None`` is the model's own top-1.
         images: The number of images.
+        embed: Embeds what images are compared with; ``None`` only checks.
 
     Raises:
-        TargetError: If a class is unknown, ambiguous or out of range, or a contrast is between a
-            class and itself.
+        TargetError: If a class is unknown, ambiguous or out of range, a contrast is between a
+            class and itself, or the model does not return what is asked for.
     """
     if not targets:
-        return Questions.of_classes([-1] * images)
+        check_has_classes(model)
+        return ClassQuestions.of_classes([-1] * images)
+    match targets[0]:  # all are of one kind
+        case Function():
+            return FunctionQuestions(tuple(cast("Sequence[Function]", targets)))
+        case Text() | Similar():
+            compared = cast("Sequence[Text | Similar]", targets)
+            check_embedding(model, compared)
+            found = np.empty((images, 0), np.float32) if embed is None else embed(compared)
+            return CosineQuestions(found)
+        case Value():
+            return _ask_values(model, cast("Sequence[Value]", targets))
+    check_has_classes(model)
+    return _ask_classes(model, cast("Sequence[ClassTarget]", targets))
+
+
+def _ask_classes(model: Model, targets: Sequence[ClassTarget]) -> ClassQuestions:
     # Look each target up once, not once an image.
     found = {target: _resolve(model, target) for target in dict.fromkeys(targets)}
     width = max(len(terms) for terms in found.values())
@@ -161,9 +103,73 @@ def ask(model: Model, targets: Sequence[Single] | None, images: int) -> Question
     filled = {target: terms + unused * (width - len(terms)) for target, terms in found.items()}
     rows = np.array([filled[target] for target in targets])
     softmax = [isinstance(each, Contrast) and each.weights == "softmax" for each in targets]
-    return Questions(
+    return ClassQuestions(
         rows[..., 0].astype(np.int64), rows[..., 1].astype(np.float32), np.array(softmax)
     )
+
+
+def _ask_values(model: Model, targets: Sequence[Value]) -> ClassQuestions:
+    values = model.scores.classes
+    if not values:
+        raise TargetError(
+            f"{model.name} returns no row of values: ask for a value of its output with a function"
+        )
+    for each in targets:
+        if each.output >= values:
+            raise TargetError(
+                f"output {each.output} is out of range: {model.name} returns {values} values"
+            )
+    asked = np.array([each.output for each in targets], np.int64)[:, None]
+    signs = np.array([-1 if each.lowers else 1 for each in targets], np.float32)[:, None]
+    return ClassQuestions(asked, signs, np.zeros(len(asked), bool), raw=True)
+
+
+def check_has_classes(model: Model) -> None:
+    """Check that a model has classes.
+
+    Raises:
+        TargetError: If it has none.
+    """
+    if not model.scores.has_classes:
+        raise TargetError(no_classes(model.name, model.scores.outputs, model.scores.cause))
+
+
+def no_classes(name: str, outputs: Outputs, cause: str = "") -> str:
+    """Return the message about a model that has no classes.
+
+    Args:
+        name: Its name.
+        outputs: What it returns.
+        cause: Why it has none; empty if that is not known yet.
+    """
+    reason = f": {cause}" if cause else ""
+    if outputs == "other":
+        ways = (
+            "a function of its output, or, of effcam.targets, Region for a segmentation or "
+            "BoxScore for a detection"
+        )
+    else:
+        ways = (
+            'target=effcam.targets.Similar("query.jpg"), or Value(0) for one of its values; or '
+            "give it a classifier, by a checkpoint or options"
+        )
+    return f"{name} has no classifier, so no class scores{reason}. Ask for {ways}"
+
+
+def check_embedding(model: Model, targets: Sequence[Text | Similar]) -> None:
+    """Check that a model embeds what images are to be compared with.
+
+    Raises:
+        TargetError: If it does not.
+    """
+    if model.scores.outputs != "embedding":
+        raise TargetError(
+            f"{model.name} returns {'class scores' if model.num_classes else 'no embedding'}, so "
+            f"nothing can be compared with it ({targets[0]}): give a network without a classifier, "
+            'for architectures of timm by options={"num_classes": 0}'
+        )
+    if isinstance(targets[0], Text) and model.text is None:
+        raise TargetError(f"{model.name} has no text tower, so it cannot be asked for a text")
 
 
 def check_target(model: Model, target: PlainTarget) -> None:
@@ -176,26 +182,44 @@ def check_target(model: Model, target: PlainTarget) -> None:
         ask(model, each if isinstance(each, tuple) or each is None else (each,), 1)
 
 
+def check_answerable(name: str, outputs: Outputs | None, target: PlainTarget) -> None:
+    """Check, before a model is built or fetched, that it can have the classes asked for.
+
+    Args:
+        name: The model's name.
+        outputs: What it will return; ``None`` if that is not known.
+        target: What is asked.
+
+    Raises:
+        TargetError: If it has none, and a class is asked for.
+    """
+    asks_class = any(
+        each is None or not isinstance(each[0] if isinstance(each, tuple) else each, OutputTarget)
+        for each in by_name(target).values()
+    )
+    if outputs not in (None, "classes") and asks_class:
+        raise TargetError(no_classes(name, outputs))
+
+
 def check_methods_of(target: PlainTarget, methods: Sequence[Method]) -> None:
     """Check that methods can explain a target.
 
     Raises:
-        TargetError: If one cannot tell a contrast from the opposite one.
+        TargetError: If one cannot tell a contrast or a value from the opposite one.
     """
-    several = by_name(target).values()
-    singles = [one for each in several for one in (each if isinstance(each, tuple) else (each,))]
-    contrast = next((each for each in singles if isinstance(each, Contrast)), None)
     unsigned = next((each for each in methods if each in UNSIGNED), None)
-    if contrast is not None and unsigned is not None:
+    signed = (each for each in singles(target) if isinstance(each, Contrast | OutputTarget))
+    asked = next(signed, None)
+    if asked is not None and unsigned is not None:
         raise TargetError(
-            f"{unsigned} cannot explain a contrast ({contrast}): its map is the same for the "
+            f"{unsigned} cannot explain a {asked.kind} ({asked}): its map is the same for the "
             "opposite one"
         )
 
 
 def kind_of(target: Single | None) -> Kind:
     """Return what kind of target it is."""
-    return target.kind if isinstance(target, Combination) else "class"
+    return target.kind if isinstance(target, Combination | OutputTarget) else "class"
 
 
 def name_target(model: Model, target: Single | None, classes: Sequence[int]) -> str:
@@ -204,15 +228,26 @@ def name_target(model: Model, target: Single | None, classes: Sequence[int]) -> 
     Args:
         model: The model.
         target: What was asked.
-        classes: The indices of its classes in this image.
+        classes: The indices of its classes in this image; none for other targets.
     """
+    if isinstance(target, Value):
+        return target.named(_name_value(model, target.output))
+    if isinstance(target, OutputTarget):
+        return str(target)
     if not isinstance(target, Combination):
         return model.labels[classes[0]]
     used = len(terms_of(target))
     return named(target, [model.labels[index] for index in classes[:used]])
 
 
-def _resolve(model: Model, target: Single) -> list[tuple[int, float]]:
+def _name_value(model: Model, output: int) -> str:
+    """Return the name of a value: the class's, where the caller named classes."""
+    named = model.labels[output : output + 1]
+    is_numbered = model.labels == numbered(model.num_classes)
+    return named[0] if named and not is_numbered else f"output {output}"
+
+
+def _resolve(model: Model, target: ClassTarget) -> list[tuple[int, float]]:
     terms = [(_find(model, each), factor) for each, factor in terms_of(target)]
     check_once(
         f"{model.name}: {target}",

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 import numpy as np
 
 from effcam.cam.batching import Portions
+from effcam.cam.embedding import Directions
 from effcam.cam.explain import Cams, Explainer, Predict, explaining, predicting
 from effcam.cam.explanation import Explanation
 from effcam.cam.job import Inputs, Job, naming
 from effcam.cam.methods import Method
-from effcam.cam.questions import Asked, Questions, ask, kind_of, name_target
+from effcam.cam.questions import Asked, ask, kind_of, name_target
+from effcam.cam.scores import Questions
 from effcam.images.loader import Batch
 from effcam.models.model import Model
 from effcam.models.tracing.placement import Placement
-from effcam.targets import Single
+from effcam.targets.classes import Kind
+from effcam.targets.outputs import Similar, Text, Value
+from effcam.targets.plain import Single
 
 if TYPE_CHECKING:
     import torch
@@ -46,14 +51,15 @@ def explain_images(
         seconds: Filled with the time for each batch, in s an image.
 
     Raises:
-        TargetError: If a class is unknown, ambiguous or out of range, or asked for twice.
+        TargetError: If a class is unknown, ambiguous or out of range, or asked for twice; or the
+            model does not return what is asked for.
         ImageError: If an image is bad, and the job does not skip it.
         LayerError: If the scores do not depend on the target layer.
         ModelError: If the model cannot be run.
         ArgumentError: If a method of the user's own fails, or returns no maps.
     """
     job = inputs.job
-    questions = [ask(model, each, len(job.images)) for each in asked.values()]
+    questions = _ask(job, model, asked)
     with naming(model):
         placement = model.placed(job.settings.placement)
     with explaining(model, precision=job.settings.precision) as explain:
@@ -69,6 +75,18 @@ def explain_images(
             for (name, targets), found in zip(asked.items(), cams, strict=True):
                 own = [None if targets is None else targets[at] for at in batch.positions]
                 yield from _cells(job, (label, name), (model, placement), (batch, own), found)
+
+
+def _ask(job: Job, model: Model, asked: Asked) -> list[Questions]:
+    """Return what is asked of a model, target by target; checked before anything is embedded."""
+    images = len(job.images)
+    for each in asked.values():
+        ask(model, each, images)
+    several = [one for each in asked.values() for one in each or ()]
+    compared = [each for each in several if isinstance(each, Text | Similar)]
+    with naming(model):
+        directions = Directions(job, model, compared)
+    return [ask(model, each, images, directions) for each in asked.values()]
 
 
 def _counted(batches: Iterator[Batch], images: int, done: Done) -> Iterator[Batch]:
@@ -114,12 +132,11 @@ def _cells(
     """
     model, placement = placed
     batch, targets = read
-    predicted = cams.probabilities.argmax(1)
     columns = dict(zip(job.settings.method, job.settings.columns_for(*labels), strict=True))
     for row, position in enumerate(batch.positions):
-        target, top = int(cams.targets[row]), int(predicted[row])
         size = batch.sizes[row]
         frame = model.preprocess.frame(*size)
+        answer = _answer(model, targets[row], row, cams)
         for method, column in columns.items():
             yield Explanation(
                 image=job.images[position],
@@ -128,12 +145,7 @@ def _cells(
                 weights=model.weights,
                 method=method,
                 target_layer=model.target_layer,
-                target=target,
-                label=name_target(model, targets[row], cams.classes[row].tolist()),
-                probability=float(cams.probabilities[row, target]),
-                predicted=top,
-                predicted_label=model.labels[top],
-                predicted_probability=float(cams.probabilities[row, top]),
+                **answer,
                 heatmap=cams.maps[method][row],
                 size=size,
                 region=batch.regions[row],
@@ -141,10 +153,42 @@ def _cells(
                 frame=frame,
                 state=cams.states[method][row],
                 model_label=labels[0],
-                kind=kind_of(targets[row]),
-                value=float(cams.values[row]),
                 asked=labels[1],
             )
+
+
+class _Answer(TypedDict):
+    """What was asked of one image, and what the model answered: fields of `Explanation`."""
+
+    target: int | None
+    label: str
+    probability: float
+    predicted: int | None
+    predicted_label: str
+    predicted_probability: float
+    kind: Kind
+    value: float
+    unit: str
+
+
+def _answer(model: Model, target: Single | None, row: int, cams: Cams) -> _Answer:
+    probabilities = cams.probabilities[row]
+    classes = cams.classes[row].tolist()
+    is_value = isinstance(target, Value)
+    # The probabilities of a regression's values would mean nothing.
+    top = int(probabilities.argmax()) if len(probabilities) and not is_value else None
+    value = float(cams.values[row])
+    return _Answer(
+        target=classes[0] if classes else None,
+        label=name_target(model, target, classes),
+        probability=float(probabilities[classes[0]]) if classes else math.nan,
+        predicted=top,
+        predicted_label="" if top is None else model.labels[top],
+        predicted_probability=math.nan if top is None else float(probabilities[top]),
+        kind=kind_of(target),
+        value=-value if isinstance(target, Value) and target.lowers else value,
+        unit=target.unit if isinstance(target, Value) else "",
+    )
 
 
 def predict_images(

@@ -10,10 +10,11 @@ from effcam.cam.methods import Method, name_of
 from effcam.cam.precision import Precision, check_precision
 from effcam.errors import check_choice, check_number
 from effcam.models.tracing.placement import HowPlaced
-from effcam.targets import by_name, to_json
+from effcam.targets.plain import by_name
+from effcam.targets.stored import to_json
 
 if TYPE_CHECKING:
-    from effcam.targets import PlainTarget
+    from effcam.targets.plain import PlainTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

@@ -30,6 +30,7 @@ from effcam.errors import EffcamError, OutputError
 from effcam.text import count, one_line
 
 if TYPE_CHECKING:
+    from effcam.cam.explanation import Explanation
     from effcam.cam.methods import Method
     from effcam.comparison.comparison import Comparison
     from effcam.metrics.summary import Summary
@@ -259,8 +260,8 @@ def _report(made: _Results, options: argparse.Namespace) -> None:
     if options.verbose:
         for cell in comparison:
             echo(
-                f"{one_line(cell.image.name)}\t{cell.column}\t{cell.predicted_label}\t"
-                f"{cell.predicted_probability:.3f}\t{cell.target_layer}\t{cell.state}"
+                f"{one_line(cell.image.name)}\t{cell.column}\t{_answer(cell)}\t"
+                f"{cell.target_layer}\t{cell.state}"
             )
     for skipped in comparison.skipped:
         note(f"skipped {skipped.reason}")
@@ -269,6 +270,13 @@ def _report(made: _Results, options: argparse.Namespace) -> None:
         note(f"{', '.join(untrained)}: random weights, so the maps have no meaning")
     if not options.json:
         _echo_written(comparison, made.written)
+
+
+def _answer(cell: Explanation) -> str:
+    """Return the prediction and its probability, or what was asked and its value."""
+    if cell.predicted is None:
+        return f"{one_line(cell.label)}\t{cell.value:.3f}"
+    return f"{cell.predicted_label}\t{cell.predicted_probability:.3f}"
 
 
 def _echo_written(comparison: Comparison, written: Sequence[Path]) -> None:

@@ -21,7 +21,8 @@ from effcam.errors import (
 )
 from effcam.models.architectures import LIBRARIES, STORES
 from effcam.models.registry import DEFAULT_MODELS, ModelSpec, find_spec
-from effcam.targets import Target, parse
+from effcam.targets.outputs import Similar, Text
+from effcam.targets.plain import Single, Target, parse
 
 if TYPE_CHECKING:
     from effcam.images.preprocess import Preprocess
@@ -40,19 +41,25 @@ def comparison_arguments(options: argparse.Namespace) -> dict[str, Any]:
     names = ("view", "size", "batch_size", "precision", "decoding", "placement", "device")
     return {
         "method": [_import(each, ArgumentError) or each for each in options.methods] or "gradcam",
-        "target": _target(options.targets),
+        "target": _target(options),
         **{name: getattr(options, name) for name in names},
     }
 
 
-def _target(texts: Sequence[str]) -> Target:
+def _target(options: argparse.Namespace) -> Target:
     """Return one target by itself, and several by their texts."""
-    if len(texts) < 2:
-        return parse(texts[0]) if texts else None
-    twice = next((text for text in texts if texts.count(text) > 1), None)
-    if twice is not None:
-        raise TargetError(f"--target {twice!r} is given twice")
-    return {text: parse(text) for text in texts}
+    kinds: dict[str, tuple[Sequence[str], Callable[[str], Single]]] = {
+        "--target": (options.targets, parse),
+        "--text": (options.texts, Text),
+        "--similar": (options.similar, Similar),
+    }
+    found: dict[str, Single] = {}
+    for flag, (texts, make) in kinds.items():
+        for text in texts:
+            if text in found:
+                raise TargetError(f"{flag} {text!r} is given twice")
+            found[text] = make(text)
+    return next(iter(found.values()), None) if len(found) < 2 else found
 
 
 @contextmanager

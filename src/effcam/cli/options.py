@@ -144,6 +144,23 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         "the class that each model predicts; repeatable, with a column for each",
     )
     group.add_argument(
+        "--similar",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="explain what makes each image like this one, for models without a classifier; "
+        "repeatable, with a column for each",
+    )
+    group.add_argument(
+        "--text",
+        action="append",
+        default=[],
+        dest="texts",
+        metavar="TEXT",
+        help="explain what makes each image fit a text, for models with a text tower, as CLIP; "
+        "repeatable, with a column for each",
+    )
+    group.add_argument(
         "--layer",
         action="append",
         default=[],

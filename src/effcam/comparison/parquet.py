@@ -45,6 +45,7 @@ FIELDS = {
     "probability": "float32",
     "kind": "string",
     "value": "float32",
+    "unit": "string",
     "asked": "string",
     "predicted": "int32",
     "predicted_label": "string",
@@ -66,7 +67,12 @@ model and method are null. ``heatmap_peak * heatmap``, row by row of the map, is
 `Explanation.heatmap`; the figures of focus are at the map's own resolution."""
 LATER: Mapping[str, str] = {f"frame_{edge}": f"canvas_{edge}" for edge in EDGES}
 """Columns that files of 0.1 lack, each with the one whose values it had there."""
-CLASS: Mapping[str, str | float] = {"kind": "class", "value": math.nan, "asked": ""}
+CLASS: Mapping[str, str | float] = {
+    "kind": "class",
+    "value": math.nan,
+    "unit": "",
+    "asked": "",
+}
 """Columns that files of 0.1 lack, each with its value: all of them explain one class."""
 KEY = b"effcam"
 
@@ -252,7 +258,7 @@ def _cell(
     state: State = record["state"]
     names = (
         *("column", "model", "weights", "method", "target_layer", "target", "label"),
-        *("probability", "kind", "value", "asked"),
+        *("probability", "kind", "value", "unit", "asked"),
         *("predicted", "predicted_label", "predicted_probability"),
     )
     shape = record["heatmap_height"], record["heatmap_width"]

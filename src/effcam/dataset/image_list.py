@@ -34,7 +34,8 @@ from effcam.images.file_search import SUFFIXES
 from effcam.images.frames import is_video
 from effcam.images.refs import ImageLike, ImageRef
 from effcam.names import near_names, numbered, suggestion
-from effcam.targets import Single, from_json, plain, to_json
+from effcam.targets.plain import Single, plain
+from effcam.targets.stored import from_json, to_json
 
 if TYPE_CHECKING:
     from os import PathLike

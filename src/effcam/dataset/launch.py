@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from effcam.cam.job import Models, name_models
 from effcam.cam.methods import check_methods
 from effcam.cam.precision import Precision
-from effcam.cam.questions import check_methods_of
+from effcam.cam.questions import check_answerable, check_methods_of
 from effcam.cam.settings import make_settings
 from effcam.dataset.identity import describe, unidentified
 from effcam.dataset.image_list import (
@@ -37,7 +37,9 @@ from effcam.images.refs import ImageLike
 from effcam.models.sources import check_weights
 from effcam.models.tracing.placement import HowPlaced
 from effcam.models.tracing.torch_state import plain_torch
-from effcam.targets import CONSENSUS, Target, plain
+from effcam.targets.classes import CONSENSUS
+from effcam.targets.plain import Target, plain
+from effcam.targets.stored import check_stored
 
 if TYPE_CHECKING:
     import torch
@@ -84,7 +86,7 @@ def compare_dataset(
         out: The folder of the run, created if needed, or an address that fsspec supports
             (``s3://bucket/run``).
         method: As in `compare`, but only effcam's own methods, by name.
-        target: As in `compare`, but not ``"consensus"``.
+        target: As in `compare`, but not ``"consensus"``, a function, or an image in memory.
         view: As in `compare`.
         size: As in `compare`.
         batch_size: As in `compare`; it may change when a run is resumed.
@@ -140,6 +142,7 @@ def compare_dataset(
         )
     if isinstance(asked, Mapping) and any(isinstance(each, tuple) for each in asked.values()):
         raise TargetError("a dataset run takes one target for each image, or several for all")
+    check_stored(asked)
     cluster = _check_backend(backend, workers, num_gpus, address)
     methods = _names_of(method)
     check_methods_of(asked, methods)
@@ -157,6 +160,8 @@ def compare_dataset(
         check_number("max_errors", max_errors, least=0)
     batch_size = check_number("batch_size", batch_size)
     columns = name_models(models)
+    for label, source in columns.items():
+        check_answerable(label, source.outputs(), asked)
     check_weights(columns.values())
     store = Store.at(out)
     with store.locked(MANIFEST):

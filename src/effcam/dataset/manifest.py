@@ -15,7 +15,7 @@ from effcam.cam.settings import Settings
 from effcam.dataset.identity import unidentified
 from effcam.dataset.storage import Store
 from effcam.errors import OutputError
-from effcam.targets import from_json
+from effcam.targets.stored import from_json
 
 FILE = "manifest.json"
 FORMAT = 3

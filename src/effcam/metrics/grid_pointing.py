@@ -164,7 +164,8 @@ def _point(
     for start in range(0, len(mosaics), MOSAICS_AT_ONCE):
         some = mosaics[start : start + MOSAICS_AT_ONCE]
         images = torch.stack([_lay(job, opener, preprocess, each) for each in some])
-        targets = [rows[at][columns[0]].target for each in some for at in each]
+        cells = [rows[at][columns[0]] for each in some for at in each]
+        targets = [cell.target for cell in cells if cell.target is not None]
         cams = compute_cams(model, images.repeat_interleave(SIDE**2, 0), job.methods, targets)
         for column, method in zip(range(len(columns)), cycle(job.methods), strict=False):
             for at, heat in enumerate(cams.maps[name_of(method)]):

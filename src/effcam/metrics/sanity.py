@@ -11,6 +11,7 @@ import numpy as np
 from effcam.cam.explain import compute_cams
 from effcam.cam.job import Inputs, Job, name_models, naming
 from effcam.cam.methods import Method, check_methods, name_of
+from effcam.cam.questions import check_has_classes
 from effcam.cam.settings import make_settings
 from effcam.errors import ArgumentError, ImageError
 from effcam.images.discovery import iter_images
@@ -95,6 +96,7 @@ def sanity_check(
         ArgumentError: If an argument is impossible.
         ImageError: If an image is bad, or there is none.
         ModelError: If the model cannot be built or run.
+        TargetError: If the model has no classes.
 
     >>> import effcam
     >>> check = sanity_check(effcam.demo.scenes(4, size=112), "demo_densenet", shares=[1.0])
@@ -117,6 +119,7 @@ def sanity_check(
     if not shares:
         raise ArgumentError("shares must be one or more")
     loaded = job.load(next(iter(job.models)))
+    check_has_classes(loaded)
     stages = [shuffle_from_top(loaded, share, seed=seed) for share in shares]
     found = np.zeros((len(refs), len(stages)))
     for batch in Inputs(job).batches(loaded):

@@ -48,10 +48,6 @@ class Constructor:
     def preprocess(self) -> None:
         """Return ``None``: the transform is known only after building."""
 
-    def has_classifier(self) -> bool:
-        """Return true: whether it has none is known only after building."""
-        return True
-
     def class_names(self) -> None:
         """Return ``None``: the classes are known only after building."""
 

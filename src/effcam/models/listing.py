@@ -41,7 +41,8 @@ class Listed:
         top1: The top-1 accuracy of its weights on ImageNet in percent, as the library states it.
         target_layer: The default target layer.
         layout: The layout of that layer's output.
-        has_classifier: Whether its weights have one; others give features, which effcam refuses.
+        has_classifier: Whether its weights have one; others give an embedding, which
+            `effcam.targets.Similar` asks for.
     """
 
     name: str
@@ -122,15 +123,6 @@ def describe(name: str) -> Listed:
     facts = known_architectures().get((architecture.library, architecture.name))
     if facts is None:
         return Listed(name, architecture.library)
-    if is_headless(architecture.library, str(architecture).partition(":")[2]):
-        return Listed(
-            name,
-            architecture.library,
-            facts.family,
-            facts.parameters if architecture.weights in list(facts.weights)[:1] else None,
-            facts.size,
-            has_classifier=False,
-        )
     is_default = architecture.weights in ("", *list(facts.weights)[:1])
     return Listed(
         name,
@@ -141,6 +133,7 @@ def describe(name: str) -> Listed:
         facts.weights.get(architecture.weights),
         JOINT.join(facts.layers),
         facts.layout,
+        not is_headless(architecture.library, str(architecture).partition(":")[2]),
     )
 
 
@@ -193,7 +186,13 @@ def _row(model: Listed) -> tuple[str, ...]:
         model.family or UNKNOWN,
         UNKNOWN if model.parameters is None else f"{model.parameters / 1e6:.1f} M",
         "x".join(dict.fromkeys(map(str, model.size))) if model.size else UNKNOWN,
-        UNKNOWN if model.top1 is None else f"{model.top1:.2f}",
-        model.target_layer or (UNKNOWN if model.has_classifier else NO_CLASSIFIER),
+        _accuracy(model),
+        model.target_layer or UNKNOWN,
         model.layout or UNKNOWN,
     )
+
+
+def _accuracy(model: Listed) -> str:
+    if not model.has_classifier:
+        return NO_CLASSIFIER
+    return UNKNOWN if model.top1 is None else f"{model.top1:.2f}"

@@ -27,6 +27,7 @@ from effcam.models.sources import (
 )
 from effcam.models.tracing.cache import StructureCache, WeightsCache
 from effcam.models.tracing.flops import find_cost
+from effcam.models.tracing.logits import Outputs
 from effcam.models.tracing.module_kinds import is_known
 from effcam.models.tracing.probe import probe_inputs
 from effcam.models.tracing.score_check import find_scores, has_no_classes, no_classifier
@@ -54,7 +55,8 @@ class Traced(NamedTuple):
     Attributes:
         preprocess: The transform.
         layers: The target layers.
-        classes: The number of classes.
+        classes: The number of classes, or of the values that the network returns.
+        outputs: What it returns.
         is_cut: Whether the scores depend on the image through these layers only.
         loses_gradients: Whether a part of the gradients of the scores does not get to them.
     """
@@ -62,6 +64,7 @@ class Traced(NamedTuple):
     preprocess: Preprocess
     layers: tuple[TargetLayer, ...]
     classes: int
+    outputs: Outputs
     is_cut: bool
     loses_gradients: bool
 
@@ -93,7 +96,8 @@ def load_model(
         source: A name (``"resnet50"``, ``"resnet50.a1_in1k"``,
             ``"torchvision:resnet50.IMAGENET1K_V1"``, a registered name), a `ModelSpec`, an
             ``nn.Module`` that takes (batch, 3, height, width) images and returns (batch, classes)
-            scores, or a `Model`, of which a changed copy is returned.
+            scores or (batch, n) embeddings, or a `Model`, of which a changed copy is returned. With
+            a ``target_layer``, a module may return anything (`effcam.targets`).
         name: The model's name, instead of its own.
         checkpoint: A file with weights for it: ``.safetensors``, or a file of tensors written by
             ``torch.save``. The number of classes follows from its head.
@@ -113,7 +117,8 @@ def load_model(
         UnknownModelError: If nothing has that name.
         WeightsError: If weights cannot be found, fetched, read or fitted.
         LayerError: If the target layer does not exist or gives no map.
-        ModelError: If the model cannot be built, or is no classifier of RGB images.
+        ModelError: If the model cannot be built, or does not run on images; or if it returns
+            something other than class scores or an embedding, and no target layer is given.
         ArgumentError: If an argument does not go with this kind of source.
 
     >>> model = load_model("resnet18", pretrained=False)
@@ -165,7 +170,7 @@ def load_untrained(name: str) -> Model:
         while cause.__cause__ is not None:
             cause = cause.__cause__
         if isinstance(cause, ModelError):
-            raise  # it runs, and is no classifier
+            raise  # it runs, and its output cannot be read
         return load_model(name, pretrained=False)  # some read numbers in their pass
 
 
@@ -191,13 +196,13 @@ def load(
         built = _build(source, device, change_preprocess)
         try:
             traced = _find_layers(built)
-            scores = _find_scores(built, traced.preprocess, traced.classes)
+            scores = _find_scores(built, traced)
             checked = _check(built, traced, scores)
             if built.is_own:
                 _lay_out(built.module, traced.preprocess)
         except (ModelError, LayerError) as error:
             raise type(error)(f"{built.name}: {error}") from error
-    labels, synonyms = _find_labels(built, traced.classes)
+    labels, synonyms = _find_labels(built, scores, traced.classes)
     return Model(
         built.name,
         built.module,
@@ -236,14 +241,33 @@ def _find_layers(built: BuiltModule) -> Traced:
 def _read_trace(built: BuiltModule, names: Sequence[str]) -> Traced:
     preprocess, record = _trace(built)
     record.expected = _named(built)
+    record.outputs = _outputs_of(record, is_chosen=bool(names) or built.model is not None)
     layers = _choose_layers(built, record, names)
     return Traced(
         preprocess,
         layers,
         record.classes,
+        record.logits.outputs,
         all_passes_through(record, layers),
         loses_gradients(record, layers),
     )
+
+
+def _outputs_of(record: Trace, *, is_chosen: bool) -> Outputs:
+    """Return what a module returns; outputs that are no rows need a target layer of the caller's.
+
+    Raises:
+        ModelError: If it returns no row of values per image, and no target layer was chosen.
+    """
+    try:
+        return record.logits.outputs
+    except ModelError as error:
+        if is_chosen:
+            return "other"
+        raise ModelError(
+            f"{error}. For a segmentation or a detection, give target_layer=, and ask for a value "
+            "of its output: target=effcam.targets.Region(...), BoxScore(...), or a function"
+        ) from error
 
 
 def _check(built: BuiltModule, traced: Traced, scores: ScoreSource) -> CheckedLayers:
@@ -259,7 +283,7 @@ def _check(built: BuiltModule, traced: Traced, scores: ScoreSource) -> CheckedLa
 
     def find_again(without: Collection[tuple[str, int]]) -> tuple[TargetLayer, ...]:
         record = trace(module, preprocess.size, preprocess.channels, graph=True)
-        record.expected = scores.classes
+        record.expected, record.outputs = scores.classes, scores.outputs
         return find_target_layers(record, without)
 
     return check_layers(module, layers, preprocess, scores, find_again)
@@ -303,24 +327,29 @@ def _choose_layers(
     return recorded or find_target_layers(record)
 
 
-def _find_scores(built: BuiltModule, preprocess: Preprocess, classes: int) -> ScoreSource:
-    """Return where the scores are read; networks of the libraries as they build them give logits.
+def _find_scores(built: BuiltModule, traced: Traced) -> ScoreSource:
+    """Return what is returned, and where; networks of the libraries as they build them give logits.
 
     Raises:
-        ModelError: If it returns no class scores.
+        ModelError: If it returns probabilities whose logits cannot be reached.
     """
     if built.model is not None:
         return built.model.scores
+    classes = traced.classes
     is_named = _named(built) == classes
+    if traced.outputs == "other":
+        return ScoreSource(outputs="other", cause="its output is no row of values for each image")
+    if traced.outputs == "embedding":
+        return ScoreSource(classes, outputs="embedding", cause="it returns features by that name")
     if has_no_classes(built.module) and not is_named:
-        raise ModelError(no_classifier("", classes))
+        return ScoreSource(classes, outputs="embedding", cause=no_classifier())
     if built.facts is not None or any(each.is_meta for each in built.module.parameters()):
         return ScoreSource(classes)
     return SCORES.get(
         built.module,
-        (preprocess, classes, is_named),
+        (traced.preprocess, classes, is_named),
         lambda: find_scores(
-            built.module, probe_inputs(preprocess), classes=classes, is_named=is_named
+            built.module, probe_inputs(traced.preprocess), classes=classes, is_named=is_named
         ),
     )
 
@@ -328,7 +357,7 @@ def _find_scores(built: BuiltModule, preprocess: Preprocess, classes: int) -> Sc
 def _named(built: BuiltModule) -> int | None:
     """Return the number of classes that have names; ``None`` if there are no names."""
     if built.model is not None:
-        return built.model.num_classes
+        return built.model.scores.classes
     if isinstance(built.labels, str):
         return None
     names = built.own_labels if built.labels is None else built.labels
@@ -342,7 +371,11 @@ def _lay_out(module: nn.Module, preprocess: Preprocess) -> None:
             module.to(memory_format=torch.channels_last)
 
 
-def _find_labels(built: BuiltModule, classes: int) -> Labels:
+def _find_labels(built: BuiltModule, scores: ScoreSource, classes: int) -> Labels:
+    if not scores.has_classes:
+        if built.labels is not None:
+            raise ArgumentError(f"{built.name} has no classes that labels could name")
+        return (), ()
     if built.labels is not None:
         if isinstance(built.labels, str) or len(built.labels) != classes:
             given = _count_labels(built.labels)

@@ -1,4 +1,4 @@
-"""A classifier that is ready to run."""
+"""A model that is ready to run."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from effcam.images.preprocess import Preprocess
 from effcam.images.truth import NamedClass
 from effcam.models.architectures import JOINT
 from effcam.models.class_names import find_class
+from effcam.models.text_encoder import TextEncoder
 from effcam.models.tracing.pitch import find_pitch
 from effcam.models.tracing.placement import HowPlaced, Placement
 from effcam.models.tracing.score_source import ScoreSource
@@ -21,7 +22,7 @@ from effcam.models.tracing.trace import device_of, dtype_of, trace
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """A classifier that is ready to run, with all that is needed to explain it.
+    """A network that is ready to run, with all that is needed to explain it.
 
     Attributes:
         name: Its name: ``"timm:resnet18.a1_in1k"``, a spec's name, a module's class.
@@ -29,17 +30,18 @@ class Model:
         target_layers: The layer to look at, with its layout and the reason why it was chosen;
             several where the network works on several maps side by side.
         preprocess: The transform from a photo to its input.
-        labels: The name to show for each class, by class index.
+        labels: The name to show for each class, by class index; empty if it has no classes.
         synonyms: All names of each class, by class index.
         weights: Where its weights are from: published ones by name, a file, ``"random"``, or
             ``"as given"`` for a module that the caller made.
-        scores: Where its class scores are read: at its output; or before its last softmax or
-            sigmoid, if it returns probabilities.
+        scores: What it returns, class scores or others, and where that is read: at its output; or
+            before its last softmax or sigmoid, if it returns probabilities.
         bypass: The share of what the scores depend on that goes past the target layers' maps, in
             [0, 1]: how far the scores still move from one picture's to another's while the cells
             are held; 0 where all evidence passes through them; ``None`` if it is not known.
         notes: What the maps of these layers do not show, in sentences; empty if nothing is to be
             noted.
+        text: Its text tower; ``None`` if it has none.
     """
 
     name: str
@@ -52,15 +54,25 @@ class Model:
     scores: ScoreSource = field(default_factory=ScoreSource)
     bypass: float | None = None
     notes: tuple[str, ...] = ()
+    text: TextEncoder | None = None
 
     def __repr__(self) -> str:
         height, width = self.preprocess.size
+        asks = "" if self.scores.has_classes else ", target=..."
         return (
             f"Model: {self.name}, weights: {self.weights}\n"
-            f"{self.num_classes:,} classes, input {self.preprocess.channels} x {height} x {width}\n"
+            f"{self._returns}, input {self.preprocess.channels} x {height} x {width}\n"
             + "\n".join(f"target layer {layer}" for layer in self.target_layers)
-            + "\nnext: effcam.compare(images, [model]); model.layers() lists other layers"
+            + f"\nnext: effcam.compare(images, [model]{asks}); model.layers() lists other layers"
         )
+
+    @property
+    def _returns(self) -> str:
+        if self.scores.has_classes:
+            return f"{self.num_classes:,} classes"
+        if self.scores.outputs == "embedding":
+            return f"no classes, embeddings of {self.scores.classes} values"
+        return "no classes"
 
     @property
     def target_layer(self) -> str:
@@ -87,7 +99,7 @@ class Model:
         """
         preprocess = self.preprocess
         record = trace(self.module, preprocess.size, preprocess.channels, graph=True)
-        record.expected = self.scores.classes
+        record.expected, record.outputs = self.scores.classes, self.scores.outputs
         chosen = {layer.name: layer for layer in self.target_layers}
         return tuple(chosen.get(layer.name, layer) for layer in usable_layers(record))
 
@@ -158,7 +170,7 @@ class Model:
 
     @property
     def num_classes(self) -> int:
-        """The number of classes."""
+        """The number of classes; 0 if it has none."""
         return len(self.labels)
 
     @property

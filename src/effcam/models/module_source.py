@@ -19,6 +19,7 @@ from effcam.models.built_module import (
 )
 from effcam.models.model import Model
 from effcam.models.tracing.isolation import exclusive
+from effcam.models.tracing.logits import Outputs
 from effcam.models.wrappers import (
     Layers,
     check_module,
@@ -63,6 +64,12 @@ class ModuleSource:
     def classes(self) -> Synonyms | None:
         """Return all names of each class of a `Model`."""
         return None if self.model is None else self.model.synonyms
+
+    def outputs(self) -> Outputs | None:
+        """Return what a `Model` returns; ``None`` for another module."""
+        if self.model is None:
+            return None
+        return "classes" if self.model.scores.has_classes else self.model.scores.outputs
 
     def build(
         self, *, device: str | torch.device | None, change_preprocess: ChangePreprocess

@@ -23,6 +23,7 @@ from effcam.models.model import Model
 from effcam.models.module_source import ModuleSource
 from effcam.models.registry import ModelSpec, find_spec
 from effcam.models.spec_source import SpecSource
+from effcam.models.tracing.logits import Outputs
 
 
 class Source(Protocol):
@@ -47,6 +48,9 @@ class Source(Protocol):
 
     def classes(self) -> Synonyms | None:
         """Return all names of each class, ``None`` if they are known only after building."""
+
+    def outputs(self) -> Outputs | None:
+        """Return what it returns for an image, ``None`` if that is known only after building."""
 
     def build(
         self, *, device: str | torch.device | None, change_preprocess: ChangePreprocess

@@ -34,6 +34,7 @@ from effcam.models.stored_architecture import StoredArchitecture
 from effcam.models.timm_architecture import module_preprocess
 from effcam.models.torchvision_architecture import TorchvisionArchitecture
 from effcam.models.tracing.isolation import exclusive
+from effcam.models.tracing.logits import Outputs
 from effcam.models.tracing.rng import IsolatedRandomness
 from effcam.models.wrappers import own_labels
 
@@ -64,12 +65,9 @@ class SpecSource:
 
         Raises:
             WeightsError: If the checkpoint, or the folder of a stored model, is missing.
-            ModelError: If the weights have no classifier.
         """
         if self.spec.checkpoint is not None:
             check_checkpoint(self.spec.checkpoint)
-        if not isinstance(self.origin, StoredArchitecture):  # its configuration may be far away
-            self._check_classifier()
         return self.origin.published() if self.pretrained else None
 
     def weights_file(self) -> Path | None:
@@ -99,10 +97,9 @@ class SpecSource:
 
         Raises:
             WeightsError: If weights cannot be found, fetched, read or fitted.
-            ModelError: If the module cannot be built, or has no classifier.
+            ModelError: If the module cannot be built.
         """
         spec, origin = self.spec, self.origin
-        self._check_classifier()
         given = None if spec.preprocess is None else self.preprocess()
         placed = _pick_device(device)
         checkpoint: Checkpoint | None = None
@@ -150,23 +147,19 @@ class SpecSource:
             # Some architectures of a fixed size, or their weights, exist for that size only.
             return self._build(options)
 
-    def _check_classifier(self) -> None:
-        """Refuse weights without a classifier before they are fetched.
+    def outputs(self) -> Outputs | None:
+        """Return what it will return; ``None`` if that is known only after building.
 
-        Raises:
-            ModelError: If there is none, and neither a checkpoint, options nor labels give one.
+        Weights without a classifier give features, unless a checkpoint or options add one.
         """
         spec = self.spec
-        if spec.checkpoint is not None or spec.labels is not None:
-            return
-        if not self.pretrained and spec.options.get("num_classes"):
-            return
-        if not self.origin.has_classifier():
-            raise ModelError(
-                f"{self.origin} has no classifier: its weights give features and no class scores. "
-                "Give a checkpoint= that has a classifier for this architecture; or "
-                'pretrained=False and options={"num_classes": N} for random weights'
-            )
+        if spec.options.get("num_classes") == 0:
+            return "embedding"
+        # A stored model's configuration may be far away.
+        if spec.checkpoint is not None or isinstance(self.origin, StoredArchitecture | Constructor):
+            return None
+        added = spec.labels is not None or (not self.pretrained and spec.options.get("num_classes"))
+        return "classes" if added or self.origin.has_classifier() else "embedding"
 
     def _build(self, options: Mapping[str, Any]) -> nn.Module:
         with IsolatedRandomness():

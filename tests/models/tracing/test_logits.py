@@ -78,10 +78,11 @@ def test_two_classes_may_be_a_single_logit() -> None:
 
 
 @pytest.mark.parametrize("key", ["pooler_output", "image_embeds", "last_hidden_state", "Features"])
-def test_outputs_that_are_called_features_are_no_scores(key: str) -> None:
+def test_outputs_that_are_called_features_are_an_embedding(key: str) -> None:
     output = {key: OTHER, "cells": torch.zeros(2, 9, 4, 4)}
-    with pytest.raises(ModelError, match=rf"no class scores but \['{key}'\] of shape \(2, 9\)"):
-        read_logits(output, 2)
+    found = read_logits(output, 2)
+    assert (found.outputs, found.embedding) == ("embedding", OTHER)
+    assert found.probabilities.shape == (2, 0)
     assert torch.equal(read_logits(output, 2, classes=9).values, OTHER)
 
 

@@ -21,6 +21,7 @@ FIELDS: Mapping[str, str | int | float] = MappingProxyType(
         "probability": 0.5,
         "kind": "",
         "value": 0.5,
+        "unit": "",
         "asked": "",
         "predicted": 0,
         "predicted_label": "",

@@ -156,9 +156,10 @@ def _cell(cell: Explanation, kind: str) -> dict[str, object]:
         "kind": kind,
         "predicted": [
             cell.predicted,
-            cell.predicted_label,
+            cell.predicted_label or cell.label,
             number(cell.predicted_probability),
         ],
+        "prediction": cell.prediction,
         "explained": [cell.label, cell.explained],
     }
 

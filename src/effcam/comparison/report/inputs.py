@@ -60,7 +60,9 @@ class Material:
         return len({facts.labels for facts in self.content.facts}) <= 1
 
     def kind(self, cell: Explanation) -> str:
-        """Return the class that a column predicts, comparable between columns."""
+        """Return the class that a column predicts, comparable between columns, or what it shows."""
+        if cell.predicted is None:
+            return cell.label
         return str(cell.predicted) if self.one_set_of_classes() else cell.predicted_label.casefold()
 
 

@@ -17,7 +17,8 @@ from effcam.images.refs import ImageRef
 from effcam.images.truth import Truth
 from effcam.models.facts import RANDOM
 from effcam.models.registry import find_spec
-from effcam.targets import Combination, parse, terms_of
+from effcam.targets.classes import Combination, terms_of
+from effcam.targets.plain import parse
 
 FILE = "report.html"
 LONGEST = 88
@@ -223,6 +224,8 @@ def _text(target: object) -> str | None:
     try:
         found = parse(text)
     except TargetError:
+        return None
+    if not isinstance(found, int | str | Combination):
         return None
     # An index is text there.
     one, other = ([(str(name), factor) for name, factor in terms_of(e)] for e in (target, found))

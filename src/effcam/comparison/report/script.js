@@ -526,7 +526,7 @@
   const cellLines = (at, column) => {
     const cell = images[at].cells[column];
     const { layer, method } = columns[column];
-    const lines = [`predicts ${cell.predicted[1]} ${percent(cell.predicted[2])}`];
+    const lines = [cell.prediction];
     if (cell.right !== null) lines[0] += cell.right ? ", which is right" : ", which is wrong";
     if (cell.explained[1]) lines.push(cell.explained[1]);
     lines.push(`${method} at ${layer}, ${cell.shape.join(" x ")}`);

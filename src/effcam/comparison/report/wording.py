@@ -15,14 +15,19 @@ from effcam.comparison.report.data import truth_label
 from effcam.comparison.report.inputs import Material
 from effcam.models.facts import PLACES
 from effcam.models.tracing.placement import Placement
-from effcam.targets import Combination
+from effcam.targets.classes import Combination
+from effcam.targets.outputs import OutputTarget
 from effcam.text import count
 
 KINDS = {
     "contrast": "evidence for the first rather than the second",
     "sum": "evidence for all of them together",
+    "value": "{}, a value that the model returns",
+    "similarity": "being {}",
+    "text": "the text “{}”",
+    "function": "{}, a value computed from the model's output",
 }
-"""What the kinds of targets with several classes ask for."""
+"""What the kinds of targets ask for, apart from single classes."""
 PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "numpy", "pillow")
 
 
@@ -53,6 +58,8 @@ def lede(material: Material) -> str:
         of = " and ".join(target)
     elif isinstance(target, Combination):
         of = f"{target} ({KINDS[target.kind]})"
+    elif isinstance(target, OutputTarget):
+        of = KINDS[target.kind].format(target)
     else:
         of = "the class of their consensus" if target == "consensus" else f"the class {target!r}"
     classless = all(method in CLASSLESS for method in methods)
@@ -89,8 +96,12 @@ def rows(material: Material, pictures: list[tuple[str, tuple[int, int]]]) -> lis
             "alt": _alt(row),
             "cells": [
                 {
-                    "label": cell.predicted_label,
-                    "share": percent(cell.predicted_probability),
+                    "label": cell.predicted_label or cell.label,
+                    "share": (
+                        cell.value_text
+                        if cell.predicted is None
+                        else percent(cell.predicted_probability)
+                    ),
                     "right": None if math.isnan(right) else bool(right),
                     "explained": cell.explained,
                     "badge": SHORT.get(cell.state, ""),
@@ -106,10 +117,7 @@ def rows(material: Material, pictures: list[tuple[str, tuple[int, int]]]) -> lis
 
 
 def _alt(row: tuple[Explanation, ...]) -> str:
-    predictions = "; ".join(
-        f"{cell.column} predicts {cell.predicted_label} {percent(cell.predicted_probability)}"
-        for cell in row
-    )
+    predictions = "; ".join(f"{cell.column} {cell.prediction}" for cell in row)
     return f"Photo {row[0].image.name}; {predictions}"
 
 

@@ -151,6 +151,8 @@ def are_right(rows: ImageRows) -> Samples:
         if truth.label is None:
             continue
         for column, cell in enumerate(row):
+            if cell.predicted is None:
+                continue
             key = column, truth.label
             if key not in indices:
                 indices[key] = _class_index(rows, column, truth.label)

@@ -1,4 +1,4 @@
-"""Read a classifier's output, in any of its usual forms, as one row of class scores per image."""
+"""Read a network's output, in any of its usual forms, as one row of values per image."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Link: TypeAlias = Literal["softmax", "sigmoid"]
 """The function from scores to probabilities."""
+Outputs: TypeAlias = Literal["classes", "embedding", "other"]
+"""What a network returns for each image: class scores, an embedding, or values of another form."""
 
 LOGITS, LOSS = "logits", "loss"
 FEATURES = ("embed", "feature", "hidden", "pooler")
@@ -21,19 +23,26 @@ FEATURES = ("embed", "feature", "hidden", "pooler")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Logits:
-    """The class scores of a batch, before any softmax or sigmoid.
+    """What a network returns for a batch: class scores before any softmax or sigmoid, or others.
 
     Attributes:
         values: (batch, classes). For a model that returns a single logit z per image, -z for
-            class 0, absence, and z for class 1, presence.
+            class 0, absence, and z for class 1, presence. Without classes, (batch, n): the
+            embedding, or all values of the output side by side.
         binary: Whether the model returns a single logit.
         link: The function from the scores to probabilities. ``"sigmoid"`` is for classes that do
             not exclude each other; a single logit needs no choice.
+        outputs: What the values are.
+        embedding: (batch, n), the embedding, if there is one.
+        output: The network's own output.
     """
 
     values: Tensor
     binary: bool = False
     link: Link = "softmax"
+    outputs: Outputs = "classes"
+    embedding: Tensor | None = None
+    output: object = None
 
     @property
     def raw(self) -> Tensor:
@@ -44,9 +53,12 @@ class Logits:
     def probabilities(self) -> Tensor:
         """The (batch, classes) float32 probabilities: the softmax or the sigmoid of the scores.
 
-        For a single logit they are the sigmoid of -z and of z.
+        For a single logit they are the sigmoid of -z and of z. Without classes there are none.
         """
-        values = self.values.detach().float()
+        values = self.values.detach()
+        if self.outputs != "classes":
+            return values[:, :0].float()
+        values = values.float()
         if self.binary:
             # The sigmoid of z is the softmax of -z / 2 and z / 2.
             return (values / 2).softmax(1)
@@ -54,14 +66,20 @@ class Logits:
 
 
 def read_logits(
-    output: object, batch: int, *, classes: int | None = None, link: Link = "softmax"
+    output: object,
+    batch: int,
+    *,
+    classes: int | None = None,
+    link: Link = "softmax",
+    outputs: Outputs = "classes",
 ) -> Logits:
-    """Return the class scores in a classifier's output.
+    """Return the class scores in a network's output, or its embedding, or all of its values.
 
-    They are the tensor itself; or the ``logits`` of an object or a mapping; or the only tensor of
-    a tuple, list or mapping that has one row per image, apart from those with a key such as
-    ``features``. Of several such tensors of one width (as with an auxiliary head) they are the
-    first. A single value per image is the logit of a binary classifier.
+    Class scores and embeddings are the tensor itself; or the ``logits`` of an object or a mapping;
+    or the only tensor of a tuple, list or mapping that has one row per image, apart from those with
+    a key such as ``features``. Of several such tensors of one width (as with an auxiliary head)
+    they are the first. A single value per image is the logit of a binary classifier. Where all
+    such tensors have a key such as ``features``, they are an embedding.
 
     Args:
         output: The model's output.
@@ -69,17 +87,34 @@ def read_logits(
         classes: The number of classes, if it is known; it decides between tensors of different
             widths.
         link: The function from the scores to probabilities.
+        outputs: What it returns, if that is known.
 
     Raises:
-        ModelError: If there is no row of class scores for each image, or if tensors of different
-            widths may be the scores.
+        ModelError: If there is no row for each image, or if tensors of different widths may be it;
+            except for other outputs.
     """
     import torch
 
-    rows = _find_rows(output, batch, classes)
+    if outputs == "other":
+        return Logits(_all_values(output, batch), outputs=outputs, output=output)
+    rows, is_feature = _find_rows(output, batch, classes)
+    if outputs == "embedding" or is_feature:
+        return Logits(rows, outputs="embedding", embedding=rows, output=output)
     if rows.shape[1] > 1:
-        return Logits(rows, link=link)
-    return Logits(torch.cat([-rows, rows], dim=1), binary=True)
+        return Logits(rows, link=link, output=output)
+    return Logits(torch.cat([-rows, rows], dim=1), binary=True, output=output)
+
+
+def _all_values(output: object, batch: int) -> Tensor:
+    """Return all floats of an output that has a row for each image, side by side."""
+    import torch
+
+    found = [each for each in tensors(output) if each.ndim and each.is_floating_point()]
+    rows = [each.flatten(1) for each in found if len(each) == batch]
+    if rows:
+        return torch.cat(rows, dim=1)
+    device = found[0].device if found else None
+    return torch.empty((batch, 0), device=device)
 
 
 def tensors(value: object) -> Iterator[Tensor]:
@@ -108,8 +143,8 @@ def describe(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def _find_rows(output: object, batch: int, classes: int | None) -> Tensor:
-    """Return the (batch, values) class scores in an output."""
+def _find_rows(output: object, batch: int, classes: int | None) -> tuple[Tensor, bool]:
+    """Return the (batch, values) rows in an output, and whether their name says features."""
     named = list(_named(_logits(output)))
     # A scalar is a loss, or the single logit of a batch of one image.
     named = [each for each in named if each[1].ndim > 0] or named
@@ -123,29 +158,25 @@ def _find_rows(output: object, batch: int, classes: int | None) -> Tensor:
     exact = [rows for _, rows in found if rows.shape[1] == classes]
     single = [rows for _, rows in found if classes == 2 and rows.shape[1] == 1]
     if exact or single:
-        return (exact or single)[0]
+        return (exact or single)[0], False
     named_otherwise = [(name, rows) for name, rows in found if not _is_feature(name)]
-    _check_names(named_otherwise or found)
-    return (named_otherwise or found)[0][1]
+    chosen = named_otherwise or found
+    _check_width(chosen)
+    return chosen[0][1], not named_otherwise
 
 
 def _is_feature(name: str) -> bool:
     return any(word in name.casefold() for word in FEATURES)
 
 
-def _check_names(found: list[tuple[str, Tensor]]) -> None:
-    """Refuse tensors of several widths, and those whose names say that they are features."""
-    shown = " and ".join(f"{name} of shape {tuple(rows.shape)}" for name, rows in found)
+def _check_width(found: list[tuple[str, Tensor]]) -> None:
+    """Refuse tensors of several widths."""
     if len({rows.shape[1] for _, rows in found}) > 1:
+        shown = " and ".join(f"{name} of shape {tuple(rows.shape)}" for name, rows in found)
         raise ModelError(
             f"the model returns {len(found)} tensors that may be its class scores: {shown}. Give "
             "labels= with a name for each class, whose number decides, or give a module that "
             "returns the scores alone"
-        )
-    if all(_is_feature(name) for name, _ in found):
-        raise ModelError(
-            f"the model returns no class scores but {shown}: give a module that has a classifier "
-            "on top of it"
         )
 
 

@@ -1,4 +1,4 @@
-"""Find the class scores of a network, and refuse one that returns none.
+"""Find the class scores of a network, or that it returns an embedding; refuse probabilities.
 
 For a network that returns probabilities, the softmax of its output is a wrong probability, and the
 gradient of its output gives a wrong map, because it vanishes where the network is sure. Two facts
@@ -28,7 +28,7 @@ from effcam.models.tracing.last_layers import (
 from effcam.models.tracing.logits import Link, read_logits
 from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.rng import SEED, IsolatedRandomness
-from effcam.models.tracing.score_kind import ScoreKind, find_kind, possible_kinds
+from effcam.models.tracing.score_kind import EMBEDDING, ScoreKind, find_kind, possible_kinds
 from effcam.models.tracing.score_source import Change, Place, ScoreSource, at_place, run_scores
 from effcam.models.tracing.trace import Trace, device_of, dtype_of, trace
 
@@ -50,9 +50,9 @@ def find_scores(
     is_named: bool = False,
     output: object = None,
 ) -> ScoreSource:
-    """Return where the class scores of a network are read; the network stays unchanged.
+    """Return where the class scores of a network are read, or that it returns an embedding.
 
-    It runs once, and again only where its values may be no logits.
+    The network stays unchanged. It runs once, and again only where its values may be no logits.
 
     Args:
         module: The network.
@@ -62,8 +62,7 @@ def find_scores(
         output: What it returns for these images in evaluation mode, if that is known.
 
     Raises:
-        ModelError: If it returns features, an embedding, or probabilities whose logits cannot be
-            reached; or if it fails.
+        ModelError: If it returns probabilities whose logits cannot be reached; or if it fails.
     """
     with _examined(module):
         placed = images.to(device_of(module), dtype_of(module)).contiguous()
@@ -72,12 +71,15 @@ def find_scores(
         else:
             values = read_logits(output, len(images), classes=classes).raw
         examined = _Examined(module, placed, classes, values.shape[1])
-        if not is_named:
-            examined.check_classifier()
+        cause = "" if is_named else examined.headless()
+        if cause:
+            return ScoreSource(classes, outputs="embedding", cause=cause)
         kinds = possible_kinds(values)
         kind = find_kind(kinds, examined.respond()) if kinds else None
         if kind is None:
             return ScoreSource(classes)
+        if kind is EMBEDDING:
+            return ScoreSource(classes, outputs="embedding", cause=kind.seen)
         return examined.find_logits() or _refuse(kind, examined)
 
 
@@ -105,12 +107,8 @@ class _Examined:
         record.expected = self.classes
         return record
 
-    def check_classifier(self) -> None:
-        """Refuse a network whose output comes from a part without a classifier.
-
-        Raises:
-            ModelError: If it does.
-        """
+    def headless(self) -> str:
+        """Return why its output comes from a part without a classifier; empty if it does not."""
         headless = _headless(self.module)
         emptied = any(
             isinstance(each, nn.Identity) and is_head(name)
@@ -120,9 +118,10 @@ class _Examined:
         without = [
             name for name in headless if last and all(_is_inside(each, name) for each in last)
         ]
-        head = empty_head(self.linked) if emptied and not without else ""
-        if without or head:
-            raise ModelError(no_classifier(without[0] if without else head, self.width, bool(head)))
+        if without:
+            return no_classifier(without[0])
+        head = empty_head(self.linked) if emptied else ""
+        return f"its head {head!r} is an nn.Identity" if head else ""
 
     def respond(self) -> Tensor | None:
         """Return its outputs for large random numbers from its last layers.
@@ -227,26 +226,15 @@ def _link_between(logits: Tensor, returned: Tensor) -> Link | None:
     return None
 
 
-def no_classifier(part: str, width: int, is_identity: bool = False) -> str:
-    """Return the message about a network that has no classifier.
+def no_classifier(part: str = "") -> str:
+    """Return why a network has no classifier.
 
     Args:
-        part: The part's name; empty for the network itself.
-        width: The number of features that it returns.
-        is_identity: Whether that part is an ``nn.Identity`` in place of the head.
+        part: The name of the part that has none; empty for the network itself.
     """
-    cause = (
-        f"its head {part!r} is an nn.Identity"
-        if is_identity
-        else f"its part {part!r} was built without one, as with num_classes=0"
-        if part
-        else "it was built without one, as with num_classes=0 or for embeddings"
-    )
-    return (
-        f"the network has no classifier, so it returns {width} features and no class scores: "
-        f"{cause}. Give it a head for the number of your classes; or, to look at the features "
-        f"themselves, give labels= with {width} names"
-    )
+    if part:
+        return f"its part {part!r} was built without one, as with num_classes=0"
+    return "it was built without one, as with num_classes=0 or for embeddings"
 
 
 def _refuse(kind: ScoreKind, examined: _Examined) -> ScoreSource:

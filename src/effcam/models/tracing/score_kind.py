@@ -115,7 +115,15 @@ BOUNDED = (
     "Class scores have no bounds: give a module that returns the values before the function that "
     "bounds them, or, for cosines, their product with the scale that the network was trained with"
 )
-COMPARED = "Give a network that returns a score for each class, for example one with a classifier"
+EMBEDDING = ScoreKind(
+    "an embedding",
+    "each image's values are a vector of length 1",
+    _has_length_one,
+    _has_length_one,
+    remedy="",
+    is_certain=True,
+    least=2,
+)
 
 KINDS = (
     ScoreKind(
@@ -136,15 +144,7 @@ KINDS = (
         is_certain=True,
         least=2,
     ),
-    ScoreKind(
-        "an embedding",
-        "each image's values are a vector of length 1",
-        _has_length_one,
-        _has_length_one,
-        COMPARED,
-        is_certain=True,
-        least=2,
-    ),
+    EMBEDDING,
     ScoreKind("probabilities", "all values lie in [0, 1]", _lies_in(0, 1), _lies_in(0, 1), BEFORE),
     ScoreKind(
         "bounded values", "all values lie in [-1, 1]", _lies_in(-1, 1), _lies_in(-1, 1), BOUNDED

@@ -1,16 +1,16 @@
-"""Where the class scores of a network are read: at its output, or before a last softmax."""
+"""What a network returns, and where it is read: at its output, or before a last softmax."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol, TypeAlias
 
 from torch import Tensor, nn
 
 from effcam.errors import ModelError
-from effcam.models.tracing.logits import Link, Logits, read_logits
+from effcam.models.tracing.logits import Link, Logits, Outputs, read_logits
 from effcam.models.tracing.plain_pass import plain_pass
 from effcam.models.tracing.torch_state import as_chosen
 
@@ -36,33 +36,53 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class ScoreSource:
-    """Where the class scores of a network are read.
+    """What a network returns, and where that is read.
 
     Attributes:
-        classes: The number of classes; ``None`` if it is not known.
+        classes: The number of classes, or of the values of an embedding; ``None`` if it is not
+            known.
         place: Where the scores are, for a network that returns their softmax, sigmoid or
             logarithms of these; ``None`` for its output.
         link: The function from the scores to the network's probabilities.
+        outputs: What it returns for each image.
+        cause: Why it returns no class scores, in words; empty if it does.
+        head: Computes the class scores of zero-shot classification from an embedding; ``None``
+            for all others.
     """
 
     classes: int | None = None
     place: Place | None = None
     link: Link = "softmax"
+    outputs: Outputs = "classes"
+    cause: str = ""
+    head: ZeroShotHead | None = None
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether there are class scores, by the network itself or by the head."""
+        return self.outputs == "classes" or self.head is not None
+
+
+class ZeroShotHead(Protocol):
+    """Computes class scores from an embedding."""
+
+    def __call__(self, embedding: Tensor) -> Tensor:
+        """Return (batch, classes) scores, given the (batch, n) embedding."""
 
 
 def run_scores(
     module: nn.Module, images: Tensor, source: ScoreSource, batch: int | None = None
 ) -> Logits:
-    """Run a network on a batch of images, uncompiled, and return its class scores.
+    """Run a network on a batch of images, uncompiled, and return its class scores or other values.
 
     Args:
         module: The network.
         images: Its inputs.
-        source: Where its scores are read.
+        source: What it returns, and where that is read.
         batch: The number of rows of scores, if it differs from the number of images.
 
     Raises:
-        ModelError: If there is no row of class scores for each image.
+        ModelError: If there is no row of values for each image.
     """
     seen: list[Tensor] = []
     with as_chosen(images.device, images.dtype), plain_pass():
@@ -79,7 +99,17 @@ def run_scores(
                 "forward pass"
             )
         output = seen[0]
-    return read_logits(output, batch or len(images), classes=source.classes, link=source.link)
+    found = read_logits(
+        output,
+        batch or len(images),
+        classes=source.classes,
+        link=source.link,
+        outputs=source.outputs,
+    )
+    if source.head is None or found.embedding is None:
+        return found
+    scores = source.head(found.embedding)
+    return replace(found, values=scores, link=source.link, outputs="classes")
 
 
 @contextmanager

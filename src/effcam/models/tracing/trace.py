@@ -21,7 +21,7 @@ from effcam.models.tracing.closed_parts import open_layers
 from effcam.models.tracing.graph import Key, key_of
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.linked_graph import LinkedGraph
-from effcam.models.tracing.logits import Logits, first_tensor, read_logits, tensors
+from effcam.models.tracing.logits import Logits, Outputs, first_tensor, read_logits, tensors
 from effcam.models.tracing.map_layout import PREFIX_TOKENS, Grid, MapShape, map_shape
 from effcam.models.tracing.module_kinds import is_attention
 from effcam.models.tracing.plain_pass import plain_pass
@@ -92,6 +92,7 @@ class Trace:
         joints: The tensors at which the module cuts that graph (`LinkedGraph.joints`).
         expected: The number of classes, if the caller names them: it decides which of several
             outputs holds the scores.
+        outputs: What the module returns; set it to "other" for outputs that are no rows.
     """
 
     module: nn.Module
@@ -103,6 +104,7 @@ class Trace:
     graph: bool = False
     joints: Mapping[Key, int] = field(default_factory=dict)
     expected: int | None = None
+    outputs: Outputs = "classes"
     _linked: Trace | None = None
 
     def linked(self) -> Trace:
@@ -111,7 +113,7 @@ class Trace:
             return self
         if self._linked is None:
             self._linked = trace(self.module, self.size, self.channels, graph=True)
-            self._linked.expected = self.expected
+            self._linked.expected, self._linked.outputs = self.expected, self.outputs
         return self._linked
 
     def find(self, call: LayerCall) -> LayerCall:
@@ -120,12 +122,12 @@ class Trace:
 
     @property
     def logits(self) -> Logits:
-        """The class scores that the module returned.
+        """The class scores that the module returned, or its embedding, or all of its values.
 
         Raises:
-            ModelError: If its output is not one row of class scores per image.
+            ModelError: If its output is not one row of values per image.
         """
-        return read_logits(self.output, BATCH, classes=self.expected)
+        return read_logits(self.output, BATCH, classes=self.expected, outputs=self.outputs)
 
     @property
     def scores(self) -> Key | None:
@@ -134,7 +136,7 @@ class Trace:
 
     @property
     def classes(self) -> int:
-        """The number of classes the module scores.
+        """The number of classes the module scores, or of the values that it returns.
 
         Raises:
             ModelError: If its output is not one row of class scores per image.

@@ -1,0 +1,290 @@
+"""The score that is explained in each image, computed from what a network returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from effcam.errors import EffcamError, TargetError, reason_of
+from effcam.models.tracing.logits import Logits, describe
+from effcam.models.tracing.memory import is_out_of_memory
+from effcam.targets.outputs import Function
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Rows: TypeAlias = slice | Sequence[int]
+"""Positions of images."""
+
+
+EQUAL = 1 - 1e-6
+"""The cosine of embeddings that are equal but for rounding."""
+
+
+class Score(Protocol):
+    """The score that is explained in each of B images."""
+
+    @property
+    def classes(self) -> Tensor:
+        """(B, k) int64, the indices of its classes; k = 0 for other scores."""
+
+    @property
+    def is_class(self) -> bool:
+        """Whether it is that of one class in each image."""
+
+    def __call__(self, found: Logits) -> Tensor:
+        """Return (B,) values, given what the network returned for the same images."""
+
+    def of_image(self, row: int, found: Logits) -> Tensor:
+        """Return (n,) float32 values of one image's score, for n changed copies of that image."""
+
+
+class Questions(Protocol):
+    """What is asked of each of n images."""
+
+    def __getitem__(self, part: Rows) -> Questions:
+        """Return what is asked of some of them."""
+
+    def on(self, found: Logits) -> Score:
+        """Return the score to explain, given what the network returned for these images."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassQuestions:
+    """Scores of classes, or values of the output, each with a factor.
+
+    Attributes:
+        classes: (n, k) int64: indices of classes, or -r for the class with the r-th highest score.
+        factors: (n, k) float32: the factor of each class's score; 0 for a place that is not used.
+        softmax: (n,) bool: whether the sum of the factors below 0 is shared anew by the softmax
+            of their classes' scores.
+        raw: Whether the indices are those of values as the network returns them.
+    """
+
+    classes: NDArray[np.int64]
+    factors: NDArray[np.float32]
+    softmax: NDArray[np.bool_]
+    raw: bool = False
+
+    @classmethod
+    def of_classes(cls, classes: Sequence[int]) -> ClassQuestions:
+        """Return the question for one class in each image.
+
+        Args:
+            classes: Their indices, or ranks as in `classes`.
+        """
+        asked = np.array(classes, np.int64)[:, None]
+        return cls(asked, np.ones(asked.shape, np.float32), np.zeros(len(asked), bool))
+
+    def __getitem__(self, part: Rows) -> ClassQuestions:
+        return ClassQuestions(self.classes[part], self.factors[part], self.softmax[part], self.raw)
+
+    def on(self, found: Logits) -> ClassScore:
+        """Return the score to explain, given the network's class scores."""
+        scores = found.values
+        classes = torch.from_numpy(self.classes).to(scores.device)
+        if (self.classes < 0).any():
+            # Of equal scores, the one of the lower index is first. Most ask for the top one only.
+            order = (
+                scores.argmax(1, keepdim=True)
+                if self.classes.min() == -1
+                else scores.detach().float().argsort(dim=1, descending=True, stable=True)
+            )
+            ranked = order.gather(1, (-classes - 1).clamp(min=0))
+            classes = torch.where(classes < 0, ranked, classes)
+        factors = torch.from_numpy(self.factors).to(scores.device)
+        softmax = torch.from_numpy(self.softmax).to(scores.device)
+        return ClassScore(classes, factors, softmax, self.raw)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassScore:
+    """A weighted sum of class scores, or a value of the output.
+
+    Attributes:
+        terms: (B, k) int64 indices of classes, or of values.
+        factors: (B, k) float32: the factor of each class's score.
+        softmax: (B,) bool, as in `ClassQuestions`.
+        raw: As in `ClassQuestions`.
+    """
+
+    terms: Tensor
+    factors: Tensor
+    softmax: Tensor
+    raw: bool = False
+
+    @property
+    def classes(self) -> Tensor:
+        """(B, k) int64 indices of classes; none for values."""
+        return self.terms[:, :0] if self.raw else self.terms
+
+    @property
+    def is_class(self) -> bool:
+        """Whether it is that of one class in each image."""
+        return self.terms.shape[1] == 1 and not self.raw
+
+    def __call__(self, found: Logits) -> Tensor:
+        """Return (B,) values, given the scores of the same images."""
+        scores = self._of(found).gather(1, self.terms)
+        return (scores * self._factors(scores, self.factors, self.softmax)).sum(1)
+
+    def of_image(self, row: int, found: Logits) -> Tensor:
+        """Return (n,) values of one image's score, given n rows of scores."""
+        scores = self._of(found)[:, self.terms[row]].float()
+        return (scores * self._factors(scores, self.factors[row], self.softmax[row])).sum(1)
+
+    def _of(self, found: Logits) -> Tensor:
+        """Return the scores that the indices are those of.
+
+        Raises:
+            TargetError: If the network returns fewer values.
+        """
+        scores = found.raw if self.raw else found.values
+        if self.raw and found.binary and bool((self.terms > 0).any()):
+            raise TargetError("the network returns one value for an image, output 0")
+        return scores
+
+    def _factors(self, found: Tensor, factors: Tensor, softmax: Tensor) -> Tensor:
+        """Return the factors for (n, k) scores of the classes."""
+        if not softmax.any():
+            return factors
+        others = factors < 0
+        shares = found.float().masked_fill(~others, -torch.inf).softmax(-1).nan_to_num()
+        total = factors.where(others, 0).sum(-1, keepdim=True)
+        return torch.where(softmax[..., None] & others, shares * total, factors)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CosineQuestions:
+    """The cosine of the angle between an image's embedding and a direction.
+
+    Attributes:
+        directions: (n, D) float32, one for each image.
+    """
+
+    directions: NDArray[np.float32]
+
+    def __getitem__(self, part: Rows) -> CosineQuestions:
+        return CosineQuestions(self.directions[part])
+
+    def on(self, found: Logits) -> CosineScore:
+        """Return the score to explain, given the network's embedding."""
+        return CosineScore(torch.from_numpy(self.directions).to(found.values.device))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CosineScore:
+    """The cosine of the angle between an embedding and a direction.
+
+    Attributes:
+        directions: (B, D) float32.
+    """
+
+    directions: Tensor
+    is_class: bool = False
+
+    @property
+    def classes(self) -> Tensor:
+        """(B, 0): it is of no classes."""
+        return self.directions[:, :0].long()
+
+    def __call__(self, found: Logits) -> Tensor:
+        """Return (B,) values, given the embeddings of the same images."""
+        return _cosines(found, self.directions)
+
+    def of_image(self, row: int, found: Logits) -> Tensor:
+        """Return (n,) values of one image's score, given n embeddings."""
+        return _cosines(found, self.directions[row : row + 1])
+
+
+def _cosines(found: Logits, directions: Tensor) -> Tensor:
+    if found.embedding is None:
+        raise TargetError("there is no embedding to compare: the network returned class scores")
+    cosines = nn.functional.cosine_similarity(found.embedding.float(), directions)
+    # Where the two are equal, as for an image and itself, nothing raises the cosine: its gradient
+    # is 0, and what is computed for it is rounding.
+    return torch.where(cosines > EQUAL, cosines.detach(), cosines)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FunctionQuestions:
+    """Values that functions of the caller's own compute from the output.
+
+    Attributes:
+        functions: The function of each image.
+    """
+
+    functions: tuple[Function, ...]
+
+    def __getitem__(self, part: Rows) -> FunctionQuestions:
+        if isinstance(part, slice):
+            return FunctionQuestions(self.functions[part])
+        return FunctionQuestions(tuple(self.functions[at] for at in part))
+
+    def on(self, found: Logits) -> FunctionScore:
+        """Return the score to explain."""
+        return FunctionScore(self.functions, found.values.device)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FunctionScore:
+    """A value that a function of the caller's own computes from the output.
+
+    Attributes:
+        functions: The function of each image.
+        device: Where the network's output is.
+    """
+
+    functions: tuple[Function, ...]
+    device: torch.device
+    is_class: bool = False
+
+    @property
+    def classes(self) -> Tensor:
+        """(B, 0): it is of no classes."""
+        return torch.empty((len(self.functions), 0), dtype=torch.long, device=self.device)
+
+    def __call__(self, found: Logits) -> Tensor:
+        """Return (B,) values, given the output for the same images."""
+        images = len(self.functions)
+        values = {
+            function: _compute(function, found, images)
+            for function in dict.fromkeys(self.functions)
+        }
+        if len(values) == 1:
+            return values[self.functions[0]]
+        return torch.stack([values[each][row] for row, each in enumerate(self.functions)])
+
+    def of_image(self, row: int, found: Logits) -> Tensor:
+        """Return (n,) values of one image's function, given the output for n images."""
+        return _compute(self.functions[row], found, len(found.values)).float()
+
+
+def _compute(function: Function, found: Logits, images: int) -> Tensor:
+    """Return what a function of the caller's own computes, one value for each image.
+
+    Raises:
+        TargetError: If it fails, or does not return a (images,) tensor of floats.
+    """
+    try:
+        value: object = function.compute(found.output)
+    except EffcamError:
+        raise
+    except Exception as error:  # user code may raise anything
+        if is_out_of_memory(error):  # fewer images at once may fit
+            raise
+        raise TargetError(
+            f"target {function.name!r} failed on the model's output, {describe(found.output)}: "
+            f"{reason_of(error)}"
+        ) from error
+    if not isinstance(value, Tensor) or value.shape != (images,) or not value.is_floating_point():
+        raise TargetError(
+            f"target {function.name!r} returned {describe(value)}; for {images} images it must "
+            f"return a tensor of floats of shape ({images},)"
+        )
+    return value
