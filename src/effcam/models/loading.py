@@ -214,6 +214,7 @@ def load(
         scores,
         checked.bypass,
         checked.notes + gradient_notes(checked.layers, traced.loses_gradients),
+        None if built.model is None else built.model.text,
     )
 
 

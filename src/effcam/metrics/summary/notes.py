@@ -105,6 +105,13 @@ def notes(
             "so a model that sees less of it has a smaller area of heat; show the whole image to "
             'all models with view="whole".'
         )
+    classless = [
+        label for label, each in zip(columns, facts, strict=bool(facts)) if not each.labels
+    ]
+    if classless:
+        found.append(
+            f"{', '.join(classless)}: without classes, so with neither accuracy nor confidence."
+        )
     names = [label for label, each in zip(columns, facts, strict=bool(facts)) if each.untrained]
     if names:
         found.append(f"{', '.join(names)}: random weights, so the heat means nothing.")

@@ -106,11 +106,15 @@ def read_logits(
 
 
 def _all_values(output: object, batch: int) -> Tensor:
-    """Return all floats of an output that has a row for each image, side by side."""
+    """Return all floats of an output that has a row for each image, side by side.
+
+    A list of a mapping for each image, as detectors return it, has no rows.
+    """
     import torch
 
     found = [each for each in tensors(output) if each.ndim and each.is_floating_point()]
-    rows = [each.flatten(1) for each in found if len(each) == batch]
+    is_listed = isinstance(output, list | tuple) and all(isinstance(e, Mapping) for e in output)
+    rows = [each.reshape(batch, -1) for each in found if len(each) == batch and not is_listed]
     if rows:
         return torch.cat(rows, dim=1)
     device = found[0].device if found else None

@@ -64,20 +64,27 @@ class ModelFigures:
     def __init__(self, columns: int, facts: Sequence[ModelFacts]) -> None:
         self._facts = facts
         self._accuracy, self._confidence = (Means(columns) for _ in range(2))
-        self._labelled = False
+        self._labelled = self._predicted = False
 
     def add(self, selection: Selection) -> None:
         """Measure some images."""
         self._labelled |= selection.rows.labelled
         self._accuracy.add(selection.right, selection.units)
+        self._predicted |= any(
+            cell.predicted is not None for row in selection.rows.cells for cell in row
+        )
         confidence = selection.kept.each(lambda cell: cell.predicted_probability)
         self._confidence.add(confidence, selection.kept_units)
 
     def finish(self) -> Measured:
-        """Return the measures; accuracy where labels are known, costs where facts are."""
+        """Return the measures; accuracy where labels are known, costs where facts are.
+
+        Without any prediction there is no confidence.
+        """
         accuracy = [measure(ACCURACY, self._accuracy)] if self._labelled else []
         confidence = measure(CONFIDENCE, self._confidence)
-        return Measured([*accuracy, confidence, *_costs(self._facts), *_times(self._facts)])
+        known = [confidence] if self._predicted else []
+        return Measured([*accuracy, *known, *_costs(self._facts), *_times(self._facts)])
 
 
 def _costs(facts: Sequence[ModelFacts]) -> list[Measure]:
