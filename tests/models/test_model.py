@@ -360,6 +360,7 @@ def test_a_checkpoint_that_is_missing_is_found_out_first(tmp_path: Path) -> None
         check_weights([ModelSpec("resnet18", checkpoint=tmp_path / "nope.pt")])
 
 
+@pytest.mark.slow
 def test_files_with_densenets_old_keys_fit(tmp_path: Path) -> None:
     donor = load_model("torchvision:densenet121", pretrained=False).module
     pattern = re.compile(r"(denselayer\d+\.(?:norm|conv))([12])\.")
@@ -372,6 +373,7 @@ def test_files_with_densenets_old_keys_fit(tmp_path: Path) -> None:
     assert torch.equal(model.module.state_dict()[name], donor.state_dict()[name])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_for_googlenet_sees_what_published_weights_see(tmp_path: Path) -> None:
     donor = load_model("torchvision:googlenet", pretrained=False)
     file = tmp_path / "googlenet.pt"

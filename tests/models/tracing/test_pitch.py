@@ -7,17 +7,21 @@ from torch import Tensor, nn
 from effcam import Preprocess, load_model
 from effcam.models.tracing.pitch import find_pitch
 from tests.nets import ConvNet
+from tests.tiers import core
+
+PITCHES = {
+    "alexnet": 32,
+    "squeezenet1_0": 16,
+    "efficientnet_b3": 32,
+    "inception_v3": 32,
+    "vit_tiny_patch16_224": 16,
+}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "pitch"),
-    [
-        ("alexnet", 32),
-        ("squeezenet1_0", 16),
-        ("efficientnet_b3", 32),
-        ("inception_v3", 32),
-        ("vit_tiny_patch16_224", 16),
-    ],
+    core(PITCHES.items(), [("alexnet", 32), ("vit_tiny_patch16_224", 16)]),
 )
 def test_it_is_the_product_of_the_strides(name: str, pitch: int) -> None:
     model = load_model(name, pretrained=False, device="meta")
