@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from effcam.models.text_image_architecture import (
     TextImageArchitecture,
     require_package,
 )
-from effcam.text import quote
+from effcam.text import natural_key, quote
 
 if TYPE_CHECKING:
     from torch import nn
@@ -73,7 +74,7 @@ class OpenClipArchitecture(TextImageArchitecture):
                 weights are wanted and the name has no tag.
             ArgumentError: If open_clip is not installed.
         """
-        if self.name not in open_clip_names():
+        if not _config(self.name):
             require_package(self.package, str(self))
             raise UnknownModelError(
                 f"open_clip has no architecture {self.name!r}."
@@ -195,7 +196,7 @@ class OpenClipArchitecture(TextImageArchitecture):
             replace(wanted, kind="configuration files", remedy=CONFIG_REMEDY).fetch()
 
     def _text_config(self) -> Mapping[str, Any]:
-        found = _configs().get(self.name, {}).get("text_cfg", {})
+        found = _config(self.name).get("text_cfg")
         return found if isinstance(found, dict) else {}
 
     def _tag_config(self, tag: str) -> Mapping[str, Any]:
@@ -234,24 +235,35 @@ def open_clip_tags(name: str) -> tuple[str, ...]:
     Raises:
         ArgumentError: If open_clip is not installed.
     """
-    return tuple(require_package("open_clip", f"open_clip:{name}").list_pretrained_tags_by_model(name))
+    open_clip = require_package("open_clip", f"open_clip:{name}")
+    return tuple(open_clip.list_pretrained_tags_by_model(name))
 
 
 def open_clip_size(name: str) -> tuple[int, int] | None:
     """Return the input size of an architecture, (height, width) in px, if it is known."""
-    size = _configs().get(name, {}).get("vision_cfg", {}).get("image_size")
+    size = _config(name).get("vision_cfg", {}).get("image_size")
     if isinstance(size, int):
         return size, size
     return (int(size[0]), int(size[1])) if isinstance(size, list) and len(size) == 2 else None
+
+
+def _config(name: str) -> Mapping[str, Any]:
+    """Return the configuration of an architecture, also one that was added; empty if unknown."""
+    open_clip = sys.modules.get("open_clip")
+    added = open_clip.get_model_config(name) if open_clip and name not in _configs() else None
+    return _configs().get(name) or added or {}
 
 
 @cache
 def _configs() -> Mapping[str, Mapping[str, Any]]:
     found = find_spec("open_clip")
     folders = found.submodule_search_locations if found else None
-    files = [file for folder in folders or () for file in (Path(folder) / "model_configs").glob("*.json")]
+    files = [
+        file for folder in folders or () for file in (Path(folder) / "model_configs").glob("*.json")
+    ]
     configs = {file.stem: json.loads(file.read_text("utf-8")) for file in files}
-    return {name: config for name, config in configs.items() if config.keys() >= PARTS}
+    complete = {name: config for name, config in configs.items() if config.keys() >= PARTS}
+    return {name: complete[name] for name in sorted(complete, key=natural_key)}
 
 
 @contextmanager

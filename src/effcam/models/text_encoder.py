@@ -59,17 +59,21 @@ class TextEncoder:
         """
         import torch
 
+        from effcam.models.tracing.torch_state import plain_torch
+
         listed = _check_texts(texts)
         parts = [listed[at : at + BATCH] for at in range(0, len(listed), BATCH)]
-        found = torch.cat([self.embed(part).detach().float() for part in parts])
-        lengths = found.norm(dim=1, keepdim=True)
+        with plain_torch():
+            found = torch.cat([self.embed(part).detach().float() for part in parts])
+            lengths = found.norm(dim=1, keepdim=True)
+            units = found / lengths
         wrong = ~(lengths.isfinite() & (lengths > 0)).squeeze(1)
         if not found.is_meta and wrong.any():
             raise ModelError(
                 f"the embedding of the text {listed[int(wrong.nonzero()[0])]!r} is zero or not a "
                 "number, so it has no direction to compare images with"
             )
-        return found / lengths
+        return units
 
 
 def zero_shot(encoder: TextEncoder, labels: Labels) -> ZeroShotHead:
@@ -90,13 +94,15 @@ def zero_shot(encoder: TextEncoder, labels: Labels) -> ZeroShotHead:
     """
     import torch
 
+    from effcam.models.tracing.torch_state import plain_torch
+
     texts = class_texts(labels, encoder.templates)
     every = encoder.encode([text for of_class in texts.values() for text in of_class])
-    means = [part.mean(0) for part in every.split([len(of_class) for of_class in texts.values()])]
-    weights = torch.stack(means)
-    return ZeroShotHead(
-        weights / weights.norm(dim=1, keepdim=True), encoder.scale, encoder.bias
-    )
+    with plain_torch():
+        parts = every.split([len(of_class) for of_class in texts.values()])
+        means = torch.stack([part.mean(0) for part in parts])
+        weights = means / means.norm(dim=1, keepdim=True)
+    return ZeroShotHead(weights, encoder.scale, encoder.bias)
 
 
 def class_names(labels: Labels) -> tuple[str, ...]:

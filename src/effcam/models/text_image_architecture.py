@@ -113,8 +113,8 @@ class TextImageArchitecture(ABC):
         return 0
 
     def has_classifier(self) -> bool:
-        """Return true: it gets classes by labels, and can be asked for texts without them."""
-        return True
+        """Return false: it has classes only if it gets labels."""
+        return False
 
     def class_names(self) -> None:
         """Return ``None``: it has no classes of its own."""

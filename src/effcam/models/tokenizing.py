@@ -17,7 +17,6 @@ Tokenizer: TypeAlias = Callable[..., Any]
 
 UNLIMITED = 10**6
 """A tokenizer of transformers that states a larger limit states none."""
-MORE = " and more words"
 
 
 def tokenize(tokenizer: Tokenizer, texts: list[str], module: nn.Module) -> Tokens:
@@ -71,19 +70,31 @@ def _call(tokenizer: Tokenizer, texts: list[str]) -> Tensor:
 def _is_cut(tokenizer: Tokenizer, text: str, row: Tensor) -> bool:
     """Return whether a tokenizer leaves out the end of a text.
 
-    If so, more words after it change nothing, and with more room there are other tokens. Without a
-    way to ask for more room, a text that just fits counts as one that does not.
+    If so, its own words once more change nothing, and with more room there are other tokens.
+    Without a way to ask for more room, a text that just fits counts as one that does not.
     """
-    if not _has_same(partial(tokenizer, [text + MORE]), row):
+    longer = (f"{text} {more}" for more in (text, text.split()[-1]))
+    if not all(_has_same(partial(tokenizer, [each]), row) for each in longer):
         return False
-    return not _has_same(partial(tokenizer, [text], context_length=len(row) + 1), row)
+    if _has_same(partial(tokenizer, [""]), row):  # it knows none of the words
+        return False
+    return not _fits_with_room(tokenizer, text, row)
+
+
+def _fits_with_room(tokenizer: Tokenizer, text: str, row: Tensor) -> bool:
+    """Return whether a tokenizer that has one more place leaves it empty."""
+    try:
+        wider, empty = tokenizer([text, ""], context_length=len(row) + 1)
+    except Exception:  # noqa: BLE001  # it has no such argument
+        return False
+    return torch.equal(wider[:-1], row) and torch.equal(wider[-1], empty[-1])
 
 
 def _has_same(call: Callable[[], Any], row: Tensor) -> bool:
     """Return whether the tokens that a call returns begin with those of a row."""
     try:
         return torch.equal(call()[0][: len(row)], row)
-    except Exception:  # noqa: BLE001  # it refuses such texts, or has no such argument
+    except Exception:  # noqa: BLE001  # it refuses texts that are too long by itself
         return False
 
 
