@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +35,12 @@ TINY = {"embed_dim": 24, "vision_cfg": VISION, "text_cfg": TEXT}
 COCA = {
     **TINY,
     "custom_text": True,
-    "vision_cfg": {**VISION, "attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True},
+    "vision_cfg": {
+        **VISION,
+        "attentional_pool": True,
+        "attn_pooler_heads": 2,
+        "output_tokens": True,
+    },
     "text_cfg": {**TEXT, "embed_cls": True, "output_tokens": True},
     "multimodal_cfg": {**TEXT, "attn_pooler_heads": 2},
 }
@@ -53,7 +56,7 @@ REPOSITORY = "/me/tiny/resolve/main"
 
 
 @pytest.fixture(autouse=True)
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Add tiny architectures to open_clip, one of them with published weights."""
     from open_clip import factory, pretrained
 
@@ -63,7 +66,6 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(pretrained._PRETRAINED, "tiny", {"best": tag, "other": {"hf_hub": "me/o/"}})
     for name, config in (("tiny", TINY), ("tiny-coca", COCA)):
         factory._MODEL_CONFIGS[name] = config
-    yield
 
 
 def build(name: str, **spec: Any) -> BuiltModule:
@@ -124,7 +126,7 @@ def test_options_go_to_the_constructor() -> None:
         build("open_clip:tiny", pretrained=False, options={"no_such": 1})
 
 
-def test_a_module_of_the_callers_carries_its_transform(tmp_path: Path) -> None:
+def test_a_module_of_the_callers_carries_its_transform() -> None:
     model, _, own = open_clip.create_model_and_transforms("tiny", image_mean=(0.1, 0.2, 0.3))
     built = resolve(model).build(device=None, change_preprocess=lambda own: own)
     image = noise(50, 41)
@@ -176,16 +178,18 @@ def test_pickles_that_run_code_are_refused(hub: Host, tmp_path: Path) -> None:
         build("open_clip:tiny/best")
 
 
-def test_without_a_network_the_missing_weights_are_named(hub_cache: Path) -> None:
+@pytest.mark.usefixtures("hub_cache")
+def test_without_a_network_the_missing_weights_are_named() -> None:
     with pytest.raises(WeightsError, match=r"open_clip:tiny/best \(https://huggingface.co/me/tiny"):
         check_weights(["open_clip:tiny/best"])
 
 
-def test_the_files_of_a_tokenizer_are_asked_for_when_a_text_is(hub_cache: Path) -> None:
+@pytest.mark.usefixtures("hub_cache")
+def test_the_files_of_a_tokenizer_are_asked_for_when_a_text_is() -> None:
     built = build("open_clip:ViT-B-32-SigLIP2-256", pretrained=False, options=SMALL)
     assert built.text is not None
     assert built.text.link == "sigmoid"
-    with pytest.raises(WeightsError, match="files of the tokenizer .* timm/ViT-B-32-SigLIP2-256"):
+    with pytest.raises(WeightsError, match=r"files of the tokenizer .*/ViT-B-32-SigLIP2-256\)"):
         built.text.encode(["a dog"])
 
 
@@ -196,7 +200,8 @@ SMALL = {
 }
 
 
-def test_a_text_tower_of_transformers_needs_its_configuration(hub_cache: Path) -> None:
+@pytest.mark.usefixtures("hub_cache")
+def test_a_text_tower_of_transformers_needs_its_configuration() -> None:
     with pytest.raises(WeightsError, match=r"these configuration files .*roberta-base\)"):
         build("open_clip:roberta-ViT-B-32", pretrained=False)
 
@@ -207,8 +212,14 @@ def test_a_text_tower_of_transformers_needs_its_configuration(hub_cache: Path) -
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("open_clip:tiny", "needs the tag of its weights, as 'open_clip:tiny/best', or pretrained="),
-        ("open_clip:tiny/bst", "no weights 'bst' for 'tiny'. Did you mean 'best'. It has best, oth"),
+        (
+            "open_clip:tiny",
+            "needs the tag of its weights, as 'open_clip:tiny/best', or pretrained=",
+        ),
+        (
+            "open_clip:tiny/bst",
+            "no weights 'bst' for 'tiny'. Did you mean 'best'. It has best, oth",
+        ),
         ("open_clip:tiny-coca", "no weights are published for open_clip:tiny-coca: give a checkpo"),
         ("open_clip:ViT-B-33/openai", "no architecture 'ViT-B-33'. Did you mean 'ViT-B-32'"),
         ("open_clip:a/b/c", "expected open_clip:ARCHITECTURE/TAG"),
@@ -294,5 +305,7 @@ def test_every_published_tag_has_a_transform_that_effcam_has() -> None:
 
 def test_a_transform_that_pads_is_refused() -> None:
     model: Any = open_clip.create_model("tiny", force_preprocess_cfg={"resize_mode": "longest"})
-    with pytest.raises(ModelError, match="resized in the mode 'longest', which pads them: give pre"):
+    with pytest.raises(
+        ModelError, match="resized in the mode 'longest', which pads them: give pre"
+    ):
         open_clip_preprocess(model)

@@ -79,7 +79,9 @@ def test_a_text_without_a_direction_is_refused(encoder: TextEncoder) -> None:
 
 def test_a_text_that_the_model_would_cut_is_refused(encoder: TextEncoder) -> None:
     assert encoder.encode(["red " * (ColourWords.LENGTH - 1)]).shape == (1, 3)
-    with pytest.raises(ArgumentError, match="the model reads 6 tokens, and it has more, so its end"):
+    with pytest.raises(
+        ArgumentError, match="the model reads 6 tokens, and it has more, so its end"
+    ):
         encoder.encode(["red", "red " * (ColourWords.LENGTH + 1)])
 
 
@@ -98,8 +100,8 @@ def test_a_tokenizer_that_can_be_asked_for_more_room_is_judged_exactly(words: Co
     ("tokenizer", "message"),
     [
         (lambda texts: texts, "must return a tensor .* for 1 texts it returned a list"),
-        (lambda texts: torch.zeros(5), r"returned a Tensor of shape \(5,\)"),
-        (lambda texts: 1 / 0, "the tokenizer failed on 'red': ZeroDivisionError"),
+        (lambda _: torch.zeros(5), r"returned a Tensor of shape \(5,\)"),
+        (lambda _: 1 / 0, "the tokenizer failed on 'red': ZeroDivisionError"),
     ],
 )
 def test_what_is_no_tokenizer_is_refused(words: nn.Module, tokenizer: Any, message: str) -> None:
@@ -159,7 +161,9 @@ def test_scores_are_scaled_cosines(encoder: TextEncoder) -> None:
     scores = head(torch.tensor([[3.0, 4.0, 0.0], [0.0, 0.0, 7.0]]))
     torch.testing.assert_close(scores, 4 * torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
     biased = ZeroShotHead(torch.eye(3), scale=2.0, bias=-1.0)
-    torch.testing.assert_close(biased(torch.tensor([[0.0, 5.0, 0.0]])), torch.tensor([[-1.0, 1, -1]]))
+    torch.testing.assert_close(
+        biased(torch.tensor([[0.0, 5.0, 0.0]])), torch.tensor([[-1.0, 1, -1]])
+    )
 
 
 def test_the_gradient_of_a_score_is_that_of_a_cosine() -> None:

@@ -45,9 +45,7 @@ def add_models(commands: Any) -> None:
         metavar="PATTERN",
         help="a glob, such as 'resnet*'; with --layers or --placement, a name",
     )
-    chosen.add_argument(
-        "--source", choices=SOURCES, help="list the models of one source only"
-    )
+    chosen.add_argument("--source", choices=SOURCES, help="list the models of one source only")
     chosen.add_argument(
         "--pretrained",
         action=argparse.BooleanOptionalAction,

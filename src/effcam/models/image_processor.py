@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from PIL import Image
-
 from effcam.errors import ModelError
 from effcam.images.preprocess import INTERPOLATIONS, Preprocess
 from effcam.text import quote

@@ -24,7 +24,7 @@ from effcam.models.tracing.trace import device_of
 MakeTokenizer: TypeAlias = Callable[[], Tokenizer]
 
 PAIRS = (("encode_image", "encode_text"), ("get_image_features", "get_text_features"))
-"""The methods that embed images and texts: of CLIP's own code and open_clip, and of transformers."""
+"""The methods that embed images and texts: of CLIP and open_clip, and of transformers."""
 HOOKS = (
     "_forward_hooks",
     "_forward_hooks_with_kwargs",

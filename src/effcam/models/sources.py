@@ -23,8 +23,8 @@ from effcam.models.model import Model
 from effcam.models.module_source import ModuleSource
 from effcam.models.registry import ModelSpec, find_spec
 from effcam.models.spec_source import SpecSource
-from effcam.models.tracing.logits import Outputs
 from effcam.models.text_image_architecture import TextImageArchitecture
+from effcam.models.tracing.logits import Outputs
 
 
 class Source(Protocol):

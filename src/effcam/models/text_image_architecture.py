@@ -107,6 +107,7 @@ class TextImageArchitecture(ABC):
 
     def facts(self) -> None:
         """Return ``None``: the table holds architectures of timm and torchvision."""
+        return
 
     def num_classes(self) -> int:
         """Return 0: it has no classes of its own."""
@@ -118,6 +119,7 @@ class TextImageArchitecture(ABC):
 
     def class_names(self) -> None:
         """Return ``None``: it has no classes of its own."""
+        return
 
     def size_option(self) -> str:
         """Return an empty text: it is built for the size of its weights."""

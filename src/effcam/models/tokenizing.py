@@ -73,7 +73,7 @@ def _is_cut(tokenizer: Tokenizer, text: str, row: Tensor) -> bool:
     If so, its own words once more change nothing, and with more room there are other tokens.
     Without a way to ask for more room, a text that just fits counts as one that does not.
     """
-    longer = (f"{text} {more}" for more in (text, text.split()[-1]))
+    longer = (f"{text} {more}" for more in (text, text.rsplit(maxsplit=1)[-1]))
     if not all(_has_same(partial(tokenizer, [each]), row) for each in longer):
         return False
     if _has_same(partial(tokenizer, [""]), row):  # it knows none of the words

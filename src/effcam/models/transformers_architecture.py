@@ -226,9 +226,7 @@ class TransformersArchitecture(TextImageArchitecture):
         """
         if not self._is_folder():
             wanted = self._on_hub((CONFIG,))
-            return replace(
-                wanted, kind="configuration files", remedy=CONFIG_REMEDY
-            ).fetch().parent
+            return replace(wanted, kind="configuration files", remedy=CONFIG_REMEDY).fetch().parent
         folder = Path(self.name).expanduser()
         if not (folder / CONFIG).is_file():
             missing = f"holds no {CONFIG}" if folder.is_dir() else "does not exist"
