@@ -61,7 +61,7 @@ def image_tower(module: nn.Module) -> nn.Module:
     tower = copy.copy(module)
     # Hooks on the whole model expect its own output.
     tower.__dict__.update({name: OrderedDict[int, Any]() for name in HOOKS})
-    tower.__class__ = _tower_class(type(module), encode, "normalize" in takes)
+    tower.__class__ = _tower_class(type(module), encode, "normalize" in takes)  # type: ignore[arg-type]  # it can
     return tower
 
 
@@ -95,8 +95,8 @@ def own_tokenizer(module: nn.Module) -> MakeTokenizer:
     """Return a function that returns the tokenizer which a module carries as ``tokenizer``."""
 
     def find() -> Tokenizer:
-        tokenizer = getattr(module, "tokenizer", None)
-        if not callable(tokenizer):
+        tokenizer: Tokenizer | None = getattr(module, "tokenizer", None)
+        if tokenizer is None or not callable(tokenizer):
             raise ArgumentError(
                 f"the {type(module).__name__} has no tokenizer for texts: give it with "
                 "effcam.load_model(module, tokenizer=...), as open_clip.get_tokenizer(name) or "

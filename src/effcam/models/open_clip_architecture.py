@@ -146,7 +146,8 @@ class OpenClipArchitecture(TextImageArchitecture):
                 file = published.fetch()
                 check_weights_file(file)
                 settings |= {"pretrained": str(file), "load_weights": True}
-            return open_clip.create_model(self.name, **settings | dict(options))
+            module: nn.Module = open_clip.create_model(self.name, **settings | dict(options))
+        return module
 
     def tokenizer(self) -> Tokenizer:
         """Return its tokenizer.
@@ -168,7 +169,8 @@ class OpenClipArchitecture(TextImageArchitecture):
             require([files])
             options = {"local_files_only": True} if files.find() else {}
         with guarded(self, pretrained=False, options={}), _quiet():
-            return open_clip.get_tokenizer(self.name, **options)
+            tokenizer: Tokenizer = open_clip.get_tokenizer(self.name, **options)
+        return tokenizer
 
     def _settings(self) -> dict[str, Any]:
         """Return the settings that weights need: the transform, and the activation.

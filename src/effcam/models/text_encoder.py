@@ -66,7 +66,7 @@ class TextEncoder:
         with plain_torch():
             found = torch.cat([self.embed(part).detach().float() for part in parts])
             lengths = found.norm(dim=1, keepdim=True)
-            units = found / lengths
+            units: Tensor = found / lengths
         wrong = ~(lengths.isfinite() & (lengths > 0)).squeeze(1)
         if not found.is_meta and wrong.any():
             raise ModelError(

@@ -52,6 +52,11 @@ class TextImageArchitecture(ABC):
 
     @property
     @abstractmethod
+    def weights(self) -> str:
+        """The name of its weights; empty if they have none."""
+
+    @property
+    @abstractmethod
     def has_weights(self) -> bool:
         """Whether the name stands for published weights."""
 

@@ -20,7 +20,7 @@ from effcam.models.text_image_architecture import (
     TextImageArchitecture,
     require_package,
 )
-from effcam.text import quote
+from effcam.text import count, listed, quote
 
 if TYPE_CHECKING:
     from torch import nn
@@ -152,20 +152,29 @@ class TransformersArchitecture(TextImageArchitecture):
         transformers = require_package(self.package, str(self))
         folder = self._folder()
         self._check_config(read_json(folder / CONFIG))
+        module: nn.Module
         with guarded(self, pretrained=pretrained, options=options):
-            config = transformers.AutoConfig.from_pretrained(str(folder), **LOCAL, **options)
+            config, unused = transformers.AutoConfig.from_pretrained(
+                str(folder), return_unused_kwargs=True, **LOCAL, **options
+            )
             self._check_kind(transformers, config)
+            if unused:
+                raise TypeError(f"its configuration has no {', '.join(map(repr, unused))}")
             if not pretrained:
-                return transformers.AutoModel.from_config(config, trust_remote_code=False)
+                module = transformers.AutoModel.from_config(config, trust_remote_code=False)
+                return module
             parts = list(self._parts())
-            return transformers.AutoModel.from_pretrained(
+            module, found = transformers.AutoModel.from_pretrained(
                 str(folder),
                 config=config,
                 dtype=torch.float32,
                 use_safetensors=all(part.suffix == ".safetensors" for part in parts),
                 weights_only=True,
+                output_loading_info=True,
                 **LOCAL,
             )
+        self._check_complete(found)
+        return module
 
     def tokenizer(self) -> Tokenizer:
         """Return its tokenizer.
@@ -180,7 +189,8 @@ class TransformersArchitecture(TextImageArchitecture):
         for name in TOKENIZER_SETTINGS:
             self._has(name)
         try:
-            return transformers.AutoTokenizer.from_pretrained(str(folder), **LOCAL)
+            tokenizer: Tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), **LOCAL)
+            return tokenizer
         except Exception as error:  # transformers may raise anything for a bad file
             raise WeightsError(
                 f"the tokenizer of {self} cannot be read: {_first_line(error)}"
@@ -191,6 +201,19 @@ class TransformersArchitecture(TextImageArchitecture):
             raise ModelError(
                 f"{self} is no model of transformers: its {CONFIG} states no model_type"
                 + (". For a timm model, write hf-hub:" if "architecture" in content else "")
+            )
+
+    def _check_complete(self, found: Mapping[str, Any]) -> None:
+        """Refuse weights of which a part is missing: transformers would make it up.
+
+        Raises:
+            WeightsError: If there is such a part.
+        """
+        missing = sorted(map(str, found.get("missing_keys") or ()))
+        if missing:
+            raise WeightsError(
+                f"the file of weights of {self} lacks {count(len(missing), 'tensor')}: "
+                f"{listed(missing)}. They would be random, and heat would mean nothing"
             )
 
     def _check_kind(self, transformers: Any, config: Any) -> None:

@@ -45,4 +45,5 @@ class ZeroShotHead:
         tensor([[6., 8.]])
         """
         unit = embedding / embedding.norm(dim=-1, keepdim=True)
-        return self.scale * unit @ self.weights.to(embedding).T + self.bias
+        scores: Tensor = self.scale * unit @ self.weights.to(embedding).T + self.bias
+        return scores
