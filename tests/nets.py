@@ -60,3 +60,39 @@ class DistributedDataParallel(nn.Module):
 
     def forward(self, _: Tensor) -> Tensor:
         raise AssertionError("a parallel copy was run")
+
+
+class ColourWords(nn.Module):
+    """A model of images and texts: the mean colour of an image, and colours by their names.
+
+    The embedding of a word is the colour of that name, and that of a text the sum of its words'.
+    """
+
+    COLOURS = ("red", "green", "blue")
+    LENGTH = 6
+
+    def __init__(self, scale: float = 4.0) -> None:
+        super().__init__()
+        self.visual = ColourNet(gain=1.0)
+        self.words = nn.Embedding(len(self.COLOURS) + 1, 3)
+        self.dropout = nn.Dropout(0.5)
+        self.logit_scale = nn.Parameter(torch.tensor(scale).log())
+        with torch.no_grad():
+            self.words.weight.copy_(torch.eye(4)[:, 1:])
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        embedding: Tensor = self.dropout(self.visual(images))
+        return embedding
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        embedding: Tensor = self.dropout(self.words(tokens).sum(1))
+        return embedding
+
+    def tokenizer(self, texts: list[str]) -> Tensor:
+        """Return a number for each word, cut and padded to a length as open_clip does it."""
+        found = torch.zeros(len(texts), self.LENGTH, dtype=torch.long)
+        for row, text in zip(found, texts, strict=True):
+            words = text.split()[: self.LENGTH]
+            known = [self.COLOURS.index(word) + 1 if word in self.COLOURS else 0 for word in words]
+            row[: len(known)] = torch.tensor(known, dtype=torch.long)
+        return found

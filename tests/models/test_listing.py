@@ -126,7 +126,8 @@ def test_any_source_but_the_known_ones_is_refused() -> None:
     for source in ("keras", "hf-hub", ""):
         with pytest.raises(
             ArgumentError,
-            match=f"^source must be 'timm', 'torchvision', 'registered' or None, not '{source}'$",
+            match=f"^source must be 'timm', 'torchvision', 'open_clip', 'registered' or None, not "
+            f"'{source}'$",
         ):
             list_models(source=source)
 

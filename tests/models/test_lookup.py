@@ -89,7 +89,7 @@ def test_the_default_models_are_the_notebooks_five_with_the_weights_it_had() -> 
         ("", "no model is called ''"),
         (
             "keras:resnet50",
-            "'keras:resnet50': names start with 'timm:', 'torchvision:', 'hf-hub:', ",
+            "'keras:resnet50': names start with 'timm:', 'torchvision:', 'open_clip:', ",
         ),
         (
             "timm:torchvision:resnet50",

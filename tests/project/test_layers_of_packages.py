@@ -51,6 +51,7 @@ DOORS = {
         *("drawing.fonts", "drawing.mpl", "drawing.mpl_canvas", "drawing.overlay"),
         *("comparison.comparison", "comparison.pictures.figure", "metrics.summary"),
     },
+    "open_clip": {"models.open_clip_architecture"},
     "pyarrow": {"comparison.parquet", "dataset"},
     "pytorch_grad_cam": {"cam.head_cam"},
     "ray": {"dataset"},
@@ -63,6 +64,7 @@ DOORS = {
         "models.timm_architecture",
     },
     "torchvision": {"demo.networks", "models.imagenet", "models.torchvision_architecture"},
+    "transformers": {"models.transformers_architecture"},
     "yaml": {"images.annotations.parsing"},
 }
 """The only packages and modules that may import a third party."""

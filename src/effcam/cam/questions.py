@@ -109,7 +109,8 @@ def _ask_classes(model: Model, targets: Sequence[ClassTarget]) -> ClassQuestions
 
 
 def _ask_values(model: Model, targets: Sequence[Value]) -> ClassQuestions:
-    values = model.scores.classes
+    # A model that compares images with texts returns one value for each of its classes.
+    values = model.scores.classes if model.scores.head is None else model.num_classes
     if not values:
         raise TargetError(
             f"{model.name} returns no row of values: ask for a value of its output with a function"

@@ -32,7 +32,12 @@ PACKAGES = (
     *("scipy", "tqdm", "safetensors", "huggingface-hub", "filelock", "fsspec", "shtab", "jinja2"),
     "pyyaml",
 )
-EXTRAS = {"dataset": ("pyarrow",), "ray": ("ray", "pyarrow"), "video": ("av",)}
+EXTRAS = {
+    "clip": ("open_clip_torch", "transformers"),
+    "dataset": ("pyarrow",),
+    "ray": ("ray", "pyarrow"),
+    "video": ("av",),
+}
 VARIABLES = (
     *("NO_COLOR", "TERM", "COLUMNS", "LANG", "LC_ALL", "PYTHONIOENCODING", "PYTHONUTF8"),
     *("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "HF_TOKEN", "TORCH_HOME"),

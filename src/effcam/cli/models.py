@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from effcam.cli.console import echo, echo_json, echo_table, reserve_stdout
 from effcam.errors import ArgumentError, UnknownModelError, did_you_mean
-from effcam.models.architectures import LIBRARIES
+from effcam.models.architectures import SOURCES
 
 if TYPE_CHECKING:
     from effcam.models.tracing.target_layer import TargetLayer
@@ -45,9 +45,7 @@ def add_models(commands: Any) -> None:
         metavar="PATTERN",
         help="a glob, such as 'resnet*'; with --layers or --placement, a name",
     )
-    chosen.add_argument(
-        "--source", choices=(*LIBRARIES, "registered"), help="list the models of one source only"
-    )
+    chosen.add_argument("--source", choices=SOURCES, help="list the models of one source only")
     chosen.add_argument(
         "--pretrained",
         action=argparse.BooleanOptionalAction,

@@ -62,7 +62,7 @@ def _of_spec(source: SpecSource) -> dict[str, object]:
         "constructor": _qualified(constructor) if callable(constructor) else constructor,
         "target_layer": _listed(spec.target_layer),
         "preprocess": None if spec.preprocess is None else repr(spec.preprocess),
-        "labels": spec.labels and _digest(list(spec.labels)),
+        "labels": spec.labels and _digest(_texts(spec.labels)),
         "options": {key: _of_option(value) for key, value in sorted(spec.options.items())},
     }
     if not isinstance(source.origin, Constructor) and source.origin.facts() is not None:
@@ -138,6 +138,12 @@ def _python() -> str:
 
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:DIGITS]
+
+
+def _texts(labels: Sequence[str] | Mapping[str, str | Sequence[str]]) -> object:
+    if not isinstance(labels, Mapping):
+        return list(labels)
+    return [[name, text if isinstance(text, str) else list(text)] for name, text in labels.items()]
 
 
 def _qualified(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from PIL import Image
 
-from effcam.errors import ArgumentError
+from effcam.errors import ArgumentError, check_choice
 from effcam.images.channels import wants_bands
 from effcam.images.geometry import Box
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CropMode: TypeAlias = Literal["crop", "squash", "border"]
+Rounding: TypeAlias = Literal["nearest", "down"]
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -57,6 +58,9 @@ class Preprocess:
             channels: arrays of (height, width, channels), tensors of (channels, height, width), and
             TIFF files of so many channels or pages.
         std: The standard deviation of each channel, likewise.
+        rounding: Where a central crop begins that leaves an odd number of px: ``"nearest"`` rounds
+            half a px to the even number, as torchvision does; ``"down"`` rounds it down, as
+            transformers does.
 
     Raises:
         ArgumentError: If a value is impossible: a size below 1, an unknown mode, a zero deviation.
@@ -72,6 +76,15 @@ class Preprocess:
     interpolation: str = "bilinear"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    rounding: Rounding = "nearest"
+
+    def __repr__(self) -> str:
+        # Runs on disk are known by it: those of older releases have no rounding.
+        shown = [each.name for each in fields(self)]
+        if self.rounding == "nearest":
+            shown.remove("rounding")
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in shown)
+        return f"{type(self).__name__}({values})"
 
     def __post_init__(self) -> None:
         """Convert sizes, means and deviations to tuples, and check every value."""
@@ -91,6 +104,7 @@ class Preprocess:
         if not isinstance(self.interpolation, str) or self.interpolation not in INTERPOLATIONS:
             known = ", ".join(INTERPOLATIONS)
             raise ArgumentError(f"interpolation must be one of {known}, not {self.interpolation!r}")
+        check_choice("rounding", self.rounding, ("nearest", "down"))
         if min(self.std) <= 0:
             raise ArgumentError(f"std must be positive in every channel, not {self.std}")
 
@@ -199,7 +213,8 @@ class Preprocess:
     def recipe(self) -> tuple[object, ...]:
         """All that `pixels` depends on; transforms of one recipe differ only in normalisation."""
         padding = self.mean if self.mode == "border" else ()
-        return self.size, self.resize, self.mode, self.interpolation, self.channels, padding
+        how = self.mode, self.interpolation, self.rounding
+        return self.size, self.resize, how, self.channels, padding
 
     def frame(self, width: int, height: int) -> Box:
         """Return the box of the model's whole input on an image, in px of that image.
@@ -249,7 +264,10 @@ class Preprocess:
     def _layout(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """Return the resized image's (height, width) and the input's (top, left) in it."""
         resized = self._resized(width, height)
-        top, left = (_offset(have, want) for have, want in zip(resized, self.size, strict=True))
+        top, left = (
+            _offset(have, want, self.rounding)
+            for have, want in zip(resized, self.size, strict=True)
+        )
         return resized, (top, left)
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
@@ -321,9 +339,11 @@ def _places(preprocess: Preprocess, width: int, height: int) -> tuple[Box, Box]:
     return frame, frame if region == frame else region
 
 
-def _offset(have: int, want: int) -> int:
+def _offset(have: int, want: int, rounding: Rounding) -> int:
     """Return where ``want`` px start, centred in ``have`` px; negative if they are larger."""
-    return -((want - have) // 2) if want > have else round((have - want) / 2)
+    if want > have:
+        return -((want - have) // 2)
+    return (have - want) // 2 if rounding == "down" else round((have - want) / 2)
 
 
 def _pair(name: str, value: object) -> tuple[int, int]:

@@ -18,6 +18,8 @@ from typing import Literal, TypeAlias
 
 Library: TypeAlias = Literal["timm", "torchvision"]
 LIBRARIES: tuple[Library, ...] = ("timm", "torchvision")
+SOURCES = (*LIBRARIES, "open_clip", "registered")
+"""Where models that can be listed are from."""
 Store: TypeAlias = Literal["hf-hub", "local-dir"]
 # timm's older spelling, hf_hub, works as it does there.
 STORES: dict[str, Store] = {"hf-hub": "hf-hub", "hf_hub": "hf-hub", "local-dir": "local-dir"}

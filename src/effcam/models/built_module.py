@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from effcam.errors import ArgumentError
 from effcam.images.preprocess import Preprocess
 from effcam.models.architectures import ArchitectureFacts
+from effcam.models.image_processor import open_clip_preprocess
+from effcam.models.image_tower import has_two_towers
 from effcam.models.model import Model
+from effcam.models.text_encoder import Labels, TextEncoder
 from effcam.models.timm_architecture import module_preprocess
 from effcam.models.wrappers import Layers, own_size
 
@@ -33,11 +36,12 @@ class BuiltModule:
         weights: Where its weights are from.
         preprocess: The transform from a photo to its input.
         target_layer: The target layers that were chosen; ``None`` to find them.
-        labels: The classes' names that were chosen.
+        labels: The classes' names that were chosen; for an image tower, perhaps with their texts.
         own_labels: The classes' names that came with the module or its weights.
         facts: What is known of its architecture, if a library built it in its usual structure.
         model: The model that is loaded again, if it is one.
         is_own: Whether effcam built it, so that no other code uses it.
+        text: The text tower, if the module is the image tower of a model of images and texts.
     """
 
     name: str
@@ -45,11 +49,12 @@ class BuiltModule:
     weights: str
     preprocess: Preprocess
     target_layer: Layers
-    labels: Sequence[str] | None
+    labels: Labels | None
     own_labels: tuple[str, ...] | None
     facts: ArchitectureFacts | None = None
     model: Model | None = None
     is_own: bool = False
+    text: TextEncoder | None = None
 
 
 def check_preprocess(preprocess: object) -> Preprocess:
@@ -66,6 +71,20 @@ def check_preprocess(preprocess: object) -> Preprocess:
 
 
 def stated_preprocess(module: nn.Module) -> Preprocess:
-    """Return the transform that a module carries, else a default of the size that it states."""
+    """Return the transform that a module carries, else a default of the size that it states.
+
+    Raises:
+        ArgumentError: If it is a model of images and texts of transformers, which states none.
+    """
+    if has_two_towers(module):
+        own = open_clip_preprocess(module)
+        if own is not None:
+            return own
+        if type(module).__module__.partition(".")[0] == "transformers":
+            raise ArgumentError(
+                f"the {type(module).__name__} does not hold how photos become its inputs: give "
+                "tokenizer=transformers.AutoProcessor.from_pretrained(name), which does, or "
+                "preprocess=effcam.Preprocess(...)"
+            )
     size = own_size(module) or Preprocess().size
     return module_preprocess(module) or Preprocess(size=size)

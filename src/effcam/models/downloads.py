@@ -92,6 +92,35 @@ class PublishedWeights:
                 f"{_first_line(error)}. {self.remedy}"
             ) from error
 
+    def fetch_if_there(self) -> Path | None:
+        """Return the file as `fetch` does, ``None`` if its repository has none of that name.
+
+        Raises:
+            WeightsError: If it is not on disk and its host cannot be reached.
+        """
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+        if self._is_known_missing():
+            return None
+        try:
+            return self.fetch()
+        except WeightsError as error:
+            cause = error.__cause__
+            is_missing = isinstance(cause, EntryNotFoundError)
+            if is_missing and not isinstance(cause, LocalEntryNotFoundError):
+                return None
+            raise
+
+    def _is_known_missing(self) -> bool:
+        """Return whether the cache of the hub knows that the repository has no such file."""
+        from huggingface_hub import _CACHED_NO_EXIST, try_to_load_from_cache
+
+        return all(
+            try_to_load_from_cache(self.repository, file, revision=self.revision or None)
+            is _CACHED_NO_EXIST
+            for file in self.files
+        )
+
     def _download(self) -> Path:
         if not self.repository:
             import torch

@@ -11,15 +11,23 @@ from effcam.images.preprocess import Preprocess
 from effcam.models.architectures import (
     JOINT,
     LIBRARIES,
+    SOURCES,
     Library,
     is_headless,
     known_architectures,
 )
 from effcam.models.lookup import KINDS, find_architecture
+from effcam.models.open_clip_architecture import (
+    OpenClipArchitecture,
+    open_clip_names,
+    open_clip_size,
+    open_clip_tags,
+)
 from effcam.models.registry import find_spec, registered_names
+from effcam.models.text_image_architecture import require_package
 from effcam.text import natural_key
 
-REGISTERED = "registered"
+REGISTERED, OPEN_CLIP = "registered", "open_clip"
 UNKNOWN = "-"
 HEADER = ("name", "source", "family", "parameters", "input", "top-1 %", "target layer", "layout")
 NO_CLASSIFIER = "no classifier"
@@ -32,8 +40,8 @@ class Listed:
 
     Attributes:
         name: The name that loads it.
-        source: ``"timm"``, ``"torchvision"`` or ``"registered"``; ``"hf-hub"`` or
-            ``"local-dir"`` for a stored model.
+        source: ``"timm"``, ``"torchvision"``, ``"open_clip"`` or ``"registered"``; ``"hf-hub"``,
+            ``"hf"`` or ``"local-dir"`` for a stored model.
         family: The library's module that defines it.
         parameters: The number of its parameters; known only for the default weights, since
             others may have another number of classes.
@@ -66,13 +74,15 @@ def list_models(
 
     Args:
         pattern: A glob that the name matches, with or without its prefix and its weights.
-        source: ``"timm"``, ``"torchvision"`` or ``"registered"``; ``None`` is all of them.
+        source: ``"timm"``, ``"torchvision"``, ``"open_clip"`` or ``"registered"``. ``None`` is all
+            of them but open_clip, whose models are listed too if the pattern begins with
+            ``open_clip:``.
         pretrained: ``None`` lists architectures; true lists each set of published weights, as
             ``resnet50.a1_in1k``; false lists the architectures that have none. For registered
             models, their spec decides.
 
     Raises:
-        ArgumentError: If ``source`` is not one of the three.
+        ArgumentError: If ``source`` is not one of the four, or open_clip is not installed.
 
     >>> import effcam
     >>> effcam.list_models("densenet1?1", source="timm")
@@ -80,10 +90,9 @@ def list_models(
     >>> effcam.list_models("alexnet*", pretrained=True)
     ('alexnet.IMAGENET1K_V1',)
     """
-    if source not in (None, "registered", *LIBRARIES):
-        raise ArgumentError(
-            f"source must be 'timm', 'torchvision', 'registered' or None, not {source!r}"
-        )
+    if source not in (None, *SOURCES):
+        known = ", ".join(map(repr, SOURCES))
+        raise ArgumentError(f"source must be {known} or None, not {source!r}")
     names: list[str] = []
     for library in LIBRARIES:
         if source in (None, library):
@@ -92,6 +101,8 @@ def list_models(
                 for name in _listed(library, pretrained)
                 if any(fnmatchcase(each, pattern) for each in _forms(name))
             ]
+    if source == OPEN_CLIP or (source is None and pattern.startswith(f"{OPEN_CLIP}:")):
+        names += [name for name in _of_open_clip(pretrained) if _matches_open_clip(name, pattern)]
     if source in (None, "registered"):
         names += [name for name in registered_names(pattern) if _has_weights(name, pretrained)]
     return tuple(dict.fromkeys(sorted(names, key=natural_key)))
@@ -101,6 +112,29 @@ def _forms(name: str) -> set[str]:
     """Return a name with and without its library, and with and without its weights."""
     bare = name.rpartition(":")[2]
     return {name, bare, name.partition(".")[0], bare.partition(".")[0]}
+
+
+def _of_open_clip(pretrained: bool | None) -> list[str]:
+    """Return open_clip's architectures, or each with each tag of its published weights.
+
+    Raises:
+        ArgumentError: If it is not installed.
+    """
+    if not open_clip_names():
+        require_package("open_clip", "listing open_clip's models")
+    names = [f"{OPEN_CLIP}:{name}" for name in open_clip_names()]
+    if pretrained is None:
+        return names
+    tags = {name: open_clip_tags(name.partition(":")[2]) for name in names}
+    if not pretrained:
+        return [name for name in names if not tags[name]]
+    return [f"{name}/{tag}" for name in names for tag in tags[name]]
+
+
+def _matches_open_clip(name: str, pattern: str) -> bool:
+    bare = name.partition(":")[2]
+    forms = {name, bare, name.partition("/")[0], bare.partition("/")[0]}
+    return any(fnmatchcase(each, pattern) for each in forms)
 
 
 def describe(name: str) -> Listed:
@@ -120,6 +154,8 @@ def describe(name: str) -> Listed:
         size = spec.preprocess.size if isinstance(spec.preprocess, Preprocess) else None
         return Listed(name, REGISTERED, size=size, target_layer=_joined(spec.target_layer))
     architecture = find_architecture(name)
+    if isinstance(architecture, OpenClipArchitecture):
+        return Listed(name, OPEN_CLIP, size=open_clip_size(architecture.name))
     facts = known_architectures().get((architecture.library, architecture.name))
     if facts is None:
         return Listed(name, architecture.library)

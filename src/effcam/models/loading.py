@@ -15,8 +15,10 @@ from effcam.images.preprocess import Preprocess
 from effcam.models.built_module import BuiltModule, ChangePreprocess, check_preprocess
 from effcam.models.checked_layers import CheckedLayers, check_layers, gradient_notes
 from effcam.models.class_names import numbered
+from effcam.models.image_processor import processor_preprocess
 from effcam.models.imagenet import imagenet_labels, knows_imagenet, synonyms_of
 from effcam.models.model import Model
+from effcam.models.module_source import ModuleSource
 from effcam.models.sources import (
     ModelLike,
     Source,
@@ -25,6 +27,8 @@ from effcam.models.sources import (
     resolve_module,
     resolve_spec,
 )
+from effcam.models.text_encoder import Labels, TextEncoder, class_names, zero_shot
+from effcam.models.tokenizing import Tokenizer, is_processor
 from effcam.models.tracing.cache import StructureCache, WeightsCache
 from effcam.models.tracing.flops import find_cost
 from effcam.models.tracing.logits import Outputs
@@ -43,9 +47,9 @@ from effcam.models.tracing.target_layer import (
 )
 from effcam.models.tracing.torch_state import plain_torch
 from effcam.models.tracing.trace import Trace, trace
-from effcam.models.wrappers import Layers, layer_names
+from effcam.models.wrappers import Layers, layer_names, own_size
 
-Labels: TypeAlias = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
+Names: TypeAlias = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
 """The name to show for each class, and all names of each class."""
 
 
@@ -80,7 +84,8 @@ def load_model(
     checkpoint: str | PathLike[str] | None = None,
     target_layer: Layers = None,
     preprocess: Preprocess | None = None,
-    labels: Sequence[str] | None = None,
+    labels: Labels | None = None,
+    tokenizer: Tokenizer | None = None,
     pretrained: bool = True,
     options: Mapping[str, object] | None = None,
     device: str | torch.device | None = None,
@@ -94,10 +99,13 @@ def load_model(
 
     Args:
         source: A name (``"resnet50"``, ``"resnet50.a1_in1k"``,
-            ``"torchvision:resnet50.IMAGENET1K_V1"``, a registered name), a `ModelSpec`, an
+            ``"torchvision:resnet50.IMAGENET1K_V1"``, a registered name; or a model of images and
+            texts: ``"open_clip:ViT-B-32/laion2b_s34b_b79k"``,
+            ``"hf:google/siglip2-base-patch16-224"``, ``"hf:FOLDER"``), a `ModelSpec`, an
             ``nn.Module`` that takes (batch, 3, height, width) images and returns (batch, classes)
-            scores or (batch, n) embeddings, or a `Model`, of which a changed copy is returned. With
-            a ``target_layer``, a module may return anything (`effcam.targets`).
+            scores or (batch, n) embeddings, or that embeds images and texts; or a `Model`, of which
+            a changed copy is returned. With a ``target_layer``, a module may return anything
+            (`effcam.targets`).
         name: The model's name, instead of its own.
         checkpoint: A file with weights for it: ``.safetensors``, or a file of tensors written by
             ``torch.save``. The number of classes follows from its head.
@@ -106,7 +114,12 @@ def load_model(
         preprocess: The transform from a photo to its input; ``None`` is the transform that its
             weights were published with, or ``Preprocess()`` for a module without such a record.
         labels: The name of each class, in order; ``None`` is ImageNet's for models of the
-            libraries with its classes, else ``"class 0"``, ``"class 1"``, ...
+            libraries with its classes, else ``"class 0"``, ``"class 1"``, ... For a model of images
+            and texts, these names become texts ("a photo of a dog"), and the texts its classes; a
+            mapping from each name to its text, or to several, which are averaged, says which.
+        tokenizer: For a module of images and texts that carries none: a callable that takes a list
+            of texts and returns a tensor of tokens, a tokenizer of transformers, or a processor of
+            transformers, which has the transform too.
         pretrained: Whether to load the published weights, which are fetched if they are not on
             disk. Without them and without a checkpoint the weights are random, the same each
             time, and their heat means nothing.
@@ -135,11 +148,16 @@ def load_model(
         changed = replace(
             own,
             name=name or own.name,
-            own_preprocess=None if preprocess is None else check_preprocess(preprocess),
+            own_preprocess=_given_preprocess(preprocess, tokenizer, own),
             target_layer=target_layer,
             labels=labels,
+            tokenizer=tokenizer,
         )
         return load(changed, device=device)
+    if tokenizer is not None:
+        raise ArgumentError(
+            "tokenizer is for a module of yours; a model that is built by name has its own"
+        )
     spec = change_spec(
         find_model_spec(source),
         name,
@@ -153,6 +171,22 @@ def load_model(
         },
     )
     return load(resolve_spec(spec), device=device)
+
+
+def _given_preprocess(
+    preprocess: Preprocess | None, tokenizer: Tokenizer | None, source: ModuleSource
+) -> Preprocess | None:
+    """Return the transform that was given, by itself or in a processor of transformers."""
+    if preprocess is not None:
+        return check_preprocess(preprocess)
+    if not is_processor(tokenizer):
+        return None
+    try:
+        return processor_preprocess(
+            getattr(tokenizer, "image_processor", None), own_size(source.module)
+        )
+    except ModelError as error:
+        raise ModelError(f"{source.name}: {error}") from error
 
 
 def load_untrained(name: str) -> Model:
@@ -214,7 +248,7 @@ def load(
         scores,
         checked.bypass,
         checked.notes + gradient_notes(checked.layers, traced.loses_gradients),
-        None if built.model is None else built.model.text,
+        built.text,
     )
 
 
@@ -242,7 +276,7 @@ def _find_layers(built: BuiltModule) -> Traced:
 def _read_trace(built: BuiltModule, names: Sequence[str]) -> Traced:
     preprocess, record = _trace(built)
     record.expected = _named(built)
-    record.outputs = _outputs_of(record, is_chosen=bool(names) or built.model is not None)
+    record.outputs = _outputs_of(built, record, is_chosen=bool(names) or built.model is not None)
     layers = _choose_layers(built, record, names)
     return Traced(
         preprocess,
@@ -254,12 +288,14 @@ def _read_trace(built: BuiltModule, names: Sequence[str]) -> Traced:
     )
 
 
-def _outputs_of(record: Trace, *, is_chosen: bool) -> Outputs:
+def _outputs_of(built: BuiltModule, record: Trace, *, is_chosen: bool) -> Outputs:
     """Return what a module returns; outputs that are no rows need a target layer of the caller's.
 
     Raises:
         ModelError: If it returns no row of values per image, and no target layer was chosen.
     """
+    if built.text is not None:
+        return "embedding"
     try:
         return record.logits.outputs
     except ModelError as error:
@@ -334,8 +370,14 @@ def _find_scores(built: BuiltModule, traced: Traced) -> ScoreSource:
     Raises:
         ModelError: If it returns probabilities whose logits cannot be reached.
     """
+    if built.text is not None and (built.model is None or built.labels is not None):
+        return _compared_with_texts(built.text, built.labels, traced.classes)
     if built.model is not None:
         return built.model.scores
+    return _own_scores(built, traced)
+
+
+def _own_scores(built: BuiltModule, traced: Traced) -> ScoreSource:
     classes = traced.classes
     is_named = _named(built) == classes
     if traced.outputs == "other":
@@ -355,11 +397,30 @@ def _find_scores(built: BuiltModule, traced: Traced) -> ScoreSource:
     )
 
 
+def _compared_with_texts(text: TextEncoder, labels: Labels | None, width: int) -> ScoreSource:
+    """Return the source of embeddings that are compared with texts, of classes if there are labels.
+
+    Raises:
+        ModelError: If the towers' embeddings have different lengths, or a text cannot be embedded.
+        ArgumentError: If labels are no classes, or have a text that is too long.
+    """
+    cause = "it embeds images and texts; labels=[...] would make classes of texts"
+    if labels is None:
+        return ScoreSource(width, link=text.link, outputs="embedding", cause=cause)
+    head = zero_shot(text, labels)
+    if head.weights.shape[1] != width:
+        raise ModelError(
+            f"its embeddings of images have {width} values, and those of texts "
+            f"{head.weights.shape[1]}, so they cannot be compared"
+        )
+    return ScoreSource(width, link=text.link, outputs="embedding", head=head)
+
+
 def _named(built: BuiltModule) -> int | None:
     """Return the number of classes that have names; ``None`` if there are no names."""
     if built.model is not None:
         return built.model.scores.classes
-    if isinstance(built.labels, str):
+    if isinstance(built.labels, str) or built.text is not None:
         return None
     names = built.own_labels if built.labels is None else built.labels
     return None if names is None else len(names)
@@ -372,12 +433,19 @@ def _lay_out(module: nn.Module, preprocess: Preprocess) -> None:
             module.to(memory_format=torch.channels_last)
 
 
-def _find_labels(built: BuiltModule, scores: ScoreSource, classes: int) -> Labels:
+def _find_labels(built: BuiltModule, scores: ScoreSource, classes: int) -> Names:
     if not scores.has_classes:
         if built.labels is not None:
             raise ArgumentError(f"{built.name} has no classes that labels could name")
         return (), ()
-    if built.labels is not None:
+    if built.labels is not None and scores.head is not None:
+        shown = class_names(built.labels)
+    elif built.labels is not None:
+        if isinstance(built.labels, Mapping):
+            raise ArgumentError(
+                f"{built.name} embeds no texts, so labels must be a list with the name of each of "
+                f"its {classes} classes, not a mapping from names to texts"
+            )
         if isinstance(built.labels, str) or len(built.labels) != classes:
             given = _count_labels(built.labels)
             raise ArgumentError(f"{built.name} has {classes} classes, but labels holds {given}")

@@ -41,7 +41,7 @@ class Model:
             are held; 0 where all evidence passes through them; ``None`` if it is not known.
         notes: What the maps of these layers do not show, in sentences; empty if nothing is to be
             noted.
-        text: Its text tower; ``None`` if it has none.
+        text: Its text tower, with its tokenizer; ``None`` if it has none.
     """
 
     name: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +16,15 @@ from effcam.models.built_module import (
     Synonyms,
     stated_preprocess,
 )
+from effcam.models.image_tower import (
+    has_two_towers,
+    image_tower,
+    own_tokenizer,
+    text_encoder,
+)
 from effcam.models.model import Model
+from effcam.models.text_encoder import Labels, TextEncoder
+from effcam.models.tokenizing import Tokenizer
 from effcam.models.tracing.isolation import exclusive
 from effcam.models.tracing.logits import Outputs
 from effcam.models.wrappers import (
@@ -41,6 +48,7 @@ class ModuleSource:
         own_preprocess: A transform instead of the one that the module states.
         target_layer: The target layers that were chosen.
         labels: The classes' names that were given.
+        tokenizer: The tokenizer of a model of images and texts, if it was given.
     """
 
     module: nn.Module
@@ -48,7 +56,8 @@ class ModuleSource:
     model: Model | None = None
     own_preprocess: Preprocess | None = None
     target_layer: Layers = None
-    labels: Sequence[str] | None = None
+    labels: Labels | None = None
+    tokenizer: Tokenizer | None = None
 
     def published(self) -> None:
         """Return ``None``: the weights are in the module."""
@@ -93,15 +102,37 @@ class ModuleSource:
         if device is None or placed.type != "meta":  # asked for, the meta device gives shapes
             check_numbers(tensors, self.name)
         inner = open_exported(inner, self.name)
+        text = self._text(inner)
         weights = AS_GIVEN if self.model is None else self.model.weights
         preprocess = change_preprocess(self.preprocess())
         return BuiltModule(
             name=self.name,
-            module=inner,
+            module=image_tower(inner) if text is not None and self.model is None else inner,
             weights=weights,
             preprocess=preprocess,
             target_layer=self.target_layer,
             labels=self.labels,
             own_labels=own_labels(inner),
             model=self.model,
+            text=text,
         )
+
+    def _text(self, module: nn.Module) -> TextEncoder | None:
+        """Return the text tower, ``None`` for a model without one.
+
+        Raises:
+            ArgumentError: If there is a tokenizer for a model without a text tower.
+        """
+        if not has_two_towers(module):
+            if self.tokenizer is not None:
+                raise ArgumentError(
+                    f"tokenizer is for models of images and texts; {self.name} embeds no texts: it "
+                    "has neither encode_image and encode_text, nor get_image_features and "
+                    "get_text_features"
+                )
+            return None
+        if self.tokenizer is not None:
+            given = self.tokenizer
+            return text_encoder(module, lambda: given)
+        known = self.model and self.model.text
+        return known or text_encoder(module, own_tokenizer(module))

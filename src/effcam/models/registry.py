@@ -51,7 +51,9 @@ class ModelSpec:
             ``None`` finds it.
         preprocess: An `effcam.Preprocess`; ``None`` is the one that the weights were published
             with.
-        labels: The name of each class, in order; ``None`` is the library's.
+        labels: The name of each class, in order; ``None`` is the library's. For a model of images
+            and texts, these names make it a classifier; a mapping from each name to its text, or to
+            several, says how.
         pretrained: Whether to load published weights. Without them, and without a checkpoint,
             the weights are random, the same each time, and their heat means nothing.
         options: Keyword arguments for the constructor: ``num_classes``, ``pad_type``, ...
@@ -65,7 +67,7 @@ class ModelSpec:
     checkpoint: str | PathLike[str] | None = None
     target_layer: str | Sequence[str] | None = None
     preprocess: object | None = None
-    labels: Sequence[str] | None = None
+    labels: Sequence[str] | Mapping[str, str | Sequence[str]] | None = None
     pretrained: bool = True
     options: Mapping[str, object] = field(default_factory=dict, hash=False)
 

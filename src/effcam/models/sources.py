@@ -23,6 +23,7 @@ from effcam.models.model import Model
 from effcam.models.module_source import ModuleSource
 from effcam.models.registry import ModelSpec, find_spec
 from effcam.models.spec_source import SpecSource
+from effcam.models.text_image_architecture import TextImageArchitecture
 from effcam.models.tracing.logits import Outputs
 
 
@@ -113,6 +114,8 @@ def resolve_spec(spec: ModelSpec) -> SpecSource:
         return SpecSource(spec.name, spec, origin, pretrained=False)
     architecture = find_architecture(spec.constructor or spec.name)
     pretrained = spec.pretrained and spec.checkpoint is None
+    if isinstance(architecture, TextImageArchitecture):
+        architecture.check(pretrained=pretrained)
     full_name = str(architecture) if pretrained else architecture.bare
     name = full_name if spec.constructor is None else spec.name
     return SpecSource(name, spec, architecture, pretrained)

@@ -25,12 +25,20 @@ from effcam.models.checkpoint import Checkpoint, check_checkpoint, read_checkpoi
 from effcam.models.constructor import Constructor
 from effcam.models.downloads import PublishedWeights
 from effcam.models.facts import RANDOM
+from effcam.models.image_tower import (
+    MakeTokenizer,
+    has_two_towers,
+    image_tower,
+    own_tokenizer,
+    text_encoder,
+)
 from effcam.models.imagenet import synonyms_of
 from effcam.models.lookup import Architecture
 from effcam.models.registry import ModelSpec
 from effcam.models.skip_init import skip_init
 from effcam.models.state_dict import count_classes, fit, rename_old, select
 from effcam.models.stored_architecture import StoredArchitecture
+from effcam.models.text_image_architecture import TextImageArchitecture
 from effcam.models.timm_architecture import module_preprocess
 from effcam.models.torchvision_architecture import TorchvisionArchitecture
 from effcam.models.tracing.isolation import exclusive
@@ -116,10 +124,11 @@ class SpecSource:
                 checkpoint = read_checkpoint(spec.checkpoint)
                 module = self._load(checkpoint, Path(spec.checkpoint), module)
             module = module.eval().requires_grad_(False).to(placed)
-        own = given or module_preprocess(module) or origin.preprocess() or stated_preprocess(module)
+        own = given or self._own_preprocess(module)
+        has_text = has_two_towers(module)
         return BuiltModule(
             name=self.name,
-            module=module,
+            module=image_tower(module) if has_text else module,
             weights=self._weights_name(),
             preprocess=change_preprocess(own),
             target_layer=spec.target_layer,
@@ -127,7 +136,19 @@ class SpecSource:
             own_labels=(checkpoint.labels if checkpoint else None) or own_labels(module),
             facts=origin.facts() if spec.options.keys() <= USUAL else None,
             is_own=True,
+            text=text_encoder(module, self._tokenizer_of(module)) if has_text else None,
         )
+
+    def _own_preprocess(self, module: nn.Module) -> Preprocess:
+        carried = module_preprocess(module)
+        if isinstance(self.origin, TextImageArchitecture):
+            carried = self.origin.module_preprocess(module)
+        return carried or self.origin.preprocess() or stated_preprocess(module)
+
+    def _tokenizer_of(self, module: nn.Module) -> MakeTokenizer:
+        if isinstance(self.origin, TextImageArchitecture):
+            return self.origin.tokenizer
+        return own_tokenizer(module)
 
     def _build_for_size(self, change_preprocess: ChangePreprocess) -> nn.Module:
         """Return the module, for the input size in use if it is built for one size only."""
