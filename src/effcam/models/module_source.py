@@ -123,6 +123,7 @@ class ModuleSource:
         Raises:
             ArgumentError: If there is a tokenizer for a model without a text tower.
         """
+        known = self.model and self.model.text
         if not has_two_towers(module):
             if self.tokenizer is not None:
                 raise ArgumentError(
@@ -130,9 +131,8 @@ class ModuleSource:
                     "has neither encode_image and encode_text, nor get_image_features and "
                     "get_text_features"
                 )
-            return None
+            return known
         if self.tokenizer is not None:
             given = self.tokenizer
             return text_encoder(module, lambda: given)
-        known = self.model and self.model.text
         return known or text_encoder(module, own_tokenizer(module))
