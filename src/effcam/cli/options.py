@@ -86,6 +86,16 @@ def _add_subjects(parser: argparse.ArgumentParser) -> None:
         "models: a text file with one name a line, JSON, YAML, or CSV with a header; repeatable",
     )
     group.add_argument(
+        "--scores",
+        action="append",
+        default=[],
+        metavar="[NAME=]LINK",
+        help="the class scores of the model with this label or name, or of all models: 'sigmoid' "
+        "for labels of which an image may have several, each with a probability of its own, or "
+        "'softmax' for classes that exclude each other; default: what each network shows; "
+        "repeatable",
+    )
+    group.add_argument(
         "--weights",
         choices=("published", "none"),
         default="published",

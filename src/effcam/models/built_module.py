@@ -11,6 +11,7 @@ from effcam.images.preprocess import Preprocess
 from effcam.models.architectures import ArchitectureFacts
 from effcam.models.model import Model
 from effcam.models.timm_architecture import module_preprocess
+from effcam.models.tracing.logits import Link
 from effcam.models.wrappers import Layers, own_size
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class BuiltModule:
         facts: What is known of its architecture, if a library built it in its usual structure.
         model: The model that is loaded again, if it is one.
         is_own: Whether effcam built it, so that no other code uses it.
+        scores: What the class scores are, as the caller states it.
+        own_scores: What they are, as the configuration of the module or its weights states it.
     """
 
     name: str
@@ -50,6 +53,8 @@ class BuiltModule:
     facts: ArchitectureFacts | None = None
     model: Model | None = None
     is_own: bool = False
+    scores: Link | None = None
+    own_scores: Link | None = None
 
 
 def check_preprocess(preprocess: object) -> Preprocess:

@@ -17,9 +17,10 @@ from effcam.models.built_module import (
     Synonyms,
     stated_preprocess,
 )
+from effcam.models.link import own_link
 from effcam.models.model import Model
 from effcam.models.tracing.isolation import exclusive
-from effcam.models.tracing.logits import Outputs
+from effcam.models.tracing.logits import Link, Outputs
 from effcam.models.wrappers import (
     Layers,
     check_module,
@@ -41,6 +42,7 @@ class ModuleSource:
         own_preprocess: A transform instead of the one that the module states.
         target_layer: The target layers that were chosen.
         labels: The classes' names that were given.
+        scores: What the class scores are, if that was given.
     """
 
     module: nn.Module
@@ -49,6 +51,7 @@ class ModuleSource:
     own_preprocess: Preprocess | None = None
     target_layer: Layers = None
     labels: Sequence[str] | None = None
+    scores: Link | None = None
 
     def published(self) -> None:
         """Return ``None``: the weights are in the module."""
@@ -104,4 +107,6 @@ class ModuleSource:
             labels=self.labels,
             own_labels=own_labels(inner),
             model=self.model,
+            scores=self.scores,
+            own_scores=own_link(inner),
         )

@@ -26,6 +26,7 @@ from effcam.models.constructor import Constructor
 from effcam.models.downloads import PublishedWeights
 from effcam.models.facts import RANDOM
 from effcam.models.imagenet import synonyms_of
+from effcam.models.link import own_link
 from effcam.models.lookup import Architecture
 from effcam.models.registry import ModelSpec
 from effcam.models.skip_init import skip_init
@@ -127,6 +128,8 @@ class SpecSource:
             own_labels=(checkpoint.labels if checkpoint else None) or own_labels(module),
             facts=origin.facts() if spec.options.keys() <= USUAL else None,
             is_own=True,
+            scores=spec.scores,
+            own_scores=(checkpoint.scores if checkpoint else None) or own_link(module),
         )
 
     def _build_for_size(self, change_preprocess: ChangePreprocess) -> nn.Module:
