@@ -1,4 +1,4 @@
-"""Train the demo model of several labels: ``python tools/train_multilabel.py [--scenes 3000]``.
+"""Train the demo model of several labels: ``python tools/train_multilabel.py [--scenes 2400]``.
 
 It begins with the weights of ``demo_densenet``, without most layers of the last block, and learns
 from scenes of one to three objects which of the ten classes are there, each with a probability of
@@ -49,8 +49,8 @@ class Pictures:
 def main() -> None:
     """Train the network, and write its weights."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--scenes", type=int, default=3_000, help="to train on; default 3,000")
-    parser.add_argument("--samples", type=int, default=60_000, help="default 60,000")
+    parser.add_argument("--scenes", type=int, default=2_400, help="to train on; default 2,400")
+    parser.add_argument("--samples", type=int, default=28_000, help="default 28,000")
     parser.add_argument("--pictures", type=Path, help="an .npz file to cache them between runs")
     parser.add_argument("--processes", type=int, default=2, help="to draw scenes; default 2")
     parser.add_argument("--output", type=Path, default=WEIGHTS, help="the folder for weights")

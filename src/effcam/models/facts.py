@@ -141,6 +141,20 @@ def class_name(label: int | str | NamedClass | None, facts: Sequence[ModelFacts]
     return label if isinstance(label, str) else f"class {label}"
 
 
+def class_names(
+    labels: Sequence[int | str | NamedClass] | None, facts: Sequence[ModelFacts]
+) -> str | None:
+    """Return the names of an image's true classes, joined by commas; ``None`` if unknown.
+
+    Args:
+        labels: The classes.
+        facts: As in `class_name`.
+    """
+    if labels is None:
+        return None
+    return ", ".join(str(class_name(each, facts)) for each in labels) or "none"
+
+
 def facts_of(model: Model, seconds: Sequence[float] = (), how: HowPlaced = "pitch") -> ModelFacts:
     """Return the facts on a model.
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def check_link(scores: object) -> Link | None:
+def check_link(scores: str | None) -> Link | None:
     """Return the function from scores to probabilities that a caller states, or ``None``.
 
     Raises:
