@@ -64,9 +64,10 @@ def main() -> None:
     found_labels = label_probabilities(compared, models, progress=False)
     summary = compared.summary(label_probabilities=found_labels, fair=False)
     mean = summary.measure("mean_average_precision")
+    chance = mean.baselines["random order"]
     print(
-        f"{'mean average precision':30} {mean.values[0]:6.1%} [{mean.low[0]:.1%}, {mean.high[0]:.1%}], "
-        f"random order {mean.baselines['random order']:.1%}"
+        f"{'mean average precision':30} {mean.values[0]:6.1%} "
+        f"[{mean.low[0]:.1%}, {mean.high[0]:.1%}], random order {chance:.1%}"
     )
 
 
