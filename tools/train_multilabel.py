@@ -28,8 +28,8 @@ from effcam.demo.scenes import LABELS, MOST_OBJECTS, scene
 from effcam.images.preprocess import Preprocess
 from train_demo import save  # the tool beside this one
 
-SIDE, SIZE = 128, 112
-"""The side of the scenes, and of the network's input, px."""
+SIDE = 128
+"""The side of the scenes in px, of which the network's input is the central 112."""
 SEED = 3_000
 BATCH = 32
 CROP = (0.6, 1.0)
@@ -50,7 +50,7 @@ def main() -> None:
     """Train the network, and write its weights."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--scenes", type=int, default=2_400, help="to train on; default 2,400")
-    parser.add_argument("--samples", type=int, default=28_000, help="default 28,000")
+    parser.add_argument("--samples", type=int, default=32_000, help="default 32,000")
     parser.add_argument("--pictures", type=Path, help="an .npz file to cache them between runs")
     parser.add_argument("--processes", type=int, default=2, help="to draw scenes; default 2")
     parser.add_argument("--output", type=Path, default=WEIGHTS, help="the folder for weights")
@@ -103,8 +103,8 @@ def begin() -> nn.Module:
 def train(pictures: Pictures, steps: int) -> nn.Module:
     """Return the trained network, in evaluation mode."""
     network, random = begin(), np.random.default_rng(0)
-    optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.05)
-    schedule = OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.15)
+    optimizer = torch.optim.AdamW(network.parameters(), 3e-3, weight_decay=0.05)
+    schedule = OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.15)
     average, start = 0.0, time.perf_counter()
     for step in range(steps):
         chosen = random.integers(0, len(pictures.images), BATCH)
@@ -131,7 +131,7 @@ def augment(
     It is NaN where only a part of an object is in the crop.
     """
     side = round(random.uniform(*CROP) * SIDE)
-    pixels = max(round(side / SIDE * SIZE / 16), 4) * 16
+    pixels = round(side / 16) * 16
     cuts, truths = [], []
     for index in chosen:
         x, y = random.integers(0, SIDE - side + 1, 2)

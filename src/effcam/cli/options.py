@@ -150,7 +150,8 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         dest="targets",
         metavar="TARGET",
         help="what to explain: a class, by index or label; 'top2', the second class of each image; "
-        "'A - B', the evidence for A rather than B; 'A + B', for both; or 'consensus'; default: "
+        "'A - B', the evidence for A rather than B; 'A + B', for both; 'above 50 %%', all labels "
+        "as probable as that, for models of several labels an image; or 'consensus'; default: "
         "the class that each model predicts; repeatable, with a column for each",
     )
     group.add_argument(

@@ -35,8 +35,8 @@ class Model:
         weights: Where its weights are from: published ones by name, a file, ``"random"``, or
             ``"as given"`` for a module that the caller made.
         scores: What it returns, class scores or others, and where that is read: at its output; or
-            before its last softmax or sigmoid, if it returns probabilities; and the function from scores to
-            probabilities.
+            before its last softmax or sigmoid, if it returns probabilities; and the function from
+            scores to probabilities.
         bypass: The share of what the scores depend on that goes past the target layers' maps, in
             [0, 1]: how far the scores still move from one picture's to another's while the cells
             are held; 0 where all evidence passes through them; ``None`` if it is not known.

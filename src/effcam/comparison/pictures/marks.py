@@ -49,11 +49,20 @@ class Marks:
         """Return the meaning of the marks, if there are any."""
         if not self.style.marks or not shows_marks(self.style.caption):
             return []
-        found = {right for row in self.content.rows() for right in self._right(row)}
+        marked = [
+            (right, cell.asks_other_label)
+            for row in self.content.rows()
+            for right, cell in zip(self._right(row), row, strict=True)
+        ]
+        found = {right for right, _ in marked}
         if found <= {None}:
             return []
         meaning = [f"{SIGNS[True]} right, {SIGNS[False]} wrong"] if self._signs is SIGNS else []
-        return [*meaning, *(["no mark: not known"] if None in found else [])]
+        if (None, False) in marked:
+            meaning.append("no mark: not known")
+        if (None, True) in marked:
+            meaning.append("no mark: not the most probable label")
+        return meaning
 
     @cached_property
     def _signs(self) -> dict[bool, str]:
@@ -69,7 +78,8 @@ class Marks:
             facts = [None] * len(row)
         wanted = [[self._index(known, each) for each in truth.classes] for known in facts]
         return [
-            None if None in indices else cell.predicted in indices
+            # Such a caption begins with the label asked for, which is no prediction.
+            None if None in indices or cell.asks_other_label else cell.predicted in indices
             for cell, indices in zip(row, wanted, strict=True)
         ]
 

@@ -17,7 +17,7 @@ from effcam.images.refs import ImageRef
 from effcam.images.truth import Truth
 from effcam.models.facts import RANDOM
 from effcam.models.registry import find_spec
-from effcam.targets.classes import Combination, terms_of
+from effcam.targets.classes import Above, Combination, terms_of
 from effcam.targets.plain import parse
 
 FILE = "report.html"
@@ -230,13 +230,15 @@ def _targets(target: object) -> list[str | None]:
 
 def _text(target: object) -> str | None:
     """Return the text that stands for a target on the command line, ``None`` if none does."""
-    if not isinstance(target, int | str | Combination):
+    if not isinstance(target, int | str | Combination | Above):
         return None
     text = str(target)
     try:
         found = parse(text)
     except TargetError:
         return None
+    if isinstance(target, Above):
+        return text if found == target else None
     if not isinstance(found, int | str | Combination):
         return None
     # An index is text there.

@@ -62,7 +62,7 @@ class SummaryBuilder:
         self._fair = labelled if fair is None else fair
         self._groups: list[Group] = [make(len(self._columns), self._facts) for make in GROUPS]
         self._asks_labels = label_probabilities is None
-        self._several_labels = False
+        self._several_labels = self._located_labels = False
         if label_probabilities is not None:
             self._groups.append(LabelFigures(self._columns, self._facts, label_probabilities))
         if faithfulness is not None:
@@ -86,7 +86,12 @@ class SummaryBuilder:
         self._images += len(rows)
         self._used += len(selection.kept)
         self._rescaled += sum(truth.rescaled for truth in rows.truths)
-        self._several_labels |= any(truth.labels is not None for truth in rows.truths)
+        several = [truth for truth in rows.truths if truth.labels is not None]
+        self._several_labels |= bool(several)
+        self._located_labels |= any(
+            len(truth.labels or ()) > 1 and (truth.boxes or truth.mask is not None)
+            for truth in several
+        )
         self._comparable &= bool(selection.comparable.all())
         self._seen += _seen_shares(rows).sum(0)
         self._one_grid &= not any(grids_differ(row).any() for row in selection.kept.cells)
@@ -121,6 +126,7 @@ class SummaryBuilder:
                     self._facts,
                     labelled=self._labelled,
                     unmeasured=self._asks_labels and self._several_labels,
+                    located=self._located_labels,
                 ),
                 *([] if self._one_grid else [FOCUS_GRIDS_DIFFER]),
                 *statistics_notes(measures, len(self._units.videos)),

@@ -152,7 +152,12 @@ def rescaling_notes(images: int) -> list[str]:
 
 
 def label_notes(
-    columns: Sequence[str], facts: Sequence[ModelFacts], *, labelled: bool, unmeasured: bool
+    columns: Sequence[str],
+    facts: Sequence[ModelFacts],
+    *,
+    labelled: bool,
+    unmeasured: bool,
+    located: bool,
 ) -> list[str]:
     """Return notes on models of several labels an image.
 
@@ -161,6 +166,7 @@ def label_notes(
         facts: Facts of their models.
         labelled: Whether labels are known.
         unmeasured: Whether several labels an image are known, and not their probabilities.
+        located: Whether boxes or masks of images with several labels are known.
     """
     own = [label for label, each in zip(columns, facts, strict=bool(facts)) if each.multi_label]
     if not own:
@@ -174,6 +180,11 @@ def label_notes(
         found.append(
             "Average precision of labels needs the probability of every label in every image: give "
             "summary label_probabilities=effcam.metrics.label_probabilities(comparison, models)."
+        )
+    if located:
+        found.append(
+            "Figures of localisation use the boxes and masks of all objects of an image, whichever "
+            "label its heat is for; to measure one label, give the boxes or masks of its objects."
         )
     return found
 
