@@ -179,6 +179,8 @@ def test_what_is_not_an_embedding_cannot_be_compared(
     with pytest.raises(TargetError, match="tower has no classifier, so no class scores"):
         ask(photos, tower, None)
     with pytest.raises(ArgumentError, match="no classes that labels could name"):
+        load_model(replace(tower, text=None), labels=["a"])
+    with pytest.raises(ArgumentError, match="softmax over one text is always 1"):
         load_model(tower, labels=["a"])
 
 
@@ -193,6 +195,19 @@ def test_an_image_that_is_skipped_is_left_out_of_what_is_compared(
     assert [each.name for each in found.images] == ["0.png", "2.png"]
     alone = compare(tmp_path / "2.png", tower, target=part, progress=False)
     np.testing.assert_allclose(found[1, 0].heatmap, alone[0, 0].heatmap, rtol=1e-4, atol=1e-9)
+
+
+def test_an_embedding_may_be_stated(photos: Photos) -> None:
+    torch.manual_seed(0)
+    module = ConvNet().eval()
+    module.fc = nn.Identity()
+    found = load_model(module, preprocess=PREPROCESS, name="net")
+    assert (found.scores.outputs, found.num_classes) == ("classes", WIDTH)
+    stated = load_model(found, scores="embedding")
+    assert (stated.scores.outputs, stated.labels) == ("embedding", ())
+    assert ask(photos[1:], stated, Similar(photos[0]))[0, 0].state == "ok"
+    with pytest.raises(ArgumentError, match="does not go with this network: it returns a single"):
+        load_model(ConvNet(1).eval(), preprocess=PREPROCESS, scores="embedding")
 
 
 # Values

@@ -14,7 +14,7 @@ from torchvision.models import AlexNet, DenseNet, EfficientNet
 
 import effcam
 from effcam.demo import LABELS, MODELS, networks
-from effcam.demo.models import SIZES, WEIGHTS, specs
+from effcam.demo.models import MULTI_LABEL, SIZES, WEIGHTS, specs
 from effcam.models import registry
 from effcam.models.registry import ModelSpec
 
@@ -31,16 +31,16 @@ LAYERS = {
     "demo_resnet": ("layer4", (14, 14)),
     "demo_efficientnet_b0": ("features", (7, 7)),
     "demo_efficientnet_b3": ("features", (9, 9)),
+    MULTI_LABEL: ("features", (7, 7)),
 }
 LOG = Path(__file__).parents[2] / "tools" / "train_demo.csv"
 
 
 def test_their_names_go_by_the_default_models_labels() -> None:
     assert len(MODELS) == len(effcam.DEFAULT_MODELS)
-    assert set(effcam.list_models("demo_*")) == set(MODELS.values())
-    assert effcam.list_models("demo_*", source="registered", pretrained=True) == tuple(
-        sorted(MODELS.values())
-    )
+    every = (*sorted(MODELS.values()), MULTI_LABEL)
+    assert effcam.list_models("demo_*") == every
+    assert effcam.list_models("demo_*", source="registered", pretrained=True) == every
     with pytest.raises(TypeError):
         MODELS["mine"] = "resnet18"  # type: ignore[index]
 
@@ -56,7 +56,8 @@ def test_each_is_ready_by_name(name: str) -> None:
     assert (model.name, model.labels) == (name, LABELS)
     assert (model.target_layer, model.layer.grid) == LAYERS[name]
     assert model.weights == f"{name}.safetensors"
-    assert model.preprocess.size == (SIZES[name.removeprefix("demo_")],) * 2
+    assert model.preprocess.size == (SIZES.get(name.removeprefix("demo_"), 112),) * 2
+    assert model.multi_label == (name == MULTI_LABEL)
     assert model.dtype == torch.float32
 
 
@@ -72,9 +73,10 @@ def test_b3_is_b0_scaled_as_the_original_is() -> None:
 def test_their_weights_are_small_halves_without_code() -> None:
     files = sorted(WEIGHTS.iterdir())
     assert [file.name for file in files] == sorted(
-        f"{name}.safetensors" for name in MODELS.values()
+        f"{name}.safetensors" for name in (*MODELS.values(), MULTI_LABEL)
     )
-    assert sum(file.stat().st_size for file in files) <= 2.5e6
+    assert sum(file.stat().st_size for file in files) <= 2.7e6
+    assert (WEIGHTS / f"{MULTI_LABEL}.safetensors").stat().st_size <= 200_000
     for file in files:
         state = safetensors.torch.load_file(file)
         assert {tensor.dtype for tensor in state.values()} == {torch.float16}

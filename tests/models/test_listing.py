@@ -18,7 +18,7 @@ from effcam.models.listing import HEADER, Listed, describe, describe_all, list_m
 from effcam.models.lookup import KINDS, find_architecture
 from effcam.models.registry import ModelSpec, register_model
 
-DEMO = set(MODELS.values())
+DEMO = {*MODELS.values(), "demo_multilabel"}
 V1, V2 = "torchvision:resnet50.IMAGENET1K_V1", "torchvision:resnet50.IMAGENET1K_V2"
 
 

@@ -32,7 +32,7 @@ from torch.serialization import MAGIC_NUMBER, PROTOCOL_VERSION
 
 from effcam.errors import ArgumentError, EffcamError, ModelError, WeightsError
 from effcam.models.checkpoint import WRAPPERS, read_checkpoint
-from effcam.models.checkpoint_labels import SETTINGS
+from effcam.models.checkpoint_settings import SETTINGS
 from effcam.models.state_dict import fit, select
 from effcam.text import one_line
 from tests.tiers import core

@@ -43,8 +43,8 @@ class Cams:
     Attributes:
         probabilities: (B, classes) float32, the softmax of the scores; their sigmoid for a network
             that ends in one. (B, 0) without classes.
-        classes: (B, k) int64, the classes whose scores are explained in each image; k = 0 for other
-            scores.
+        classes: (B, k) int64, the classes whose scores are explained in each image, -1 for places
+            that are not used; k = 0 for other scores.
         values: (B,) float32, the score explained.
         maps: By method, (B, h, w) float32 at the target layer's own resolution: >= 0, not scaled,
             0 where there is no positive evidence, and everywhere if a value was not finite.

@@ -71,6 +71,8 @@ class Explanation:
             similarity or a text; NaN if it is not known, as in runs of release 0.1.
         unit: The unit of a value; empty for none.
         asked: The name of the target among several; empty for one alone.
+        multi_label: Whether the classes of the model are labels that do not exclude each other:
+            each has a probability of its own, and what is predicted is the most probable one.
     """
 
     image: ImageRef
@@ -96,6 +98,7 @@ class Explanation:
     value: float = math.nan
     unit: str = ""
     asked: str = ""
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         """Use the column's label as the model's where none is given."""
@@ -241,7 +244,8 @@ class Explanation:
         """The class predicted and its probability, in words; without one, the value explained."""
         if self.predicted is None:
             return f"{self.label}: {self.value_text}"
-        return f"predicts {self.predicted_label} {percent(self.predicted_probability)}"
+        verb = "most probable label" if self.multi_label else "predicts"
+        return f"{verb} {self.predicted_label} {percent(self.predicted_probability)}"
 
     @property
     def value_text(self) -> str:
@@ -255,6 +259,8 @@ class Explanation:
         """What the heat is for, in words; empty if the prediction or the value itself says it."""
         if self.method in CLASSLESS or self.predicted is None:
             return ""
+        if self.kind == "sum" and self.target is None:
+            return self.label  # no label above a threshold
         if self.kind != "class":
             return f"heat: {self.label} = {self.value_text}"
         if self.target == self.predicted:
@@ -264,15 +270,29 @@ class Explanation:
     def caption(self) -> tuple[str, str]:
         """Return the two lines of the caption: the prediction; its probability and notes.
 
-        Without a prediction: what was asked; its value and notes.
+        Without a prediction: what was asked; its value and notes. Of labels that do not exclude
+        each other, the first line is the one asked for.
         """
+        if self.asks_other_label:
+            most = f"most probable: {self.predicted_label} {percent(self.predicted_probability)}"
+            return self.label, self._with_flags(f"{percent(self.probability)} · {most}")
         found = self.predicted is not None
         share = percent(self.predicted_probability) if found else self.value_text
         if self.explained:
             share += f" · {self.explained}"
-        if PADDING in self.flags:
-            share += f" · {SHORT[PADDING]}"
-        return self.predicted_label if found else self.label, share
+        return self.predicted_label if found else self.label, self._with_flags(share)
+
+    def _with_flags(self, text: str) -> str:
+        return f"{text} · {SHORT[PADDING]}" if PADDING in self.flags else text
+
+    @property
+    def asks_other_label(self) -> bool:
+        """Whether the heat is for a label that is not the most probable one, and may be there too.
+
+        It is so only for labels that do not exclude each other.
+        """
+        is_class = self.kind == "class" and self.method not in CLASSLESS
+        return self.multi_label and is_class and self.target != self.predicted
 
     def record(self) -> dict[str, object]:
         """Return everything but the heatmap as one flat dict: a row of a table."""
@@ -292,6 +312,7 @@ class Explanation:
             "value": self.value,
             "unit": self.unit,
             "asked": self.asked,
+            "multi_label": self.multi_label,
             "predicted": self.predicted,
             "predicted_label": self.predicted_label,
             "predicted_probability": self.predicted_probability,

@@ -9,6 +9,7 @@ import numpy as np
 
 from effcam.cam.methods import Method
 from effcam.cam.scores import (
+    AboveQuestions,
     ClassQuestions,
     CosineQuestions,
     FunctionQuestions,
@@ -20,8 +21,8 @@ from effcam.models.model import Model
 from effcam.models.tracing.logits import Outputs
 from effcam.targets.classes import (
     RANK,
+    Above,
     ClassLike,
-    ClassTarget,
     Combination,
     Contrast,
     Kind,
@@ -91,11 +92,24 @@ def ask(
             return CosineQuestions(found)
         case Value():
             return _ask_values(model, cast("Sequence[Value]", targets))
+        case Above():
+            return _ask_above(model, cast("Sequence[Above]", targets))
     check_has_classes(model)
-    return _ask_classes(model, cast("Sequence[ClassTarget]", targets))
+    return _ask_classes(model, cast("Sequence[ClassLike | Combination]", targets))
 
 
-def _ask_classes(model: Model, targets: Sequence[ClassTarget]) -> ClassQuestions:
+def _ask_above(model: Model, targets: Sequence[Above]) -> AboveQuestions:
+    check_has_classes(model)
+    if not model.multi_label:
+        raise TargetError(
+            f"{model.name}: {targets[0]!r} is for labels that do not exclude each other, and the "
+            "classes of this model do: ask for TopK or a Sum; or, if an image may have several of "
+            "its labels, load it with scores='sigmoid' (--scores sigmoid)"
+        )
+    return AboveQuestions(np.array([each.threshold for each in targets], np.float32))
+
+
+def _ask_classes(model: Model, targets: Sequence[ClassLike | Combination]) -> ClassQuestions:
     # Look each target up once, not once an image.
     found = {target: _resolve(model, target) for target in dict.fromkeys(targets)}
     width = max(len(terms) for terms in found.values())
@@ -220,7 +234,7 @@ def check_methods_of(target: PlainTarget, methods: Sequence[Method]) -> None:
 
 def kind_of(target: Single | None) -> Kind:
     """Return what kind of target it is."""
-    return target.kind if isinstance(target, Combination | OutputTarget) else "class"
+    return target.kind if isinstance(target, Combination | Above | OutputTarget) else "class"
 
 
 def name_target(model: Model, target: Single | None, classes: Sequence[int]) -> str:
@@ -235,6 +249,8 @@ def name_target(model: Model, target: Single | None, classes: Sequence[int]) -> 
         return target.named(_name_value(model, target.output))
     if isinstance(target, OutputTarget):
         return str(target)
+    if isinstance(target, Above):
+        return target.named([model.labels[index] for index in classes])
     if not isinstance(target, Combination):
         return model.labels[classes[0]]
     used = len(terms_of(target))
@@ -248,7 +264,7 @@ def _name_value(model: Model, output: int) -> str:
     return named[0] if named and not is_numbered else f"output {output}"
 
 
-def _resolve(model: Model, target: ClassTarget) -> list[tuple[int, float]]:
+def _resolve(model: Model, target: ClassLike | Combination) -> list[tuple[int, float]]:
     terms = [(_find(model, each), factor) for each, factor in terms_of(target)]
     check_once(
         f"{model.name}: {target}",

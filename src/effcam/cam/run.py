@@ -169,11 +169,12 @@ class _Answer(TypedDict):
     kind: Kind
     value: float
     unit: str
+    multi_label: bool
 
 
 def _answer(model: Model, target: Single | None, row: int, cams: Cams) -> _Answer:
     probabilities = cams.probabilities[row]
-    classes = cams.classes[row].tolist()
+    classes = [each for each in cams.classes[row].tolist() if each >= 0]
     is_value = isinstance(target, Value)
     # The probabilities of a regression's values would mean nothing.
     top = int(probabilities.argmax()) if len(probabilities) and not is_value else None
@@ -188,6 +189,7 @@ def _answer(model: Model, target: Single | None, row: int, cams: Cams) -> _Answe
         kind=kind_of(target),
         value=-value if isinstance(target, Value) and target.lowers else value,
         unit=target.unit if isinstance(target, Value) else "",
+        multi_label=model.multi_label,
     )
 
 

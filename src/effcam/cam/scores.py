@@ -160,6 +160,50 @@ class ClassScore:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class AboveQuestions:
+    """The scores of all labels whose probability is at least a threshold, added.
+
+    Attributes:
+        thresholds: (n,) float32, in [0, 1].
+    """
+
+    thresholds: NDArray[np.float32]
+
+    def __getitem__(self, part: Rows) -> AboveQuestions:
+        return AboveQuestions(self.thresholds[part])
+
+    def on(self, found: Logits) -> AboveScore:
+        """Return the score to explain, given the network's scores of labels."""
+        probabilities = found.probabilities
+        thresholds = torch.from_numpy(self.thresholds).to(probabilities.device)
+        order = probabilities.argsort(dim=1, descending=True, stable=True)
+        above = probabilities >= thresholds[:, None]
+        return AboveScore(above, order.masked_fill(~above.gather(1, order), -1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AboveScore:
+    """The scores of some labels of each image, added.
+
+    Attributes:
+        above: (B, labels) bool, which labels.
+        classes: (B, labels) int64, their indices, the most probable first; -1 after the last.
+    """
+
+    above: Tensor
+    classes: Tensor
+    is_class: bool = False
+
+    def __call__(self, found: Logits) -> Tensor:
+        """Return (B,) values, 0 where there is no label."""
+        return found.values.where(self.above, 0).sum(1)
+
+    def of_image(self, row: int, found: Logits) -> Tensor:
+        """Return (n,) values of the labels of one image, given n rows of scores."""
+        return found.values.float().where(self.above[row], 0).sum(1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CosineQuestions:
     """The cosine of the angle between an image's embedding and a direction.
 

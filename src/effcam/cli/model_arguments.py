@@ -76,8 +76,8 @@ def read_models(options: argparse.Namespace) -> dict[str, ModelSpec]:
     """Return the models by label, each with its options.
 
     Args:
-        options: The values of ``--model``, ``--checkpoint``, ``--names``, ``--layer``,
-            ``--option``, ``--preprocess`` and ``--weights``.
+        options: The values of ``--model``, ``--checkpoint``, ``--names``, ``--scores``,
+            ``--layer``, ``--option``, ``--preprocess`` and ``--weights``.
 
     Raises:
         ArgumentError: If an option is malformed, or its model is not among the models.
@@ -92,6 +92,7 @@ def read_models(options: argparse.Namespace) -> dict[str, ModelSpec]:
             raise ArgumentError("two models have the same label: rename one with -m LABEL=NAME")
     checkpoints = _one_each(options.checkpoint, "--checkpoint NAME=FILE", named)
     names = _class_names(options.class_names, named)
+    scores = _scores(options.scores, named)
     layers = _one_each(options.layer, "--layer NAME=LAYER", named)
     arguments = _settings(options.option, "--option", named)
     preprocesses = _settings(options.preprocess, "--preprocess", named)
@@ -103,6 +104,7 @@ def read_models(options: argparse.Namespace) -> dict[str, ModelSpec]:
             "target_layer": layers.get(label),
             "preprocess": _preprocess(preprocesses[label]),
             "labels": names.get(label),
+            "scores": scores.get(label),
         }
         changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
         if options.weights == "none":
@@ -186,6 +188,21 @@ def _class_names(texts: Sequence[str], named: dict[str, str]) -> dict[str, tuple
     files = {**{label: file for file in shared for label in named}, **own}
     read = {file: read_class_names(file) for file in dict.fromkeys(files.values())}
     return {label: read[file] for label, file in files.items()}
+
+
+def _scores(texts: Sequence[str], named: dict[str, str]) -> dict[str, str]:
+    """Return what the class scores of each model are: its own option, else that for all."""
+    shared = [text for text in texts if "=" not in text]
+    if len(shared) > 1:
+        raise ArgumentError(
+            f"--scores is given twice for all models: {shared[0]} and {shared[1]}; write "
+            "--scores NAME=LINK for one model"
+        )
+    own = [text for text in texts if "=" in text]
+    return {
+        **{label: link for link in shared for label in named},
+        **_one_each(own, "--scores [NAME=]LINK", named),
+    }
 
 
 def _owner(text: str, named: dict[str, str]) -> str:

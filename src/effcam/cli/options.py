@@ -86,6 +86,16 @@ def _add_subjects(parser: argparse.ArgumentParser) -> None:
         "models: a text file with one name a line, JSON, YAML, or CSV with a header; repeatable",
     )
     group.add_argument(
+        "--scores",
+        action="append",
+        default=[],
+        metavar="[NAME=]LINK",
+        help="the class scores of the model with this label or name, or of all models: 'sigmoid' "
+        "for labels of which an image may have several, each with a probability of its own, or "
+        "'softmax' for classes that exclude each other; default: what each network shows; "
+        "repeatable",
+    )
+    group.add_argument(
         "--weights",
         choices=("published", "none"),
         default="published",
@@ -140,7 +150,8 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         dest="targets",
         metavar="TARGET",
         help="what to explain: a class, by index or label; 'top2', the second class of each image; "
-        "'A - B', the evidence for A rather than B; 'A + B', for both; or 'consensus'; default: "
+        "'A - B', the evidence for A rather than B; 'A + B', for both; 'above 50 %%', all labels "
+        "as probable as that, for models of several labels an image; or 'consensus'; default: "
         "the class that each model predicts; repeatable, with a column for each",
     )
     group.add_argument(

@@ -163,20 +163,16 @@ class SummaryOptions:
             UnknownModelError: If no model has that name.
         """
         from effcam.images.annotations.truths import GroundTruth
-        from effcam.images.truth import Truth
         from effcam.models.sources import check_classes
 
         truths = GroundTruth(len(images), **self.known)
         truths.check(image.name for image in images)
-        labels = truths.labels(images)
-        wanted = list(dict.fromkeys(label for label in labels if label is not None))
+        known = truths.with_labels(images)
+        wanted = list(dict.fromkeys(label for each in known for label in each.classes or ()))
         for spec in specs.values() if wanted else ():
             check_classes(spec, wanted)
         # Boxes and masks may be large: what measures them reads them.
-        return [
-            replace(image, truth=replace(image.truth or Truth(), label=label))
-            for image, label in zip(images, labels, strict=True)
-        ]
+        return [replace(image, truth=truth) for image, truth in zip(images, known, strict=True)]
 
     def measure(
         self,
@@ -188,12 +184,16 @@ class SummaryOptions:
         progress: bool | None,
     ) -> Summary:
         """Measure a comparison, with faithfulness if asked; see `summarize`."""
-        from effcam.metrics import faithfulness
+        from effcam.metrics import faithfulness, label_probabilities
 
-        found = None
+        again: Any = {"method": method, "device": device, "progress": progress}
+        measured: dict[str, Any] = {}
         if self.faithfulness:
-            found = faithfulness(comparison, specs, method=method, device=device, progress=progress)
-        return self.summarize(comparison, faithfulness=found)
+            measured["faithfulness"] = faithfulness(comparison, specs, **again)
+        labelled = any(image.truth and image.truth.labels for image in comparison.images)
+        if labelled and any(each.multi_label for each in comparison.facts):
+            measured["label_probabilities"] = label_probabilities(comparison, specs, **again)
+        return self.summarize(comparison, **measured)
 
     def summarize(self, compared: Comparison | DatasetRun, **measured: Any) -> Summary:
         """Return the summary of a comparison or a run, after writing it to its files if any."""

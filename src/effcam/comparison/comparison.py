@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from effcam.images.annotations.truths import Boxes, Labels, Masks
     from effcam.metrics.agreement import Agreement
     from effcam.metrics.faithfulness_result import Faithfulness
+    from effcam.metrics.label_result import LabelProbabilities
     from effcam.metrics.summary import Summary
 
 COLUMNS_LISTED = 8
@@ -331,6 +332,7 @@ class Comparison(Cells):
         labels: Labels = None,
         fair: bool | None = None,
         faithfulness: Faithfulness | None = None,
+        label_probabilities: LabelProbabilities | None = None,
     ) -> Summary:
         """Return the scoreboard: one row for each column, each figure with its 95 % interval.
 
@@ -348,11 +350,14 @@ class Comparison(Cells):
                 of mask files, or a file with outlines.
             labels: The class of each image, by index or by name, in the same forms; or a folder
                 with a subfolder for each class. Text is a name first: "9" is the class called "9",
-                and an index only where no class is called by a number.
+                and an index only where no class is called by a number. For models of several
+                labels an image, an entry may be a list of all labels of the image.
             fair: Whether to measure heat only on images that every model gets right and in which
                 all models explain one class; without labels, on images for which all models
                 predict the same class. ``None`` is true if labels are known.
             faithfulness: The result of `effcam.metrics.faithfulness` for this comparison.
+            label_probabilities: The result of `effcam.metrics.label_probabilities` for this
+                comparison, for the average precision of labels.
 
         Raises:
             AnnotationError: If boxes, masks or labels are broken or do not fit the images.
@@ -365,7 +370,9 @@ class Comparison(Cells):
 
         truths = find_truths(self.images, boxes, masks, labels, sizes=self._sizes())
         rows = ImageRows(self.columns, tuple(self.rows()), self.facts, tuple(truths))
-        return summarize(rows, fair=fair, faithfulness=faithfulness)
+        return summarize(
+            rows, fair=fair, faithfulness=faithfulness, label_probabilities=label_probabilities
+        )
 
     def report(
         self,

@@ -47,6 +47,7 @@ FIELDS = {
     "value": "float32",
     "unit": "string",
     "asked": "string",
+    "multi_label": "bool",
     "predicted": "int32",
     "predicted_label": "string",
     "predicted_probability": "float32",
@@ -72,6 +73,7 @@ CLASS: Mapping[str, str | float] = {
     "value": math.nan,
     "unit": "",
     "asked": "",
+    "multi_label": False,
 }
 """Columns that files of 0.1 lack, each with its value: all of them explain one class."""
 KEY = b"effcam"
@@ -258,7 +260,7 @@ def _cell(
     state: State = record["state"]
     names = (
         *("column", "model", "weights", "method", "target_layer", "target", "label"),
-        *("probability", "kind", "value", "unit", "asked"),
+        *("probability", "kind", "value", "unit", "asked", "multi_label"),
         *("predicted", "predicted_label", "predicted_probability"),
     )
     shape = record["heatmap_height"], record["heatmap_width"]

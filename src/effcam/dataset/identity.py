@@ -65,6 +65,8 @@ def _of_spec(source: SpecSource) -> dict[str, object]:
         "labels": spec.labels and _digest(_texts(spec.labels)),
         "options": {key: _of_option(value) for key, value in sorted(spec.options.items())},
     }
+    if spec.scores is not None:
+        found["scores"] = spec.scores
     if not isinstance(source.origin, Constructor) and source.origin.facts() is not None:
         return found | {"weights": _of_weights(source)}
     return found | {
@@ -75,7 +77,9 @@ def _of_spec(source: SpecSource) -> dict[str, object]:
 
 
 def _of_model(model: Model) -> dict[str, object]:
-    return {
+    # Runs of models with a softmax are as old as this.
+    stated = {"scores": model.scores.link} if model.multi_label else {}
+    return stated | {
         "name": model.name,
         "target_layer": model.target_layer,
         "preprocess": repr(model.preprocess),

@@ -2,7 +2,8 @@
 
 Nothing is downloaded: scenes are drawn on demand, and the weights of the five models are part of
 the package. ``tools/train_demo.py`` trained them on other scenes. The models know ten classes of
-drawn objects; their predictions on photos are meaningless.
+drawn objects; their predictions on photos are meaningless. A sixth, ``demo_multilabel``, is for
+scenes of several objects: it gives each class a probability of its own.
 
 >>> import effcam
 >>> scenes = effcam.demo.scenes(2, seed=7)
@@ -14,6 +15,6 @@ True
 from __future__ import annotations
 
 from effcam.demo.models import MODELS
-from effcam.demo.scenes import LABELS, Scene, scenes
+from effcam.demo.scenes import LABELS, Scene, SceneObject, scenes
 
-__all__ = ["LABELS", "MODELS", "Scene", "scenes"]
+__all__ = ["LABELS", "MODELS", "Scene", "SceneObject", "scenes"]

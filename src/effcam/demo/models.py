@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -37,19 +38,24 @@ SIZES = {
 }
 """The input size of each in px; larger for B3 than for B0, as in the originals."""
 
+MULTI_LABEL = "demo_multilabel"
+"""The demo model of several labels an image, for scenes of several objects."""
+
 
 def specs() -> list[ModelSpec]:
     """Return the specs of the demo models, which the registry reads at the first look-up."""
-    return [
-        ModelSpec(
-            f"demo_{network}",
-            constructor=partial(_build, network),
-            checkpoint=WEIGHTS / f"demo_{network}.safetensors",
-            preprocess=Preprocess(size=(size, size)),
-            labels=LABELS,
-        )
-        for network, size in SIZES.items()
-    ]
+    found = [_spec(network, size) for network, size in SIZES.items()]
+    return [*found, replace(_spec("multilabel", 112), scores="sigmoid")]
+
+
+def _spec(network: str, size: int) -> ModelSpec:
+    return ModelSpec(
+        f"demo_{network}",
+        constructor=partial(_build, network),
+        checkpoint=WEIGHTS / f"demo_{network}.safetensors",
+        preprocess=Preprocess(size=(size, size)),
+        labels=LABELS,
+    )
 
 
 def _build(network: str) -> nn.Module:

@@ -1,5 +1,7 @@
 """Five small networks like the five of `DEFAULT_MODELS`, for the ten classes of scenes.
 
+A sixth one is for scenes of several objects.
+
 Each is the library's class with fewer channels and smaller strides, since the pictures are small:
 the originals reduce a picture of 224 px by 32, these reduce one of half that size by 16 or 8.
 AlexNet's class has fixed widths, so its layers are replaced here.
@@ -50,6 +52,13 @@ def densenet() -> DenseNet:
     """Return a DenseNet (Huang et al. 2017, arXiv 1608.06993) of three blocks, narrow."""
     return DenseNet(
         growth_rate=10, block_config=(4, 8, 10), num_init_features=24, num_classes=CLASSES
+    )
+
+
+def multilabel() -> DenseNet:
+    """Return the DenseNet with fewer layers, for several labels in an image."""
+    return DenseNet(
+        growth_rate=10, block_config=(4, 7, 1), num_init_features=24, num_classes=CLASSES
     )
 
 

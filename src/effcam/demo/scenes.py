@@ -1,4 +1,4 @@
-"""Scenes: drawn pictures of one object among distractors, with label, box and mask."""
+"""Scenes: drawn pictures of objects among distractors, each with its label, box and mask."""
 
 from __future__ import annotations
 
@@ -30,38 +30,78 @@ MIN_SIZE, MAX_SIZE = 32, 4096
 MARGIN = 0.07
 RADII = (0.10, 0.17)
 PEBBLE_RADII = (0.007, 0.022)
+MOST_OBJECTS = 3
+"""The most objects with a class in a scene: more do not fit."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SceneObject:
+    """An object in a scene.
+
+    Attributes:
+        label: Its class, one of ten.
+        target: The index of that class.
+        box: The smallest box around what can be seen of it, px.
+        mask: (height, width) bool, true where it can be seen.
+    """
+
+    label: str
+    target: int
+    box: Box
+    mask: NDArray[np.bool] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """A picture of one object among distractors, with its annotations.
+    """A picture of one or several objects among distractors, with its annotations.
 
     `effcam.compare` accepts scenes like photos.
 
     Attributes:
         image: The picture, in RGB.
-        label: The object's class, one of ten.
-        target: The index of that class.
-        box: The smallest box around the object, px.
-        mask: (height, width) bool, true where the object is.
+        objects: The objects that have a class; each of another one.
         name: The name of the picture in a comparison.
     """
 
     image: Image.Image
-    label: str
-    target: int
-    box: Box
-    mask: NDArray[np.bool] = field(repr=False)
+    objects: tuple[SceneObject, ...]
     name: str
+
+    @property
+    def label(self) -> str:
+        """The class of the first object, one of ten."""
+        return self.objects[0].label
+
+    @property
+    def target(self) -> int:
+        """The index of that class."""
+        return self.objects[0].target
+
+    @property
+    def box(self) -> Box:
+        """The smallest box around the first object, px."""
+        return self.objects[0].box
+
+    @property
+    def mask(self) -> NDArray[np.bool]:
+        """(height, width) bool, true where the first object is."""
+        return self.objects[0].mask
 
     @property
     def ref(self) -> ImageRef:
         """The picture with its name and annotations, as a comparison refers to it."""
-        truth = Truth(label=self.label, boxes=(self.box,), mask=self.mask)
+        labels = tuple(each.label for each in self.objects)
+        mask = np.logical_or.reduce([each.mask for each in self.objects])
+        truth = Truth(
+            label=labels[0] if len(labels) == 1 else None,
+            labels=labels if len(labels) > 1 else None,
+            boxes=tuple(each.box for each in self.objects),
+            mask=mask,
+        )
         return ImageRef(self.name, self.image, truth)
 
     def is_hit(self, heat: NDArray[np.float32]) -> bool:
-        """Return whether the hottest point of a map on the picture is in the object's box.
+        """Return whether the hottest point of a map on the picture is in the first object's box.
 
         This is the pointing game of Zhang et al. 2016 (arXiv 1608.00507), without a tolerance.
 
@@ -74,19 +114,23 @@ class Scene:
         return bool(inside and heat[y, x] > heat.min())
 
 
-def scenes(n: int, seed: int = 0, size: int | tuple[int, int] = 256) -> list[Scene]:
+def scenes(
+    n: int, seed: int = 0, size: int | tuple[int, int] = 256, *, objects: int = 1
+) -> list[Scene]:
     """Draw pictures that look somewhat like photos, with complete annotations.
 
     Objects lie on a ground and are lit from one side. One object in each picture has a class, one
     of the ten in `effcam.demo.LABELS`; its position, size, angle, colour and material are random,
-    and so are those of the distractors. A picture depends only on the seed, its index and its size,
-    and is bit-identical on every machine.
+    and so are those of the distractors. A picture depends only on the seed, its index, its size
+    and the number of objects, and is bit-identical on every machine.
 
     Args:
         n: The number of pictures; every ten show all classes, in random order.
         seed: A whole number of at least 0; another seed gives other pictures.
         size: Width and height in px, or one number for a square. The object lies in the central
             square, inset by 7 %, so that a usual central crop shows all of it.
+        objects: The number of objects with a class in each picture, 1 to 3, each of another class:
+            pictures with several labels.
 
     Raises:
         ArgumentError: If an argument is impossible.
@@ -99,7 +143,9 @@ def scenes(n: int, seed: int = 0, size: int | tuple[int, int] = 256) -> list[Sce
     """
     width, height = _check_size(size)
     n, seed = check_number("n", n), check_number("seed", seed, least=0)
-    return [scene(seed, index, width, height) for index in range(n)]
+    if check_number("objects", objects) > MOST_OBJECTS:
+        raise ArgumentError(f"objects must be from 1 to {MOST_OBJECTS}, not {objects!r}")
+    return [scene(seed, index, width, height, objects) for index in range(n)]
 
 
 def _check_size(size: object) -> tuple[int, int]:
@@ -118,13 +164,14 @@ def _check_size(size: object) -> tuple[int, int]:
     return int(pair[0]), int(pair[1])
 
 
-def scene(seed: int, index: int, width: int, height: int) -> Scene:
+def scene(seed: int, index: int, width: int, height: int, objects: int = 1) -> Scene:
     """Draw the scene with an index among those of a seed."""
-    rng = Rng(seed, index)
-    target = _class_at(seed, index)
+    # Scenes of one object are those of the first release, to the last bit.
+    rng = Rng(seed, index) if objects == 1 else Rng(seed, index, objects)
+    targets = _classes_at(rng, seed, index, objects)
     renderer = Renderer(rng, width, height)
-    pose = _pose(rng, width, height)
-    taken = [pose]
+    poses = _poses(rng, width, height, objects)
+    taken = list(poses)
     for _ in range(rng.whole(3, 5)):
         other = _free_pose(rng, width, height, taken)
         if other is not None:
@@ -132,11 +179,43 @@ def scene(seed: int, index: int, width: int, height: int) -> Scene:
             taken.append(other)
     for small in _pebbles(rng, width, height):
         renderer.add(rng, pebble(rng), small)
-    mask = renderer.add(rng, OBJECTS[LABELS[target]](), pose)
+    masks = [
+        renderer.add(rng, OBJECTS[LABELS[target]](), pose)
+        for target, pose in zip(targets, poses, strict=True)
+    ]
+    found = [
+        # Objects drawn later lie on top.
+        _annotated(target, mask & ~np.logical_or.reduce([np.zeros_like(mask), *masks[at + 1 :]]))
+        for at, (target, mask) in enumerate(zip(targets, masks, strict=True))
+    ]
+    picture = Image.fromarray(renderer.finish(rng))
+    return Scene(picture, tuple(found), f"scene {index + 1}")
+
+
+def _annotated(target: int, mask: NDArray[np.bool]) -> SceneObject:
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     box = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    picture = Image.fromarray(renderer.finish(rng))
-    return Scene(picture, LABELS[target], target, box, mask, f"scene {index + 1}")
+    return SceneObject(LABELS[target], target, box, mask)
+
+
+def _classes_at(rng: Rng, seed: int, index: int, objects: int) -> list[int]:
+    """Return the classes of a scene's objects, all different."""
+    found = [_class_at(seed, index)]
+    while len(found) < objects:
+        other = rng.whole(0, len(LABELS) - 1)
+        if other not in found:
+            found.append(other)
+    return found
+
+
+def _poses(rng: Rng, width: int, height: int, objects: int) -> list[Pose]:
+    """Return poses of objects that do not overlap."""
+    poses = [_pose(rng, width, height)]
+    while len(poses) < objects:
+        other = _pose(rng, width, height)
+        if not any(other.overlaps(each) for each in poses):
+            poses.append(other)
+    return poses
 
 
 def _class_at(seed: int, index: int) -> int:

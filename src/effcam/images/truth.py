@@ -30,7 +30,10 @@ class Truth:
     """The annotations of an image.
 
     Attributes:
-        label: Its class, an index, a name, or both; ``None`` if unknown.
+        label: Its class, an index, a name, or both; ``None`` if unknown, or if there may be
+            several.
+        labels: All of its classes, for models of several labels an image; empty if it is known to
+            have none, ``None`` if they are unknown.
         boxes: Boxes around its objects, px; empty if unknown.
         mask: (height, width) bool, true on its objects; ``None`` if unknown.
         ignored: (height, width) bool, true where the mask is undefined; ``None`` for nowhere.
@@ -39,7 +42,15 @@ class Truth:
     """
 
     label: int | str | NamedClass | None = None
+    labels: tuple[int | str | NamedClass, ...] | None = None
     boxes: tuple[Box, ...] = ()
     mask: NDArray[np.bool_] | None = field(default=None, repr=False)
     ignored: NDArray[np.bool_] | None = field(default=None, repr=False)
     rescaled: bool = False
+
+    @property
+    def classes(self) -> tuple[int | str | NamedClass, ...] | None:
+        """All classes that are known of it: `labels`, or `label` alone; ``None`` if unknown."""
+        if self.labels is not None:
+            return self.labels
+        return None if self.label is None else (self.label,)

@@ -21,6 +21,8 @@ from effcam.metrics.agreement import spearman, top_iou
 from effcam.metrics.box_overlap import box_ious, max_box_acc, max_box_acc_v2
 from effcam.metrics.concentration import effective_area, gini, half_mass_area
 from effcam.metrics.faithfulness_result import Faithfulness
+from effcam.metrics.label_precision import label_average_precision
+from effcam.metrics.label_result import LabelProbabilities
 from effcam.metrics.localisation import energy_pointing_game, mass_area_ratio, pointing_game
 from effcam.metrics.pixel_precision import average_precision, pixel_average_precision
 from effcam.metrics.temporal import centre_shift, temporal_stability
@@ -33,12 +35,14 @@ if TYPE_CHECKING:
     )
     from effcam.metrics.faithfulness_run import faithfulness
     from effcam.metrics.grid_pointing import grid_pointing_game
+    from effcam.metrics.label_probabilities import label_probabilities
     from effcam.metrics.perturbation import deletion, insertion
     from effcam.metrics.road_imputation import road
     from effcam.metrics.sanity import SanityCheck, sanity_check
 
 __all__ = [
     "Faithfulness",
+    "LabelProbabilities",
     "SanityCheck",
     "average_drop",
     "average_gain",
@@ -54,6 +58,8 @@ __all__ = [
     "half_mass_area",
     "increase_in_confidence",
     "insertion",
+    "label_average_precision",
+    "label_probabilities",
     "mass_area_ratio",
     "max_box_acc",
     "max_box_acc_v2",
@@ -76,6 +82,7 @@ _HOMES = {
     "grid_pointing_game": "effcam.metrics.grid_pointing",
     "increase_in_confidence": "effcam.metrics.confidence_change",
     "insertion": "effcam.metrics.perturbation",
+    "label_probabilities": "effcam.metrics.label_probabilities",
     "road": "effcam.metrics.road_imputation",
     "sanity_check": "effcam.metrics.sanity",
 }

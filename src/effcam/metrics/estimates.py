@@ -169,18 +169,42 @@ class Sums:
         total, known = self._sums.sum(0), self._counts[:, 0] > 0
         values = self._statistic(total)
         without = self._statistic(total - self._sums[known])
-        influence = (known.sum() - 1) * (values - without)
-        pairs = np.triu_indices(len(values), 1)
         counts = np.full(len(values), self._counts.sum())
-        own = Part(values, influence, counts)
-        both = Part(
-            values[pairs[0]] - values[pairs[1]],
-            influence[:, pairs[0]] - influence[:, pairs[1]],
-            np.full(len(pairs[0]), self._counts.sum()),
+        return from_jackknife(
+            values, without, counts, possible, single=self._places.single, apart=apart
         )
-        ends = value_ends(own, possible)
-        tests = compare(own, both, both.values + both.influence, possible, pairs)
-        return to_estimate(own, both, ends, tests.without(apart), self._places.single)
+
+
+def from_jackknife(
+    values: Array,
+    without: Array,
+    counts: Array,
+    possible: Range = ANY,
+    *,
+    single: bool,
+    apart: NDArray[np.bool_] | None = None,
+) -> Estimate:
+    """Return a figure with intervals and tests, given its values without each unit.
+
+    Args:
+        values: (columns,) the figure.
+        without: (units, columns) the figure without each unit.
+        counts: (columns,) the numbers of images.
+        possible: The possible values of the figure.
+        single: Whether every image is a unit of its own.
+        apart: (columns, columns) which two columns are not to be compared.
+    """
+    influence = (len(without) - 1) * (values - without)
+    first, second = pairs = np.triu_indices(len(values), 1)
+    own = Part(values, influence, counts)
+    both = Part(
+        values[first] - values[second],
+        influence[:, first] - influence[:, second],
+        np.minimum(counts[first], counts[second]),
+    )
+    ends = value_ends(own, possible)
+    tests = compare(own, both, both.values + both.influence, possible, pairs)
+    return to_estimate(own, both, ends, tests.without(apart), single)
 
 
 class Places:

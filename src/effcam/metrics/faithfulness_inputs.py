@@ -48,9 +48,7 @@ def make_job(
 
     Raises:
         ArgumentError: If models or methods are not those of the comparison.
-        TargetError: If a cell explains several classes together.
     """
-    _check_kinds(comparison)
     methods = _methods(comparison, method)
     made = comparison.settings
     job = Job(
@@ -69,7 +67,12 @@ def make_job(
     return job
 
 
-def _check_kinds(comparison: Compared) -> None:
+def check_kinds(comparison: Compared) -> None:
+    """Check that each cell explains one class.
+
+    Raises:
+        TargetError: If a cell explains several classes together.
+    """
     combined = next((cell for cell in comparison.cells if cell.kind != "class"), None)
     if combined is not None:
         raise TargetError(

@@ -23,6 +23,7 @@ from effcam.metrics.faithfulness_batch import (
 )
 from effcam.metrics.faithfulness_inputs import (
     Compared,
+    check_kinds,
     check_model,
     make_job,
     rows_of,
@@ -81,6 +82,7 @@ def faithfulness(
         WeightsError: If weights are not on disk and cannot be downloaded.
     """
     wanted = _check_figures(figures)
+    check_kinds(comparison)
     job = make_job(comparison, models, method, batch_size, device)
     check_weights(job.models.values())
     rows = rows_of(comparison)

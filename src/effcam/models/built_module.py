@@ -11,9 +11,11 @@ from effcam.images.preprocess import Preprocess
 from effcam.models.architectures import ArchitectureFacts
 from effcam.models.image_processor import open_clip_preprocess
 from effcam.models.image_tower import has_two_towers
+from effcam.models.link import Stated
 from effcam.models.model import Model
 from effcam.models.text_encoder import Labels, TextEncoder
 from effcam.models.timm_architecture import module_preprocess
+from effcam.models.tracing.logits import Link
 from effcam.models.wrappers import Layers, own_size
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class BuiltModule:
         model: The model that is loaded again, if it is one.
         is_own: Whether effcam built it, so that no other code uses it.
         text: The text tower, if the module is the image tower of a model of images and texts.
+        scores: What the class scores are, as the caller states it.
+        own_scores: What they are, as the configuration of the module or its weights states it.
     """
 
     name: str
@@ -55,6 +59,8 @@ class BuiltModule:
     model: Model | None = None
     is_own: bool = False
     text: TextEncoder | None = None
+    scores: Stated | None = None
+    own_scores: Link | None = None
 
 
 def check_preprocess(preprocess: object) -> Preprocess:

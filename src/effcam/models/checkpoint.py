@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from effcam.errors import WeightsError
-from effcam.models.checkpoint_labels import find_labels, labels_beside
+from effcam.models.checkpoint_settings import config_beside, find_labels, find_link
 from effcam.models.pickle_check import OversizedError, check_pickles
 from effcam.text import one_line, quote
 
 if TYPE_CHECKING:
     import torch
+
+    from effcam.models.tracing.logits import Link
 
 # The keys of state dicts in checkpoints. Averaged weights come first: they are for evaluation.
 WRAPPERS = (
@@ -54,10 +56,12 @@ class Checkpoint(NamedTuple):
     Attributes:
         state: The tensors by name, on the CPU.
         labels: The classes' names where the file, or a ``config.json`` beside it, has them.
+        scores: What the class scores are, where one of them states it.
     """
 
     state: dict[str, torch.Tensor]
     labels: tuple[str, ...] | None = None
+    scores: Link | None = None
 
 
 def read_checkpoint(path: str | PathLike[str]) -> Checkpoint:
@@ -84,7 +88,12 @@ def read_checkpoint(path: str | PathLike[str]) -> Checkpoint:
             f"{', '.join(WRAPPERS)}; it holds {_describe(content)}"
         )
     plain = _check_tensors(_strip_prefixes(state), file)
-    return Checkpoint(plain, find_labels(content) or labels_beside(file))
+    beside = config_beside(file)
+    return Checkpoint(
+        plain,
+        find_labels(content) or find_labels(beside),
+        find_link(content) or find_link(beside),
+    )
 
 
 def check_checkpoint(path: str | PathLike[str]) -> Path:

@@ -59,6 +59,8 @@ class ModelFacts:
         seconds_low: The 10th percentile of that time over the same batches, in s; ``None`` where
             fewer than six were measured.
         seconds_high: The 90th percentile, likewise.
+        multi_label: Whether its classes are labels that do not exclude each other
+            (`effcam.Model.multi_label`).
     """
 
     name: str
@@ -78,6 +80,7 @@ class ModelFacts:
     measured_offset: tuple[float, float] | None = None
     seconds_low: float | None = None
     seconds_high: float | None = None
+    multi_label: bool = False
 
     @property
     def untrained(self) -> bool:
@@ -114,9 +117,8 @@ class ModelFacts:
     def record(self) -> dict[str, object]:
         """Return all facts but the classes' names as one flat dict."""
         names = ("name", "weights", "parameters", "flops", "input_size", "grid", "target_layer")
-        found = {
-            name: getattr(self, name) for name in (*names, "seconds", "bypass", "notes", *PLACES)
-        }
+        more = ("seconds", "bypass", "notes", *PLACES, "multi_label")
+        found = {name: getattr(self, name) for name in (*names, *more)}
         return {
             key: list(value) if isinstance(value, tuple) else value for key, value in found.items()
         }
@@ -137,6 +139,20 @@ def class_name(label: int | str | NamedClass | None, facts: Sequence[ModelFacts]
     if isinstance(label, NamedClass):
         return label.name
     return label if isinstance(label, str) else f"class {label}"
+
+
+def class_names(
+    labels: Sequence[int | str | NamedClass] | None, facts: Sequence[ModelFacts]
+) -> str | None:
+    """Return the names of an image's true classes, joined by commas; ``None`` if unknown.
+
+    Args:
+        labels: The classes.
+        facts: As in `class_name`.
+    """
+    if labels is None:
+        return None
+    return ", ".join(str(class_name(each, facts)) for each in labels) or "none"
 
 
 def facts_of(model: Model, seconds: Sequence[float] = (), how: HowPlaced = "pitch") -> ModelFacts:
@@ -174,4 +190,5 @@ def facts_of(model: Model, seconds: Sequence[float] = (), how: HowPlaced = "pitc
         measured_offset=None if measured is None else measured.shift,
         seconds_low=None if tenths is None else tenths[0],
         seconds_high=None if tenths is None else tenths[-1],
+        multi_label=model.multi_label,
     )

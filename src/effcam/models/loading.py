@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import nn
@@ -17,6 +17,7 @@ from effcam.models.checked_layers import CheckedLayers, check_layers, gradient_n
 from effcam.models.class_names import numbered
 from effcam.models.image_processor import processor_preprocess
 from effcam.models.imagenet import imagenet_labels, knows_imagenet, synonyms_of
+from effcam.models.link import check_link, with_link
 from effcam.models.model import Model
 from effcam.models.module_source import ModuleSource
 from effcam.models.sources import (
@@ -31,7 +32,7 @@ from effcam.models.text_encoder import Labels, TextEncoder, class_names, zero_sh
 from effcam.models.tokenizing import Tokenizer, is_processor
 from effcam.models.tracing.cache import StructureCache, WeightsCache
 from effcam.models.tracing.flops import find_cost
-from effcam.models.tracing.logits import Outputs
+from effcam.models.tracing.logits import Link, Outputs
 from effcam.models.tracing.module_kinds import is_known
 from effcam.models.tracing.probe import probe_inputs
 from effcam.models.tracing.score_check import find_scores, has_no_classes, no_classifier
@@ -61,6 +62,7 @@ class Traced(NamedTuple):
         layers: The target layers.
         classes: The number of classes, or of the values that the network returns.
         outputs: What it returns.
+        single: Whether the scores are a single logit.
         is_cut: Whether the scores depend on the image through these layers only.
         loses_gradients: Whether a part of the gradients of the scores does not get to them.
     """
@@ -69,6 +71,7 @@ class Traced(NamedTuple):
     layers: tuple[TargetLayer, ...]
     classes: int
     outputs: Outputs
+    single: bool
     is_cut: bool
     loses_gradients: bool
 
@@ -88,6 +91,7 @@ def load_model(
     tokenizer: Tokenizer | None = None,
     pretrained: bool = True,
     options: Mapping[str, object] | None = None,
+    scores: Link | Literal["embedding"] | None = None,
     device: str | torch.device | None = None,
 ) -> Model:
     """Return a model that is ready to run: built, its weights loaded, its target layer found.
@@ -124,6 +128,13 @@ def load_model(
             disk. Without them and without a checkpoint the weights are random, the same each
             time, and their heat means nothing.
         options: Keyword arguments for the library's constructor, as ``num_classes``.
+        scores: What its class scores are. ``"softmax"``: logits of classes that exclude each other.
+            ``"sigmoid"``: logits of labels of which an image may have several, each with a
+            probability of its own. ``None`` is what the network shows, which may end in a sigmoid,
+            or its configuration states, as transformers'
+            ``problem_type="multi_label_classification"``; else softmax. A single logit always has
+            its sigmoid. ``"embedding"``: what it returns is an embedding and no class scores, where
+            the network does not show that.
         device: Where to run; ``None`` is a GPU if there is one, and a module's own device.
 
     Raises:
@@ -132,7 +143,8 @@ def load_model(
         LayerError: If the target layer does not exist or gives no map.
         ModelError: If the model cannot be built, or does not run on images; or if it returns
             something other than class scores or an embedding, and no target layer is given.
-        ArgumentError: If an argument does not go with this kind of source.
+        ArgumentError: If an argument does not go with this kind of source, or ``scores``
+            contradicts the network.
 
     >>> model = load_model("resnet18", pretrained=False)
     >>> model.target_layer, model.layer.grid, model.weights
@@ -152,6 +164,7 @@ def load_model(
             target_layer=target_layer,
             labels=labels,
             tokenizer=tokenizer,
+            scores=check_link(scores),
         )
         return load(changed, device=device)
     if tokenizer is not None:
@@ -168,6 +181,7 @@ def load_model(
             "labels": labels,
             "pretrained": False if not pretrained else None,
             "options": options,
+            "scores": scores,
         },
     )
     return load(resolve_spec(spec), device=device)
@@ -234,7 +248,7 @@ def load(
             checked = _check(built, traced, scores)
             if built.is_own:
                 _lay_out(built.module, traced.preprocess)
-        except (ModelError, LayerError) as error:
+        except (ArgumentError, ModelError, LayerError) as error:
             raise type(error)(f"{built.name}: {error}") from error
     labels, synonyms = _find_labels(built, scores, traced.classes)
     return Model(
@@ -283,6 +297,7 @@ def _read_trace(built: BuiltModule, names: Sequence[str]) -> Traced:
         layers,
         record.classes,
         record.logits.outputs,
+        record.logits.binary,
         all_passes_through(record, layers),
         loses_gradients(record, layers),
     )
@@ -365,20 +380,27 @@ def _choose_layers(
 
 
 def _find_scores(built: BuiltModule, traced: Traced) -> ScoreSource:
+    """Return what is returned, where it is read, and what the class scores are.
+
+    Raises:
+        ModelError: If it returns probabilities whose logits cannot be reached.
+        ArgumentError: If the network contradicts what the caller states of its scores.
+    """
+    names_texts = built.text is not None and built.labels is not None
+    if built.model is not None and not names_texts:
+        return with_link(built.model.scores, built.scores, None)
+    return with_link(_place_of_scores(built, traced), built.scores, built.own_scores)
+
+
+def _place_of_scores(built: BuiltModule, traced: Traced) -> ScoreSource:
     """Return what is returned, and where; networks of the libraries as they build them give logits.
 
     Raises:
         ModelError: If it returns probabilities whose logits cannot be reached.
     """
-    if built.text is not None and (built.model is None or built.labels is not None):
-        return _compared_with_texts(built.text, built.labels, traced.classes)
-    if built.model is not None:
-        return built.model.scores
-    return _own_scores(built, traced)
-
-
-def _own_scores(built: BuiltModule, traced: Traced) -> ScoreSource:
     classes = traced.classes
+    if built.text is not None:
+        return _compared_with_texts(built.text, built.labels, classes)
     is_named = _named(built) == classes
     if traced.outputs == "other":
         return ScoreSource(outputs="other", cause="its output is no row of values for each image")
@@ -387,7 +409,7 @@ def _own_scores(built: BuiltModule, traced: Traced) -> ScoreSource:
     if has_no_classes(built.module) and not is_named:
         return ScoreSource(classes, outputs="embedding", cause=no_classifier())
     if built.facts is not None or any(each.is_meta for each in built.module.parameters()):
-        return ScoreSource(classes)
+        return ScoreSource(classes, single=traced.single)
     return SCORES.get(
         built.module,
         (traced.preprocess, classes, is_named),
@@ -407,6 +429,11 @@ def _compared_with_texts(text: TextEncoder, labels: Labels | None, width: int) -
     cause = "it embeds images and texts; labels=[...] would make classes of texts"
     if labels is None:
         return ScoreSource(width, link=text.link, outputs="embedding", cause=cause)
+    if len(labels) == 1 and text.link == "softmax":
+        raise ArgumentError(
+            "a softmax over one text is always 1: give two or more labels, or ask for the text "
+            "itself with target=effcam.targets.Text(...)"
+        )
     head = zero_shot(text, labels)
     if head.weights.shape[1] != width:
         raise ModelError(

@@ -35,7 +35,8 @@ class Model:
         weights: Where its weights are from: published ones by name, a file, ``"random"``, or
             ``"as given"`` for a module that the caller made.
         scores: What it returns, class scores or others, and where that is read: at its output; or
-            before its last softmax or sigmoid, if it returns probabilities.
+            before its last softmax or sigmoid, if it returns probabilities; and the function from
+            scores to probabilities.
         bypass: The share of what the scores depend on that goes past the target layers' maps, in
             [0, 1]: how far the scores still move from one picture's to another's while the cells
             are held; 0 where all evidence passes through them; ``None`` if it is not known.
@@ -68,11 +69,21 @@ class Model:
 
     @property
     def _returns(self) -> str:
+        if self.multi_label:
+            return f"{self.num_classes:,} labels, each with a probability of its own"
         if self.scores.has_classes:
             return f"{self.num_classes:,} classes"
         if self.scores.outputs == "embedding":
             return f"no classes, embeddings of {self.scores.classes} values"
         return "no classes"
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether its classes are labels that do not exclude each other.
+
+        Each has a probability of its own, the sigmoid of its score; together they are not 1.
+        """
+        return self.scores.multi_label
 
     @property
     def target_layer(self) -> str:

@@ -22,6 +22,7 @@ from effcam.models.image_tower import (
     own_tokenizer,
     text_encoder,
 )
+from effcam.models.link import Stated, own_link
 from effcam.models.model import Model
 from effcam.models.text_encoder import Labels, TextEncoder
 from effcam.models.tokenizing import Tokenizer
@@ -49,6 +50,7 @@ class ModuleSource:
         target_layer: The target layers that were chosen.
         labels: The classes' names that were given.
         tokenizer: The tokenizer of a model of images and texts, if it was given.
+        scores: What the class scores are, if that was given.
     """
 
     module: nn.Module
@@ -58,6 +60,7 @@ class ModuleSource:
     target_layer: Layers = None
     labels: Labels | None = None
     tokenizer: Tokenizer | None = None
+    scores: Stated | None = None
 
     def published(self) -> None:
         """Return ``None``: the weights are in the module."""
@@ -115,6 +118,8 @@ class ModuleSource:
             own_labels=own_labels(inner),
             model=self.model,
             text=text,
+            scores=self.scores,
+            own_scores=own_link(inner),
         )
 
     def _text(self, module: nn.Module) -> TextEncoder | None:
@@ -123,7 +128,7 @@ class ModuleSource:
         Raises:
             ArgumentError: If there is a tokenizer for a model without a text tower.
         """
-        known = self.model and self.model.text
+        known = None if self.model is None else self.model.text
         if not has_two_towers(module):
             if self.tokenizer is not None:
                 raise ArgumentError(

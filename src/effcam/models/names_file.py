@@ -17,7 +17,7 @@ from effcam.images.annotations.parsing import (
     read_bytes,
     shown,
 )
-from effcam.models.checkpoint_labels import LABELS
+from effcam.models.checkpoint_settings import LABELS
 from effcam.models.class_names import read_labels
 
 INDEX_COLUMNS = ("class_index", "index", "id")

@@ -10,9 +10,9 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from os import PathLike
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
-from effcam.errors import ArgumentError, DuplicateModelError
+from effcam.errors import ArgumentError, DuplicateModelError, check_choice
 
 DEFAULT_MODELS: Mapping[str, str] = MappingProxyType(
     {
@@ -57,6 +57,9 @@ class ModelSpec:
         pretrained: Whether to load published weights. Without them, and without a checkpoint,
             the weights are random, the same each time, and their heat means nothing.
         options: Keyword arguments for the constructor: ``num_classes``, ``pad_type``, ...
+        scores: What its class scores are: ``"softmax"`` for classes that exclude each other,
+            ``"sigmoid"`` for labels of which an image may have several; ``"embedding"`` if it
+            returns an embedding instead; ``None`` is what the network or its configuration shows.
 
     >>> ModelSpec("flowers", constructor="timm:resnet18", options={"num_classes": 5}).name
     'flowers'
@@ -70,11 +73,14 @@ class ModelSpec:
     labels: Sequence[str] | Mapping[str, str | Sequence[str]] | None = None
     pretrained: bool = True
     options: Mapping[str, object] = field(default_factory=dict, hash=False)
+    scores: Literal["softmax", "sigmoid", "embedding"] | None = None
 
     def __post_init__(self) -> None:
-        """Check the name, and keep a read-only copy of the options."""
+        """Check the name and the scores, and keep a read-only copy of the options."""
         if not isinstance(self.name, str) or not self.name.strip():
             raise ArgumentError(f"a model's name must be a non-empty string, not {self.name!r}")
+        if self.scores is not None:
+            check_choice("scores", self.scores, ("softmax", "sigmoid", "embedding"))
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
 
     def __reduce__(self) -> tuple[Callable[..., ModelSpec], tuple[object, ...]]:

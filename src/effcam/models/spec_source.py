@@ -33,6 +33,7 @@ from effcam.models.image_tower import (
     text_encoder,
 )
 from effcam.models.imagenet import synonyms_of
+from effcam.models.link import own_link
 from effcam.models.lookup import Architecture
 from effcam.models.registry import ModelSpec
 from effcam.models.skip_init import skip_init
@@ -137,6 +138,8 @@ class SpecSource:
             facts=origin.facts() if spec.options.keys() <= USUAL else None,
             is_own=True,
             text=text_encoder(module, self._tokenizer_of(module)) if has_text else None,
+            scores=spec.scores,
+            own_scores=(checkpoint.scores if checkpoint else None) or own_link(module),
         )
 
     def _own_preprocess(self, module: nn.Module) -> Preprocess:

@@ -9,8 +9,19 @@ classes with the highest scores in each image, unless the model has classes of t
 tabby - tiger cat; tabby + tiger cat; a dog
 """
 
-from effcam.targets.classes import Contrast, Sum
+from effcam.targets.classes import Above, Contrast, Sum
 from effcam.targets.outputs import BoxScore, Region, Similar, Text, Value
 from effcam.targets.plain import TopK, parse
 
-__all__ = ["BoxScore", "Contrast", "Region", "Similar", "Sum", "Text", "TopK", "Value", "parse"]
+__all__ = [
+    "Above",
+    "BoxScore",
+    "Contrast",
+    "Region",
+    "Similar",
+    "Sum",
+    "Text",
+    "TopK",
+    "Value",
+    "parse",
+]

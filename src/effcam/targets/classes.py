@@ -1,4 +1,4 @@
-"""Targets of classes: contrasts, sums, and ranks in each image."""
+"""Targets of classes: contrasts, sums, labels above a threshold, and ranks in each image."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ Terms: TypeAlias = tuple[tuple[ClassLike, float], ...]
 """Classes whose scores are added, each with its factor."""
 CONSENSUS = "consensus"
 """The class with the highest mean probability over the models."""
+MOST_NAMED = 5
+"""The most labels that the name of labels above a threshold lists."""
 RANK = re.compile(r"top([1-9][0-9]*)")
 
 
@@ -140,9 +142,64 @@ class Sum:
         return tuple((each, 1.0) for each in self.classes)
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Above:
+    """The evidence for all labels whose probability is at least a threshold, together.
+
+    Explains the sum of their scores. It is for models of labels that do not exclude each other
+    (`effcam.Model.multi_label`). In an image where no label is as probable, the map is flat.
+
+    Attributes:
+        threshold: The least probability, between 0 and 1.
+
+    Raises:
+        TargetError: If it is impossible.
+
+    >>> print(Above(0.25))
+    above 25 %
+    """
+
+    threshold: float = 0.5
+    kind: ClassVar[Kind] = "sum"
+
+    def __post_init__(self) -> None:
+        """Check the threshold."""
+        given: object = self.threshold
+        is_number = isinstance(given, int | float) and not isinstance(given, bool)
+        if not (is_number and 0 < self.threshold < 1):
+            raise TargetError(f"Above takes a probability between 0 and 1, not {given!r}")
+        object.__setattr__(self, "threshold", float(self.threshold))
+
+    def __str__(self) -> str:
+        return f"above {100 * self.threshold:g} %"
+
+    def __repr__(self) -> str:
+        return f"effcam.targets.Above({self.threshold:g})"
+
+    def named(self, labels: Sequence[str]) -> str:
+        """Return what is explained in one image.
+
+        Args:
+            labels: The names of the labels above the threshold, the most probable first.
+
+        >>> Above().named(["cat", "dog"]), Above().named([])
+        ('cat + dog', 'no label above 50 %')
+        """
+        if not labels:
+            return f"no label {self}"
+        more = len(labels) - MOST_NAMED
+        named = [*labels[:MOST_NAMED], *([f"{more} more"] if more > 0 else [])]
+        return " + ".join(named)
+
+    @property
+    def stored(self) -> dict[str, object]:
+        """It in the types of JSON."""
+        return {"above": self.threshold}
+
+
 Combination: TypeAlias = Contrast | Sum
 """A target of several classes."""
-ClassTarget: TypeAlias = ClassLike | Combination
+ClassTarget: TypeAlias = ClassLike | Combination | Above
 """A target of one class or several."""
 
 
@@ -164,7 +221,7 @@ def plain_class(target: object) -> ClassLike:
     return index
 
 
-def terms_of(target: ClassTarget | None) -> Terms:
+def terms_of(target: ClassLike | Combination | None) -> Terms:
     """Return the classes whose scores are added, each with its factor."""
     if isinstance(target, Contrast | Sum):
         return target.terms

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from effcam.errors import TargetError
-from effcam.targets.classes import CONSENSUS, ClassTarget, Contrast, Sum, plain_class
+from effcam.targets.classes import CONSENSUS, Above, ClassTarget, Contrast, Sum, plain_class
 from effcam.targets.outputs import Function, OutputTarget, Similar, Text, Value
 
+ABOVE = re.compile(r"above (?P<percent>[0-9]*\.?[0-9]+) ?%")
 WEIGHTED = re.compile(r"(?P<strength>[0-9]*\.?[0-9]+)\s*\*\s*(?P<name>.+)")
 
 
@@ -108,14 +109,21 @@ def _per_image(target: object) -> PerImage:
 
 def _single(target: object) -> Single | None:
     """Return a target that is neither an index nor a sequence, ``None`` for these."""
-    if isinstance(target, str | Contrast | Sum | Value | Text | Similar | Function):
+    if isinstance(target, str | Contrast | Sum | Above | Value | Text | Similar | Function):
         return target
     return Function.of(target) if callable(target) else None
 
 
 def _check_one_kind(targets: Sequence[Single]) -> None:
     """Check that targets of one column can be compared: classes, or targets of one other kind."""
-    kinds = {each.kind if isinstance(each, OutputTarget) else "class" for each in targets}
+    kinds = {
+        "above"
+        if isinstance(each, Above)
+        else each.kind
+        if isinstance(each, OutputTarget)
+        else "class"
+        for each in targets
+    }
     if len(kinds) > 1:
         raise TargetError(
             "the targets of the images of one column must be of one kind, not "
@@ -127,8 +135,8 @@ def parse(text: str) -> Single:
     """Return the target that a text of the command line stands for.
 
     Args:
-        text: A class; ``A - B`` or ``A - 0.6 * B`` for a `Contrast`; ``A + B + C`` for a `Sum`.
-            There are spaces around the signs.
+        text: A class; ``A - B`` or ``A - 0.6 * B`` for a `Contrast`; ``A + B + C`` for a `Sum`;
+            ``above 50 %`` for `Above`. There are spaces around the signs.
 
     Raises:
         TargetError: If the text is no target.
@@ -138,6 +146,9 @@ def parse(text: str) -> Single:
     >>> parse("tiger cat")
     'tiger cat'
     """
+    above = ABOVE.fullmatch(text.strip())
+    if above is not None:
+        return Above(float(above["percent"]) / 100)
     added = [each.strip() for each in text.split(" + ")]
     of, *against = (each.strip() for each in text.split(" - "))
     if len(added) > 1 and against:

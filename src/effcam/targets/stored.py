@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from effcam.errors import TargetError
-from effcam.targets.classes import Contrast, Sum
+from effcam.targets.classes import Above, Contrast, Sum
 from effcam.targets.outputs import Function, Similar, Text, Value
 from effcam.targets.plain import PlainTarget, Single, plain, singles
 
@@ -33,7 +33,7 @@ def check_stored(target: PlainTarget) -> None:
 def to_json(target: PlainTarget) -> object:
     """Return a target in the types of JSON; of a function the name alone."""
     match target:
-        case Contrast() | Sum() | Value() | Text() | Similar() | Function():
+        case Contrast() | Sum() | Above() | Value() | Text() | Similar() | Function():
             return target.stored
         case Mapping():
             return {"columns": {name: to_json(each) for name, each in target.items()}}
@@ -64,6 +64,8 @@ def _read(found: Mapping[str, Any]) -> Single:
             return Contrast(of, against, strength, weights)
         case {"sum": list(classes)}:
             return Sum(*classes)
+        case {"above": threshold}:
+            return Above(threshold)
         case {"value": output, "unit": unit, "lowers": lowers, "name": name}:
             return Value(output, unit, lowers, name)
         case {"text": text}:

@@ -269,7 +269,22 @@ def test_labels_come_from_a_file(tmp_path: Path) -> None:
     assert labels_of(table) == labels_of(str(table)) == ["tabby", "7", None]
 
 
-@pytest.mark.parametrize("label", [True, 1.5, [1], b"cat"])
+def test_an_image_may_have_several_labels_or_none() -> None:
+    several = [["cat", 3], {"dog", "cat"}, []]
+    truths = find_truths(images(), None, None, several)
+    assert [truth.labels for truth in truths] == [("cat", 3), ("cat", "dog"), ()]
+    assert [truth.label for truth in truths] == [None] * 3
+    assert [truth.classes for truth in truths] == [truth.labels for truth in truths]
+    (one, *_) = find_truths(images(), None, None, ["cat", None, None])
+    assert (one.label, one.labels, one.classes) == ("cat", None, ("cat",))
+
+
+def test_a_number_for_every_label_is_refused() -> None:
+    with pytest.raises(AnnotationError, match="has the label 0 twice: give the labels that the"):
+        find_truths(images(), None, None, np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("label", [True, 1.5, [1.5], b"cat", ["cat", None]])
 def test_an_invalid_label_is_refused_with_its_image(label: Any) -> None:
     with pytest.raises(
         AnnotationError, match=r"^image 'dogs/dog\.jpg': a label is a class index or a name, not"

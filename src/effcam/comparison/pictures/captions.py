@@ -22,6 +22,7 @@ FIELDS: Mapping[str, str | int | float] = MappingProxyType(
         "kind": "",
         "value": 0.5,
         "unit": "",
+        "multi_label": False,
         "asked": "",
         "predicted": 0,
         "predicted_label": "",

@@ -14,7 +14,7 @@ from effcam.drawing.fonts import has_glyphs
 from effcam.errors import TargetError
 from effcam.images.refs import ImageRef
 from effcam.images.truth import NamedClass
-from effcam.models.facts import ModelFacts, class_name
+from effcam.models.facts import ModelFacts, class_names
 
 SIGNS = {True: "\u2713", False: "\u2717"}
 """The marks of right and wrong predictions: they differ in shape, not in colour."""
@@ -43,17 +43,26 @@ class Marks:
         """Return the name of an image's true class, empty if unknown or without marks."""
         if image.truth is None or not self.style.marks:
             return ""
-        return class_name(image.truth.label, self.content.facts) or ""
+        return class_names(image.truth.classes, self.content.facts) or ""
 
     def legend(self) -> list[str]:
         """Return the meaning of the marks, if there are any."""
         if not self.style.marks or not shows_marks(self.style.caption):
             return []
-        found = {right for row in self.content.rows() for right in self._right(row)}
+        marked = [
+            (right, cell.asks_other_label)
+            for row in self.content.rows()
+            for right, cell in zip(self._right(row), row, strict=True)
+        ]
+        found = {right for right, _ in marked}
         if found <= {None}:
             return []
         meaning = [f"{SIGNS[True]} right, {SIGNS[False]} wrong"] if self._signs is SIGNS else []
-        return [*meaning, *(["no mark: not known"] if None in found else [])]
+        if (None, False) in marked:
+            meaning.append("no mark: not known")
+        if (None, True) in marked:
+            meaning.append("no mark: not the most probable label")
+        return meaning
 
     @cached_property
     def _signs(self) -> dict[bool, str]:
@@ -62,15 +71,16 @@ class Marks:
     def _right(self, row: Sequence[Explanation]) -> list[bool | None]:
         """Return whether each model is right about an image, ``None`` where it is unknown."""
         truth = row[0].image.truth
-        if truth is None or truth.label is None:
+        if truth is None or not truth.classes:
             return [None] * len(row)
         facts: Sequence[ModelFacts | None] = self.content.facts
         if len(facts) != len(row):
             facts = [None] * len(row)
-        wanted = [self._index(known, truth.label) for known in facts]
+        wanted = [[self._index(known, each) for each in truth.classes] for known in facts]
         return [
-            None if index is None else cell.predicted == index
-            for cell, index in zip(row, wanted, strict=True)
+            # Such a caption begins with the label asked for, which is no prediction.
+            None if None in indices or cell.asks_other_label else cell.predicted in indices
+            for cell, indices in zip(row, wanted, strict=True)
         ]
 
     def _index(self, facts: ModelFacts | None, label: int | str | NamedClass) -> int | None:

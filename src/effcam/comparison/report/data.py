@@ -19,7 +19,7 @@ from effcam.drawing.defaults import COLORMAP
 from effcam.images.geometry import Box
 from effcam.images.refs import ImageRef
 from effcam.images.truth import Truth
-from effcam.models.facts import class_name
+from effcam.models.facts import class_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -138,8 +138,8 @@ def _image(
 
 
 def truth_label(material: Material, truth: Truth) -> str | None:
-    """Return the name of an image's true class; ``None`` if unknown."""
-    return class_name(truth.label, material.content.facts)
+    """Return the names of an image's true classes; ``None`` if unknown."""
+    return class_names(truth.classes, material.content.facts)
 
 
 def _cell(cell: Explanation, kind: str) -> dict[str, object]:

@@ -17,7 +17,7 @@ from effcam.images.refs import ImageRef
 from effcam.images.truth import Truth
 from effcam.models.facts import RANDOM
 from effcam.models.registry import find_spec
-from effcam.targets.classes import Combination, terms_of
+from effcam.targets.classes import Above, Combination, terms_of
 from effcam.targets.plain import parse
 
 FILE = "report.html"
@@ -36,10 +36,14 @@ class Snippet(NamedTuple):
 
 
 class _Model(NamedTuple):
-    """A model by name; ``weights`` is a file, `RANDOM`, `GIVEN`, or empty for the name's own."""
+    """A model by name; ``weights`` is a file, `RANDOM`, `GIVEN`, or empty for the name's own.
+
+    ``stated`` is whether a user may have had to state that its classes are labels.
+    """
 
     name: str
     weights: str = ""
+    stated: bool = False
 
 
 def snippets_for(content: Cells, truths: Sequence[Truth] = ()) -> list[Snippet]:
@@ -85,16 +89,22 @@ def _paths(images: Sequence[ImageRef]) -> list[str] | None:
 
 def _models(content: Cells) -> dict[str, _Model]:
     """Return the models by label, in their order."""
-    return {cell.model_label: _model(cell) for cell in content.cells[: len(content.columns)]}
+    first = content.cells[: len(content.columns)]
+    labels = [each.multi_label for each in content.facts] or [False] * len(first)
+    return {
+        cell.model_label: _model(cell, multi_label)
+        for cell, multi_label in zip(first, labels, strict=False)
+    }
 
 
-def _model(cell: Explanation) -> _Model:
+def _model(cell: Explanation, multi_label: bool) -> _Model:
     spec = find_spec(cell.model)
+    stated = multi_label and (spec is None or spec.scores is None)
     of_spec = spec is not None and spec.checkpoint is not None
     is_file = Path(cell.weights).suffix in (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
     if cell.weights in (RANDOM, GIVEN) or (is_file and not of_spec):
-        return _Model(cell.model, cell.weights)
-    return _Model(cell.model)
+        return _Model(cell.model, cell.weights, stated)
+    return _Model(cell.model, stated=stated)
 
 
 def _known(images: Sequence[ImageRef], truths: Sequence[Truth]) -> list[str]:
@@ -102,7 +112,7 @@ def _known(images: Sequence[ImageRef], truths: Sequence[Truth]) -> list[str]:
     own = [image.truth or Truth() for image in images]
     pairs = list(zip(own, truths, strict=False))
     found = {
-        "labels": any(before.label != after.label for before, after in pairs),
+        "labels": any(before.classes != after.classes for before, after in pairs),
         "boxes": any(before.boxes != after.boxes for before, after in pairs),
         "masks": any(before.mask is not after.mask for before, after in pairs),
     }
@@ -144,11 +154,11 @@ def _source(model: _Model) -> str:
     if model.weights == GIVEN:
         # The code runs, and the error states what is missing.
         return f"...  # {' '.join(model.name.split())}, a module of yours"
-    if model.weights == RANDOM:
-        return f"effcam.ModelSpec({model.name!r}, pretrained=False)"
-    if model.weights:
-        return f"effcam.ModelSpec({model.name!r}, checkpoint={model.weights!r})"
-    return repr(model.name)
+    options = ", pretrained=False" if model.weights == RANDOM else ""
+    if model.weights not in ("", RANDOM):
+        options = f", checkpoint={model.weights!r}"
+    options += ", scores='sigmoid'" * model.stated
+    return f"effcam.ModelSpec({model.name!r}{options})" if options else repr(model.name)
 
 
 def _listed(entries: Sequence[str], brackets: str) -> str:
@@ -190,6 +200,8 @@ def _command(
     for label, model in models.items():
         if model.weights not in ("", RANDOM):
             parts.append(_option("--checkpoint", f"{label}={model.weights}"))
+    stated = [label for label, model in models.items() if model.stated]
+    parts += [_option("--scores", f"{label}=sigmoid") for label in stated]
     methods = settings.get("method")
     if isinstance(methods, list | tuple):
         parts += [_option("--method", each) for each in methods]
@@ -218,13 +230,15 @@ def _targets(target: object) -> list[str | None]:
 
 def _text(target: object) -> str | None:
     """Return the text that stands for a target on the command line, ``None`` if none does."""
-    if not isinstance(target, int | str | Combination):
+    if not isinstance(target, int | str | Combination | Above):
         return None
     text = str(target)
     try:
         found = parse(text)
     except TargetError:
         return None
+    if isinstance(target, Above):
+        return text if found == target else None
     if not isinstance(found, int | str | Combination):
         return None
     # An index is text there.

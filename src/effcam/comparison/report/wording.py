@@ -134,7 +134,7 @@ def facts(record: Mapping[str, object]) -> dict[str, str]:
     """Return the facts of a model as text."""
     found = dict(record)
     parameters, flops, seconds = (found.pop(name) for name in ("parameters", "flops", "seconds"))
-    bypass = found.pop("bypass")
+    bypass, multi_label = found.pop("bypass"), found.pop("multi_label")
     for name in ("notes", *PLACES):  # notes are among those of the summary
         del found[name]
     shown = {
@@ -143,6 +143,7 @@ def facts(record: Mapping[str, object]) -> dict[str, str]:
         else str(value)
         for name, value in found.items()
     }
+    shown["probabilities"] = "one a label, sigmoid" if multi_label else "sum to 100 %"
     shown["cells"] = _cells(record)
     shown["measured offset"] = _offset(record)
     shown["parameters"] = f"{parameters:,}"

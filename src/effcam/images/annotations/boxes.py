@@ -20,7 +20,7 @@ from effcam.images.annotations.csv_tables import (
 )
 from effcam.images.annotations.cvat import is_cvat, objects_in_cvat
 from effcam.images.annotations.label_studio import is_label_studio, objects_in_label_studio
-from effcam.images.annotations.labels import class_name
+from effcam.images.annotations.label_values import class_name
 from effcam.images.annotations.objects import (
     EDGE_COLUMNS,
     AnyBox,
@@ -93,7 +93,7 @@ def read_boxes(
     """
     wanted = _wanted(categories)
     with locating(f"annotations {str(path)!r}"):
-        found = _with_shares(_objects(as_path(path)))
+        found = _with_shares(objects_in(as_path(path)))
         if not found:
             raise AnnotationError("the file lists no images")
     if wanted is not None:
@@ -101,7 +101,7 @@ def read_boxes(
     return {name: tuple(box for _, box in objects) for name, objects in found.items()}
 
 
-def _objects(path: Path) -> Objects:
+def objects_in(path: Path) -> Objects:
     """Return classes and boxes by image."""
     if path.is_dir():
         return _objects_in_folder(path)

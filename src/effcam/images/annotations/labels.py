@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from effcam.errors import AnnotationError
+from effcam.images.annotations.boxes import objects_in
 from effcam.images.annotations.coco import is_coco, parse_coco
 from effcam.images.annotations.csv_tables import (
     CLASS_COLUMNS,
@@ -16,27 +17,35 @@ from effcam.images.annotations.csv_tables import (
     nonempty,
     table_rows,
 )
+from effcam.images.annotations.label_studio import is_label_studio
+from effcam.images.annotations.label_values import Label, parse_class
 from effcam.images.annotations.name_matching import IMAGE_SUFFIXES
+from effcam.images.annotations.objects import Objects
 from effcam.images.annotations.parsing import (
     as_path,
     as_text,
     files_below,
     is_json,
+    load_json,
     locating,
     parse_json,
     read_bytes,
     shown,
 )
+from effcam.images.annotations.yolo import is_yolo
 from effcam.images.truth import NamedClass
 
-Label: TypeAlias = int | str | NamedClass
-"""A class by its index, by its name, or by both."""
+ImageLabels: TypeAlias = Label | tuple[Label, ...]
+"""The class of an image; or all of its labels, where there may be several or none."""
 
 INDEX_COLUMNS = ("class_index",)
 
 
-def read_image_labels(path: str | PathLike[str]) -> dict[str, Label]:
+def read_image_labels(path: str | PathLike[str]) -> dict[str, ImageLabels]:
     """Return the class of each image: by name if it is text, by index if it is called one.
+
+    Where an image has several classes or none, they are a tuple: its labels, for models of which
+    the labels do not exclude each other.
 
     Text of digits is a name too; where a model has no class of that name, it is its index
     (`effcam.models.class_names.find_class`).
@@ -45,12 +54,16 @@ def read_image_labels(path: str | PathLike[str]) -> dict[str, Label]:
         path: One of
 
             - A table of comma, semicolon or tab separated values, image and label, with or
-              without a header. A column ``class_index`` has the index.
+              without a header. A column ``class_index`` has the index. An image with several
+              labels has a row for each.
             - Lines of an image's name and its label, both without spaces.
             - JSON that maps image names to labels, or to ``{"class_index": 3, "label": "cat"}``.
               A label that is a number is an index, which is refused where another class has that
-              number as its name. Images with neither are left out.
-            - COCO's JSON, if all annotations of each image have the same category.
+              number as its name. Images with neither are left out. A list has all labels of an
+              image, also none.
+            - COCO's JSON: the categories of the annotations of each image.
+            - The other files of objects that `read_boxes` reads, of Pascal VOC, YOLO, Label Studio
+              and CVAT: the classes of the objects in each image.
             - A folder with a subfolder for each class, whose name is the label of the images in it,
               at any depth.
 
@@ -61,17 +74,42 @@ def read_image_labels(path: str | PathLike[str]) -> dict[str, Label]:
     """
     with locating(f"labels {str(path)!r}"):
         source = as_path(path)
-        labels = _labels_of_folders(source) if source.is_dir() else _labels_in(read_bytes(source))
+        labels = _labels_at(source)
         if not labels:
             raise AnnotationError("the file has no labels")
     return labels
 
 
-def _labels_in(data: bytes) -> dict[str, Label]:
+def _labels_at(path: Path) -> dict[str, ImageLabels]:
+    if is_yolo(path) or (path.is_dir() and _has_only_xml(path)):
+        return _labels_of_objects(objects_in(path))
+    if path.is_dir():
+        return dict(_labels_of_folders(path))
+    data = read_bytes(path)
+    if data.lstrip().startswith(b"<"):
+        return _labels_of_objects(objects_in(path))
     if not is_json(data):
         return _labels_from_table(as_text(data))
+    document = load_json(data)
+    if is_label_studio(document):
+        return _labels_of_objects(objects_in(path))
     document = parse_json(data)
     return _labels_from_coco(document) if is_coco(document) else _labels_by_name(document)
+
+
+def _has_only_xml(folder: Path) -> bool:
+    return bool(files_below(folder, {".xml"})) and not files_below(folder, IMAGE_SUFFIXES)
+
+
+def _labels_of_objects(objects: Objects) -> dict[str, ImageLabels]:
+    """Return the classes of the objects in each image."""
+    found: dict[str, list[Label]] = {name: [] for name in objects}
+    for name, several in objects.items():
+        for label, _ in several:
+            if label is None:
+                raise AnnotationError(f"image {name!r}: an object has no class")
+            _add_label(found, name, parse_class(label))
+    return _settled(found)
 
 
 def _labels_of_folders(root: Path) -> dict[str, Label]:
@@ -88,21 +126,6 @@ def _labels_of_folders(root: Path) -> dict[str, Label]:
     if not labels:
         raise AnnotationError("the folder has no images, which must be in a subfolder a class")
     return labels
-
-
-def parse_class(value: object) -> Label:
-    """Return a class: a name if it is text; if it is a number, an index that may be a name."""
-    if isinstance(value, str) and value.strip():
-        return value.strip()
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return NamedClass(value, str(value))
-    raise AnnotationError(f"expected a class's name or index, found {shown(value)}")
-
-
-def class_name(value: object) -> str:
-    """Return the name of a class, or its index as text."""
-    label = parse_class(value)
-    return label.name if isinstance(label, NamedClass) else str(label)
 
 
 def _parse_index(value: object) -> int:
@@ -124,25 +147,33 @@ def _parse_both(index: object, label: object) -> Label:
     return NamedClass(number, named) if isinstance(named, str) else number
 
 
-def _add_label(labels: dict[str, Label], name: str, label: Label) -> None:
-    """Add the class of an image, which must not have a different one already."""
-    if labels.setdefault(name, label) != label:
-        raise AnnotationError(f"image {name!r} is {shown(label)} here, {shown(labels[name])} above")
+def _add_label(found: dict[str, list[Label]], name: str, label: Label) -> None:
+    """Add a class of an image, once."""
+    own = found.setdefault(name, [])
+    if label not in own:
+        own.append(label)
 
 
-def _labels_by_name(document: Mapping[str, Any]) -> dict[str, Label]:
+def _settled(found: Mapping[str, Sequence[Label]]) -> dict[str, ImageLabels]:
+    """Return the class of each image that has one, and all labels of others."""
+    return {name: own[0] if len(own) == 1 else tuple(own) for name, own in found.items()}
+
+
+def _labels_by_name(document: Mapping[str, Any]) -> dict[str, ImageLabels]:
     """Return the classes of JSON that maps image names to labels."""
-    labels = {}
+    labels: dict[str, ImageLabels] = {}
     for name, entry in document.items():
         with locating(f"image {name!r}"):
             record = entry if isinstance(entry, dict) else {"label": entry}
-            index, label = record.get("class_index"), record.get("label")
-            if index is not None or label is not None:
+            index, label = record.get("class_index"), record.get("label", record.get("labels"))
+            if isinstance(label, list) and index is None:
+                labels[name] = tuple(dict.fromkeys(map(parse_class, label)))
+            elif index is not None or label is not None:
                 labels[name] = _parse_both(index, label)
     return labels
 
 
-def _labels_from_table(text: str) -> dict[str, Label]:
+def _labels_from_table(text: str) -> dict[str, ImageLabels]:
     """Return the classes of a table of images and labels, with or without a header."""
     rows = table_rows(text)
     header = rows[0][1]
@@ -152,7 +183,7 @@ def _labels_from_table(text: str) -> dict[str, Label]:
         width, rows = len(header), rows[1:]
     else:
         width, images, classes, indices = 2, [0], [1], []
-    labels: dict[str, Label] = {}
+    labels: dict[str, list[Label]] = {}
     for number, row in rows:
         with locating(f"line {number}"):
             if len(row) != width:
@@ -165,21 +196,15 @@ def _labels_from_table(text: str) -> dict[str, Label]:
             named = next((row[column] for column in classes if row[column]), "")
             nonempty(index or named, "a label")
             _add_label(labels, name, _parse_both(index, named))
-    return labels
+    return _settled(labels)
 
 
-def _labels_from_coco(document: Mapping[str, Any]) -> dict[str, Label]:
-    """Return the category of each image of a COCO file, of which each must have one."""
+def _labels_from_coco(document: Mapping[str, Any]) -> dict[str, ImageLabels]:
+    """Return the categories of each image of a COCO file."""
     images, annotations = parse_coco(document)
-    found: dict[str, set[str]] = {name: set() for name in images}
+    found: dict[str, list[Label]] = {name: [] for name in images}
     for each in annotations:
         if each.label is None:
             raise AnnotationError(f"{each.where}: its category has no name")
-        found[each.image].add(each.label)
-    for name, names in found.items():
-        if len(names) != 1:
-            raise AnnotationError(
-                f"image {name!r} has annotations of {len(names)} categories"
-                f"{': ' if names else ''}{', '.join(sorted(names)[:5])}; expected one, its class"
-            )
-    return {name: parse_class(names.pop()) for name, names in found.items()}
+        _add_label(found, each.image, parse_class(each.label))
+    return _settled(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from numbers import Real
 from os import PathLike
@@ -13,7 +13,8 @@ import numpy as np
 
 from effcam.errors import AnnotationError, ArgumentError
 from effcam.images.annotations import ByName, Mask, read_boxes, read_image_labels, read_masks
-from effcam.images.annotations.labels import Label
+from effcam.images.annotations.label_values import Label
+from effcam.images.annotations.labels import ImageLabels
 from effcam.images.annotations.masks import RelativePolygons
 from effcam.images.annotations.objects import AnyBox, RelativeBox, recognise_shares
 from effcam.images.geometry import Box
@@ -35,7 +36,11 @@ Masks: TypeAlias = Union[
     str, "PathLike[str]", "Mapping[str, ArrayLike]", "Sequence[ArrayLike | None]", None
 ]
 Labels: TypeAlias = Union[
-    str, "PathLike[str]", "Mapping[str, Label]", "Sequence[Label | None]", None
+    str,
+    "PathLike[str]",
+    "Mapping[str, ImageLabels | Collection[Label]]",
+    "Sequence[ImageLabels | Collection[Label] | None]",
+    None,
 ]
 Size: TypeAlias = tuple[int, int]
 """Width and height of an image in px."""
@@ -61,7 +66,8 @@ def find_truths(
             edges lie between 0 and 1, and one is not a whole number, they are shares of the width
             and height, and marked as `Truth.rescaled`.
         masks: (height, width) arrays, true on objects, likewise; or a folder of mask files.
-        labels: Class indices or names, likewise; or a folder with a subfolder for each class.
+        labels: Class indices or names, likewise; or a folder with a subfolder for each class. An
+            entry may be a collection of all labels of an image, also an empty one.
         sizes: Width and height of each image in px, for annotations in shares of these; ``None``
             opens the images that have such annotations.
 
@@ -156,15 +162,16 @@ class GroundTruth:
                     found[at] = replace(found[at], **parse(entry, known, entries.in_shares))
         return found
 
-    def labels(self, images: Sequence[ImageRef]) -> list[Label | None]:
-        """Return the label of each image: the one given here, else its own, else ``None``."""
-        own = [image.truth.label if image.truth is not None else None for image in images]
+    def with_labels(self, images: Sequence[ImageRef]) -> list[Truth]:
+        """Return the images' own annotations, with the labels given here."""
+        own = [image.truth or Truth() for image in images]
         for entries, _ in self._kinds:
             if entries.name == "labels":
                 for at, image in enumerate(images):
                     entry = entries.get(image.name, at)
                     if entry is not None:
-                        own[at] = _parse_label(entry, _Image(image), False)["label"]
+                        found = _parse_label(entry, _Image(image), False)
+                        own[at] = replace(own[at], **found)
         return own
 
 
@@ -309,10 +316,27 @@ def _parse_mask(entry: Any, known: _Image, _: bool) -> dict[str, Any]:
 
 
 def _parse_label(entry: Any, image: _Image, _: bool) -> dict[str, Any]:
+    """Return the class of an image, or all of its labels."""
+    is_several = isinstance(entry, Iterable) and getattr(entry, "ndim", 1) > 0
+    if isinstance(entry, str | bytes | NamedClass) or not is_several:
+        return {"label": _to_label(entry, image), "labels": None}
+    listed = sorted(entry, key=str) if isinstance(entry, Set) else entry
+    labels = tuple(_to_label(each, image) for each in listed)
+    twice = next((each for each in labels if labels.count(each) > 1), None)
+    if twice is not None:
+        raise AnnotationError(
+            f"image {image.name!r} has the label {twice!r} twice: give the labels that the image "
+            "has, each once, and not a number for every label"
+        )
+    return {"label": None, "labels": labels}
+
+
+def _to_label(entry: Any, image: _Image) -> Label:
     if isinstance(entry, str | NamedClass):
-        return {"label": entry}
+        return entry
     if isinstance(entry, bool) or not hasattr(entry, "__index__"):
         raise AnnotationError(
-            f"image {image.name!r}: a label is a class index or a name, not {entry!r}"
+            f"image {image.name!r}: a label is a class index or a name, not {entry!r}; several "
+            "labels are a list of these"
         )
-    return {"label": int(entry)}
+    return int(entry)

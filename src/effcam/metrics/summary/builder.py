@@ -11,16 +11,19 @@ import numpy as np
 
 from effcam.cam.map_checks import Tally
 from effcam.metrics.faithfulness_result import Faithfulness
+from effcam.metrics.label_result import LabelProbabilities
 from effcam.metrics.sampling import grids_differ
 from effcam.metrics.summary import Summary
 from effcam.metrics.summary.definitions import GROUPS
 from effcam.metrics.summary.figures.faithfulness import FaithfulnessFigures
 from effcam.metrics.summary.figures.group import Group
+from effcam.metrics.summary.figures.labels import LabelFigures
 from effcam.metrics.summary.notes import (
     FOCUS_GRIDS_DIFFER,
     Counted,
     facts_of_columns,
     health_notes,
+    label_notes,
     notes,
     rescaling_notes,
     statistics_notes,
@@ -40,6 +43,7 @@ class SummaryBuilder:
         labelled: bool,
         fair: bool | None = None,
         faithfulness: Faithfulness | None = None,
+        label_probabilities: LabelProbabilities | None = None,
     ) -> None:
         """Start without images.
 
@@ -51,11 +55,16 @@ class SummaryBuilder:
                 by one class; without labels, those on which all models predict alike. ``None`` is
                 whether labels are known.
             faithfulness: Figures that were measured by running the models again.
+            label_probabilities: The probability of every label, for average precision.
         """
         self._columns, self._facts = tuple(columns), tuple(facts)
         self._labelled = labelled
         self._fair = labelled if fair is None else fair
         self._groups: list[Group] = [make(len(self._columns), self._facts) for make in GROUPS]
+        self._asks_labels = label_probabilities is None
+        self._several_labels = self._located_labels = False
+        if label_probabilities is not None:
+            self._groups.append(LabelFigures(self._columns, self._facts, label_probabilities))
         if faithfulness is not None:
             self._groups.append(FaithfulnessFigures(self._columns, faithfulness))
         self._units = UnitCounter()
@@ -77,6 +86,12 @@ class SummaryBuilder:
         self._images += len(rows)
         self._used += len(selection.kept)
         self._rescaled += sum(truth.rescaled for truth in rows.truths)
+        several = [truth for truth in rows.truths if truth.labels is not None]
+        self._several_labels |= bool(several)
+        self._located_labels |= any(
+            len(truth.labels or ()) > 1 and (truth.boxes or truth.mask is not None)
+            for truth in several
+        )
         self._comparable &= bool(selection.comparable.all())
         self._seen += _seen_shares(rows).sum(0)
         self._one_grid &= not any(grids_differ(row).any() for row in selection.kept.cells)
@@ -106,6 +121,13 @@ class SummaryBuilder:
                     self._columns, self._facts, counted, fair=self._fair, labelled=self._labelled
                 ),
                 *rescaling_notes(self._rescaled),
+                *label_notes(
+                    self._columns,
+                    self._facts,
+                    labelled=self._labelled,
+                    unmeasured=self._asks_labels and self._several_labels,
+                    located=self._located_labels,
+                ),
                 *([] if self._one_grid else [FOCUS_GRIDS_DIFFER]),
                 *statistics_notes(measures, len(self._units.videos)),
                 *(note for each in measured for note in each.notes),
@@ -122,7 +144,11 @@ class SummaryBuilder:
 
 
 def summarize(
-    rows: ImageRows, *, fair: bool | None = None, faithfulness: Faithfulness | None = None
+    rows: ImageRows,
+    *,
+    fair: bool | None = None,
+    faithfulness: Faithfulness | None = None,
+    label_probabilities: LabelProbabilities | None = None,
 ) -> Summary:
     """Return the summary of a comparison in memory.
 
@@ -130,6 +156,7 @@ def summarize(
         rows: All rows of the comparison.
         fair: As in `SummaryBuilder`.
         faithfulness: As in `SummaryBuilder`.
+        label_probabilities: As in `SummaryBuilder`.
 
     Raises:
         TargetError: If a label is no class of a model.
@@ -142,6 +169,7 @@ def summarize(
         labelled=rows.labelled,
         fair=fair,
         faithfulness=faithfulness,
+        label_probabilities=label_probabilities,
     )
     builder.add(rows)
     return builder.summary()

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
-from effcam.metrics.summary.figures import faithfulness, focus, localisation, model, sequence
+from effcam.metrics.summary.figures import (
+    faithfulness,
+    focus,
+    labels,
+    localisation,
+    model,
+    sequence,
+)
 from effcam.metrics.summary.figures.group import Group
 from effcam.models.facts import ModelFacts
 
@@ -20,7 +27,7 @@ GROUPS: tuple[Callable[[int, Sequence[ModelFacts]], Group], ...] = (
 FIGURES = MappingProxyType(
     {
         figure.key: figure
-        for module in (model, focus, localisation, sequence, faithfulness)
+        for module in (model, focus, localisation, sequence, labels, faithfulness)
         for figure in module.FIGURES
     }
 )

@@ -24,7 +24,7 @@ STATISTICS = {
 def measure_dict(measure: Measure, labels: Sequence[str]) -> dict[str, object]:
     """Return a measure as a JSON object, with the unit of its values."""
     figure = asdict(measure.figure)
-    del figure["possible"]
+    del figure["possible"], figure["listed"]
     return figure | {
         "values_in": UNITS[measure.figure.unit].raw,
         "values": json_value(measure.values.tolist()),

@@ -151,6 +151,44 @@ def rescaling_notes(images: int) -> list[str]:
     return [note]
 
 
+def label_notes(
+    columns: Sequence[str],
+    facts: Sequence[ModelFacts],
+    *,
+    labelled: bool,
+    unmeasured: bool,
+    located: bool,
+) -> list[str]:
+    """Return notes on models of several labels an image.
+
+    Args:
+        columns: The columns' labels.
+        facts: Facts of their models.
+        labelled: Whether labels are known.
+        unmeasured: Whether several labels an image are known, and not their probabilities.
+        located: Whether boxes or masks of images with several labels are known.
+    """
+    own = [label for label, each in zip(columns, facts, strict=bool(facts)) if each.multi_label]
+    if not own:
+        return []
+    found = [
+        f"{', '.join(own)}: labels do not exclude each other, and each has a probability of its "
+        "own. What the model predicts is the label of the highest one"
+        + (", and it is right if the image has that label." if labelled else ".")
+    ]
+    if unmeasured:
+        found.append(
+            "Average precision of labels needs the probability of every label in every image: give "
+            "summary label_probabilities=effcam.metrics.label_probabilities(comparison, models)."
+        )
+    if located:
+        found.append(
+            "Figures of localisation use the boxes and masks of all objects of an image, whichever "
+            "label its heat is for; to measure one label, give the boxes or masks of its objects."
+        )
+    return found
+
+
 def sequence_note(pairs: int) -> str:
     """Return a note on the figures of ``pairs`` of frames."""
     return (

@@ -62,6 +62,7 @@ class Figure:
         digits: The number of decimals shown.
         explains: One sentence that defines it.
         possible: The possible values of one image.
+        listed: Whether it is in the tables, and not only in JSON and CSV.
 
     >>> area = Figure("effective_area", "effective area", "focus", "lower", "%")
     >>> area.heading, area.show(0.3124, unit=True)
@@ -76,6 +77,7 @@ class Figure:
     digits: int = 1
     explains: str = ""
     possible: Range = ANY
+    listed: bool = True
 
     @property
     def heading(self) -> str:

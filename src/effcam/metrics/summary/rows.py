@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from effcam.cam.explanation import Explanation
-from effcam.errors import ArgumentError
+from effcam.errors import AnnotationError, ArgumentError
 from effcam.images.refs import ImageRef
 from effcam.images.truth import NamedClass, Truth
 from effcam.models.class_names import NUMBER
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Units: TypeAlias = "NDArray[np.int64]"
 """(images,) the number of each image's unit: the image itself, or the video that it is from."""
+Label: TypeAlias = int | str | NamedClass
 Samples: TypeAlias = "NDArray[np.float64]"
 """(images, columns), NaN where there is no value."""
 
@@ -75,7 +76,7 @@ class ImageRows:
     @property
     def labelled(self) -> bool:
         """Whether the class of any image is known."""
-        return any(truth.label is not None for truth in self.truths)
+        return any(truth.classes is not None for truth in self.truths)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,23 +145,50 @@ def select(rows: ImageRows, units: Units, *, labelled: bool, fair: bool) -> Sele
 
 
 def are_right(rows: ImageRows) -> Samples:
-    """Return 1 where a model is right, 0 where it is wrong, and NaN where the label is unknown."""
+    """Return 1 where a model is right, 0 where it is wrong, and NaN where that is unknown.
+
+    A model of several labels an image is right if the one of the highest probability is among the
+    image's. It is unknown for an image without labels.
+
+    Raises:
+        TargetError: If a label is no class of a model.
+        AnnotationError: If an image has several labels or none, and a model has one class an image.
+    """
     found = rows.empty_samples()
-    indices: dict[tuple[int, int | str | NamedClass], int] = {}
+    indices: dict[tuple[int, Label], int] = {}
     for at, (row, truth) in enumerate(zip(rows.cells, rows.truths, strict=True)):
-        if truth.label is None:
-            continue
-        for column, cell in enumerate(row):
+        for column, cell in enumerate(row if truth.classes is not None else ()):
             if cell.predicted is None:
                 continue
-            key = column, truth.label
-            if key not in indices:
-                indices[key] = _class_index(rows, column, truth.label)
-            found[at, column] = cell.predicted == indices[key]
+            wanted = set()
+            for label in _labels_for(rows, column, truth, cell):
+                key = column, label
+                if key not in indices:
+                    indices[key] = _class_index(rows, column, label)
+                wanted.add(indices[key])
+            if wanted:
+                found[at, column] = cell.predicted in wanted
     return found
 
 
-def _class_index(rows: ImageRows, column: int, label: int | str | NamedClass) -> int:
+def _labels_for(rows: ImageRows, column: int, truth: Truth, cell: Explanation) -> tuple[Label, ...]:
+    """Return the labels of an image that a column may predict.
+
+    Raises:
+        AnnotationError: If the model has one class an image, and the image has not.
+    """
+    labels = truth.classes or ()
+    if len(labels) == 1 or (rows.facts and rows.facts[column].multi_label):
+        return labels
+    names = ": " + ", ".join(map(str, labels[:5])) if labels else ""
+    raise AnnotationError(
+        f"image {cell.image.name!r} has {len(labels)} labels{names}; in {rows.columns[column]} the "
+        "classes exclude each other, so each image has one. For a model of several labels an "
+        "image, give scores='sigmoid' when it is loaded (--scores sigmoid)"
+    )
+
+
+def _class_index(rows: ImageRows, column: int, label: Label) -> int:
     if rows.facts:
         return rows.facts[column].find_class(label)
     if not isinstance(label, str):

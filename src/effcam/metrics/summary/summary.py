@@ -226,10 +226,11 @@ class Summary:
         Args:
             mark: The name of the mark of the best values in the legend.
         """
+        listed = [measure for measure in self.measures if measure.figure.listed]
         return Contents(
             findings.opening(self.images, self.used),
-            tables(self.columns, self.facts, self.measures),
-            findings.legend(self.measures, mark),
+            tables(self.columns, self.facts, listed),
+            findings.legend(listed, mark),
             self.notes,
         )
 

@@ -77,7 +77,7 @@ def find_scores(
         kinds = possible_kinds(values)
         kind = find_kind(kinds, examined.respond()) if kinds else None
         if kind is None:
-            return ScoreSource(classes)
+            return ScoreSource(classes, single=values.shape[1] == 1)
         if kind is EMBEDDING:
             return ScoreSource(classes, outputs="embedding", cause=kind.seen)
         return examined.find_logits() or _refuse(kind, examined)
@@ -159,12 +159,12 @@ class _Examined:
         # A single logit may be returned as the probabilities of two classes.
         widths = {self.width} | ({1} if self.width == 2 else set())
         for place in places_of_rows(self.linked, widths)[:TRIED]:
-            link = self._link_from(place)
-            if link:
-                return ScoreSource(self.classes, place, link)
+            found = self._source_from(place)
+            if found is not None:
+                return found
         return None
 
-    def _link_from(self, place: Place) -> Link | None:
+    def _source_from(self, place: Place) -> ScoreSource | None:
         generator, put = torch.Generator().manual_seed(SEED), list[Tensor]()
 
         def replace(found: Tensor) -> Tensor:
@@ -175,7 +175,10 @@ class _Examined:
         if sum(each.numel() for each in put) % len(found) or not put:
             return None
         logits = torch.cat([each.flatten() for each in put]).reshape(len(found), -1)
-        return _link_between(logits.float(), found)
+        link = _link_between(logits.float(), found)
+        if link is None:
+            return None
+        return ScoreSource(self.classes, place, link, single=logits.shape[1] == 1)
 
 
 def _run(

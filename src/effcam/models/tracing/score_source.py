@@ -48,6 +48,7 @@ class ScoreSource:
         cause: Why it returns no class scores, in words; empty if it does.
         head: Computes the class scores of zero-shot classification from an embedding; ``None``
             for all others.
+        single: Whether the network has a single logit for an image, that of presence.
     """
 
     classes: int | None = None
@@ -56,6 +57,12 @@ class ScoreSource:
     outputs: Outputs = "classes"
     cause: str = ""
     head: ZeroShotHead | None = None
+    single: bool = False
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether the classes are labels that do not exclude each other."""
+        return self.link == "sigmoid" and not self.single
 
     @property
     def has_classes(self) -> bool:
