@@ -1,8 +1,9 @@
 """Scenes with known annotations, and small models for them: offline, within seconds.
 
-Nothing is downloaded: scenes are drawn on demand, and the weights of the five models are part of
-the package. ``tools/train_demo.py`` trained them on other scenes. The models know ten classes of
-drawn objects; their predictions on photos are meaningless.
+Nothing is downloaded: scenes are drawn on demand, and the weights of the models are part of the
+package. ``tools/train_demo.py`` and ``tools/train_demo_clip.py`` trained them on other scenes. Five
+models know ten classes of drawn objects, and ``"demo_clip"`` knows texts about them; what they find
+in photos is meaningless.
 
 >>> import effcam
 >>> scenes = effcam.demo.scenes(2, seed=7)
@@ -13,7 +14,16 @@ True
 
 from __future__ import annotations
 
+from effcam.demo.captions import Caption, CaptionedScene, captioned_scenes
 from effcam.demo.models import MODELS
 from effcam.demo.scenes import LABELS, Scene, scenes
 
-__all__ = ["LABELS", "MODELS", "Scene", "scenes"]
+__all__ = [
+    "LABELS",
+    "MODELS",
+    "Caption",
+    "CaptionedScene",
+    "Scene",
+    "captioned_scenes",
+    "scenes",
+]

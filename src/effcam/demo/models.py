@@ -36,11 +36,14 @@ SIZES = {
     "efficientnet_b3": 144,
 }
 """The input size of each in px; larger for B3 than for B0, as in the originals."""
+TWO_TOWER = "demo_clip"
+"""The model of images and texts, which has no classes of its own."""
+TWO_TOWER_SIZE = 112
 
 
 def specs() -> list[ModelSpec]:
     """Return the specs of the demo models, which the registry reads at the first look-up."""
-    return [
+    classifiers = [
         ModelSpec(
             f"demo_{network}",
             constructor=partial(_build, network),
@@ -50,6 +53,13 @@ def specs() -> list[ModelSpec]:
         )
         for network, size in SIZES.items()
     ]
+    two_tower = ModelSpec(
+        TWO_TOWER,
+        constructor=_build_two_tower,
+        checkpoint=WEIGHTS / f"{TWO_TOWER}.safetensors",
+        preprocess=Preprocess(size=(TWO_TOWER_SIZE, TWO_TOWER_SIZE)),
+    )
+    return [*classifiers, two_tower]
 
 
 def _build(network: str) -> nn.Module:
@@ -57,3 +67,9 @@ def _build(network: str) -> nn.Module:
 
     module: nn.Module = getattr(networks, network)()
     return module
+
+
+def _build_two_tower() -> nn.Module:
+    from effcam.demo.two_tower import TwoTower
+
+    return TwoTower()

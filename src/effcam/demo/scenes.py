@@ -69,9 +69,14 @@ class Scene:
             heat: (height, width) float32, as from `effcam.Explanation.upsampled`. A constant map
                 is not a hit.
         """
-        y, x = np.unravel_index(int(heat.argmax()), heat.shape)
-        inside = self.box.left <= x < self.box.right and self.box.top <= y < self.box.bottom
-        return bool(inside and heat[y, x] > heat.min())
+        return is_hit(self.box, heat)
+
+
+def is_hit(box: Box, heat: NDArray[np.float32]) -> bool:
+    """Return whether the hottest point of a map (height, width) is in a box; no if constant."""
+    y, x = np.unravel_index(int(heat.argmax()), heat.shape)
+    inside = box.left <= x < box.right and box.top <= y < box.bottom
+    return bool(inside and heat[y, x] > heat.min())
 
 
 def scenes(n: int, seed: int = 0, size: int | tuple[int, int] = 256) -> list[Scene]:
@@ -97,12 +102,17 @@ def scenes(n: int, seed: int = 0, size: int | tuple[int, int] = 256) -> list[Sce
     >>> scene.label in LABELS, scene.box.width < 64
     (True, True)
     """
-    width, height = _check_size(size)
+    width, height = check_size(size)
     n, seed = check_number("n", n), check_number("seed", seed, least=0)
     return [scene(seed, index, width, height) for index in range(n)]
 
 
-def _check_size(size: object) -> tuple[int, int]:
+def check_size(size: object) -> tuple[int, int]:
+    """Return the width and the height of pictures.
+
+    Raises:
+        ArgumentError: If it is not a possible size.
+    """
     pair = (size, size) if isinstance(size, Integral) else size
     if (
         not isinstance(pair, Sequence)
@@ -123,8 +133,18 @@ def scene(seed: int, index: int, width: int, height: int) -> Scene:
     rng = Rng(seed, index)
     target = _class_at(seed, index)
     renderer = Renderer(rng, width, height)
-    pose = _pose(rng, width, height)
-    taken = [pose]
+    pose = pose_of_object(rng, width, height)
+    add_distractors(renderer, rng, width, height, [pose])
+    mask = renderer.add(rng, OBJECTS[LABELS[target]](), pose)
+    picture = Image.fromarray(renderer.finish(rng))
+    return Scene(picture, LABELS[target], target, box_around(mask), mask, f"scene {index + 1}")
+
+
+def add_distractors(
+    renderer: Renderer, rng: Rng, width: int, height: int, objects: Sequence[Pose]
+) -> None:
+    """Draw distractors and pebbles; the distractors do not overlap the objects."""
+    taken = list(objects)
     for _ in range(rng.whole(3, 5)):
         other = _free_pose(rng, width, height, taken)
         if other is not None:
@@ -132,11 +152,12 @@ def scene(seed: int, index: int, width: int, height: int) -> Scene:
             taken.append(other)
     for small in _pebbles(rng, width, height):
         renderer.add(rng, pebble(rng), small)
-    mask = renderer.add(rng, OBJECTS[LABELS[target]](), pose)
+
+
+def box_around(mask: NDArray[np.bool]) -> Box:
+    """Return the smallest box around a mask that is true somewhere."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    box = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    picture = Image.fromarray(renderer.finish(rng))
-    return Scene(picture, LABELS[target], target, box, mask, f"scene {index + 1}")
+    return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
 def _class_at(seed: int, index: int) -> int:
@@ -150,7 +171,7 @@ def _class_at(seed: int, index: int) -> int:
     return order[place]
 
 
-def _pose(rng: Rng, width: int, height: int) -> Pose:
+def pose_of_object(rng: Rng, width: int, height: int) -> Pose:
     """Return a pose of the object within the central square and its margin.
 
     Uninformed maps tend to point at the centre, so objects lie there half as often.
