@@ -188,7 +188,7 @@ def _cosines(
 ) -> NDArray[Any]:
     """Return (scenes, captions) cosines."""
     network = model.module
-    images = torch.stack([model.preprocess(each.image) for each in drawn])
+    images = torch.stack([model.preprocess(each.image)[0] for each in drawn])
     seen = torch.cat([network.encode_image(part) for part in images.split(AT_ONCE)])
     said = network.encode_text(network.tokenizer([str(each) for each in captions]))
     found: NDArray[Any] = (

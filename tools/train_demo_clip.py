@@ -191,7 +191,7 @@ def measure(path: Path) -> dict[str, float]:
             ]
             full = [each.caption for each in drawn]
             said = kinds if objects == 1 else full
-            images = torch.stack([Preprocess(size=(SIZE, SIZE))(each.image) for each in drawn])
+            images = torch.stack([Preprocess(size=(SIZE, SIZE))(each.image)[0] for each in drawn])
             best = network(images, network.tokenizer([str(each) for each in said])).argmax(1)
             found += [said[at].is_true_of(own) for at, own in zip(best, full, strict=True)]
     return {

@@ -99,7 +99,7 @@ def test_it_hears_which_colour_belongs_to_which_object(model: TwoTower) -> None:
 def embeddings(model: TwoTower) -> torch.Tensor:
     (spec,) = (each for each in specs() if each.name == TWO_TOWER)
     assert spec.preprocess is not None
-    images = [spec.preprocess(each.image) for each in captioned_scenes(32, seed=9, size=128)]
+    images = [spec.preprocess(each.image)[0] for each in captioned_scenes(32, seed=9, size=128)]
     with torch.no_grad():
         return functional.normalize(model.encode_image(torch.stack(images)), dim=1)
 
