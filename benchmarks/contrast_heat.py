@@ -9,9 +9,13 @@ is compared with the map of ``Contrast(a, b)``:
 
 - correlation: Spearman's, over the cells of the two maps; 1 if they have the same order;
 - overlap: the intersection over the union of their hottest tenths of cells;
-- the share of the heat on the object that lies on its distinct parts, those which b would not
-  cover, for a and for the contrast, and the difference. The share of the area is that of heat that
-  does not know them.
+- distinct parts: the share of the heat on the object that lies where b would not cover it, for a
+  and for the contrast, and the difference. The share of the area is that of heat that does not
+  know these parts;
+- occlusion: small patches of the object are blurred, one at a time. Spearman's correlation of the
+  heat on a patch with the loss of the margin, the score of a less that of b, for the map of a and
+  for that of the contrast, and the difference: above 0, the contrast shows better which parts tell
+  a from b, as the model sees them.
 
 All figures are means over the scenes, with 95 % bootstrap intervals over scenes.
 """
@@ -20,9 +24,11 @@ from __future__ import annotations
 
 import argparse
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import torch
+from PIL.ImageFilter import GaussianBlur
 from resampling import mean, over_scenes
 from scipy.stats import spearmanr
 
@@ -45,9 +51,11 @@ ALIKE = 0.6
 HOTTEST = 0.1
 TURNS = [(math.cos(angle), math.sin(angle)) for angle in np.arange(36) * math.pi / 18]
 RADII = (0.85, 1.0, 1.15)
+PATCH, STEP = 16, 10
+"""Side of the patches that are blurred, and how far they are apart, px of the scene."""
 COLUMNS = (
-    *("model", "correlation", "overlap", "distinct, a", "distinct, a - b", "difference"),
-    "share of area",
+    *("model", "correlation", "overlap", "distinct parts: a", "a - b", "difference"),
+    *("share of area", "occlusion: a", "a - b", "difference"),
 )
 
 
@@ -157,11 +165,50 @@ def measure(
         ]
     )
     area = np.array([part.sum() / scene.mask.sum() for scene, part in parts])
-    figures = (alike, overlap, *shares.T, shares[:, 1] - shares[:, 0], area)
+    losses = [_losses_of_margin(model, scene, rivals[scene.label].label) for scene in chosen]
+    fits = np.array(
+        [
+            [_fit(cell.upsampled(), *loss) for cell in pair]
+            for pair, loss in zip(pairs, losses, strict=True)
+        ]
+    )
+    figures = [alike, overlap, *shares.T, shares[:, 1] - shares[:, 0], area]
+    figures += [*fits.T, fits[:, 1] - fits[:, 0]]
     return [name, *(over_scenes(mean, each).text() for each in figures)]
 
 
-def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+@torch.no_grad()
+def _losses_of_margin(
+    model: effcam.Model, scene: Scene, rival: str
+) -> tuple[list[tuple[int, int]], NDArray[np.float64]]:
+    """Return patches (left, top) on an object, and what blurring each takes from the margin."""
+    blurred = scene.image.filter(GaussianBlur(PATCH / 2))
+    left, top, right, bottom = map(int, scene.box.as_tuple())
+    patches = [
+        (x, y)
+        for y in range(top - PATCH // 2, bottom - PATCH // 2 + 1, STEP)
+        for x in range(left - PATCH // 2, right - PATCH // 2 + 1, STEP)
+    ]
+    images = [scene.image]
+    for x, y in patches:
+        changed = scene.image.copy()
+        changed.paste(blurred.crop((x, y, x + PATCH, y + PATCH)), (x, y))
+        images.append(changed)
+    scores = model.module(torch.stack([model.preprocess(each)[0] for each in images]))
+    margins = (scores[:, scene.target] - scores[:, LABELS.index(rival)]).double().numpy()
+    return patches, margins[0] - margins[1:]
+
+
+def _fit(
+    heat: NDArray[np.float32], patches: list[tuple[int, int]], losses: NDArray[np.float64]
+) -> float:
+    """Return the rank correlation of the heat on patches and what blurring them takes."""
+    on = [heat[max(y, 0) : y + PATCH, max(x, 0) : x + PATCH].mean() for x, y in patches]
+    return _correlation(np.array(on), losses)
+
+
+def _correlation(one: NDArray[Any], other: NDArray[Any]) -> float:
+    """Return Spearman's correlation, NaN if one is constant."""
     if one.min() == one.max() or other.min() == other.max():
         return math.nan
     return float(spearmanr(one.ravel(), other.ravel()).statistic)

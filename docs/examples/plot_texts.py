@@ -2,8 +2,8 @@ r"""
 Ask in words
 ============
 
-A model of images and texts, such as CLIP, has no fixed list of classes. Ask it for anything that can
-be said: with :class:`effcam.targets.Text`, the heat shows which places make an image fit a text.
+A model of images and texts, such as CLIP, has no fixed list of classes. Ask it for anything that
+can be said. For a :class:`effcam.targets.Text`, the heat shows what makes an image fit the text.
 """
 
 # %%
@@ -20,8 +20,8 @@ scene = captioned_scenes(1, seed=12, size=192)[0]
 print(scene.caption)
 
 # %%
-# A mapping of names to targets makes a column for each text. They share one forward pass. The number
-# under a cell is the cosine of the two embeddings, the image's and the text's.
+# A mapping of names to targets makes a column for each text. They share one forward pass. The
+# number under a cell is the cosine of the two embeddings, the image's and the text's.
 
 texts = [f"a {each.colour} {each.label}" for each in scene.objects]
 comparison = effcam.compare(
