@@ -171,13 +171,7 @@ def _told_apart(model: effcam.Model, drawn: list[CaptionedScene]) -> NDArray[np.
     """Return whether a caption fits better than the one with the colours exchanged."""
     chosen = [each for each in drawn if len({one.colour for one in each.objects}) == 2]
     true = [each.caption for each in chosen]
-    wrong = [
-        Caption(
-            ((each.objects[1][0], each.objects[0][1]), (each.objects[0][0], each.objects[1][1])),
-            each.ground,
-        )
-        for each in true
-    ]
+    wrong = [each.exchanged for each in true]
     one, other = (np.diag(_cosines(model, chosen, captions)) for captions in (true, wrong))
     return one > other
 

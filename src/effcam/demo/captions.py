@@ -100,6 +100,17 @@ class Caption:
         phrases = [_phrase(*each) for each in self.objects]
         return " and ".join(phrases) + (f" on {self.ground}" if self.ground else "")
 
+    @property
+    def exchanged(self) -> Caption:
+        """The caption whose objects have each other's colours, in reversed order.
+
+        >>> print(Caption((("red", "arrow"), ("blue", "star"))).exchanged)
+        a blue arrow and a red star
+        """
+        colours = [colour for colour, _ in reversed(self.objects)]
+        labels = [label for _, label in self.objects]
+        return Caption(tuple(zip(colours, labels, strict=True)), self.ground)
+
     def is_true_of(self, full: Caption) -> bool:
         """Return whether it is true of a scene, given all that can be said of the scene.
 
