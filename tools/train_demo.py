@@ -11,27 +11,25 @@ held-out scenes and the written files.
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from multiprocessing import Pool, get_context
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.lr_scheduler import OneCycleLR
 
 from effcam import compare
 from effcam.demo import Scene, networks, scenes
 from effcam.demo.models import WEIGHTS, specs
 from effcam.demo.scenes import scene
-from effcam.images.preprocess import DEFAULT_CROP, Preprocess
+from effcam.images.preprocess import DEFAULT_CROP
+from training import add_to_log, as_input, batches, drawn, fit, save, size_of, turned
 
 LOG = Path(__file__).with_suffix(".csv")
 SIDE = 160
@@ -101,10 +99,10 @@ def main() -> None:
         for name, path, seconds in pool.imap_unordered(
             partial(_train_and_save, folder=options.output), names
         ):
-            row = {"network": name, "parameters": _count(path), "bytes": path.stat().st_size}
+            row = {"network": name, **size_of(path)}
             row |= {"samples": RECIPES[name].samples, **measure(name, path, held_out)}
             print(f"{row} in {seconds:.0f} s", flush=True)
-            add_to_log(row)
+            add_to_log(LOG, row, RECIPES)
 
 
 def _share(pictures: Pictures) -> None:
@@ -118,13 +116,6 @@ def _train_and_save(name: str, folder: Path) -> tuple[str, Path, float]:
     network = train(name, shared[0])
     path = save(network, folder / f"demo_{name}.safetensors")
     return name, path, time.perf_counter() - start
-
-
-def _count(path: Path) -> int:
-    statistics = ("running_mean", "running_var")
-    return sum(
-        each.numel() for name, each in load_file(path).items() if not name.endswith(statistics)
-    )
 
 
 def _kept_pictures(file: Path | None, count: int) -> Pictures:
@@ -142,8 +133,7 @@ def _kept_pictures(file: Path | None, count: int) -> Pictures:
 
 def make_pictures(count: int, seed: int) -> Pictures:
     """Draw a number of scenes, with one process per core."""
-    with Pool() as pool:
-        made = pool.starmap(_picture, [(seed, index) for index in range(count)], chunksize=50)
+    made = drawn(_picture, [(seed, index) for index in range(count)])
     images, targets, boxes = zip(*made, strict=True)
     return Pictures(
         torch.from_numpy(np.stack(images)), torch.tensor(targets), np.array(boxes, dtype=int)
@@ -161,37 +151,22 @@ def train(name: str, pictures: Pictures) -> nn.Module:
     torch.manual_seed(0)
     random = np.random.default_rng(0)
     network = getattr(networks, name)(**recipe.options).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(network.parameters(), recipe.rate, weight_decay=0.05)
-    steps = recipe.samples // BATCH
-    schedule = OneCycleLR(optimizer, recipe.rate, total_steps=steps, pct_start=0.15)
-    average, start = 0.0, time.perf_counter()
-    batches = _batches(len(pictures.targets), random)
-    for step, chosen in zip(range(steps), batches, strict=False):
-        images = _augment(pictures, chosen, step / steps, recipe.size, random)
+
+    def loss_of(chosen: np.ndarray, progress: float) -> Tensor:
+        images = _augment(pictures, chosen, progress, recipe.size, random)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.half):
             scores = network(images)
-        loss = functional.cross_entropy(
-            scores.float(), pictures.targets[chosen], label_smoothing=0.05
-        )
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        average += 0.01 * (loss.item() - average) if step else loss.item()
-        if step % 500 == 499:
-            spent = time.perf_counter() - start
-            print(
-                f"{name}: {step + 1} of {steps} steps, loss {average:.3f}, {spent:.0f} s",
-                flush=True,
-            )
-    return network.eval()
+        targets = pictures.targets[chosen]
+        return functional.cross_entropy(scores.float(), targets, label_smoothing=0.05)
 
-
-def _batches(count: int, random: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield batches of positions without end, each scene once per epoch."""
-    while True:
-        order = random.permutation(count)
-        yield from (order[at : at + BATCH] for at in range(0, count - BATCH + 1, BATCH))
+    return fit(
+        name,
+        network,
+        rate=recipe.rate,
+        steps=recipe.samples // BATCH,
+        chosen=batches(len(pictures.targets), BATCH, random),
+        loss_of=loss_of,
+    )
 
 
 def _augment(
@@ -208,13 +183,7 @@ def _augment(
     cuts = [_cut(pictures, index, side, random) for index in chosen]
     images = torch.stack(cuts).permute(0, 3, 1, 2).float() / 255
     images = functional.interpolate(images, size=(pixels, pixels), mode="bilinear", antialias=True)
-    count = len(chosen)
-    images *= torch.empty(count, 1, 1, 1).uniform_(0.7, 1.3)
-    images *= torch.empty(count, 3, 1, 1).uniform_(0.85, 1.15)
-    usual = Preprocess()
-    mean, std = (torch.tensor(each)[:, None, None] for each in (usual.mean, usual.std))
-    normal = (images.clamp_(0, 1) - mean) / std
-    return normal.contiguous(memory_format=torch.channels_last)
+    return as_input(images)
 
 
 def _cut(pictures: Pictures, index: int, side: int, random: np.random.Generator) -> Tensor:
@@ -224,20 +193,7 @@ def _cut(pictures: Pictures, index: int, side: int, random: np.random.Generator)
         for start, stop in ((left, right), (top, bottom))
     )
     cut = pictures.images[index, y : y + side, x : x + side]
-    cut = torch.rot90(cut, int(random.integers(4)))
-    return cut.flip(0) if random.random() < 0.5 else cut
-
-
-def save(network: nn.Module, path: Path) -> Path:
-    """Write the weights in half precision, without step counters, and return the file."""
-    state = {
-        name: tensor.half().contiguous()
-        for name, tensor in network.state_dict().items()
-        if tensor.is_floating_point()
-    }
-    save_file(state, path)
-    path.chmod(0o644)
-    return path
+    return turned(cut, random)
 
 
 def measure(name: str, path: Path, held_out: list[Scene]) -> dict[str, float]:
@@ -249,19 +205,6 @@ def measure(name: str, path: Path, held_out: list[Scene]) -> dict[str, float]:
     right = np.mean([cell.predicted == each.target for cell, each in pairs])
     hits = np.mean([each.is_hit(cell.upsampled()) for cell, each in pairs])
     return {"accuracy": round(100 * float(right), 1), "pointing": round(100 * float(hits), 1)}
-
-
-def add_to_log(row: dict[str, object]) -> None:
-    """Add a network's row to the log, replacing an older one."""
-    rows: dict[str, dict[str, object]] = {}
-    if LOG.is_file():
-        with LOG.open(newline="", encoding="utf-8") as stream:
-            rows = {each["network"]: dict(each) for each in csv.DictReader(stream)}
-    rows[str(row["network"])] = row
-    with LOG.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, row, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows[name] for name in RECIPES if name in rows)
 
 
 if __name__ == "__main__":

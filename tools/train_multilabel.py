@@ -26,7 +26,7 @@ from effcam.demo import networks
 from effcam.demo.models import WEIGHTS
 from effcam.demo.scenes import LABELS, MOST_OBJECTS, scene
 from effcam.images.preprocess import Preprocess
-from train_demo import save  # the tool beside this one
+from training import save  # the tool beside this one
 
 SIDE = 128
 """The side of the scenes in px, of which the network's input is the central 112."""

@@ -14,7 +14,7 @@ from torchvision.models import AlexNet, DenseNet, EfficientNet
 
 import effcam
 from effcam.demo import LABELS, MODELS, networks
-from effcam.demo.models import MULTI_LABEL, SIZES, WEIGHTS, specs
+from effcam.demo.models import MULTI_LABEL, SIZES, TWO_TOWER, WEIGHTS, specs
 from effcam.models import registry
 from effcam.models.registry import ModelSpec
 
@@ -38,7 +38,7 @@ LOG = Path(__file__).parents[2] / "tools" / "train_demo.csv"
 
 def test_their_names_go_by_the_default_models_labels() -> None:
     assert len(MODELS) == len(effcam.DEFAULT_MODELS)
-    every = (*sorted(MODELS.values()), MULTI_LABEL)
+    every = tuple(sorted([*MODELS.values(), MULTI_LABEL, TWO_TOWER]))
     assert effcam.list_models("demo_*") == every
     assert effcam.list_models("demo_*", source="registered", pretrained=True) == every
     with pytest.raises(TypeError):
@@ -73,10 +73,11 @@ def test_b3_is_b0_scaled_as_the_original_is() -> None:
 def test_their_weights_are_small_halves_without_code() -> None:
     files = sorted(WEIGHTS.iterdir())
     assert [file.name for file in files] == sorted(
-        f"{name}.safetensors" for name in (*MODELS.values(), MULTI_LABEL)
+        f"{name}.safetensors" for name in (*MODELS.values(), MULTI_LABEL, TWO_TOWER)
     )
-    assert sum(file.stat().st_size for file in files) <= 2.7e6
+    assert sum(file.stat().st_size for file in files) <= 3.2e6
     assert (WEIGHTS / f"{MULTI_LABEL}.safetensors").stat().st_size <= 200_000
+    assert (WEIGHTS / f"{TWO_TOWER}.safetensors").stat().st_size <= 600_000
     for file in files:
         state = safetensors.torch.load_file(file)
         assert {tensor.dtype for tensor in state.values()} == {torch.float16}

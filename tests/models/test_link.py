@@ -139,7 +139,7 @@ def test_a_network_that_shows_the_contrary_is_refused(end: nn.Module, scores: st
 
 def test_no_other_word_is_accepted() -> None:
     for make in (lambda: ModelSpec("mine", scores="logits"), lambda: load(ConvNet(), scores="s")):  # type: ignore[arg-type]
-        with pytest.raises(ArgumentError, match="scores must be 'softmax' or 'sigmoid' or 'embedding', not '"):
+        with pytest.raises(ArgumentError, match="'softmax' or 'sigmoid' or 'embedding', not '"):
             make()
 
 

@@ -1,9 +1,10 @@
 """Scenes with known annotations, and small models for them: offline, within seconds.
 
-Nothing is downloaded: scenes are drawn on demand, and the weights of the five models are part of
-the package. ``tools/train_demo.py`` trained them on other scenes. The models know ten classes of
-drawn objects; their predictions on photos are meaningless. A sixth, ``demo_multilabel``, is for
-scenes of several objects: it gives each class a probability of its own.
+Nothing is downloaded: scenes are drawn on demand, and the weights of the models are part of the
+package. ``tools/train_demo.py``, ``tools/train_multilabel.py`` and ``tools/train_demo_clip.py``
+trained them on other scenes. Five models know ten classes of drawn objects;
+``"demo_multilabel"`` is for scenes of several objects, and gives each class a probability of its
+own; ``"demo_clip"`` knows texts about them. What they find in photos is meaningless.
 
 >>> import effcam
 >>> scenes = effcam.demo.scenes(2, seed=7)
@@ -14,7 +15,17 @@ True
 
 from __future__ import annotations
 
+from effcam.demo.captions import Caption, CaptionedScene, captioned_scenes
 from effcam.demo.models import MODELS
 from effcam.demo.scenes import LABELS, Scene, SceneObject, scenes
 
-__all__ = ["LABELS", "MODELS", "Scene", "SceneObject", "scenes"]
+__all__ = [
+    "LABELS",
+    "MODELS",
+    "Caption",
+    "CaptionedScene",
+    "Scene",
+    "SceneObject",
+    "captioned_scenes",
+    "scenes",
+]

@@ -37,6 +37,9 @@ SIZES = {
     "efficientnet_b3": 144,
 }
 """The input size of each in px; larger for B3 than for B0, as in the originals."""
+TWO_TOWER = "demo_clip"
+"""The model of images and texts, which has no classes of its own."""
+TWO_TOWER_SIZE = 112
 
 MULTI_LABEL = "demo_multilabel"
 """The demo model of several labels an image, for scenes of several objects."""
@@ -44,8 +47,15 @@ MULTI_LABEL = "demo_multilabel"
 
 def specs() -> list[ModelSpec]:
     """Return the specs of the demo models, which the registry reads at the first look-up."""
-    found = [_spec(network, size) for network, size in SIZES.items()]
-    return [*found, replace(_spec("multilabel", 112), scores="sigmoid")]
+    classifiers = [_spec(network, size) for network, size in SIZES.items()]
+    labels = replace(_spec("multilabel", 112), scores="sigmoid")
+    two_tower = ModelSpec(
+        TWO_TOWER,
+        constructor=_build_two_tower,
+        checkpoint=WEIGHTS / f"{TWO_TOWER}.safetensors",
+        preprocess=Preprocess(size=(TWO_TOWER_SIZE, TWO_TOWER_SIZE)),
+    )
+    return [*classifiers, labels, two_tower]
 
 
 def _spec(network: str, size: int) -> ModelSpec:
@@ -63,3 +73,9 @@ def _build(network: str) -> nn.Module:
 
     module: nn.Module = getattr(networks, network)()
     return module
+
+
+def _build_two_tower() -> nn.Module:
+    from effcam.demo.two_tower import TwoTower
+
+    return TwoTower()

@@ -62,18 +62,19 @@ def multilabel() -> DenseNet:
     )
 
 
-def resnet(output_stride: int = 8) -> ResNet:
+def resnet(output_stride: int = 8, outputs: int = CLASSES) -> ResNet:
     """Return a ResNet (He et al. 2016, arXiv 1512.03385) of bottlenecks, narrow.
 
     Args:
         output_stride: The factor by which it reduces the picture. The weights were trained at 16,
             which is faster; at 8 dilated convolutions (Yu et al. 2017, arXiv 1705.09914) compute
             the same features at four times as many positions.
+        outputs: The number of its outputs.
     """
     return ResNet(
         Bottleneck,  # type: ignore[arg-type]  # timm annotates an instance instead of the class
         (2, 3, 4, 2),
-        CLASSES,
+        outputs,
         output_stride=output_stride,
         stem_width=24,
         channels=(12, 20, 32, 40),

@@ -30,26 +30,44 @@ class Pose:
     turn: Point
     stretch: float
 
-    def overlaps(self, other: Pose) -> bool:
-        """Return whether two objects would overlap."""
+    def overlaps(self, other: Pose, reach: float = 0.9) -> bool:
+        """Return whether two objects would overlap, if each reaches that many of its radii."""
         dx, dy = self.at[0] - other.at[0], self.at[1] - other.at[1]
-        near = 0.9 * (self.radius + other.radius)
+        near = reach * (self.radius + other.radius)
         return dx * dx + dy * dy < near * near
 
 
 class Renderer:
-    """A ground with one light, to which objects are added, each on top of those before."""
+    """A ground with one light, to which objects are added, each on top of those before.
+
+    Attributes:
+        ground: The name of the ground, one of `effcam.demo.shading.GROUNDS`.
+    """
 
     def __init__(self, rng: Rng, width: int, height: int) -> None:
         self._light = shading.light_from(rng.direction(), rng.between(0.9, 1.7))
-        self._ground = _ground_colours(rng)
-        ground = rng.pick(shading.GROUNDS)
-        colours, relief = ground(rng, height, width, *self._ground)
+        self._colours = _ground_colours(rng)
+        self.ground = rng.pick(tuple(shading.GROUNDS))
+        ground = shading.GROUNDS[self.ground]
+        colours, relief = ground(rng, height, width, *self._colours)
         self._picture = colours * self._brightness(shading.lit(relief, self._light))[..., None]
 
-    def add(self, rng: Rng, outline: Outline, pose: Pose) -> NDArray[np.bool_]:
-        """Draw an object on the ground, and return its mask: (height, width) bool."""
-        first, second = self._object_colours(rng)
+    def add(
+        self,
+        rng: Rng,
+        outline: Outline,
+        pose: Pose,
+        colours: tuple[Colour, Colour] | None = None,
+    ) -> NDArray[np.bool_]:
+        """Draw an object on the ground, and return its mask: (height, width) bool.
+
+        Args:
+            rng: The random number generator.
+            outline: The object's outline.
+            pose: Where it lies.
+            colours: Its two colours; ``None`` for random ones that contrast with the ground.
+        """
+        first, second = colours or self._object_colours(rng)
         material, shine = rng.pick(shading.MATERIALS), rng.between(0, 0.6)
         thick = pose.radius * rng.between(0.15, 0.35)
         # Draw the whole object and its shadow, then cut them at the edges of the picture.
@@ -60,16 +78,20 @@ class Renderer:
         distance = signed_distance(shape, 2 * reach, 2 * reach)
         share = material(rng, *_own_axes(2 * reach, at, pose), 1.5 / pose.radius)
         shade = shading.lit(shading.domed(distance, thick), self._light)
-        colours = shading.mix(first, second, share) * self._brightness(shade)[..., None]
-        colours += shine * shading.gloss(shade, self._light)[..., None]
+        surface = shading.mix(first, second, share) * self._brightness(shade)[..., None]
+        surface += shine * shading.gloss(shade, self._light)[..., None]
         shadow = self._shadow(distance, thick)
         there, here = _overlap(self._picture, left, top, 2 * reach)
         ground = self._picture[there] * (1 - shadow[here])[..., None]
         covered = np.clip(0.5 - distance[here], 0, 1)
-        self._picture[there] = shading.blend(ground, colours[here], covered)
+        self._picture[there] = shading.blend(ground, surface[here], covered)
         seen = np.zeros(self._picture.shape[:2], bool)
         seen[there] = distance[here] < 0
         return seen
+
+    def contrasts(self, colour: Colour) -> bool:
+        """Return whether a colour differs enough from those of the ground."""
+        return min(shading.difference(colour, ground) for ground in self._colours) > CONTRAST
 
     def finish(self, rng: Rng) -> NDArray[np.uint8]:
         """Return the picture with light falloff and noise: (h, w, 3) uint8."""
@@ -102,7 +124,7 @@ class Renderer:
         while True:
             hue, saturation = rng.between(0, 1), rng.between(0.15, 0.95)
             first = shading.colour(hue, saturation, rng.between(0.3, 0.95))
-            if min(shading.difference(first, ground) for ground in self._ground) > CONTRAST:
+            if self.contrasts(first):
                 break
         second = shading.colour(
             hue + rng.between(-0.15, 0.15),

@@ -109,9 +109,14 @@ class Scene:
             heat: (height, width) float32, as from `effcam.Explanation.upsampled`. A constant map
                 is not a hit.
         """
-        y, x = np.unravel_index(int(heat.argmax()), heat.shape)
-        inside = self.box.left <= x < self.box.right and self.box.top <= y < self.box.bottom
-        return bool(inside and heat[y, x] > heat.min())
+        return is_hit(self.box, heat)
+
+
+def is_hit(box: Box, heat: NDArray[np.float32]) -> bool:
+    """Return whether the hottest point of a map (height, width) is in a box; no if constant."""
+    y, x = np.unravel_index(int(heat.argmax()), heat.shape)
+    inside = box.left <= x < box.right and box.top <= y < box.bottom
+    return bool(inside and heat[y, x] > heat.min())
 
 
 def scenes(
@@ -141,14 +146,19 @@ def scenes(
     >>> scene.label in LABELS, scene.box.width < 64
     (True, True)
     """
-    width, height = _check_size(size)
+    width, height = check_size(size)
     n, seed = check_number("n", n), check_number("seed", seed, least=0)
     if check_number("objects", objects) > MOST_OBJECTS:
         raise ArgumentError(f"objects must be from 1 to {MOST_OBJECTS}, not {objects!r}")
     return [scene(seed, index, width, height, objects) for index in range(n)]
 
 
-def _check_size(size: object) -> tuple[int, int]:
+def check_size(size: object) -> tuple[int, int]:
+    """Return the width and the height of pictures.
+
+    Raises:
+        ArgumentError: If it is not a possible size.
+    """
     pair = (size, size) if isinstance(size, Integral) else size
     if (
         not isinstance(pair, Sequence)
@@ -171,14 +181,7 @@ def scene(seed: int, index: int, width: int, height: int, objects: int = 1) -> S
     targets = _classes_at(rng, seed, index, objects)
     renderer = Renderer(rng, width, height)
     poses = _poses(rng, width, height, objects)
-    taken = list(poses)
-    for _ in range(rng.whole(3, 5)):
-        other = _free_pose(rng, width, height, taken)
-        if other is not None:
-            renderer.add(rng, rng.pick(DISTRACTORS)(rng), other)
-            taken.append(other)
-    for small in _pebbles(rng, width, height):
-        renderer.add(rng, pebble(rng), small)
+    add_distractors(renderer, rng, width, height, poses)
     masks = [
         renderer.add(rng, OBJECTS[LABELS[target]](), pose)
         for target, pose in zip(targets, poses, strict=True)
@@ -192,10 +195,28 @@ def scene(seed: int, index: int, width: int, height: int, objects: int = 1) -> S
     return Scene(picture, tuple(found), f"scene {index + 1}")
 
 
-def _annotated(target: int, mask: NDArray[np.bool]) -> SceneObject:
+def add_distractors(
+    renderer: Renderer, rng: Rng, width: int, height: int, objects: Sequence[Pose]
+) -> None:
+    """Draw distractors and pebbles; the distractors do not overlap the objects."""
+    taken = list(objects)
+    for _ in range(rng.whole(3, 5)):
+        other = _free_pose(rng, width, height, taken)
+        if other is not None:
+            renderer.add(rng, rng.pick(DISTRACTORS)(rng), other)
+            taken.append(other)
+    for small in _pebbles(rng, width, height):
+        renderer.add(rng, pebble(rng), small)
+
+
+def box_around(mask: NDArray[np.bool]) -> Box:
+    """Return the smallest box around a mask that is true somewhere."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    box = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    return SceneObject(LABELS[target], target, box, mask)
+    return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+
+
+def _annotated(target: int, mask: NDArray[np.bool]) -> SceneObject:
+    return SceneObject(LABELS[target], target, box_around(mask), mask)
 
 
 def _classes_at(rng: Rng, seed: int, index: int, objects: int) -> list[int]:
@@ -210,9 +231,9 @@ def _classes_at(rng: Rng, seed: int, index: int, objects: int) -> list[int]:
 
 def _poses(rng: Rng, width: int, height: int, objects: int) -> list[Pose]:
     """Return poses of objects that do not overlap."""
-    poses = [_pose(rng, width, height)]
+    poses = [pose_of_object(rng, width, height)]
     while len(poses) < objects:
-        other = _pose(rng, width, height)
+        other = pose_of_object(rng, width, height)
         if not any(other.overlaps(each) for each in poses):
             poses.append(other)
     return poses
@@ -229,7 +250,7 @@ def _class_at(seed: int, index: int) -> int:
     return order[place]
 
 
-def _pose(rng: Rng, width: int, height: int) -> Pose:
+def pose_of_object(rng: Rng, width: int, height: int) -> Pose:
     """Return a pose of the object within the central square and its margin.
 
     Uninformed maps tend to point at the centre, so objects lie there half as often.

@@ -233,7 +233,13 @@ def _tiles(rng: Rng, height: int, width: int, first: Colour, second: Colour) -> 
     return colours, (clouds * 0.015 - gap * 0.02) * min(height, width)
 
 
-GROUNDS: tuple[Ground, ...] = (_stone, _wood, _cloth, _sand, _tiles)
+GROUNDS: dict[str, Ground] = {
+    "stone": _stone,
+    "wood": _wood,
+    "cloth": _cloth,
+    "sand": _sand,
+    "tiles": _tiles,
+}
 
 
 # materials: the share of an object's second colour, from its own coordinates
