@@ -76,7 +76,8 @@ def test_nothing_is_drawn_with_what_machines_round_apart() -> None:
     """Beside + - * / and the square root, processors and libraries differ in the last bit."""
     allowed = {
         "PCG64", "abs", "arange", "asarray", "clip", "flatnonzero", "float32", "floor", "full",
-        "indices", "inf", "intp", "logical_or", "maximum", "minimum", "roll", "sqrt", "uint64", "uint8",
+        "indices", "inf", "intp", "logical_or", "maximum", "minimum", "roll", "sqrt", "uint64",
+        "uint8",
         "unravel_index", "where", "zeros", "zeros_like", "random",
     }  # fmt: skip
     for name in DRAWING:
