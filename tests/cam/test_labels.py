@@ -12,7 +12,7 @@ import effcam
 from effcam import Comparison, Preprocess, compare, load_model
 from effcam.comparison.pictures.marks import Marks
 from effcam.comparison.pictures.style import Style
-from effcam.errors import TargetError
+from effcam.errors import ArgumentError, TargetError
 from effcam.metrics import faithfulness
 from effcam.models.model import Model
 from effcam.targets import Above, Sum, TopK, parse
@@ -171,6 +171,11 @@ class TestProbabilities:
         assert comparison[0, 0].probability == pytest.approx(0.88, abs=0.01)
         assert as_classes[0, 0].probability == pytest.approx(0.5, abs=0.01)
         assert found.samples["deletion"][0, 0] > differing.samples["deletion"][0, 0]
+
+    def test_faithfulness_needs_the_same_probabilities(self) -> None:
+        comparison = compare(RED_GREEN, {"m": model()}, progress=False)
+        with pytest.raises(ArgumentError, match="of labels that do not exclude each other; those"):
+            faithfulness(comparison, {"m": model("softmax")}, progress=False)
 
     def test_the_report_and_parquet_keep_it(self, tmp_path: Any) -> None:
         comparison = ask(None, UNEVEN)

@@ -36,6 +36,8 @@ NAMES = ("-m", "mine=timm:resnet18", "-m", "torchvision:alexnet", "-m", "plain")
             {"checkpoint": "C:/a.pt"},
         ),
         (["--layer", "mine=layer3"], "mine", {"target_layer": "layer3"}),
+        (["--scores", "mine=sigmoid"], "mine", {"scores": "sigmoid"}),
+        (["--scores", "plain=softmax"], "plain", {"scores": "softmax"}),
         (["--layer", "timm:resnet18=layer4.1"], "mine", {"target_layer": "layer4.1"}),
         (["--option", "mine:num_classes=5"], "mine", {"options": {"num_classes": 5}}),
         (["--option", "plain:num-classes=5"], "plain", {"options": {"num_classes": 5}}),

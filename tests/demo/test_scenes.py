@@ -107,6 +107,31 @@ def test_rng_is_even_and_stays_in_its_bounds() -> None:
 # what a scene says of itself
 
 
+@pytest.mark.parametrize("objects", [2, 3])
+def test_scenes_of_several_objects_have_several_annotations(objects: int) -> None:
+    for scene in scenes(6, seed=9, size=96, objects=objects):
+        labels = [each.label for each in scene.objects]
+        assert len(set(labels)) == len(labels) == objects
+        assert (scene.label, scene.box) == (labels[0], scene.objects[0].box)
+        for each in scene.objects:
+            rows, columns = np.nonzero(each.mask)
+            assert each.box.as_tuple() == (
+                columns.min(), rows.min(), columns.max() + 1, rows.max() + 1,
+            )  # fmt: skip
+        assert sum(each.mask.astype(int) for each in scene.objects).max() == 1  # type: ignore[union-attr]
+        truth = scene.ref.truth
+        assert truth is not None
+        assert truth.labels == tuple(labels)
+        assert len(truth.boxes) == objects
+        assert truth.mask is not None
+        assert truth.mask.sum() == sum(each.mask.sum() for each in scene.objects)
+
+
+def test_more_objects_than_fit_are_refused() -> None:
+    with pytest.raises(ArgumentError, match="objects must be from 1 to 3, not 4"):
+        scenes(1, objects=4)
+
+
 def test_a_scene_knows_what_it_shows(made: list[Scene]) -> None:
     for scene in made:
         assert scene.image.mode == "RGB"

@@ -75,6 +75,7 @@ SIGNATURES: dict[str, dict[str, Any]] = {
         "labels": None,
         "pretrained": True,
         "options": None,
+        "scores": None,
         "device": None,
     },
     "register_model": {"spec": REQUIRED, "*": ..., "replace": False},

@@ -91,7 +91,7 @@ class Scene:
     def ref(self) -> ImageRef:
         """The picture with its name and annotations, as a comparison refers to it."""
         labels = tuple(each.label for each in self.objects)
-        mask = np.logical_or.reduce([each.mask for each in self.objects])
+        mask = _together([each.mask for each in self.objects], self.mask)
         truth = Truth(
             label=labels[0] if len(labels) == 1 else None,
             labels=labels if len(labels) > 1 else None,
@@ -188,11 +188,19 @@ def scene(seed: int, index: int, width: int, height: int, objects: int = 1) -> S
     ]
     found = [
         # Objects drawn later lie on top.
-        _annotated(target, mask & ~np.logical_or.reduce([np.zeros_like(mask), *masks[at + 1 :]]))
+        _annotated(target, mask & ~_together(masks[at + 1 :], mask))
         for at, (target, mask) in enumerate(zip(targets, masks, strict=True))
     ]
     picture = Image.fromarray(renderer.finish(rng))
     return Scene(picture, tuple(found), f"scene {index + 1}")
+
+
+def _together(masks: Sequence[NDArray[np.bool]], like: NDArray[np.bool]) -> NDArray[np.bool]:
+    """Return where any of some masks is, (height, width) of another one."""
+    found = np.zeros_like(like)
+    for each in masks:
+        found |= each
+    return found
 
 
 def add_distractors(

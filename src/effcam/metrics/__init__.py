@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     )
     from effcam.metrics.faithfulness_run import faithfulness
     from effcam.metrics.grid_pointing import grid_pointing_game
-    from effcam.metrics.label_probabilities import label_probabilities
+    from effcam.metrics.label_run import label_probabilities
     from effcam.metrics.perturbation import deletion, insertion
     from effcam.metrics.road_imputation import road
     from effcam.metrics.sanity import SanityCheck, sanity_check
@@ -82,7 +82,7 @@ _HOMES = {
     "grid_pointing_game": "effcam.metrics.grid_pointing",
     "increase_in_confidence": "effcam.metrics.confidence_change",
     "insertion": "effcam.metrics.perturbation",
-    "label_probabilities": "effcam.metrics.label_probabilities",
+    "label_probabilities": "effcam.metrics.label_run",
     "road": "effcam.metrics.road_imputation",
     "sanity_check": "effcam.metrics.sanity",
 }

@@ -114,7 +114,7 @@ def check_model(model: Model, cell: Explanation) -> None:
     """Check that a model is the one that made a cell.
 
     Raises:
-        ArgumentError: If its name, target layer or grid differs.
+        ArgumentError: If its name, target layer or grid differs, or what its class scores are.
     """
     found = model.name, model.target_layer, model.layer.grid
     made = cell.model, cell.target_layer, cell.heatmap.shape
@@ -122,4 +122,10 @@ def check_model(model: Model, cell: Explanation) -> None:
         raise ArgumentError(
             f"column {cell.column!r} was made with another model: {made[0]}, layer {made[1]}, grid "
             f"{made[2]}; this is {found[0]}, layer {found[1]}, grid {found[2]}"
+        )
+    if model.multi_label != cell.multi_label:
+        kinds = ("of classes that exclude each other", "of labels that do not exclude each other")
+        raise ArgumentError(
+            f"column {cell.column!r} was made with class scores {kinds[cell.multi_label]}; those "
+            f"of this model are {kinds[model.multi_label]}: load it with the same scores="
         )

@@ -109,6 +109,7 @@ def faithfulness(
         if found is not None:
             samples[GRID_FIGURE] = found
             known[GRID_FIGURE] = {"random map": 0.25}
+            notes += _label_notes(rows[0])
     return Faithfulness(
         images=tuple(image.name for image in comparison.images),
         columns=comparison.columns,
@@ -117,6 +118,18 @@ def faithfulness(
         known=known,
         notes=tuple(notes),
     )
+
+
+def _label_notes(row: Sequence[Explanation]) -> list[str]:
+    """Return a note on mosaics of images that may have several labels."""
+    several = [cell.column for cell in row if cell.multi_label]
+    if not several:
+        return []
+    note = (
+        f"{', '.join(several)}: GridPG counts heat on the other images of a mosaic as wrong. Where "
+        "an image has several labels, one of them may be the label explained."
+    )
+    return [note]
 
 
 def _check_figures(figures: Sequence[str]) -> tuple[str, ...]:
