@@ -55,6 +55,7 @@ def tokenizer() -> Any:
         pad_token=END,
         unk_token=UNKNOWN,
         model_max_length=LENGTH,
+        model_input_names=["input_ids", "attention_mask"],
     )
 
 
