@@ -413,3 +413,29 @@ def test_the_thinnest_strip_takes_little_memory(monkeypatch: pytest.MonkeyPatch)
     assert (Preprocess().pixels(strip) == 7).all()
     # As a whole it would have 15 million rows, 12 GB.
     assert made == [(224, 224)]
+
+
+# rounding
+
+
+def test_a_crop_begins_where_its_library_lets_it() -> None:
+    nearest, down = (
+        Preprocess(size=8, resize=11, rounding=rounding) for rounding in ("nearest", "down")
+    )
+    assert nearest.region(11, 11) == Box(2, 2, 10, 10), "half a px is rounded to the even number"
+    assert down.region(11, 11) == Box(1, 1, 9, 9)
+    image = noise(11, 11)
+    assert torch.equal(
+        down(image)[0], nearest.normalise(torch.from_numpy(np.array(image)[None, 1:9, 1:9]))[0]
+    )
+    assert nearest.recipe != down.recipe
+    with pytest.raises(ArgumentError, match="rounding must be 'nearest' or 'down', not 'up'"):
+        Preprocess(rounding="up")  # type: ignore[arg-type]
+
+
+def test_the_text_of_a_transform_without_rounding_is_that_of_older_releases() -> None:
+    assert repr(Preprocess(size=8)) == (
+        "Preprocess(size=(8, 8), resize=(9, 9), mode='crop', interpolation='bilinear', "
+        "mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))"
+    )
+    assert repr(Preprocess(rounding="down")).endswith(", rounding='down')")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from effcam import ModelSpec
-from effcam.errors import ArgumentError, ModelError
+import effcam
+from effcam import ModelSpec, Preprocess, load_model
+from effcam.errors import ArgumentError, ModelError, TargetError
 from effcam.models.image_tower import has_two_towers, image_tower, own_tokenizer, text_encoder
 from effcam.models.module_source import ModuleSource
 from effcam.models.sources import resolve
@@ -231,3 +234,91 @@ def test_a_tokenizer_for_a_model_without_texts_is_refused() -> None:
     source = ModuleSource(ColourNet(), "colours", tokenizer=ColourWords().tokenizer)
     with pytest.raises(ArgumentError, match="tokenizer is for models of images and texts; colours"):
         source.build(device=None, change_preprocess=lambda own: own)
+
+
+# models with labels
+
+
+WHOLE = Preprocess(size=32, resize=32, mean=0.0, std=1.0)
+
+
+def halves() -> Image.Image:
+    """Return an image that is red above and green below."""
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[:16, :, 0] = pixels[16:, :, 1] = 255
+    return Image.fromarray(pixels)
+
+
+def test_labels_make_a_classifier_of_texts(words: ColourWords) -> None:
+    labels = {"red": "red", "blue": "blue", "both": "red green"}
+    model = load_model(words, labels=labels, preprocess=WHOLE)
+    assert model.labels == ("red", "blue", "both")
+    assert model.target_layer == "visual.features"
+    cell = effcam.compare([halves()], [model], target="red")[0, 0]
+    # The mean colour is (1/2, 1/2, 0), so the cosines are 1/sqrt 2, 0 and 1; the scale is 4.
+    expected = (4 * torch.tensor([math.sqrt(0.5), 0, 1])).softmax(0)
+    assert cell.probability == pytest.approx(float(expected[0]), abs=1e-5)
+    assert cell.predicted_label == "both"
+    assert (cell.heatmap[:2] > 0).all()
+    assert (cell.heatmap[2:] == 0).all(), "green is less of red"
+
+
+def test_names_become_a_photo_of_them(words: ColourWords) -> None:
+    model = load_model(words, labels=["red", "blue"], preprocess=WHOLE)
+    assert isinstance(model.scores.head, ZeroShotHead)
+    torch.testing.assert_close(model.scores.head.weights, torch.eye(3)[[0, 2]])
+
+
+def test_a_sigmoid_model_gives_a_probability_for_each_label(words: Any) -> None:
+    words.logit_bias = nn.Parameter(torch.tensor(-2.0))
+    model = load_model(words, labels=["red", "blue"], preprocess=WHOLE)
+    cell = effcam.compare([halves()], [model], target="blue")[0, 0]
+    assert cell.probability == pytest.approx(1 / (1 + math.exp(2)), abs=1e-5)
+
+
+def test_without_labels_the_way_out_is_named(words: ColourWords) -> None:
+    model = load_model(words, preprocess=WHOLE)
+    assert "no classes, embeddings of 3 values" in repr(model)
+    with pytest.raises(TargetError, match=r"images and texts, by labels=\[\.\.\.\]"):
+        effcam.compare([halves()], [model], target="red")
+
+
+def test_a_model_gets_other_labels_and_keeps_its_text_tower(words: ColourWords) -> None:
+    first = load_model(words, labels=["red", "blue"], preprocess=WHOLE)
+    assert load_model(first).labels == ("red", "blue")
+    second = load_model(first, labels=["green"])
+    assert second.labels == ("green",)
+    assert second.text is first.text
+    spec = ModelSpec("colours", constructor=ColourWords, preprocess=WHOLE, labels={"r": "red"})
+    assert load_model(spec).labels == ("r",)
+
+
+def test_the_values_of_a_model_with_labels_are_those_of_the_labels(words: ColourWords) -> None:
+    model = load_model(words, labels=["red", "blue"], preprocess=WHOLE)
+    with pytest.raises(TargetError, match="output 2 is out of range: ColourWords returns 2 values"):
+        effcam.compare([halves()], [model], target=effcam.targets.Value(2))
+
+
+def test_towers_of_different_lengths_are_refused(words: Any) -> None:
+    words.words = nn.Embedding(4, 5)
+    with pytest.raises(ModelError, match="of images have 3 values, and those of texts 5"):
+        load_model(words, labels=["red"], preprocess=WHOLE)
+
+
+def test_texts_for_a_model_without_a_text_tower_are_refused() -> None:
+    with pytest.raises(ArgumentError, match="embeds no texts, so labels must be a list"):
+        load_model(ColourNet(), labels={"a": "x", "b": "y", "c": "z"}, preprocess=WHOLE)
+
+
+def test_a_tokenizer_is_for_modules(words: ColourWords) -> None:
+    with pytest.raises(ArgumentError, match="a model that is built by name has its own"):
+        load_model("resnet18", pretrained=False, tokenizer=words.tokenizer)
+
+
+def test_a_given_tokenizer_takes_the_place_of_the_modules_own(words: ColourWords) -> None:
+    def swapped(texts: list[str]) -> Tensor:
+        return words.tokenizer([text.replace("red", "blue") for text in texts])
+
+    model = load_model(words, labels=["red"], tokenizer=swapped, preprocess=WHOLE)
+    assert isinstance(model.scores.head, ZeroShotHead)
+    torch.testing.assert_close(model.scores.head.weights, torch.eye(3)[2:])

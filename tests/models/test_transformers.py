@@ -25,7 +25,8 @@ transformers = pytest.importorskip("transformers", reason="transformers is in th
 if TYPE_CHECKING:
     from tests.conftest import Host
 
-SIDE, LENGTH = 32, 16
+SIDE, LENGTH = 32, 24
+BEGIN, END, UNKNOWN = "<s>", "</s>", "?"
 TOWER = {
     "hidden_size": 32,
     "intermediate_size": 37,
@@ -39,10 +40,23 @@ TEXTS = ["dog", "a big cat"]
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
     """Return a tokenizer of letters."""
-    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
-    tokens = [*letters, *(f"{each}</w>" for each in letters), "<|startoftext|>", "<|endoftext|>"]
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+
+    tokens = [*map(chr, range(ord("a"), ord("z") + 1)), " ", UNKNOWN, BEGIN, END]
     vocab = {token: at for at, token in enumerate(tokens)}
-    return transformers.CLIPTokenizer(vocab=vocab, merges=[], model_max_length=LENGTH)
+    letters = Tokenizer(models.WordLevel(vocab, unk_token=UNKNOWN))
+    letters.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    ends = [(token, vocab[token]) for token in (BEGIN, END)]
+    letters.post_processor = processors.TemplateProcessing("<s> $A </s>", special_tokens=ends)
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=letters,
+        bos_token=BEGIN,
+        eos_token=END,
+        pad_token=END,
+        unk_token=UNKNOWN,
+        model_max_length=LENGTH,
+        model_input_names=["input_ids", "attention_mask"],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +167,7 @@ def test_texts_that_are_too_long_are_refused(folder: Path) -> None:
     text = build(f"hf:{folder}").text
     assert text is not None
     assert text.encode(["d" * (LENGTH - 2)]).shape == (1, 24)
-    with pytest.raises(ArgumentError, match="the model reads 16 tokens, and it has 17 tokens, so"):
+    with pytest.raises(ArgumentError, match="the model reads 24 tokens, and it has 25 tokens, so"):
         text.encode(["d" * (LENGTH - 1)])
 
 

@@ -23,6 +23,7 @@ SKIPPED = {
     ("docs/explanation/notebook.md", "downloads"),
     ("docs/explanation/untrusted.md", "takes ten minutes"),
     ("docs/howto/cluster.md", "needs a cluster"),
+    ("docs/howto/texts.md", "downloads"),
 }
 """What is not run, and why: everything else is."""
 

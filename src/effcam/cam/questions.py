@@ -166,7 +166,8 @@ def no_classes(name: str, outputs: Outputs, cause: str = "") -> str:
     else:
         ways = (
             'target=effcam.targets.Similar("query.jpg"), or Value(0) for one of its values; or '
-            "give it a classifier, by a checkpoint or options"
+            "give it a classifier: by a checkpoint, by options, or, for a model of images and "
+            "texts, by labels=[...]"
         )
     return f"{name} has no classifier, so no class scores{reason}. Ask for {ways}"
 

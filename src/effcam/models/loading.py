@@ -426,8 +426,8 @@ def _compared_with_texts(text: TextEncoder, labels: Labels | None, width: int) -
         ModelError: If the towers' embeddings have different lengths, or a text cannot be embedded.
         ArgumentError: If labels are no classes, or have a text that is too long.
     """
-    cause = "it embeds images and texts; labels=[...] would make classes of texts"
     if labels is None:
+        cause = "it compares images with texts"
         return ScoreSource(width, link=text.link, outputs="embedding", cause=cause)
     if len(labels) == 1 and text.link == "softmax":
         raise ArgumentError(

@@ -24,6 +24,7 @@ from effcam.models.tracing.token_flow import (
     reached_layers,
     reads_class_token,
     side_calls,
+    without_answers,
 )
 from effcam.models.tracing.trace import BATCH, STRIDE, LayerCall, Trace
 
@@ -250,6 +251,7 @@ def _reached_maps(record: Trace, without: Collection[tuple[str, int]]) -> list[F
         for each in distinct_maps(record, STRIDE) or distinct_maps(record, 1)
         if (each[0].name, each[0].turn) not in without
     ]
+    groups = without_answers(record.linked(), groups)
     if not groups:
         raise LayerError(
             f"no layer of the model gives a map of a {record.size[0]} x {record.size[1]} px image "

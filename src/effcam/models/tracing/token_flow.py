@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 from effcam.models.tracing.feature_maps import FeatureMap
-from effcam.models.tracing.graph import Key, ancestors, key_of, last_maps
+from effcam.models.tracing.graph import Key, ancestors, is_cut, key_of, last_maps
 from effcam.models.tracing.map_layout import Grid, MapShape
 from effcam.models.tracing.module_kinds import is_attention, is_norm, is_passive
 from effcam.models.tracing.trace import STRIDE, LayerCall, Trace
@@ -28,8 +30,51 @@ def reads_class_token(record: Trace, call: LayerCall, shape: MapShape) -> bool:
     pools = [pool for each in owners if isinstance(pool := getattr(each, "global_pool", None), str)]
     if pools:
         return pools[-1] not in POOLS_OF_CELLS
+    linked = record.linked()
+    key = linked.find(call).key
+    if any(key in ancestors(pool) for pool in query_pools(linked)):
+        return False  # what is selected later are answers to queries
     # Where the graph does not show it, the first gradient does.
     return not reads_cells(record, call, shape)
+
+
+def query_pools(linked: Trace) -> set[Key]:
+    """Return the outputs of attention whose queries do not depend on the image.
+
+    Such attention pools: it returns one row for each query, and no cells, even where there are as
+    many queries as cells, as in CoCa.
+
+    Args:
+        linked: A trace whose tensors have a graph.
+    """
+    return {
+        call.key
+        for call in linked.calls
+        if call.key is not None
+        and isinstance(call.module, nn.MultiheadAttention)
+        and len(call.inputs) > 1
+        and key_of(call.inputs[0]) is None
+        and key_of(call.inputs[1]) is not None
+    }
+
+
+def without_answers(linked: Trace, maps: list[FeatureMap]) -> list[FeatureMap]:
+    """Return the maps without those that hold answers to queries, and no cells.
+
+    Args:
+        linked: A trace whose tensors have a graph.
+        maps: Maps of a trace of the same pass.
+    """
+    pools = query_pools(linked)
+    return [
+        each
+        for each in maps
+        if each[1].layout != "tokens" or not _is_answer(linked.find(each[0]).key, pools)
+    ]
+
+
+def _is_answer(key: Key | None, pools: Set[Key]) -> bool:
+    return not pools.isdisjoint(ancestors(key)) and is_cut(key, pools)
 
 
 def reads_cells(record: Trace, call: LayerCall, shape: MapShape) -> bool:
