@@ -501,3 +501,15 @@ def same_answer(one: Explanation, other: Explanation) -> None:
     assert one.value == pytest.approx(other.value, abs=1e-6)
     assert np.isnan([one.probability, one.predicted_probability]).all()
     np.testing.assert_allclose(one.heatmap, other.heatmap, rtol=2e-3, atol=1e-6)
+
+
+def test_what_has_no_classes_is_neither_right_nor_wrong(tower: Model) -> None:
+    scenes = effcam.demo.scenes(3, size=64)
+    alone = compare(scenes, tower, target=Similar(scenes[0]), progress=False).summary()
+    assert "every figure but accuracy" not in str(alone)
+    assert "accuracy, %" not in str(alone)
+    assert np.isfinite(alone[0, "effective_area"])
+    torch.manual_seed(0)
+    other = load_model(ConvNet(10).eval(), preprocess=PREPROCESS, labels=effcam.demo.LABELS)
+    both = compare(scenes, [tower, other], target=Value(0), progress=False).summary()
+    assert np.isfinite([both[at, "effective_area"] for at in range(2)]).all()

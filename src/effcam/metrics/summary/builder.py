@@ -58,8 +58,9 @@ class SummaryBuilder:
             label_probabilities: The probability of every label, for average precision.
         """
         self._columns, self._facts = tuple(columns), tuple(facts)
-        self._labelled = labelled
-        self._fair = labelled if fair is None else fair
+        # Without classes nothing is right or wrong.
+        self._labelled = labelled and (not facts or any(each.labels for each in facts))
+        self._fair = self._labelled if fair is None else fair
         self._groups: list[Group] = [make(len(self._columns), self._facts) for make in GROUPS]
         self._asks_labels = label_probabilities is None
         self._several_labels = self._located_labels = False

@@ -204,16 +204,23 @@ def _class_index(rows: ImageRows, column: int, label: Label) -> int:
 def _find_comparable(rows: ImageRows, right: Samples | None) -> NDArray[np.bool_]:
     """Return in which images the models predict and explain one class, the right one if known."""
     same = np.array([_predict_alike(row, rows.facts) for row in rows.cells], bool)
+    if right is None:
+        return same
+    answers = np.array([[cell.predicted is not None for cell in row] for row in rows.cells], bool)
     # NaN, an unknown label, is not 1.
-    return same if right is None else np.asarray(same & (right == 1).all(1))
+    return np.asarray(same & ((right == 1) | ~answers).all(1))
 
 
 def _predict_alike(row: Sequence[Explanation], facts: Sequence[ModelFacts]) -> bool:
     # Indices of different sets of classes do not compare, their names do.
     one_set = len({len(each.labels) for each in facts}) <= 1
-    predicted = {cell.predicted if one_set else cell.predicted_label.casefold() for cell in row}
+    predicted = {
+        cell.predicted if one_set else cell.predicted_label.casefold()
+        for cell in row
+        if cell.predicted is not None
+    }
     explained = {
         (cell.asked, *((cell.target, cell.label) if one_set else (cell.label.casefold(),)))
         for cell in row
     }
-    return len(predicted) == 1 and len(explained) == len({cell.asked for cell in row})
+    return len(predicted) <= 1 and len(explained) == len({cell.asked for cell in row})

@@ -79,12 +79,14 @@ class ModelFigures:
     def finish(self) -> Measured:
         """Return the measures; accuracy where labels are known, costs where facts are.
 
-        Without any prediction there is no confidence.
+        Without any prediction there is neither accuracy nor confidence.
         """
-        accuracy = [measure(ACCURACY, self._accuracy)] if self._labelled else []
-        confidence = measure(CONFIDENCE, self._confidence)
-        known = [confidence] if self._predicted else []
-        return Measured([*accuracy, *known, *_costs(self._facts), *_times(self._facts)])
+        found = []
+        if self._labelled and self._predicted:
+            found.append(measure(ACCURACY, self._accuracy))
+        if self._predicted:
+            found.append(measure(CONFIDENCE, self._confidence))
+        return Measured([*found, *_costs(self._facts), *_times(self._facts)])
 
 
 def _costs(facts: Sequence[ModelFacts]) -> list[Measure]:
