@@ -511,5 +511,5 @@ def test_what_has_no_classes_is_neither_right_nor_wrong(tower: Model) -> None:
     assert np.isfinite(alone[0, "effective_area"])
     torch.manual_seed(0)
     other = load_model(ConvNet(10).eval(), preprocess=PREPROCESS, labels=effcam.demo.LABELS)
-    both = compare(scenes, [tower, other], target=Value(0), progress=False).summary()
+    both = compare(scenes, [tower, other], target=Value(name="value"), progress=False).summary()
     assert np.isfinite([both[at, "effective_area"] for at in range(2)]).all()
