@@ -16,12 +16,13 @@ MODEL = ("-m", "demo_multilabel")
 
 
 @pytest.fixture
-def labels() -> str:
+def labels(photos: Path) -> str:
     """Write scenes of two objects into the folder "scenes", and their labels."""
-    Path("scenes").mkdir()
+    folder = photos.parent / "scenes"
+    folder.mkdir()
     known = {}
     for at, scene in enumerate(effcam.demo.scenes(4, seed=3, size=96, objects=2)):
-        scene.image.save(f"scenes/{at}.png")
+        scene.image.save(folder / f"{at}.png")
         known[f"{at}.png"] = [each.label for each in scene.objects]
     Path("labels.json").write_text(json.dumps(known))
     return "labels.json"
