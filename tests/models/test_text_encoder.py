@@ -88,6 +88,20 @@ def test_a_text_that_the_model_would_cut_is_refused(encoder: TextEncoder) -> Non
         encoder.encode(["red", "red " * (ColourWords.LENGTH + 1)])
 
 
+@pytest.mark.parametrize("text", ["red", "a photo of a red", "blue red green blue"])
+def test_tokens_that_are_no_sequence_are_not_taken_for_cut(words: Any, text: str) -> None:
+    def present(texts: list[str]) -> Tensor:
+        return torch.tensor([[float(name in text) for name in words.COLOURS] for text in texts])
+
+    def last(texts: list[str]) -> Tensor:
+        return torch.tensor([[words.COLOURS.index(text.split()[-1]) + 1] for text in texts])
+
+    words.encode_text = lambda tokens: tokens
+    assert text_encoder(words, lambda: present).encode([text]).shape == (1, 3)
+    words.encode_text = lambda tokens: words.words(tokens).sum(1)
+    assert text_encoder(words, lambda: last).encode([text]).shape == (1, 3)
+
+
 def test_a_tokenizer_that_can_be_asked_for_more_room_is_judged_exactly(words: ColourWords) -> None:
     def tokenizer(texts: list[str], context_length: int = ColourWords.LENGTH) -> Tensor:
         words.LENGTH = context_length  # type: ignore[misc]  # of this instance

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -70,15 +69,20 @@ def _call(tokenizer: Tokenizer, texts: list[str]) -> Tensor:
 def _is_cut(tokenizer: Tokenizer, text: str, row: Tensor) -> bool:
     """Return whether a tokenizer leaves out the end of a text.
 
-    If so, its own words once more change nothing, and with more room there are other tokens.
-    Without a way to ask for more room, a text that just fits counts as one that does not.
+    If so, neither its own words once more nor the lack of its last word or letter change anything,
+    and with more room there are other tokens.
     """
-    longer = (f"{text} {more}" for more in (text, text.rsplit(maxsplit=1)[-1]))
-    if not all(_has_same(partial(tokenizer, [each]), row) for each in longer):
-        return False
-    if _has_same(partial(tokenizer, [""]), row):  # it knows none of the words
-        return False
-    return not _fits_with_room(tokenizer, text, row)
+    if row.is_floating_point():
+        return False  # counts of words, and no sequence
+    words = text.split()
+    longer = (f"{text} {more}" for more in (text, words[-1]))
+    shorter = [each for each in (text.rstrip()[:-1], " ".join(words[:-1])) if each.strip()]
+    return (
+        all(_has_same(tokenizer, each, row) for each in longer)
+        and any(_has_same(tokenizer, each, row) for each in shorter)
+        and not _has_same(tokenizer, "", row)  # it knows none of the words
+        and not _fits_with_room(tokenizer, text, row)
+    )
 
 
 def _fits_with_room(tokenizer: Tokenizer, text: str, row: Tensor) -> bool:
@@ -90,10 +94,9 @@ def _fits_with_room(tokenizer: Tokenizer, text: str, row: Tensor) -> bool:
     return torch.equal(wider[:-1], row) and torch.equal(wider[-1], empty[-1])
 
 
-def _has_same(call: Callable[[], Any], row: Tensor) -> bool:
-    """Return whether the tokens that a call returns begin with those of a row."""
+def _has_same(tokenizer: Tokenizer, text: str, row: Tensor) -> bool:
     try:
-        return torch.equal(call()[0][: len(row)], row)
+        return torch.equal(tokenizer([text])[0], row)
     except Exception:  # noqa: BLE001  # it refuses texts that are too long by itself
         return False
 
