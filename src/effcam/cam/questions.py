@@ -32,6 +32,7 @@ from effcam.targets.classes import (
 )
 from effcam.targets.outputs import Function, OutputTarget, Similar, Text, Value
 from effcam.targets.plain import PerImage, PlainTarget, Single, by_name, singles
+from effcam.text import count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -125,6 +126,8 @@ def _ask_classes(model: Model, targets: Sequence[ClassLike | Combination]) -> Cl
 def _ask_values(model: Model, targets: Sequence[Value]) -> ClassQuestions:
     # A model that compares images with texts returns one value for each of its classes.
     values = model.scores.classes if model.scores.head is None else model.num_classes
+    if model.scores.single:  # its two classes are absence and presence
+        values = 1
     if not values:
         raise TargetError(
             f"{model.name} returns no row of values: ask for a value of its output with a function"
@@ -132,7 +135,8 @@ def _ask_values(model: Model, targets: Sequence[Value]) -> ClassQuestions:
     for each in targets:
         if each.output >= values:
             raise TargetError(
-                f"output {each.output} is out of range: {model.name} returns {values} values"
+                f"output {each.output} is out of range: {model.name} returns "
+                f"{count(values, 'value')}"
             )
     asked = np.array([each.output for each in targets], np.int64)[:, None]
     signs = np.array([-1 if each.lowers else 1 for each in targets], np.float32)[:, None]

@@ -139,15 +139,8 @@ class ClassScore:
         return (scores * self._factors(scores, self.factors[row], self.softmax[row])).sum(1)
 
     def _of(self, found: Logits) -> Tensor:
-        """Return the scores that the indices are those of.
-
-        Raises:
-            TargetError: If the network returns fewer values.
-        """
-        scores = found.raw if self.raw else found.values
-        if self.raw and found.binary and bool((self.terms > 0).any()):
-            raise TargetError("the network returns one value for an image, output 0")
-        return scores
+        """Return the scores that the indices are those of."""
+        return found.raw if self.raw else found.values
 
     def _factors(self, found: Tensor, factors: Tensor, softmax: Tensor) -> Tensor:
         """Return the factors for (n, k) scores of the classes."""

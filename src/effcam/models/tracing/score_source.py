@@ -62,7 +62,7 @@ class ScoreSource:
     @property
     def multi_label(self) -> bool:
         """Whether the classes are labels that do not exclude each other."""
-        return self.link == "sigmoid" and not self.single
+        return self.has_classes and self.link == "sigmoid" and not self.single
 
     @property
     def has_classes(self) -> bool:
