@@ -10,17 +10,19 @@ makes it so.
 # %%
 # An image that is looked for
 # ---------------------------
-# The query shows one object. Each of the other scenes has two, one of them of the query's class.
 # ``demo_clip`` is a small model of images and texts that comes with effcam; no text is needed here.
+# The query shows one object:
 
+import effcam
 from effcam.demo import captioned_scenes
+from effcam.targets import Similar
 
 query = captioned_scenes(2, seed=31, size=192, objects=1)[1]
 print(query.caption)
-query.image
+picture = query.image
 
 # %%
-# Scenes with this class, and others:
+# Other scenes have two objects. These show one of the query's class, in another colour:
 
 wanted = query.objects[0].label
 drawn = captioned_scenes(12, seed=32, size=192)
