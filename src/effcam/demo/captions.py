@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations, permutations
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-import numpy as np
 from PIL import Image
 
 from effcam.demo import shading
@@ -15,21 +14,17 @@ from effcam.demo.rendering import Pose, Renderer
 from effcam.demo.rng import Rng
 from effcam.demo.scenes import (
     LABELS,
+    MOST_OBJECTS,
+    Scene,
+    SceneObject,
     add_distractors,
     box_around,
     check_size,
-    is_hit,
     pose_of_object,
 )
 from effcam.demo.shading import Colour
 from effcam.demo.shapes import OBJECTS
 from effcam.errors import check_number
-from effcam.images.geometry import Box
-from effcam.images.refs import ImageRef
-from effcam.images.truth import Truth
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Range: TypeAlias = tuple[float, float]
 
@@ -47,37 +42,19 @@ COLOURS = MappingProxyType(
 """The colours of the objects in scenes with captions, by name."""
 GROUNDS = tuple(shading.GROUNDS)
 """The names of the grounds."""
-MOST_OBJECTS = 3
 # How many of its radii an object keeps free around it, so that no object covers another one.
 CLEARANCE = 1.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ColouredObject:
+class ColouredObject(SceneObject):
     """An object in a scene with captions.
 
     Attributes:
-        label: Its class, one of `effcam.demo.LABELS`.
-        target: The index of that class.
-        colour: The name of its colour, one of `effcam.demo.COLOURS`.
-        box: The smallest box around it, px.
-        mask: (height, width) bool, true where it is.
+        colour: The name of its colour, such as ``"red"``.
     """
 
-    label: str
-    target: int
     colour: str
-    box: Box
-    mask: NDArray[np.bool] = field(repr=False)
-
-    def is_hit(self, heat: NDArray[np.float32]) -> bool:
-        """Return whether the hottest point of a map on the picture is in the object's box.
-
-        Args:
-            heat: (height, width) float32, as from `effcam.Explanation.upsampled`. A constant map
-                is not a hit.
-        """
-        return is_hit(self.box, heat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,42 +109,25 @@ class Caption:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CaptionedScene:
-    """A picture of one to three objects of different classes among distractors.
-
-    `effcam.compare` accepts it like a photo.
+class CaptionedScene(Scene):
+    """A picture of one to three objects of different classes, in colours that have a name.
 
     Attributes:
-        image: The picture, in RGB.
-        objects: The objects, in random order; no two have the same class.
+        objects: The objects, in random order, each with its ``colour``.
         ground: The name of the ground.
-        name: The name of the picture in a comparison.
     """
 
-    image: Image.Image
     objects: tuple[ColouredObject, ...]
     ground: str
-    name: str
 
     @property
     def caption(self) -> Caption:
         """All that can be said of the scene."""
         return Caption(tuple((each.colour, each.label) for each in self.objects), self.ground)
 
-    @property
-    def ref(self) -> ImageRef:
-        """The picture with its name, boxes and mask, as a comparison refers to it.
-
-        A scene of one object has its class too.
-        """
-        label = self.objects[0].label if len(self.objects) == 1 else None
-        boxes = tuple(each.box for each in self.objects)
-        mask = np.logical_or.reduce([each.mask for each in self.objects])
-        return ImageRef(self.name, self.image, Truth(label=label, boxes=boxes, mask=mask))
-
 
 def captioned_scenes(
-    n: int, seed: int = 0, size: int | tuple[int, int] = 256, objects: int = 2
+    n: int, seed: int = 0, size: int | tuple[int, int] = 256, *, objects: int = 2
 ) -> list[CaptionedScene]:
     """Draw pictures like those of `scenes`, of several objects whose colours have names.
 
@@ -205,9 +165,9 @@ def captioned_scene(seed: int, index: int, width: int, height: int, objects: int
     for target, pose in zip(targets, poses, strict=True):
         name, colours = _named_colours(rng, renderer)
         mask = renderer.add(rng, OBJECTS[LABELS[target]](), pose, colours)
-        drawn.append(ColouredObject(LABELS[target], target, name, box_around(mask), mask))
+        drawn.append(ColouredObject(LABELS[target], target, box_around(mask), mask, name))
     picture = Image.fromarray(renderer.finish(rng))
-    return CaptionedScene(picture, tuple(drawn), renderer.ground, f"scene {index + 1}")
+    return CaptionedScene(picture, tuple(drawn), f"scene {index + 1}", renderer.ground)
 
 
 def _different(rng: Rng, count: int, n: int) -> list[int]:

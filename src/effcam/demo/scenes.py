@@ -50,6 +50,19 @@ class SceneObject:
     box: Box
     mask: NDArray[np.bool] = field(repr=False)
 
+    def is_hit(self, heat: NDArray[np.float32]) -> bool:
+        """Return whether the hottest point of a map on the picture is in the object's box.
+
+        This is the pointing game of Zhang et al. 2016 (arXiv 1608.00507), without a tolerance.
+
+        Args:
+            heat: (height, width) float32, as from `effcam.Explanation.upsampled`. A constant map
+                is not a hit.
+        """
+        y, x = np.unravel_index(int(heat.argmax()), heat.shape)
+        inside = self.box.left <= x < self.box.right and self.box.top <= y < self.box.bottom
+        return bool(inside and heat[y, x] > heat.min())
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
@@ -101,22 +114,12 @@ class Scene:
         return ImageRef(self.name, self.image, truth)
 
     def is_hit(self, heat: NDArray[np.float32]) -> bool:
-        """Return whether the hottest point of a map on the picture is in the first object's box.
-
-        This is the pointing game of Zhang et al. 2016 (arXiv 1608.00507), without a tolerance.
+        """Return whether the first object `is_hit` by a map on the picture.
 
         Args:
-            heat: (height, width) float32, as from `effcam.Explanation.upsampled`. A constant map
-                is not a hit.
+            heat: (height, width) float32, as from `effcam.Explanation.upsampled`.
         """
-        return is_hit(self.box, heat)
-
-
-def is_hit(box: Box, heat: NDArray[np.float32]) -> bool:
-    """Return whether the hottest point of a map (height, width) is in a box; no if constant."""
-    y, x = np.unravel_index(int(heat.argmax()), heat.shape)
-    inside = box.left <= x < box.right and box.top <= y < box.bottom
-    return bool(inside and heat[y, x] > heat.min())
+        return self.objects[0].is_hit(heat)
 
 
 def scenes(

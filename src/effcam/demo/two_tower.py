@@ -64,8 +64,8 @@ class Tokenizer:
 class TextTower(nn.Module):
     """Embed texts: each word with its neighbours, then the mean over the words.
 
-    The neighbours tie a colour to its object: "a red star and a blue arrow" and "a blue star and a
-    red arrow" have the same words.
+    With its neighbours, a word's place counts: "a red star and a blue arrow" and "a blue star and a
+    red arrow" have different embeddings.
     """
 
     def __init__(self) -> None:
