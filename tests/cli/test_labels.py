@@ -69,7 +69,10 @@ def test_scores_of_all_models(run: Callable[..., Done]) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--scores", "logits"], "scores must be 'softmax' or 'sigmoid', not 'logits'"),
+        (
+            ["--scores", "logits"],
+            "scores must be 'softmax' or 'sigmoid' or 'embedding'",
+        ),
         (["--scores", "sigmoid", "--scores", "softmax"], "--scores is given twice for all models"),
         (["--scores", "other=sigmoid"], "'other' is not one of the models to compare"),
     ],

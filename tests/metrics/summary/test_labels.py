@@ -132,7 +132,7 @@ def test_the_predicted_label_is_right_if_the_image_has_it() -> None:
     assert summary.measure("accuracy").counts[0] == 3
     notes = " ".join(summary.notes)
     assert "a: labels do not exclude each other, and each has a probability of its own" in notes
-    assert "give summary label_probabilities=effcam.metrics.label_probabilities" in notes
+    assert "effcam.metrics.label_probabilities(comparison, models) measures; give its" in notes
 
 
 def test_labels_that_no_image_has_do_not_count() -> None:

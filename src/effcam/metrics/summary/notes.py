@@ -178,8 +178,9 @@ def label_notes(
     ]
     if unmeasured:
         found.append(
-            "Average precision of labels needs the probability of every label in every image: give "
-            "summary label_probabilities=effcam.metrics.label_probabilities(comparison, models)."
+            "Average precision of labels needs the probability of every label in every image, "
+            "which effcam.metrics.label_probabilities(comparison, models) measures; give its "
+            "result to Comparison.summary, label_probabilities=..."
         )
     if located:
         found.append(
