@@ -300,11 +300,13 @@ def test_without_labels_the_way_out_is_named(words: ColourWords) -> None:
 def test_a_model_gets_other_labels_and_keeps_its_text_tower(words: ColourWords) -> None:
     first = load_model(words, labels=["red", "blue"], preprocess=WHOLE)
     assert load_model(first).labels == ("red", "blue")
-    second = load_model(first, labels=["green"])
-    assert second.labels == ("green",)
+    second = load_model(first, labels=["green", "red"])
+    assert second.labels == ("green", "red")
     assert second.text is first.text
-    spec = ModelSpec("colours", constructor=ColourWords, preprocess=WHOLE, labels={"r": "red"})
-    assert load_model(spec).labels == ("r",)
+    spec = ModelSpec(
+        "colours", constructor=ColourWords, preprocess=WHOLE, labels={"r": "red", "b": "blue"}
+    )
+    assert load_model(spec).labels == ("r", "b")
 
 
 def test_the_values_of_a_model_with_labels_are_those_of_the_labels(words: ColourWords) -> None:
@@ -316,7 +318,7 @@ def test_the_values_of_a_model_with_labels_are_those_of_the_labels(words: Colour
 def test_towers_of_different_lengths_are_refused(words: Any) -> None:
     words.words = nn.Embedding(4, 5)
     with pytest.raises(ModelError, match="of images have 3 values, and those of texts 5"):
-        load_model(words, labels=["red"], preprocess=WHOLE)
+        load_model(words, labels=["red", "blue"], preprocess=WHOLE)
 
 
 def test_texts_for_a_model_without_a_text_tower_are_refused() -> None:
@@ -333,6 +335,6 @@ def test_a_given_tokenizer_takes_the_place_of_the_modules_own(words: ColourWords
     def swapped(texts: list[str]) -> Tensor:
         return words.tokenizer([text.replace("red", "blue") for text in texts])
 
-    model = load_model(words, labels=["red"], tokenizer=swapped, preprocess=WHOLE)
+    model = load_model(words, labels=["red", "green"], tokenizer=swapped, preprocess=WHOLE)
     assert isinstance(model.scores.head, ZeroShotHead)
-    torch.testing.assert_close(model.scores.head.weights, torch.eye(3)[2:])
+    torch.testing.assert_close(model.scores.head.weights, torch.eye(3)[[2, 1]])

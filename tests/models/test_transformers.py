@@ -158,8 +158,8 @@ def test_labels_make_a_classifier(folder: Path) -> None:
     model = load_model(f"hf:{folder}", labels={"dog": "dog", "cat": ["a cat", "cat"]})
     assert model.labels == ("dog", "cat")
     assert model.target_layer == "vision_model.encoder.layers.1.layer_norm1"
-    again = load_model(model, labels=["fish"])
-    assert again.labels == ("fish",)
+    again = load_model(model, labels=["fish", "bird"])
+    assert again.labels == ("fish", "bird")
     assert again.module is model.module
 
 
