@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from effcam.images.truth import NamedClass, Truth
     from effcam.metrics.summary import Difference, Fact, Figure, Measure
     from effcam.models.facts import ModelFacts
+    from effcam.models.text_encoder import TextEncoder
     from effcam.models.tracing.placement import Placement
     from effcam.models.tracing.score_source import ScoreSource
     from effcam.models.tracing.target_layer import TargetLayer
@@ -33,6 +34,7 @@ __all__ = [
     "Settings",
     "Skipped",
     "TargetLayer",
+    "TextEncoder",
     "Truth",
 ]
 
@@ -49,6 +51,7 @@ _HOMES = {
     "Settings": "effcam.cam.settings",
     "Skipped": "effcam.cam.cells",
     "TargetLayer": "effcam.models.tracing.target_layer",
+    "TextEncoder": "effcam.models.text_encoder",
     "Truth": "effcam.images.truth",
 }
 

@@ -249,7 +249,7 @@ class Explanation:
 
     @property
     def value_text(self) -> str:
-        """The value explained in words, with its unit: "cosine 0.83", "31.2 years"."""
+        """The value explained in words and with its unit, as "cosine 0.83" and "+31.2 years"."""
         if self.kind in COSINES:
             return f"cosine {self.value:.2f}"
         return f"{self.value:+.3g}{f' {self.unit}' if self.unit else ''}"

@@ -51,6 +51,10 @@ class ColouredObject(SceneObject):
     """An object in a scene with captions.
 
     Attributes:
+        label: Its class, one of ten.
+        target: The index of that class.
+        box: The smallest box around what can be seen of it, px.
+        mask: (height, width) bool, true where it can be seen.
         colour: The name of its colour, such as ``"red"``.
     """
 
@@ -113,7 +117,9 @@ class CaptionedScene(Scene):
     """A picture of one to three objects of different classes, in colours that have a name.
 
     Attributes:
+        image: The picture, in RGB.
         objects: The objects, in random order, each with its ``colour``.
+        name: The name of the picture in a comparison.
         ground: The name of the ground.
     """
 
