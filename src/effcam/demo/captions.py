@@ -113,7 +113,9 @@ class CaptionedScene(Scene):
     """A picture of one to three objects of different classes, in colours that have a name.
 
     Attributes:
+        image: The picture, in RGB.
         objects: The objects, in random order, each with its ``colour``.
+        name: The name of the picture in a comparison.
         ground: The name of the ground.
     """
 
