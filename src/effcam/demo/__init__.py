@@ -15,7 +15,7 @@ True
 
 from __future__ import annotations
 
-from effcam.demo.captions import Caption, CaptionedScene, captioned_scenes
+from effcam.demo.captions import Caption, CaptionedScene, ColouredObject, captioned_scenes
 from effcam.demo.models import MODELS
 from effcam.demo.scenes import LABELS, Scene, SceneObject, scenes
 
@@ -24,6 +24,7 @@ __all__ = [
     "MODELS",
     "Caption",
     "CaptionedScene",
+    "ColouredObject",
     "Scene",
     "SceneObject",
     "captioned_scenes",

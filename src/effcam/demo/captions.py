@@ -51,6 +51,10 @@ class ColouredObject(SceneObject):
     """An object in a scene with captions.
 
     Attributes:
+        label: Its class, one of ten.
+        target: The index of that class.
+        box: The smallest box around it, px.
+        mask: (height, width) bool, true where it is.
         colour: The name of its colour, such as ``"red"``.
     """
 
