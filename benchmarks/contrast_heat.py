@@ -174,7 +174,7 @@ def measure(
     )
     figures = [alike, overlap, *shares.T, shares[:, 1] - shares[:, 0], area]
     figures += [*fits.T, fits[:, 1] - fits[:, 0]]
-    return [name, *(over_scenes(mean, each).text() for each in figures)]
+    return [name, *(over_scenes(mean, each).text(3) for each in figures)]
 
 
 @torch.no_grad()

@@ -53,8 +53,8 @@ class ColouredObject(SceneObject):
     Attributes:
         label: Its class, one of ten.
         target: The index of that class.
-        box: The smallest box around what can be seen of it, px.
-        mask: (height, width) bool, true where it can be seen.
+        box: The smallest box around it, px.
+        mask: (height, width) bool, true where it is.
         colour: The name of its colour, such as ``"red"``.
     """
 
