@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from effcam.errors import ArgumentError, reason_of
+from effcam.errors import ArgumentError, EffcamError, reason_of
 from effcam.text import quote
 
 Tokens: TypeAlias = Tensor | Mapping[str, Tensor]
@@ -53,6 +53,8 @@ def is_processor(given: object) -> bool:
 def _call(tokenizer: Tokenizer, texts: list[str]) -> Tensor:
     try:
         found = tokenizer(texts)
+    except EffcamError:
+        raise
     except Exception as error:  # it may raise anything
         raise ArgumentError(
             f"the tokenizer failed on {quote(texts[0])}: {reason_of(error)}"
