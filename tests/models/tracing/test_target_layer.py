@@ -401,6 +401,31 @@ def test_channels_are_not_taken_for_cells() -> None:
     assert (layer.name, layer.layout, layer.grid) == ("body", "NCHW", (12, 12))
 
 
+def test_answers_to_as_many_queries_as_cells_are_no_cells() -> None:
+    class QueryPool(nn.Module):
+        """A class token and cells, read by learned queries, of which the head reads the first."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.block = nn.Conv2d(3, 12, 16, stride=16), nn.Linear(12, 12)
+            self.token = nn.Parameter(torch.randn(1, 1, 12))
+            self.queries = nn.Parameter(torch.randn(1, 16, 12))
+            self.pool = nn.MultiheadAttention(12, 2, batch_first=True)
+            self.norm, self.fc = nn.LayerNorm(12), nn.Linear(12, 5)
+
+        def forward(self, images: Tensor) -> Tensor:
+            cells = self.stem(images).flatten(2).transpose(1, 2)
+            tokens = self.block(torch.cat([self.token.expand(len(cells), -1, -1), cells], 1))
+            queries = self.queries.expand(len(cells), -1, -1)
+            answers = self.norm(self.pool(queries, tokens, tokens, need_weights=False)[0])
+            scores: Tensor = self.fc(answers[:, 0])
+            return scores
+
+    layer = target_of(QueryPool())
+    expected = TargetLayer("tokens", (4, 4), 12, 1, "block", "features entering the head")
+    assert layer == expected
+
+
 def test_a_row_of_queries_is_not_taken_for_cells() -> None:
     class Queries(nn.Module):
         def __init__(self) -> None:
