@@ -226,7 +226,7 @@ def test_a_second_comparison_of_a_model_traces_and_counts_nothing_again(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("looked into again")
 
-    monkeypatch.setattr("effcam.models.loading.trace", refuse)
+    monkeypatch.setattr("effcam.models.traced_layers.trace", refuse)
     monkeypatch.setattr(flops, "_find_cost", refuse)
     second = compare(pictures(1), spec, progress=False)
     assert [replace(facts, seconds=0) for facts in second.facts] == [

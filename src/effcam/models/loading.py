@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal
 
 import torch
 from torch import nn
@@ -13,12 +13,12 @@ from torch import nn
 from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.images.preprocess import Preprocess
 from effcam.models.built_module import BuiltModule, ChangePreprocess, check_preprocess
-from effcam.models.checked_layers import CheckedLayers, check_layers, gradient_notes
-from effcam.models.class_names import numbered
+from effcam.models.checked_layers import gradient_notes
 from effcam.models.image_processor import processor_preprocess
-from effcam.models.imagenet import imagenet_labels, knows_imagenet, synonyms_of
-from effcam.models.link import check_link, with_link
+from effcam.models.link import check_link
 from effcam.models.model import Model
+from effcam.models.model_labels import find_labels
+from effcam.models.model_scores import find_model_scores
 from effcam.models.module_source import ModuleSource
 from effcam.models.sources import (
     ModelLike,
@@ -28,56 +28,13 @@ from effcam.models.sources import (
     resolve_module,
     resolve_spec,
 )
-from effcam.models.text_encoder import Labels, TextEncoder, class_names, zero_shot
+from effcam.models.text_encoder import Labels
 from effcam.models.tokenizing import Tokenizer, is_processor
-from effcam.models.tracing.cache import StructureCache, WeightsCache
+from effcam.models.traced_layers import confirm_layers, find_layers
 from effcam.models.tracing.flops import find_cost
-from effcam.models.tracing.logits import Link, Outputs
-from effcam.models.tracing.module_kinds import is_known
-from effcam.models.tracing.probe import probe_inputs
-from effcam.models.tracing.score_check import find_scores, has_no_classes, no_classifier
-from effcam.models.tracing.score_source import ScoreSource
-from effcam.models.tracing.target_layer import (
-    CHOSEN,
-    TargetLayer,
-    all_passes_through,
-    check_target_layer,
-    find_target_layers,
-    loses_gradients,
-    take_layers,
-)
+from effcam.models.tracing.logits import Link
 from effcam.models.tracing.torch_state import plain_torch
-from effcam.models.tracing.trace import Trace, trace
-from effcam.models.wrappers import Layers, layer_names, own_size
-
-Names: TypeAlias = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
-"""The name to show for each class, and all names of each class."""
-
-
-class Traced(NamedTuple):
-    """What a trace shows.
-
-    Attributes:
-        preprocess: The transform.
-        layers: The target layers.
-        classes: The number of classes, or of the values that the network returns.
-        outputs: What it returns.
-        single: Whether the scores are a single logit.
-        is_cut: Whether the scores depend on the image through these layers only.
-        loses_gradients: Whether a part of the gradients of the scores does not get to them.
-    """
-
-    preprocess: Preprocess
-    layers: tuple[TargetLayer, ...]
-    classes: int
-    outputs: Outputs
-    single: bool
-    is_cut: bool
-    loses_gradients: bool
-
-
-TRACED: StructureCache[Traced] = StructureCache()
-SCORES: WeightsCache[ScoreSource] = WeightsCache()
+from effcam.models.wrappers import Layers, own_size
 
 
 def load_model(
@@ -243,14 +200,14 @@ def load(
     with plain_torch(device="meta" if str(device) == "meta" else "cpu"):
         built = _build(source, device, change_preprocess)
         try:
-            traced = _find_layers(built)
-            scores = _find_scores(built, traced)
-            checked = _check(built, traced, scores)
+            traced = find_layers(built)
+            scores = find_model_scores(built, traced)
+            checked = confirm_layers(built, traced, scores)
             if built.is_own:
                 _lay_out(built.module, traced.preprocess)
         except (ArgumentError, ModelError, LayerError) as error:
             raise type(error)(f"{built.name}: {error}") from error
-    labels, synonyms = _find_labels(built, scores, traced.classes)
+    labels, synonyms = find_labels(built, scores, traced.classes)
     return Model(
         built.name,
         built.module,
@@ -279,219 +236,8 @@ def _build(
             return source.build(device=device, change_preprocess=change_preprocess)
 
 
-def _find_layers(built: BuiltModule) -> Traced:
-    """Return what a trace of the module shows, found once for modules of one structure."""
-    names = layer_names(built.module, built.target_layer)
-    facts = built.facts and (built.facts.layers, built.facts.layout, built.facts.rule)
-    key = built.preprocess, facts, names, built.model and built.model.target_layers, _named(built)
-    return TRACED.get(built.module, key, lambda: _read_trace(built, names))
-
-
-def _read_trace(built: BuiltModule, names: Sequence[str]) -> Traced:
-    preprocess, record = _trace(built)
-    record.expected = _named(built)
-    record.outputs = _outputs_of(built, record, is_chosen=bool(names) or built.model is not None)
-    layers = _choose_layers(built, record, names)
-    return Traced(
-        preprocess,
-        layers,
-        record.classes,
-        record.logits.outputs,
-        record.logits.binary,
-        all_passes_through(record, layers),
-        loses_gradients(record, layers),
-    )
-
-
-def _outputs_of(built: BuiltModule, record: Trace, *, is_chosen: bool) -> Outputs:
-    """Return what a module returns; outputs that are no rows need a target layer of the caller's.
-
-    Raises:
-        ModelError: If it returns no row of values per image, and no target layer was chosen.
-    """
-    if built.text is not None:
-        return "embedding"
-    try:
-        return record.logits.outputs
-    except ModelError as error:
-        if is_chosen:
-            return "other"
-        raise ModelError(
-            f"{error}. For a segmentation or a detection, give target_layer=, and ask for a value "
-            "of its output: target=effcam.targets.Region(...), BoxScore(...), or a function"
-        ) from error
-
-
-def _check(built: BuiltModule, traced: Traced, scores: ScoreSource) -> CheckedLayers:
-    """Return the target layers as real passes confirm them.
-
-    The default layers of the libraries' networks are verified by `tools/sweep.py`; where they are
-    several, it depends on the weights whether all of them show the image.
-    """
-    module, preprocess, layers = built.module, traced.preprocess, traced.layers
-    is_default = len(layers) == 1 and layers[0].reason != CHOSEN
-    if traced.is_cut and is_default and is_known(module):
-        return CheckedLayers(layers, bypass=0.0)
-
-    def find_again(without: Collection[tuple[str, int]]) -> tuple[TargetLayer, ...]:
-        record = trace(module, preprocess.size, preprocess.channels, graph=True)
-        record.expected, record.outputs = scores.classes, scores.outputs
-        return find_target_layers(record, without)
-
-    return check_layers(module, layers, preprocess, scores, find_again)
-
-
-def _trace(built: BuiltModule) -> tuple[Preprocess, Trace]:
-    """Return the trace of a module, and its transform with the number of channels it takes."""
-    preprocess = built.preprocess
-    try:
-        return preprocess, trace(built.module, preprocess.size, preprocess.channels, graph=True)
-    except ModelError:
-        convolutions = (each for each in built.module.modules() if isinstance(each, nn.Conv2d))
-        first = next(convolutions, None)
-        takes = first.in_channels if first is not None else preprocess.channels
-        if takes == preprocess.channels:
-            raise
-        record = trace(built.module, preprocess.size, takes, graph=True)
-        if takes == 1:
-            return preprocess.grey(), record
-        raise ModelError(
-            f"the model takes {takes} channels, but its transform has {preprocess.channels}: give "
-            f"preprocess=effcam.Preprocess(size={preprocess.size}, mean=..., std=...) with "
-            f"{takes} numbers each"
-            + (f", and images of {takes} channels, such as arrays" if takes != 3 else "")
-        ) from None
-
-
-def _choose_layers(
-    built: BuiltModule, record: Trace, names: Sequence[str]
-) -> tuple[TargetLayer, ...]:
-    if names:
-        return tuple(check_target_layer(record, name) for name in names)
-    if built.model is not None:
-        return tuple(
-            replace(check_target_layer(record, layer.name, layer.turn), reason=layer.reason)
-            for layer in built.model.target_layers
-        )
-    recorded = built.facts and take_layers(
-        record, built.facts.layers, built.facts.layout, built.facts.rule
-    )
-    return recorded or find_target_layers(record)
-
-
-def _find_scores(built: BuiltModule, traced: Traced) -> ScoreSource:
-    """Return what is returned, where it is read, and what the class scores are.
-
-    Raises:
-        ModelError: If it returns probabilities whose logits cannot be reached.
-        ArgumentError: If the network contradicts what the caller states of its scores.
-    """
-    names_texts = built.text is not None and built.labels is not None
-    if built.model is not None and not names_texts:
-        return with_link(built.model.scores, built.scores, None)
-    return with_link(_place_of_scores(built, traced), built.scores, built.own_scores)
-
-
-def _place_of_scores(built: BuiltModule, traced: Traced) -> ScoreSource:
-    """Return what is returned, and where; networks of the libraries as they build them give logits.
-
-    Raises:
-        ModelError: If it returns probabilities whose logits cannot be reached.
-    """
-    classes = traced.classes
-    if built.text is not None:
-        return _compared_with_texts(built.text, built.labels, classes)
-    is_named = _named(built) == classes
-    if traced.outputs == "other":
-        return ScoreSource(outputs="other", cause="its output is no row of values for each image")
-    if traced.outputs == "embedding":
-        return ScoreSource(classes, outputs="embedding", cause="it returns features by that name")
-    if has_no_classes(built.module) and not is_named:
-        return ScoreSource(classes, outputs="embedding", cause=no_classifier())
-    if built.facts is not None or any(each.is_meta for each in built.module.parameters()):
-        return ScoreSource(classes, single=traced.single)
-    return SCORES.get(
-        built.module,
-        (traced.preprocess, classes, is_named),
-        lambda: find_scores(
-            built.module, probe_inputs(traced.preprocess), classes=classes, is_named=is_named
-        ),
-    )
-
-
-def _compared_with_texts(text: TextEncoder, labels: Labels | None, width: int) -> ScoreSource:
-    """Return the source of embeddings that are compared with texts, of classes if there are labels.
-
-    Raises:
-        ModelError: If the towers' embeddings have different lengths, or a text cannot be embedded.
-        ArgumentError: If labels are no classes, or have a text that is too long.
-    """
-    if labels is None:
-        cause = "it compares images with texts"
-        return ScoreSource(width, link=text.link, outputs="embedding", cause=cause)
-    if len(labels) == 1 and text.link == "softmax":
-        raise ArgumentError(
-            "a softmax over one text is always 1: give two or more labels, or ask for the text "
-            "itself with target=effcam.targets.Text(...)"
-        )
-    head = zero_shot(text, labels)
-    if head.weights.shape[1] != width:
-        raise ModelError(
-            f"its embeddings of images have {width} values, and those of texts "
-            f"{head.weights.shape[1]}, so they cannot be compared"
-        )
-    return ScoreSource(width, link=text.link, outputs="embedding", head=head)
-
-
-def _named(built: BuiltModule) -> int | None:
-    """Return the number of classes that have names; ``None`` if there are no names."""
-    if built.model is not None:
-        return built.model.scores.classes
-    if isinstance(built.labels, str) or built.text is not None:
-        return None
-    names = built.own_labels if built.labels is None else built.labels
-    return None if names is None else len(names)
-
-
 def _lay_out(module: nn.Module, preprocess: Preprocess) -> None:
     """Give a module's weights the memory format in which its convolutions are fastest."""
     if find_cost(module, preprocess.size, preprocess.channels).channels_last:
         with torch.inference_mode(False):
             module.to(memory_format=torch.channels_last)
-
-
-def _find_labels(built: BuiltModule, scores: ScoreSource, classes: int) -> Names:
-    if not scores.has_classes:
-        if built.labels is not None:
-            raise ArgumentError(f"{built.name} has no classes that labels could name")
-        return (), ()
-    if built.labels is not None and scores.head is not None:
-        shown = class_names(built.labels)
-    elif built.labels is not None:
-        if isinstance(built.labels, Mapping):
-            raise ArgumentError(
-                f"{built.name} embeds no texts, so labels must be a list with the name of each of "
-                f"its {classes} classes, not a mapping from names to texts"
-            )
-        if isinstance(built.labels, str) or len(built.labels) != classes:
-            given = _count_labels(built.labels)
-            raise ArgumentError(f"{built.name} has {classes} classes, but labels holds {given}")
-        shown = tuple(str(label) for label in built.labels)
-    elif built.model is not None:
-        return built.model.labels, built.model.synonyms
-    elif built.own_labels is not None:
-        # With names of other classes, these are not ImageNet's either.
-        shown = built.own_labels if len(built.own_labels) == classes else numbered(classes)
-    else:
-        known = imagenet_labels(classes) if knows_imagenet(built.module) else None
-        if known is not None:
-            return tuple(names[0] for names in known), known
-        shown = numbered(classes)
-    return shown, synonyms_of(shown)
-
-
-def _count_labels(labels: Sequence[str]) -> str:
-    if isinstance(labels, str):
-        return "one string"
-    first = ", ".join(repr(str(label)) for label in labels[:3])
-    return f"{len(labels)} labels ({first}{', ...' if len(labels) > 3 else ''})"

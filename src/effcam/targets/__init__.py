@@ -10,8 +10,9 @@ tabby - tiger cat; tabby + tiger cat; a dog
 """
 
 from effcam.targets.classes import Above, Contrast, Sum
-from effcam.targets.outputs import BoxScore, Region, Similar, Text, Value
+from effcam.targets.outputs import Similar, Text, Value
 from effcam.targets.plain import TopK, parse
+from effcam.targets.tasks import BoxScore, Region
 
 __all__ = [
     "Above",

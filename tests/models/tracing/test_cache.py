@@ -160,7 +160,7 @@ def test_a_second_module_of_one_structure_is_not_traced_again(
         traced.append(type(module).__name__)
         return original(module, *arguments, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("effcam.models.loading.trace", counted)
+    monkeypatch.setattr("effcam.models.traced_layers.trace", counted)
     first, second = Net(kept="only here"), Net(kept="only here")
     assert load_model(first).target_layer == load_model(second).target_layer == "body"
     assert traced == ["Net"]
