@@ -92,7 +92,8 @@ def _add_subjects(parser: argparse.ArgumentParser) -> None:
         metavar="[NAME=]LINK",
         help="the class scores of the model with this label or name, or of all models: 'sigmoid' "
         "for labels of which an image may have several, each with a probability of its own, or "
-        "'softmax' for classes that exclude each other; default: what each network shows; "
+        "'softmax' for classes that exclude each other, or 'embedding' if it returns one; default: "
+        "what each network shows; "
         "repeatable",
     )
     group.add_argument(
