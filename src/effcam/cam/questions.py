@@ -183,11 +183,12 @@ def check_embedding(model: Model, targets: Sequence[Text | Similar]) -> None:
         TargetError: If it does not.
     """
     if model.scores.outputs != "embedding":
+        what = "class scores" if model.num_classes else "no embedding"
         raise TargetError(
-            f"{model.name} returns {'class scores' if model.num_classes else 'no embedding'}, so "
-            f"nothing can be compared with it ({targets[0]}): give a network without a classifier, "
-            'for timm by options={"num_classes": 0} (--option NAME:num_classes=0); or, if it returns '
-            'an embedding, load it with scores="embedding" (--scores embedding)'
+            f"{model.name} returns {what}, so nothing can be compared with it ({targets[0]}): give "
+            'a network without a classifier, for timm by options={"num_classes": 0} (--option '
+            "NAME:num_classes=0); or, if it returns an embedding, load it with "
+            'scores="embedding" (--scores embedding)'
         )
     if isinstance(targets[0], Text) and model.text is None:
         raise TargetError(f"{model.name} has no text tower, so it cannot be asked for a text")
