@@ -146,8 +146,9 @@ def test_1000_classes_of_an_unknown_module_are_not_taken_for_imagenet() -> None:
 
 
 def test_published_preprocess_goes_with_the_weights_that_are_asked_for() -> None:
-    first = load_model("torchvision:resnet50.IMAGENET1K_V1", pretrained=False)
-    second = load_model("torchvision:resnet50.IMAGENET1K_V2", pretrained=False)
+    shapes = {"pretrained": False, "device": "meta"}
+    first = load_model("torchvision:resnet50.IMAGENET1K_V1", **shapes)
+    second = load_model("torchvision:resnet50.IMAGENET1K_V2", **shapes)
     assert (first.preprocess.resize, second.preprocess.resize) == ((256, 256), (232, 232))
 
 

@@ -14,6 +14,7 @@ from torchvision.models import get_model
 
 from effcam import ModelSpec, load_model
 from effcam.models.skip_init import skip_init
+from tests.tiers import core
 
 Build = Callable[[], nn.Module]
 
@@ -90,7 +91,8 @@ LIBRARY: dict[str, Build] = {
 }
 
 
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", core(LIBRARY, [name for name in LIBRARY if "timm" in name]))
 def test_what_is_not_drawn_is_equal_with_and_without(name: str) -> None:
     """Tensors outside the state dict must be the same with and without drawing."""
     drawn = LIBRARY[name]()

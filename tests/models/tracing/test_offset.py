@@ -62,6 +62,7 @@ def test_uneven_padding_is_found_where_arithmetic_says(padding: str, offset: flo
     assert max(found.error) < 0.5
 
 
+@pytest.mark.slow
 def test_patches_of_an_input_that_they_divide_have_none() -> None:
     model = load_model("vit_tiny_patch16_224", pretrained=False)
     found = measure(model)

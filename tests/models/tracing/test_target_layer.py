@@ -330,24 +330,22 @@ def test_usable_layers_are_those_that_the_scores_depend_on() -> None:
     assert {layer.reason for layer in usable} == {""}
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("crossvit_tiny_240", {"blocks.2.blocks.0": (20, 20), "blocks.2.blocks.1": (14, 14)}),
-        (
-            "coat_tiny",
-            {
-                "parallel_blocks.5.norm12": (28, 28),
-                "parallel_blocks.5.norm13": (14, 14),
-                "parallel_blocks.5.norm14": (7, 7),
-            },
-        ),
-        (
-            "vit_small_patch16_18x2_224",
-            {"blocks.17.attns.0.norm": (14, 14), "blocks.17.attns.1.norm": (14, 14)},
-        ),
-    ],
-)
+SIDE_BY_SIDE = {
+    "crossvit_tiny_240": {"blocks.2.blocks.0": (20, 20), "blocks.2.blocks.1": (14, 14)},
+    "coat_tiny": {
+        "parallel_blocks.5.norm12": (28, 28),
+        "parallel_blocks.5.norm13": (14, 14),
+        "parallel_blocks.5.norm14": (7, 7),
+    },
+    "vit_small_patch16_18x2_224": {
+        "blocks.17.attns.0.norm": (14, 14),
+        "blocks.17.attns.1.norm": (14, 14),
+    },
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "expected"), core(SIDE_BY_SIDE.items(), every=3))
 def test_maps_side_by_side_are_all_looked_at(
     name: str, expected: dict[str, tuple[int, int]]
 ) -> None:
