@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from effcam.images.geometry import Box
@@ -79,14 +80,27 @@ class Placement:
         Args:
             frame: What the input covers, px of that image.
         """
-        if self.is_even:
-            return frame
-        top, bottom = self._edges(0, frame.top, frame.height)
-        left, right = self._edges(1, frame.left, frame.width)
-        return Box(left, top, right, bottom)
+        return _canvas(self, frame)
 
-    def _edges(self, axis: int, start: float, extent: float) -> tuple[float, float]:
-        """Return where the cells begin and end along one axis."""
+    def edges(self, axis: int, start: float, extent: float) -> tuple[float, float]:
+        """Return where the cells begin and end along one axis, in px of the image.
+
+        Args:
+            axis: 0 for down, 1 for across.
+            start: Where the input begins on the image, px.
+            extent: How far it goes on the image, px.
+        """
         pixels = self.size[axis]
         middle, half = pixels / 2 + self.offset[axis], self.grid[axis] * self.pitch[axis] / 2
         return start + (middle - half) * extent / pixels, start + (middle + half) * extent / pixels
+
+
+# Images of one size share their boxes, so that a thousand of them keep one in memory.
+@lru_cache(maxsize=1024)
+def _canvas(placement: Placement, frame: Box) -> Box:
+    """Return what the cells of `Placement.on` cover."""
+    if placement.is_even:
+        return frame
+    top, bottom = placement.edges(0, frame.top, frame.height)
+    left, right = placement.edges(1, frame.left, frame.width)
+    return Box(left, top, right, bottom)
