@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Image processors of transformers 5 give other pixels than those of Pillow, which models know.
 #
-# Version: transformers 5.24.0, torchvision 0.29.2, Pillow 13.0, Python 3.11, Linux x86-64.
+# Version: transformers 5.24.0, torchvision 0.29.1, Pillow 13.0, Python 3.11, Linux x86-64.
 # Behaviour: image processors resize with torchvision by default; CLIPImageProcessorPil and its like
 #   give what earlier releases gave by default, with Pillow. The same settings give different pixels.
 # Seen: for SigLIP's bicubic resize of noise, 30 % of the pixels differ, by up to 19 of 255 levels.
@@ -9,7 +9,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q transformers==5.24.0 torchvision==0.29.2 pillow==13.0.0 numpy
+"$folder/venv/bin/pip" install -q transformers==5.24.0 torch==2.14.1 torchvision==0.29.1 pillow==13.0.0 numpy==2.4.6
 "$folder/venv/bin/python" - <<'PYTHON'
 import numpy as np
 import transformers
