@@ -244,7 +244,7 @@ def test_table_has_a_plain_row_for_each_cell() -> None:
         (image.name, column) for image in comparison.images for column in comparison.columns
     ]
     assert len({tuple(row) for row in table}) == 1
-    assert {type(value) for row in table for value in row.values()} == {str, int, float}
+    assert {type(value) for row in table for value in row.values()} == {bool, str, int, float}
     assert table[3] == comparison.cells[3].record()
     assert {row["flags"] for row in change(comparison, state="flat").table()} >= {"flat"}
 
