@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -47,7 +48,7 @@ from effcam.errors import (
 from tests.nets import ColourNet
 from tests.tiers import core
 
-pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
 
 from effcam.dataset.progress import finishing
 from effcam.dataset.shards import key_of
@@ -550,11 +551,23 @@ def test_a_broken_shard_is_named_when_it_is_read(photos: Path, out: Path) -> Non
 def damaged(content: bytes, how: str) -> bytes:
     found = bytearray(content)
     if how == "a bit of a page":
-        found[len(found) // 5] ^= 4
+        found[last_byte_of(content, "heatmap.list.element")] ^= 4
     if how == "a bit of the metadata":
         at = found.index(b"half_mass_area", len(found) // 2)
         found[at] ^= 1
     return b"" if how == "no bytes" else bytes(found)
+
+
+def last_byte_of(content: bytes, column: str) -> int:
+    """Return where the last page of a column ends: its header has no checksum, its values do."""
+    group = parquet.ParquetFile(io.BytesIO(content)).metadata.row_group(0)
+    (chunk,) = (
+        each
+        for each in map(group.column, range(group.num_columns))
+        if each.path_in_schema == column
+    )
+    first = chunk.dictionary_page_offset or chunk.data_page_offset
+    return int(first + chunk.total_compressed_size - 1)
 
 
 @pytest.mark.parametrize("how", ["a bit of a page", "a bit of the metadata", "no bytes"])
