@@ -48,7 +48,7 @@ from effcam.errors import (
 from tests.nets import ColourNet
 from tests.tiers import core
 
-parquet = pytest.importorskip("pyarrow.parquet")
+pytest.importorskip("pyarrow")
 
 from effcam.dataset.progress import finishing
 from effcam.dataset.shards import key_of
@@ -560,6 +560,8 @@ def damaged(content: bytes, how: str) -> bytes:
 
 def last_byte_of(content: bytes, column: str) -> int:
     """Return where the last page of a column ends: its header has no checksum, its values do."""
+    from pyarrow import parquet
+
     group = parquet.ParquetFile(io.BytesIO(content)).metadata.row_group(0)
     (chunk,) = (
         each
