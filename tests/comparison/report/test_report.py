@@ -557,6 +557,9 @@ def test_models_that_are_not_names_are_shown_as_such(sample: Sample) -> None:
     ast.parse(python.code)
     python, *_ = snippets_for(changed(comparison, model="resnet50", weights="best.pt"))
     assert "effcam.ModelSpec('resnet50', checkpoint='best.pt')" in python.code
+    # A registered name is no architecture: a spec of it would be refused.
+    python, *_ = snippets_for(changed(comparison, model="demo_resnet", weights="best.pt"))
+    assert "effcam.load_model('demo_resnet', checkpoint='best.pt')" in python.code
 
 
 def test_a_class_an_image_has_no_command_line(sample: Sample, tmp_path: Path) -> None:
