@@ -107,6 +107,13 @@ def changed(comparison: Comparison, **changes: Any) -> Comparison:
 # The page
 
 
+def test_the_questions_of_columns_are_listed_by_name(sample: Sample) -> None:
+    comparison = sample(1)
+    settings = replace(comparison.settings, target={"a cat": 0, "dog": 1, "why": "top2"})
+    page = page_of(replace(comparison, settings=settings))
+    assert 'evidence for "a cat", "dog" and "why".' in page.text
+
+
 def test_every_image_and_column_is_in_the_page(page: Page, sample: Sample) -> None:
     comparison = sample(6)
     assert len(page.all("div", role="row")) == 1 + 6
