@@ -99,6 +99,12 @@ def heat(cells: Comparison) -> NDArray[np.float32]:
 # Similarities and texts
 
 
+def test_a_small_value_below_0_is_shown_as_0(tower: Model, photos: Photos) -> None:
+    cell = replace(ask(photos[:1], tower, Similar(photos[1]))[0, 0], value=-0.001)
+    assert cell.value_text == "cosine 0.00"
+    assert replace(cell, kind="value", value=-0.0).value_text == "+0"
+
+
 def cosine_maps(maps: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
     """Return Grad-CAM of the cosine by hand, and the cosine: the embedding is the mean cell."""
     embedding = maps.mean((2, 3))
@@ -176,7 +182,9 @@ def test_what_is_not_an_embedding_cannot_be_compared(
         ask(photos, replace(tower, text=None), Text("a dog"))
     with pytest.raises(TargetError, match=r"region .* does not lie in image 'image' of 32 x 32"):
         ask(photos[:1], tower, Similar(region=(0, 0, 40, 20)))
-    with pytest.raises(TargetError, match="tower has no classifier, so no class scores"):
+    with pytest.raises(TargetError, match=r"regression has no text tower.*\(a dog\): give a model"):
+        ask(photos, regression, Text("a dog"))
+    with pytest.raises(TargetError, match=r"tower has no classifier, so no class scores.*Text\("):
         ask(photos, tower, None)
     with pytest.raises(ArgumentError, match="no classes that labels could name"):
         load_model(replace(tower, text=None), labels=["a"])

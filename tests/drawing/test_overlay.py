@@ -276,11 +276,12 @@ def test_fitted_text_fits(label: str, width: int, size: int, most: int) -> None:
     assert kept == whole or (whole.startswith(head) and whole.endswith(tail))
 
 
-@pytest.mark.parametrize("number", ["+5.12", "-0.614", "1.5", "+3", "1,234.5"])
+@pytest.mark.parametrize("number", ["+5.12", "-0.614", "1.5", "+3", "1,234.5", "95 %", "0.5 %"])
 def test_numbers_stay_whole(number: str) -> None:
     for width in range(60, 260, 10):
         lines = text.fit_text(f"97 % · heat: key - heart = {number}", text.Line("", 13), width, 6)
         assert any(number in line.text for line in lines)
+        assert not any(line.text.endswith(" =") for line in lines) or number[0] not in "+-"
 
 
 def test_fitted_text_shrinks_before_it_cuts_a_word() -> None:

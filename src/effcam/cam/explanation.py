@@ -251,8 +251,8 @@ class Explanation:
     def value_text(self) -> str:
         """The value explained in words and with its unit, as "cosine 0.83" and "+31.2 years"."""
         if self.kind in COSINES:
-            return f"cosine {self.value:.2f}"
-        return f"{self.value:+.3g}{f' {self.unit}' if self.unit else ''}"
+            return f"cosine {self.value:z.2f}"  # never -0.00
+        return f"{self.value:+z.3g}{f' {self.unit}' if self.unit else ''}"
 
     @property
     def explained(self) -> str:

@@ -169,9 +169,9 @@ def no_classes(name: str, outputs: Outputs, cause: str = "") -> str:
         )
     else:
         ways = (
-            'target=effcam.targets.Similar("query.jpg"), or Value(0) for one of its values; or '
-            "give it a classifier: by a checkpoint, by options, or, for a model of images and "
-            "texts, by labels=[...]"
+            'target=effcam.targets.Similar("query.jpg"), Value(0) for one of its values, or, of a '
+            'model of images and texts, Text("a few words"); or give it classes: by a checkpoint, '
+            "by options, or, for a model of images and texts, by labels=[...]"
         )
     return f"{name} has no classifier, so no class scores{reason}. Ask for {ways}"
 
@@ -182,6 +182,11 @@ def check_embedding(model: Model, targets: Sequence[Text | Similar]) -> None:
     Raises:
         TargetError: If it does not.
     """
+    if isinstance(targets[0], Text) and model.text is None:
+        raise TargetError(
+            f"{model.name} has no text tower, so it cannot be asked for a text ({targets[0]}): "
+            "give a model of images and texts, such as CLIP or demo_clip"
+        )
     if model.scores.outputs != "embedding":
         what = "class scores" if model.num_classes else "no embedding"
         raise TargetError(
@@ -190,8 +195,6 @@ def check_embedding(model: Model, targets: Sequence[Text | Similar]) -> None:
             "NAME:num_classes=0); or, if it returns an embedding, load it with "
             'scores="embedding" (--scores embedding)'
         )
-    if isinstance(targets[0], Text) and model.text is None:
-        raise TargetError(f"{model.name} has no text tower, so it cannot be asked for a text")
 
 
 def check_target(model: Model, target: PlainTarget) -> None:

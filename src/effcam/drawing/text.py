@@ -77,11 +77,12 @@ def _clean(text: str) -> str:
 
 
 # Where a line may end, besides spaces: after the punctuation of names, as in
-# tf_efficientnet_b0.in1k, and in scripts without spaces after each character. Numbers stay whole.
+# tf_efficientnet_b0.in1k, and in scripts without spaces after each character. Numbers stay whole,
+# with "= " and " %".
 _SEPARATORS = "_\\-/.,:+\u2026"
 _NO_SPACES = "\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uff60\U00020000-\U0003ffff"
 _LETTER = f"[^ {_SEPARATORS}{_NO_SPACES}]"
-_NUMBER = r"[+-]\d+(?:[.,]\d+)*|\d+(?:[.,]\d+)+"
+_NUMBER = r"(?:= )?[+-]\d+(?:[.,]\d+)*|\d+(?:[.,]\d+)+(?: %)?|\d+ %"
 _PIECES = re.compile(f"[{_NO_SPACES}]|{_NUMBER}|{_LETTER}*[{_SEPARATORS}]+|{_LETTER}+| ")
 # If that is not enough, also before a capital, as in SunsetAtTheLake.
 _CAMEL = re.compile(r"(?<=[^\W\dA-Z_])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][^\W\dA-Z_])")

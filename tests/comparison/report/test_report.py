@@ -107,6 +107,13 @@ def changed(comparison: Comparison, **changes: Any) -> Comparison:
 # The page
 
 
+def test_the_questions_of_columns_are_listed_by_name(sample: Sample) -> None:
+    comparison = sample(1)
+    settings = replace(comparison.settings, target={"a cat": 0, "dog": 1, "why": "top2"})
+    page = page_of(replace(comparison, settings=settings))
+    assert 'evidence for "a cat", "dog" and "why".' in page.text
+
+
 def test_every_image_and_column_is_in_the_page(page: Page, sample: Sample) -> None:
     comparison = sample(6)
     assert len(page.all("div", role="row")) == 1 + 6
@@ -557,6 +564,9 @@ def test_models_that_are_not_names_are_shown_as_such(sample: Sample) -> None:
     ast.parse(python.code)
     python, *_ = snippets_for(changed(comparison, model="resnet50", weights="best.pt"))
     assert "effcam.ModelSpec('resnet50', checkpoint='best.pt')" in python.code
+    # A registered name is no architecture: a spec of it would be refused.
+    python, *_ = snippets_for(changed(comparison, model="demo_resnet", weights="best.pt"))
+    assert "effcam.load_model('demo_resnet', checkpoint='best.pt')" in python.code
 
 
 def test_a_class_an_image_has_no_command_line(sample: Sample, tmp_path: Path) -> None:

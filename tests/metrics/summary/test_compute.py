@@ -562,6 +562,18 @@ def test_intervals_are_paired_over_the_images() -> None:
 # notes
 
 
+def test_nothing_is_said_of_right_predictions_where_nothing_is_predicted() -> None:
+    cells = [[noise(0), noise(1)]] * 5
+    comparison = build(cells)
+    values = replace(
+        comparison,
+        cells=tuple(replace(each, predicted=None, kind="value") for each in comparison.cells),
+    )
+    summary = values.summary(labels=LABELS)
+    assert summary.used == 5
+    assert not any("Figures other than accuracy" in each for each in summary.notes)
+
+
 def test_a_note_names_which_images_count() -> None:
     comparison = build([[noise(0), noise(1)]] * 5, predicted=RIGHT)
     assert note(comparison.summary(labels=LABELS), "Figures other than accuracy") == (

@@ -300,6 +300,13 @@ def test_without_tests_measures_on_images_have_no_finding() -> None:
     )
 
 
+def test_columns_that_share_what_their_model_costs_have_no_finding_on_it() -> None:
+    size = Figure("parameters", "parameters", "model", "lower", "M")
+    measure = Measure(figure=size, values=np.array([5.3e6, 5.3e6]))
+    summary = Summary(columns=("m top1", "m top2"), images=9, used=9, measures=(measure,))
+    assert summary.findings() == []
+
+
 def test_one_column_and_figures_without_a_side_have_no_finding() -> None:
     assert single().findings() == []
     assert not any("confidence" in each for each in build().findings())

@@ -61,7 +61,7 @@ def snippets_for(content: Cells, truths: Sequence[Truth] = ()) -> list[Snippet]:
         if _plain(content.settings[name]) != _plain(usual)
     }
     known = _known(content.images, truths)
-    note = "Give layers, options and transforms of your own again"
+    note = "Give labels of models, layers, options and transforms of your own again"
     note += f", and the {' and '.join(known)}." if known else "."
     if paths is None:
         note = f"The images came from memory. {note}"
@@ -100,7 +100,8 @@ def _models(content: Cells) -> dict[str, _Model]:
 def _model(cell: Explanation, multi_label: bool) -> _Model:
     spec = find_spec(cell.model)
     stated = multi_label and (spec is None or spec.scores is None)
-    of_spec = spec is not None and spec.checkpoint is not None
+    file = spec.checkpoint if spec is not None else None
+    of_spec = file is not None and Path(file).name == Path(cell.weights).name
     is_file = Path(cell.weights).suffix in (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
     if cell.weights in (RANDOM, GIVEN) or (is_file and not of_spec):
         return _Model(cell.model, cell.weights, stated)
@@ -158,7 +159,9 @@ def _source(model: _Model) -> str:
     if model.weights not in ("", RANDOM):
         options = f", checkpoint={model.weights!r}"
     options += ", scores='sigmoid'" * model.stated
-    return f"effcam.ModelSpec({model.name!r}{options})" if options else repr(model.name)
+    # A registered model is no architecture that a spec could name.
+    call = "effcam.ModelSpec" if find_spec(model.name) is None else "effcam.load_model"
+    return f"{call}({model.name!r}{options})" if options else repr(model.name)
 
 
 def _listed(entries: Sequence[str], brackets: str) -> str:

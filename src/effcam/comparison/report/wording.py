@@ -55,7 +55,8 @@ def lede(material: Material) -> str:
     elif isinstance(target, tuple):
         of = "a class given for each image"
     elif isinstance(target, Mapping):
-        of = " and ".join(target)
+        *others, last = (f'"{name}"' for name in target)
+        of = f"{', '.join(others)} and {last}" if others else last
     elif isinstance(target, Combination):
         of = f"{target} ({KINDS[target.kind]})"
     elif isinstance(target, OutputTarget):

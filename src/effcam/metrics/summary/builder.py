@@ -72,6 +72,7 @@ class SummaryBuilder:
         self._images = self._used = self._rescaled = 0
         self._one_grid = True
         self._comparable = True
+        self._predicts = False
         self._seen = np.zeros(len(self._columns))
         self._checks = [Tally() for _ in self._columns]
 
@@ -94,6 +95,7 @@ class SummaryBuilder:
             for truth in several
         )
         self._comparable &= bool(selection.comparable.all())
+        self._predicts |= any(cell.predicted is not None for row in rows.cells for cell in row)
         self._seen += _seen_shares(rows).sum(0)
         self._one_grid &= not any(grids_differ(row).any() for row in selection.kept.cells)
         for column, check in enumerate(self._checks):
@@ -110,7 +112,7 @@ class SummaryBuilder:
         measured = [group.finish() for group in self._groups]
         measures = tuple(measure for each in measured for measure in each.measures)
         seen = [float(share) for share in self._seen / max(self._images, 1)]
-        counted = Counted(self._images, self._used, self._comparable, seen)
+        counted = Counted(self._images, self._used, self._comparable, seen, self._predicts)
         return Summary(
             columns=self._columns,
             images=self._images,

@@ -53,12 +53,15 @@ def _best_legend(measures: Sequence[Measure], mark: str) -> list[str]:
 def findings(measures: Sequence[Measure], labels: Sequence[str]) -> list[str]:
     """Return one sentence per figure: the best column, and those significantly different from it.
 
-    Figures without a better direction or with fewer than two values have none.
+    Figures without a better direction, with fewer than two values, or with one value for all
+    columns of a model have none.
     """
     return [
         _finding(measure, best, labels)
         for measure in measures
-        if (best := measure.best()) is not None and np.isfinite(measure.values).sum() > 1
+        if (best := measure.best()) is not None
+        and np.isfinite(measure.values).sum() > 1
+        and (np.unique(measure.values).size > 1 or measure.figure.group != "model")
     ]
 
 

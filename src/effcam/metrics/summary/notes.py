@@ -42,12 +42,14 @@ class Counted:
         used: The number of images that figures other than accuracy include.
         comparable: Whether all models predict and explain one class in every image.
         seen: The mean share of the images that each column saw.
+        predicts: Whether any model predicts a class in any image; a regression does not.
     """
 
     images: int
     used: int
     comparable: bool
     seen: Sequence[float]
+    predicts: bool = True
 
 
 def facts_of_columns(facts: Sequence[ModelFacts], seen: Sequence[float]) -> tuple[Fact, ...]:
@@ -87,7 +89,7 @@ def notes(
         labelled: Whether labels are known.
     """
     found = []
-    if fair:
+    if fair and (counted.predicts or counted.used < counted.images):
         which = "predicts correctly" if labelled else "predicts as the others do"
         found.append(
             f"Figures other than accuracy use only the {counted.used} of {counted.images} images "

@@ -13,7 +13,7 @@ import numpy as np
 
 from effcam.cam.explanation import Explanation
 from effcam.metrics.estimates import Means, Sums
-from effcam.metrics.inference import HITS, SHARE
+from effcam.metrics.inference import HITS, SHARE, Range
 from effcam.metrics.localisation import centre_map, energy_pointing_game, hits, reachable
 from effcam.metrics.pixel_precision import average_precision, pixel_levels
 from effcam.metrics.sampling import Object, grids_differ, place_object
@@ -111,6 +111,7 @@ PER_IMAGE: tuple[tuple[Figure, Callable[[Located], NDArray[np.float64]]], ...] =
             "",
             2,
             "How many times denser heat is on the object than over the whole image.",
+            Range(0),
         ),
         _mass_area_ratio,
     ),
