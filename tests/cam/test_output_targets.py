@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +282,10 @@ def test_a_function_that_picks_a_class_gives_its_map(photos: Photos) -> None:
         (lambda output: output.argmax(1), r"returned a tensor of shape \(3,\) of int64"),
         (lambda output: output["logits"][:, 0], r"failed on the model's output, a tensor of shape"),
         (len, r"returned a int"),
+        (lambda output: output.mul_(2)[:, 0], r"changed the model's output in place"),
+        (lambda output: output.softmax(0)[:, 0], r"depends on the other images of its batch"),
+        (lambda output: output[:, 0].flip(0), r"depends on the other images of its batch"),
+        (lambda output: output[:, 0].detach(), r"the function detaches it"),
     ],
 )
 def test_a_function_that_gives_no_value_for_each_image_is_refused(
@@ -298,6 +302,31 @@ def test_each_image_may_have_a_function_of_its_own(tower: Model, photos: Photos)
         single = ask(photos[at : at + 1], tower, Value(at))
         np.testing.assert_allclose(found[at, 0].heatmap, single[0, 0].heatmap, atol=1e-7)
         assert found[at, 0].label == f"f{at}"
+
+
+@dataclass
+class Column:
+    """A function without a hash, since it is compared by value."""
+
+    at: int
+
+    def __call__(self, output: Tensor) -> Tensor:
+        return output[:, self.at]
+
+
+def test_a_function_needs_no_hash(tower: Model, photos: Photos) -> None:
+    found = ask(photos, tower, [Column(1), Column(2), Column(1)])
+    values = ask(photos, tower, [Value(1), Value(2), Value(1)])
+    np.testing.assert_array_equal(heat(found), heat(values))
+
+
+def test_a_function_without_a_gradient_has_maps_that_need_none(
+    tower: Model, photos: Photos
+) -> None:
+    found = ask(photos, tower, lambda output: output[:, 1].detach(), method="scorecam")
+    np.testing.assert_array_equal(
+        heat(found), heat(ask(photos, tower, Value(1), method="scorecam"))
+    )
 
 
 # Segmentations and detections
