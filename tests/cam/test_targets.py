@@ -23,7 +23,7 @@ from effcam.cam.scores import ClassQuestions
 from effcam.comparison.pictures.placement import plan_page
 from effcam.errors import TargetError
 from effcam.models.tracing.logits import Logits
-from effcam.targets import Contrast, Sum, TopK, parse
+from effcam.targets import Above, Contrast, Sum, TopK, parse
 from effcam.targets.plain import plain
 from effcam.targets.stored import from_json, to_json
 from tests.nets import ConvNet
@@ -128,6 +128,7 @@ def test_impossible_texts_are_refused(text: str, message: str) -> None:
         (lambda: plain({}), "needs at least one"),
         (lambda: plain({"": 1}), "needs a name"),
         (lambda: plain({"a": "consensus", "b": 1}), "a target by itself"),
+        (lambda: plain({1: "a", "1": "b"}), "must differ as text too, not 1, '1'"),
         (lambda: plain(object()), "a target is a class index"),
     ],
 )
@@ -139,8 +140,10 @@ def test_impossible_targets_are_refused(make: Any, message: str) -> None:
 def test_arrays_and_top_k_are_plain() -> None:
     assert plain(np.array([1, 2])) == (1, 2)
     assert plain(torch.tensor(3)) == 3
-    assert plain(TopK(2)) == {"top1": "top1", "top2": "top2"}
+    assert plain(TopK(np.int64(2))) == {"top1": "top1", "top2": "top2"}
     assert Contrast(np.int64(1), torch.tensor(2)) == Contrast(1, 2)  # type: ignore[arg-type]
+    assert Contrast(1, 2, strength=np.float32(0.5)) == Contrast(1, 2, strength=0.5)  # type: ignore[arg-type]
+    assert Above(np.float32(0.25)) == Above(0.25)  # type: ignore[arg-type]
 
 
 # Scores

@@ -232,17 +232,24 @@ class CosineScore:
 
     def __call__(self, found: Logits) -> Tensor:
         """Return (B,) values, given the embeddings of the same images."""
-        return _cosines(found, self.directions)
+        return _cosines(found, self.directions, undefined=torch.nan)
 
     def of_image(self, row: int, found: Logits) -> Tensor:
         """Return (n,) values of one image's score, given n embeddings."""
-        return _cosines(found, self.directions[row : row + 1])
+        # A changed copy may be black, which has no direction in a network without biases.
+        return _cosines(found, self.directions[row : row + 1], undefined=0.0)
 
 
-def _cosines(found: Logits, directions: Tensor) -> Tensor:
+def _cosines(found: Logits, directions: Tensor, *, undefined: float) -> Tensor:
+    """Return the cosines of embeddings and directions, and a value for embeddings that are 0."""
     if found.embedding is None:
         raise TargetError("there is no embedding to compare: the network returned class scores")
-    cosines = nn.functional.cosine_similarity(found.embedding.float(), directions)
+    embedding = found.embedding.float()
+    # The cosine is that of any length, and squares of small or large values leave float32.
+    largest = embedding.detach().abs().amax(1, keepdim=True)
+    scaled = embedding / largest.clamp(min=torch.finfo(torch.float32).tiny)
+    cosines = nn.functional.cosine_similarity(scaled, directions)
+    cosines = cosines.where(largest[:, 0] != 0, undefined)
     # Where the two are equal, as for an image and itself, nothing raises the cosine: its gradient
     # is 0, and what is computed for it is rounding.
     return torch.where(cosines > EQUAL, cosines.detach(), cosines)

@@ -73,6 +73,10 @@ class ScoreSource:
 class ZeroShotHead(Protocol):
     """Computes class scores from an embedding."""
 
+    @property
+    def texts(self) -> tuple[tuple[str, ...], ...]:
+        """The texts of each class."""
+
     def __call__(self, embedding: Tensor) -> Tensor:
         """Return (batch, classes) scores, given the (batch, n) embedding."""
 
