@@ -332,6 +332,16 @@ def test_each_image_may_have_its_own_target(model: Model, photos: Any) -> None:
     assert [cell.target for cell in found] == [0, 1, 2, 4]
 
 
+def test_classes_of_one_label_are_told_apart_by_index(photos: Any) -> None:
+    torch.manual_seed(0)
+    preprocess = Preprocess(size=32, resize=32, mean=0, std=1)
+    model = load_model(ConvNet(3).eval(), preprocess=preprocess, labels=["crane", "ant", "crane"])
+    cell = compare(photos, model, target=Contrast(0, 2), progress=False)[0, 0]
+    assert (cell.label, cell.state) == ("crane - crane", "ok")
+    with pytest.raises(TargetError, match="has class 'ant' twice"):
+        compare(photos, model, target=Sum("ant", 1), progress=False)
+
+
 def test_a_class_called_like_a_rank_is_that_class(photos: Any) -> None:
     torch.manual_seed(0)
     preprocess = Preprocess(size=SIZE, resize=SIZE, mean=0, std=1)
