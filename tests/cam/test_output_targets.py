@@ -328,6 +328,7 @@ def test_a_function_that_picks_a_class_gives_its_map(photos: Photos) -> None:
         (len, r"returned a int"),
         (lambda output: output.mul_(2)[:, 0], r"changed the model's output in place"),
         (lambda output: output.softmax(0)[:, 0], r"depends on the other images of its batch"),
+        (lambda output: output[:, 0] + output[0, 0], r"depends on the other images of its batch"),
         (lambda output: output[:, 0].flip(0), r"depends on the other images of its batch"),
         (lambda output: output[:, 0].detach(), r"the function detaches it"),
     ],
@@ -491,6 +492,17 @@ def test_a_box_has_grad_cams_map(photos: Photos) -> None:
             (expected,) = peer(pixels[None], targets=[target])
             np.testing.assert_allclose(found[at, 0].upsampled(), expected, atol=2e-5)
             assert (found[at, 1].state, found[at, 1].value) == ("flat", 0)
+    for function, message in (
+        (lambda found: torch.stack([each["scores"][0].detach() for each in found]), "detaches it"),
+        (
+            lambda found: torch.stack(
+                [each["scores"][0] + found[0]["scores"][0] for each in found]
+            ),
+            "depends on the other images",
+        ),
+    ):
+        with pytest.raises(TargetError, match=message):
+            ask(photos, model, function)
     with pytest.raises(TargetError, match="BoxScore needs, for each image, a mapping with boxes"):
         ask(photos, load_model(ConvNet().eval(), preprocess=PREPROCESS), BoxScore(box, 1))
 

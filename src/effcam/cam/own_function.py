@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from effcam.errors import EffcamError, TargetError, reason_of
+from effcam.models.tracing.linked_graph import WAYS_OUT
 from effcam.models.tracing.logits import Logits, describe, tensors
 from effcam.models.tracing.memory import is_out_of_memory
 from effcam.targets.outputs import Function
@@ -51,10 +52,28 @@ def compute(function: Function, found: Logits, images: int) -> Tensor:
     return value
 
 
-def check_independent(function: Function, values: Tensor, found: Logits) -> None:
-    """Check that the first image's value depends on no other image of the batch.
+def check_gradient(values: Tensor, found: Logits) -> None:
+    """Check that values were computed from an output by steps with a derivative.
 
-    If it did, the maps would differ with the batch size.
+    Args:
+        values: (images,) what is explained.
+        found: What the network returned.
+
+    Raises:
+        TargetError: If they were not, though the output itself has a gradient.
+    """
+    if not values.requires_grad and any(each.requires_grad for each in tensors(found.output)):
+        raise TargetError(
+            "no gradient gets from what the target's function returns to the model's output: the "
+            "function detaches it, or computes with what has no derivative, such as argmax() or a "
+            f"comparison. {WAYS_OUT}"
+        )
+
+
+def check_independent(function: Function, values: Tensor, found: Logits) -> None:
+    """Check that the values of the first and the last image depend on no other image of the batch.
+
+    If they did, the maps would differ with the batch size.
 
     Args:
         function: The function.
@@ -62,28 +81,32 @@ def check_independent(function: Function, values: Tensor, found: Logits) -> None
         found: What the network returned.
 
     Raises:
-        TargetError: If it does.
+        TargetError: If one does.
     """
     if len(values) < 2 or not values.requires_grad:
         return
-    output = found.output
-    if _is_listed(output):
-        others = [each for each in tensors(output[1:]) if each.requires_grad]
-        start = 0
-    else:
-        own = output.values() if isinstance(output, Mapping) else [output]
-        every = [each for each in own if isinstance(each, Tensor) and each.requires_grad]
-        others = [each for each in every if each.shape[:1] == values.shape]
-        start = 1
-    if not others:
-        return
-    gradients = torch.autograd.grad(values[0], others, retain_graph=True, allow_unused=True)
-    if any(each is not None and _has_value(each[start:]) for each in gradients):
+    if any(_depends_on_others(values, row, found.output) for row in (0, len(values) - 1)):
         raise TargetError(
             f"the value of target {function.name!r} in one image depends on the other images of "
             "its batch, so it would differ with the batch size: compute each value from its own "
             "row of the output, as output[:, 0] or output.softmax(1)[:, 0]"
         )
+
+
+def _depends_on_others(values: Tensor, row: int, output: object) -> bool:
+    """Return whether one image's value depends on the rows of other images in an output."""
+    images = len(values)
+    if _is_listed(output):
+        others = [each for at, own in enumerate(output) if at != row for each in tensors(own)]
+    else:
+        own = output.values() if isinstance(output, Mapping) else [output]
+        others = [each for each in own if isinstance(each, Tensor) and each.shape[:1] == (images,)]
+    others = [each for each in others if each.requires_grad]
+    if not others:
+        return False
+    found = torch.autograd.grad(values[row], others, retain_graph=True, allow_unused=True)
+    rows = slice(None) if _is_listed(output) else [at for at in range(images) if at != row]
+    return any(each is not None and _has_value(each[rows]) for each in found)
 
 
 def _versions(found: Logits) -> list[int]:
