@@ -137,6 +137,13 @@ def test_impossible_targets_are_refused(make: Any, message: str) -> None:
         make()
 
 
+@pytest.mark.parametrize("number", [1 / 3, 0.1234567, 0.5])
+def test_code_has_every_digit(number: float) -> None:
+    assert repr(Above(number)) == f"effcam.targets.Above({number!r})"
+    contrast = repr(Contrast("a", "b", strength=number))
+    assert contrast == f"effcam.targets.Contrast('a', 'b', strength={number!r})"
+
+
 def test_arrays_and_top_k_are_plain() -> None:
     assert plain(np.array([1, 2])) == (1, 2)
     assert plain(torch.tensor(3)) == 3

@@ -80,7 +80,7 @@ class Contrast:
 
     def __repr__(self) -> str:
         against = self.others[0] if len(self.others) == 1 else list(self.others)
-        strength = "" if self.strength == 1 else f", strength={self.strength:g}"
+        strength = "" if self.strength == 1 else f", strength={self.strength!r}"
         weights = "" if self.weights == "mean" else f", weights={self.weights!r}"
         return f"effcam.targets.Contrast({self.of!r}, {against!r}{strength}{weights})"
 
@@ -175,7 +175,7 @@ class Above:
         return f"above {100 * self.threshold:g} %"
 
     def __repr__(self) -> str:
-        return f"effcam.targets.Above({self.threshold:g})"
+        return f"effcam.targets.Above({self.threshold!r})"
 
     def named(self, labels: Sequence[str]) -> str:
         """Return what is explained in one image.

@@ -115,7 +115,7 @@ class BoxScore:
             raise TargetError(f"threshold must lie in [0, 1), not {self.threshold!r}")
 
     def __repr__(self) -> str:
-        least = "" if self.threshold == 0.5 else f", threshold={self.threshold:g}"
+        least = "" if self.threshold == 0.5 else f", threshold={float(self.threshold)!r}"
         return f"effcam.targets.BoxScore({self.box}, {self.label}{least})"
 
     @property
