@@ -349,6 +349,17 @@ def test_each_image_may_have_a_function_of_its_own(tower: Model, photos: Photos)
         assert found[at, 0].label == f"f{at}"
 
 
+def test_a_function_gets_what_the_network_itself_returns(photos: Photos) -> None:
+    torch.manual_seed(0)
+    network = ConvNet().eval()
+    model = load_model(nn.Sequential(network, nn.Softmax(1)).eval(), preprocess=PREPROCESS)
+    for method in ("gradcam", "scorecam"):
+        found = ask(photos, model, {"p": lambda output: output[:, 1], "class": 1}, method=method)
+        for at in range(3):
+            assert found[at, 0].value == pytest.approx(found[at, 1].probability, abs=1e-6)
+            assert found[at, 0].state == "ok"
+
+
 @dataclass
 class Column:
     """A function without a hash, since it is compared by value."""
