@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,13 @@ from torch import Tensor, nn
 import effcam
 from effcam import Comparison, Explanation, Model, Preprocess, compare, compare_dataset, load_model
 from effcam.cam.methods import METHODS
-from effcam.errors import ArgumentError, ModelError, TargetError
+from effcam.errors import ArgumentError, ModelError, OutputError, TargetError
 from effcam.models.text_encoder import TextEncoder
 from effcam.targets import BoxScore, Contrast, Region, Similar, Text, Value
 from effcam.targets.outputs import Function
 from effcam.targets.plain import plain
 from effcam.targets.stored import check_stored, from_json, to_json
-from tests.nets import ConvNet
+from tests.nets import ColourWords, ConvNet
 
 SIZE = 32
 PREPROCESS = Preprocess(size=SIZE, resize=SIZE, mean=0, std=1)
@@ -144,6 +144,50 @@ def test_a_region_counts_alone(tower: Model, photos: Photos, tmp_path: Path) -> 
     own = ask(scene[None], tower, Similar(region=effcam.Box(*right)))
     other = ask(scene[None], tower, Similar(photos[1]))
     np.testing.assert_allclose(heat(own), heat(other), rtol=1e-4, atol=1e-9)
+    with pytest.raises(TargetError, match="is narrower than a pixel"):
+        ask(photos, tower, Similar(region=(0.1, 0.1, 0.4, 9)))
+
+
+def test_images_may_come_in_lists(tower: Model, photos: Photos) -> None:
+    apart = ask(photos, tower, Similar(photos[0], photos[1]))
+    models = {"one": tower, "other": tower}  # both embed what can be read only once
+    for given in ([photos[0], photos[1]], iter(photos[:2])):
+        found = compare(list(photos), models, target=Similar(given), progress=False)
+        for label in models:
+            np.testing.assert_array_equal(found[2, label].heatmap, apart[2, 0].heatmap)
+    assert Similar(["a.png", ("b.png",)]).stored == Similar("a.png", "b.png").stored
+
+
+class Scaled(nn.Module):
+    """The mean features, times a factor."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.features, self.factor = ConvNet().features, factor
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.features(images).mean((2, 3)) * self.factor
+
+
+def scaled(factor: float) -> Model:
+    return load_model(Scaled(factor).eval(), preprocess=PREPROCESS, scores="embedding")
+
+
+def test_the_length_of_an_embedding_does_not_matter(photos: Photos) -> None:
+    wanted = ask(photos, scaled(1), Similar(photos[0]))
+    for factor in (1e-15, 1e-4, 1e15):
+        found = ask(photos, scaled(factor), Similar(photos[0]))
+        np.testing.assert_allclose(heat(found), heat(wanted), rtol=1e-3, atol=1e-7)
+        assert [each.value for each in found] == pytest.approx([each.value for each in wanted])
+
+
+def test_an_embedding_of_0_has_no_cosine(photos: Photos) -> None:
+    with pytest.raises(TargetError, match="has no direction"):
+        ask(photos, scaled(0), Similar(photos[0]))
+    found = ask(photos, scaled(0), Similar(region=(0, 0, 8, 8)))
+    assert [(each.state, str(each.value)) for each in found] == [("nan", "nan")] * 3
+    assert "embedding is 0" in str(found.summary())
 
 
 def test_an_image_and_itself_have_no_heat(tower: Model, photos: Photos) -> None:
@@ -290,6 +334,11 @@ def test_a_function_that_picks_a_class_gives_its_map(photos: Photos) -> None:
         (lambda output: output.argmax(1), r"returned a tensor of shape \(3,\) of int64"),
         (lambda output: output["logits"][:, 0], r"failed on the model's output, a tensor of shape"),
         (len, r"returned a int"),
+        (lambda output: output.mul_(2)[:, 0], r"changed the model's output in place"),
+        (lambda output: output.softmax(0)[:, 0], r"depends on the other images of its batch"),
+        (lambda output: output[:, 0] + output[0, 0], r"depends on the other images of its batch"),
+        (lambda output: output[:, 0].flip(0), r"depends on the other images of its batch"),
+        (lambda output: output[:, 0].detach(), r"the function detaches it"),
     ],
 )
 def test_a_function_that_gives_no_value_for_each_image_is_refused(
@@ -315,6 +364,42 @@ def test_each_image_may_have_a_function_of_its_own(tower: Model, photos: Photos)
         single = ask(photos[at : at + 1], tower, Value(at))
         np.testing.assert_allclose(found[at, 0].heatmap, single[0, 0].heatmap, atol=1e-7)
         assert found[at, 0].label == f"f{at}"
+
+
+def test_a_function_gets_what_the_network_itself_returns(photos: Photos) -> None:
+    torch.manual_seed(0)
+    network = ConvNet().eval()
+    model = load_model(nn.Sequential(network, nn.Softmax(1)).eval(), preprocess=PREPROCESS)
+    for method in ("gradcam", "scorecam"):
+        found = ask(photos, model, {"p": lambda output: output[:, 1], "class": 1}, method=method)
+        for at in range(3):
+            assert found[at, 0].value == pytest.approx(found[at, 1].probability, abs=1e-6)
+            assert found[at, 0].state == "ok"
+
+
+@dataclass
+class Column:
+    """A function without a hash, since it is compared by value."""
+
+    at: int
+
+    def __call__(self, output: Tensor) -> Tensor:
+        return output[:, self.at]
+
+
+def test_a_function_needs_no_hash(tower: Model, photos: Photos) -> None:
+    found = ask(photos, tower, [Column(1), Column(2), Column(1)])
+    values = ask(photos, tower, [Value(1), Value(2), Value(1)])
+    np.testing.assert_array_equal(heat(found), heat(values))
+
+
+def test_a_function_without_a_gradient_has_maps_that_need_none(
+    tower: Model, photos: Photos
+) -> None:
+    found = ask(photos, tower, lambda output: output[:, 1].detach(), method="scorecam")
+    np.testing.assert_array_equal(
+        heat(found), heat(ask(photos, tower, Value(1), method="scorecam"))
+    )
 
 
 # Segmentations and detections
@@ -345,6 +430,16 @@ class Out(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         found: Tensor = self.module(images)["out"]
         return found
+
+
+def test_a_mask_is_one_for_all_images() -> None:
+    output, mask = torch.rand(2, 4, SIZE, SIZE), np.zeros((SIZE, SIZE), bool)
+    mask[3:8] = True
+    mask.flags.writeable = False  # as that of an opened file
+    wanted = output[:, 1, 3:8].sum((1, 2))
+    torch.testing.assert_close(Region(1, mask)(output), wanted)
+    with pytest.raises(TargetError, match=r"the mask of Region has the shape \(2, 32, 32\)"):
+        Region(1, np.stack([mask, mask]))(output)
 
 
 @pytest.fixture(scope="module")
@@ -425,6 +520,17 @@ def test_a_box_has_grad_cams_map(photos: Photos) -> None:
             (expected,) = peer(pixels[None], targets=[target])
             np.testing.assert_allclose(found[at, 0].upsampled(), expected, atol=2e-5)
             assert (found[at, 1].state, found[at, 1].value) == ("flat", 0)
+    for function, message in (
+        (lambda found: torch.stack([each["scores"][0].detach() for each in found]), "detaches it"),
+        (
+            lambda found: torch.stack(
+                [each["scores"][0] + found[0]["scores"][0] for each in found]
+            ),
+            "depends on the other images",
+        ),
+    ):
+        with pytest.raises(TargetError, match=message):
+            ask(photos, model, function)
     with pytest.raises(TargetError, match="BoxScore needs, for each image, a mapping with boxes"):
         ask(photos, load_model(ConvNet().eval(), preprocess=PREPROCESS), BoxScore(box, 1))
 
@@ -444,6 +550,8 @@ def test_a_box_has_grad_cams_map(photos: Photos) -> None:
         (lambda: Similar("a.jpg", region=(1, 2, 3)), "a region is left, top, right and bottom"),
         (lambda: Region(-1), "category must be a whole number from 0"),
         (lambda: BoxScore((0, 0, 1, 1), 1, threshold=1), r"threshold must lie in \[0, 1\)"),
+        (lambda: BoxScore((0, 0, 1, 1), 1, threshold="0"), r"threshold must lie in \[0, 1\)"),  # type: ignore[arg-type]
+        (lambda: Similar([]), "there are no images to compare with"),
         (lambda: plain([Value(0), "dog"]), "must be of one kind, not class and value"),
     ],
 )
@@ -498,10 +606,7 @@ def test_all_outputs_say_what_was_asked(compared: Comparison, tmp_path: Path) ->
 def test_a_run_keeps_and_resumes_what_was_asked(
     tower: Model, photos: Photos, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for at, photo in enumerate(photos):
-        Image.fromarray((photo * 255).round().astype(np.uint8)).save(folder / f"{at}.png")
+    folder = save_all(photos, tmp_path)
     target = {"like": Similar(folder / "0.png", name="query"), "v": Value(2, unit="K")}
     run = compare_dataset(folder, tower, tmp_path / "run", target=target, progress=False)
     again = compare_dataset(folder, tower, tmp_path / "run", target=target, progress=False)
@@ -510,6 +615,45 @@ def test_a_run_keeps_and_resumes_what_was_asked(
     live = [*compare(folder, tower, target=target, progress=False)]
     for one, other in zip(cells, live, strict=True):
         same_answer(one, other)
+
+
+def test_a_run_may_have_a_target_for_each_image(
+    tower: Model, photos: Photos, tmp_path: Path
+) -> None:
+    folder = save_all(photos, tmp_path)
+    targets = [Similar(folder / f"{at}.png") for at in (1, 2, 0)]
+    run = compare_dataset(folder, tower, tmp_path / "run", target=targets, progress=False)
+    for one, other in zip(run.comparison(), ask(photos, tower, targets), strict=True):
+        same_answer(one, other)
+
+
+def test_a_run_notices_another_query_and_other_texts(photos: Photos, tmp_path: Path) -> None:
+    folder, query = save_all(photos, tmp_path), tmp_path / "query"
+    query.mkdir()
+    (query / "a.png").write_bytes((folder / "0.png").read_bytes())
+
+    def run(place: str, target: Any, red: str) -> None:
+        model = load_model(
+            ColourWords().eval(), preprocess=PREPROCESS, labels={"a": red, "b": "blue"}
+        )
+        compare_dataset(folder, model, tmp_path / place, target=target, progress=False)
+
+    run("similar", Similar(query), "red")
+    run("similar", Similar(query), "red")
+    (query / "b.png").write_bytes((folder / "1.png").read_bytes())
+    with pytest.raises(OutputError, match="query', which images are compared with, has"):
+        run("similar", Similar(query), "red")
+    run("text", "a", "red")
+    with pytest.raises(OutputError, match="texts was"):
+        run("text", "a", "green")
+
+
+def save_all(photos: Photos, place: Path) -> Path:
+    folder = place / "photos"
+    folder.mkdir()
+    for at, photo in enumerate(photos):
+        Image.fromarray((photo * 255).round().astype(np.uint8)).save(folder / f"{at}.png")
+    return folder
 
 
 def same_answer(one: Explanation, other: Explanation) -> None:

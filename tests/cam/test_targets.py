@@ -23,7 +23,7 @@ from effcam.cam.scores import ClassQuestions
 from effcam.comparison.pictures.placement import plan_page
 from effcam.errors import TargetError
 from effcam.models.tracing.logits import Logits
-from effcam.targets import Contrast, Sum, TopK, parse
+from effcam.targets import Above, Contrast, Sum, TopK, parse
 from effcam.targets.plain import plain
 from effcam.targets.stored import from_json, to_json
 from tests.nets import ConvNet
@@ -128,6 +128,7 @@ def test_impossible_texts_are_refused(text: str, message: str) -> None:
         (lambda: plain({}), "needs at least one"),
         (lambda: plain({"": 1}), "needs a name"),
         (lambda: plain({"a": "consensus", "b": 1}), "a target by itself"),
+        (lambda: plain({1: "a", "1": "b"}), "must differ as text too, not 1, '1'"),
         (lambda: plain(object()), "a target is a class index"),
     ],
 )
@@ -136,11 +137,20 @@ def test_impossible_targets_are_refused(make: Any, message: str) -> None:
         make()
 
 
+@pytest.mark.parametrize("number", [1 / 3, 0.1234567, 0.5])
+def test_code_has_every_digit(number: float) -> None:
+    assert repr(Above(number)) == f"effcam.targets.Above({number!r})"
+    contrast = repr(Contrast("a", "b", strength=number))
+    assert contrast == f"effcam.targets.Contrast('a', 'b', strength={number!r})"
+
+
 def test_arrays_and_top_k_are_plain() -> None:
     assert plain(np.array([1, 2])) == (1, 2)
     assert plain(torch.tensor(3)) == 3
-    assert plain(TopK(2)) == {"top1": "top1", "top2": "top2"}
+    assert plain(TopK(np.int64(2))) == {"top1": "top1", "top2": "top2"}
     assert Contrast(np.int64(1), torch.tensor(2)) == Contrast(1, 2)  # type: ignore[arg-type]
+    assert Contrast(1, 2, strength=np.float32(0.5)) == Contrast(1, 2, strength=0.5)  # type: ignore[arg-type]
+    assert Above(np.float32(0.25)) == Above(0.25)  # type: ignore[arg-type]
 
 
 # Scores
@@ -327,6 +337,16 @@ def test_each_image_may_have_its_own_target(model: Model, photos: Any) -> None:
     assert [cell.label for cell in found] == ["ant", "bee - mean(ant, cow)", "cow + dog", "elk"]
     assert [cell.kind for cell in found] == ["class", "contrast", "sum", "class"]
     assert [cell.target for cell in found] == [0, 1, 2, 4]
+
+
+def test_classes_of_one_label_are_told_apart_by_index(photos: Any) -> None:
+    torch.manual_seed(0)
+    preprocess = Preprocess(size=32, resize=32, mean=0, std=1)
+    model = load_model(ConvNet(3).eval(), preprocess=preprocess, labels=["crane", "ant", "crane"])
+    cell = compare(photos, model, target=Contrast(0, 2), progress=False)[0, 0]
+    assert (cell.label, cell.state) == ("crane - crane", "ok")
+    with pytest.raises(TargetError, match="has class 'ant' twice"):
+        compare(photos, model, target=Sum("ant", 1), progress=False)
 
 
 def test_a_class_called_like_a_rank_is_that_class(photos: Any) -> None:

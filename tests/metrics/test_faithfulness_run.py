@@ -15,7 +15,7 @@ import effcam
 from effcam import Comparison, Model, Preprocess
 from effcam.cam.explain import predicting
 from effcam.demo import MODELS, Scene, scenes
-from effcam.errors import ArgumentError, ImageError
+from effcam.errors import ArgumentError, ImageError, TargetError
 from effcam.metrics import (
     Faithfulness,
     average_drop,
@@ -395,3 +395,7 @@ def test_the_sanity_check_needs_images_and_stages(some: list[Scene]) -> None:
         sanity_check([], "demo_densenet")
     with pytest.raises(ArgumentError, match="shares must be one or more"):
         sanity_check(some[:1], "demo_densenet", shares=[])
+    with pytest.raises(
+        TargetError, match="sanity check explains the class that is predicted: give"
+    ):
+        sanity_check(some[:1], "demo_clip")

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor
 
 from effcam.cam.explain import running
 from effcam.cam.job import Job
@@ -109,8 +110,16 @@ class Directions:
             for batch in batches:
                 embedding = run(batch.images(model.device)).embedding
                 if embedding is not None:
-                    vectors.append(nn.functional.normalize(embedding.float()).cpu().numpy())
+                    vectors.append(_unit(embedding.float()).cpu().numpy())
         return np.concatenate(vectors)
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Return (n, D) vectors made of length 1; NaN for those without a direction."""
+    lengths = vectors.norm(dim=1, keepdim=True)
+    has_direction = lengths.isfinite() & (lengths > 0)
+    units: Tensor = (vectors / lengths).where(has_direction, torch.nan)
+    return units
 
 
 def _part(ref: ImageRef, region: Corners | None, model: Model) -> ImageRef:
@@ -125,6 +134,10 @@ def _part(ref: ImageRef, region: Corners | None, model: Model) -> ImageRef:
     photo = ref.photo(channels=channels if wants_bands(channels) else 3)
     width, height = photo.size
     left, top, right, bottom = (round(each) for each in region)
+    if left == right or top == bottom:
+        raise TargetError(
+            f"region {region} is narrower than a pixel: it holds no pixel of an image"
+        )
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):
         raise TargetError(
             f"region {region} does not lie in image {ref.name!r} of {width} x {height} px"

@@ -18,6 +18,7 @@ from effcam.cam.forward import run_network
 from effcam.cam.head_cam import HeadCAM
 from effcam.cam.map_checks import State
 from effcam.cam.methods import Method, name_of
+from effcam.cam.own_function import check_gradient
 from effcam.cam.perturbation import PERTURBATION_METHODS
 from effcam.cam.precision import Precision
 from effcam.cam.scores import ClassQuestions, Questions
@@ -244,6 +245,7 @@ def _answer(cam: HeadCAM, found: _Pass, methods: Sequence[Method], questions: Qu
     values = score(found.scores)
     gradients = found.activations
     if any(callable(method) or method in GRADIENT_METHODS for method in methods):
+        check_gradient(values, found.scores)
         gradients = cam.gradients(found.scores.values, values)
     maps: dict[str, NDArray[np.float32]] = {}
     states: dict[str, list[State]] = {}

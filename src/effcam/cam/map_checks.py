@@ -47,9 +47,11 @@ SHORT = {
 }
 """The meaning of each flag in few words."""
 CAUSES = {
-    FLAT: "Usually the class is very improbable for the model, its score bypasses this layer, or "
-    "the weights are untrained.",
-    NAN: "Usually half precision overflows, or the weights contain NaN.",
+    FLAT: "Usually the class is very improbable for the model, its score bypasses this layer, the "
+    "weights are untrained, or what was asked for has nothing to raise it: as the similarity of an "
+    "image and itself, or labels or a box of which none reaches the threshold.",
+    NAN: "Usually half precision overflows, the weights contain NaN, or an embedding is 0, without "
+    "a direction.",
     PADDING: "Usually the model was trained without such padding and reacts to its edge.",
     BORDER: "Usually the convolutions' own padding causes it, the crop cuts the object, or another "
     "target layer is needed.",

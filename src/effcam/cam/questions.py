@@ -26,7 +26,6 @@ from effcam.targets.classes import (
     Combination,
     Contrast,
     Kind,
-    check_once,
     named,
     terms_of,
 )
@@ -276,10 +275,11 @@ def _name_value(model: Model, output: int) -> str:
 
 def _resolve(model: Model, target: ClassLike | Combination) -> list[tuple[int, float]]:
     terms = [(_find(model, each), factor) for each, factor in terms_of(target)]
-    check_once(
-        f"{model.name}: {target}",
-        [model.labels[index] if index >= 0 else f"top{-index}" for index, _ in terms],
-    )
+    indices = [index for index, _ in terms]  # several classes may have one label
+    twice = next((index for index in indices if indices.count(index) > 1), None)
+    if twice is not None:
+        name = model.labels[twice] if twice >= 0 else f"top{-twice}"
+        raise TargetError(f"{model.name}: {target} has class {name!r} twice")
     return terms
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from effcam.errors import EffcamError, TargetError, reason_of
-from effcam.models.tracing.logits import Logits, describe
-from effcam.models.tracing.memory import is_out_of_memory
+from effcam.cam.own_function import check_independent, compute
+from effcam.errors import TargetError
+from effcam.models.tracing.logits import Logits
 from effcam.targets.outputs import Function
 
 if TYPE_CHECKING:
@@ -232,17 +232,24 @@ class CosineScore:
 
     def __call__(self, found: Logits) -> Tensor:
         """Return (B,) values, given the embeddings of the same images."""
-        return _cosines(found, self.directions)
+        return _cosines(found, self.directions, undefined=torch.nan)
 
     def of_image(self, row: int, found: Logits) -> Tensor:
         """Return (n,) values of one image's score, given n embeddings."""
-        return _cosines(found, self.directions[row : row + 1])
+        # A changed copy may be black, which has no direction in a network without biases.
+        return _cosines(found, self.directions[row : row + 1], undefined=0.0)
 
 
-def _cosines(found: Logits, directions: Tensor) -> Tensor:
+def _cosines(found: Logits, directions: Tensor, *, undefined: float) -> Tensor:
+    """Return the cosines of embeddings and directions, and a value for embeddings that are 0."""
     if found.embedding is None:
         raise TargetError("there is no embedding to compare: the network returned class scores")
-    cosines = nn.functional.cosine_similarity(found.embedding.float(), directions)
+    embedding = found.embedding.float()
+    # The cosine is that of any length, and squares of small or large values leave float32.
+    largest = embedding.detach().abs().amax(1, keepdim=True)
+    scaled = embedding / largest.clamp(min=torch.finfo(torch.float32).tiny)
+    cosines = nn.functional.cosine_similarity(scaled, directions)
+    cosines = cosines.where(largest[:, 0] != 0, undefined)
     # Where the two are equal, as for an image and itself, nothing raises the cosine: its gradient
     # is 0, and what is computed for it is rounding.
     return torch.where(cosines > EQUAL, cosines.detach(), cosines)
@@ -289,39 +296,15 @@ class FunctionScore:
     def __call__(self, found: Logits) -> Tensor:
         """Return (B,) values, given the output for the same images."""
         images = len(self.functions)
-        values = {
-            function: _compute(function, found, images)
-            for function in dict.fromkeys(self.functions)
-        }
+        # A function of the caller's own may have no hash.
+        different = {id(each.compute): each for each in self.functions}
+        values = {key: compute(each, found, images) for key, each in different.items()}
+        for key, each in different.items():
+            check_independent(each, values[key], found)
         if len(values) == 1:
-            return values[self.functions[0]]
-        return torch.stack([values[each][row] for row, each in enumerate(self.functions)])
+            return next(iter(values.values()))
+        return torch.stack([values[id(each.compute)][at] for at, each in enumerate(self.functions)])
 
     def of_image(self, row: int, found: Logits) -> Tensor:
         """Return (n,) values of one image's function, given the output for n images."""
-        return _compute(self.functions[row], found, len(found.values)).float()
-
-
-def _compute(function: Function, found: Logits, images: int) -> Tensor:
-    """Return what a function of the caller's own computes, one value for each image.
-
-    Raises:
-        TargetError: If it fails, or does not return a (images,) tensor of floats.
-    """
-    try:
-        value: object = function.compute(found.output)
-    except EffcamError:
-        raise
-    except Exception as error:  # user code may raise anything
-        if is_out_of_memory(error):  # fewer images at once may fit
-            raise
-        raise TargetError(
-            f"target {function.name!r} failed on the model's output, {describe(found.output)}: "
-            f"{reason_of(error)}"
-        ) from error
-    if not isinstance(value, Tensor) or value.shape != (images,) or not value.is_floating_point():
-        raise TargetError(
-            f"target {function.name!r} returned {describe(value)}; for {images} images it must "
-            f"return a tensor of floats of shape ({images},)"
-        )
-    return value
+        return compute(self.functions[row], found, len(found.values)).float()

@@ -78,7 +78,9 @@ def _of_spec(source: SpecSource) -> dict[str, object]:
 
 def _of_model(model: Model) -> dict[str, object]:
     # Runs of models with a softmax are as old as this.
-    stated = {"scores": model.scores.link} if model.multi_label else {}
+    stated: dict[str, object] = {"scores": model.scores.link} if model.multi_label else {}
+    if model.scores.head is not None:
+        stated["texts"] = _digest(model.scores.head.texts)
     return stated | {
         "name": model.name,
         "target_layer": model.target_layer,

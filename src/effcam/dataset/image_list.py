@@ -185,6 +185,15 @@ class Inventory:
         """Return the number of images of a shard."""
         return min(self.at_once, self.count - number * self.at_once)
 
+    @property
+    def has_targets(self) -> bool:
+        """Whether each image has a target of its own.
+
+        Raises:
+            OutputError: If the list cannot be read.
+        """
+        return bool(self._table(0, ["target"]).column("target")[0].is_valid)
+
     def read(self, number: int) -> tuple[list[ImageRef], Sequence[Single] | None]:
         """Return the images of a shard, and the class to explain in each if targets were given.
 

@@ -13,6 +13,7 @@ from effcam.cam.methods import check_methods
 from effcam.cam.precision import Precision
 from effcam.cam.questions import check_answerable, check_methods_of
 from effcam.cam.settings import make_settings
+from effcam.dataset.compared_files import digest_compared
 from effcam.dataset.identity import describe, unidentified
 from effcam.dataset.image_list import (
     BrokenListError,
@@ -169,7 +170,9 @@ def compare_dataset(
             images, asked if isinstance(asked, tuple) else None, at_once=settings.shard_size
         )
         described = {label: describe(each) for label, each in columns.items()}
-        wanted = Manifest(settings, described, 0, current_versions())
+        wanted = Manifest(
+            settings, described, 0, current_versions(), compared=digest_compared(asked)
+        )
         manifest = _find_or_create(store, wanted, batches, overwrite=overwrite)
         plan = Plan(store, manifest, columns, batch_size, device)
         make_missing(plan, cluster, max_errors, progress)

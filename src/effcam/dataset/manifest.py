@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from itertools import chain
 from typing import Any
@@ -37,6 +37,7 @@ class Manifest:
         versions: The versions of effcam and of the packages it uses.
         listed: A digest of the list of images; empty in runs of the first format.
         format: The format in which the run was begun.
+        compared: A digest of each file that images are compared with, by its path.
     """
 
     settings: Settings
@@ -45,6 +46,7 @@ class Manifest:
     versions: Mapping[str, str]
     listed: str = ""
     format: int = FORMAT
+    compared: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -60,6 +62,8 @@ class Manifest:
         known = {"settings": settings, "models": self.models, "images": self.images}
         if self.listed:
             known["listed"] = self.listed
+        if self.compared:
+            known["compared"] = self.compared
         text = json.dumps(known, sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
@@ -102,6 +106,11 @@ class Manifest:
     def differences(self, other: Manifest) -> list[str]:
         """Return the differences of another run's settings and models, in words."""
         found = _differences("", self.settings, other.settings)
+        found += [
+            f"the content of {path!r}, which images are compared with, has changed"
+            for path, digest in self.compared.items()
+            if other.compared.get(path, digest) != digest
+        ]
         if list(self.models) != list(other.models):
             found.append(f"models were {', '.join(self.models)}, are {', '.join(other.models)}")
             return found

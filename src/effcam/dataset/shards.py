@@ -138,7 +138,8 @@ class Worker:
         self._label = list(plan.manifest.models)[model]
         self._model = self._job([]).load(self._label)
         settings = plan.manifest.settings
-        check_target(self._model, settings.target)  # before any image is read
+        if not plan.inventory.has_targets:  # each image's own target is checked with its shard
+            check_target(self._model, settings.target)  # before any image is read
         facts = json.dumps(asdict(facts_of(self._model, how=settings.placement)), indent=1)
         plan.store.write(f"{MODELS}/{model:02d}.json", facts.encode("utf-8", "backslashreplace"))
 

@@ -78,8 +78,8 @@ def label_probabilities(
             del model  # free this model before loading the next
     if not found:
         raise ArgumentError(
-            "the classes of these models exclude each other: label_probabilities is for models of "
-            "several labels an image, as with scores='sigmoid'"
+            "none of these models has classes that do not exclude each other: label_probabilities "
+            "is for models of several labels an image, as with scores='sigmoid'"
         )
     owners = {column: label for label in job.models for column in job.settings.columns_of(label)}
     return LabelProbabilities(

@@ -11,9 +11,8 @@ import numpy as np
 from effcam.cam.explain import compute_cams
 from effcam.cam.job import Inputs, Job, name_models, naming
 from effcam.cam.methods import Method, check_methods, name_of
-from effcam.cam.questions import check_has_classes
 from effcam.cam.settings import make_settings
-from effcam.errors import ArgumentError, ImageError
+from effcam.errors import ArgumentError, ImageError, TargetError
 from effcam.images.discovery import iter_images
 from effcam.images.refs import ImageLike
 from effcam.metrics.estimates import estimate
@@ -119,7 +118,12 @@ def sanity_check(
     if not shares:
         raise ArgumentError("shares must be one or more")
     loaded = job.load(next(iter(job.models)))
-    check_has_classes(loaded)
+    if not loaded.scores.has_classes:
+        raise TargetError(
+            f"{loaded.name} has no class scores, and the sanity check explains the class that "
+            "is predicted: give the model a classifier, by a checkpoint, by options, or, for a "
+            "model of images and texts, by labels=[...]"
+        )
     stages = [shuffle_from_top(loaded, share, seed=seed) for share in shares]
     found = np.zeros((len(refs), len(stages)))
     for batch in Inputs(job).batches(loaded):

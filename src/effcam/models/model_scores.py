@@ -46,13 +46,30 @@ def _place_of_scores(built: BuiltModule, traced: Traced) -> ScoreSource:
         return ScoreSource(classes, outputs="embedding", cause=no_classifier())
     if built.facts is not None or any(each.is_meta for each in built.module.parameters()):
         return ScoreSource(classes, single=traced.single)
-    return SCORES.get(
-        built.module,
-        (traced.preprocess, classes, is_named),
-        lambda: find_scores(
-            built.module, probe_inputs(traced.preprocess), classes=classes, is_named=is_named
-        ),
-    )
+    return _found_scores(built, traced, is_named)
+
+
+def _found_scores(built: BuiltModule, traced: Traced, is_named: bool) -> ScoreSource:
+    """Return the source of scores of a network whose output has to be looked at.
+
+    Raises:
+        ModelError: If it returns probabilities whose logits cannot be reached.
+    """
+    try:
+        return SCORES.get(
+            built.module,
+            (traced.preprocess, traced.classes, is_named),
+            lambda: find_scores(
+                built.module,
+                probe_inputs(traced.preprocess),
+                classes=traced.classes,
+                is_named=is_named,
+            ),
+        )
+    except ModelError:
+        if built.scores == "embedding":  # its values may lie in [0, 1] without being probabilities
+            return ScoreSource(traced.classes, single=traced.single)
+        raise
 
 
 def _compared_with_texts(text: TextEncoder, labels: Labels | None, width: int) -> ScoreSource:

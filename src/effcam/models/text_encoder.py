@@ -102,7 +102,8 @@ def zero_shot(encoder: TextEncoder, labels: Labels) -> ZeroShotHead:
         parts = every.split([len(of_class) for of_class in texts.values()])
         means = torch.stack([part.mean(0) for part in parts])
         weights = means / means.norm(dim=1, keepdim=True)
-    return ZeroShotHead(weights, encoder.scale, encoder.bias)
+    own = tuple(map(tuple, texts.values()))
+    return ZeroShotHead(weights, encoder.scale, encoder.bias, own)
 
 
 def class_names(labels: Labels) -> tuple[str, ...]:

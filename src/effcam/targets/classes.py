@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar, Literal, TypeAlias, cast, get_args
 
 from effcam.errors import TargetError, _index
@@ -67,7 +68,7 @@ class Contrast:
             raise TargetError("a contrast needs a class to tell the first one from")
         check_once("a contrast", (self.of, *self.others))
         number: object = self.strength
-        is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        is_number = isinstance(number, Real) and not isinstance(number, bool)
         if not (is_number and math.isfinite(self.strength) and self.strength > 0):
             raise TargetError(f"strength must be a number above 0, not {number!r}")
         object.__setattr__(self, "strength", float(self.strength))
@@ -79,7 +80,7 @@ class Contrast:
 
     def __repr__(self) -> str:
         against = self.others[0] if len(self.others) == 1 else list(self.others)
-        strength = "" if self.strength == 1 else f", strength={self.strength:g}"
+        strength = "" if self.strength == 1 else f", strength={self.strength!r}"
         weights = "" if self.weights == "mean" else f", weights={self.weights!r}"
         return f"effcam.targets.Contrast({self.of!r}, {against!r}{strength}{weights})"
 
@@ -165,7 +166,7 @@ class Above:
     def __post_init__(self) -> None:
         """Check the threshold."""
         given: object = self.threshold
-        is_number = isinstance(given, int | float) and not isinstance(given, bool)
+        is_number = isinstance(given, Real) and not isinstance(given, bool)
         if not (is_number and 0 < self.threshold < 1):
             raise TargetError(f"Above takes a probability between 0 and 1, not {given!r}")
         object.__setattr__(self, "threshold", float(self.threshold))
@@ -174,7 +175,7 @@ class Above:
         return f"above {100 * self.threshold:g} %"
 
     def __repr__(self) -> str:
-        return f"effcam.targets.Above({self.threshold:g})"
+        return f"effcam.targets.Above({self.threshold!r})"
 
     def named(self, labels: Sequence[str]) -> str:
         """Return what is explained in one image.

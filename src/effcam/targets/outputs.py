@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -116,8 +116,8 @@ class Similar:
     where an image has what the other one has.
 
     Attributes:
-        images: The images that it is compared with, each as `effcam.compare` takes one; empty for
-            the image itself, of which ``region`` is a part.
+        images: The images that it is compared with, each as `effcam.compare` takes one, or lists of
+            them; empty for the image itself, of which ``region`` is a part.
         region: The part of each of these images that counts: left, top, right and bottom in px;
             ``None`` for all. The model sees this part alone, by its own transform.
         name: What the images show, for captions; by default the first one's file.
@@ -142,7 +142,9 @@ class Similar:
             raise TargetError("Similar needs an image to compare with, or a region= of each image")
         if not isinstance(name, str):
             raise TargetError(f"name must be a text, not {name!r}")
-        object.__setattr__(self, "images", images)
+        object.__setattr__(self, "images", tuple(_one_by_one(images)))
+        if not self.images and region is None:
+            raise TargetError("there are no images to compare with")
         object.__setattr__(self, "region", None if region is None else as_corners(region))
         object.__setattr__(self, "name", name)
 
@@ -213,6 +215,15 @@ class Function:
 
 OutputTarget: TypeAlias = Value | Text | Similar | Function
 """A target that is no class."""
+
+
+def _one_by_one(images: Iterable[object]) -> Iterator[object]:
+    """Yield the images in lists, which may be read only once, one by one."""
+    for each in images:
+        if isinstance(each, list | tuple | Iterator):
+            yield from _one_by_one(each)
+        else:
+            yield each
 
 
 def _name_of(image: object) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from effcam.errors import TargetError
+from effcam.errors import TargetError, _index
 from effcam.targets.classes import CONSENSUS, Above, ClassTarget, Contrast, Sum, plain_class
 from effcam.targets.outputs import Function, OutputTarget, Similar, Text, Value
 
@@ -32,8 +32,10 @@ class TopK:
 
     def __post_init__(self) -> None:
         """Check the number."""
-        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
+        given = _index(self.k)
+        if given is None or given < 1:
             raise TargetError(f"TopK takes a whole number from 1, not {self.k!r}")
+        object.__setattr__(self, "k", given)
 
     @property
     def columns(self) -> dict[str, str]:
@@ -70,6 +72,10 @@ def plain(target: object) -> PlainTarget:
     found = {str(name): _per_image(each) for name, each in target.items()}
     if "" in found:
         raise TargetError("a target in a mapping needs a name")
+    if len(found) < len(target):
+        raise TargetError(
+            f"the names of the targets must differ as text too, not {', '.join(map(repr, target))}"
+        )
     if CONSENSUS in found.values():
         raise TargetError(f"{CONSENSUS!r} is a target by itself, not one of several")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, cast
 
 from effcam.errors import TargetError, check_number
@@ -53,6 +54,7 @@ class Region:
 
     def __call__(self, output: Any) -> torch.Tensor:
         """Return the (B,) sums for B images."""
+        import numpy as np
         import torch
 
         scores = output["out"] if hasattr(output, "keys") and "out" in output else output
@@ -67,10 +69,12 @@ class Region:
             )
         own = scores[:, self.category]
         if self.mask is None:
-            weights = (scores.argmax(1) == self.category).to(own.dtype)
-        else:
-            weights = torch.as_tensor(self.mask).to(own)
-        if weights.shape[-2:] != own.shape[1:]:
+            return (own * (scores.argmax(1) == self.category).to(own.dtype)).sum((1, 2))
+        # A copy: torch warns of arrays that it cannot write to, as those of opened files.
+        given: object = self.mask
+        mask = given if isinstance(given, torch.Tensor) else np.array(given)
+        weights = torch.as_tensor(mask).to(own)
+        if weights.shape != own.shape[1:]:
             raise TargetError(
                 f"the mask of Region has the shape {tuple(weights.shape)}, but the output has "
                 f"{own.shape[1]} x {own.shape[2]} pixels"
@@ -106,11 +110,12 @@ class BoxScore:
             object.__setattr__(self, "label", check_number("label", self.label, least=0))
         except ValueError as error:
             raise TargetError(str(error)) from None
-        if not 0 <= self.threshold < 1:
+        given: object = self.threshold
+        if not (isinstance(given, Real) and 0 <= self.threshold < 1):
             raise TargetError(f"threshold must lie in [0, 1), not {self.threshold!r}")
 
     def __repr__(self) -> str:
-        least = "" if self.threshold == 0.5 else f", threshold={self.threshold:g}"
+        least = "" if self.threshold == 0.5 else f", threshold={float(self.threshold)!r}"
         return f"effcam.targets.BoxScore({self.box}, {self.label}{least})"
 
     @property

@@ -174,7 +174,7 @@ class TestRefused:
     def test_probabilities_of_classes_that_exclude_each_other(self) -> None:
         models = {"a": model(scores="softmax")}
         comparison = compare(images(2), models, progress=False)
-        with pytest.raises(ArgumentError, match="the classes of these models exclude each other"):
+        with pytest.raises(ArgumentError, match="none of these models has classes that do not"):
             label_probabilities(comparison, models, progress=False)
 
     def test_probabilities_of_another_comparison(self) -> None:

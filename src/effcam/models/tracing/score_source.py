@@ -73,6 +73,10 @@ class ScoreSource:
 class ZeroShotHead(Protocol):
     """Computes class scores from an embedding."""
 
+    @property
+    def texts(self) -> tuple[tuple[str, ...], ...]:
+        """The texts of each class."""
+
     def __call__(self, embedding: Tensor) -> Tensor:
         """Return (batch, classes) scores, given the (batch, n) embedding."""
 
@@ -98,21 +102,24 @@ def run_scores(
         else:
             # A copy: the next function may work in place.
             with at_place(module, source.place, lambda found: seen.append(found.clone())):
-                module(images)
+                output = module(images)
+    read = output
     if source.place is not None:
         if not seen:
             raise ModelError(
                 f"layer {source.place.layer!r}, at which the scores are read, did not run in this "
                 "forward pass"
             )
-        output = seen[0]
+        read = seen[0]
     found = read_logits(
-        output,
+        read,
         batch or len(images),
         classes=source.classes,
         link=source.link,
         outputs=source.outputs,
     )
+    if read is not output:
+        return replace(found, output=output)
     if source.head is None or found.embedding is None:
         return found
     scores = source.head(found.embedding)

@@ -19,11 +19,13 @@ class ZeroShotHead:
         weights: (classes, D) float32, of unit length: the embedding of each class's texts.
         scale: The number that cosines are multiplied with: the inverse of the temperature.
         bias: The number that is added then; 0 for models that were trained with a softmax.
+        texts: The texts of each class.
     """
 
     weights: Tensor
     scale: float = 1.0
     bias: float = 0.0
+    texts: tuple[tuple[str, ...], ...] = ()
 
     @property
     def classes(self) -> int:
