@@ -348,8 +348,7 @@ def test_a_function_that_gives_no_value_for_each_image_is_refused(
         ask(photos, tower, {"mine": function, "other": Value(0)})
 
 
-def test_a_function_without_a_gradient_is_named(tower: Model, photos: Photos) -> None:
-    def counted(output: Tensor) -> Tensor:
+def counted(output: Tensor) -> Tensor:
         return (output > 0).float().sum(1)
 
     with pytest.raises(TargetError, match="from the target's values to the model's output"):

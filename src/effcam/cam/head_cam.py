@@ -19,7 +19,7 @@ from effcam.cam.forward import run_network
 from effcam.cam.gradient_stops import GradientStops, has_unknown_derivative
 from effcam.cam.precision import Precision
 from effcam.cam.quantised import quantise_like, to_floats
-from effcam.errors import LayerError, ModelError, TargetError, reason_of
+from effcam.errors import LayerError, ModelError, reason_of
 from effcam.models.model import Model
 from effcam.models.tracing.layer_outputs import put_first
 from effcam.models.tracing.linked_graph import WAYS_OUT
@@ -139,13 +139,7 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
 
         Raises:
             LayerError: If the scores do not depend on a layer, or only on one position of it.
-            TargetError: If a function of the caller's own gives values without a gradient.
         """
-        if scores.requires_grad and not explained.requires_grad:
-            raise TargetError(
-                "no gradient gets from the target's values to the model's output: its function "
-                'detaches, counts or compares them. method="scorecam" and "ablationcam" need none'
-            )
         found = self._differentiate(explained)
         for position, layer in enumerate(self.layers):
             # A single class may depend on one cell. If all classes together do, the head reads
