@@ -348,14 +348,6 @@ def test_a_function_that_gives_no_value_for_each_image_is_refused(
         ask(photos, tower, {"mine": function, "other": Value(0)})
 
 
-def counted(output: Tensor) -> Tensor:
-        return (output > 0).float().sum(1)
-
-    with pytest.raises(TargetError, match="from the target's values to the model's output"):
-        ask(photos, tower, counted)
-    assert ask(photos, tower, counted, method="scorecam")[0, 0].value > 0
-
-
 def test_each_image_may_have_a_function_of_its_own(tower: Model, photos: Photos) -> None:
     functions = [Function(lambda output, at=at: output[:, at], f"f{at}") for at in range(3)]
     found = ask(photos, tower, functions)
