@@ -383,6 +383,7 @@ def test_record_is_flat_and_in_plain_types() -> None:
         "kind": "class",
         "value": 1.5,
         "unit": "",
+        "multi_label": False,
         "asked": "",
         "predicted": 281,
         "predicted_label": "tabby",
@@ -396,7 +397,7 @@ def test_record_is_flat_and_in_plain_types() -> None:
         "region_right": 90,
         "region_bottom": 40,
     }
-    assert {type(value) for value in record.values()} == {str, int, float}
+    assert {type(value) for value in record.values()} == {bool, str, int, float}
 
 
 def test_an_explanation_does_not_change() -> None:

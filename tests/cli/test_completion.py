@@ -69,7 +69,7 @@ def test_commands_are_completed(folder: Path) -> None:
 
 def test_options_and_their_choices_are_completed(folder: Path) -> None:
     assert set(ask(folder, "effcam compare --s")) == {
-        "--size", "--skip-bad", "--seconds", "--summary", "--save-summary",
+        "--size", "--skip-bad", "--seconds", "--summary", "--save-summary", "--scores", "--similar",
     }  # fmt: skip
     assert "--json" in ask(folder, "effcam info --")
     assert set(ask(folder, "effcam compare photos --method ")) == set(METHODS)

@@ -15,6 +15,7 @@ from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 import effcam
 from effcam.errors import LayerError
 from effcam.models.tracing.probe import probe_pixels
+from effcam.models.tracing.target_layer import ENTERING
 
 SIZE = 64
 SEES = effcam.Preprocess(size=SIZE, resize=SIZE, mode="squash", mean=0.5, std=0.25)
@@ -197,11 +198,8 @@ def test_learned_queries_are_not_taken_for_cells() -> None:
     torch.manual_seed(0)
     model = load(Latents())
     assert names(model) == ["patch"]
-    (note,) = model.notes
-    assert note == (
-        "layers nearer to the head than patch were not used: their cells do not follow the image, "
-        "so that heat on them would not lie on its cause"
-    )
+    # Attention whose queries are learned is pooling: the features that enter it are the last ones.
+    assert (model.layer.reason, model.bypass, model.notes) == (ENTERING, 0, ())
     chosen = load(Latents(), target_layer="mlp")
     assert chosen.notes[0].startswith("the cells of mlp do not follow the image")
 

@@ -155,6 +155,7 @@ def test_the_record_is_everything_but_the_classes_names_and_is_json() -> None:
         "target_layer": "features",
         "seconds": 0.5,
         "bypass": 0.0,
+        "multi_label": False,
         "notes": [],
         "pitch": [2.0, 2.0],
         "offset": [0.0, 0.0],
