@@ -39,13 +39,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measure(model: effcam.Model, options: argparse.Namespace) -> dict[str, list[float]]:
-    if model.text is None:
+    text = model.text
+    if text is None:
         raise SystemExit(f"{model.name} has no text tower")
     images = torch.randn(options.batch, 3, *model.preprocess.size, device=model.device)
-    directions = model.text.encode(TEXTS).cpu().numpy()
+    directions = text.encode(TEXTS).cpu().numpy()
     asked = [CosineQuestions(np.repeat(each[None], options.batch, 0)) for each in directions]
     with running(model) as run:
-        encode = {"texts": lambda: model.text and model.text.encode(TEXTS)}
+        encode = {"texts": lambda: text.encode(TEXTS)}
         encoded = paired(encode, options.rounds)
         plain = paired({"plain": lambda: run(images)}, options.rounds)
     with explaining(model) as explain:

@@ -107,7 +107,7 @@ nitpick_ignore = [
         *("effcam.dataset.storage.Store", "effcam.metrics.faithfulness_inputs.Compared"),
         *("Compared", "Path", "effcam.metrics.summary.text_tables.Contents"),
         *("Spread", "effcam.metrics.inference.Range", "ClassLike", "Kind", "Single", "Weights"),
-        *("Corners", "Embed", "Function", "Link", "effcam.targets.outputs.Function"),
+        *("Corners", "Embed", "Function", "Link", "Scores", "effcam.targets.outputs.Function"),
     )
 ]
 

@@ -17,7 +17,7 @@ from effcam.images.discovery import iter_images
 from effcam.images.loader import Loader
 from effcam.images.refs import ImageRef
 from effcam.models.model import Model
-from effcam.targets.corners import Corners
+from effcam.targets.checks import Corners
 from effcam.targets.outputs import Similar, Text
 
 if TYPE_CHECKING:

@@ -18,15 +18,13 @@ from effcam.cam.forward import run_network
 from effcam.cam.head_cam import HeadCAM
 from effcam.cam.map_checks import State
 from effcam.cam.methods import Method, name_of
-from effcam.cam.own_function import check_gradient
+from effcam.cam.own_function import apply_own, check_gradient
 from effcam.cam.perturbation import PERTURBATION_METHODS
 from effcam.cam.precision import Precision
 from effcam.cam.scores import ClassQuestions, Questions
-from effcam.errors import ArgumentError
 from effcam.models.model import Model
 from effcam.models.tracing.isolation import untouched
-from effcam.models.tracing.logits import Logits, describe
-from effcam.models.tracing.memory import is_out_of_memory
+from effcam.models.tracing.logits import Logits
 from effcam.models.tracing.rng import IsolatedRandomness
 
 if TYPE_CHECKING:
@@ -313,46 +311,3 @@ def _settle(raw: Tensor) -> tuple[NDArray[np.float32], list[State]]:
 def _to_numpy(tensor: Tensor) -> NDArray[np.float32]:
     array: NDArray[np.float32] = tensor.cpu().numpy()
     return array
-
-
-def apply_own(method: Formula, activations: Tensor, gradients: Tensor) -> Tensor:
-    """Return the map of a user's function, detached.
-
-    The function gets copies, which it may change.
-
-    Args:
-        method: The function.
-        activations: (B, C, h, w) float32.
-        gradients: (B, C, h, w) float32.
-
-    Raises:
-        ArgumentError: If it fails, or does not return a (B, h, w) tensor of floats.
-    """
-    name = name_of(method)
-    try:
-        found: object = method(activations.clone(), gradients.clone())
-    except Exception as error:  # user code may raise anything
-        if is_out_of_memory(error):  # fewer images at once may fit
-            raise
-        raise ArgumentError(
-            f"method {name!r} failed on activations of shape {tuple(activations.shape)}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    return _check_map(name, found, activations)
-
-
-def _check_map(name: str, found: object, activations: Tensor) -> Tensor:
-    shape = (len(activations), *activations.shape[2:])
-    if (
-        not isinstance(found, torch.Tensor)
-        or found.shape != shape
-        or not found.is_floating_point()
-        or found.device != activations.device
-    ):
-        place = f" on {found.device}" if isinstance(found, torch.Tensor) else ""
-        raise ArgumentError(
-            f"method {name!r} returned {describe(found)}{place}; for activations of shape "
-            f"{tuple(activations.shape)} it must return the maps, a tensor of floats of shape "
-            f"{shape} on {activations.device}"
-        )
-    return found.detach().float()

@@ -1,4 +1,4 @@
-"""Run a network's own code, whose errors may be of any type."""
+"""Run code of others, a network's or a caller's own, whose errors may be of any type."""
 
 from __future__ import annotations
 
@@ -42,17 +42,20 @@ def run_network(
         with computing(images.device, precision):
             return run_scores(module, images, source, batch)
 
-    return call_network(run, f"the model failed on a batch of shape {tuple(images.shape)}")
+    return call_other_code(run, f"the model failed on a batch of shape {tuple(images.shape)}")
 
 
-def call_network(call: Callable[[], Made], what: str) -> Made:
-    """Return the result of a network's own code, and turn its exceptions into a ModelError.
+def call_other_code(
+    call: Callable[[], Made], what: str, kind: type[EffcamError] = ModelError
+) -> Made:
+    """Return the result of code of others, and turn its exceptions into one of effcam's.
 
     That memory ran out is raised as it is, since fewer images at once may fit.
 
     Args:
-        call: Runs the network.
+        call: Runs the code.
         what: What failed, the beginning of the message.
+        kind: The exception to raise.
     """
     try:
         return call()
@@ -61,4 +64,4 @@ def call_network(call: Callable[[], Made], what: str) -> Made:
     except Exception as error:  # the code may raise anything
         if is_out_of_memory(error):
             raise
-        raise ModelError(f"{what}: {reason_of(error)}") from error
+        raise kind(f"{what}: {reason_of(error)}") from error

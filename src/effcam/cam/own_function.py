@@ -1,4 +1,4 @@
-"""Call a function of the caller's own on a network's output, and check what it returns."""
+"""Call functions of the caller's own, as a target or a method, and check what they return."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import TypeGuard
 import torch
 from torch import Tensor
 
-from effcam.errors import EffcamError, TargetError, reason_of
+from effcam.cam.formulas import Formula
+from effcam.cam.forward import call_other_code
+from effcam.cam.methods import name_of
+from effcam.errors import ArgumentError, TargetError
 from effcam.models.tracing.linked_graph import WAYS_OUT
 from effcam.models.tracing.logits import Logits, describe, tensors
 from effcam.models.tracing.memory import is_out_of_memory
@@ -28,17 +31,11 @@ def compute(function: Function, found: Logits, images: int) -> Tensor:
             floats.
     """
     before = _versions(found)
-    try:
-        value: object = function.compute(found.output)
-    except EffcamError:
-        raise
-    except Exception as error:  # user code may raise anything
-        if is_out_of_memory(error):  # fewer images at once may fit
-            raise
-        raise TargetError(
-            f"target {function.name!r} failed on the model's output, {describe(found.output)}: "
-            f"{reason_of(error)}"
-        ) from error
+    value: object = call_other_code(
+        lambda: function.compute(found.output),
+        f"target {function.name!r} failed on the model's output, {describe(found.output)}",
+        TargetError,
+    )
     if _versions(found) != before:
         raise TargetError(
             f"target {function.name!r} changed the model's output in place, and all targets read "
@@ -93,6 +90,32 @@ def check_independent(function: Function, values: Tensor, found: Logits) -> None
         )
 
 
+def apply_own(method: Formula, activations: Tensor, gradients: Tensor) -> Tensor:
+    """Return the map of a user's function, detached.
+
+    The function gets copies, which it may change.
+
+    Args:
+        method: The function.
+        activations: (B, C, h, w) float32.
+        gradients: (B, C, h, w) float32.
+
+    Raises:
+        ArgumentError: If it fails, or does not return a (B, h, w) tensor of floats.
+    """
+    name = name_of(method)
+    try:
+        found: object = method(activations.clone(), gradients.clone())
+    except Exception as error:  # user code may raise anything
+        if is_out_of_memory(error):  # fewer images at once may fit
+            raise
+        raise ArgumentError(
+            f"method {name!r} failed on activations of shape {tuple(activations.shape)}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return _check_map(name, found, activations)
+
+
 def _depends_on_others(values: Tensor, row: int, output: object) -> bool:
     """Return whether one image's value depends on the rows of other images in an output."""
     images = len(values)
@@ -123,3 +146,20 @@ def _is_listed(output: object) -> TypeGuard[list[object] | tuple[object, ...]]:
 def _has_value(gradient: Tensor) -> bool:
     """Return whether a gradient is not 0; NaN comes from a factor of 0."""
     return bool(((gradient != 0) & ~gradient.isnan()).any())
+
+
+def _check_map(name: str, found: object, activations: Tensor) -> Tensor:
+    shape = (len(activations), *activations.shape[2:])
+    if (
+        not isinstance(found, torch.Tensor)
+        or found.shape != shape
+        or not found.is_floating_point()
+        or found.device != activations.device
+    ):
+        place = f" on {found.device}" if isinstance(found, torch.Tensor) else ""
+        raise ArgumentError(
+            f"method {name!r} returned {describe(found)}{place}; for activations of shape "
+            f"{tuple(activations.shape)} it must return the maps, a tensor of floats of shape "
+            f"{shape} on {activations.device}"
+        )
+    return found.detach().float()

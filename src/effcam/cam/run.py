@@ -80,10 +80,11 @@ def explain_images(
 def _ask(job: Job, model: Model, asked: Asked) -> list[Questions]:
     """Return what is asked of a model, target by target; checked before anything is embedded."""
     images = len(job.images)
-    for each in asked.values():
-        ask(model, each, images)
+    found = [ask(model, each, images) for each in asked.values()]
     several = [one for each in asked.values() for one in each or ()]
     compared = [each for each in several if isinstance(each, Text | Similar)]
+    if not compared:
+        return found
     with naming(model):
         directions = Directions(job, model, compared)
     return [ask(model, each, images, directions) for each in asked.values()]

@@ -93,8 +93,7 @@ def _add_subjects(parser: argparse.ArgumentParser) -> None:
         help="the class scores of the model with this label or name, or of all models: 'sigmoid' "
         "for labels of which an image may have several, each with a probability of its own, or "
         "'softmax' for classes that exclude each other, or 'embedding' if it returns one; default: "
-        "what each network shows; "
-        "repeatable",
+        "what each network shows; repeatable",
     )
     group.add_argument(
         "--weights",

@@ -11,8 +11,8 @@ from effcam.images.preprocess import Preprocess
 from effcam.models.architectures import ArchitectureFacts
 from effcam.models.image_processor import open_clip_preprocess
 from effcam.models.image_tower import has_two_towers
-from effcam.models.link import Stated
 from effcam.models.model import Model
+from effcam.models.registry import Scores
 from effcam.models.text_encoder import Labels, TextEncoder
 from effcam.models.timm_architecture import module_preprocess
 from effcam.models.tracing.logits import Link
@@ -59,7 +59,7 @@ class BuiltModule:
     model: Model | None = None
     is_own: bool = False
     text: TextEncoder | None = None
-    scores: Stated | None = None
+    scores: Scores | None = None
     own_scores: Link | None = None
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 from effcam.errors import ArgumentError, check_choice
 from effcam.models.checkpoint_settings import stated_link
+from effcam.models.registry import Scores
 from effcam.models.tracing.logits import Link
 from effcam.models.tracing.score_source import ScoreSource
 
@@ -14,11 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-Stated: TypeAlias = Link | Literal["embedding"]
-"""What a caller states of a network's output."""
-
-
-def check_link(scores: str | None) -> Stated | None:
+def check_link(scores: str | None) -> Scores | None:
     """Return what a caller states of a network's output, or ``None``.
 
     Raises:
@@ -26,7 +23,7 @@ def check_link(scores: str | None) -> Stated | None:
     """
     if scores is None:
         return None
-    return cast("Stated", check_choice("scores", scores, (*get_args(Link), "embedding")))
+    return cast("Scores", check_choice("scores", scores, get_args(Scores)))
 
 
 def own_link(module: nn.Module) -> Link | None:
@@ -39,7 +36,7 @@ def own_link(module: nn.Module) -> Link | None:
     return next(filter(None, map(stated_link, configs)), None)
 
 
-def with_link(found: ScoreSource, given: Stated | None, stated: Link | None) -> ScoreSource:
+def with_link(found: ScoreSource, given: Scores | None, stated: Link | None) -> ScoreSource:
     """Return where scores are read, with the function to probabilities that applies.
 
     Args:

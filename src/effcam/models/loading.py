@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
-from typing import Literal
 
 import torch
 from torch import nn
@@ -20,6 +19,7 @@ from effcam.models.model import Model
 from effcam.models.model_labels import find_labels
 from effcam.models.model_scores import find_model_scores
 from effcam.models.module_source import ModuleSource
+from effcam.models.registry import Scores
 from effcam.models.sources import (
     ModelLike,
     Source,
@@ -32,7 +32,6 @@ from effcam.models.text_encoder import Labels
 from effcam.models.tokenizing import Tokenizer, is_processor
 from effcam.models.traced_layers import confirm_layers, find_layers
 from effcam.models.tracing.flops import find_cost
-from effcam.models.tracing.logits import Link
 from effcam.models.tracing.torch_state import plain_torch
 from effcam.models.wrappers import Layers, own_size
 
@@ -48,7 +47,7 @@ def load_model(
     tokenizer: Tokenizer | None = None,
     pretrained: bool = True,
     options: Mapping[str, object] | None = None,
-    scores: Link | Literal["embedding"] | None = None,
+    scores: Scores | None = None,
     device: str | torch.device | None = None,
 ) -> Model:
     """Return a model that is ready to run: built, its weights loaded, its target layer found.

@@ -22,8 +22,9 @@ from effcam.models.image_tower import (
     own_tokenizer,
     text_encoder,
 )
-from effcam.models.link import Stated, own_link
+from effcam.models.link import own_link
 from effcam.models.model import Model
+from effcam.models.registry import Scores
 from effcam.models.text_encoder import Labels, TextEncoder
 from effcam.models.tokenizing import Tokenizer
 from effcam.models.tracing.isolation import exclusive
@@ -60,7 +61,7 @@ class ModuleSource:
     target_layer: Layers = None
     labels: Labels | None = None
     tokenizer: Tokenizer | None = None
-    scores: Stated | None = None
+    scores: Scores | None = None
 
     def published(self) -> None:
         """Return ``None``: the weights are in the module."""

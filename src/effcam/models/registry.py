@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from os import PathLike
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 from effcam.errors import ArgumentError, DuplicateModelError, check_choice
 
@@ -30,6 +30,9 @@ GROUP = "effcam.models"
 
 OWN = (EntryPoint("demo", "effcam.demo.models:specs", GROUP),)
 """effcam's own, so that they work also if the package is not installed."""
+
+Scores: TypeAlias = Literal["softmax", "sigmoid", "embedding"]
+"""What a caller states of a network's output."""
 
 _registered: dict[str, ModelSpec] = {}
 
@@ -73,14 +76,14 @@ class ModelSpec:
     labels: Sequence[str] | Mapping[str, str | Sequence[str]] | None = None
     pretrained: bool = True
     options: Mapping[str, object] = field(default_factory=dict, hash=False)
-    scores: Literal["softmax", "sigmoid", "embedding"] | None = None
+    scores: Scores | None = None
 
     def __post_init__(self) -> None:
         """Check the name and the scores, and keep a read-only copy of the options."""
         if not isinstance(self.name, str) or not self.name.strip():
             raise ArgumentError(f"a model's name must be a non-empty string, not {self.name!r}")
         if self.scores is not None:
-            check_choice("scores", self.scores, ("softmax", "sigmoid", "embedding"))
+            check_choice("scores", self.scores, get_args(Scores))
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
 
     def __reduce__(self) -> tuple[Callable[..., ModelSpec], tuple[object, ...]]:

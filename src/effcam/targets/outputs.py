@@ -8,9 +8,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from effcam.errors import TargetError, check_number
+from effcam.errors import TargetError
+from effcam.targets.checks import Corners, as_corners, as_index
 from effcam.targets.classes import Kind
-from effcam.targets.corners import Corners, as_corners
 
 if TYPE_CHECKING:
     import torch
@@ -41,10 +41,7 @@ class Value:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        try:
-            object.__setattr__(self, "output", check_number("output", self.output, least=0))
-        except ValueError as error:
-            raise TargetError(str(error)) from None
+        object.__setattr__(self, "output", as_index("output", self.output))
         for field_name in ("unit", "name"):
             if not isinstance(getattr(self, field_name), str):
                 raise TargetError(f"{field_name} must be a text, not {getattr(self, field_name)!r}")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, cast
 
-from effcam.errors import TargetError, check_number
-from effcam.targets.corners import Corners, as_corners
+from effcam.errors import TargetError
+from effcam.targets.checks import Corners, as_corners, as_index
 
 if TYPE_CHECKING:
     import torch
@@ -37,10 +37,7 @@ class Region:
 
     def __post_init__(self) -> None:
         """Check the category."""
-        try:
-            object.__setattr__(self, "category", check_number("category", self.category, least=0))
-        except ValueError as error:
-            raise TargetError(str(error)) from None
+        object.__setattr__(self, "category", as_index("category", self.category))
 
     def __repr__(self) -> str:
         mask = "" if self.mask is None else ", mask=..."
@@ -106,10 +103,7 @@ class BoxScore:
     def __post_init__(self) -> None:
         """Check the values."""
         object.__setattr__(self, "box", as_corners(self.box))
-        try:
-            object.__setattr__(self, "label", check_number("label", self.label, least=0))
-        except ValueError as error:
-            raise TargetError(str(error)) from None
+        object.__setattr__(self, "label", as_index("label", self.label))
         given: object = self.threshold
         if not (isinstance(given, Real) and 0 <= self.threshold < 1):
             raise TargetError(f"threshold must lie in [0, 1), not {self.threshold!r}")

@@ -95,7 +95,7 @@ class SummaryBuilder:
             for truth in several
         )
         self._comparable &= bool(selection.comparable.all())
-        self._predicts |= any(cell.predicted is not None for row in rows.cells for cell in row)
+        self._predicts |= rows.predicts
         self._seen += _seen_shares(rows).sum(0)
         self._one_grid &= not any(grids_differ(row).any() for row in selection.kept.cells)
         for column, check in enumerate(self._checks):

@@ -69,6 +69,11 @@ class ImageRows:
         found = np.array([[value(cell) for cell in row] for row in self.cells], np.float64)
         return found.reshape(len(self.cells), len(self.columns))
 
+    @property
+    def predicts(self) -> bool:
+        """Whether a model predicts a class in any of the images."""
+        return any(cell.predicted is not None for row in self.cells for cell in row)
+
     def empty_samples(self) -> Samples:
         """Return (images, columns) of NaN."""
         return np.full((len(self.cells), len(self.columns)), np.nan)

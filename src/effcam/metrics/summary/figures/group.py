@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from effcam.metrics.estimates import Means, Sums
+from effcam.metrics.inference import Estimate
 from effcam.metrics.summary.records import Figure, Measure
 from effcam.metrics.summary.rows import Selection
 
@@ -45,7 +46,19 @@ def measure(
         baselines: The value of each baseline.
         apart: (columns, columns) which two columns are not to be compared.
     """
-    found = estimator.estimate(figure.possible, apart)
+    return measure_of(figure, estimator.estimate(figure.possible, apart), baselines)
+
+
+def measure_of(
+    figure: Figure, found: Estimate, baselines: Mapping[str, float] | None = None
+) -> Measure:
+    """Return the measure of a figure that was estimated.
+
+    Args:
+        figure: The figure.
+        found: Its values, with intervals and tests.
+        baselines: The value of each baseline.
+    """
     return Measure(
         figure=figure,
         values=found.values,

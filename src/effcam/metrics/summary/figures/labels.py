@@ -13,7 +13,7 @@ from effcam.metrics.estimates import Places, from_jackknife
 from effcam.metrics.inference import SHARE
 from effcam.metrics.label_precision import weighted_precisions
 from effcam.metrics.label_result import LabelProbabilities
-from effcam.metrics.summary.figures.group import Measured
+from effcam.metrics.summary.figures.group import Measured, measure_of
 from effcam.metrics.summary.records import Figure, Measure
 from effcam.metrics.summary.rows import Selection
 from effcam.models.facts import ModelFacts
@@ -68,7 +68,7 @@ class LabelFigures:
         """Note the labels of some images.
 
         Raises:
-            TargetError: If a label is none of a model's.
+            TargetError: If a model has no such label.
         """
         units = selection.units.tolist()
         for image, truth, unit in zip(
@@ -107,18 +107,7 @@ class LabelFigures:
             estimate = from_jackknife(
                 mean(values[:, own], -1), mean(without[:, :, own], -1), counts, SHARE, single=single
             )
-            return Measure(
-                figure=figure,
-                values=estimate.values,
-                low=estimate.low,
-                high=estimate.high,
-                counts=estimate.counts,
-                units=estimate.units,
-                baselines={RANDOM_ORDER: chance},
-                difference_low=estimate.difference_low,
-                difference_high=estimate.difference_high,
-                p_values=estimate.p_values,
-            )
+            return measure_of(figure, estimate, {RANDOM_ORDER: chance})
 
         listed = len(names) <= MOST_LISTED
         measures = [measure(MEAN, slice(None), float(share.mean()))]

@@ -70,9 +70,7 @@ class ModelFigures:
         """Measure some images."""
         self._labelled |= selection.rows.labelled
         self._accuracy.add(selection.right, selection.units)
-        self._predicted |= any(
-            cell.predicted is not None for row in selection.rows.cells for cell in row
-        )
+        self._predicted |= selection.rows.predicts
         confidence = selection.kept.each(lambda cell: cell.predicted_probability)
         self._confidence.add(confidence, selection.kept_units)
 

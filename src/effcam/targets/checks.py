@@ -1,4 +1,4 @@
-"""A region of an image, given as a box or as its corners."""
+"""Checks of what targets are given: an index, and a region of an image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TypeAlias, cast
 
-from effcam.errors import TargetError
+from effcam.errors import TargetError, check_number
 
 Corners: TypeAlias = tuple[float, float, float, float]
 """Left, top, right and bottom in px."""
@@ -28,3 +28,19 @@ def as_corners(region: object) -> Corners:
     if not (math.isfinite(left + top + right + bottom) and left < right and top < bottom):
         raise TargetError(f"a region needs an area: left < right and top < bottom, not {region!r}")
     return left, top, right, bottom
+
+
+def as_index(name: str, value: object) -> int:
+    """Return a whole number from 0, of any type, as an int.
+
+    Args:
+        name: What it is, for the message.
+        value: The number.
+
+    Raises:
+        TargetError: If it is none.
+    """
+    try:
+        return check_number(name, value, least=0)
+    except ValueError as error:
+        raise TargetError(str(error)) from None
