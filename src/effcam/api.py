@@ -10,7 +10,8 @@ import numpy as np
 from effcam.cam.cells import Skipped
 from effcam.cam.explanation import Explanation
 from effcam.cam.job import Inputs, Job, Models, name_models
-from effcam.cam.methods import Method, check_methods
+from effcam.cam.method_options import RESOLUTION, Fuse, make_options
+from effcam.cam.methods import Method, check_methods, check_options
 from effcam.cam.precision import Precision
 from effcam.cam.progress import ProgressBar, progress_bar
 from effcam.cam.questions import (
@@ -53,6 +54,12 @@ def compare(
     precision: Precision = "fp32",
     decoding: Literal["exact", "reduced"] = "exact",
     placement: HowPlaced = "pitch",
+    resolution: int = RESOLUTION,
+    samples: int | None = None,
+    channels: int | None = None,
+    fuse: Fuse = "sum",
+    aug_smooth: bool = False,
+    eigen_smooth: bool = False,
     every: int | None = None,
     fps: float | None = None,
     on_error: Literal["raise", "skip"] = "raise",
@@ -102,6 +109,18 @@ def compare(
             the network apart, around the middle of its input; ``"even"`` divides the input evenly,
             as other tools do, which is the same for many networks; ``"measured"`` is ``"pitch"``,
             moved by the offset that `effcam.Model.placement` measures.
+        resolution: The most rows and columns of maps of the input's pixels, as of ``rise``.
+        samples: How many changed copies of each image a method uses that makes some, as ``rise``
+            its masks and ``smoothgrad`` its noise; ``None`` for each method's own number.
+        channels: How many channels ``scorecam`` and its kin use, those of the highest activations;
+            ``None`` for all.
+        fuse: How the maps of several target layers become one: ``"sum"`` adds them as densities;
+            ``"product"`` multiplies them, each scaled to [0, 1] (RefineCAM); ``"winsor"`` is their
+            mean, weighted by the layers' importance without its extremes (Winsor-CAM).
+        aug_smooth: Whether each map is the mean over six copies of the image: it and its mirror
+            image, each with the input multiplied by 0.9, 1 and 1.1. It costs six passes.
+        eigen_smooth: Whether each map is the first principal component of what it would add up
+            over the channels.
         every: Use every n-th frame of a video, beginning with the first; ``None`` for all. With
             this or ``fps``, videos in folders are used too.
         fps: Use this number of frames per second of a video: at each multiple of 1 / fps s the
@@ -133,6 +152,15 @@ def compare(
     refs = iter_images(images, missing_ok=on_error == "skip", every=every, fps=fps)
     methods = check_methods(method)
     check_methods_of(wanted, methods)
+    options = make_options(
+        resolution=resolution,
+        samples=samples,
+        channels=channels,
+        fuse=fuse,
+        aug_smooth=aug_smooth,
+        eigen_smooth=eigen_smooth,
+    )
+    check_options(options, methods)
     job = Job(
         images=tuple(refs),
         models=name_models(models),
@@ -145,6 +173,7 @@ def compare(
             precision=precision,
             decoding=decoding,
             placement=placement,
+            options=options,
         ),
         batch_size=check_number("batch_size", batch_size),
         device=device,

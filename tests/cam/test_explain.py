@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from effcam import Preprocess, load_model
 from effcam.cam.explain import compute_cams, predicting
 from effcam.cam.formulas import ACTIVATION_METHODS, GRADIENT_METHODS
 from effcam.cam.head_cam import HeadCAM
+from effcam.cam.method_options import MethodOptions
 from effcam.cam.methods import METHODS, check_methods
 from effcam.cam.perturbation import PERTURBATION_METHODS, PERTURBED_AT_ONCE
 from effcam.cam.scores import ClassQuestions
@@ -527,13 +529,18 @@ def explained(values: Tensor) -> Tensor:
     return ASKED.on(found)(found)
 
 
+def subject_of(cam: HeadCAM, inputs: Tensor) -> Any:
+    score = ASKED.on(Logits(torch.empty(3, 5)))
+    return SimpleNamespace(cam=cam, images=inputs, score=score, options=MethodOptions())
+
+
 RAW: dict[str, Callable[[HeadCAM, Tensor, Tensor], Tensor]] = {
     "gradcam": lambda _, features, gradients: GRADIENT_METHODS["gradcam"](features, gradients),
     "hirescam": lambda _, features, gradients: GRADIENT_METHODS["hirescam"](features, gradients),
     "eigencam": lambda _, features, gradients: ACTIVATION_METHODS["eigencam"](features, gradients),
     "ablationcam": lambda cam, features, _: PERTURBATION_METHODS["ablationcam"](
-        cam, 0, images(), features.detach(), ASKED.on(Logits(torch.empty(3, 5)))
-    ),
+        subject_of(cam, images()), 0, features.detach()
+    ).sum(1),
 }
 
 

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from effcam.cam.formulas import ACTIVATION_METHODS, GRADIENT_METHODS, Formula
+from effcam.cam.augmentation import COPIES
+from effcam.cam.formulas import (
+    ACTIVATION_METHODS,
+    CONTRIBUTIONS,
+    GRADIENT_METHODS,
+    Formula,
+    principal,
+)
 from effcam.cam.forward import run_network
+from effcam.cam.fusion import fuse, scaled
 from effcam.cam.head_cam import HeadCAM
+from effcam.cam.image_methods import find_image_method
 from effcam.cam.map_checks import State
+from effcam.cam.method_options import MethodOptions
 from effcam.cam.methods import Method, name_of
 from effcam.cam.own_function import apply_own, check_gradient
 from effcam.cam.perturbation import PERTURBATION_METHODS
 from effcam.cam.precision import Precision
-from effcam.cam.scores import ClassQuestions, Questions
+from effcam.cam.scores import ClassQuestions, Questions, Score
+from effcam.cam.subject import MethodMap, Subject
 from effcam.models.model import Model
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.logits import Logits
@@ -49,6 +60,7 @@ class Cams:
             0 where there is no positive evidence, and everywhere if a value was not finite.
         states: By method, for each image ``"ok"``, ``"flat"`` (no cell stands out) or ``"nan"``
             (a value was not finite).
+        read_at: By method, what its map was computed from, where that is not the target layer.
     """
 
     probabilities: NDArray[np.float32]
@@ -56,6 +68,7 @@ class Cams:
     values: NDArray[np.float32]
     maps: dict[str, NDArray[np.float32]]
     states: dict[str, list[State]]
+    read_at: dict[str, str] = field(default_factory=dict)
 
     @property
     def targets(self) -> NDArray[np.int64]:
@@ -78,14 +91,16 @@ class Cams:
             np.concatenate([each.values for each in parts]),
             {name: np.concatenate([each.maps[name] for each in parts]) for name in first.maps},
             {name: list(chain(*(each.states[name] for each in parts))) for name in first.states},
+            first.read_at,
         )
 
 
 class Explainer:
     """`compute_cams` of one model, for many batches."""
 
-    def __init__(self, model: Model, precision: Precision) -> None:
+    def __init__(self, model: Model, precision: Precision, options: MethodOptions) -> None:
         """Register hooks, until `release`."""
+        self._model, self._options = model, options
         self._place = _placing(model)
         self._cam = HeadCAM(model, precision)
 
@@ -102,7 +117,7 @@ class Explainer:
     ) -> list[Cams]:
         """Return the maps of a batch for each of several targets, which share a forward pass."""
         try:
-            return _explain(self._cam, self._place(images), methods, asked)
+            return self._explain(self._place(images), methods, asked)
         finally:
             self._cam.forget()
 
@@ -110,13 +125,121 @@ class Explainer:
         """Remove the hooks."""
         self._cam.release()
 
+    def _explain(
+        self, images: Tensor, methods: Sequence[Method], asked: Sequence[Questions]
+    ) -> list[Cams]:
+        found = self._pass(images)
+        scores = [questions.on(found.scores) for questions in asked]
+        raw = [self._maps(found, methods, score) for score in scores]
+        if self._options.aug_smooth:
+            raw = self._smooth(images, methods, scores, raw)
+        probabilities = _to_numpy(found.scores.probabilities)
+        answers = []
+        for score, made in zip(scores, raw, strict=True):
+            settled = {name: _settle(each.heat) for name, each in made.items()}
+            answers.append(
+                Cams(
+                    probabilities,
+                    score.classes.cpu().numpy(),
+                    _to_numpy(score(found.scores).detach().float()),
+                    {name: heat for name, (heat, _) in settled.items()},
+                    {name: states for name, (_, states) in settled.items()},
+                    {name: each.read_at for name, each in made.items() if each.read_at},
+                )
+            )
+        return answers
+
+    def _pass(self, images: Tensor) -> _Pass:
+        scores = self._cam.scores(images)
+        return _Pass(images, scores, self._cam.maps(self._cam.leaves))
+
+    def _smooth(
+        self,
+        images: Tensor,
+        methods: Sequence[Method],
+        scores: Sequence[Score],
+        made: Sequence[dict[str, MethodMap]],
+    ) -> list[dict[str, MethodMap]]:
+        """Return the mean of the maps of an image and of its mirrored and dimmed copies.
+
+        Args:
+            images: The images.
+            methods: The methods.
+            scores: The score that each target explains, decided by the images themselves.
+            made: Their own maps, by target.
+        """
+        total = [
+            {name: scaled(each.heat.clamp(min=0)) for name, each in maps.items()} for maps in made
+        ]
+        for change, restore in COPIES:
+            found = self._pass(change(images))
+            for sums, score in zip(total, scores, strict=True):
+                for name, each in self._maps(found, methods, score).items():
+                    sums[name] += restore(scaled(each.heat.clamp(min=0)))
+        count = len(COPIES) + 1
+        return [
+            {name: MethodMap(heat / count, maps[name].read_at) for name, heat in sums.items()}
+            for sums, maps in zip(total, made, strict=True)
+        ]
+
+    def _maps(self, found: _Pass, methods: Sequence[Method], score: Score) -> dict[str, MethodMap]:
+        """Return the maps for one target, by method."""
+        gradients = found.activations
+        if any(callable(method) or method in GRADIENT_METHODS for method in methods):
+            values = score(found.scores)
+            check_gradient(values, found.scores)
+            gradients = self._cam.gradients(found.scores.values, values)
+        subject = Subject(self._model, self._cam, found.images, found.scores, score, self._options)
+        made: dict[str, MethodMap] = {}
+        for method in methods:
+            run = find_image_method(method)
+            if run is None:
+                with torch.no_grad():
+                    heat = self._of_layers(method, subject, found.activations, gradients)
+                made[name_of(method)] = MethodMap(heat)
+            else:
+                made[name_of(method)] = run(subject)
+        return made
+
+    def _of_layers(
+        self,
+        method: Method,
+        subject: Subject,
+        activations: Sequence[Tensor],
+        gradients: Sequence[Tensor],
+    ) -> Tensor:
+        """Return the map of a method that reads the target layers, (B, h, w)."""
+        options = self._options
+        if isinstance(method, str) and method in PERTURBATION_METHODS:
+            perturb = PERTURBATION_METHODS[method]
+            reduce = principal if options.eigen_smooth else _total
+            maps = [
+                reduce(perturb(subject, index, features))
+                for index, features in enumerate(activations)
+            ]
+        else:
+            formula = _formula(method, eigen_smooth=options.eigen_smooth)
+            maps = list(map(formula, activations, gradients))
+        if method in GRADIENT_METHODS:
+            # The mean of Grad-CAM's weights of the channels.
+            return fuse(maps, options.fuse, [each.mean((1, 2, 3)) for each in gradients])
+        return fuse(maps, options.fuse)
+
+
+def _total(contributions: Tensor) -> Tensor:
+    return contributions.sum(1)
+
 
 Predict: TypeAlias = Callable[[Tensor], Tensor]
 Run: TypeAlias = Callable[[Tensor], Logits]
 
 
 def compute_cams(
-    model: Model, images: Tensor, methods: Sequence[Method], targets: Sequence[int] | None = None
+    model: Model,
+    images: Tensor,
+    methods: Sequence[Method],
+    targets: Sequence[int] | None = None,
+    options: MethodOptions | None = None,
 ) -> Cams:
     """Return the maps of a batch by every method; methods that need one pass share it.
 
@@ -130,18 +253,21 @@ def compute_cams(
         images: (B, 3, height, width) inputs, made by its `Preprocess`.
         methods: Names from `METHODS`, or functions, as `check_methods` returns them.
         targets: The class to explain in each image, in range; ``None`` is each image's top-1.
+        options: The methods' options; ``None`` for the usual ones.
 
     Raises:
         LayerError: If the scores do not depend on the target layer.
         ModelError: If the model does not return (B, classes) scores.
         ArgumentError: If a function fails, or returns no maps.
     """
-    with explaining(model) as explain:
+    with explaining(model, options=options) as explain:
         return explain(images, methods, targets)
 
 
 @contextmanager
-def explaining(model: Model, *, precision: Precision = "fp32") -> Iterator[Explainer]:
+def explaining(
+    model: Model, *, precision: Precision = "fp32", options: MethodOptions | None = None
+) -> Iterator[Explainer]:
     """Return a function that works like `compute_cams`, for many batches.
 
     The module's state is saved once and restored after the context, not for every batch. Other
@@ -152,9 +278,10 @@ def explaining(model: Model, *, precision: Precision = "fp32") -> Iterator[Expla
         model: The model.
         precision: ``"bf16"`` and ``"fp16"`` run the network under torch's autocast. Maps are
             always float32.
+        options: The methods' options; ``None`` for the usual ones.
     """
     with untouched(model.module), _differentiable():
-        explain = Explainer(model, precision)
+        explain = Explainer(model, precision, options or MethodOptions())
         try:
             yield explain
         finally:
@@ -224,73 +351,17 @@ class _Pass:
 
     images: Tensor
     scores: Logits
-    probabilities: NDArray[np.float32]
     activations: list[Tensor]
 
 
-def _explain(
-    cam: HeadCAM, images: Tensor, methods: Sequence[Method], asked: Sequence[Questions]
-) -> list[Cams]:
-    scores = cam.scores(images)
-    probabilities = _to_numpy(scores.probabilities)
-    found = _Pass(images, scores, probabilities, cam.maps(cam.leaves))
-    return [_answer(cam, found, methods, questions) for questions in asked]
-
-
-def _answer(cam: HeadCAM, found: _Pass, methods: Sequence[Method], questions: Questions) -> Cams:
-    """Return the maps for one target."""
-    score = questions.on(found.scores)
-    values = score(found.scores)
-    gradients = found.activations
-    if any(callable(method) or method in GRADIENT_METHODS for method in methods):
-        check_gradient(values, found.scores)
-        gradients = cam.gradients(found.scores.values, values)
-    maps: dict[str, NDArray[np.float32]] = {}
-    states: dict[str, list[State]] = {}
-    with torch.no_grad():
-        for method in methods:
-            if isinstance(method, str) and method in PERTURBATION_METHODS:
-                perturb = PERTURBATION_METHODS[method]
-                raw = [
-                    perturb(cam, index, found.images, features, score)
-                    for index, features in enumerate(found.activations)
-                ]
-            else:
-                raw = list(map(_formula(method), found.activations, gradients))
-            name = name_of(method)
-            maps[name], states[name] = _settle(_add(raw))
-    return Cams(
-        found.probabilities,
-        score.classes.cpu().numpy(),
-        _to_numpy(values.detach().float()),
-        maps,
-        states,
-    )
-
-
-def _formula(method: Method) -> Formula:
+def _formula(method: Method, *, eigen_smooth: bool) -> Formula:
     """Return the formula of one of effcam's methods, or a checked call of the user's function."""
-    if isinstance(method, str):
+    if not isinstance(method, str):
+        return partial(apply_own, method)
+    if not eigen_smooth:
         return (GRADIENT_METHODS | ACTIVATION_METHODS)[method]
-    return partial(apply_own, method)
-
-
-def _add(maps: Sequence[Tensor]) -> Tensor:
-    """Return the sum of several layers' maps at the finest one's resolution.
-
-    A cell holds the evidence for the part of the image that it covers, so a coarse map is
-    spread as a density: its sum over the image does not change.
-    """
-    finest = max(maps, key=lambda each: each[0].numel())
-    if len(maps) == 1:
-        return finest
-    total = finest.new_zeros(finest.shape)
-    for each in maps:
-        share = each[0].numel() / finest[0].numel()
-        total += share * nn.functional.interpolate(
-            each[:, None].to(total.device), size=finest.shape[1:], mode="bilinear"
-        ).squeeze(1)
-    return total
+    contribute = CONTRIBUTIONS[method]
+    return lambda activations, gradients: principal(contribute(activations, gradients))
 
 
 def _settle(raw: Tensor) -> tuple[NDArray[np.float32], list[State]]:

@@ -12,6 +12,7 @@ import numpy as np
 from effcam.cam import map_checks
 from effcam.cam.heat_boxes import hottest_part, scale
 from effcam.cam.map_checks import PADDING, SHORT, State
+from effcam.cam.methods import depends_on_target
 from effcam.drawing import overlay
 from effcam.drawing.defaults import ALPHA, COLORMAP
 from effcam.errors import ArgumentError
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-CLASSLESS = ("eigencam",)
-"""Methods whose map does not depend on the class explained."""
 COSINES = ("similarity", "text")
 """What is asked whose value is a cosine."""
 PREVIEW_WIDTH = 320
@@ -257,7 +256,7 @@ class Explanation:
     @property
     def explained(self) -> str:
         """What the heat is for, in words; empty if the prediction or the value itself says it."""
-        if self.method in CLASSLESS or self.predicted is None:
+        if not depends_on_target(self.method) or self.predicted is None:
             return ""
         if self.kind == "sum" and self.target is None:
             return self.label  # no label above a threshold
@@ -291,7 +290,7 @@ class Explanation:
 
         It is so only for labels that do not exclude each other.
         """
-        is_class = self.kind == "class" and self.method not in CLASSLESS
+        is_class = self.kind == "class" and depends_on_target(self.method)
         return self.multi_label and is_class and self.target != self.predicted
 
     def record(self) -> dict[str, object]:

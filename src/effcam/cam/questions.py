@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
-from effcam.cam.methods import Method
+from effcam.cam.methods import Method, name_of, tells_opposites
 from effcam.cam.scores import (
     AboveQuestions,
     ClassQuestions,
@@ -36,8 +36,6 @@ from effcam.text import count
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-UNSIGNED = ("eigengradcam",)
-"""Methods whose map is the same if the score is turned around: a component has no sign."""
 Asked: TypeAlias = Mapping[str, Sequence[Single] | None]
 """What is asked of each image, by the name of the target, "" for one alone; ``None`` is the
 model's own top-1."""
@@ -231,7 +229,8 @@ def check_methods_of(target: PlainTarget, methods: Sequence[Method]) -> None:
     Raises:
         TargetError: If one cannot tell a contrast or a value from the opposite one.
     """
-    unsigned = next((each for each in methods if each in UNSIGNED), None)
+    names = map(name_of, methods)
+    unsigned = next((each for each in names if not tells_opposites(each)), None)
     signed = (each for each in singles(target) if isinstance(each, Contrast | OutputTarget))
     asked = next(signed, None)
     if asked is not None and unsigned is not None:

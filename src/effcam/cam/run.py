@@ -14,7 +14,7 @@ from effcam.cam.embedding import Directions
 from effcam.cam.explain import Cams, Explainer, Predict, explaining, predicting
 from effcam.cam.explanation import Explanation
 from effcam.cam.job import Inputs, Job, naming
-from effcam.cam.methods import Method
+from effcam.cam.methods import Method, reads_layer
 from effcam.cam.questions import Asked, ask, kind_of, name_target
 from effcam.cam.scores import Questions
 from effcam.images.loader import Batch
@@ -62,7 +62,8 @@ def explain_images(
     questions = _ask(job, model, asked)
     with naming(model):
         placement = model.placed(job.settings.placement)
-    with explaining(model, precision=job.settings.precision) as explain:
+    settings = job.settings
+    with explaining(model, precision=settings.precision, options=settings.options) as explain:
         portions = Portions(label, job.batch_size)
         for batch in _counted(inputs.batches(model), len(job.images), done):
             picked = [each[batch.positions] for each in questions]
@@ -145,12 +146,12 @@ def _cells(
                 model=model.name,
                 weights=model.weights,
                 method=method,
-                target_layer=model.target_layer,
+                target_layer=cams.read_at.get(method, model.target_layer),
                 **answer,
                 heatmap=cams.maps[method][row],
                 size=size,
                 region=batch.regions[row],
-                canvas=placement.on(frame),
+                canvas=placement.on(frame) if reads_layer(method) else frame,
                 frame=frame,
                 state=cams.states[method][row],
                 model_label=labels[0],

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, cast, get_args
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, cast, get_args
 
+from effcam.cam.method_options import MethodOptions
 from effcam.cam.methods import Method, name_of
 from effcam.cam.precision import Precision, check_precision
 from effcam.errors import check_choice, check_number
 from effcam.models.tracing.placement import HowPlaced
 from effcam.targets.plain import by_name
-from effcam.targets.stored import to_json
+from effcam.targets.stored import from_json, to_json
 
 if TYPE_CHECKING:
     from effcam.targets.plain import PlainTarget
+
+OPTIONS = tuple(each.name for each in fields(MethodOptions))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -33,6 +36,7 @@ class Settings(Mapping[str, object]):
         precision: As in `effcam.compare`.
         decoding: As in `effcam.compare`.
         placement: As in `effcam.compare`.
+        options: The methods' options, which are items of the mapping by their own names.
         shard_size: How many images a shard of a dataset run holds; 0 in memory.
     """
 
@@ -43,18 +47,43 @@ class Settings(Mapping[str, object]):
     precision: Precision = "fp32"
     decoding: str = "exact"
     placement: HowPlaced = "pitch"
+    options: MethodOptions = field(default_factory=MethodOptions)
     shard_size: int = 0
+
+    @classmethod
+    def of(cls, items: Mapping[str, Any]) -> Settings:
+        """Return settings from the items of their mapping, those of an earlier release too.
+
+        Raises:
+            TypeError: If there is no such setting.
+        """
+        options = {name: value for name, value in items.items() if name in OPTIONS}
+        others = {name: value for name, value in items.items() if name not in OPTIONS}
+        others["method"] = tuple(others["method"])
+        others["target"] = from_json(others["target"])
+        return cls(options=MethodOptions(**options), **others)
 
     def __getitem__(self, name: str) -> object:
         if name not in tuple(self):
             raise KeyError(name)
+        if name in OPTIONS:
+            return getattr(self.options, name)
         value = to_json(self.target) if name == "target" else getattr(self, name)
         return list(value) if isinstance(value, tuple) else value
 
     def __iter__(self) -> Iterator[str]:
         """Yield the names of the settings, without ``shard_size`` in memory."""
-        names = [each.name for each in fields(self)]
-        return iter(names if self.shard_size else names[:-1])
+        own = [each.name for each in fields(self) if each.name not in ("options", "shard_size")]
+        return iter((*own, *OPTIONS, *(["shard_size"] if self.shard_size else [])))
+
+    def stored(self) -> dict[str, object]:
+        """Return the items without options of their usual values, which earlier runs lack too."""
+        usual = MethodOptions()
+        return {
+            name: value
+            for name, value in self.items()
+            if name not in OPTIONS or value != getattr(usual, name)
+        }
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -106,6 +135,7 @@ def make_settings(
     precision: str = "fp32",
     decoding: str = "exact",
     placement: str = "pitch",
+    options: MethodOptions | None = None,
     shard_size: int | None = None,
 ) -> Settings:
     """Return settings, after checking what a caller gave.
@@ -118,6 +148,7 @@ def make_settings(
         precision: As in `effcam.compare`.
         decoding: As in `effcam.compare`.
         placement: As in `effcam.compare`.
+        options: The methods' options, checked; ``None`` for the usual ones.
         shard_size: As in `effcam.compare_dataset`; ``None`` in memory.
 
     Raises:
@@ -131,5 +162,6 @@ def make_settings(
         precision=check_precision(precision),
         decoding=check_choice("decoding", decoding, ("exact", "reduced")),
         placement=cast("HowPlaced", check_choice("placement", placement, get_args(HowPlaced))),
+        options=options or MethodOptions(),
         shard_size=0 if shard_size is None else check_number("shard_size", shard_size),
     )

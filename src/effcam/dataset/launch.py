@@ -9,7 +9,8 @@ from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
 from effcam.cam.job import Models, name_models
-from effcam.cam.methods import check_methods
+from effcam.cam.method_options import RESOLUTION, Fuse, make_options
+from effcam.cam.methods import check_methods, check_options
 from effcam.cam.precision import Precision
 from effcam.cam.questions import check_answerable, check_methods_of
 from effcam.cam.settings import make_settings
@@ -64,6 +65,12 @@ def compare_dataset(
     precision: Precision = "fp32",
     decoding: Literal["exact", "reduced"] = "exact",
     placement: HowPlaced = "pitch",
+    resolution: int = RESOLUTION,
+    samples: int | None = None,
+    channels: int | None = None,
+    fuse: Fuse = "sum",
+    aug_smooth: bool = False,
+    eigen_smooth: bool = False,
     shard_size: int = SHARD_SIZE,
     max_errors: int | None = None,
     overwrite: bool = False,
@@ -95,6 +102,12 @@ def compare_dataset(
         precision: As in `compare`.
         decoding: As in `compare`.
         placement: As in `compare`.
+        resolution: As in `compare`.
+        samples: As in `compare`.
+        channels: As in `compare`.
+        fuse: As in `compare`.
+        aug_smooth: As in `compare`.
+        eigen_smooth: As in `compare`.
         shard_size: The number of images of a shard, the most that is lost if a run is killed.
         max_errors: The largest number of unreadable images; ``None`` is any number.
         overwrite: Whether to replace a run of other settings, models or images.
@@ -147,6 +160,15 @@ def compare_dataset(
     cluster = _check_backend(backend, workers, num_gpus, address)
     methods = _names_of(method)
     check_methods_of(asked, methods)
+    options = make_options(
+        resolution=resolution,
+        samples=samples,
+        channels=channels,
+        fuse=fuse,
+        aug_smooth=aug_smooth,
+        eigen_smooth=eigen_smooth,
+    )
+    check_options(options, methods)
     settings = make_settings(
         methods=methods,
         target=None if isinstance(asked, tuple) else asked,
@@ -155,6 +177,7 @@ def compare_dataset(
         precision=precision,
         decoding=decoding,
         placement=placement,
+        options=options,
         shard_size=shard_size,
     )
     if max_errors is not None:

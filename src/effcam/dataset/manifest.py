@@ -15,7 +15,6 @@ from effcam.cam.settings import Settings
 from effcam.dataset.identity import unidentified
 from effcam.dataset.storage import Store
 from effcam.errors import OutputError
-from effcam.targets.stored import from_json
 
 FILE = "manifest.json"
 FORMAT = 3
@@ -56,7 +55,7 @@ class Manifest:
     @property
     def identity(self) -> str:
         """A digest of the settings, models and images, which all shards of a run share."""
-        settings = dict(self.settings)
+        settings = self.settings.stored()
         if self.format < PLACED:
             del settings["placement"]
         known = {"settings": settings, "models": self.models, "images": self.images}
@@ -73,7 +72,7 @@ class Manifest:
         Raises:
             OutputError: If it cannot be written.
         """
-        text = json.dumps({**asdict(self), "settings": dict(self.settings)}, indent=1)
+        text = json.dumps({**asdict(self), "settings": self.settings.stored()}, indent=1)
         store.write(FILE, text.encode("utf-8", "backslashreplace"))
 
     @classmethod
@@ -95,9 +94,7 @@ class Manifest:
                 )
             # Before they were placed by a setting, cells divided the input evenly.
             settings = {"placement": "even"} | found.pop("settings")
-            settings["method"] = tuple(settings["method"])
-            settings["target"] = from_json(settings["target"])
-            return cls(Settings(**settings), **found)
+            return cls(Settings.of(settings), **found)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise OutputError(
                 f"{store.path(FILE)!r} is not a manifest of a run: {error}"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from effcam.cam.explain import compute_cams, predicting
 from effcam.cam.explanation import Explanation
+from effcam.cam.method_options import MethodOptions
 from effcam.cam.methods import Method, name_of
 from effcam.images.geometry import Box, weights_of
 from effcam.images.loader import Batch
@@ -133,11 +134,17 @@ def measure_perturbed(model: Model, cells: CellBatch, samples: Samples) -> None:
                 found[key][cells.rows, cells.column] = values
 
 
-def measure_shuffled(model: Model, cells: CellBatch, shuffled: Shuffled, samples: Samples) -> None:
+def measure_shuffled(
+    model: Model,
+    cells: CellBatch,
+    shuffled: Shuffled,
+    samples: Samples,
+    options: MethodOptions,
+) -> None:
     """Fill in the similarity of maps to those after shuffling weights, and to random maps."""
     maps = list(cells.maps.numpy())
     with shuffled.in_place():
-        after = compute_cams(model, cells.images, (cells.method,), cells.targets)
+        after = compute_cams(model, cells.images, (cells.method,), cells.targets, options)
     where = cells.rows, cells.column
     after_maps = list(after.maps[name_of(cells.method)])
     samples.maps[RANDOMISATION][where] = similarity(maps, after_maps)

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from effcam.cam.explanation import Explanation
 from effcam.cam.job import Job, Models, name_models
-from effcam.cam.methods import METHODS, Method, check_methods, name_of
+from effcam.cam.methods import (
+    Method,
+    check_methods,
+    facts_of_method,
+    name_of,
+    reads_layer,
+)
 from effcam.cam.settings import Settings, make_settings
 from effcam.errors import ArgumentError, TargetError
 from effcam.images.refs import ImageRef
@@ -55,7 +61,13 @@ def make_job(
         images=comparison.images,
         models=name_models(models),
         methods=methods,
-        settings=make_settings(methods=methods, target=made.target, view=made.view, size=made.size),
+        settings=make_settings(
+            methods=methods,
+            target=made.target,
+            view=made.view,
+            size=made.size,
+            options=made.options,
+        ),
         batch_size=batch_size,
         device=device,
     )
@@ -86,7 +98,7 @@ def _methods(comparison: Compared, given: Method | Sequence[Method] | None) -> t
     """Return the methods of a comparison, which stores functions only by name."""
     made = tuple(dict.fromkeys(cell.method for cell in comparison.cells[: len(comparison.columns)]))
     if given is None:
-        own = [name for name in made if name not in METHODS]
+        own = [name for name in made if facts_of_method(name) is None]
         if own:
             raise ArgumentError(
                 f"{own[0]!r} is not a method of effcam: pass the functions of the comparison to "
@@ -118,7 +130,8 @@ def check_model(model: Model, cell: Explanation) -> None:
     """
     found = model.name, model.target_layer, model.layer.grid
     made = cell.model, cell.target_layer, cell.heatmap.shape
-    if found != made:
+    compared = len(made) if reads_layer(cell.method) else 1
+    if found[:compared] != made[:compared]:
         raise ArgumentError(
             f"column {cell.column!r} was made with another model: {made[0]}, layer {made[1]}, grid "
             f"{made[2]}; this is {found[0]}, layer {found[1]}, grid {found[2]}"

@@ -159,5 +159,5 @@ def _measure_model(
             with naming(model):
                 measure_perturbed(model, cells, samples)
                 if shuffled is not None:
-                    measure_shuffled(model, cells, shuffled, samples)
+                    measure_shuffled(model, cells, shuffled, samples, inputs.job.settings.options)
         yield len(batch.positions)

@@ -17,7 +17,7 @@ import torch
 from effcam.cam.explain import compute_cams
 from effcam.cam.explanation import Explanation
 from effcam.cam.job import Job, naming
-from effcam.cam.methods import name_of
+from effcam.cam.methods import name_of, reads_layer
 from effcam.errors import LayerError, ModelError
 from effcam.images.geometry import Box
 from effcam.images.preprocess import Preprocess
@@ -160,17 +160,21 @@ def _point(
     """Return (mosaics, methods): the mean share over the tiles."""
     preprocess = _tile(model.preprocess)
     shares = np.full((len(mosaics), SIDE**2, len(columns)), np.nan)
-    canvas = model.placed(job.settings.placement).on(Box(0, 0, SAMPLES * SIDE, SAMPLES * SIDE))
+    frame = Box(0, 0, SAMPLES * SIDE, SAMPLES * SIDE)
+    canvas = model.placed(job.settings.placement).on(frame)
     for start in range(0, len(mosaics), MOSAICS_AT_ONCE):
         some = mosaics[start : start + MOSAICS_AT_ONCE]
         images = torch.stack([_lay(job, opener, preprocess, each) for each in some])
         cells = [rows[at][columns[0]] for each in some for at in each]
         targets = [cell.target for cell in cells if cell.target is not None]
-        cams = compute_cams(model, images.repeat_interleave(SIDE**2, 0), job.methods, targets)
+        cams = compute_cams(
+            model, images.repeat_interleave(SIDE**2, 0), job.methods, targets, job.settings.options
+        )
         for column, method in zip(range(len(columns)), cycle(job.methods), strict=False):
             for at, heat in enumerate(cams.maps[name_of(method)]):
                 mosaic, tile = divmod(at, SIDE**2)
-                shares[start + mosaic, tile, column] = _share(heat, tile, canvas)
+                covered = canvas if reads_layer(name_of(method)) else frame
+                shares[start + mosaic, tile, column] = _share(heat, tile, covered)
     valid = np.isfinite(shares)
     means = np.full((len(mosaics), len(columns)), np.nan)
     np.divide(np.where(valid, shares, 0).sum(1), valid.sum(1), out=means, where=valid.any(1))

@@ -9,8 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from effcam import __version__
-from effcam.cam.explanation import CLASSLESS, Explanation, percent
+from effcam.cam.explanation import Explanation, percent
 from effcam.cam.map_checks import SHORT
+from effcam.cam.methods import depends_on_target
 from effcam.comparison.report.data import truth_label
 from effcam.comparison.report.inputs import Material
 from effcam.models.facts import PLACES
@@ -63,7 +64,7 @@ def lede(material: Material) -> str:
         of = KINDS[target.kind].format(target)
     else:
         of = "the class of their consensus" if target == "consensus" else f"the class {target!r}"
-    classless = all(method in CLASSLESS for method in methods)
+    classless = not any(map(depends_on_target, methods))
     subject = "" if classless else f" for {of}"
     seen = "Each model sees a photo as its own transform crops it; the rest is grey."
     if content.settings.view == "whole":
