@@ -172,6 +172,17 @@ def check_number(name: str, value: object, *, least: int = 1, most: int | None =
     return number
 
 
+def check_flag(name: str, value: object) -> bool:
+    """Return a truth value.
+
+    Raises:
+        ArgumentError: If it is none.
+    """
+    if value is not True and value is not False:
+        raise ArgumentError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
 def _index(value: object) -> int | None:
     """Return a whole number of any type as an int, ``None`` for anything else."""
     try:

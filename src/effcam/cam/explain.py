@@ -18,8 +18,9 @@ from effcam.cam.formulas import (
     ACTIVATION_METHODS,
     CONTRIBUTIONS,
     GRADIENT_METHODS,
+    PRINCIPAL,
     Formula,
-    principal,
+    smooth,
 )
 from effcam.cam.forward import run_network
 from effcam.cam.fusion import fuse, scaled
@@ -212,7 +213,7 @@ class Explainer:
         options = self._options
         if isinstance(method, str) and method in PERTURBATION_METHODS:
             perturb = PERTURBATION_METHODS[method]
-            reduce = principal if options.eigen_smooth else _total
+            reduce = smooth if options.eigen_smooth else _total
             maps = [
                 reduce(perturb(subject, index, features))
                 for index, features in enumerate(activations)
@@ -358,10 +359,10 @@ def _formula(method: Method, *, eigen_smooth: bool) -> Formula:
     """Return the formula of one of effcam's methods, or a checked call of the user's function."""
     if not isinstance(method, str):
         return partial(apply_own, method)
-    if not eigen_smooth:
+    if not eigen_smooth or method in PRINCIPAL:
         return (GRADIENT_METHODS | ACTIVATION_METHODS)[method]
     contribute = CONTRIBUTIONS[method]
-    return lambda activations, gradients: principal(contribute(activations, gradients))
+    return lambda activations, gradients: smooth(contribute(activations, gradients))
 
 
 def _settle(raw: Tensor) -> tuple[NDArray[np.float32], list[State]]:

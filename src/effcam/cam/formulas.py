@@ -75,6 +75,18 @@ def principal(features: Tensor) -> Tensor:
     return projected.reshape(len(features), *features.shape[2:]).to(features.device)
 
 
+def smooth(contributions: Tensor) -> Tensor:
+    """Return the first principal component of (B, C, h, w) contributions, in place of their sum.
+
+    A component has no sign of its own: it gets the one with which it agrees with the sum.
+    """
+    component = principal(contributions)
+    total = contributions.sum(1)
+    centred = total - total.mean((1, 2), keepdim=True)
+    agrees = (component * centred).sum((1, 2), keepdim=True) >= 0
+    return torch.where(agrees, component, -component)
+
+
 def _formula(name: str, contribute: Formula) -> Formula:
     """Return a formula, given what each channel contributes."""
     reduce = principal if name in PRINCIPAL else _total

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, TypeAlias, cast, get_args
 
-from effcam.errors import check_choice, check_number
+from effcam.errors import check_choice, check_flag, check_number
 
 Fuse: TypeAlias = Literal["sum", "product", "winsor"]
 """How the maps of several target layers become one: `effcam.cam.fusion`."""
@@ -39,6 +39,10 @@ class MethodOptions:
     eigen_smooth: bool = False
 
 
+OPTIONS = tuple(each.name for each in fields(MethodOptions))
+"""The names of all options."""
+
+
 def make_options(
     *,
     resolution: int = RESOLUTION,
@@ -58,6 +62,6 @@ def make_options(
         samples=None if samples is None else check_number("samples", samples),
         channels=None if channels is None else check_number("channels", channels),
         fuse=cast("Fuse", check_choice("fuse", fuse, get_args(Fuse))),
-        aug_smooth=bool(aug_smooth),
-        eigen_smooth=bool(eigen_smooth),
+        aug_smooth=check_flag("aug_smooth", aug_smooth),
+        eigen_smooth=check_flag("eigen_smooth", eigen_smooth),
     )

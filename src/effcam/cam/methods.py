@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal, TypeAlias, Union
 
 from effcam.cam.grad_cam_names import grad_cam_classes
+from effcam.cam.method_list import MethodList, known_costs
 from effcam.cam.method_options import RESOLUTION, MethodOptions
 from effcam.errors import ArgumentError, did_you_mean
 
@@ -54,6 +55,11 @@ class MethodFacts:
     samples: int = 0
     by_channel: bool = False
     grad_cam: str = ""
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """The time of a map by model, as a multiple of that of one forward pass, as measured."""
+        return known_costs().get(self.name, {})
 
 
 OWN = (
@@ -131,16 +137,17 @@ Method: TypeAlias = Union[str, "Formula"]
 
 
 @cache
-def methods() -> tuple[MethodFacts, ...]:
+def methods() -> MethodList:
     """Return what is known of each method: effcam's own, then the others of grad-cam.
 
-    The latter are the CAM classes of the installed grad-cam, by their names in lower case.
+    The latter are the CAM classes of the installed grad-cam, by their names in lower case. The list
+    prints as a table.
 
-    >>> [each.name for each in methods() if "attention" not in each.needs][:3]
-    ['gradcam', 'gradcam++', 'hirescam']
+    >>> [each.name for each in methods() if not each.by_target]
+    ['eigencam']
     """
     others = {name: each for name, each in grad_cam_classes().items() if name not in METHODS}
-    return (*OWN, *(_of_grad_cam(name, each) for name, each in others.items()))
+    return MethodList((*OWN, *(_of_grad_cam(name, each) for name, each in others.items())))
 
 
 @cache

@@ -17,6 +17,8 @@ from effcam.cam.job import Inputs, Job, naming
 from effcam.cam.methods import Method, reads_layer
 from effcam.cam.questions import Asked, ask, kind_of, name_target
 from effcam.cam.scores import Questions
+from effcam.cam.settings import Settings
+from effcam.errors import LayerError
 from effcam.images.loader import Batch
 from effcam.models.model import Model
 from effcam.models.tracing.placement import Placement
@@ -61,6 +63,7 @@ def explain_images(
     job = inputs.job
     questions = _ask(job, model, asked)
     with naming(model):
+        _check_fusion(model, job.settings)
         placement = model.placed(job.settings.placement)
     settings = job.settings
     with explaining(model, precision=settings.precision, options=settings.options) as explain:
@@ -89,6 +92,21 @@ def _ask(job: Job, model: Model, asked: Asked) -> list[Questions]:
     with naming(model):
         directions = Directions(job, model, compared)
     return [ask(model, each, images, directions) for each in asked.values()]
+
+
+def _check_fusion(model: Model, settings: Settings) -> None:
+    """Check that a model has several target layers if their maps are to be fused.
+
+    Raises:
+        LayerError: If it has one.
+    """
+    how = settings.options.fuse
+    if how != "sum" and len(model.target_layers) == 1:
+        raise LayerError(
+            f"fuse={how!r} makes one map of several target layers, and there is one, "
+            f"{model.target_layer!r}: load the model with target_layer=[...], a list of some of "
+            "those that layers() lists"
+        )
 
 
 def _counted(batches: Iterator[Batch], images: int, done: Done) -> Iterator[Batch]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from effcam.cam.method_options import MethodOptions
+from effcam.cam.method_options import OPTIONS, MethodOptions
 from effcam.cam.methods import Method, name_of
 from effcam.cam.precision import Precision, check_precision
 from effcam.errors import check_choice, check_number
@@ -16,8 +16,6 @@ from effcam.targets.stored import from_json, to_json
 
 if TYPE_CHECKING:
     from effcam.targets.plain import PlainTarget
-
-OPTIONS = tuple(each.name for each in fields(MethodOptions))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from effcam.cam.method_options import OPTIONS
 from effcam.errors import (
     ArgumentError,
     EffcamError,
@@ -38,7 +39,7 @@ def comparison_arguments(options: argparse.Namespace) -> dict[str, Any]:
         ArgumentError: If a custom method cannot be imported.
         TargetError: If a target is impossible, or given twice.
     """
-    names = ("view", "size", "batch_size", "precision", "decoding", "placement", "device")
+    names = ("view", "size", "batch_size", "precision", "decoding", "placement", "device", *OPTIONS)
     return {
         "method": [_import(each, ArgumentError) or each for each in options.methods] or "gradcam",
         "target": _target(options),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from effcam.cam.methods import METHODS
+from effcam.cli.method_options import add_method_options
 from effcam.models.registry import DEFAULT_MODELS
 
 
 def add_comparison_options(parser: argparse.ArgumentParser) -> None:
     """Add the options on images, models, methods and computing."""
     _add_subjects(parser)
-    _add_method(parser)
+    add_method_options(parser)
+    _add_target(parser)
     _add_computing(parser)
 
 
@@ -23,15 +24,6 @@ def add_video_options(parser: argparse.ArgumentParser) -> None:
     pace.add_argument(
         "--fps", type=float, metavar="N", help="use N frames per second, such as 2 or 0.5"
     )
-
-
-class _Methods(tuple[str, ...]):
-    """The names of methods; ``package.module:function`` is accepted too."""
-
-    __slots__ = ()
-
-    def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or (isinstance(name, str) and ":" in name)
 
 
 def add_output_options(group: argparse._ArgumentGroup) -> argparse._MutuallyExclusiveGroup:
@@ -131,18 +123,8 @@ def _add_subjects(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_method(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("method")
-    group.add_argument(
-        "--method",
-        action="append",
-        default=[],
-        dest="methods",
-        choices=_Methods(METHODS),
-        metavar="METHOD",
-        help=f"{METHODS[0]} (default), {', '.join(METHODS[1:])}, or package.module:function, a "
-        "function of yours; repeatable",
-    )
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("target")
     group.add_argument(
         "--target",
         action="append",

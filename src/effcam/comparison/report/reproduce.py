@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from effcam.cam.cells import Cells
 from effcam.cam.explanation import Explanation
+from effcam.cam.method_options import OPTIONS
 from effcam.cam.settings import Settings
 from effcam.errors import EffcamError, TargetError
 from effcam.images.discovery import iter_images
@@ -214,11 +215,18 @@ def _command(
         for name in ("view", "size", "precision", "decoding", "placement")
         if name in settings
     ]
+    parts += [_flag(name, settings[name]) for name in OPTIONS if name in settings]
     parts += [f"--{name} {name.upper()}" for name in known]
     # After --, paths may begin with a dash.
     parts += [f"-o {FILE}", "-- " + shlex.join(paths)]
     line = " ".join(parts)
     return line if len(line) <= LONGEST else " \\\n    ".join(parts)
+
+
+def _flag(name: str, value: object) -> str:
+    """Return an option of the methods for the command line."""
+    flag = f"--{name.replace('_', '-')}"
+    return flag if value is True else shlex.quote(f"{flag}={value}")
 
 
 def _targets(target: object) -> list[str | None]:
