@@ -926,6 +926,12 @@ def test_settings_say_how_it_was_made() -> None:
         "precision": "fp32",
         "decoding": "exact",
         "placement": "pitch",
+        "resolution": 56,
+        "samples": None,
+        "channels": None,
+        "fuse": "sum",
+        "aug_smooth": False,
+        "eigen_smooth": False,
     }
     assert comparison.settings.target == (0, "class 1")
     assert str(comparison.settings) == str(dict(comparison.settings))

@@ -81,8 +81,7 @@ def test_help_names_every_option(run: Callable[..., Done]) -> None:
         "--faithfulness", "--all-images", "--save-summary FILE",
     ):  # fmt: skip
         assert option in done.out
-    for method in ("gradcam++", "hirescam", "ablationcam"):
-        assert method in done.out
+    assert "'--method help'" in " ".join(done.out.split())
     assert ", ".join(DEFAULT_MODELS) in " ".join(done.out.split())
     assert "effcam compare photos/" in run("--help").out
 
@@ -176,8 +175,8 @@ def test_an_error_leaves_no_document(run: Callable[..., Done]) -> None:
         (["photos", "--option", "test_resnet:depht=5"], 1, "cannot be built with .*'depht'"),
         (["photos", "--layer", "layer3"], 2, "'layer3' does not have the form --layer NAME=LAYER"),
         (["photos", "--layer", "other=layer3"], 2, "'other' is not one of the models to compare: "),
-        (["photos", "--layer", "test_resnet=a", "--layer", "test_resnet=b"], 2,
-         "--layer is given twice for 'test_resnet': a and b"),
+        (["photos", "--layer", "test_resnet=a", "--layer", "test_resnet=a"], 2,
+         "--layer is given twice for 'test_resnet': a"),
         (["photos", "--layer", "test_resnet=layr3"], 1,
          r"timm:test_resnet: .* no layer called 'layr3'\. Did you mean 'layer3'.* nearest layers"),
         (["photos", "--layer", "test_resnet=fc"], 1, "layer 'fc' gives no map of .*layer4"),

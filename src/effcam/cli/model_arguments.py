@@ -94,7 +94,7 @@ def read_models(options: argparse.Namespace) -> dict[str, ModelSpec]:
     checkpoints = _one_each(options.checkpoint, "--checkpoint NAME=FILE", named)
     names = _class_names(options.class_names, named)
     scores = _scores(options.scores, named)
-    layers = _one_each(options.layer, "--layer NAME=LAYER", named)
+    layers = _layers(options.layer, named)
     arguments = _settings(options.option, "--option", named)
     preprocesses = _settings(options.preprocess, "--preprocess", named)
     specs = {}
@@ -170,6 +170,17 @@ def _one_each(texts: Sequence[str], form: str, named: dict[str, str]) -> dict[st
             raise ArgumentError(f"{flag} is given twice for {label!r}: {found[label]} and {value}")
         found[label] = value
     return found
+
+
+def _layers(texts: Sequence[str], named: dict[str, str]) -> dict[str, str | tuple[str, ...]]:
+    """Return the target layer of each model for which one is given, or several."""
+    found: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        label, layer = _find_label(*_split(text, "=", "--layer NAME=LAYER"), named)
+        if layer in found.get(label, ()):
+            raise ArgumentError(f"--layer is given twice for {label!r}: {layer}")
+        found[label] = (*found.get(label, ()), layer)
+    return {label: given[0] if len(given) == 1 else given for label, given in found.items()}
 
 
 def _class_names(texts: Sequence[str], named: dict[str, str]) -> dict[str, tuple[str, ...]]:

@@ -159,7 +159,7 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=LAYER",
         help="the target layer of the model with this label or name (see 'effcam models NAME "
-        "--layers'); repeatable",
+        "--layers'); repeatable, also for several layers of one model",
     )
 
 
