@@ -53,6 +53,7 @@ def test_options_reach_the_comparison(tmp_path: Path, capsys: pytest.CaptureFixt
     [
         (
             ["--samples", "5"],
+            2,
             "samples is for methods that make copies of an image, not for gradcam",
         ),
         (
