@@ -197,7 +197,8 @@ def _result(
         title="Every method over a forward pass, and beside its peer",
         question=(
             "The time of a batch with the maps of one method, divided by that of a plain "
-            "contiguous `inference_mode` forward pass; and the time of the peer divided by that of effcam."
+            "contiguous `inference_mode` forward pass; and the time of the peer, divided by that "
+            "of effcam."
         ),
         columns=["model", "method", "plain, ms", "effcam / plain", "peer / plain", "peer / effcam"],
         rows=[
