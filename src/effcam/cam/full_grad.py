@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from effcam.cam.formulas import principal
 from effcam.cam.head_cam import GRADIENT_SCALES
-from effcam.cam.own_function import check_gradient
+from effcam.cam.layer_maps import gradients_of
 from effcam.cam.pixel_maps import reduce_pixels
 from effcam.cam.subject import MethodMap, Subject
 from effcam.errors import ModelError
@@ -38,16 +38,17 @@ def fullgrad(subject: Subject) -> MethodMap:
     batch normalisation has its implicit bias, with its running mean.
 
     Raises:
+        LayerError: If no gradient gets to the target layer.
         ModelError: If the network has too few biases, or passes no gradients to its input.
         TargetError: If the score is computed by steps without a derivative.
     """
+    gradients_of(subject)  # it names what is wrong, if no gradient gets through the head
     images = subject.images.detach().clone().requires_grad_()
     scale = GRADIENT_SCALES.get(subject.cam.precision, 1)
     found = _Found(scale)
     with _recording(subject.model.module, found):
         logits = subject.cam.run(images)
         values = subject.score(logits)
-        check_gradient(values, logits)
         total = values.sum(dtype=torch.promote_types(values.dtype, torch.float32)) * scale
         gradient = None
         if total.requires_grad:
@@ -99,7 +100,9 @@ class _Found:
             # writes over it.
             output.register_hook(partial(self._add, bias))
 
-    def _add(self, bias: Tensor, gradient: Tensor) -> None:
+    def _add(self, bias: Tensor, gradient: Tensor | None) -> None:
+        if gradient is None:  # of an operation that has none
+            return
         products = bias[:, None, None].float() * (gradient.float() / self.scale)
         self.maps.append(_scaled(products.abs()).sum(1))
 

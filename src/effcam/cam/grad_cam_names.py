@@ -83,7 +83,8 @@ def _parse(file: Path) -> ast.Module:
 def _describe(name: str, known: dict[str, ast.ClassDef]) -> CamClass | None:
     """Return what is known of a class; ``None`` if it makes no maps."""
     line, derives = _ancestry(name, known)
-    own = {each.name for each in line for each in each.body if isinstance(each, ast.FunctionDef)}
+    parts = [part for each in line for part in each.body]
+    own = {part.name for part in parts if isinstance(part, ast.FunctionDef)}
     if derives:
         return CamClass(name, not own & WHOLE_MAP, LAYER_MAP not in own)
     if any(_wraps(each) for each in line):
