@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import effcam
+from effcam.cam.methods import methods
 from effcam.cli.completion import SHELLS, script
-from effcam.cli.options import METHODS
 from effcam.cli.program import main, make_parser
 
 # What bash does on Tab: it splits the line into words and calls the function that `complete` names
@@ -72,7 +72,8 @@ def test_options_and_their_choices_are_completed(folder: Path) -> None:
         "--size", "--skip-bad", "--seconds", "--summary", "--save-summary", "--scores", "--similar",
     }  # fmt: skip
     assert "--json" in ask(folder, "effcam info --")
-    assert set(ask(folder, "effcam compare photos --method ")) == set(METHODS)
+    known = {each.name for each in methods()}
+    assert set(ask(folder, "effcam compare photos --method ")) == known
     assert ask(folder, "effcam dataset photos --backend r") == ["ray"]
     assert set(ask(folder, "effcam completion ")) == set(SHELLS)
 

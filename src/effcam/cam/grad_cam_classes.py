@@ -97,8 +97,8 @@ class _Run:
         activations = activations_of(self.subject)
         reads = self.cam.uses_gradients
         gradients = gradients_of(self.subject) if reads else []
-        # Some read the network's own graph.
-        runs = not self.cam.detach or self.cam.compute_input_gradient
+        # Some read the network's own graph; grad-cam 1.5.4 has none that does.
+        runs = not getattr(self.cam, "detach", True) or self.cam.compute_input_gradient
         make = self._by_running if runs else self._by_layer
         rows = []
         for row in range(len(self.subject.images)):

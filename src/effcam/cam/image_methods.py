@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from effcam.cam.finer_cam import finercam
 from effcam.cam.full_grad import fullgrad
-from effcam.cam.grad_cam_classes import method_of_class
 from effcam.cam.methods import Method, facts_of_method
 from effcam.cam.refine_cam import refinecam
 from effcam.cam.shapley_cam import shapleycam
@@ -24,5 +23,7 @@ def find_image_method(method: Method) -> ImageMethod | None:
         return None
     facts = facts_of_method(method)
     if facts is not None and facts.grad_cam:
+        from effcam.cam.grad_cam_classes import method_of_class  # few comparisons need it
+
         return method_of_class(facts)
     return IMAGE_METHODS.get(method)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 
-from effcam.cam.methods import METHODS
+from effcam.cam.methods import METHODS, facts_of_method, methods
 from effcam.models.registry import DEFAULT_MODELS
 
 
@@ -25,13 +26,14 @@ def add_video_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-class _Methods(tuple[str, ...]):
-    """The names of methods; ``package.module:function`` is accepted too."""
-
-    __slots__ = ()
+class _Methods:
+    """The names of methods, looked up when needed; ``package.module:function`` is accepted too."""
 
     def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or (isinstance(name, str) and ":" in name)
+        return isinstance(name, str) and (":" in name or facts_of_method(name) is not None)
+
+    def __iter__(self) -> Iterator[str]:
+        return (each.name for each in methods())
 
 
 def add_output_options(group: argparse._ArgumentGroup) -> argparse._MutuallyExclusiveGroup:
@@ -138,10 +140,11 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         dest="methods",
-        choices=_Methods(METHODS),
+        choices=_Methods(),
         metavar="METHOD",
-        help=f"{METHODS[0]} (default), {', '.join(METHODS[1:])}, or package.module:function, a "
-        "function of yours; repeatable",
+        help=f"{METHODS[0]} (default), {', '.join(METHODS[1:])}; the name of another class of "
+        "grad-cam in lower case, such as finercam; or package.module:function, a function of "
+        "yours; repeatable",
     )
     group.add_argument(
         "--target",
