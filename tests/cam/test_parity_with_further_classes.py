@@ -358,12 +358,16 @@ def test_fullgrad_is_refused_on_transformers_of_which_grad_cams_reads_one_bias(k
 def test_sess_is_grad_cams(kind: str) -> None:
     model = MODELS[kind]()
     images, options = pictures(1, SIZE), make_options(resolution=SIZE)
+    expected = theirs(peer("SESS"), model, images, TARGETS[:1])
     found = compute_cams(model, images, ["sess"], TARGETS[:1], options).maps["sess"]
-    same(found, theirs(peer("SESS"), model, images, TARGETS[:1]), ATOL[kind])
+    same(found, expected, ATOL[kind])
 
 
-@pytest.mark.parametrize("method", ["randomcam", "sess", "fullgrad"])
-def test_eigen_smooth_reaches_classes_that_take_it(method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "name"), [("randomcam", "RandomCAM"), ("sess", "SESS"), ("fullgrad", "FullGrad")]
+)
+def test_eigen_smooth_reaches_classes_that_take_it(method: str, name: str) -> None:
+    peer(name)
     model = cnn()
     plain, smooth = ours(method, model), ours(method, model, eigen_smooth=True)
     assert smooth.max() > 0
