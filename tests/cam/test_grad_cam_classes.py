@@ -352,7 +352,7 @@ def test_cells_of_the_input_lie_on_the_input_and_are_captioned_so() -> None:
     model = model_of(net())
     cell = compare(photos(), model, method="fullgrad", progress=False)[0, 0]
     assert cell.heatmap.shape == (SIZE, SIZE)
-    assert cell.target_layer == "input and biases of 3 layers"
+    assert cell.target_layer == "input and 3 of 4 biases"
     assert cell.canvas == cell.frame
     for method in listed("sess"):
         assert compare(photos(), model, method=method, progress=False)[0, 0].canvas == cell.frame

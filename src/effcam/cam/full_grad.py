@@ -25,9 +25,9 @@ from effcam.errors import ModelError
 
 SMALLEST = 1e-7
 """What grad-cam adds to a channel's range before it divides by it."""
-FEWEST = 2
-"""With fewer layers that have biases, as a transformer's one convolution, little of a network's
-bias is in them."""
+FEWEST = 0.1
+"""The least share of a network's layers with biases that must be read: of a transformer, whose
+biases are in linear layers, little would be in the map."""
 
 
 def fullgrad(subject: Subject) -> MethodMap:
@@ -58,13 +58,18 @@ def fullgrad(subject: Subject) -> MethodMap:
             "fullgrad needs gradients at the network's input, and none gets there: a part of it "
             "is quantised, or detaches them. Methods of the target layer need them only there"
         )
-    if len(found.maps) < FEWEST:
+    biased = sum(
+        isinstance(getattr(e, "bias", None), Tensor) for e in subject.model.module.modules()
+    )
+    read = len(found.layers)
+    if read < FEWEST * biased or not read:
         raise ModelError(
             "fullgrad adds gradients at the biases of convolutions and batch normalisations, and "
-            f"{len(found.maps)} of them has any here: it is for convolutional networks"
+            f"of {biased} layers with biases {read} are such: it is for convolutional networks"
         )
     heat = _total(subject, images.detach(), gradient.float() / scale, found.maps)
-    return MethodMap(heat, f"input and biases of {len(found.maps)} layers")
+    part = f"{read}" if read == biased else f"{read} of {biased}"
+    return MethodMap(heat, f"input and {part} biases")
 
 
 def _total(subject: Subject, images: Tensor, gradient: Tensor, maps: list[Tensor]) -> Tensor:
@@ -88,10 +93,12 @@ class _Found:
     Attributes:
         scale: The factor of the gradients.
         maps: (B, h, w) for each call of such a layer.
+        layers: Their biases, by identity.
     """
 
     scale: float
     maps: list[Tensor] = field(default_factory=list)
+    layers: set[int] = field(default_factory=set)
 
     def watch(self, bias: Tensor, output: Tensor) -> None:
         """Add the map of a layer's output once its gradient is known."""
@@ -103,6 +110,7 @@ class _Found:
     def _add(self, bias: Tensor, gradient: Tensor | None) -> None:
         if gradient is None:  # of an operation that has none
             return
+        self.layers.add(id(bias))
         products = bias[:, None, None].float() * (gradient.float() / self.scale)
         self.maps.append(_scaled(products.abs()).sum(1))
 
