@@ -18,6 +18,7 @@ from effcam.cam import grad_cam_classes as running
 from effcam.cam import grad_cam_names as naming
 from effcam.cam.explain import compute_cams, explaining
 from effcam.cam.grad_cam_facts import COMPUTED
+from effcam.cam.head_cam import HeadCAM
 from effcam.cam.method_options import make_options
 from effcam.cam.methods import METHODS, facts_of_method, methods
 from effcam.cam.questions import ask
@@ -336,6 +337,27 @@ def test_several_layers_are_fused_as_for_effcams_own() -> None:
     np.testing.assert_allclose(both.maps["shapleycam"], found.maps["gradcam"], rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.skipif(not listed("sess"), reason="this grad-cam has no SESS")
+def test_sess_runs_fewer_windows_at_once_if_memory_runs_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = model_of(net(), target_layer="features.3")
+    expected = compute_cams(model, images(1), ["sess"], [0]).maps["sess"]
+    tried = []
+    run = HeadCAM.run
+
+    def limited(cam: HeadCAM, batch: Tensor, *args: Any) -> Any:
+        tried.append(len(batch))
+        if len(batch) > 9:
+            raise torch.OutOfMemoryError
+        return run(cam, batch, *args)
+
+    monkeypatch.setattr(HeadCAM, "run", limited)
+    found = compute_cams(model, images(1), ["sess"], [0]).maps["sess"]
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
+    assert [each for each in dict.fromkeys(tried) if each >= 8] == [32, 16, 8]
+
+
 # What is known of them
 
 
@@ -430,10 +452,22 @@ class WrongCAM(BaseCAM):
         return activations
 
 
+class LeakyCAM(GradCAM):
+    """Leaves a hook on the network, and another part in it."""
+
+    def get_cam_image(self, *args):
+        network = self.model.module
+        network.fc.register_forward_hook(lambda *_: None)
+        network.dropout = torch.nn.Identity()
+        network.fc.weight.requires_grad_(True)
+        network.features[1].running_mean.add_(1)
+        return super().get_cam_image(*args)
+
+
 class Helper:
     """Makes no maps."""
 '''
-ADDED = "NewCAM, HeirCAM, Random_CAM, CurvedCAM, EdgeCAM, Meta, WrongCAM, Helper"
+ADDED = "NewCAM, HeirCAM, Random_CAM, CurvedCAM, EdgeCAM, Meta, WrongCAM, LeakyCAM, Helper"
 
 
 @pytest.fixture
@@ -500,6 +534,19 @@ def test_classes_of_a_later_release_map_pixels() -> None:
     assert pictures.grad is not None
     expected = (pictures.grad * pictures).abs().sum(1).detach()
     np.testing.assert_allclose(maps["edgecam"], expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.usefixtures("later")
+def test_what_a_class_leaves_on_a_network_is_gone_before_the_next_batch() -> None:
+    module = net()
+    with explaining(model_of(module, target_layer="features.3")) as explain:
+        first = explain(images(), ["leakycam"], [0, 1, 2]).maps["leakycam"]
+        assert not module.fc._forward_hooks
+        assert isinstance(module.dropout, nn.Dropout)
+        assert not module.fc.weight.requires_grad
+        assert torch.equal(module.features[1].running_mean, torch.zeros(8))
+        again = explain(images(), ["leakycam"], [0, 1, 2]).maps["leakycam"]
+    assert np.array_equal(first, again)
 
 
 @pytest.mark.usefixtures("later")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from tests.cam.test_parity_with_grad_cam import (
     ZeroAblation,
     calibrate,
     pictures,
+    untrained,
     upsampled,
 )
 
@@ -125,6 +126,7 @@ def theirs(
     options: dict[str, Any] | None = None,
     layers: list[str] | None = None,
     asked: dict[str, Any] | None = None,
+    plain: bool = False,
 ) -> NDArray[np.float32]:
     """Return the maps of a class of grad-cam, used by hand."""
     module = copy.deepcopy(model.module).requires_grad_(True)
@@ -132,7 +134,7 @@ def theirs(
     if kind is peer("FullGrad"):  # it finds its layers itself, and fails with a transform
         cam = kind(module, [], **options or {})
     else:
-        transform = lambda output: by_hand(model, output)  # noqa: E731
+        transform = None if plain else partial(by_hand, model)
         cam = kind(module, found, reshape_transform=transform, **options or {})
     wanted = None if targets is None else [ClassifierOutputTarget(each) for each in targets]
     try:
@@ -378,3 +380,32 @@ def test_eigen_smooth_is_grad_cams() -> None:
     model, images = cnn(), pictures(2, SIZE)
     expected = theirs(peer("FinerCAM"), model, images, None, asked={"eigen_smooth": True})
     same(ours("finercam", model, None, eigen_smooth=True), expected, 1e-5)
+
+
+NETWORKS = [
+    ("torchvision:densenet121", 128),
+    ("torchvision:efficientnet_b0", 128),
+    ("torchvision:inception_v3", 192),
+    ("timm:mobilenetv3_small_050", 128),
+    ("timm:regnetx_002", 128),
+    ("timm:convnext_atto", 128),
+    ("timm:ghostnet_050", 128),
+]
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(("name", "size"), NETWORKS, ids=[name for name, _ in NETWORKS])
+@pytest.mark.parametrize("method", [*DIRECT, "finercam", "shapleycam"])
+def test_classes_are_grad_cams_for_other_families(method: str, name: str, size: int) -> None:
+    model, images = untrained(name, size), pictures(2, size)
+    kind = {**DIRECT, "finercam": "FinerCAM", "shapleycam": "ShapleyCAM"}[method]
+    targets = None if method == "finercam" else TARGETS
+    if method == "shapleycam" and "densenet" in name:
+        # The class reads what a ReLU in place has written over; of linear pieces it is GradCAM.
+        kind = "GradCAM"
+    plain = kind == "ShapleyCAM"  # it fails with a transform
+    expected = theirs(peer(kind), model, images, targets, plain=plain)
+    found = compute_cams(model, images, [method], targets).maps[method]
+    for heat, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(upsampled(heat, size), other, atol=2e-5)
+    assert expected.max() > 0.9

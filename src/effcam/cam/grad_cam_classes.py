@@ -33,10 +33,14 @@ from effcam.cam.subject import ImageMethod, MethodMap, Subject
 from effcam.errors import ModelError
 from effcam.models.tracing.isolation import exclusive, untouched
 from effcam.models.tracing.logits import describe
+from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.rng import IsolatedRandomness
 
 SOFTMAX = "use_softmax_scores"
 """The argument of a class that weights copies by the softmax of what the network returns."""
+
+COPIES_AT_ONCE = "batch_size"
+"""The attribute of a class that runs changed copies of an image: how many at once."""
 
 
 def method_of_class(facts: MethodFacts) -> ImageMethod:
@@ -172,10 +176,21 @@ class _Run:
         return [self._check(each, like) for each, like in zip(made, features, strict=True)]
 
     def _run(self) -> Any:
-        """Return what the object returns for the image that is explained."""
+        """Return what the object returns for the image that is explained.
+
+        If memory runs out, a class that runs copies in batches gets smaller ones from then on.
+        """
         # Not every class takes it.
         options = {"eigen_smooth": True} if self.subject.options.eigen_smooth else {}
-        return self._call(partial(self.cam, self._image, self._targets, **options))
+        call = partial(self.cam, self._image, self._targets, **options)
+        while True:
+            try:
+                return self._call(call)
+            except Exception as error:
+                copies = getattr(self.cam, COPIES_AT_ONCE, 1)
+                if not is_out_of_memory(error) or copies <= 1:
+                    raise
+                setattr(self.cam, COPIES_AT_ONCE, copies // 2)
 
     def _call(self, call: Callable[[], Any]) -> Any:
         return call_other_code(call, _failed(self.facts))
