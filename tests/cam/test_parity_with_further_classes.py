@@ -227,6 +227,18 @@ def test_finercam_of_a_class_is_that_against_the_closest_where_grad_cams_is_plai
         same(found[row : row + 1], by_index, 1e-5)
 
 
+def test_finercam_of_a_class_that_is_all_but_certain_keeps_its_weights() -> None:
+    """grad-cam adds 1e-9 to the others' probabilities, which is more than all that is left."""
+    model, images = load("cnn", "act4"), pictures(2, SIZE)
+    bias = model.module.get_parameter("fc.bias").data
+    bias[3] += 5  # it is the top class
+    expected = ours("finercam", model, [3, 3])
+    bias[3] += 40  # nothing changes among the others, nor in any gradient
+    np.testing.assert_allclose(ours("finercam", model, [3, 3]), expected, rtol=1e-3, atol=1e-6)
+    given = theirs(peer("FinerCAM"), model, images, None)
+    assert not np.allclose(upsampled(expected[0], SIZE), given[0], atol=0.01)
+
+
 @pytest.mark.parametrize("layer", ["stem", "layer3", "act4"])
 def test_shapleycam_is_grad_cams_where_the_head_is_curved(layer: str) -> None:
     torch.manual_seed(0)
