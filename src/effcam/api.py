@@ -80,10 +80,11 @@ def compare(
             mapping of column labels to them.
         method: One or several of ``gradcam``, ``gradcam++``, ``hirescam``, ``xgradcam``,
             ``layercam``, ``gradcamelementwise``, ``eigengradcam``, ``eigencam`` (which share one
-            pass), ``scorecam``, ``ablationcam`` (which run the model once for each channel); or
-            functions of your own, which share that pass: from the layer's (images, channels, rows,
-            columns) activations and the gradients of each image's score, they compute (images,
-            rows, columns) maps.
+            pass), ``scorecam``, ``ablationcam`` (which run the model once for each channel); the
+            other classes of grad-cam by their names in lower case, as ``finercam`` or ``fullgrad``
+            (`effcam.methods` lists all); or functions of your own, which share that pass: from the
+            layer's (images, channels, rows, columns) activations and the gradients of each
+            image's score, they compute (images, rows, columns) maps.
         target: The class to explain: ``None`` for each model's own most probable class; an index
             or a label; ``"top2"`` for the class with the second highest score in each image, and
             so on; ``"consensus"`` for the class with the highest mean probability over the models,

@@ -73,7 +73,8 @@ def test_options_and_their_choices_are_completed(folder: Path) -> None:
         "--samples",
     }  # fmt: skip
     assert "--json" in ask(folder, "effcam info --")
-    assert set(ask(folder, "effcam compare photos --method ")) == {each.name for each in methods()}
+    known = {each.name for each in methods()}
+    assert set(ask(folder, "effcam compare photos --method ")) == known
     assert ask(folder, "effcam dataset photos --backend r") == ["ray"]
     assert set(ask(folder, "effcam completion ")) == set(SHELLS)
 

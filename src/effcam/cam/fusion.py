@@ -92,6 +92,9 @@ def _resize(heat: Tensor, finest: Tensor) -> Tensor:
 
 
 def scaled(heat: Tensor) -> Tensor:
-    """Return (B, h, w) maps scaled to [0, 1], each by its own range; 0 for a flat one."""
+    """Return (B, h, w) maps scaled to [0, 1], each by its own range; 0 for a flat one.
+
+    A map with a value that is not finite is NaN.
+    """
     low, high = heat.amin((1, 2), keepdim=True), heat.amax((1, 2), keepdim=True)
-    return ((heat - low) / (high - low)).where(high > low, 0)
+    return ((heat - low) / (high - low)).where(high != low, 0)

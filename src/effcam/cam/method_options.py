@@ -9,6 +9,8 @@ from effcam.errors import check_choice, check_flag, check_number
 
 Fuse: TypeAlias = Literal["sum", "product", "winsor"]
 """How the maps of several target layers become one: `effcam.cam.fusion`."""
+FUSE: Fuse = "sum"
+"""How they do unless told."""
 
 RESOLUTION = 56
 """Rows and columns of maps of the input's pixels: 12 KB as float32, 1 KB as a compressed cell."""
@@ -34,7 +36,7 @@ class MethodOptions:
     resolution: int = RESOLUTION
     samples: int | None = None
     channels: int | None = None
-    fuse: Fuse = "sum"
+    fuse: Fuse = FUSE
     aug_smooth: bool = False
     eigen_smooth: bool = False
 
@@ -48,7 +50,7 @@ def make_options(
     resolution: int = RESOLUTION,
     samples: int | None = None,
     channels: int | None = None,
-    fuse: str = "sum",
+    fuse: str = FUSE,
     aug_smooth: bool = False,
     eigen_smooth: bool = False,
 ) -> MethodOptions:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal, TypeAlias, Union
 
-from effcam.cam.grad_cam_names import grad_cam_classes
 from effcam.cam.method_list import MethodList, known_costs
-from effcam.cam.method_options import RESOLUTION, MethodOptions
+from effcam.cam.method_options import FUSE, RESOLUTION, MethodOptions
 from effcam.errors import ArgumentError, did_you_mean
 
 if TYPE_CHECKING:
@@ -41,6 +40,8 @@ class MethodFacts:
         adds: Whether its map is a sum over the channels of the target layer.
         samples: How many changed copies of an image it makes, unless told; 0 if it makes none.
         by_channel: Whether it runs the network once for each channel of the target layer.
+        class_only: Whether it explains a single class only.
+        fuses: Whether it makes one map of several target layers as the option ``fuse`` says.
         grad_cam: The class of the grad-cam package that computes it; empty if effcam does.
     """
 
@@ -54,6 +55,8 @@ class MethodFacts:
     adds: bool = True
     samples: int = 0
     by_channel: bool = False
+    class_only: bool = False
+    fuses: bool = True
     grad_cam: str = ""
 
     @property
@@ -138,16 +141,18 @@ Method: TypeAlias = Union[str, "Formula"]
 
 @cache
 def methods() -> MethodList:
-    """Return what is known of each method: effcam's own, then the others of grad-cam.
+    """Return what is known of each method: effcam's own, then those named like grad-cam's classes.
 
     The latter are the CAM classes of the installed grad-cam, by their names in lower case. The list
     prints as a table.
 
     >>> [each.name for each in methods() if not each.by_target]
-    ['eigencam']
+    ['eigencam', 'fem', 'kpcacam', 'randomcam']
     """
-    others = {name: each for name, each in grad_cam_classes().items() if name not in METHODS}
-    return MethodList((*OWN, *(_of_grad_cam(name, each) for name, each in others.items())))
+    # It needs the record that is defined here.
+    from effcam.cam.grad_cam_facts import facts_of_others
+
+    return MethodList((*OWN, *facts_of_others(METHODS)))
 
 
 @cache
@@ -174,14 +179,10 @@ def tells_opposites(name: str) -> bool:
     return known is None or known.signed
 
 
-def _of_grad_cam(name: str, class_name: str) -> MethodFacts:
-    return MethodFacts(
-        name,
-        f"grad-cam's {class_name}",
-        "see grad-cam",
-        ("activations", "gradients"),
-        grad_cam=class_name,
-    )
+def explains_class_only(name: str) -> bool:
+    """Return whether a method explains a single class only."""
+    known = facts_of_method(name)
+    return known is not None and known.class_only
 
 
 def check_methods(given: Method | Sequence[Method]) -> tuple[Method, ...]:
@@ -235,6 +236,8 @@ def check_options(options: MethodOptions, given: Sequence[Method]) -> None:
         raise ArgumentError(f"samples is for methods that make copies of an image, not for {names}")
     if options.channels is not None and not any(each.by_channel for each in found):
         raise ArgumentError(f"channels is for methods of a pass for each channel, not for {names}")
+    if options.fuse != FUSE and known and not any(e is None or e.fuses for e in known.values()):
+        raise ArgumentError(f"fuse is for methods of a map for each layer, not for {names}")
     if options.eigen_smooth:
         bad = next((name for name, each in known.items() if each is None or not each.adds), None)
         if bad is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
-from effcam.cam.methods import Method, name_of, tells_opposites
+from effcam.cam.methods import Method, explains_class_only, name_of, tells_opposites
 from effcam.cam.scores import (
     AboveQuestions,
     ClassQuestions,
@@ -227,9 +227,18 @@ def check_methods_of(target: PlainTarget, methods: Sequence[Method]) -> None:
     """Check that methods can explain a target.
 
     Raises:
-        TargetError: If one cannot tell a contrast or a value from the opposite one.
+        TargetError: If one cannot tell a contrast or a value from the opposite one, or explains
+            single classes only.
     """
-    names = map(name_of, methods)
+    names = [name_of(each) for each in methods]
+    compares = next((each for each in names if explains_class_only(each)), None)
+    others = (each for each in singles(target) if not isinstance(each, ClassLike | None))
+    other = next(others, None)
+    if compares is not None and other is not None:
+        raise TargetError(
+            f"{compares} explains one class against those closest to it, and {other} is no class: "
+            "ask it for a class, or explain this target by gradcam"
+        )
     unsigned = next((each for each in names if not tells_opposites(each)), None)
     signed = (each for each in singles(target) if isinstance(each, Contrast | OutputTarget))
     asked = next(signed, None)

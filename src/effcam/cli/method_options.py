@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 from effcam.cam.method_options import RESOLUTION, Fuse
-from effcam.cam.methods import METHODS, methods
+from effcam.cam.methods import METHODS, facts_of_method, methods
 from effcam.cli.console import echo, echo_table
 
 HELP = "help"
 """What ``--method`` takes to print the list of methods."""
 
 
-class _Names(tuple[str, ...]):
-    """The names of methods; ``package.module:function`` and ``help`` are accepted too."""
-
-    __slots__ = ()
+class _Names:
+    """The names of methods, looked up when needed; others that ``--method`` takes are in it too."""
 
     def __contains__(self, name: object) -> bool:
-        if super().__contains__(name) or name == HELP:
-            return True
-        return isinstance(name, str) and ":" in name
+        if not isinstance(name, str):
+            return False
+        return name == HELP or ":" in name or facts_of_method(name) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return (each.name for each in methods())
 
 
 class _Method(argparse.Action):
@@ -53,13 +54,12 @@ def print_methods() -> None:
 def add_method_options(parser: argparse.ArgumentParser) -> None:
     """Add the options on methods."""
     group = parser.add_argument_group("method")
-    names = _Names(each.name for each in methods())
     group.add_argument(
         "--method",
         action=_Method,
         default=[],
         dest="methods",
-        choices=names,
+        choices=_Names(),
         metavar="METHOD",
         help=f"{METHODS[0]} (default), another of effcam's or grad-cam's methods, which "
         "'--method help' lists, or package.module:function, a function of yours; repeatable",

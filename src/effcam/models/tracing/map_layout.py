@@ -54,6 +54,21 @@ class MapShape:
         cells = output[:, self.prefix :]
         return cells.reshape(len(cells), *self.grid, self.channels).permute(0, 3, 1, 2)
 
+    def with_map(self, output: Tensor, cells: Tensor) -> Tensor:
+        """Return a tensor of these dimensions with another map; prefix tokens stay.
+
+        Args:
+            output: The tensor.
+            cells: (batch, channels, rows, columns), as `to_map` returns it.
+        """
+        import torch
+
+        if self.layout == "NCHW":
+            return cells
+        if self.layout == "NHWC":
+            return cells.permute(0, 2, 3, 1)
+        return torch.cat([output[:, : self.prefix], cells.flatten(2).transpose(1, 2)], 1)
+
     @property
     def channel_dimension(self) -> int:
         """The index of the dimension of channels."""
