@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from effcam.cam.input_gradients import INPUT_GRADIENTS
+from effcam.cam.input_occlusion import INPUT_OCCLUSION
 from effcam.cam.methods import Method
 from effcam.cam.subject import ImageMethod
 
-IMAGE_METHODS: dict[str, ImageMethod] = {}
+IMAGE_METHODS: dict[str, ImageMethod] = {**INPUT_GRADIENTS, **INPUT_OCCLUSION}
 
 
 def find_image_method(method: Method) -> ImageMethod | None:
