@@ -59,16 +59,39 @@ def score_copies(
         portions: Runs them in batches.
         read: Reads a value from the output; ``None`` for the score.
     """
+    count = len(subject.images)
+    rows, _ = pairs(subject, copies, slice(0, count * copies))
+    values = score_each(
+        subject, rows, lambda part: change(*pairs(subject, copies, part)), portions, read
+    )
+    return values.reshape(count, copies)
+
+
+def score_each(
+    subject: Subject,
+    rows: Tensor,
+    make: Callable[[slice], Tensor],
+    portions: Portions,
+    read: Read | None = None,
+) -> Tensor:
+    """Return the score of changed images, (n,) float32, without gradients.
+
+    Args:
+        subject: The images, and the score.
+        rows: (n,) the position of the image that each is a copy of.
+        make: Makes some of the inputs.
+        portions: Runs them in batches.
+        read: As in `score_copies`.
+    """
     read = read or subject.score.of_copies
 
     def compute(part: slice) -> Tensor:
-        rows, at = _pairs(subject, copies, part)
-        found = subject.cam.run(_as_input(subject, change(rows, at)))
-        return read(rows, found).float()
+        found = subject.cam.run(as_input(subject, make(part)))
+        return read(rows[part], found).float()
 
     with torch.no_grad():
-        values = portions.run(len(subject.images) * copies, compute)
-        return torch.cat(values).reshape(len(subject.images), copies)
+        values = portions.run(len(rows), compute)
+    return torch.cat(values) if values else torch.empty(0, device=subject.images.device)
 
 
 def sum_gradients(
@@ -96,21 +119,21 @@ def sum_gradients(
     total = torch.zeros(images.shape, dtype=kind, device=images.device)
 
     def compute(part: slice) -> None:
-        rows, at = _pairs(subject, copies, part)
-        gradients = _differentiate(subject, rows, _as_input(subject, change(rows, at)))
+        rows, at = pairs(subject, copies, part)
+        gradients = _differentiate(subject, rows, as_input(subject, change(rows, at)))
         total.index_add_(0, rows, gradients.to(kind) * weights[at][:, None, None, None].to(kind))
 
     portions_of(subject, GRADIENTS_AT_ONCE).run(len(images) * copies, compute)
     return total
 
 
-def _pairs(subject: Subject, copies: int, part: slice) -> tuple[Tensor, Tensor]:
+def pairs(subject: Subject, copies: int, part: slice) -> tuple[Tensor, Tensor]:
     """Return the positions of images and of copies in a part of all pairs."""
     pairs = torch.arange(part.start, part.stop, device=subject.images.device)
     return pairs // copies, pairs % copies
 
 
-def _as_input(subject: Subject, inputs: Tensor) -> Tensor:
+def as_input(subject: Subject, inputs: Tensor) -> Tensor:
     """Return inputs in the dtype and memory format of the images."""
     dense = torch.channels_last if subject.model.channels_last else torch.contiguous_format
     return inputs.to(subject.images.dtype).contiguous(memory_format=dense)

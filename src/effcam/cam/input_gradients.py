@@ -56,11 +56,11 @@ def _smoothgrad(subject: Subject) -> MethodMap:
     A pixel's value is the sum of its channels' magnitudes.
     """
     copies = samples_of(subject, "smoothgrad")
-    gradients = sum_gradients(subject, torch.full((copies,), 1 / copies), noise_of(subject, copies))
+    gradients = sum_gradients(subject, torch.full((copies,), 1 / copies), noise_of(subject))
     return MethodMap(pool_mean(gradients.float().abs().sum(1), grid_of(subject)), INPUT)
 
 
-def noise_of(subject: Subject, copies: int) -> Change:
+def noise_of(subject: Subject) -> Change:
     """Return what makes noisy copies of a batch's images.
 
     The noise of each copy is drawn from a seed of its own, so it is the same for every image and
