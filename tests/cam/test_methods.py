@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from effcam import ModelSpec, Preprocess, compare, compare_dataset, load_model
 from effcam.cam.explain import compute_cams, explaining
 from effcam.cam.formulas import ACTIVATION_METHODS, GRADIENT_METHODS
+from effcam.cam.image_methods import IMAGE_METHODS
 from effcam.cam.methods import METHODS
 from effcam.cam.perturbation import PERTURBATION_METHODS
 from effcam.demo import scenes
@@ -356,7 +357,7 @@ def test_whatever_has_a_name_will_do() -> None:
         (partial(my_gradcam), "a partial has no name, which columns"),
         (Weighted(), "a Weighted has no name"),
         (named(""), "a Weighted has no name"),
-        (named("gradcam"), "a function called 'gradcam' has the name of one of effcam's own"),
+        (named("gradcam"), "a function called 'gradcam' has the name of a method"),
         ([my_gradcam, "gradcam", my_gradcam], "two methods are called 'my_gradcam'"),
         ([my_gradcam, named("my_gradcam")], "two methods are called 'my_gradcam'"),
         ([my_gradcam, 5], "no method is called 5. The methods are gradcam, "),
@@ -420,4 +421,5 @@ def test_faithfulness_refuses_other_methods(method: object, message: str) -> Non
 
 def test_the_names_are_those_of_the_registries() -> None:
     """Names are in a module without torch, functions in others."""
-    assert (*GRADIENT_METHODS, *ACTIVATION_METHODS, *PERTURBATION_METHODS) == METHODS
+    found = (*GRADIENT_METHODS, *ACTIVATION_METHODS, *PERTURBATION_METHODS, *IMAGE_METHODS)
+    assert sorted(found) == sorted(METHODS)

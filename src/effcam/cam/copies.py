@@ -25,6 +25,8 @@ COPIES_AT_ONCE = 64
 """The most copies in a batch without gradients."""
 GRADIENTS_AT_ONCE = 16
 """The most copies in a batch whose whole graph is kept: 2 GB for a ResNet-152 and 224 pixels."""
+ROUNDING = 1e-6
+"""Two float32 scores of equal inputs differ by no more than this share."""
 
 Change: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """Returns (n, channels, height, width) inputs, given (n,) positions of images and of copies."""
@@ -154,7 +156,20 @@ def _differentiate(subject: Subject, rows: Tensor, inputs: Tensor) -> Tensor:
     (gradient,) = torch.autograd.grad(values.sum() * scale, leaf, allow_unused=True)
     if gradient is None:
         raise _no_gradient(subject, leaf)
+    # What is no number has no gradient, though a linear network computes one.
+    gradient = gradient.masked_fill(~values.isfinite()[:, None, None, None], torch.nan)
     return gradient if scale == 1 else gradient.float() / scale
+
+
+def without_rounding(differences: Tensor, values: Tensor) -> Tensor:
+    """Return differences of the scores of copies, 0 where they are no more than rounding.
+
+    Args:
+        differences: (B, n), with NaN for what is no number.
+        values: (B, n) or (B, 1), scores of their size.
+    """
+    largest = values.abs().amax(1, keepdim=True)
+    return differences.masked_fill(differences.abs() <= ROUNDING * largest, 0)
 
 
 def _no_gradient(subject: Subject, leaf: Tensor) -> ModelError:

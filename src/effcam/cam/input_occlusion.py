@@ -12,7 +12,15 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from effcam.cam.copies import COPIES_AT_ONCE, Change, Read, portions_of, samples_of, score_copies
+from effcam.cam.copies import (
+    COPIES_AT_ONCE,
+    Change,
+    Read,
+    portions_of,
+    samples_of,
+    score_copies,
+    without_rounding,
+)
 from effcam.cam.input_cells import INPUT, grid_of, pool_mean
 from effcam.cam.scores import ClassScore, Score
 from effcam.cam.subject import ImageMethod, MethodMap, Subject
@@ -42,7 +50,7 @@ def _rise(subject: Subject) -> MethodMap:
         scores.append(score_copies(subject, len(masks), _masking(images, masks), portions, read))
         seen.append(pool_mean(masks, grid))
     values, weights = torch.cat(scores, 1).to(images.device), torch.cat(seen)
-    centred = values - values.mean(1, keepdim=True)
+    centred = without_rounding(values - values.mean(1, keepdim=True), values)
     return MethodMap(torch.einsum("bn,nhw->bhw", centred, weights) / weights.sum(0), INPUT)
 
 
@@ -63,9 +71,11 @@ def _occlusion(subject: Subject) -> MethodMap:
     portions = portions_of(subject, COPIES_AT_ONCE)
     covered = score_copies(subject, copies, change, portions)
     whole = score_copies(subject, 1, lambda rows, _: images[rows], portions)
-    drops = (whole - covered).reshape(len(images), len(down), len(across)).to(images.device)
+    drops = without_rounding(whole - covered, whole).to(images.device)
     down, across = down.float(), across.float()
-    mean = (down.T @ drops @ across) / torch.outer(down.sum(0), across.sum(0))
+    mean = (down.T @ drops.reshape(-1, len(down), len(across)) @ across) / torch.outer(
+        down.sum(0), across.sum(0)
+    )
     return MethodMap(pool_mean(mean, grid_of(subject)), INPUT)
 
 
@@ -103,7 +113,9 @@ def _windows(side: int, device: torch.device) -> Tensor:
     """Return (windows, pixels) bool: which pixels of a side each place of the window covers."""
     width, stride = max(1, round(side * WINDOW)), max(1, round(side * STRIDE))
     steps = math.ceil((side - width) / stride)
-    # Where the stride does not divide the way, places are rounded alike from both borders.
+    # Where the stride does not divide the way, places are rounded alike from both borders; there is
+    # none in the middle, if the middle is between pixels.
+    steps += (side - width) % 2 * (1 - steps % 2)
     way = [(side - width) * step / max(1, steps) for step in range(steps + 1)]
     half = len(way) // 2
     begins = [math.floor(each) for each in way[: len(way) - half]]

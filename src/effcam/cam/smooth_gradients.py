@@ -27,7 +27,7 @@ def smooth_gradcam_plus_plus(subject: Subject, index: int, activations: Tensor) 
     total = activations.sum((2, 3), keepdim=True)
     share = second / (2 * second + total * third + EPSILON)
     share = share.where(second != 0, 0)
-    weights = (first.clamp(min=0) * share).sum((2, 3), keepdim=True)
+    weights: Tensor = (first.clamp(min=0) * share).sum((2, 3), keepdim=True)
     return weights * activations
 
 
