@@ -182,8 +182,13 @@ def _no_gradient(subject: Subject, leaf: Tensor) -> ModelError:
     stops = GradientStops()
     with torch.enable_grad(), stops:
         subject.cam.run(leaf.clone())
-    reason = " and ".join(stops.found) or "has an operation without a derivative"
+    if stops.found:
+        reason = f"the forward pass {' and '.join(stops.found)}"
+    elif subject.cam.quantised:
+        reason = f"the model is quantised, as at {subject.cam.quantised[0]!r}"
+    else:
+        reason = "an operation in between has none"
     return ModelError(
-        f"no gradient gets from the score to the network's input: the forward pass {reason}. "
+        f"no gradient gets from the score to the network's input: {reason}. "
         'method="rise" and "occlusion" need no gradients'
     )

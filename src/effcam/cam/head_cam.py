@@ -112,6 +112,11 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         """Whether a quantised layer was seen to end gradients, or an operation has none."""
         return self._derivable is False
 
+    @property
+    def quantised(self) -> tuple[str, ...]:
+        """The names of its quantised layers."""
+        return tuple(self._quantised)
+
     @contextmanager
     def apart(self) -> Iterator[None]:
         """Let `scores` run on other images in a context, and keep what is known of the batch."""
