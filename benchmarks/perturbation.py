@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from effcam import Model
 
-SIZE, TARGET, SOME = 224, 3, 64
+SIZE, BATCH, TARGET, SOME = 224, 8, 3, 64
 PEERS = {"scorecam": pytorch_grad_cam.ScoreCAM, "ablationcam": pytorch_grad_cam.AblationCAM}
 GOALS = {"scorecam": 2.5, "ablationcam": 50.0}
 
@@ -70,13 +70,12 @@ def ways(
 ) -> dict[str, Callable[[], object]]:
     """Return what is timed, by name."""
     own = partial(compute_cams, model, images, [method], [TARGET] * len(images))
+    passes = model.layer.channels if method == "scorecam" else 1
     return {
         "grad-cam": partial(_grad_cam, method, peer, model.target_layer, images),
         "effcam": own,
         "some": partial(own, options=MethodOptions(channels=SOME)),
-        "plain": partial(
-            _plain, plain, images, model.layer.channels if method == "scorecam" else 1
-        ),
+        "plain": partial(_plain, plain, len(images) * passes),
     }
 
 
@@ -88,11 +87,11 @@ def _grad_cam(method: str, module: nn.Module, layer: str, images: torch.Tensor) 
     cam.activations_and_grads.release()
 
 
-def _plain(module: nn.Module, images: torch.Tensor, times: int) -> None:
-    inputs = images.contiguous(memory_format=torch.channels_last)
+def _plain(module: nn.Module, count: int) -> None:
+    inputs = torch.randn(BATCH, 3, SIZE, SIZE).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
-        for _ in range(times):
-            module(inputs)
+        for at in range(0, count, BATCH):
+            module(inputs[: count - at])
 
 
 def _result(
