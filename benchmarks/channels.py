@@ -4,8 +4,8 @@
 
 For each method that runs the network once per channel, the map of the channels with the highest
 mean positive activation (``channels=``) is compared with that of all channels, on held-out demo
-scenes: Spearman's correlation over the cells of the two maps, its mean over the scenes. The models
-are the demo's, which are trained, and a ResNet-18 with random weights.
+scenes: Spearman's correlation over the cells of the two maps, its mean over the scenes whose map is
+not empty. The models are the demo's, which are trained, and a ResNet-18 with random weights.
 """
 
 from __future__ import annotations
@@ -62,21 +62,16 @@ def correlations(
     model: Model, images: torch.Tensor, method: str, channels: Sequence[int]
 ) -> list[float]:
     """Return the mean correlation with the map of all channels, by the number of channels."""
-    whole = compute_cams(model, images, [method]).maps[method]
-    return [
-        float(
-            np.mean(
-                [
-                    spearmanr(one.ravel(), other.ravel()).statistic
-                    for one, other in zip(few, whole, strict=True)
-                ]
-            )
-        )
-        for few in (
-            compute_cams(model, images, [method], options=MethodOptions(channels=most)).maps[method]
-            for most in channels
-        )
-    ]
+    whole = compute_cams(model, images, [method])
+    evident = [state == "ok" for state in whole.states[method]]
+    found = []
+    for most in channels:
+        few = compute_cams(model, images, [method], options=MethodOptions(channels=most))
+        both = (cams.maps[method][evident] for cams in (few, whole))
+        pairs = [(one.ravel(), other.ravel()) for one, other in zip(*both, strict=True)]
+        values = [spearmanr(*pair).statistic for pair in pairs if np.ptp(pair[0]) > 0]
+        found.append(float(np.mean(values)) if values else np.nan)
+    return found
 
 
 if __name__ == "__main__":

@@ -23,8 +23,10 @@ from effcam.models.tracing.logits import Logits
 Perturb: TypeAlias = Callable[[Subject, int, Tensor], Tensor]
 """Returns what each channel contributes, given the position of a target layer and its
 activations."""
-PERTURBED_AT_ONCE = 64
-"""The most channels in one batch."""
+PERTURBED_AT_ONCE = 256
+"""The most channels in one batch of a network's head."""
+BYPASSED_AT_ONCE = 64
+"""The same for a network with a bypass around the layer, which runs whole."""
 
 
 def _ablationcam(subject: Subject, index: int, activations: Tensor) -> Tensor:
@@ -38,11 +40,12 @@ def _ablationcam(subject: Subject, index: int, activations: Tensor) -> Tensor:
     if leaf is None:
         raise LayerError(f"layer {cam.layers[index].name!r} did not run in this forward pass")
     used = strongest(activations, subject.options.channels)
+    most = PERTURBED_AT_ONCE if _is_alone(cam) else BYPASSED_AT_ONCE
     weights = []
     for row, (image, output) in enumerate(zip(subject.images, to_floats(leaf), strict=True)):
         whole = score.of_image(row, _head(cam, index, image, output[None]))
         without = []
-        for channels in used[row].to(output.device).split(PERTURBED_AT_ONCE):
+        for channels in used[row].to(output.device).split(most):
             ablated = output.repeat(len(channels), *(1,) * output.ndim)
             ablated.movedim(dimension, 1)[torch.arange(len(channels)), channels] = 0
             without.append(score.of_image(row, _head(cam, index, image, ablated)))
@@ -54,9 +57,7 @@ def _ablationcam(subject: Subject, index: int, activations: Tensor) -> Tensor:
 
 def _head(cam: HeadCAM, index: int, image: Tensor, outputs: Tensor) -> Logits:
     """Return what the network returns for n outputs of a target layer."""
-    # A network with a bypass around the layer, as every transformer, needs as many images.
-    alone = len(cam.layers) == 1 and cam.layers[0].layout == "NCHW"
-    images = image[None] if alone else image.repeat(len(outputs), 1, 1, 1)
+    images = image[None] if _is_alone(cam) else image.repeat(len(outputs), 1, 1, 1)
     leaf = cam.leaves[index]
     # The next layer may work in place.
     cam.substitute = (
@@ -67,6 +68,14 @@ def _head(cam: HeadCAM, index: int, image: Tensor, outputs: Tensor) -> Logits:
         return cam.run(images, len(outputs))
     finally:
         cam.substitute = None
+
+
+def _is_alone(cam: HeadCAM) -> bool:
+    """Return whether the scores depend on the image through the layer alone.
+
+    A network with a bypass around it, as every transformer, needs as many images as outputs.
+    """
+    return len(cam.layers) == 1 and cam.layers[0].layout == "NCHW"
 
 
 PERTURBATION_METHODS: dict[str, Perturb] = {
