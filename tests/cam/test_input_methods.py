@@ -16,7 +16,7 @@ from effcam.cam.explain import compute_cams, explaining
 from effcam.cam.head_cam import HeadCAM
 from effcam.cam.image_methods import IMAGE_METHODS
 from effcam.cam.input_cells import divide, pool_mean, pool_sum
-from effcam.cam.input_gradients import noise_of
+from effcam.cam.input_gradients import integrate, multiply, noise_of
 from effcam.cam.input_occlusion import _random_masks, _windows
 from effcam.cam.method_options import MethodOptions
 from effcam.cam.scores import ClassQuestions
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SIZE = 28
 METHODS = tuple(IMAGE_METHODS)
 GRADIENTS = ("inputxgradient", "integratedgradients", "smoothgrad")
+PIXELS = {"inputxgradient": multiply, "integratedgradients": integrate}
 TARGETS = [4, 0, 2]
 
 
@@ -69,7 +70,7 @@ def with_subject(
 
 
 def raw(method: str, module: nn.Module, batch: Tensor, **options: Any) -> Tensor:
-    """Return the (B, h, w) maps of a batch, with negative evidence."""
+    """Return the (B, h, w) maps of a batch, as the engine receives them."""
     made = with_subject(IMAGE_METHODS[method], module, batch, **options)
     assert made.read_at == "input"
     heat: Tensor = made.heat
@@ -134,7 +135,9 @@ class Linear(nn.Module):
 def test_of_a_linear_network_they_are_weights_times_input(method: str, resolution: int) -> None:
     module, batch = Linear(), images()
     weights = gradients(module, torch.zeros_like(batch))
-    expected = pool_sum((weights * batch).sum(1), (min(resolution, SIZE),) * 2)
+    pixels = (weights * batch).sum(1)
+    assert_close(with_subject(PIXELS[method], module, batch), pixels)
+    expected = pool_sum(pixels.clamp(min=0), (min(resolution, SIZE),) * 2)
     assert_close(raw(method, module, batch, resolution=resolution), expected, 1e-5)
 
 
@@ -145,7 +148,7 @@ def test_smoothgrad_of_a_linear_network_is_the_size_of_its_weights() -> None:
 
 def test_integrated_gradients_add_up_to_the_difference_of_the_scores() -> None:
     module, batch = convolutional(), images()
-    found = raw("integratedgradients", module, batch, samples=200, resolution=6)
+    found = with_subject(integrate, module, batch, samples=200)
     expected = score(module, batch) - score(module, torch.zeros_like(batch))
     assert expected.abs().min() > 0.01
     assert_close(found.sum((1, 2)), expected.detach(), 2e-3)
@@ -213,8 +216,8 @@ def test_a_pixel_that_must_be_dark_counts_against() -> None:
     with torch.no_grad():
         module.fc.weight.neg_()
     batch = torch.ones(1, 3, SIZE, SIZE)
-    for method in ("inputxgradient", "integratedgradients", "occlusion"):
-        found = with_subject(IMAGE_METHODS[method], module, batch, [0]).heat
+    for pixels in (multiply, integrate, lambda subject: IMAGE_METHODS["occlusion"](subject).heat):
+        found = with_subject(pixels, module, batch, [0])
         assert found.min() < 0
         assert found.max() <= 0
     cams = compute_cams(model_of(module), batch, ["occlusion", "smoothgrad"], [0])
@@ -240,7 +243,7 @@ def test_integrated_gradients_are_captums() -> None:
 
     module, batch = convolutional().eval(), images()
     expected = IntegratedGradients(module).attribute(batch, target=TARGETS, n_steps=9)
-    assert_close(raw("integratedgradients", module, batch, samples=9), expected.sum(1).float())
+    assert_close(with_subject(integrate, module, batch, samples=9), expected.sum(1).float())
 
 
 def test_input_x_gradient_is_captums() -> None:
@@ -248,7 +251,7 @@ def test_input_x_gradient_is_captums() -> None:
 
     module, batch = convolutional().eval(), images()
     expected = InputXGradient(module).attribute(batch.clone().requires_grad_(), target=TARGETS)
-    assert_close(raw("inputxgradient", module, batch), expected.detach().sum(1))
+    assert_close(with_subject(multiply, module, batch), expected.detach().sum(1))
 
 
 def test_smoothgrad_is_the_mean_of_captums_saliency_of_the_same_copies() -> None:

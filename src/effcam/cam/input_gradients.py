@@ -1,13 +1,15 @@
 """Methods that read gradients of the score at the pixels of the input.
 
-What a pixel contributes is the sum over its channels; what a cell does, the sum over its pixels.
-Contributions keep their signs until then: evidence for and against within a cell is set off, and
-the cells add up to what the method says of the whole image. Only then is what counts against the
-target left out, as in all maps. Where the signs mean nothing, as in the gradient alone, which is
-negative where darker pixels would raise the score, a map shows magnitudes.
+What a pixel contributes is the sum over its channels, with its sign. What counts against the target
+is left out pixel by pixel, before pixels are added up to cells: neighbours often differ in sign,
+and what is left of them in a cell would be mostly noise. Where the signs mean nothing, as in the
+gradient alone, which is negative where darker pixels would raise the score, a map shows magnitudes.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,31 +25,39 @@ NOISE = 0.15
 .1 and .2, as Smilkov et al. advise."""
 
 
-def _input_x_gradient(subject: Subject) -> MethodMap:
-    """Shrikumar et al. 2016, arXiv:1605.01713: the gradient times the input, pixel by pixel.
+def multiply(subject: Subject) -> Tensor:
+    """Return the gradient times the input: Shrikumar et al. 2016, arXiv:1605.01713.
 
     Inputs are differences from the mean colour, which a model's transform makes 0.
+
+    Returns:
+        (B, height, width) float32, what each pixel contributes to the score.
     """
     images = subject.images
     gradients = sum_gradients(subject, torch.ones(1), lambda rows, _: images[rows])
-    return _contributions(subject, gradients * images)
+    return (gradients * images).float().sum(1)
 
 
-def _integrated_gradients(subject: Subject) -> MethodMap:
-    """Sundararajan et al. 2017, arXiv:1703.01365: the gradient on the way from the mean colour.
+def integrate(subject: Subject) -> Tensor:
+    """Return the integral of the gradient, times the input: Sundararajan et al., arXiv:1703.01365.
 
-    The integral over the way is a weighted sum at the points of Gauss and Legendre, which is exact
-    for polynomials. The map adds up to the difference of the score from that of the mean colour.
+    The gradient is that on the way from the mean colour to the image, at the points of Gauss and
+    Legendre: the sum is exact for polynomials. Pixels add up to the difference of the score from
+    that of the mean colour.
+
+    Returns:
+        (B, height, width) float32, what each pixel contributes to the score.
     """
     images = subject.images
-    points, weights = np.polynomial.legendre.leggauss(samples_of(subject, "integratedgradients"))
+    steps = samples_of(subject, "integratedgradients")
+    points, weights = np.polynomial.legendre.leggauss(steps)
     shares = torch.from_numpy((points + 1) / 2).to(images.device, torch.float32)
 
     def change(rows: Tensor, at: Tensor) -> Tensor:
         return images[rows] * shares[at][:, None, None, None]
 
     gradients = sum_gradients(subject, torch.from_numpy(weights / 2), change)
-    return _contributions(subject, gradients * images)
+    return (gradients * images).float().sum(1)
 
 
 def _smoothgrad(subject: Subject) -> MethodMap:
@@ -82,14 +92,14 @@ def noise_of(subject: Subject) -> Change:
     return change
 
 
-def _contributions(subject: Subject, pixels: Tensor) -> MethodMap:
-    """Return the map of what (B, channels, height, width) inputs contribute."""
-    return MethodMap(pool_sum(pixels.float().sum(1), grid_of(subject)), INPUT)
+def _evidence(contributions: Callable[[Subject], Tensor], subject: Subject) -> MethodMap:
+    """Return the map of what pixels contribute, without what counts against the target."""
+    return MethodMap(pool_sum(contributions(subject).clamp(min=0), grid_of(subject)), INPUT)
 
 
 INPUT_GRADIENTS: dict[str, ImageMethod] = {
-    "integratedgradients": _integrated_gradients,
+    "integratedgradients": partial(_evidence, integrate),
     "smoothgrad": _smoothgrad,
-    "inputxgradient": _input_x_gradient,
+    "inputxgradient": partial(_evidence, multiply),
 }
 """By name, the methods of this module."""
