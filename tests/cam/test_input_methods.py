@@ -396,6 +396,38 @@ def test_half_precision_gives_about_the_same(method: str) -> None:
     assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.97
 
 
+@pytest.mark.parametrize("method", [*METHODS, "sscam", "iscam", "smoothgradcam++"])
+@pytest.mark.parametrize("name", ["timm:test_vit", "timm:test_efficientnet"])
+def test_transformers_and_other_activations_are_explained(name: str, method: str) -> None:
+    torch.manual_seed(0)
+    sizes = {"img_size": 64} if "vit" in name else {}
+    options = MethodOptions(
+        samples=None if method in ("occlusion", "inputxgradient") else 3,
+        channels=9 if method in ("sscam", "iscam") else None,
+    )
+    model = load_model(
+        name, pretrained=False, preprocess=Preprocess(size=64), options=sizes, device="cpu"
+    )
+    batch = images(2, 64)
+    cams = compute_cams(model, batch, [method], [3, 5], options)
+    assert cams.states[method] == ["ok"] * 2
+    assert (method in cams.read_at) == (method in METHODS)
+    alone = compute_cams(model, batch[1:], [method], [5], options).maps[method][0]
+    expected = cams.maps[method][1]
+    np.testing.assert_allclose(alone, expected, rtol=1e-3, atol=1e-4 * expected.max())
+
+
+def test_maps_of_inputs_that_are_not_square_are_not_square() -> None:
+    torch.manual_seed(0)
+    model = load_model(ConvNet(), preprocess=Preprocess(size=(20, 32)), device="cpu")
+    batch = torch.randn(2, 3, 20, 32)
+    options = MethodOptions(resolution=16)
+    for each in ("occlusion", "inputxgradient"):
+        assert compute_cams(model, batch, [each], [0, 1], options).maps[each].shape == (2, 10, 16)
+    rise = compute_cams(model, batch, ["rise"], [0, 1], MethodOptions(samples=5)).maps["rise"]
+    assert rise.shape == (2, 20, 32)
+
+
 # places
 
 
