@@ -29,7 +29,8 @@ Enlarge: TypeAlias = Callable[[Tensor, tuple[int, int]], Tensor]
 def scorecam(subject: Subject, _index: int, activations: Tensor) -> Tensor:
     """Wang et al. 2020, arXiv:1910.01279: channels weighted by the score of the image they mask."""
     channels = strongest(activations, subject.options.channels)
-    scores = _score(subject, activations, channels, _enlarge_by_corners, lambda masks: masks)
+    run = _scoring(subject, activations, channels, _enlarge_by_corners)
+    scores = run(lambda masks: masks)
     return weigh(scores.softmax(1), channels, activations)
 
 
@@ -68,35 +69,38 @@ def mask_strengths(steps: int) -> list[float]:
 def _average(subject: Subject, activations: Tensor, altered: Iterable[Alter]) -> Tensor:
     """Return what channels contribute by the mean of their scores over altered masks."""
     channels = strongest(activations, subject.options.channels)
-    scores = [_score(subject, activations, channels, _enlarge_cells, each) for each in altered]
+    run = _scoring(subject, activations, channels, _enlarge_cells)
+    scores = [run(each) for each in altered]
     return weigh(torch.stack(scores).mean(0).softmax(1), channels, activations)
 
 
-def _score(
-    subject: Subject, activations: Tensor, channels: Tensor, enlarge: Enlarge, alter: Alter
-) -> Tensor:
-    """Return the scores of images masked by their channels, (B, k) float32."""
+def _scoring(
+    subject: Subject, activations: Tensor, channels: Tensor, enlarge: Enlarge
+) -> Callable[[Alter], Tensor]:
+    """Return what scores images masked by their channels, (B, k) float32, for changed masks."""
     images = subject.images
     height, width = images.shape[2:]
-    features = activations.gather(
-        1, channels[..., None, None].expand(-1, -1, *activations.shape[2:])
-    )
+    features = torch.stack([each[used] for each, used in zip(activations, channels, strict=True)])
     differs = features.amax((2, 3)) > features.amin((2, 3))
     rows, at = differs.nonzero(as_tuple=True)
+    alike = torch.arange(len(images), device=rows.device)
     portions = portions_of(subject, COPIES_AT_ONCE)
 
-    def mask(part: slice) -> Tensor:
-        masks = enlarge(features[rows[part], at[part]][:, None], (height, width))
-        return images[rows[part].to(images.device)] * alter(masks.to(images.device))
+    def run(alter: Alter) -> Tensor:
+        def mask(part: slice) -> Tensor:
+            masks = enlarge(features[rows[part], at[part]][:, None], (height, width))
+            return images[rows[part].to(images.device)] * alter(masks.to(images.device))
 
-    def mask_all(part: slice) -> Tensor:
-        return images[part] * alter(images.new_zeros((1, 1, height, width)).float())
+        def mask_all(part: slice) -> Tensor:
+            return images[part] * alter(images.new_zeros((1, 1, height, width)).float())
 
-    scores = score_each(subject, rows, mask, portions)
-    flat = torch.arange(len(images), device=rows.device)
-    found = score_each(subject, flat, mask_all, portions)[:, None].repeat(1, channels.shape[1])
-    found[rows.to(found.device), at.to(found.device)] = scores
-    return found
+        scores = score_each(subject, rows, mask, portions)
+        blank = score_each(subject, alike, mask_all, portions)
+        found = blank[:, None].repeat(1, channels.shape[1])
+        found[rows.to(found.device), at.to(found.device)] = scores
+        return found
+
+    return run
 
 
 def _enlarge_by_corners(features: Tensor, size: tuple[int, int]) -> Tensor:
