@@ -162,7 +162,7 @@ def test_every_class_of_the_package_is_a_method() -> None:
     assert set(grad_cam_classes()) <= {*known, "sess"}, "a class has no test of parity"
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [each for each in METHODS if each in grad_cam_classes()])
 def test_effcams_own_methods_are_grad_cams_on_a_swin(method: str) -> None:
     model = MODELS["swin"]()
     if method not in CLASSES or method == "ablationcam":

@@ -17,7 +17,6 @@ from torch.nn import functional
 
 from effcam import Preprocess, load_model
 from effcam.cam.explain import compute_cams
-from effcam.cam.methods import METHODS
 from effcam.images.geometry import Box
 from tests.tiers import core
 
@@ -197,7 +196,7 @@ class ZeroAblation(AblationLayer):  # type: ignore[misc]  # grad-cam is untyped
 
 
 @pytest.mark.parametrize("name", ["timm:test_resnet", "timm:test_efficientnet", "timm:test_vit"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CLASSES)
 def test_every_method_is_grad_cams(name: str, method: str) -> None:
     size = 64
     model = untrained(name, size)

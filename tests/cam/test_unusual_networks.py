@@ -447,6 +447,9 @@ class Partly(Net):
 def test_a_gradient_of_a_part_of_the_scores_is_refused(way: str) -> None:
     with pytest.raises(LayerError, match=r"the model is quantised, as at '\w+" + ".*" + WAYS_OUT):
         cams_of(Partly(way).eval(), ["gradcam"])
+    for method in ("inputxgradient", "integratedgradients", "smoothgrad"):
+        with pytest.raises(ModelError, match=r"input: the model is quantised, as at '\w+"):
+            cams_of(Partly(way).eval(), [method])
 
 
 class Prepared(Net):

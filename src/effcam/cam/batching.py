@@ -16,15 +16,25 @@ Made = TypeVar("Made")
 class Portions:
     """Runs batches whole; once memory runs out, in halves from then on."""
 
-    def __init__(self, name: str, most: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        most: int,
+        what: str = "images",
+        advice: str = "a smaller batch_size avoids this",
+    ) -> None:
         """Start with whole batches.
 
         Args:
             name: The model's label, for the warning.
             most: The most images in a batch.
+            what: What they are, for the warning.
+            advice: What to do, for the warning.
         """
         self._name = name
         self._most = most
+        self._what = what
+        self._advice = advice
 
     def run(self, count: int, compute: Callable[[slice], Made]) -> list[Made]:
         """Return the result for each portion of a batch, in order.
@@ -57,7 +67,7 @@ class Portions:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         warnings.warn(
-            f"{self._name}: not enough memory for {tried} images at once, now running "
-            f"{self._most}: a smaller batch_size avoids this",
+            f"{self._name}: not enough memory for {tried} {self._what} at once, now running "
+            f"{self._most}: {self._advice}",
             stacklevel=2,
         )

@@ -129,7 +129,7 @@ class Explainer:
     def _explain(
         self, images: Tensor, methods: Sequence[Method], asked: Sequence[Questions]
     ) -> list[Cams]:
-        found = self._pass(images)
+        found = self._pass(images, methods)
         scores = [questions.on(found.scores) for questions in asked]
         raw = [self._maps(found, methods, score) for score in scores]
         if self._options.aug_smooth:
@@ -150,8 +150,12 @@ class Explainer:
             )
         return answers
 
-    def _pass(self, images: Tensor) -> _Pass:
-        scores = self._cam.scores(images)
+    def _pass(self, images: Tensor, methods: Sequence[Method]) -> _Pass:
+        # The network may work in place on its input, which some methods need again.
+        again = self._options.aug_smooth or any(
+            each in PERTURBATION_METHODS or find_image_method(each) is not None for each in methods
+        )
+        scores = self._cam.scores(images.clone() if again else images)
         return _Pass(images, scores, self._cam.maps(self._cam.leaves))
 
     def _smooth(
@@ -173,7 +177,7 @@ class Explainer:
             {name: scaled(each.heat.clamp(min=0)) for name, each in maps.items()} for maps in made
         ]
         for change, restore in COPIES:
-            found = self._pass(change(images))
+            found = self._pass(change(images), methods)
             for sums, score in zip(total, scores, strict=True):
                 for name, each in self._maps(found, methods, score).items():
                     sums[name] += restore(scaled(each.heat.clamp(min=0)))

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from effcam.cam.formulas import principal
 from effcam.cam.head_cam import GRADIENT_SCALES
+from effcam.cam.input_cells import grid_of, pool_mean
 from effcam.cam.layer_maps import gradients_of
-from effcam.cam.pixel_maps import reduce_pixels
 from effcam.cam.subject import MethodMap, Subject
 from effcam.errors import ModelError
 
@@ -79,11 +79,11 @@ def _total(subject: Subject, images: Tensor, gradient: Tensor, maps: list[Tensor
     parts += [nn.functional.interpolate(each[:, None], size, mode="bilinear") for each in maps]
     parts = [each.to(images.device) for each in parts]
     if subject.options.eigen_smooth:
-        kept = [reduce_pixels(each.flatten(0, 1), subject.options.resolution) for each in parts]
+        kept = [pool_mean(each.flatten(0, 1), grid_of(subject)) for each in parts]
         each_part = [each.unflatten(0, (len(images), -1)) for each in kept]
         return principal(torch.cat(each_part, 1))
     total = torch.stack([each.sum(1) for each in parts]).sum(0)
-    return reduce_pixels(total, subject.options.resolution)
+    return pool_mean(total, grid_of(subject))
 
 
 @dataclass(slots=True, eq=False)

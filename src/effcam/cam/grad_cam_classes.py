@@ -26,9 +26,9 @@ from effcam.cam.forward import call_other_code
 from effcam.cam.fusion import fuse
 from effcam.cam.grad_cam_names import PACKAGE
 from effcam.cam.grad_cam_network import Network, Target
+from effcam.cam.input_cells import grid_of, pool_mean
 from effcam.cam.layer_maps import activations_of, gradients_of
 from effcam.cam.methods import MethodFacts
-from effcam.cam.pixel_maps import reduce_pixels
 from effcam.cam.subject import ImageMethod, MethodMap, Subject
 from effcam.errors import ModelError
 from effcam.models.tracing.isolation import exclusive, untouched
@@ -132,7 +132,7 @@ class _Run:
                 continue
             with seeded(self._image[0]):
                 maps.append(self._check(self._run(), self._image))
-        return reduce_pixels(torch.cat(maps), self.subject.options.resolution)
+        return pool_mean(torch.cat(maps), grid_of(self.subject))
 
     def forget(self) -> None:
         """Free what the class recorded: at its end it would detach that, which fails for views."""

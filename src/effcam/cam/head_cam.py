@@ -7,7 +7,8 @@ are the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -105,6 +106,25 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
             each.requires_grad for each in tensors(output)
         ):
             self._derivable = False
+
+    @property
+    def loses_gradients(self) -> bool:
+        """Whether a quantised layer was seen to end gradients, or an operation has none."""
+        return self._derivable is False
+
+    @property
+    def quantised(self) -> tuple[str, ...]:
+        """The names of its quantised layers."""
+        return tuple(self._quantised)
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Let `scores` run on other images in a context, and keep what is known of the batch."""
+        kept = self.leaves, self._images
+        try:
+            yield
+        finally:
+            self.leaves, self._images = kept
 
     def scores(self, images: Tensor) -> Logits:
         """Return the scores of a batch; `leaves` then holds the layers' outputs."""

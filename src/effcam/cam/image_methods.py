@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from effcam.cam.finer_cam import finercam
 from effcam.cam.full_grad import fullgrad
+from effcam.cam.input_gradients import INPUT_GRADIENTS
+from effcam.cam.input_occlusion import INPUT_OCCLUSION
 from effcam.cam.methods import Method, facts_of_method
 from effcam.cam.refine_cam import refinecam
 from effcam.cam.shapley_cam import shapleycam
 from effcam.cam.subject import ImageMethod
 
 IMAGE_METHODS: dict[str, ImageMethod] = {
+    **INPUT_GRADIENTS,
+    **INPUT_OCCLUSION,
     "finercam": finercam,
     "shapleycam": shapleycam,
     "refinecam": refinecam,

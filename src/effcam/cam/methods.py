@@ -130,6 +130,73 @@ OWN = (
         ("activations", "passes"),
         by_channel=True,
     ),
+    MethodFacts(
+        "sscam",
+        "scorecam with noisy masks, their scores averaged",
+        "Wang et al. 2020, arXiv:2006.14255",
+        ("activations", "passes"),
+        samples=10,
+        by_channel=True,
+    ),
+    MethodFacts(
+        "iscam",
+        "scorecam with masks of growing strength, their scores averaged",
+        "Naidu et al. 2020, arXiv:2010.03023",
+        ("activations", "passes"),
+        samples=10,
+        by_channel=True,
+    ),
+    MethodFacts(
+        "smoothgradcam++",
+        "gradcam++ with gradients averaged over noisy copies of the image",
+        "Omeiza et al. 2019, arXiv:1908.01224",
+        ("activations", "gradients", "passes"),
+        samples=10,
+    ),
+    MethodFacts(
+        "inputxgradient",
+        "gradient times input, pixel by pixel",
+        "Shrikumar et al. 2016, arXiv:1605.01713",
+        ("gradients", "passes"),
+        source="pixels",
+        adds=False,
+    ),
+    MethodFacts(
+        "integratedgradients",
+        "input times the gradient averaged on the way from the mean colour to the image",
+        "Sundararajan et al. 2017, arXiv:1703.01365",
+        ("gradients", "passes"),
+        source="pixels",
+        adds=False,
+        samples=32,
+    ),
+    MethodFacts(
+        "smoothgrad",
+        "magnitude of the gradient averaged over noisy copies of the image",
+        "Smilkov et al. 2017, arXiv:1706.03825",
+        ("gradients", "passes"),
+        source="pixels",
+        signed=False,
+        adds=False,
+        samples=32,
+    ),
+    MethodFacts(
+        "occlusion",
+        "loss of the score where a sliding window of the mean colour covers the image",
+        "Zeiler and Fergus 2014, arXiv:1311.2901",
+        ("passes",),
+        source="pixels",
+        adds=False,
+    ),
+    MethodFacts(
+        "rise",
+        "gain of the score where random masks leave the image visible",
+        "Petsiuk et al. 2018, arXiv:1806.07421",
+        ("passes",),
+        source="pixels",
+        adds=False,
+        samples=1_000,
+    ),
 )
 """effcam's own methods, those of one shared pass first."""
 METHODS = tuple(each.name for each in OWN)
@@ -159,6 +226,11 @@ def methods() -> MethodList:
 def facts_of_method(name: str) -> MethodFacts | None:
     """Return what is known of a method; ``None`` of a function's name."""
     return next((each for each in methods() if each.name == name), None)
+
+
+def default_samples(name: str) -> int:
+    """Return how many changed copies of an image one of effcam's own methods makes by itself."""
+    return next(each.samples for each in OWN if each.name == name)
 
 
 def reads_layer(name: str) -> bool:

@@ -43,6 +43,14 @@ class Score(Protocol):
     def of_image(self, row: int, found: Logits) -> Tensor:
         """Return (n,) float32 values of one image's score, for n changed copies of that image."""
 
+    def of_copies(self, rows: Tensor, found: Logits) -> Tensor:
+        """Return (n,) float32 values, for n changed copies of images.
+
+        Args:
+            rows: (n,) int64, the position of the image that each is a copy of.
+            found: What the network returned for the copies.
+        """
+
 
 class Questions(Protocol):
     """What is asked of each of n images."""
@@ -138,6 +146,23 @@ class ClassScore:
         scores = self._of(found)[:, self.terms[row]].float()
         return (scores * self._factors(scores, self.factors[row], self.softmax[row])).sum(1)
 
+    def of_copies(self, rows: Tensor, found: Logits) -> Tensor:
+        """Return (n,) values of the scores of images, given n rows of scores."""
+        rows = rows.to(self.terms.device)
+        scores = self._of(found).gather(1, self.terms[rows]).float()
+        return (scores * self._factors(scores, self.factors[rows], self.softmax[rows])).sum(1)
+
+    def probabilities_of_copies(self, rows: Tensor, found: Logits) -> Tensor:
+        """Return the same, but the class's probability where the score is that of one class."""
+        values = self.of_copies(rows, found)
+        if self.raw:
+            return values
+        rows = rows.to(self.terms.device)
+        used = self.factors[rows] != 0
+        single = (used.sum(1) == 1) & (self.factors[rows, 0] == 1)
+        probabilities = found.probabilities.gather(1, self.terms[rows, :1])[:, 0]
+        return torch.where(single, probabilities, values)
+
     def _of(self, found: Logits) -> Tensor:
         """Return the scores that the indices are those of."""
         return found.raw if self.raw else found.values
@@ -195,6 +220,10 @@ class AboveScore:
         """Return (n,) values of the labels of one image, given n rows of scores."""
         return found.values.float().where(self.above[row], 0).sum(1)
 
+    def of_copies(self, rows: Tensor, found: Logits) -> Tensor:
+        """Return (n,) values of the labels of images, given n rows of scores."""
+        return found.values.float().where(self.above[rows.to(self.above.device)], 0).sum(1)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CosineQuestions:
@@ -238,6 +267,10 @@ class CosineScore:
         """Return (n,) values of one image's score, given n embeddings."""
         # A changed copy may be black, which has no direction in a network without biases.
         return _cosines(found, self.directions[row : row + 1], undefined=0.0)
+
+    def of_copies(self, rows: Tensor, found: Logits) -> Tensor:
+        """Return (n,) values of the cosines of images, given n embeddings."""
+        return _cosines(found, self.directions[rows.to(self.directions.device)], undefined=0.0)
 
 
 def _cosines(found: Logits, directions: Tensor, *, undefined: float) -> Tensor:
@@ -308,3 +341,10 @@ class FunctionScore:
     def of_image(self, row: int, found: Logits) -> Tensor:
         """Return (n,) values of one image's function, given the output for n images."""
         return compute(self.functions[row], found, len(found.values)).float()
+
+    def of_copies(self, rows: Tensor, found: Logits) -> Tensor:
+        """Return (n,) values of the functions of images, given the output for n copies."""
+        wanted = [self.functions[row] for row in rows.tolist()]
+        different = {id(each.compute): each for each in wanted}
+        values = {key: compute(each, found, len(wanted)) for key, each in different.items()}
+        return torch.stack([values[id(each.compute)][at] for at, each in enumerate(wanted)]).float()

@@ -28,15 +28,12 @@ def shapleycam(subject: Subject) -> MethodMap:
         ModelError: If an operation of the head has no second derivative.
     """
     gradients_of(subject)  # it names what is wrong, if no gradient gets to a layer
-    cam, kept = subject.cam, (subject.cam.leaves, subject.cam._images)
-    try:
-        # Fused kernels of attention have a first derivative only.
-        with sdpa_kernel(SDPBackend.MATH):
-            found = cam.scores(subject.images)
-            activations = activations_of(subject)
-            gradients = cam.maps(_second_order(subject, found))
-    finally:
-        cam.leaves, cam._images = kept
+    cam = subject.cam
+    # Fused kernels of attention have a first derivative only.
+    with cam.apart(), sdpa_kernel(SDPBackend.MATH):
+        found = cam.scores(subject.images)
+        activations = activations_of(subject)
+        gradients = cam.maps(_second_order(subject, found))
     contributions = [
         weights.mean((2, 3), keepdim=True) * each
         for weights, each in zip(gradients, activations, strict=True)
