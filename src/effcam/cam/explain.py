@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from effcam.cam.attention.reading import Reading, reading_attention
 from effcam.cam.augmentation import COPIES
 from effcam.cam.formulas import (
     ACTIVATION_METHODS,
@@ -27,7 +28,7 @@ from effcam.cam.head_cam import HeadCAM
 from effcam.cam.image_methods import find_image_method
 from effcam.cam.map_checks import State
 from effcam.cam.method_options import MethodOptions
-from effcam.cam.methods import Method, name_of
+from effcam.cam.methods import Method, name_of, reads_attention
 from effcam.cam.own_function import apply_own, check_gradient
 from effcam.cam.perturbation import PERTURBATION_METHODS
 from effcam.cam.precision import Precision
@@ -128,7 +129,7 @@ class Explainer:
     def _explain(
         self, images: Tensor, methods: Sequence[Method], asked: Sequence[Questions]
     ) -> list[Cams]:
-        found = self._pass(images)
+        found = self._pass(images, methods)
         scores = [questions.on(found.scores) for questions in asked]
         raw = [self._maps(found, methods, score) for score in scores]
         if self._options.aug_smooth:
@@ -149,9 +150,13 @@ class Explainer:
             )
         return answers
 
-    def _pass(self, images: Tensor) -> _Pass:
-        scores = self._cam.scores(images)
-        return _Pass(images, scores, self._cam.maps(self._cam.leaves))
+    def _pass(self, images: Tensor, methods: Sequence[Method]) -> _Pass:
+        if any(map(reads_attention, methods)):
+            with reading_attention(self._cam, images) as attention:
+                scores = self._cam.scores(images)
+        else:
+            attention, scores = None, self._cam.scores(images)
+        return _Pass(images, scores, self._cam.maps(self._cam.leaves), attention)
 
     def _smooth(
         self,
@@ -172,7 +177,7 @@ class Explainer:
             {name: scaled(each.heat.clamp(min=0)) for name, each in maps.items()} for maps in made
         ]
         for change, restore in COPIES:
-            found = self._pass(change(images))
+            found = self._pass(change(images), methods)
             for sums, score in zip(total, scores, strict=True):
                 for name, each in self._maps(found, methods, score).items():
                     sums[name] += restore(scaled(each.heat.clamp(min=0)))
@@ -189,7 +194,15 @@ class Explainer:
             values = score(found.scores)
             check_gradient(values, found.scores)
             gradients = self._cam.gradients(found.scores.values, values)
-        subject = Subject(self._model, self._cam, found.images, found.scores, score, self._options)
+        subject = Subject(
+            self._model,
+            self._cam,
+            found.images,
+            found.scores,
+            score,
+            self._options,
+            found.attention,
+        )
         made: dict[str, MethodMap] = {}
         for method in methods:
             run = find_image_method(method)
@@ -352,6 +365,7 @@ class _Pass:
     images: Tensor
     scores: Logits
     activations: list[Tensor]
+    attention: Reading | None
 
 
 def _formula(method: Method, *, eigen_smooth: bool) -> Formula:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from effcam.cam.attention.legrad import legrad
+from effcam.cam.attention.rollout import chefer, rollout
 from effcam.cam.methods import Method
 from effcam.cam.subject import ImageMethod
 
-IMAGE_METHODS: dict[str, ImageMethod] = {}
+IMAGE_METHODS: dict[str, ImageMethod] = {
+    "legrad": legrad,
+    "rollout": rollout,
+    "chefer": chefer,
+}
 
 
 def find_image_method(method: Method) -> ImageMethod | None:

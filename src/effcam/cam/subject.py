@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from effcam.cam.attention.reading import Reading
 from effcam.cam.head_cam import HeadCAM
 from effcam.cam.method_options import MethodOptions
 from effcam.cam.scores import Score
@@ -30,6 +31,8 @@ class Subject:
             ``score(logits)`` for the B images, changed or not; ``score.of_image(row, logits)`` for
             n changed copies of one image.
         options: The methods' options.
+        attention: The attention of the pass that gave ``found``; ``None`` unless a method that
+            reads it was asked for.
     """
 
     model: Model
@@ -38,6 +41,7 @@ class Subject:
     found: Logits
     score: Score
     options: MethodOptions
+    attention: Reading | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,6 +16,7 @@ from effcam.cam.attention.token_map import (
     Feeding,
     Reader,
     Source,
+    arrange,
     as_source,
     find_coarse,
     find_feeding,
@@ -102,10 +103,13 @@ class Layout:
 
     Attributes:
         layers: Its attentions in order.
+        read: (windows * queries,) bool: the queries of the last one whose output the scores
+            depend on; empty without attention.
         stream: The blocks whose outputs the network's end can take; ``None`` if there are none.
     """
 
     layers: tuple[Layer, ...]
+    read: Tensor
     stream: Stream | None = None
 
 
@@ -129,13 +133,16 @@ def find_layout(cam: HeadCAM, images: Tensor) -> Layout:
                 each.attention.append(attention)
             name = running[-1].place[0] if running else ""
             found.append((attention, next(calls.clock), name))
-            return _unmixed(attention)
+            attention.output = _unmixed(attention)
+            return attention.output
 
         with visiting_attention(visit):
-            cam.run(pictures.clone())
+            scores = cam.run(pictures.clone()).values
         sources = _Sources(calls, size)
         layers = _layers(found, sources)
-    return Layout(tuple(layers), find_stream(calls, layers, [each for each, _, _ in found]))
+        attentions = [each for each, _, _ in found]
+        read = _read(scores, attentions[-1], layers[-1]) if found else torch.zeros(0)
+    return Layout(tuple(layers), read, find_stream(calls, layers, attentions))
 
 
 def _unmixed(attention: Attention) -> Tensor:
@@ -144,10 +151,23 @@ def _unmixed(attention: Attention) -> Tensor:
     Without what attention mixes, a position feeds the tokens that it becomes.
     """
     output, query = attention.output.detach(), attention.query
-    if query is None or query.shape[:-1] != output.shape[:-1]:
-        return output
+    if query is None or not query.requires_grad or query.shape[:-1] != output.shape[:-1]:
+        return output.requires_grad_()
     link = query.sum(-1, keepdim=True)
     return output + (link - link.detach()).to(output.dtype)
+
+
+def _read(scores: Tensor, attention: Attention, layer: Layer) -> Tensor:
+    """Return the queries of the last attention that the scores depend on, of all its windows."""
+    generator = torch.Generator().manual_seed(0)
+    factors = torch.randn(scores.shape, generator=generator).to(scores)
+    output = attention.output
+    if layer.tokens is None or not scores.requires_grad:
+        return torch.zeros(0, dtype=torch.bool)
+    (found,) = torch.autograd.grad(scores, output, factors, retain_graph=True, allow_unused=True)
+    if found is None:
+        found = torch.zeros_like(output)
+    return (arrange(found, BATCH, layer.tokens.windows)[0].abs().sum((1, 3)) > 0).flatten()
 
 
 class _Sources:

@@ -65,6 +65,19 @@ def split(tensor: Tensor, batch: int) -> Tensor | None:
     return tensor.unflatten(0, (batch, -1)) if len(tensor) != batch else tensor[:, None]
 
 
+def arrange(tensor: Tensor, batch: int, windows: tuple[int, ...]) -> Tensor:
+    """Return (B, windows, heads, n, d) float32 of what attention takes or returns."""
+    found = split(tensor, batch)
+    assert found is not None
+    leading = range(1, found.ndim - 2)
+    heads = [each for each in leading if each not in windows]
+    ordered = found.permute(0, *windows, *heads, found.ndim - 2, found.ndim - 1).float()
+    count = 1
+    for each in windows:
+        count *= found.shape[each]
+    return ordered.reshape(batch, count, -1, *ordered.shape[-2:])
+
+
 class Reader:
     """Reads which index of a target's dimensions each position of a source feeds."""
 

@@ -1,0 +1,142 @@
+"""Follow one row of a product of attention matrices from the last layer back to the first.
+
+No matrix of all positions is needed: the row of what the head reads is multiplied with each
+layer's matrix in turn, window by window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from effcam.cam.attention.layout import Layer, Tokens
+from effcam.errors import LayerError
+from effcam.models.tracing.map_layout import Grid
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """How much what the head reads takes in of each token.
+
+    Attributes:
+        cells: (B, rows * columns) of positions.
+        grid: Rows and columns.
+        prefix: (B, k) of tokens that stand for no position.
+    """
+
+    cells: Tensor
+    grid: Grid
+    prefix: Tensor
+
+    def on(self, grid: Grid, name: str) -> Row:
+        """Return it on another grid: a finer one shares evenly, a coarser one adds.
+
+        Raises:
+            LayerError: If neither grid divides the other.
+        """
+        if grid == self.grid:
+            return self
+        cells = self.cells.reshape(-1, *self.grid)
+        up = [new // old for new, old in zip(grid, self.grid, strict=True)]
+        down = [old // new for new, old in zip(grid, self.grid, strict=True)]
+        if all(old * k == new for new, old, k in zip(grid, self.grid, up, strict=True)):
+            cells = cells.repeat_interleave(up[0], 1).repeat_interleave(up[1], 2)
+            cells = cells / (up[0] * up[1])
+        elif all(new * k == old for new, old, k in zip(grid, self.grid, down, strict=True)):
+            cells = cells.reshape(len(cells), grid[0], down[0], grid[1], down[1]).sum((2, 4))
+        else:
+            raise LayerError(
+                f"attention layer {name!r} works on {grid[0]} x {grid[1]} positions, and a later "
+                f"one on {self.grid[0]} x {self.grid[1]}: no grid divides the other, so the "
+                "product of their matrices has no meaning. Use legrad"
+            )
+        return replace(self, cells=cells.flatten(1), grid=grid)
+
+
+def check_chain(layers: tuple[Layer, ...], method: str) -> None:
+    """Refuse networks whose attention matrices have no product over the image.
+
+    Raises:
+        LayerError: If there is such a layer, with the reason.
+    """
+    for at, layer in enumerate(layers):
+        problem, tokens = layer.problem, layer.tokens
+        if tokens is not None:
+            problem = _problem(tokens, is_last=at == len(layers) - 1)
+        if problem:
+            raise LayerError(
+                f"{method} multiplies the matrices of all attention layers, which is not possible "
+                f"at layer {layer.name!r}: {problem}. Use legrad, or a method that reads the "
+                "target layer, as gradcam"
+            )
+
+
+def _problem(tokens: Tokens, *, is_last: bool) -> str:
+    if tokens.learned:
+        return "" if is_last else "its queries are learned, and other layers follow"
+    if tokens.queries is None:
+        return "where its queries lie over the image is not known"
+    fed = tokens.queries >= 0
+    if bool(fed.any()) and not bool(fed.all()):
+        return "its queries stand for some positions of its keys only"
+    if len(tokens.prefix) and tokens.windows:
+        return "its tokens without a position are in several windows"
+    return ""
+
+
+def start(tokens: Tokens, read: Tensor, batch: int) -> Row:
+    """Return the row of the mean of the queries of the last layer that the head reads.
+
+    Args:
+        tokens: The tokens of the last layer.
+        read: (windows * queries,) bool.
+        batch: The number of images.
+    """
+    share = read.float() / read.sum()
+    cells = torch.zeros_like(tokens.counts)
+    prefix = torch.zeros(len(tokens.prefix), device=cells.device)
+    if not tokens.learned:
+        assert tokens.queries is not None
+        fed = tokens.queries >= 0
+        own = tokens.queries[fed]
+        several = torch.bincount(own, minlength=len(share)).clamp(min=1)
+        cells[fed] = (share / several)[own]
+        known = tokens.prefix_queries >= 0
+        prefix[known] = share[tokens.prefix_queries[known]]
+    return Row(cells.expand(batch, -1), tokens.grid, prefix.expand(batch, -1))
+
+
+def step(row: Row, layer: Layer, matrix: Tensor, keep: float, read: Tensor) -> Row:
+    """Return the row times ``keep`` I + A of one layer.
+
+    Args:
+        row: The row.
+        layer: The layer.
+        matrix: (B, windows, queries, keys), A, its mean over heads.
+        keep: The share of what a token keeps of itself.
+        read: As in `start`, for learned queries.
+    """
+    tokens = layer.tokens
+    assert tokens is not None
+    batch, windows, queries, _ = matrix.shape
+    asked = matrix.new_zeros(batch, windows * queries)
+    row = row.on(tokens.grid, layer.name)
+    prefix = row.prefix
+    if prefix.shape[1] != len(tokens.prefix):
+        # Tokens that are not there yet began in a later layer.
+        prefix = matrix.new_zeros(batch, len(tokens.prefix))
+    if tokens.learned:
+        asked += (read.float() / read.sum()).to(asked.device)
+    else:
+        assert tokens.queries is not None
+        fed = tokens.queries >= 0
+        asked.index_add_(1, tokens.queries[fed], row.cells[:, fed].to(asked))
+        known = tokens.prefix_queries >= 0
+        asked.index_add_(1, tokens.prefix_queries[known], prefix[:, known].to(asked))
+    taken = (asked.reshape(batch, windows, 1, queries) @ matrix).flatten(1)
+    # Tokens that ask nothing stay as they are.
+    own = 1.0 if tokens.pools else keep
+    cells = own * row.cells + taken[:, tokens.keys] / tokens.counts
+    return Row(cells, tokens.grid, keep * prefix + taken[:, tokens.prefix])
