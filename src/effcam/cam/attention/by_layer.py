@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from effcam.cam.attention.final_pass import gradients_at
-from effcam.cam.attention.module_calls import ModuleCall, Place
+from effcam.cam.attention.final_pass import as_leaf, gradients_at
+from effcam.cam.attention.module_calls import ModuleCall
 from effcam.cam.attention.reading import Reading
 from effcam.cam.attention.recording import Attention, visiting_attention
 from effcam.cam.attention.stream import Stream
@@ -18,6 +19,7 @@ from effcam.cam.attention.weights import mean_positive, nonzero_tokens, weight_g
 from effcam.cam.own_function import check_gradient
 from effcam.cam.precision import computing
 from effcam.models.tracing.layer_outputs import put_first
+from effcam.models.tracing.logits import first_tensor
 from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.plain_pass import plain_pass
 
@@ -30,95 +32,152 @@ EQUAL, EQUAL_HALF = 1e-3, 5e-2
 """The largest difference of what must be equal, as a share of the largest value."""
 
 
-class Differs(Exception):
+class DiffersError(Exception):
     """A part of the network, run by itself, does not give what it gave in the whole."""
 
 
 def by_layer(subject: Subject, reading: Reading, stream: Stream) -> list[Tensor]:
-    """Return the (B, h, w) map of each layer.
+    """Return the (B, h, w) map of each layer, or of each attention that pools it.
 
     Raises:
-        Differs: If the end or the blocks of the network depend on more than their input tokens.
+        DiffersError: If the end or the blocks of the network depend on more than their tokens.
     """
-    calls = [reading.calls[place] for place in stream.blocks]
-    if not all(each.is_unchanged for each in (*calls, *map(reading.calls.get, stream.before))):
-        raise Differs
-    maps = []
-    for call, at in zip(reversed(calls), reversed(stream.layers), strict=True):
-        tokens = _tokens(call)
-        is_last = call is calls[-1]
-        if stream.pooling:
-            maps += _pooled(subject, reading, stream, tokens, is_last)
-            continue
-        score = _end(subject, reading, stream, tokens, [], is_last=is_last)
-        (gradient,) = gradients_at(score, [tokens], subject)
-        if gradient is not None:
-            maps.append(_of_block(subject, reading, stream, call, at, gradient))
-    return maps
+    needed = [reading.calls.get(place) for place in (*stream.blocks, *stream.before)]
+    if not all(each is not None and each.is_unchanged for each in needed):
+        raise DiffersError
+    return list(_LayerScores(subject, reading, stream).maps())
 
 
-def _tokens(call: ModuleCall) -> Tensor:
-    made = call.made
-    assert made is not None
-    return made.detach().clone().requires_grad_()
+@dataclass(frozen=True, slots=True, eq=False)
+class _LayerScores:
+    """A batch under its question, the recorded pass, and the blocks whose tokens have a score."""
+
+    subject: Subject
+    reading: Reading
+    stream: Stream
+
+    def maps(self) -> Iterator[Tensor]:
+        """Yield the maps, those of the last layer first: its score must be the network's."""
+        last = self.stream.blocks[-1]
+        pairs = zip(self.stream.blocks, self.stream.layers, strict=True)
+        for place, at in reversed(list(pairs)):
+            call = self.reading.calls[place]
+            tokens = _made(call).detach().clone().requires_grad_()
+            score, pools = self._end(tokens, is_last=place == last)
+            if pools:
+                yield from self._of_pools(score, pools)
+                continue
+            (gradient,) = gradients_at(score, [tokens], self.subject)
+            if gradient is not None:
+                yield self._of_block(call, at, gradient)
+
+    def _of_pools(self, score: Tensor, pools: list[Attention]) -> Iterator[Tensor]:
+        """Yield the maps of the attention that pools a layer's tokens."""
+        gradients = gradients_at(score, [each.output for each in pools], self.subject)
+        for at, attention, gradient in zip(self.stream.pooling, pools, gradients, strict=True):
+            if gradient is not None:
+                yield self._map(at, attention, gradient)
+
+    def _map(self, at: int, attention: Attention, gradient: Tensor) -> Tensor:
+        """Return the (B, h, w) map, given the gradient at an attention's output."""
+        tokens = self.reading.layout.layers[at].placed
+        found = weight_gradients(gradient, attention, tokens, len(self.subject.images))
+        return tokens.to_map(mean_positive(found, attention.output.shape[-2]))
+
+    def _end(self, tokens: Tensor, *, is_last: bool) -> tuple[Tensor, list[Attention]]:
+        """Return the (B,) score of the network's end on a layer's tokens, and what pools them."""
+        pools: list[Attention] = []
+
+        def visit(attention: Attention) -> Tensor:
+            pools.append(attention)
+            return as_leaf(attention)
+
+        with _skipping(self.subject.cam.model, self.reading, self.stream, tokens):
+            if self.stream.pooling:
+                with visiting_attention(visit):
+                    logits = self.subject.cam.run(self.subject.images)
+            else:
+                logits = self.subject.cam.run(self.subject.images)
+        if is_last and not _is_equal(logits.values, self.subject.found.values):
+            raise DiffersError
+        if len(pools) != len(self.stream.pooling):
+            raise DiffersError
+        values = self.subject.score(logits)
+        check_gradient(values, logits)
+        return values, pools
+
+    def _of_block(self, call: ModuleCall, at: int, gradient: Tensor) -> Tensor:
+        """Return the (B, h, w) map of a layer, given the gradient at its block's output."""
+        attention = self.reading.attentions[at]
+        rows = self._rows(gradient)
+        if rows is not None:
+            try:
+                found = self._through_block(call, attention, gradient, rows)
+            except Exception as error:  # a block that needs all tokens may raise any
+                if is_out_of_memory(error):
+                    raise
+                self.stream.by_rows = False
+            else:
+                return self._map(at, attention, found)
+        return self._map(at, attention, self._through_block(call, attention, gradient, None))
+
+    def _rows(self, gradient: Tensor) -> Tensor | None:
+        """Return the few tokens that the score depends on; ``None`` for all."""
+        if gradient.ndim != 3 or not self.stream.by_rows:
+            return None
+        rows = nonzero_tokens(gradient)
+        return rows if len(rows) <= min(FEW, gradient.shape[1] // 2) else None
+
+    def _through_block(
+        self, call: ModuleCall, attention: Attention, gradient: Tensor, rows: Tensor | None
+    ) -> Tensor:
+        """Return the gradient at the output of a block's attention, given that at its own output.
+
+        The block runs again from its attention on, on some tokens alone if each token goes its own
+        way there.
+
+        Args:
+            call: The call of the block.
+            attention: Its attention.
+            gradient: The gradient at its output.
+            rows: The tokens, ``None`` for all.
+
+        Raises:
+            DiffersError: If it does not return what it returned.
+        """
+        taken, made, output = _taken(call), _made(call), attention.output.detach()
+        if rows is not None:
+            taken, made, gradient = (each[:, rows] for each in (taken, made, gradient))
+            output = output.index_select(-2, rows)
+        leaf = output.clone().requires_grad_()
+
+        def visit(again: Attention) -> Tensor:
+            if again.output.shape != leaf.shape:
+                raise DiffersError
+            return leaf.clone()
+
+        place = self.subject.images.device, self.subject.cam.precision
+        with computing(*place), plain_pass(), visiting_attention(visit):
+            found = first_tensor(call.module(taken.detach(), *call.args[1:], **call.kwargs))
+        if found is None or not _is_equal(found, made):
+            raise DiffersError
+        product = (found * gradient.to(found.dtype)).flatten(1).sum(1)
+        (gradients,) = gradients_at(product, [leaf], self.subject)
+        if gradients is None:
+            raise DiffersError
+        return gradients
 
 
-def _pooled(
-    subject: Subject, reading: Reading, stream: Stream, tokens: Tensor, is_last: bool
-) -> list[Tensor]:
-    """Return the maps of the attention that pools a layer's tokens."""
-    pools: list[Attention] = []
-    score = _end(subject, reading, stream, tokens, pools, is_last=is_last)
-    gradients = gradients_at(score, [each.output for each in pools], subject)
-    batch, maps = len(subject.images), []
-    for at, attention, gradient in zip(stream.pooling, pools, gradients, strict=True):
-        layer = reading.layout.layers[at]
-        if gradient is not None and layer.tokens is not None:
-            found = weight_gradients(gradient, attention, layer.tokens, batch)
-            maps.append(layer.tokens.to_map(mean_positive(found, found.shape[3])))
-    return maps
+def _taken(call: ModuleCall) -> Tensor:
+    if call.taken is None:
+        raise DiffersError
+    return call.taken
 
 
-def _end(
-    subject: Subject,
-    reading: Reading,
-    stream: Stream,
-    tokens: Tensor,
-    pools: list[Attention],
-    *,
-    is_last: bool,
-) -> Tensor:
-    """Return the (B,) score of the network's end on a layer's tokens.
-
-    Args:
-        subject: The batch under its question.
-        reading: The recorded pass.
-        stream: The blocks.
-        tokens: The layer's tokens.
-        pools: Filled with the attention that runs.
-        is_last: Whether they are the last layer's, whose scores are the network's own.
-    """
-
-    def visit(attention: Attention) -> Tensor:
-        attention.output = attention.output.detach().requires_grad_() if not (
-            attention.output.requires_grad
-        ) else attention.output
-        pools.append(attention)
-        return attention.output.clone()
-
-    with _skipping(subject.cam.model, reading, stream, tokens):
-        if stream.pooling:
-            with visiting_attention(visit):
-                logits = subject.cam.run(subject.images)
-        else:
-            logits = subject.cam.run(subject.images)
-    if is_last and not _is_equal(logits.values, subject.found.values):
-        raise Differs
-    if len(pools) != len(stream.pooling):
-        raise Differs
-    values = subject.score(logits)
-    check_gradient(values, logits)
-    return values
+def _made(call: ModuleCall) -> Tensor:
+    if call.made is None:
+        raise DiffersError
+    return call.made
 
 
 @contextmanager
@@ -129,7 +188,7 @@ def _skipping(
     outputs: dict[str, list[Any]] = {}
     for place in stream.before:
         output = reading.calls[place].output
-        last = place == _last_place(stream)
+        last = place == stream.blocks[-1]
         outputs.setdefault(place[0], []).append(put_first(output, tokens) if last else output)
     own: dict[nn.Module, Any] = {}
     try:
@@ -146,10 +205,6 @@ def _skipping(
                 part.__dict__["forward"] = forward
 
 
-def _last_place(stream: Stream) -> Place:
-    return stream.blocks[-1]
-
-
 class _Returning:
     """Returns given outputs in turn, then those of a module's own forward pass."""
 
@@ -160,86 +215,6 @@ class _Returning:
         for output in self._outputs:
             return output
         return self._forward(*args, **kwargs)
-
-
-def _of_block(
-    subject: Subject,
-    reading: Reading,
-    stream: Stream,
-    call: ModuleCall,
-    at: int,
-    gradient: Tensor,
-) -> Tensor:
-    """Return the (B, h, w) map of a layer, given the gradient at its block's output."""
-    attention, tokens = reading.attentions[at], reading.layout.layers[at].tokens
-    assert tokens is not None
-    rows = None
-    if gradient.ndim == 3 and stream.by_rows is not False:
-        few = nonzero_tokens(gradient)
-        rows = few if len(few) <= min(FEW, gradient.shape[1] // 2) else None
-    found = None
-    if rows is not None:
-        try:
-            found = _through_block(subject, call, attention, gradient, rows)
-            stream.by_rows = True
-        except Exception as error:  # the block may need all tokens, and fail in any way
-            if is_out_of_memory(error):
-                raise
-            stream.by_rows = False
-    if found is None:
-        found = _through_block(subject, call, attention, gradient, None)
-    weights = weight_gradients(found, attention, tokens, len(subject.images))
-    return tokens.to_map(mean_positive(weights, attention.output.shape[-2]))
-
-
-def _through_block(
-    subject: Subject,
-    call: ModuleCall,
-    attention: Attention,
-    gradient: Tensor,
-    rows: Tensor | None,
-) -> Tensor:
-    """Return the gradient at the output of a block's attention, given that at its own output.
-
-    The block runs again from its attention on, on some tokens alone if each token goes its own
-    way there.
-
-    Args:
-        subject: The batch under its question.
-        call: The call of the block.
-        attention: Its attention.
-        gradient: The gradient at its output.
-        rows: The tokens, ``None`` for all.
-
-    Raises:
-        Differs: If it does not return what it returned.
-    """
-    taken, made = call.taken, call.made
-    assert taken is not None
-    assert made is not None
-    output = attention.output.detach()
-    if rows is not None:
-        taken, made, gradient = (each[:, rows] for each in (taken, made, gradient))
-        output = output.index_select(-2, rows)
-    leaf = output.clone().requires_grad_()
-
-    def visit(again: Attention) -> Tensor:
-        if again.output.shape != leaf.shape:
-            raise Differs
-        return leaf.clone()
-
-    with computing(subject.images.device, subject.cam.precision), plain_pass():
-        with visiting_attention(visit):
-            again = call.module(taken.detach(), *call.args[1:], **call.kwargs)
-    from effcam.models.tracing.logits import first_tensor
-
-    found = first_tensor(again)
-    if found is None or not _is_equal(found, made):
-        raise Differs
-    (gradients,) = gradients_at((found * gradient.to(found.dtype)).flatten(1).sum(1), [leaf], subject)
-    if gradients is None:
-        raise Differs
-    return gradients
 
 
 def _is_equal(first: Tensor, second: Tensor) -> bool:

@@ -31,11 +31,8 @@ def differentiate(
     found: list[Attention] = []
 
     def visit(attention: Attention) -> Tensor:
-        if not attention.output.requires_grad:
-            attention.output = attention.output.detach().requires_grad_()
         found.append(attention)
-        # What follows may work in place.
-        return attention.output.clone()
+        return as_leaf(attention)
 
     with visiting_attention(visit):
         logits = subject.cam.run(subject.images)
@@ -51,9 +48,15 @@ def differentiate(
     return found, gradients
 
 
-def gradients_at(
-    values: Tensor, tensors: list[Tensor], subject: Subject
-) -> list[Tensor | None]:
+def as_leaf(attention: Attention) -> Tensor:
+    """Return the output of attention to go on with, which a graph can begin at."""
+    if not attention.output.requires_grad:
+        attention.output = attention.output.detach().requires_grad_()
+    # What follows may work in place.
+    return attention.output.clone()
+
+
+def gradients_at(values: Tensor, tensors: list[Tensor], subject: Subject) -> list[Tensor | None]:
     """Return the float32 gradients of the sum of (B,) values, ``None`` where there is none."""
     if not values.requires_grad:
         return [None] * len(tensors)

@@ -24,6 +24,7 @@ from effcam.cam.attention.token_map import (
     repeat_counts,
     split,
 )
+from effcam.errors import LayerError
 from effcam.models.tracing.map_layout import Grid
 from effcam.models.tracing.probe import probe_standardised
 
@@ -96,6 +97,20 @@ class Layer:
     tokens: Tokens | None
     problem: str = ""
 
+    @property
+    def placed(self) -> Tokens:
+        """Where its tokens lie.
+
+        Raises:
+            LayerError: If its keys are no parts of the image.
+        """
+        if self.tokens is None:
+            raise LayerError(
+                f"attention layer {self.name!r} has no tokens of the image: {self.problem}. Use a "
+                "method that reads the target layer, as gradcam"
+            )
+        return self.tokens
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
@@ -164,10 +179,11 @@ def _read(scores: Tensor, attention: Attention, layer: Layer) -> Tensor:
     output = attention.output
     if layer.tokens is None or not scores.requires_grad:
         return torch.zeros(0, dtype=torch.bool)
-    (found,) = torch.autograd.grad(scores, output, factors, retain_graph=True, allow_unused=True)
-    if found is None:
-        found = torch.zeros_like(output)
-    return (arrange(found, BATCH, layer.tokens.windows)[0].abs().sum((1, 3)) > 0).flatten()
+    (found,) = torch.autograd.grad(
+        scores, output, factors, retain_graph=True, materialize_grads=True
+    )
+    sizes = arrange(found, BATCH, layer.tokens.windows)[0].abs().sum((1, 3))
+    return (sizes > 0).flatten()
 
 
 class _Sources:
@@ -241,7 +257,7 @@ def _layers(found: list[tuple[Attention, int, str]], sources: _Sources) -> list[
         sources.share(group)
     layers = []
     for (attention, time, name), (source, keys, queries) in zip(found, near, strict=True):
-        tokens, problem = _tokens(attention, time, source, keys, queries, sources)
+        tokens, problem = _tokens(attention, time, (source, keys, queries), sources)
         shapes = [tuple(each.shape) for each in (attention.value, attention.output)]
         value, output = ((each[0] // BATCH, *each[1:-1]) for each in shapes)
         layers.append(Layer(name, value, output, tokens, problem))
@@ -290,13 +306,9 @@ def _queries(attention: Attention) -> Tensor | None:
 
 
 def _tokens(
-    attention: Attention,
-    time: int,
-    source: Source | None,
-    keys: Feeding | None,
-    queries: Feeding | None,
-    sources: _Sources,
+    attention: Attention, time: int, near: _Near, sources: _Sources
 ) -> tuple[Tokens | None, str]:
+    source, keys, queries = near
     value = split(attention.value, BATCH)
     if value is None or not value.requires_grad:
         return None, NO_MAP
@@ -310,7 +322,7 @@ def _tokens(
     others = torch.ones(len(keys.token), dtype=torch.bool, device=own.device)
     others[places] = False
     others &= keys.token >= 0
-    total = value[0, 0].shape[:0].numel() if value.ndim == 3 else _count(value, keys.windows)
+    total = _count(value, keys.windows)
     learned = attention.query is not None and not attention.query.requires_grad
     asked = None if queries is None else queries.token
     none = torch.full_like(keys.token[others], -1)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
-from effcam.cam.attention.by_layer import Differs, by_layer
+from effcam.cam.attention.by_layer import DiffersError, by_layer
 from effcam.cam.attention.final_pass import differentiate
 from effcam.cam.attention.layout import CHANNELS, Layer
-from effcam.cam.attention.reading import Reading, token_layers
+from effcam.cam.attention.reading import Reading, read_attention
 from effcam.cam.attention.weights import mean_positive, weight_gradients
 from effcam.cam.fusion import fuse
 from effcam.cam.subject import MethodMap
 from effcam.errors import LayerError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from effcam.cam.subject import Subject
 
 
@@ -32,15 +32,13 @@ def legrad(subject: Subject) -> MethodMap:
     Raises:
         LayerError: If the network has no attention over tokens of the image.
     """
-    reading = subject.attention
-    assert reading is not None
-    layers = token_layers(reading, "legrad")
+    reading, layers = read_attention(subject.attention, "legrad")
     _check_tokens(layers)
     stream = reading.layout.stream
     if stream is not None and stream.works:
         try:
             maps = by_layer(subject, reading, stream)
-        except Differs:
+        except DiffersError:
             stream.works = False
         else:
             count = len(stream.layers)
@@ -93,8 +91,4 @@ def _check_tokens(layers: tuple[Layer, ...]) -> None:
     others = [each for each in layers if each.tokens is None]
     mixes = [each for each in known if each.tokens is not None and not each.tokens.pools]
     if not known or (not mixes and any(each.problem == CHANNELS for each in others)):
-        first = others[0]
-        raise LayerError(
-            f"attention layer {first.name!r} has no tokens of the image: {first.problem}. Use a "
-            "method that reads the target layer, as gradcam"
-        )
+        others[0].placed  # noqa: B018  # raises

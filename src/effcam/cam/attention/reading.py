@@ -87,16 +87,16 @@ def check_layers(layers: tuple[Layer, ...], attentions: list[Attention], batch: 
         )
 
 
-def token_layers(reading: Reading, method: str) -> tuple[Layer, ...]:
-    """Return the attention layers of a network.
+def read_attention(reading: Reading | None, method: str) -> tuple[Reading, tuple[Layer, ...]]:
+    """Return the attention of a pass, and the layers.
 
     Raises:
         LayerError: If there are none.
     """
-    layers = reading.layout.layers
-    if not layers:
+    layers = () if reading is None else reading.layout.layers
+    if reading is None or not layers:
         raise LayerError(
             f"{method} reads attention, the softmax of products of queries and keys, and the "
             "network computes none. Use a method that reads the target layer, as gradcam"
         )
-    return layers
+    return reading, layers

@@ -59,8 +59,8 @@ class Attention:
         """Return the (..., queries, keys) float32 weights of the values."""
         if self.weights is not None:
             return self.weights.float()
-        assert self.query is not None
-        assert self.key is not None
+        if self.query is None or self.key is None:
+            raise ValueError("attention without weights needs its queries and keys")
         query, key = self.query.float(), self.key.float()
         scale = 1 / math.sqrt(query.shape[-1]) if self.scale is None else self.scale
         products = query @ key.transpose(-1, -2) * scale
@@ -127,7 +127,7 @@ class AttentionMode(TorchFunctionMode):
             return self._product(func, args, output)
         return self._follow(func, args, named, output)
 
-    def _fused(
+    def _fused(  # noqa: PLR0917  # the signature of torch's function
         self,
         query: Tensor,
         key: Tensor,
@@ -135,6 +135,7 @@ class AttentionMode(TorchFunctionMode):
         attn_mask: Tensor | None = None,
         dropout_p: float = 0.0,
         is_causal: bool = False,
+        *,
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> Tensor:
@@ -151,9 +152,7 @@ class AttentionMode(TorchFunctionMode):
         if enable_gqa and query.shape[-3] != key.shape[-3]:
             groups = query.shape[-3] // key.shape[-3]
             key, value = (each.repeat_interleave(groups, -3) for each in (key, value))
-        return self._visit(
-            Attention(query, key, value, output, None, attn_mask, scale, is_causal)
-        )
+        return self._visit(Attention(query, key, value, output, None, attn_mask, scale, is_causal))
 
     def _product(self, func: object, args: tuple[Any, ...], output: Tensor) -> Tensor:
         """Return the output of a matrix product, which may begin or end attention."""
@@ -199,10 +198,10 @@ class AttentionMode(TorchFunctionMode):
         self, func: object, args: tuple[Any, ...], named: dict[str, Any], output: Tensor
     ) -> Tensor:
         """Return a function's output, and note whether it is still products or their softmax."""
-        known = next((found for each in args if (found := self._known(each)) is not None), None)
-        if known is None:
+        source = next((each for each in args if self._known(each) is not None), None)
+        found = self._known(source)
+        if found is None or source is None:
             return output
-        found, source = known
         if func in SOFTMAXES:
             axis = named.get("dim", args[1] if len(args) > 1 else -1)
             axis = axis if axis < 0 else axis - output.ndim
@@ -212,12 +211,10 @@ class AttentionMode(TorchFunctionMode):
             self._products[output] = _Products(found.query, found.softmax, moved)
         return output
 
-    def _known(self, value: object) -> tuple[_Products, Tensor] | None:
-        """Return what is known of a value that is products, and the value."""
-        if not isinstance(value, Tensor):
-            return None
-        found = self._products.get(value)
-        return None if found is None else (found, value)
+    def _known(self, value: object) -> _Products | None:
+        """Return what is known of a value that is products of queries and keys."""
+        found: _Products | None = self._products.get(value) if isinstance(value, Tensor) else None
+        return found
 
 
 def _moved(func: object, args: tuple[Any, ...], axis: int, dimensions: int) -> int:

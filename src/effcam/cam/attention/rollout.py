@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
 from effcam.cam.attention.final_pass import differentiate
-from effcam.cam.attention.reading import token_layers
+from effcam.cam.attention.reading import read_attention
 from effcam.cam.attention.row import Row, check_chain, start, step
 from effcam.cam.attention.weights import weight_gradients, weights_of
 from effcam.cam.subject import MethodMap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from torch import Tensor
 
     from effcam.cam.attention.layout import Layer
     from effcam.cam.attention.reading import Reading
@@ -31,16 +31,13 @@ def rollout(subject: Subject) -> MethodMap:
     Raises:
         LayerError: If the network has no attention, or the matrices have no product over the image.
     """
-    reading = subject.attention
-    assert reading is not None
-    layers = token_layers(reading, "rollout")
+    reading, layers = read_attention(subject.attention, "rollout")
     check_chain(layers, "rollout")
     batch, matrices = len(subject.images), []
     for layer, attention in zip(layers, reading.attentions, strict=True):
-        assert layer.tokens is not None
-        matrix = weights_of(attention, layer.tokens, batch).mean(2)
+        matrix = weights_of(attention, layer.placed, batch).mean(2)
         matrix = matrix / matrix.sum(-1, keepdim=True).clamp(min=1e-12)
-        matrices.append(matrix if layer.tokens.learned else matrix / 2)
+        matrices.append(matrix if layer.placed.learned else matrix / 2)
     return _product(reading, layers, matrices, 0.5)
 
 
@@ -56,19 +53,16 @@ def chefer(subject: Subject) -> MethodMap:
     Raises:
         LayerError: As in `rollout`; or no gradient gets to the attention.
     """
-    reading = subject.attention
-    assert reading is not None
-    layers = token_layers(reading, "chefer")
+    reading, layers = read_attention(subject.attention, "chefer")
     check_chain(layers, "chefer")
     found, gradients = differentiate(subject, reading)
     batch, matrices = len(subject.images), []
     for layer, attention, gradient in zip(layers, found, gradients, strict=True):
-        assert layer.tokens is not None
-        weights = weights_of(attention, layer.tokens, batch)
+        weights = weights_of(attention, layer.placed, batch)
         if gradient is None:
             matrices.append(weights.mean(2) * 0)
             continue
-        slopes = weight_gradients(gradient, attention, layer.tokens, batch)
+        slopes = weight_gradients(gradient, attention, layer.placed, batch)
         matrices.append((weights * slopes).clamp(min=0).mean(2))
     return _product(reading, layers, matrices, 1.0)
 
@@ -77,9 +71,8 @@ def _product(
     reading: Reading, layers: Sequence[Layer], matrices: Sequence[Tensor], keep: float
 ) -> MethodMap:
     """Return the row of what the head reads, from the last layer back to the first."""
-    read, last = reading.layout.read, layers[-1].tokens
-    assert last is not None
-    row = start(last, read, len(matrices[0]))
+    read = reading.layout.read
+    row = start(layers[-1].placed, read, len(matrices[0]))
     own: Row = row
     for layer, matrix in zip(reversed(layers), reversed(matrices), strict=True):
         row = step(row, layer, matrix, keep, read)

@@ -97,8 +97,7 @@ def start(tokens: Tokens, read: Tensor, batch: int) -> Row:
     share = read.float() / read.sum()
     cells = torch.zeros_like(tokens.counts)
     prefix = torch.zeros(len(tokens.prefix), device=cells.device)
-    if not tokens.learned:
-        assert tokens.queries is not None
+    if not tokens.learned and tokens.queries is not None:
         fed = tokens.queries >= 0
         own = tokens.queries[fed]
         several = torch.bincount(own, minlength=len(share)).clamp(min=1)
@@ -118,8 +117,7 @@ def step(row: Row, layer: Layer, matrix: Tensor, keep: float, read: Tensor) -> R
         keep: The share of what a token keeps of itself.
         read: As in `start`, for learned queries.
     """
-    tokens = layer.tokens
-    assert tokens is not None
+    tokens = layer.placed
     batch, windows, queries, _ = matrix.shape
     asked = matrix.new_zeros(batch, windows * queries)
     row = row.on(tokens.grid, layer.name)
@@ -129,8 +127,7 @@ def step(row: Row, layer: Layer, matrix: Tensor, keep: float, read: Tensor) -> R
         prefix = matrix.new_zeros(batch, len(tokens.prefix))
     if tokens.learned:
         asked += (read.float() / read.sum()).to(asked.device)
-    else:
-        assert tokens.queries is not None
+    elif tokens.queries is not None:
         fed = tokens.queries >= 0
         asked.index_add_(1, tokens.queries[fed], row.cells[:, fed].to(asked))
         known = tokens.prefix_queries >= 0

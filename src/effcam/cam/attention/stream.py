@@ -24,7 +24,7 @@ class Stream:
         layers: The indices of these attentions.
         pooling: The indices of the attentions after them, which pool.
         before: The outermost calls that end before the end of the last block.
-        by_rows: Whether a block runs on some tokens alone; ``None`` before it was tried.
+        by_rows: Whether its blocks run on some tokens alone, as far as it was tried.
         works: Whether the end of the network, run by itself, gives the network's own scores.
     """
 
@@ -32,7 +32,7 @@ class Stream:
     layers: tuple[int, ...]
     pooling: tuple[int, ...]
     before: tuple[Place, ...]
-    by_rows: bool | None = None
+    by_rows: bool = True
     works: bool = True
 
     @property

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from effcam.errors import LayerError
 from effcam.models.tracing.map_layout import Grid, map_shape
 
 DIGITS = 16
@@ -68,7 +69,8 @@ def split(tensor: Tensor, batch: int) -> Tensor | None:
 def arrange(tensor: Tensor, batch: int, windows: tuple[int, ...]) -> Tensor:
     """Return (B, windows, heads, n, d) float32 of what attention takes or returns."""
     found = split(tensor, batch)
-    assert found is not None
+    if found is None:
+        raise LayerError(f"the batch of attention, {len(tensor)}, is no multiple of {batch} images")
     leading = range(1, found.ndim - 2)
     heads = [each for each in leading if each not in windows]
     ordered = found.permute(0, *windows, *heads, found.ndim - 2, found.ndim - 1).float()
@@ -252,9 +254,8 @@ def find_coarse(target: Tensor, anchor: Source) -> tuple[Tensor, Grid] | None:
     if token is None:
         return None
     prefix = int(token.min())
-    coarse = _coarse_grid(target.shape[1], anchor.grid)
-    assert coarse is not None
-    return torch.arange(prefix, target.shape[1], device=target.device), coarse[1]
+    _, grid = _coarse_grid(target.shape[1], anchor.grid) or (0, anchor.grid)
+    return torch.arange(prefix, target.shape[1], device=target.device), grid
 
 
 def _coarse_grid(count: int, grid: Grid) -> tuple[int, Grid] | None:

@@ -17,9 +17,7 @@ def weights_of(attention: Attention, tokens: Tokens, batch: int) -> Tensor:
     return arrange(matrix, batch, tokens.windows)
 
 
-def weight_gradients(
-    gradient: Tensor, attention: Attention, tokens: Tokens, batch: int
-) -> Tensor:
+def weight_gradients(gradient: Tensor, attention: Attention, tokens: Tokens, batch: int) -> Tensor:
     """Return the (B, windows, heads, queries, keys) float32 gradients at the weights.
 
     The output is the weights times the values, so no graph of the weights is needed.
