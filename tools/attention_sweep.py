@@ -6,7 +6,7 @@ way than the one that found it: a part of the image is changed while what attent
 and the values that change must be those of the tokens there. The results go to
 ``docs/attention.csv``; after an interruption it continues.
 
-``--only PATTERN`` runs some names, ``--first`` one name of each kind, ``--timeout`` seconds each.
+``--only PATTERN ...`` runs some names, ``--first`` one name of each kind, ``--timeout`` seconds each.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from __future__ import annotations
 import argparse
 import csv
 import fnmatch
-import json
-import subprocess
+import gc
+import signal
 import sys
 import time
 from collections.abc import Iterable
@@ -23,7 +23,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
-from sweep import ROOT, build, calibrate, names, own_options, own_size
 from torch import Tensor
 
 import effcam
@@ -35,6 +34,7 @@ from effcam.cam.explain import compute_cams
 from effcam.cam.head_cam import HeadCAM
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.probe import probe_standardised
+from sweep import ROOT, build, calibrate, names, own_options, own_size
 
 TABLE = ROOT / "docs" / "attention.csv"
 METHODS = ("legrad", "rollout", "chefer")
@@ -173,38 +173,38 @@ def first_of_each(every: list[tuple[str, str]]) -> list[tuple[str, str]]:
 def main() -> int:
     """Run the sweep; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", default="*")
+    parser.add_argument("--only", nargs="*", default=["*"])
     parser.add_argument("--first", action="store_true")
     parser.add_argument("--timeout", type=int, default=120)
     parser.add_argument("--table", type=Path, default=TABLE)
-    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.worker:
-        torch.set_num_threads(1)
-        print(json.dumps(asdict(run(*options.worker))))
-        return 0
-    every = [each for each in names() if fnmatch.fnmatch(each[1], options.only)]
+    torch.set_num_threads(1)
+    every = [
+        each for each in names() if any(fnmatch.fnmatch(each[1], only) for only in options.only)
+    ]
     rows = read(options.table)
     for library, name in first_of_each(every) if options.first else every:
         if (library, name) in rows:
             continue
-        rows[library, name] = in_process(library, name, options.timeout)
-        if rows[library, name].layers != "0":
-            print(rows[library, name], flush=True)
+        rows[library, name] = timed(library, name, options.timeout)
+        print(rows[library, name], flush=True)
         write(options.table, rows.values())
     return 0
 
 
-def in_process(library: str, name: str, timeout: int) -> Row:
-    """Return the results of one architecture, from a process of its own."""
-    command = [sys.executable, __file__, "--worker", library, name]
+def timed(library: str, name: str, timeout: int) -> Row:
+    """Return the results of one architecture, or that it took too long."""
+
+    def stop(_signal: int, _frame: object) -> None:
+        raise TimeoutError(f"not finished in {timeout} s")
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(timeout)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=True)
-        return Row(**json.loads(done.stdout.splitlines()[-1]))
-    except subprocess.TimeoutExpired:
-        return Row(library, name, problem=f"not finished in {timeout} s")
-    except subprocess.CalledProcessError as error:
-        return Row(library, name, problem=f"failed: {error.stderr[-200:]!r}")
+        return run(library, name)
+    finally:
+        signal.alarm(0)
+        gc.collect()
 
 
 def read(table: Path) -> dict[tuple[str, str], Row]:

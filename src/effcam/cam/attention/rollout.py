@@ -6,17 +6,14 @@ from typing import TYPE_CHECKING
 
 from effcam.cam.attention.final_pass import differentiate
 from effcam.cam.attention.reading import read_attention
-from effcam.cam.attention.row import Row, check_chain, start, step
+from effcam.cam.attention.row import Row, add, check_chain, keep_half, seen_by, start, taken
 from effcam.cam.attention.weights import weight_gradients, weights_of
 from effcam.cam.subject import MethodMap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
-
     from effcam.cam.attention.layout import Layer
-    from effcam.cam.attention.reading import Reading
     from effcam.cam.subject import Subject
 
 
@@ -38,7 +35,11 @@ def rollout(subject: Subject) -> MethodMap:
         matrix = weights_of(attention, layer.placed, batch).mean(2)
         matrix = matrix / matrix.sum(-1, keepdim=True).clamp(min=1e-12)
         matrices.append(matrix if layer.placed.learned else matrix / 2)
-    return _product(reading, layers, matrices, 0.5)
+    row = start(layers[-1].placed, reading.layout.read, batch)
+    for layer, matrix in zip(reversed(layers), reversed(matrices), strict=True):
+        kept = keep_half(seen_by(row, layer), layer)
+        row = add(kept, taken(row, layer, matrix, reading.layout.read))
+    return _as_map(row, layers)
 
 
 def chefer(subject: Subject) -> MethodMap:
@@ -64,20 +65,15 @@ def chefer(subject: Subject) -> MethodMap:
             continue
         slopes = weight_gradients(gradient, attention, layer.placed, batch)
         matrices.append((weights * slopes).clamp(min=0).mean(2))
-    return _product(reading, layers, matrices, 1.0)
-
-
-def _product(
-    reading: Reading, layers: Sequence[Layer], matrices: Sequence[Tensor], keep: float
-) -> MethodMap:
-    """Return the row of what the head reads, from the last layer back to the first."""
-    read = reading.layout.read
-    row = start(layers[-1].placed, read, len(matrices[0]))
-    own: Row = row
+    row = start(layers[-1].placed, reading.layout.read, batch)
+    # The identity's own row is kept apart: small gradients would be lost beside it.
+    gained = Row(row.cells * 0, row.grid, row.prefix * 0)
     for layer, matrix in zip(reversed(layers), reversed(matrices), strict=True):
-        row = step(row, layer, matrix, keep, read)
-        own = own.on(row.grid, layer.name)
-    # A product of matrices whose rows add up to 1 shares; that of gradients adds to the identity.
-    cells = row.cells - own.cells if keep == 1 else row.cells
+        row, gained = seen_by(row, layer), seen_by(gained, layer)
+        gained = add(gained, taken(add(row, gained), layer, matrix, reading.layout.read))
+    return _as_map(gained, layers)
+
+
+def _as_map(row: Row, layers: Sequence[Layer]) -> MethodMap:
     plural = "layer" if len(layers) == 1 else "layers"
-    return MethodMap(cells.reshape(-1, *row.grid), f"{len(layers)} attention {plural}")
+    return MethodMap(row.cells.reshape(-1, *row.grid), f"{len(layers)} attention {plural}")

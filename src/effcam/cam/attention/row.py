@@ -93,7 +93,15 @@ def start(tokens: Tokens, read: Tensor, batch: int) -> Row:
         tokens: The tokens of the last layer.
         read: (windows * queries,) bool.
         batch: The number of images.
+
+    Raises:
+        LayerError: If there is none.
     """
+    if not bool(read.any()):
+        raise LayerError(
+            "the scores do not depend on the output of the last attention layer, as with a head of "
+            "zeros, so it is not known which of its tokens the head reads"
+        )
     share = read.float() / read.sum()
     cells = torch.zeros_like(tokens.counts)
     prefix = torch.zeros(len(tokens.prefix), device=cells.device)
@@ -107,33 +115,49 @@ def start(tokens: Tokens, read: Tensor, batch: int) -> Row:
     return Row(cells.expand(batch, -1), tokens.grid, prefix.expand(batch, -1))
 
 
-def step(row: Row, layer: Layer, matrix: Tensor, keep: float, read: Tensor) -> Row:
-    """Return the row times ``keep`` I + A of one layer.
+def taken(row: Row, layer: Layer, matrix: Tensor, read: Tensor) -> Row:
+    """Return the row times the matrix of one layer.
 
     Args:
         row: The row.
         layer: The layer.
-        matrix: (B, windows, queries, keys), A, its mean over heads.
-        keep: The share of what a token keeps of itself.
+        matrix: (B, windows, queries, keys), its mean over heads.
         read: As in `start`, for learned queries.
     """
     tokens = layer.placed
     batch, windows, queries, _ = matrix.shape
     asked = matrix.new_zeros(batch, windows * queries)
-    row = row.on(tokens.grid, layer.name)
-    prefix = row.prefix
-    if prefix.shape[1] != len(tokens.prefix):
-        # Tokens that are not there yet began in a later layer.
-        prefix = matrix.new_zeros(batch, len(tokens.prefix))
+    row = seen_by(row, layer)
     if tokens.learned:
         asked += (read.float() / read.sum()).to(asked.device)
     elif tokens.queries is not None:
         fed = tokens.queries >= 0
         asked.index_add_(1, tokens.queries[fed], row.cells[:, fed].to(asked))
         known = tokens.prefix_queries >= 0
-        asked.index_add_(1, tokens.prefix_queries[known], prefix[:, known].to(asked))
-    taken = (asked.reshape(batch, windows, 1, queries) @ matrix).flatten(1)
-    # Tokens that ask nothing stay as they are.
-    own = 1.0 if tokens.pools else keep
-    cells = own * row.cells + taken[:, tokens.keys] / tokens.counts
-    return Row(cells, tokens.grid, keep * prefix + taken[:, tokens.prefix])
+        asked.index_add_(1, tokens.prefix_queries[known], row.prefix[:, known].to(asked))
+    found = (asked.reshape(batch, windows, 1, queries) @ matrix).flatten(1)
+    return Row(found[:, tokens.keys] / tokens.counts, tokens.grid, found[:, tokens.prefix])
+
+
+def seen_by(row: Row, layer: Layer) -> Row:
+    """Return a row on the tokens of a layer.
+
+    Raises:
+        LayerError: If neither grid divides the other.
+    """
+    found, count = row.on(layer.placed.grid, layer.name), len(layer.placed.prefix)
+    if found.prefix.shape[1] == count:
+        return found
+    # Tokens that are not there yet began in a later layer.
+    return replace(found, prefix=found.prefix.new_zeros(len(found.prefix), count))
+
+
+def add(first: Row, second: Row) -> Row:
+    """Return the sum of two rows on the same tokens."""
+    return Row(first.cells + second.cells, first.grid, first.prefix + second.prefix)
+
+
+def keep_half(row: Row, layer: Layer) -> Row:
+    """Return what the shortcut around a layer keeps of a row: half, of tokens that ask."""
+    share = 1.0 if layer.placed.pools else 0.5
+    return Row(share * row.cells, row.grid, 0.5 * row.prefix)
