@@ -6,7 +6,7 @@ way than the one that found it: a part of the image is changed while what attent
 and the values that change must be those of the tokens there. The results go to
 ``docs/attention.csv``; after an interruption it continues.
 
-``--only PATTERN ...`` runs some names, ``--first`` one name of each kind, ``--timeout`` seconds each.
+``--only PATTERN ...`` runs some names, ``--first`` one of each kind, ``--timeout`` seconds each.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def run(library: str, name: str) -> Row:
     row, start = Row(library, name), time.perf_counter()
     try:
         _run(row)
-    except Exception as error:  # errors are recorded
+    except Exception as error:  # noqa: BLE001  # errors are recorded
         row.problem = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     row.seconds = f"{time.perf_counter() - start:.1f}"
     return row

@@ -153,9 +153,9 @@ def find_layout(cam: HeadCAM, images: Tensor) -> Layout:
 
         with visiting_attention(visit):
             scores = cam.run(pictures.clone()).values
-        sources = _Sources(calls, size)
-        layers = _layers(found, sources)
         attentions = [each for each, _, _ in found]
+        sources = _Sources(calls, size, attentions)
+        layers = _layers(found, sources)
         read = _read(scores, attentions[-1], layers[-1]) if found else torch.zeros(0)
     return Layout(tuple(layers), read, find_stream(calls, layers, attentions))
 
@@ -189,12 +189,12 @@ def _read(scores: Tensor, attention: Attention, layer: Layer) -> Tensor:
 class _Sources:
     """The tensors of a pass that may hold positions, by the time when they were seen."""
 
-    def __init__(self, calls: Calls, size: Grid) -> None:
+    def __init__(self, calls: Calls, size: Grid, attentions: Sequence[Attention]) -> None:
         seen: list[tuple[int, Source]] = []
         for call in calls.done:
             for time, tensor in ((call.start, call.taken), (call.end, call.made)):
                 source = None if tensor is None else as_source(tensor, BATCH, size)
-                if source is not None:
+                if source is not None and not _is_matrix(source, attentions):
                     seen.append((time, source))
         self._seen = sorted(seen, key=lambda each: -each[0])
         self._places: dict[int, tuple[Tensor, Grid] | None] = {}
@@ -245,6 +245,16 @@ class _Sources:
             if pooled is not None:
                 return pooled
         return None
+
+
+def _is_matrix(source: Source, attentions: Sequence[Attention]) -> bool:
+    """Return whether a map may be attention's matrix, (B, heads, n, n) or (B, n, n, heads)."""
+    heads = source.tensor.shape[source.channels]
+    return any(
+        source.grid == (each.output.shape[-2], each.value.shape[-2])
+        and heads in each.output.shape[:-2]
+        for each in attentions
+    )
 
 
 def _layers(found: list[tuple[Attention, int, str]], sources: _Sources) -> list[Layer]:

@@ -97,6 +97,7 @@ def read_attention(reading: Reading | None, method: str) -> tuple[Reading, tuple
     if reading is None or not layers:
         raise LayerError(
             f"{method} reads attention, the softmax of products of queries and keys, and the "
-            "network computes none. Use a method that reads the target layer, as gradcam"
+            "network computes none; linear attention, without a softmax or with one of keys alone, "
+            "has no matrix to read. Use a method that reads the target layer, as gradcam"
         )
     return reading, layers

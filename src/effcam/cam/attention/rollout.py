@@ -33,6 +33,8 @@ def rollout(subject: Subject) -> MethodMap:
     batch, matrices = len(subject.images), []
     for layer, attention in zip(layers, reading.attentions, strict=True):
         matrix = weights_of(attention, layer.placed, batch).mean(2)
+        # Heads that are mixed after the softmax may have weights below 0, and other sums than 1.
+        matrix = matrix.clamp(min=0)
         matrix = matrix / matrix.sum(-1, keepdim=True).clamp(min=1e-12)
         matrices.append(matrix if layer.placed.learned else matrix / 2)
     row = start(layers[-1].placed, reading.layout.read, batch)
