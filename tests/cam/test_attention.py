@@ -10,6 +10,7 @@ import timm
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.nn import functional
 
 import effcam
 from effcam.cam.attention.layout import Layer
@@ -385,3 +386,54 @@ def test_a_network_without_attention_is_refused(name: str) -> None:
 def test_the_methods_are_listed_as_reading_attention() -> None:
     assert check_methods(NAMES) == tuple(NAMES)
     assert [each.name for each in OWN if each.source == "attention"] == NAMES
+
+
+# texts
+
+
+def test_a_text_is_explained_in_a_tower_of_open_clip() -> None:
+    """LeGrad of the cosine with a text equals that by explicit matrices of torch's attention."""
+    open_clip = pytest.importorskip("open_clip", reason="open_clip is in the extra clip")
+    vision = {"image_size": 32, "layers": 2, "width": 32, "patch_size": 8, "head_width": 16}
+    text = {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
+    clip = made(open_clip.model.CLIP, embed_dim=24, vision_cfg=vision, text_cfg=text).eval()
+    model = effcam.load_model(
+        clip,
+        preprocess=effcam.Preprocess(size=32),
+        labels={each: each for each in ("a red ball", "a blue box")},
+        tokenizer=open_clip.SimpleTokenizer(context_length=12),
+        device="cpu",
+    )
+    batch = images(32)
+    found = compute_cams(model, batch, NAMES, [0, 1])
+    assert found.read_at["legrad"] == "2 attention layers"
+    visual, expected = clip.visual, torch.zeros(2, 16)
+
+    class Explicit(nn.Module):
+        def __init__(self, own: nn.MultiheadAttention) -> None:
+            super().__init__()
+            self.own = own
+
+        def forward(self, query: Tensor, *_: object, **__: object) -> tuple[Tensor, None]:
+            parts = functional.linear(query, self.own.in_proj_weight, self.own.in_proj_bias)
+            parts = parts.unflatten(-1, (3, self.own.num_heads, -1)).permute(2, 0, 3, 1, 4)
+            matrix = (parts[0] @ parts[1].mT * parts[0].shape[-1] ** -0.5).softmax(-1)
+            self.matrix = matrix
+            return self.own.out_proj((matrix @ parts[2]).transpose(1, 2).flatten(2)), None
+
+    tokens_of: list[Tensor] = []
+    for block in visual.transformer.resblocks:
+        block.attn = Explicit(block.attn)
+        block.register_forward_hook(lambda _module, _args, output: tokens_of.append(output))
+    texts = open_clip.SimpleTokenizer(context_length=12)(["a red ball", "a blue box"])
+    wanted = functional.normalize(clip.encode_text(texts), dim=-1)
+    clip.encode_image(batch.requires_grad_())
+    matrices = [block.attn.matrix for block in visual.transformer.resblocks]
+    for tokens, matrix in zip(tokens_of, matrices, strict=True):
+        embedding = functional.normalize(visual.ln_post(tokens)[:, 0] @ visual.proj, dim=-1)
+        score = (embedding * wanted).sum() * clip.logit_scale.exp()
+        (slope,) = torch.autograd.grad(score, matrix, retain_graph=True)
+        expected += slope.clamp(min=0).mean((1, 2))[:, 1:].detach()
+    np.testing.assert_allclose(
+        found.maps["legrad"], expected.reshape(2, 4, 4), atol=1e-4 * float(expected.max())
+    )

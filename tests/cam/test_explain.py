@@ -17,7 +17,8 @@ from effcam.cam.explain import compute_cams, predicting
 from effcam.cam.formulas import ACTIVATION_METHODS, GRADIENT_METHODS
 from effcam.cam.head_cam import HeadCAM
 from effcam.cam.method_options import MethodOptions
-from effcam.cam.methods import METHODS, check_methods
+from effcam.cam.methods import ON_ANY_NETWORK as METHODS
+from effcam.cam.methods import check_methods
 from effcam.cam.perturbation import PERTURBATION_METHODS, PERTURBED_AT_ONCE
 from effcam.cam.scores import ClassQuestions
 from effcam.errors import ArgumentError, LayerError, ModelError

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from effcam import ModelSpec, Preprocess, compare, compare_dataset, load_model
 from effcam.cam.explain import compute_cams, explaining
 from effcam.cam.formulas import ACTIVATION_METHODS, GRADIENT_METHODS
-from effcam.cam.methods import METHODS
+from effcam.cam.methods import ON_ANY_NETWORK as METHODS
 from effcam.cam.perturbation import PERTURBATION_METHODS
 from effcam.demo import scenes
 from effcam.errors import ArgumentError

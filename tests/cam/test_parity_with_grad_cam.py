@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from effcam import Preprocess, load_model
 from effcam.cam.explain import compute_cams
-from effcam.cam.methods import METHODS
+from effcam.cam.methods import ON_ANY_NETWORK as METHODS
 from effcam.images.geometry import Box
 from tests.tiers import core
 
