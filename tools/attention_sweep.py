@@ -38,8 +38,11 @@ from sweep import ROOT, build, calibrate, names, own_options, own_size
 
 TABLE = ROOT / "docs" / "attention.csv"
 METHODS = ("legrad", "rollout", "chefer")
-CHANGED = (slice(0.125, 0.25), slice(0.625, 0.75))
-"""The part of the image that is changed: rows and columns as shares of its sides."""
+CHANGED = ((0.125, 0.625), (0.75, 0.25))
+"""The top left corners of the parts of the image that are changed, as shares of its sides."""
+SIDE = 0.125
+FOLLOWS = 0.35
+"""The least share of the way between these parts by which the centre of what changes moves."""
 MOST = 120e6
 """The most weights of an architecture that is run."""
 
@@ -115,15 +118,12 @@ def method_result(model: effcam.Model, images: Tensor, method: str) -> str:
 
 
 def check(cam: HeadCAM, layers: Iterable[Layer], images: Tensor) -> list[bool]:
-    """Return for each layer whether its values change where the image is changed."""
+    """Return for each layer whether its values change where the image is changed.
+
+    Two parts of the image are changed in turn. Convolutions before a layer spread a change, so the
+    centre of what changes need not reach the part, but must move from one to the other.
+    """
     clean: list[Attention] = []
-    height, width = images.shape[2:]
-    rows, columns = (
-        slice(int(part.start * side), int(part.stop * side))
-        for part, side in zip(CHANGED, (height, width), strict=True)
-    )
-    changed = images.clone()
-    changed[:, :, rows, columns] = -changed[:, :, rows, columns] + 1
 
     def keep(attention: Attention) -> Tensor:
         clean.append(attention)
@@ -131,6 +131,22 @@ def check(cam: HeadCAM, layers: Iterable[Layer], images: Tensor) -> list[bool]:
 
     with torch.no_grad(), visiting_attention(keep):
         cam.run(images)
+    first, second = (_values(cam, images, corner, clean) for corner in CHANGED)
+    return [
+        _follows(layer, before.value, each)
+        for layer, before, *each in zip(layers, clean, first, second, strict=True)
+    ]
+
+
+def _values(
+    cam: HeadCAM, images: Tensor, corner: tuple[float, float], clean: list[Attention]
+) -> list[Tensor]:
+    """Return the values of each attention for a changed image, with what attention adds held."""
+    top, left = (int(part * side) for part, side in zip(corner, images.shape[2:], strict=True))
+    height, width = (int(SIDE * side) for side in images.shape[2:])
+    changed = images.clone()
+    part = changed[:, :, top : top + height, left : left + width]
+    part.copy_(1 - part)
     held, moved = iter(clean), []
 
     def hold(attention: Attention) -> Tensor:
@@ -139,24 +155,25 @@ def check(cam: HeadCAM, layers: Iterable[Layer], images: Tensor) -> list[bool]:
 
     with torch.no_grad(), visiting_attention(hold):
         cam.run(changed)
-    pairs = zip(layers, clean, moved, strict=True)
-    return [_is_there(layer, before.value, after) for layer, before, after in pairs]
+    return moved
 
 
-def _is_there(layer: Layer, before: Tensor, after: Tensor) -> bool:
+def _follows(layer: Layer, before: Tensor, after: list[Tensor]) -> bool:
     if layer.tokens is None:
         return False
-    change = arrange(after - before, 1, layer.tokens.windows).square().sum((2, 4))
-    heat = layer.tokens.to_map(change)[0]
+    first, second = (_centre(layer, each - before) for each in after)
+    way = [end - begin for begin, end in zip(*CHANGED, strict=True)]
+    moved = [end - begin for begin, end in zip(first, second, strict=True)]
+    return all(each / whole >= FOLLOWS for each, whole in zip(moved, way, strict=True))
+
+
+def _centre(layer: Layer, change: Tensor) -> list[float]:
+    """Return the centre of a change of values, as shares of the image's height and width."""
+    square = arrange(change, 1, layer.placed.windows).square().sum((2, 4))
+    heat = layer.placed.to_map(square)[0]
     shares = heat / heat.sum().clamp(min=1e-30)
-    for dimension, part in enumerate(CHANGED):
-        count = heat.shape[dimension]
-        centres = (torch.arange(count) + 0.5) / count
-        found = float((shares.sum(1 - dimension) * centres).sum())
-        # Convolutions before the layer spread a change; a coarse cell holds it somewhere.
-        if abs(found - (part.start + part.stop) / 2) > max(0.12, 0.75 / count):
-            return False
-    return True
+    centres = [(torch.arange(count) + 0.5) / count for count in heat.shape]
+    return [float((shares.sum(1 - at) * centres[at]).sum()) for at in (0, 1)]
 
 
 def first_of_each(every: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -356,7 +356,7 @@ def test_whatever_has_a_name_will_do() -> None:
         (partial(my_gradcam), "a partial has no name, which columns"),
         (Weighted(), "a Weighted has no name"),
         (named(""), "a Weighted has no name"),
-        (named("gradcam"), "a function called 'gradcam' has the name of one of effcam's own"),
+        (named("gradcam"), "a function called 'gradcam' has the name of a method"),
         ([my_gradcam, "gradcam", my_gradcam], "two methods are called 'my_gradcam'"),
         ([my_gradcam, named("my_gradcam")], "two methods are called 'my_gradcam'"),
         ([my_gradcam, 5], "no method is called 5. The methods are gradcam, "),

@@ -161,14 +161,19 @@ def find_layout(cam: HeadCAM, images: Tensor) -> Layout:
 
 
 def _unmixed(attention: Attention) -> Tensor:
-    """Return the output of attention with gradients to the queries alone, each to its own.
+    """Return the output of attention with gradients to each query's own token alone.
 
     Without what attention mixes, a position feeds the tokens that it becomes.
     """
     output, query = attention.output.detach(), attention.query
-    if query is None or not query.requires_grad or query.shape[:-1] != output.shape[:-1]:
+    if _are_alike(attention):
+        link = attention.value.sum(-1, keepdim=True)
+    elif query is not None and query.shape[:-1] == output.shape[:-1]:
+        link = query.sum(-1, keepdim=True)
+    else:
         return output.requires_grad_()
-    link = query.sum(-1, keepdim=True)
+    if not link.requires_grad:
+        return output.requires_grad_()
     return output + (link - link.detach()).to(output.dtype)
 
 
