@@ -41,7 +41,7 @@ METHODS = ("legrad", "rollout", "chefer")
 CHANGED = ((0.125, 0.625), (0.75, 0.25))
 """The top left corners of the parts of the image that are changed, as shares of its sides."""
 SIDE = 0.125
-FOLLOWS = 0.35
+FOLLOWS = 0.2
 """The least share of the way between these parts by which the centre of what changes moves."""
 MOST = 120e6
 """The most weights of an architecture that is run."""
