@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -437,3 +438,42 @@ def test_a_text_is_explained_in_a_tower_of_open_clip() -> None:
     np.testing.assert_allclose(
         found.maps["legrad"], expected.reshape(2, 4, 4), atol=1e-4 * float(expected.max())
     )
+
+
+class MeanHead(nn.Module):
+    """A tower of open_clip with the head that legrad-torch differentiates: of all tokens' mean."""
+
+    def __init__(self, tower: nn.Module, text: Tensor) -> None:
+        super().__init__()
+        self.tower = tower
+        self.register_buffer("text", text)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tower = self.tower
+        cells = tower.conv1(images).flatten(2).transpose(1, 2)
+        tokens = torch.cat([tower.class_embedding.expand(len(cells), 1, -1), cells], 1)
+        tokens = tower.transformer(tower.ln_pre(tokens + tower.positional_embedding))
+        embedding = functional.normalize(tower.ln_post(tokens.mean(1)) @ tower.proj, dim=-1)
+        score = embedding @ self.text.T
+        return torch.cat([score, -score], 1)
+
+
+def test_legrad_equals_that_of_legrad_torch() -> None:
+    """With its own head: it averages all tokens, whatever the network's head reads.
+
+    The package asks for an old open_clip, so that it is in no dependency group.
+    """
+    legrad = pytest.importorskip("legrad", reason="legrad-torch is not installed")
+    open_clip = pytest.importorskip("open_clip", reason="open_clip is in the extra clip")
+    vision = {"image_size": 32, "layers": 3, "width": 32, "patch_size": 8, "head_width": 16}
+    text = {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
+    clip = made(open_clip.model.CLIP, embed_dim=24, vision_cfg=vision, text_cfg=text).eval()
+    wanted = functional.normalize(torch.randn(1, 24), dim=-1)
+    model = own(MeanHead(copy.deepcopy(clip.visual), wanted), 32)
+    # It mixes the images of a batch, and changes the model that it gets.
+    batch = images(32, 1)
+    ours = torch.tensor(compute_cams(model, batch, ["legrad"], [0]).maps["legrad"])
+    theirs = legrad.LeWrapper(clip, layer_index=0).compute_legrad_clip(wanted, batch)
+    ours = functional.interpolate(ours[None], scale_factor=8, mode="bilinear")
+    ours = (ours - ours.min()) / (ours.max() - ours.min())
+    torch.testing.assert_close(ours, theirs.detach(), rtol=0, atol=1e-4)
