@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,7 @@ from effcam.cam.attention.token_map import (
     Source,
     arrange,
     as_source,
+    feeds,
     find_coarse,
     find_feeding,
     find_pooled,
@@ -239,8 +241,9 @@ class _Sources:
         if source.grid is not None:
             count = source.grid[0] * source.grid[1]
             return torch.arange(count, device=source.tensor.device), source.grid
-        anchors = [each for each in self.before(self.time(source)) if each.grid is not None]
-        anchors = anchors[:ANCHORS]
+        earlier = self.before(self.time(source))
+        maps = (each for each in earlier if each.grid is not None)
+        anchors = list(islice((each for each in maps if feeds(source.tensor, each)), ANCHORS))
         for anchor in anchors:
             found = find_feeding(source.tensor, anchor)
             if found is not None and bool((found.token >= 0).all()) and anchor.grid is not None:
@@ -288,9 +291,7 @@ def _nearest(attention: Attention, time: int, sources: _Sources) -> _Near:
     if value is None or not value.requires_grad:
         return None, None, None
     best: _Near = (None, None, None)
-    for tried, source in enumerate(sources.before(time)):
-        if tried >= TRIED:
-            break
+    for source in islice((each for each in sources.before(time) if feeds(value, each)), TRIED):
         keys = find_feeding(value, source)
         if keys is None:
             continue
@@ -370,16 +371,12 @@ def _pooled(
 ) -> tuple[Tokens | None, str]:
     """Return the tokens of keys that are pooled from cells that overlap, or the problem."""
     problem = NO_MAP
-    for tried, source in enumerate(sources.before(time)):
-        if tried >= TRIED:
-            break
+    for source in islice((each for each in sources.before(time) if feeds(value, each)), TRIED):
         placed = sources.places(source)
         if placed is None:
             continue
         places, grid = placed
         reader = Reader(value, source)
-        if not reader.fed:
-            continue
         token = find_pooled(value, source, places, grid)
         if token is None:
             first = reader.only(value.ndim - 2, 0)[0][places]

@@ -80,6 +80,11 @@ def arrange(tensor: Tensor, batch: int, windows: tuple[int, ...]) -> Tensor:
     return ordered.reshape(batch, count, -1, *ordered.shape[-2:])
 
 
+def feeds(target: Tensor, source: Source) -> bool:
+    """Return whether a target was computed from a source."""
+    return Reader(target, source).fed
+
+
 class Reader:
     """Reads which index of a target's dimensions each position of a source feeds."""
 
