@@ -21,7 +21,7 @@ from effcam import ModelSpec, Preprocess, compare, load_model
 from effcam.cam import job
 from effcam.cam.explain import compute_cams, explaining, predicting
 from effcam.cam.formulas import GRADIENT_METHODS
-from effcam.cam.methods import METHODS
+from effcam.cam.methods import ON_ANY_NETWORK as METHODS
 from effcam.demo import MODELS, scenes
 from effcam.errors import ArgumentError, ModelError
 from effcam.models.tracing import flops

@@ -20,7 +20,7 @@ from effcam.cam.explain import compute_cams, explaining
 from effcam.cam.grad_cam_facts import COMPUTED
 from effcam.cam.head_cam import HeadCAM
 from effcam.cam.method_options import make_options
-from effcam.cam.methods import METHODS, facts_of_method, methods
+from effcam.cam.methods import METHODS, ON_ANY_NETWORK, facts_of_method, methods
 from effcam.cam.questions import ask
 from effcam.errors import ArgumentError, LayerError, ModelError, TargetError
 from effcam.targets import Contrast, Similar, Sum, Text, Value
@@ -136,9 +136,9 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_later_methods_of_a_pass_are_not_disturbed() -> None:
     model = model_of(net(), target_layer=layers_for("refinecam"))
-    both = compute_cams(model, images(), [*OTHERS, *METHODS], [0, 1, 2]).maps
-    alone = compute_cams(model, images(), METHODS, [0, 1, 2]).maps
-    for name in METHODS:
+    both = compute_cams(model, images(), [*OTHERS, *ON_ANY_NETWORK], [0, 1, 2]).maps
+    alone = compute_cams(model, images(), ON_ANY_NETWORK, [0, 1, 2]).maps
+    for name in ON_ANY_NETWORK:
         np.testing.assert_allclose(both[name], alone[name], rtol=1e-5, atol=1e-7)
 
 

@@ -15,11 +15,12 @@ from effcam.cam.copies import COPIES_AT_ONCE, GRADIENTS_AT_ONCE
 from effcam.cam.explain import compute_cams, explaining
 from effcam.cam.head_cam import HeadCAM
 from effcam.cam.input_cells import divide, pool_mean, pool_sum
-from effcam.cam.input_gradients import INPUT_GRADIENTS, integrate, multiply, noise_of
-from effcam.cam.input_occlusion import INPUT_OCCLUSION, _random_masks, _windows
+from effcam.cam.input_gradients import integrate, multiply, noise_of
+from effcam.cam.input_occlusion import _random_masks, _windows, occlusion
+from effcam.cam.method_code import find_image_method
 from effcam.cam.method_options import MethodOptions
 from effcam.cam.scores import ClassQuestions
-from effcam.cam.subject import Subject
+from effcam.cam.subject import ImageMethod, Subject
 from effcam.errors import ModelError
 from effcam.models.tracing.isolation import untouched
 from tests.nets import CELL, ColourNet, ConvNet
@@ -30,8 +31,15 @@ if TYPE_CHECKING:
     from effcam import Model
 
 SIZE = 28
-IMAGE_METHODS = INPUT_GRADIENTS | INPUT_OCCLUSION
-METHODS = tuple(IMAGE_METHODS)
+METHODS = ("inputxgradient", "integratedgradients", "smoothgrad", "occlusion", "rise")
+
+
+def code_of(method: str) -> ImageMethod:
+    found = find_image_method(method)
+    assert found is not None
+    return found
+
+
 GRADIENTS = ("inputxgradient", "integratedgradients", "smoothgrad")
 PIXELS = {"inputxgradient": multiply, "integratedgradients": integrate}
 TARGETS = [4, 0, 2]
@@ -71,7 +79,7 @@ def with_subject(
 
 def raw(method: str, module: nn.Module, batch: Tensor, **options: Any) -> Tensor:
     """Return the (B, h, w) maps of a batch, as the engine receives them."""
-    made = with_subject(IMAGE_METHODS[method], module, batch, **options)
+    made = with_subject(code_of(method), module, batch, **options)
     assert made.read_at == "input"
     heat: Tensor = made.heat
     assert heat.dtype == torch.float32
@@ -172,9 +180,7 @@ class Patch(nn.Module):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_of_a_network_that_reads_one_patch_they_peak_there(method: str) -> None:
-    found = with_subject(
-        IMAGE_METHODS[method], Patch(), torch.rand(2, 3, SIZE, SIZE) + 0.5, [0, 0]
-    ).heat
+    found = with_subject(code_of(method), Patch(), torch.rand(2, 3, SIZE, SIZE) + 0.5, [0, 0]).heat
     patch = torch.zeros(SIZE, SIZE, dtype=torch.bool)
     patch[8:12, 20:24] = True
     for heat in found:
@@ -216,7 +222,7 @@ def test_a_pixel_that_must_be_dark_counts_against() -> None:
     with torch.no_grad():
         module.fc.weight.neg_()
     batch = torch.ones(1, 3, SIZE, SIZE)
-    for pixels in (multiply, integrate, lambda subject: IMAGE_METHODS["occlusion"](subject).heat):
+    for pixels in (multiply, integrate, lambda subject: occlusion(subject).heat):
         found = with_subject(pixels, module, batch, [0])
         assert found.min() < 0
         assert found.max() <= 0

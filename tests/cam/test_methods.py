@@ -14,9 +14,14 @@ from torch import Tensor, nn
 from effcam import ModelSpec, Preprocess, compare, compare_dataset, load_model
 from effcam.cam.explain import compute_cams, explaining
 from effcam.cam.formulas import ACTIVATION_METHODS, GRADIENT_METHODS
-from effcam.cam.image_methods import IMAGE_METHODS
-from effcam.cam.methods import METHODS, methods
-from effcam.cam.perturbation import PERTURBATION_METHODS
+from effcam.cam.method_code import (
+    IMAGE_METHODS,
+    PERTURBATION_METHODS,
+    find_image_method,
+    find_perturbation,
+)
+from effcam.cam.methods import ON_ANY_NETWORK as METHODS
+from effcam.cam.methods import methods
 from effcam.demo import scenes
 from effcam.errors import ArgumentError
 from effcam.metrics import faithfulness, sanity_check
@@ -421,5 +426,7 @@ def test_faithfulness_refuses_other_methods(method: object, message: str) -> Non
 
 def test_the_names_are_those_of_the_registries() -> None:
     """Names are in a module without torch, functions in others."""
-    found = (*GRADIENT_METHODS, *ACTIVATION_METHODS, *PERTURBATION_METHODS, *IMAGE_METHODS)
-    assert sorted(found) == sorted(each.name for each in methods() if not each.grad_cam)
+    found = {*GRADIENT_METHODS, *ACTIVATION_METHODS, *PERTURBATION_METHODS, *IMAGE_METHODS}
+    assert found == {each.name for each in methods() if not each.grad_cam}
+    assert all(map(find_perturbation, PERTURBATION_METHODS))
+    assert all(map(find_image_method, IMAGE_METHODS))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from effcam import Preprocess, compare, load_model, metrics
 from effcam.cam.explain import explaining, predicting
-from effcam.cam.methods import METHODS
+from effcam.cam.methods import ON_ANY_NETWORK as METHODS
 from effcam.cam.precision import Precision, check_precision, computing
 from effcam.demo import MODELS, scenes
 from effcam.errors import ArgumentError, ModelError

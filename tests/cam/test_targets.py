@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import effcam
 from effcam import Model, Preprocess, compare, load_model
 from effcam.cam.explain import compute_cams, explaining
-from effcam.cam.methods import METHODS
+from effcam.cam.methods import ON_ANY_NETWORK as METHODS
 from effcam.cam.questions import ask
 from effcam.cam.scores import ClassQuestions
 from effcam.comparison.pictures.placement import plan_page

@@ -25,12 +25,11 @@ from effcam.cam.formulas import (
 from effcam.cam.forward import run_network
 from effcam.cam.fusion import fuse, scaled
 from effcam.cam.head_cam import HeadCAM
-from effcam.cam.image_methods import find_image_method
 from effcam.cam.map_checks import State
+from effcam.cam.method_code import find_image_method, find_perturbation
 from effcam.cam.method_options import MethodOptions
-from effcam.cam.methods import Method, name_of
+from effcam.cam.methods import Method, name_of, reads_attention
 from effcam.cam.own_function import apply_own, check_gradient
-from effcam.cam.perturbation import PERTURBATION_METHODS
 from effcam.cam.precision import Precision
 from effcam.cam.scores import ClassQuestions, Questions, Score
 from effcam.cam.subject import MethodMap, Subject
@@ -41,6 +40,8 @@ from effcam.models.tracing.rng import IsolatedRandomness
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from effcam.cam.attention.reading import Reading
 
 
 FLAT = 1e-6
@@ -153,10 +154,17 @@ class Explainer:
     def _pass(self, images: Tensor, methods: Sequence[Method]) -> _Pass:
         # The network may work in place on its input, which some methods need again.
         again = self._options.aug_smooth or any(
-            each in PERTURBATION_METHODS or find_image_method(each) is not None for each in methods
+            find_perturbation(each) or find_image_method(each) for each in methods
         )
-        scores = self._cam.scores(images.clone() if again else images)
-        return _Pass(images, scores, self._cam.maps(self._cam.leaves))
+        inputs = images.clone() if again else images
+        if any(map(reads_attention, methods)):
+            from effcam.cam.attention.reading import reading_attention  # few comparisons need it
+
+            with reading_attention(self._cam, inputs) as attention:
+                scores = self._cam.scores(inputs)
+        else:
+            attention, scores = None, self._cam.scores(inputs)
+        return _Pass(images, scores, self._cam.maps(self._cam.leaves), attention)
 
     def _smooth(
         self,
@@ -194,7 +202,15 @@ class Explainer:
             values = score(found.scores)
             check_gradient(values, found.scores)
             gradients = self._cam.gradients(found.scores.values, values)
-        subject = Subject(self._model, self._cam, found.images, found.scores, score, self._options)
+        subject = Subject(
+            self._model,
+            self._cam,
+            found.images,
+            found.scores,
+            score,
+            self._options,
+            found.attention,
+        )
         made: dict[str, MethodMap] = {}
         for method in methods:
             run = find_image_method(method)
@@ -215,8 +231,8 @@ class Explainer:
     ) -> Tensor:
         """Return the map of a method that reads the target layers, (B, h, w)."""
         options = self._options
-        if isinstance(method, str) and method in PERTURBATION_METHODS:
-            perturb = PERTURBATION_METHODS[method]
+        perturb = find_perturbation(method)
+        if perturb is not None:
             reduce = smooth if options.eigen_smooth else _total
             maps = [
                 reduce(perturb(subject, index, features))
@@ -357,6 +373,7 @@ class _Pass:
     images: Tensor
     scores: Logits
     activations: list[Tensor]
+    attention: Reading | None
 
 
 def _formula(method: Method, *, eigen_smooth: bool) -> Formula:

@@ -8,16 +8,13 @@ gradient alone, which is negative where darker pixels would raise the score, a m
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from effcam.cam.copies import Change, samples_of, sum_gradients
 from effcam.cam.input_cells import INPUT, grid_of, pool_mean, pool_sum
-from effcam.cam.subject import ImageMethod, MethodMap, Subject
+from effcam.cam.subject import MethodMap, Subject
 
 SEED = 0
 NOISE = 0.15
@@ -60,7 +57,17 @@ def integrate(subject: Subject) -> Tensor:
     return (gradients * images).float().sum(1)
 
 
-def _smoothgrad(subject: Subject) -> MethodMap:
+def input_times_gradient(subject: Subject) -> MethodMap:
+    """Return the map of `multiply`."""
+    return _evidence(multiply(subject), subject)
+
+
+def integrated_gradients(subject: Subject) -> MethodMap:
+    """Return the map of `integrate`."""
+    return _evidence(integrate(subject), subject)
+
+
+def smoothgrad(subject: Subject) -> MethodMap:
     """Smilkov et al. 2017, arXiv:1706.03825: the mean gradient at noisy copies, its magnitude.
 
     A pixel's value is the sum of its channels' magnitudes.
@@ -92,14 +99,6 @@ def noise_of(subject: Subject) -> Change:
     return change
 
 
-def _evidence(contributions: Callable[[Subject], Tensor], subject: Subject) -> MethodMap:
+def _evidence(contributions: Tensor, subject: Subject) -> MethodMap:
     """Return the map of what pixels contribute, without what counts against the target."""
-    return MethodMap(pool_sum(contributions(subject).clamp(min=0), grid_of(subject)), INPUT)
-
-
-INPUT_GRADIENTS: dict[str, ImageMethod] = {
-    "integratedgradients": partial(_evidence, integrate),
-    "smoothgrad": _smoothgrad,
-    "inputxgradient": partial(_evidence, multiply),
-}
-"""By name, the methods of this module."""
+    return MethodMap(pool_sum(contributions.clamp(min=0), grid_of(subject)), INPUT)

@@ -23,7 +23,7 @@ from effcam.cam.copies import (
 )
 from effcam.cam.input_cells import INPUT, grid_of, pool_mean
 from effcam.cam.scores import ClassScore, Score
-from effcam.cam.subject import ImageMethod, MethodMap, Subject
+from effcam.cam.subject import MethodMap, Subject
 
 SEED = 0
 MASK_CELLS = 7
@@ -35,7 +35,7 @@ WINDOW, STRIDE = 3 / 14, 1 / 14
 224 pixels."""
 
 
-def _rise(subject: Subject) -> MethodMap:
+def rise(subject: Subject) -> MethodMap:
     """Petsiuk et al. 2018, arXiv:1806.07421: by how much the score is higher where a cell is seen.
 
     It is the mean score of masked copies, each weighted by how far it shows the cell, less the mean
@@ -54,7 +54,7 @@ def _rise(subject: Subject) -> MethodMap:
     return MethodMap(torch.einsum("bn,nhw->bhw", centred, weights) / weights.sum(0), INPUT)
 
 
-def _occlusion(subject: Subject) -> MethodMap:
+def occlusion(subject: Subject) -> MethodMap:
     """Zeiler and Fergus 2014, arXiv:1311.2901: by how much the score drops without a pixel.
 
     A window slides over the input in even steps, from border to border. A pixel's value is the
@@ -123,7 +123,3 @@ def _windows(side: int, device: torch.device) -> Tensor:
     at = torch.arange(side, device=device)
     start = torch.tensor(begins, device=device)[:, None]
     return (at >= start) & (at < start + width)
-
-
-INPUT_OCCLUSION: dict[str, ImageMethod] = {"rise": _rise, "occlusion": _occlusion}
-"""By name, the methods of this module."""

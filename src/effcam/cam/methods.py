@@ -197,10 +197,37 @@ OWN = (
         adds=False,
         samples=1_000,
     ),
+    MethodFacts(
+        "legrad",
+        "positive gradients of each layer's score at the weights of attention",
+        "Bousselham et al. 2024, arXiv:2404.03214",
+        ("attention", "gradients"),
+        source="attention",
+        adds=False,
+    ),
+    MethodFacts(
+        "rollout",
+        "the product of all layers' matrices of attention, with shortcuts",
+        "Abnar and Zuidema 2020, arXiv:2005.00928",
+        ("attention",),
+        source="attention",
+        by_target=False,
+        adds=False,
+    ),
+    MethodFacts(
+        "chefer",
+        "rollout of attention weighted by its positive gradients",
+        "Chefer et al. 2021, arXiv:2012.09838, arXiv:2103.15679",
+        ("attention", "gradients", "passes"),
+        source="attention",
+        adds=False,
+    ),
 )
 """effcam's own methods, those of one shared pass first."""
 METHODS = tuple(each.name for each in OWN)
 """The names of effcam's own methods."""
+ON_ANY_NETWORK = tuple(each.name for each in OWN if each.source != "attention")
+"""Those that networks without attention can be looked at with, too."""
 
 Method: TypeAlias = Union[str, "Formula"]
 """The name of a method, or a function with the signature of a formula."""
@@ -214,7 +241,7 @@ def methods() -> MethodList:
     prints as a table.
 
     >>> [each.name for each in methods() if not each.by_target]
-    ['eigencam', 'fem', 'kpcacam', 'randomcam']
+    ['eigencam', 'rollout', 'fem', 'kpcacam', 'randomcam']
     """
     # It needs the record that is defined here.
     from effcam.cam.grad_cam_facts import facts_of_others
@@ -237,6 +264,12 @@ def reads_layer(name: str) -> bool:
     """Return whether the cells of a method's map are those of the target layer."""
     known = facts_of_method(name)
     return known is None or known.source == "layer"
+
+
+def reads_attention(method: Method) -> bool:
+    """Return whether a method needs the attention of the network's pass."""
+    known = facts_of_method(method) if isinstance(method, str) else None
+    return known is not None and known.source == "attention"
 
 
 def depends_on_target(name: str) -> bool:

@@ -15,6 +15,8 @@ from effcam.models.tracing.logits import Logits
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from effcam.cam.attention.reading import Reading
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
@@ -30,6 +32,8 @@ class Subject:
             ``score(logits)`` for the B images, changed or not; ``score.of_image(row, logits)`` for
             n changed copies of one image.
         options: The methods' options.
+        attention: The attention of the pass that gave ``found``; ``None`` unless a method that
+            reads it was asked for.
     """
 
     model: Model
@@ -38,6 +42,7 @@ class Subject:
     found: Logits
     score: Score
     options: MethodOptions
+    attention: Reading | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,12 +1,6 @@
-"""Methods of the target layer that run the network more than once.
-
-Each returns what every channel contributes to the map, (B, C, h, w).
-"""
+"""Ablation-CAM: channels weighted by what the score loses without them."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,22 +8,17 @@ from torch import Tensor
 from effcam.cam.channels import strongest, weigh
 from effcam.cam.head_cam import HeadCAM
 from effcam.cam.quantised import quantise_like, to_floats
-from effcam.cam.score_masks import iscam, scorecam, sscam
-from effcam.cam.smooth_gradients import smooth_gradcam_plus_plus
 from effcam.cam.subject import Subject
 from effcam.errors import LayerError
 from effcam.models.tracing.logits import Logits
 
-Perturb: TypeAlias = Callable[[Subject, int, Tensor], Tensor]
-"""Returns what each channel contributes, given the position of a target layer and its
-activations."""
 PERTURBED_AT_ONCE = 256
 """The most channels in one batch of a network's head."""
 BYPASSED_AT_ONCE = 64
 """The same for a network with a bypass around the layer, which runs whole."""
 
 
-def _ablationcam(subject: Subject, index: int, activations: Tensor) -> Tensor:
+def ablationcam(subject: Subject, index: int, activations: Tensor) -> Tensor:
     """Desai and Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360: channels set to zero in turn.
 
     A channel's weight is the share of the score that is lost without it. The body runs once for
@@ -76,12 +65,3 @@ def _is_alone(cam: HeadCAM) -> bool:
     A network with a bypass around it, as every transformer, needs as many images as outputs.
     """
     return len(cam.layers) == 1 and cam.layers[0].layout == "NCHW"
-
-
-PERTURBATION_METHODS: dict[str, Perturb] = {
-    "scorecam": scorecam,
-    "sscam": sscam,
-    "iscam": iscam,
-    "ablationcam": _ablationcam,
-    "smoothgradcam++": smooth_gradcam_plus_plus,
-}

@@ -1,0 +1,296 @@
+"""Find which position of the image each token of an attention stands for, by gradients.
+
+The values of attention are computed from an earlier map, whatever lies between: flattening,
+windows, shifts, pooling. At each position of that map, the gradient of the sum of all values,
+each multiplied by the index of its token, is the gradient of the plain sum times that index, if
+the position feeds one token only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from effcam.errors import LayerError
+from effcam.models.tracing.map_layout import Grid, map_shape
+
+DIGITS = 16
+"""Indices are read digit by digit, so that half precision can tell them apart."""
+EQUAL = 0.15
+"""The largest error of a digit, and of a gradient's direction, relative to its length."""
+LOCAL = 0.9
+"""The least share of a pooled key's gradient that is near its cell."""
+MOST_PREFIX = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A tensor of the pass whose positions are known or sought.
+
+    Attributes:
+        tensor: (B, N, C) tokens, (B, C, h, w) or (B, h, w, C).
+        grid: Rows and columns of a map; ``None`` of tokens.
+        channels: The dimension of channels.
+    """
+
+    tensor: Tensor
+    grid: Grid | None
+    channels: int
+
+    def flat(self, gradient: Tensor) -> Tensor:
+        """Return (B, N, C) float32 gradients."""
+        return gradient.movedim(self.channels, -1).flatten(1, -2).float()
+
+
+def as_source(tensor: Tensor, batch: int, size: Grid) -> Source | None:
+    """Return a tensor as a source; ``None`` if it has no tokens and no map of the images."""
+    if not tensor.requires_grad or tensor.ndim not in (3, 4) or len(tensor) != batch:
+        return None
+    if tensor.ndim == 3:
+        return Source(tensor, None, 2)
+    shape = map_shape(tensor.shape, size, [], stride=2)
+    if shape is None:
+        return None
+    return Source(tensor, shape.grid, 1 if shape.layout == "NCHW" else 3)
+
+
+def split(tensor: Tensor, batch: int) -> Tensor | None:
+    """Return (B, ..., n, d) of a tensor whose first dimension may hold more than the batch.
+
+    ``None`` if it is no multiple of it.
+    """
+    if len(tensor) % batch:
+        return None
+    return tensor.unflatten(0, (batch, -1)) if len(tensor) != batch else tensor[:, None]
+
+
+def arrange(tensor: Tensor, batch: int, windows: tuple[int, ...]) -> Tensor:
+    """Return (B, windows, heads, n, d) float32 of what attention takes or returns."""
+    found = split(tensor, batch)
+    if found is None:
+        raise LayerError(f"the batch of attention, {len(tensor)}, is no multiple of {batch} images")
+    leading = range(1, found.ndim - 2)
+    heads = [each for each in leading if each not in windows]
+    ordered = found.permute(0, *windows, *heads, found.ndim - 2, found.ndim - 1).float()
+    count = 1
+    for each in windows:
+        count *= found.shape[each]
+    return ordered.reshape(batch, count, -1, *ordered.shape[-2:])
+
+
+def feeds(target: Tensor, source: Source) -> bool:
+    """Return whether a target was computed from a source."""
+    return Reader(target, source).fed
+
+
+class Reader:
+    """Reads which index of a target's dimensions each position of a source feeds."""
+
+    def __init__(self, target: Tensor, source: Source, skip: int = 0) -> None:
+        """Prepare, for a (B, ..., n, d) target, whose first ``skip`` tokens do not count."""
+        self.target, self.source = target, source
+        self._counted = torch.arange(target.shape[-2], device=target.device) >= skip
+        generator = torch.Generator().manual_seed(0)
+        weights = torch.rand(target.shape[-1], generator=generator) + 0.5
+        signs = torch.randint(0, 2, weights.shape, generator=generator) * 2 - 1
+        self._features = (weights * signs).to(target.device, target.dtype)
+        found = self._gradient(torch.ones((), device=target.device))
+        self.fed = found is not None and bool(found.any())
+        self._sum = found if found is not None else torch.zeros(1)
+
+    def _gradient(self, codes: Tensor) -> Tensor | None:
+        """Return the (B, N, C) gradient of the coded sum; ``codes`` broadcasts to (B, ..., n)."""
+        codes = (codes * self._counted).to(self.target.dtype)[..., None] * self._features
+        (found,) = torch.autograd.grad(
+            self.target,
+            self.source.tensor,
+            codes.expand_as(self.target),
+            retain_graph=True,
+            allow_unused=True,
+        )
+        return None if found is None else self.source.flat(found)
+
+    @property
+    def reached(self) -> Tensor:
+        """(B, N) bool: the positions that feed anything."""
+        return self._sum.abs().sum(-1) > 0
+
+    def only(self, dimension: int, index: int) -> Tensor:
+        """Return (B, N) >= 0: how much each position feeds one index of a dimension."""
+        codes = torch.zeros(self.target.shape[dimension], device=self.target.device)
+        codes[index] = 1
+        found = self._gradient(self._along(codes, dimension))
+        return torch.zeros_like(self._sum[..., 0]) if found is None else found.norm(dim=-1)
+
+    def index(self, dimension: int) -> Tensor | None:
+        """Return (B, N) int64, the index that each position feeds, -1 for none.
+
+        ``None`` if a position feeds several.
+        """
+        length = self.target.shape[dimension]
+        indices = torch.arange(length, device=self.target.device)
+        total = torch.zeros(self._sum.shape[:2], dtype=torch.long, device=self._sum.device)
+        square = self._sum.square().sum(-1)
+        reached, factor = square > 0, 1
+        while factor < length:
+            found = self._gradient(self._along(indices // factor % DIGITS, dimension))
+            if found is None:
+                return None
+            ratio = (found * self._sum).sum(-1) / square.where(reached, 1)
+            digit = ratio.round()
+            rest = (found - digit[..., None] * self._sum).norm(dim=-1)
+            if not bool((rest <= EQUAL * square.sqrt())[reached].all()):
+                return None
+            total += digit.long() * factor
+            factor *= DIGITS
+        return total.where(reached, -1)
+
+    def _along(self, codes: Tensor, dimension: int) -> Tensor:
+        """Return codes of one dimension, to be expanded over (B, ..., n)."""
+        shape = [1] * (self.target.ndim - 1)
+        shape[dimension] = len(codes)
+        return codes.reshape(shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Feeding:
+    """Which token of an attention each token of a source feeds.
+
+    Attributes:
+        windows: The dimensions of (B, ..., n, d) that stand for parts of the image.
+        token: (N,) int64, window * n + index of each token of the source; -1 for none.
+    """
+
+    windows: tuple[int, ...]
+    token: Tensor
+
+
+def find_feeding(target: Tensor, source: Source) -> Feeding | None:
+    """Return which token each position of a source feeds; ``None`` if one feeds several.
+
+    The first token may be the mean of all others.
+
+    Args:
+        target: (B, ..., n, d) values or queries.
+        source: What they were computed from.
+    """
+    for skip in (0, 1):
+        found = _feeding(target, source, skip)
+        if found is not None:
+            return found
+    return None
+
+
+def _feeding(target: Tensor, source: Source, skip: int) -> Feeding | None:
+    reader = Reader(target, source, skip)
+    if not reader.fed:
+        return None
+    last = target.ndim - 2
+    found = reader.index(last)
+    image = reader.index(0)
+    if found is None or image is None or not _own_image(image):
+        return None
+    windows: list[int] = []
+    total = found[0]
+    part = torch.zeros_like(total)
+    for dimension in range(1, last):
+        if target.shape[dimension] == 1:
+            continue
+        index = reader.index(dimension)
+        if index is not None:
+            windows.append(dimension)
+            part = part * target.shape[dimension] + index[0].clamp(min=0)
+        elif not bool((reader.only(dimension, 0) > 0)[reader.reached].all()):
+            return None  # heads and windows in one dimension, or windows that overlap
+    token = torch.where(total < 0, -1, part * target.shape[last] + total)
+    return Feeding(tuple(windows), token)
+
+
+def _own_image(image: Tensor) -> bool:
+    """Return whether each image's positions feed its own tokens."""
+    own = torch.arange(len(image), device=image.device)[:, None]
+    return bool(((image == own) | (image < 0)).all())
+
+
+def find_pooled(target: Tensor, source: Source, places: Tensor, grid: Grid) -> Tensor | None:
+    """Return (N,) the token of each token of a source, if cells that overlap make the tokens.
+
+    Convolutions that pool may overlap by a few positions. Tokens are taken for even cells of the
+    image, in rows, if those that are looked at lie where these cells are.
+
+    Args:
+        target: (B, ..., n, d), of one window.
+        source: What the tokens were computed from.
+        places: (rows * columns,) int64, the source's token at each position.
+        grid: Rows and columns of positions.
+    """
+    reader = Reader(target, source)
+    dimension = target.ndim - 2
+    coarse = _coarse_grid(target.shape[dimension], grid) if reader.fed else None
+    if coarse is None:
+        return None
+    prefix, (rows, columns) = coarse
+    for index in {0, rows * columns // 2 + columns // 3, rows * columns - 1}:
+        weight = reader.only(dimension, prefix + index)[0][places].reshape(grid)
+        if not _lies_at(weight, index, (rows, columns)):
+            return None
+    down = torch.arange(grid[0], device=places.device) * rows // grid[0]
+    across = torch.arange(grid[1], device=places.device) * columns // grid[1]
+    cells = (down[:, None] * columns + across + prefix).flatten()
+    token = torch.full((source.flat(source.tensor).shape[1],), -1, device=places.device)
+    token[places] = cells
+    return token
+
+
+def find_coarse(target: Tensor, anchor: Source) -> tuple[Tensor, Grid] | None:
+    """Return the token at each cell of a grid, in rows, and the grid, if it pools a map.
+
+    Args:
+        target: (B, n, d) tokens.
+        anchor: The map, whose cells may overlap or be left out in the tokens.
+    """
+    if anchor.grid is None:
+        return None
+    count = anchor.grid[0] * anchor.grid[1]
+    places = torch.arange(count, device=target.device)
+    token = find_pooled(target, anchor, places, anchor.grid)
+    if token is None:
+        return None
+    prefix = int(token.min())
+    _, grid = _coarse_grid(target.shape[1], anchor.grid) or (0, anchor.grid)
+    return torch.arange(prefix, target.shape[1], device=target.device), grid
+
+
+def _coarse_grid(count: int, grid: Grid) -> tuple[int, Grid] | None:
+    """Return the number of prefix tokens, and the grid of tokens that pool a grid."""
+    for prefix in range(MOST_PREFIX):
+        for rows in range(2, grid[0] + 1):
+            columns = round(rows * grid[1] / grid[0])
+            if rows * columns == count - prefix:
+                return prefix, (rows, columns)
+    return None
+
+
+def _lies_at(weight: Tensor, index: int, coarse: Grid) -> bool:
+    """Return whether a token's gradient, (h, w) >= 0, is near its cell."""
+    step = [whole / part for whole, part in zip(weight.shape, coarse, strict=True)]
+    down = (torch.arange(weight.shape[0], device=weight.device) + 0.5) / step[0] - 0.5
+    across = (torch.arange(weight.shape[1], device=weight.device) + 0.5) / step[1] - 0.5
+    row, column = divmod(index, coarse[1])
+    far = torch.maximum((down - row).abs()[:, None], (across - column).abs()[None])
+    total = float(weight.sum())
+    centre = [
+        float((weight.sum(1) * down).sum()) / max(total, 1e-30) - row,
+        float((weight.sum(0) * across).sum()) / max(total, 1e-30) - column,
+    ]
+    near = float(weight[far <= 2].sum())
+    # At the border, what overlaps is cut off, and the centre moves in.
+    return total > 0 and near >= LOCAL * total and max(map(abs, centre)) < 0.75
+
+
+def repeat_counts(tokens: Tensor, total: int) -> Tensor:
+    """Return (total,) float32: how many positions feed each token, at least 1."""
+    known = tokens[tokens >= 0]
+    return torch.bincount(known, minlength=total).clamp(min=1).float()
