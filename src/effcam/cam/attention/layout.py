@@ -19,7 +19,7 @@ from effcam.cam.attention.token_map import (
     Source,
     arrange,
     as_source,
-    feeds,
+    computed_from,
     find_coarse,
     find_feeding,
     find_pooled,
@@ -237,13 +237,30 @@ class _Sources:
         if torch.equal(first[0], last[0]):
             self._places |= {id(each.tensor): first for each in group}
 
+    def _of_alike(self, source: Source, when: int) -> tuple[Tensor, Grid] | None:
+        """Return the positions of the latest known sequence of which a sequence is a copy.
+
+        Each block returns its sequence plus what it adds, token by token.
+        """
+        for each in self.before(when):
+            places = self._places.get(id(each.tensor))
+            if places is None or each.grid is not None or each.count != source.count:
+                continue
+            found = find_feeding(source.tensor, each)
+            own = torch.arange(source.count, device=source.tensor.device)
+            return places if found is not None and torch.equal(found.token, own) else None
+        return None
+
     def _find(self, source: Source) -> tuple[Tensor, Grid] | None:
         if source.grid is not None:
             count = source.grid[0] * source.grid[1]
             return torch.arange(count, device=source.tensor.device), source.grid
-        earlier = self.before(self.time(source))
-        maps = (each for each in earlier if each.grid is not None)
-        anchors = list(islice((each for each in maps if feeds(source.tensor, each)), ANCHORS))
+        when = self.time(source)
+        known = self._of_alike(source, when)
+        if known is not None:
+            return known
+        maps = (each for each in self.before(when) if each.grid is not None)
+        anchors = list(islice(computed_from(source.tensor, maps), ANCHORS))
         for anchor in anchors:
             found = find_feeding(source.tensor, anchor)
             if found is not None and bool((found.token >= 0).all()) and anchor.grid is not None:
@@ -291,7 +308,7 @@ def _nearest(attention: Attention, time: int, sources: _Sources) -> _Near:
     if value is None or not value.requires_grad:
         return None, None, None
     best: _Near = (None, None, None)
-    for source in islice((each for each in sources.before(time) if feeds(value, each)), TRIED):
+    for source in islice(computed_from(value, sources.before(time)), TRIED):
         keys = find_feeding(value, source)
         if keys is None:
             continue
@@ -371,7 +388,7 @@ def _pooled(
 ) -> tuple[Tokens | None, str]:
     """Return the tokens of keys that are pooled from cells that overlap, or the problem."""
     problem = NO_MAP
-    for source in islice((each for each in sources.before(time) if feeds(value, each)), TRIED):
+    for source in islice(computed_from(value, sources.before(time)), TRIED):
         placed = sources.places(source)
         if placed is None:
             continue

@@ -8,6 +8,7 @@ the position feeds one token only.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -38,6 +39,11 @@ class Source:
     tensor: Tensor
     grid: Grid | None
     channels: int
+
+    @property
+    def count(self) -> int:
+        """The number of its positions."""
+        return self.tensor[0].numel() // self.tensor.shape[self.channels]
 
     def flat(self, gradient: Tensor) -> Tensor:
         """Return (B, N, C) float32 gradients."""
@@ -80,9 +86,26 @@ def arrange(tensor: Tensor, batch: int, windows: tuple[int, ...]) -> Tensor:
     return ordered.reshape(batch, count, -1, *ordered.shape[-2:])
 
 
-def feeds(target: Tensor, source: Source) -> bool:
-    """Return whether a target was computed from a source."""
-    return Reader(target, source).fed
+def computed_from(target: Tensor, sources: Iterable[Source]) -> Iterator[Source]:
+    """Yield the sources from which a target was computed, as far as its graph says."""
+    steps = _graph(target)
+    for source in sources:
+        step = source.tensor.grad_fn
+        if step is not None and step in steps:
+            yield source
+
+
+def _graph(target: Tensor) -> set[object]:
+    """Return all steps of the graph of a tensor."""
+    found: set[object] = set()
+    waiting: list[object] = [target.grad_fn]
+    while waiting:
+        step = waiting.pop()
+        if step is None or step in found:
+            continue
+        found.add(step)
+        waiting += [each for each, _ in step.next_functions]  # type: ignore[attr-defined]
+    return found
 
 
 class Reader:
@@ -176,11 +199,10 @@ def find_feeding(target: Tensor, source: Source) -> Feeding | None:
         target: (B, ..., n, d) values or queries.
         source: What they were computed from.
     """
-    for skip in (0, 1):
-        found = _feeding(target, source, skip)
-        if found is not None:
-            return found
-    return None
+    found = _feeding(target, source, 0)
+    if found is None and target.shape[-2] == source.count + 1:
+        found = _feeding(target, source, 1)
+    return found
 
 
 def _feeding(target: Tensor, source: Source, skip: int) -> Feeding | None:
@@ -189,7 +211,7 @@ def _feeding(target: Tensor, source: Source, skip: int) -> Feeding | None:
         return None
     last = target.ndim - 2
     found = reader.index(last)
-    image = reader.index(0)
+    image = None if found is None else reader.index(0)
     if found is None or image is None or not _own_image(image):
         return None
     windows: list[int] = []
