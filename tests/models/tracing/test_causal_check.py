@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from effcam import Preprocess
+from effcam.errors import LayerError
 from effcam.models.tracing.causal_check import CausalCheck, check_causes
 from effcam.models.tracing.layer_outputs import put_first
 from effcam.models.tracing.target_layer import TargetLayer
@@ -116,3 +117,22 @@ def test_an_output_is_put_back_in_its_own_form() -> None:
     assert put_first((old, 3), new) == (new, 3)
     assert put_first([old, 3], new) == [new, 3]
     assert put_first(pair(old, 3), new) == pair(new, 3)
+
+
+class Selects(nn.Module):
+    """Keeps as many tokens as the image has bright cells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool, self.body = nn.AvgPool2d(8), nn.Identity()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.pool(self.scale * images).flatten(2).transpose(1, 2)
+        kept = int((tokens.mean(-1) > 0).sum(1).amin())
+        return torch.as_tensor(self.body(tokens[:, : max(1, kept)]).mean(1))
+
+
+def test_a_layer_whose_size_depends_on_the_image_is_refused() -> None:
+    with pytest.raises(LayerError, match=r"'body' returned .* its size depends on the picture"):
+        check(Selects(), "tokens")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from effcam.errors import EffcamError, ModelError, reason_of
+from effcam.errors import EffcamError, LayerError, ModelError, reason_of
 from effcam.models.tracing.layer_outputs import visiting
+from effcam.models.tracing.logits import describe
 from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.rng import IsolatedRandomness
 from effcam.models.tracing.score_source import ScoreSource, run_scores
@@ -36,11 +37,18 @@ def run_layers(
         (n, classes) float32 scores, and for each layer its output for the n images.
 
     Raises:
+        LayerError: If the size of a layer's output depends on the image.
         ModelError: If the network fails.
     """
     outputs = [images] * len(layers)
 
     def visit(index: int, output: Tensor) -> Tensor | None:
+        if not layers[index].fits(output):
+            raise LayerError(
+                f"layer {layers[index].name!r} returned {describe(output)} for a picture, which "
+                f"differs from its map, {layers[index]}: its size depends on the picture, so its "
+                "cells have no fixed place. Choose an earlier layer"
+            )
         # What follows may work in place.
         outputs[index] = output.clone()
         return None if hold is None else _hold(layers[index], output, hold[index])
