@@ -13,6 +13,7 @@ from effcam import Comparison, ModelSpec, compare, compare_dataset, demo
 from effcam.images.annotations.truths import find_truths
 from effcam.metrics.summary import Summary
 from effcam.metrics.summary.builder import SummaryBuilder, summarize
+from effcam.metrics.summary.notes import SHARED_TIME
 from effcam.metrics.summary.rows import ImageRows
 
 
@@ -77,6 +78,7 @@ def test_facts_of_columns_are_those_of_their_maps_not_of_the_target_layer(tmp_pa
     past = [each for each in summary.notes if "goes past blocks.1.norm1" in each]
     assert len(past) == 1
     assert past[0].startswith("A gradcam: ")
+    assert SHARED_TIME in summary.notes
 
     for at, photo in enumerate(photos):
         Image.fromarray(photo).save(tmp_path / f"{at}.png")
