@@ -10,6 +10,7 @@ import numpy as np
 from effcam.cam.cells import Skipped
 from effcam.cam.explanation import Explanation
 from effcam.cam.job import Inputs, Job, Models, name_models
+from effcam.cam.map_facts import facts_of_maps
 from effcam.cam.method_options import RESOLUTION, Fuse, make_options
 from effcam.cam.methods import Method, check_methods, check_options
 from effcam.cam.precision import Precision
@@ -80,8 +81,10 @@ def compare(
             mapping of column labels to them.
         method: One or several of ``gradcam``, ``gradcam++``, ``hirescam``, ``xgradcam``,
             ``layercam``, ``gradcamelementwise``, ``eigengradcam``, ``eigencam`` (which share one
-            pass), ``scorecam``, ``ablationcam`` (which run the model once for each channel); the
-            other classes of grad-cam by their names in lower case, as ``finercam`` or ``fullgrad``
+            pass), ``scorecam``, ``ablationcam`` (which run the model once for each channel);
+            ``rise``, ``occlusion``, ``integratedgradients`` and others that map the input's
+            pixels; ``legrad``, ``rollout`` and ``chefer``, which read attention; the other
+            classes of grad-cam by their names in lower case, as ``finercam`` or ``fullgrad``
             (`effcam.methods` lists all); or functions of your own, which share that pass: from the
             layer's (images, channels, rows, columns) activations and the gradients of each
             image's score, they compute (images, rows, columns) maps.
@@ -259,4 +262,5 @@ def _assemble(
         raise ImageError(f"no image can be read: {left_out[0].reason}{rest}")
     placed = {(cell.image, cell.column): cell for cell in cells}
     ordered = tuple(placed[ref, column] for ref in images for column in job.columns)
-    return Comparison(images, job.columns, ordered, left_out, job.settings, tuple(facts))
+    known = facts_of_maps(facts, ordered[: len(job.columns)])
+    return Comparison(images, job.columns, ordered, left_out, job.settings, known)

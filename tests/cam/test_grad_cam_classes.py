@@ -315,7 +315,9 @@ def test_aug_smooth_is_the_mean_over_six_copies(method: str) -> None:
     assert smooth.max() <= 1 + 1e-6
 
 
-@pytest.mark.parametrize("method", listed("fem", "kpcacam", "segeigencam"))
+@pytest.mark.parametrize(
+    "method", ["eigencam", "eigengradcam", *listed("fem", "kpcacam", "segeigencam")]
+)
 def test_eigen_smooth_is_refused_where_a_class_ignores_it(method: str) -> None:
     model = model_of(net())
     with pytest.raises(ArgumentError, match=f"eigen_smooth is for sums .*{method} is none"):
@@ -324,7 +326,7 @@ def test_eigen_smooth_is_refused_where_a_class_ignores_it(method: str) -> None:
 
 def test_fuse_is_refused_where_a_method_has_no_map_for_each_layer() -> None:
     model = model_of(net())
-    for method in listed("refinecam", "sess", "fullgrad"):
+    for method in ["occlusion", "legrad", *listed("refinecam", "sess", "fullgrad")]:
         with pytest.raises(ArgumentError, match=f"fuse is for methods .*not for {method}"):
             compare(photos(), model, method=method, fuse="product", progress=False)
 
@@ -377,7 +379,9 @@ def test_cells_of_the_input_lie_on_the_input_and_are_captioned_so() -> None:
     assert cell.target_layer == "input and 3 of 4 biases"
     assert cell.canvas == cell.frame
     for method in listed("sess"):
-        assert compare(photos(), model, method=method, progress=False)[0, 0].canvas == cell.frame
+        cell = compare(photos(), model, method=method, progress=False)[0, 0]
+        assert cell.canvas == cell.frame
+        assert cell.target_layer == f"{model.target_layer} at pixels"
 
 
 # Classes of later releases

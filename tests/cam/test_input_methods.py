@@ -21,7 +21,7 @@ from effcam.cam.method_code import find_image_method
 from effcam.cam.method_options import MethodOptions
 from effcam.cam.scores import ClassQuestions
 from effcam.cam.subject import ImageMethod, Subject
-from effcam.errors import ModelError
+from effcam.errors import ArgumentError, ModelError
 from effcam.models.tracing.isolation import untouched
 from tests.nets import CELL, ColourNet, ConvNet
 
@@ -454,3 +454,8 @@ def test_cells_divide_what_the_model_saw_of_a_photo(method: str) -> None:
     ys, xs = np.nonzero(cell.upsampled() > 0.8)
     assert 48 <= xs.mean() <= 64
     assert 14 <= ys.mean() <= 30
+
+
+def test_rise_refuses_masks_that_leave_parts_unseen() -> None:
+    with pytest.raises(ArgumentError, match="none of its masks shows: samples=1 is too few"):
+        compute_cams(model_of(convolutional()), images(1), ["rise"], [0], MethodOptions(samples=1))

@@ -67,7 +67,9 @@ def _explain(facts: MethodFacts, subject: Subject) -> MethodMap:
         make = partial(kind, network, list(network.taps), **_options(kind, network))
         run = _Run(facts, subject, network, call_other_code(make, _failed(facts)))
         try:
-            return MethodMap(run.of_layers() if facts.source == "layer" else run.of_pixels())
+            if facts.source == "layer":
+                return MethodMap(run.of_layers())
+            return MethodMap(run.of_pixels(), f"{subject.model.target_layer} at pixels")
         finally:
             run.forget()
 

@@ -22,8 +22,10 @@ from effcam.cam.copies import (
     without_rounding,
 )
 from effcam.cam.input_cells import INPUT, grid_of, pool_mean
+from effcam.cam.methods import default_samples
 from effcam.cam.scores import ClassScore, Score
 from effcam.cam.subject import MethodMap, Subject
+from effcam.errors import ArgumentError
 
 SEED = 0
 MASK_CELLS = 7
@@ -41,6 +43,9 @@ def rise(subject: Subject) -> MethodMap:
     It is the mean score of masked copies, each weighted by how far it shows the cell, less the mean
     score of all copies. The paper's map is the same but for this constant, without which 0 would
     not mean that a cell does not matter. As in the paper, the score of a class is its probability.
+
+    Raises:
+        ArgumentError: If masks are so few that some cell is seen in none.
     """
     images, grid = subject.images, grid_of(subject)
     portions, read = portions_of(subject, COPIES_AT_ONCE), _probability(subject.score)
@@ -50,8 +55,14 @@ def rise(subject: Subject) -> MethodMap:
         scores.append(score_copies(subject, len(masks), _masking(images, masks), portions, read))
         seen.append(pool_mean(masks, grid))
     values, weights = torch.cat(scores, 1).to(images.device), torch.cat(seen)
+    shown = weights.sum(0)
+    if not bool((shown > 0).all()):
+        raise ArgumentError(
+            "rise cannot map parts of the image that none of its masks shows: "
+            f"samples={len(weights)} is too few (default: {default_samples('rise'):,})"
+        )
     centred = without_rounding(values - values.mean(1, keepdim=True), values)
-    return MethodMap(torch.einsum("bn,nhw->bhw", centred, weights) / weights.sum(0), INPUT)
+    return MethodMap(torch.einsum("bn,nhw->bhw", centred, weights) / shown, INPUT)
 
 
 def occlusion(subject: Subject) -> MethodMap:

@@ -108,6 +108,7 @@ OWN = (
         "Muhammad and Yeasin 2020, arXiv:2008.00299, with gradients",
         GRADIENTS,
         signed=False,
+        adds=False,
     ),
     MethodFacts(
         "eigencam",
@@ -115,6 +116,7 @@ OWN = (
         "Muhammad and Yeasin 2020, arXiv:2008.00299",
         ("activations",),
         by_target=False,
+        adds=False,
     ),
     MethodFacts(
         "scorecam",
@@ -313,7 +315,8 @@ def check_methods(given: Method | Sequence[Method]) -> tuple[Method, ...]:
         elif method not in known:
             hint = did_you_mean(str(method), known)
             raise ArgumentError(
-                f"no method is called {method!r}.{hint} The methods are {', '.join(known)}."
+                f"no method is called {method!r}.{hint} The methods are {', '.join(known)}; "
+                "effcam.methods() says what is known of each."
             )
     names = [name_of(method) for method in several]
     if not names:
@@ -341,7 +344,8 @@ def check_options(options: MethodOptions, given: Sequence[Method]) -> None:
         raise ArgumentError(f"samples is for methods that make copies of an image, not for {names}")
     if options.channels is not None and not any(each.by_channel for each in found):
         raise ArgumentError(f"channels is for methods of a pass for each channel, not for {names}")
-    if options.fuse != FUSE and known and not any(e is None or e.fuses for e in known.values()):
+    fused = any(e is None or (e.fuses and e.source == "layer") for e in known.values())
+    if options.fuse != FUSE and known and not fused:
         raise ArgumentError(f"fuse is for methods of a map for each layer, not for {names}")
     if options.eigen_smooth:
         bad = next((name for name, each in known.items() if each is None or not each.adds), None)

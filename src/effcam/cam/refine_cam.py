@@ -20,7 +20,8 @@ def refinecam(subject: Subject) -> MethodMap:
         raise LayerError(
             f"refinecam multiplies the maps of several layers, and of {layers[0].name!r} alone it "
             "would be gradcam++: give layers of several depths, as "
-            "load_model(..., target_layer=[...]); model.layers() lists them"
+            "load_model(..., target_layer=[...]); model.layers() lists them (--layer, several "
+            "times)"
         )
     contribute = CONTRIBUTIONS["gradcam++"]
     contributions = map(contribute, activations_of(subject), gradients_of(subject))

@@ -105,7 +105,7 @@ def _check_fusion(model: Model, settings: Settings) -> None:
         raise LayerError(
             f"fuse={how!r} makes one map of several target layers, and there is one, "
             f"{model.target_layer!r}: load the model with target_layer=[...], a list of some of "
-            "those that layers() lists"
+            "those that layers() lists (--layer, several times)"
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from effcam.cam.map_facts import facts_of_maps
 from effcam.comparison.comparison import Comparison
 from effcam.comparison.parquet import schema
 from effcam.dataset.manifest import FILE, Manifest
@@ -245,7 +246,7 @@ class DatasetRun:
             tuple(cell for row in kept for cell in row),
             skipped,
             self.manifest.settings,
-            self.facts,
+            facts_of_maps(self.facts, kept[0]),
         )
 
     @property

@@ -728,3 +728,14 @@ def test_a_run_is_reported_by_at_least_one_image(run_folder: Path, tmp_path: Pat
         run.report(tmp_path / "report.html", n=n)
     with pytest.raises(OutputError, match="unknown suffix"):
         run.report(tmp_path / "report.png")
+
+
+def test_the_code_names_a_function_of_the_users_own() -> None:
+    def mine(activations: Any, gradients: Any) -> Any:
+        return (activations * gradients).sum(1)
+
+    methods: list[Any] = ["gradcam", mine]
+    found = effcam.compare(scenes(1, size=64), "demo_resnet", method=methods, progress=False)
+    (python,) = snippets_for(found)
+    assert "method=['gradcam', mine]," in python.code
+    assert "Define mine" in python.note

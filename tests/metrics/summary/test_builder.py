@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from effcam import Comparison, compare, demo
+from effcam import Comparison, ModelSpec, compare, compare_dataset, demo
 from effcam.images.annotations.truths import find_truths
 from effcam.metrics.summary import Summary
 from effcam.metrics.summary.builder import SummaryBuilder, summarize
+from effcam.metrics.summary.notes import SHARED_TIME
 from effcam.metrics.summary.rows import ImageRows
 
 
@@ -59,3 +62,28 @@ def test_values_are_those_of_all_at_once(
         for name in ("low", "high", "difference_low", "difference_high", "p_values"):
             found_ends, expected_ends = getattr(each, name), getattr(same, name)
             assert found_ends == pytest.approx(expected_ends, nan_ok=True)
+
+
+def test_facts_of_columns_are_those_of_their_maps_not_of_the_target_layer(tmp_path: Path) -> None:
+    photos = np.random.default_rng(0).integers(0, 255, (2, 64, 64, 3), np.uint8)
+    model = ModelSpec(
+        "vit_tiny_patch16_224", pretrained=False, options={"depth": 2, "num_classes": 5}
+    )
+    methods = ["gradcam", "inputxgradient", "legrad"]
+    found = compare(photos, {"A": model}, method=methods, resolution=7, size=64, progress=False)
+    summary = found.summary()
+    by = {each.title: each.texts for each in summary.facts}
+    assert by["looked at"] == ("blocks.1.norm1", "input", "2 attention layers")
+    assert by["grid"] == ("4 x 4", "7 x 7", "4 x 4")
+    past = [each for each in summary.notes if "goes past blocks.1.norm1" in each]
+    assert len(past) == 1
+    assert past[0].startswith("A gradcam: ")
+    assert SHARED_TIME in summary.notes
+
+    for at, photo in enumerate(photos):
+        Image.fromarray(photo).save(tmp_path / f"{at}.png")
+    run = compare_dataset(
+        tmp_path, {"A": model}, tmp_path / "run", method=methods, resolution=7, size=64
+    )
+    assert run.summary().facts == summary.facts
+    assert [each.target_layer for each in run.comparison().facts] == list(by["looked at"])

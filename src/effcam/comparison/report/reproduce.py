@@ -11,6 +11,7 @@ from typing import NamedTuple
 from effcam.cam.cells import Cells
 from effcam.cam.explanation import Explanation
 from effcam.cam.method_options import OPTIONS
+from effcam.cam.methods import facts_of_method
 from effcam.cam.settings import Settings
 from effcam.errors import EffcamError, TargetError
 from effcam.images.discovery import iter_images
@@ -34,6 +35,15 @@ class Snippet(NamedTuple):
     title: str
     code: str
     note: str = ""
+
+
+class _Function(str):
+    """The name of a function of the user's own, which is no string in code."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 class _Model(NamedTuple):
@@ -61,13 +71,19 @@ def snippets_for(content: Cells, truths: Sequence[Truth] = ()) -> list[Snippet]:
         for name, usual in Settings().items()
         if _plain(content.settings[name]) != _plain(usual)
     }
+    own = [name for name in content.settings.method if facts_of_method(name) is None]
+    if own:
+        named = [_Function(each) if each in own else each for each in content.settings.method]
+        settings["method"] = named
     known = _known(content.images, truths)
     note = "Give labels of models, layers, options and transforms of your own again"
     note += f", and the {' and '.join(known)}." if known else "."
+    if own:
+        note = f"Define {' and '.join(own)}, methods of yours, first. {note}"
     if paths is None:
         note = f"The images came from memory. {note}"
     found = [Snippet("Python", _python(paths, models, settings, known), note)]
-    line = _command(paths, models, settings, known)
+    line = None if own else _command(paths, models, settings, known)
     return [*found, Snippet("Command line", line)] if line else found
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from effcam.cam.map_checks import Tally
+from effcam.cam.map_facts import facts_of_maps
 from effcam.metrics.faithfulness_result import Faithfulness
 from effcam.metrics.label_result import LabelProbabilities
 from effcam.metrics.sampling import grids_differ
@@ -83,6 +84,8 @@ class SummaryBuilder:
             TargetError: If a label is no class of a model.
             AnnotationError: If boxes or masks do not fit their image.
         """
+        if len(rows):
+            self._facts = facts_of_maps(self._facts, rows.cells[0])
         units = self._units.number(rows.images)
         selection = select(rows, units, labelled=self._labelled, fair=self._fair)
         self._images += len(rows)

@@ -27,6 +27,9 @@ GRIDS_DIFFER = (
 MOSAIC_GRIDS_DIFFER = (
     "In GridPG, columns whose grids differ are not tested: a finer grid has more heat on its tile."
 )
+SHARED_TIME = (
+    "The time per image is that of all maps of a model together, not of each method or target."
+)
 COVERED = 0.9
 """The least share of the input that cells cover without a note."""
 UNEQUAL = 0.03
@@ -117,7 +120,11 @@ def notes(
     names = [label for label, each in zip(columns, facts, strict=bool(facts)) if each.untrained]
     if names:
         found.append(f"{', '.join(names)}: random weights, so the heat means nothing.")
-    return [*found, *_cover_notes(columns, facts), *_layer_notes(columns, facts)]
+    found += [*_cover_notes(columns, facts), *_layer_notes(columns, facts)]
+    timed = [(each.name, each.weights) for each in facts if each.seconds is not None]
+    if len(set(timed)) < len(timed):
+        found.append(SHARED_TIME)
+    return found
 
 
 def _cover_notes(columns: Sequence[str], facts: Sequence[ModelFacts]) -> list[str]:
