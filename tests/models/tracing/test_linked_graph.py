@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from effcam.models.tracing.graph import key_of
-from effcam.models.tracing.linked_graph import LinkedGraph
+from effcam.models.tracing.linked_graph import LinkedGraph, _can_be_linked
 
 
 def under_no_grad(rows: Tensor) -> Tensor:
@@ -59,3 +59,10 @@ def test_numbers_can_be_read() -> None:
     with LinkedGraph():
         assert rows.detach().numpy().tolist() == [1, 1]
         assert rows.detach().tolist() == [1, 1]
+
+
+def test_a_tensor_that_is_freed_is_not_asked_for_its_graph() -> None:
+    """Torch may wait for ever for it, as in the blocks of reversible networks."""
+    rows = torch.ones(2, requires_grad=True) * 2
+    assert _can_be_linked(torch.add, (rows, 1), {})
+    assert not _can_be_linked(Tensor.set_, (rows,), {})

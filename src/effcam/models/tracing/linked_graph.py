@@ -15,6 +15,8 @@ from effcam.models.tracing.logits import tensors
 DETACHING: tuple[Any, ...] = (Tensor.detach, torch.detach, Tensor.data.__get__)  # type: ignore[attr-defined]
 WAYS_OUT = 'method="eigencam", "scorecam" and "ablationcam" need no gradients'
 """What to do where the network's own graph is cut."""
+FREEING = ("set_", "__set__")
+"""How reversible blocks free what they have used, and attributes are set."""
 READING: tuple[Any, ...] = (Tensor.numpy, Tensor.__array__)
 
 
@@ -84,6 +86,9 @@ def _can_be_linked(
     func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> bool:
     """Return whether a function gets tensors of the graph; no leaf of it may change in place."""
+    if getattr(func, "__name__", "") in FREEING:
+        # Torch may wait for ever for the graph of what is freed here.
+        return False
     if _changes_first(func) and any(each.is_leaf and each.requires_grad for each in args[:1]):
         return False
     return any(each.grad_fn is not None for each in tensors((args, kwargs)))
