@@ -39,5 +39,5 @@ refined = effcam.compare(scene, layers, method="refinecam", progress=False)
 picture = refined[0, 0].overlay()
 
 # %%
-# ``legrad``, ``rollout`` and ``chefer`` read the attention of a transformer, which no demo model is.
+# ``legrad``, ``rollout`` and ``chefer`` read the attention of transformers. No demo model is one.
 # ``effcam.compare("photo.jpg", "vit_small_patch16_224", method=["legrad", "chefer"])`` shows them.
