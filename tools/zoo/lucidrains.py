@@ -156,7 +156,7 @@ def _others() -> list[Entry]:
     perceiver = {"num_freq_bands": 4, "depth": 2, "max_freq": 8.0, "num_latents": 256,
                  "latent_dim": 64, "latent_heads": 4, "num_classes": 10}  # fmt: skip
     return [
-        Entry(package="mlp-mixer-pytorch", name="MLPMixer", size=SIZE, layer="5",
+        Entry(package="mlp-mixer-pytorch", name="MLPMixer", size=SIZE,
               build=make("mlp_mixer_pytorch.MLPMixer", channels=3, **mixer)),
         Entry(package="g-mlp-pytorch", name="gMLPVision", size=SIZE,
               build=make("g_mlp_pytorch.gMLPVision", **mixer)),
