@@ -11,7 +11,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from effcam.cam.attention.layout import Layer, Layout, find_layout
+from effcam.cam.attention.find_layout import find_layout
+from effcam.cam.attention.layout import Layer, Layout
 from effcam.cam.attention.module_calls import ModuleCall, Place, recording_calls
 from effcam.cam.attention.recording import Attention, visiting_attention
 from effcam.errors import LayerError

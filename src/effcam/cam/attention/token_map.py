@@ -21,9 +21,6 @@ DIGITS = 16
 """Indices are read digit by digit, so that half precision can tell them apart."""
 EQUAL = 0.15
 """The largest error of a digit, and of a gradient's direction, relative to its length."""
-LOCAL = 0.9
-"""The least share of a pooled key's gradient that is near its cell."""
-MOST_PREFIX = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -234,82 +231,6 @@ def _own_image(image: Tensor) -> bool:
     """Return whether each image's positions feed its own tokens."""
     own = torch.arange(len(image), device=image.device)[:, None]
     return bool(((image == own) | (image < 0)).all())
-
-
-def find_pooled(target: Tensor, source: Source, places: Tensor, grid: Grid) -> Tensor | None:
-    """Return (N,) the token of each token of a source, if cells that overlap make the tokens.
-
-    Convolutions that pool may overlap by a few positions. Tokens are taken for even cells of the
-    image, in rows, if those that are looked at lie where these cells are.
-
-    Args:
-        target: (B, ..., n, d), of one window.
-        source: What the tokens were computed from.
-        places: (rows * columns,) int64, the source's token at each position.
-        grid: Rows and columns of positions.
-    """
-    reader = Reader(target, source)
-    dimension = target.ndim - 2
-    coarse = _coarse_grid(target.shape[dimension], grid) if reader.fed else None
-    if coarse is None:
-        return None
-    prefix, (rows, columns) = coarse
-    for index in {0, rows * columns // 2 + columns // 3, rows * columns - 1}:
-        weight = reader.only(dimension, prefix + index)[0][places].reshape(grid)
-        if not _lies_at(weight, index, (rows, columns)):
-            return None
-    down = torch.arange(grid[0], device=places.device) * rows // grid[0]
-    across = torch.arange(grid[1], device=places.device) * columns // grid[1]
-    cells = (down[:, None] * columns + across + prefix).flatten()
-    token = torch.full((source.flat(source.tensor).shape[1],), -1, device=places.device)
-    token[places] = cells
-    return token
-
-
-def find_coarse(target: Tensor, anchor: Source) -> tuple[Tensor, Grid] | None:
-    """Return the token at each cell of a grid, in rows, and the grid, if it pools a map.
-
-    Args:
-        target: (B, n, d) tokens.
-        anchor: The map, whose cells may overlap or be left out in the tokens.
-    """
-    if anchor.grid is None:
-        return None
-    count = anchor.grid[0] * anchor.grid[1]
-    places = torch.arange(count, device=target.device)
-    token = find_pooled(target, anchor, places, anchor.grid)
-    if token is None:
-        return None
-    prefix = int(token.min())
-    _, grid = _coarse_grid(target.shape[1], anchor.grid) or (0, anchor.grid)
-    return torch.arange(prefix, target.shape[1], device=target.device), grid
-
-
-def _coarse_grid(count: int, grid: Grid) -> tuple[int, Grid] | None:
-    """Return the number of prefix tokens, and the grid of tokens that pool a grid."""
-    for prefix in range(MOST_PREFIX):
-        for rows in range(2, grid[0] + 1):
-            columns = round(rows * grid[1] / grid[0])
-            if rows * columns == count - prefix:
-                return prefix, (rows, columns)
-    return None
-
-
-def _lies_at(weight: Tensor, index: int, coarse: Grid) -> bool:
-    """Return whether a token's gradient, (h, w) >= 0, is near its cell."""
-    step = [whole / part for whole, part in zip(weight.shape, coarse, strict=True)]
-    down = (torch.arange(weight.shape[0], device=weight.device) + 0.5) / step[0] - 0.5
-    across = (torch.arange(weight.shape[1], device=weight.device) + 0.5) / step[1] - 0.5
-    row, column = divmod(index, coarse[1])
-    far = torch.maximum((down - row).abs()[:, None], (across - column).abs()[None])
-    total = float(weight.sum())
-    centre = [
-        float((weight.sum(1) * down).sum()) / max(total, 1e-30) - row,
-        float((weight.sum(0) * across).sum()) / max(total, 1e-30) - column,
-    ]
-    near = float(weight[far <= 2].sum())
-    # At the border, what overlaps is cut off, and the centre moves in.
-    return total > 0 and near >= LOCAL * total and max(map(abs, centre)) < 0.75
 
 
 def repeat_counts(tokens: Tensor, total: int) -> Tensor:
