@@ -106,7 +106,8 @@ def _takes_samples(method: str) -> bool:
 
 def _peer(model: Model, method: str, images: Tensor, samples: int | None) -> Way | None:
     """Return a call of the peer's method on a copy of the model; ``None`` without a peer."""
-    module = copy.deepcopy(model.module).eval()
+    # As users have it: in torch's default memory format, with weights that can be trained.
+    module = copy.deepcopy(model.module).eval().to(memory_format=torch.contiguous_format)
     module.requires_grad_(True)
     if method in grad_cam_classes():
         return _grad_cam(module, model, method, images)
@@ -117,7 +118,7 @@ def _peer(model: Model, method: str, images: Tensor, samples: int | None) -> Way
 
 def _grad_cam(module: torch.nn.Module, model: Model, method: str, images: Tensor) -> Way | None:
     layers = [module.get_submodule(layer.name) for layer in model.target_layers]
-    kind = getattr(pytorch_grad_cam, grad_cam_classes()[method])
+    kind = getattr(pytorch_grad_cam, grad_cam_classes()[method].name)
     arguments: dict[str, Any] = {}
     if model.layer.layout != "NCHW":
         arguments["reshape_transform"] = model.layer.to_map
