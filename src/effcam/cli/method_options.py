@@ -47,7 +47,7 @@ def print_methods() -> None:
     echo_table(methods().table(), right=[1, 2])
     echo(
         "\nTimes are multiples of one forward pass of the model, measured on a CPU in batches of 8 "
-        "images."
+        "images; a blank was not measured."
     )
 
 
