@@ -33,6 +33,7 @@ from effcam import Model, Preprocess, load_model
 from effcam.cam.explain import explaining
 from effcam.cam.grad_cam_names import grad_cam_classes
 from effcam.cam.method_options import MethodOptions
+from effcam.cam.methods import default_samples, facts_of_method
 from effcam.errors import EffcamError
 
 MODELS = {"resnet18": "timm:resnet18", "vit_small": "timm:vit_small_patch16_224"}
@@ -83,7 +84,8 @@ def _measure(model: Model, method: str, options: argparse.Namespace) -> Seconds 
     """Return the seconds of each way in each round; ``None`` if the model has no such map."""
     images = torch.randn(options.batch, 3, SIZE, SIZE)
     targets = [TARGET] * options.batch
-    samples = options.samples if _takes_samples(method) else None
+    facts = facts_of_method(method)
+    samples = options.samples if facts is not None and facts.samples else None
     # Copies are made before hooks are registered, which cannot be copied.
     ways: dict[str, Way] = {PLAIN: plain(model, images, torch.contiguous_format)}
     peer = _peer(model, method, images, samples)
@@ -97,11 +99,6 @@ def _measure(model: Model, method: str, options: argparse.Namespace) -> Seconds 
             tell(f"  {error}")
             return None
         return paired(ways, 1 if slow else options.rounds, warmup=0 if slow else 1)
-
-
-def _takes_samples(method: str) -> bool:
-    facts = next(each for each in effcam.methods() if each.name == method)
-    return bool(facts.samples)
 
 
 def _peer(model: Model, method: str, images: Tensor, samples: int | None) -> Way | None:
@@ -137,7 +134,7 @@ def _integrated_gradients(module: torch.nn.Module, images: Tensor, samples: int 
     from captum.attr import IntegratedGradients
 
     attribute = IntegratedGradients(module).attribute
-    steps = samples or _default_samples("integratedgradients")
+    steps = samples or default_samples("integratedgradients")
     size = len(images) * 4
     return lambda: attribute(images, target=TARGET, n_steps=steps, internal_batch_size=size)
 
@@ -146,7 +143,7 @@ def _smoothgrad(module: torch.nn.Module, images: Tensor, samples: int | None) ->
     from captum.attr import NoiseTunnel, Saliency
 
     attribute = NoiseTunnel(Saliency(module)).attribute
-    count = samples or _default_samples("smoothgrad")
+    count = samples or default_samples("smoothgrad")
     return lambda: attribute(
         images, nt_type="smoothgrad", nt_samples=count, nt_samples_batch_size=4, target=TARGET
     )
@@ -157,10 +154,6 @@ def _input_times_gradient(module: torch.nn.Module, images: Tensor, _samples: int
 
     attribute = InputXGradient(module).attribute
     return lambda: attribute(images, target=TARGET)
-
-
-def _default_samples(method: str) -> int:
-    return next(each.samples for each in effcam.methods() if each.name == method)
 
 
 _CAPTUM: dict[str, Callable[[torch.nn.Module, Tensor, int | None], Way]] = {

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from effcam.cam.batching import Portions
 from effcam.cam.gradient_stops import GradientStops, has_unknown_derivative
-from effcam.cam.head_cam import GRADIENT_SCALES
 from effcam.cam.methods import default_samples
 from effcam.cam.own_function import check_gradient
 from effcam.cam.subject import Subject
@@ -148,7 +147,7 @@ def as_input(subject: Subject, inputs: Tensor) -> Tensor:
 
 def _differentiate(subject: Subject, rows: Tensor, inputs: Tensor) -> Tensor:
     """Return the gradients of n scores at n inputs."""
-    scale = GRADIENT_SCALES.get(subject.cam.precision, 1)
+    scale = subject.cam.gradient_scale
     with torch.enable_grad():
         leaf = inputs.detach().requires_grad_()
         # A copy: the first layer may work in place.
@@ -158,7 +157,7 @@ def _differentiate(subject: Subject, rows: Tensor, inputs: Tensor) -> Tensor:
     lost = subject.cam.loses_gradients or has_unknown_derivative(values)
     if lost or not values.requires_grad:
         raise _no_gradient(subject, leaf)
-    (gradient,) = torch.autograd.grad(values.sum() * scale, leaf, allow_unused=True)
+    (gradient,) = torch.autograd.grad(subject.cam.total(values), leaf, allow_unused=True)
     if gradient is None:
         raise _no_gradient(subject, leaf)
     # What is no number has no gradient, though a linear network computes one.

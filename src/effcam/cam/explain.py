@@ -25,11 +25,12 @@ from effcam.cam.formulas import (
 from effcam.cam.forward import run_network
 from effcam.cam.fusion import fuse, scaled
 from effcam.cam.head_cam import HeadCAM
+from effcam.cam.layer_maps import gradients_of
 from effcam.cam.map_checks import State
 from effcam.cam.method_code import find_image_method, find_perturbation
 from effcam.cam.method_options import MethodOptions
 from effcam.cam.methods import Method, name_of, reads_attention
-from effcam.cam.own_function import apply_own, check_gradient
+from effcam.cam.own_function import apply_own
 from effcam.cam.precision import Precision
 from effcam.cam.scores import ClassQuestions, Questions, Score
 from effcam.cam.subject import MethodMap, Subject
@@ -197,11 +198,6 @@ class Explainer:
 
     def _maps(self, found: _Pass, methods: Sequence[Method], score: Score) -> dict[str, MethodMap]:
         """Return the maps for one target, by method."""
-        gradients = found.activations
-        if any(callable(method) or method in GRADIENT_METHODS for method in methods):
-            values = score(found.scores)
-            check_gradient(values, found.scores)
-            gradients = self._cam.gradients(found.scores.values, values)
         subject = Subject(
             self._model,
             self._cam,
@@ -211,6 +207,9 @@ class Explainer:
             self._options,
             found.attention,
         )
+        gradients = found.activations
+        if any(callable(method) or method in GRADIENT_METHODS for method in methods):
+            gradients = gradients_of(subject)
         made: dict[str, MethodMap] = {}
         for method in methods:
             run = find_image_method(method)

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from effcam.cam.formulas import principal
-from effcam.cam.head_cam import GRADIENT_SCALES
 from effcam.cam.input_cells import grid_of, pool_mean
 from effcam.cam.layer_maps import gradients_of
 from effcam.cam.subject import MethodMap, Subject
@@ -44,12 +43,11 @@ def fullgrad(subject: Subject) -> MethodMap:
     """
     gradients_of(subject)  # it names what is wrong, if no gradient gets through the head
     images = subject.images.detach().clone().requires_grad_()
-    scale = GRADIENT_SCALES.get(subject.cam.precision, 1)
+    scale = subject.cam.gradient_scale
     found = _Found(scale)
     with _recording(subject.model.module, found):
         logits = subject.cam.run(images)
-        values = subject.score(logits)
-        total = values.sum(dtype=torch.promote_types(values.dtype, torch.float32)) * scale
+        total = subject.cam.total(subject.score(logits))
         gradient = None
         if total.requires_grad:
             (gradient,) = torch.autograd.grad(total, images, allow_unused=True)

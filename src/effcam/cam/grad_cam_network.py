@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from effcam.cam.head_cam import GRADIENT_SCALES
 from effcam.cam.quantised import to_floats
 from effcam.cam.scores import AboveScore, ClassScore, CosineScore, FunctionScore
 from effcam.cam.subject import Subject
@@ -38,7 +37,7 @@ class Network(nn.Module):
         self.module = subject.model.module
         self.row = 0
         self._subject = subject
-        self._scale = GRADIENT_SCALES.get(subject.cam.precision, 1)
+        self._scale = subject.cam.gradient_scale
         self._differentiable = False
 
     def forward(self, images: Tensor) -> Tensor:

@@ -108,6 +108,16 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
             self._derivable = False
 
     @property
+    def gradient_scale(self) -> int:
+        """The factor of gradients during the backward pass."""
+        return GRADIENT_SCALES.get(self.precision, 1)
+
+    def total(self, values: Tensor) -> Tensor:
+        """Return the sum of values to differentiate, multiplied by `gradient_scale`."""
+        kind = torch.promote_types(values.dtype, torch.float32)
+        return values.sum(dtype=kind) * self.gradient_scale
+
+    @property
     def loses_gradients(self) -> bool:
         """Whether a quantised layer was seen to end gradients, or an operation has none."""
         return self._derivable is False
@@ -178,11 +188,11 @@ class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
         """
         leaves = [leaf for leaf in self.leaves if leaf is not None]
         wanted = [leaf for leaf in leaves if leaf.requires_grad]
-        scale = GRADIENT_SCALES.get(self.precision, 1)
+        scale = self.gradient_scale
         found: dict[int, Tensor | None] = {}
         if scores.requires_grad and wanted and self._is_derivable(scores):
-            total = scores.sum(dtype=torch.promote_types(scores.dtype, torch.float32)) * scale
-            found = dict(zip(map(id, wanted), self._grad(total, wanted), strict=True))
+            gradients_found = self._grad(self.total(scores), wanted)
+            found = dict(zip(map(id, wanted), gradients_found, strict=True))
         gradients: list[Tensor] = []
         for index, leaf in enumerate(leaves):
             gradient = found.get(id(leaf))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from effcam.cam.methods import MethodFacts
 
 COSTS = "method_costs.csv"
-"""Written by ``benchmarks/methods.py``."""
+"""Written by ``benchmarks/method_speed.py``."""
 HEADINGS = ("method", "time, ResNet-18", "ViT-S", "needs", "map of", "by", "paper")
 """Of the table's columns; the times are multiples of one forward pass."""
 

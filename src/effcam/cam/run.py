@@ -14,6 +14,7 @@ from effcam.cam.embedding import Directions
 from effcam.cam.explain import Cams, Explainer, Predict, explaining, predicting
 from effcam.cam.explanation import Explanation
 from effcam.cam.job import Inputs, Job, naming
+from effcam.cam.method_options import FUSE
 from effcam.cam.methods import Method, reads_layer
 from effcam.cam.questions import Asked, ask, kind_of, name_target
 from effcam.cam.scores import Questions
@@ -101,7 +102,7 @@ def _check_fusion(model: Model, settings: Settings) -> None:
         LayerError: If it has one.
     """
     how = settings.options.fuse
-    if how != "sum" and len(model.target_layers) == 1:
+    if how != FUSE and len(model.target_layers) == 1:
         raise LayerError(
             f"fuse={how!r} makes one map of several target layers, and there is one, "
             f"{model.target_layer!r}: load the model with target_layer=[...], a list of some of "

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from effcam.cam.forward import call_other_code
-from effcam.cam.head_cam import GRADIENT_SCALES
 from effcam.cam.layer_maps import activations_of, gradients_of, join_layers
 from effcam.cam.subject import MethodMap, Subject
 from effcam.models.tracing.logits import Logits
@@ -44,9 +43,7 @@ def shapleycam(subject: Subject) -> MethodMap:
 def _second_order(subject: Subject, found: Logits) -> list[Tensor]:
     """Return G - H A / 2 at each layer, shaped as its output."""
     leaves = [each for each in subject.cam.leaves if each is not None]
-    scale = GRADIENT_SCALES.get(subject.cam.precision, 1)
-    values = subject.score(found)
-    total = values.sum(dtype=torch.promote_types(values.dtype, torch.float32)) * scale
+    total, scale = subject.cam.total(subject.score(found)), subject.cam.gradient_scale
 
     def differentiate() -> list[Tensor]:
         first = torch.autograd.grad(total, leaves, create_graph=True)

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from effcam.cam.attention.reading import Reading, check_layers
 from effcam.cam.attention.recording import Attention, visiting_attention
-from effcam.cam.head_cam import GRADIENT_SCALES
 from effcam.cam.own_function import check_gradient
 from effcam.errors import LayerError
 
@@ -60,7 +59,6 @@ def gradients_at(values: Tensor, tensors: list[Tensor], subject: Subject) -> lis
     """Return the float32 gradients of the sum of (B,) values, ``None`` where there is none."""
     if not values.requires_grad:
         return [None] * len(tensors)
-    scale = GRADIENT_SCALES.get(subject.cam.precision, 1)
-    total = values.sum(dtype=torch.promote_types(values.dtype, torch.float32)) * scale
-    found = torch.autograd.grad(total, tensors, allow_unused=True)
+    scale = subject.cam.gradient_scale
+    found = torch.autograd.grad(subject.cam.total(values), tensors, allow_unused=True)
     return [None if each is None else each.float() / scale for each in found]
