@@ -34,14 +34,14 @@ TRIED = 10
 
 
 def find_layout(cam: HeadCAM, images: Tensor) -> Layout:
-    """Return the attention of a network, found in a pass of two pictures.
+    """Return the attention of a network, found in a pass of two pictures that are the same.
 
     Args:
         cam: Runs the network.
         images: Inputs of the size in question.
     """
     size = int(images.shape[2]), int(images.shape[3])
-    pictures = probe_standardised(size, images.shape[1], BATCH)
+    pictures = probe_standardised(size, images.shape[1], 1).repeat(BATCH, 1, 1, 1)
     pictures = pictures.to(images.device, images.dtype).requires_grad_()
     found: list[tuple[Attention, int, str]] = []
 
@@ -210,7 +210,7 @@ def _pooled(
         reader = Reader(value, source)
         token = find_pooled(value, source, places, grid)
         if token is None:
-            first = reader.only(value.ndim - 2, 0)[0][places]
+            first = reader.shares(0, 0)[0][places]
             problem = CHANNELS if bool((first > 0).all()) else OVERLAP
             if problem == CHANNELS:
                 break
