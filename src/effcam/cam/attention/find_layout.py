@@ -59,7 +59,7 @@ def find_layout(cam: HeadCAM, images: Tensor) -> Layout:
         with visiting_attention(visit):
             scores = cam.run(pictures.clone()).values
         attentions = [each for each, _, _ in found]
-        sources = Sources(calls, size, attentions)
+        sources = Sources(calls, pictures, attentions)
         layers = _layers(found, sources)
         read = _read(scores, attentions[-1], layers[-1]) if found else torch.zeros(0)
     return Layout(tuple(layers), read, find_stream(calls, layers, attentions))
