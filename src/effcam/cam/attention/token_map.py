@@ -114,10 +114,11 @@ class Reader:
     target of each picture is multiplied by codes of its own.
     """
 
-    def __init__(self, target: Tensor, source: Source, skip: int = 0) -> None:
-        """Prepare, for a (2, ..., n, d) target, whose first ``skip`` tokens do not count."""
+    def __init__(self, target: Tensor, source: Source, counted: Tensor | None = None) -> None:
+        """Prepare, for a (2, ..., n, d) target, of which those in (..., n) bool are counted."""
         self.target, self.source = target, source
-        self._counted = torch.arange(target.shape[-2], device=target.device) >= skip
+        self._counted = torch.tensor(True) if counted is None else counted
+        self._counted = self._counted.to(target.device)
         generator = torch.Generator().manual_seed(0)
         weights = torch.rand(target.shape[-1], generator=generator) + 0.5
         signs = torch.randint(0, 2, weights.shape, generator=generator) * 2 - 1
@@ -263,7 +264,8 @@ def find_feeding(target: Tensor, source: Source) -> Feeding | None:
 
 
 def _feeding(target: Tensor, source: Source, skip: int) -> Feeding | None:
-    reader = Reader(target, source, skip)
+    counted = torch.arange(target.shape[-2]) >= skip
+    reader = Reader(target, source, counted)
     total = reader.tokens()
     if total is None:
         return None
