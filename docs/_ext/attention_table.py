@@ -151,7 +151,11 @@ def _problem(row: Row) -> str:
         return f"{row['checked']} of {row['mapped']} layers confirmed in `{row['run']}`"
     if "million weights" in row["problem"]:
         return "not run: too many weights"
-    return row["problem"].partition(". ")[0] or "not run"
+    if "expected a classifier" in row["problem"]:
+        return "not run: returns no class scores"
+    if "TimeoutError" in row["problem"]:
+        return "not run: not finished in the time allowed"
+    return row["problem"].partition(". ")[0] or "not run yet"
 
 
 def _families(rows: Sequence[Row]) -> str:
