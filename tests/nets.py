@@ -5,8 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from effcam.cam.methods import OWN
+
 CELL = 8
 """The side of a cell of `ColourNet`'s map, in pixels of its input."""
+ON_ANY_NETWORK = tuple(each.name for each in OWN if each.source != "attention")
+"""effcam's own methods that these networks, which have no attention, can be looked at with."""
 
 
 class ColourNet(nn.Module):

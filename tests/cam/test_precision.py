@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from effcam import Preprocess, compare, load_model, metrics
-from effcam.cam.explain import explaining, predicting
-from effcam.cam.methods import ON_ANY_NETWORK as METHODS
+from effcam.cam.explain import explaining
 from effcam.cam.precision import Precision, check_precision, computing
+from effcam.cam.predict import predicting
 from effcam.demo import MODELS, scenes
 from effcam.errors import ArgumentError, ModelError
+from tests.nets import ON_ANY_NETWORK as METHODS
 from tests.nets import ColourNet, ConvNet
 from tests.tiers import core
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from effcam.cam.explain import running
 from effcam.cam.job import Job
+from effcam.cam.predict import running
 from effcam.errors import ImageError, TargetError
 from effcam.images.channels import wants_bands
 from effcam.images.discovery import iter_images

@@ -228,8 +228,6 @@ OWN = (
 """effcam's own methods, those of one shared pass first."""
 METHODS = tuple(each.name for each in OWN)
 """The names of effcam's own methods."""
-ON_ANY_NETWORK = tuple(each.name for each in OWN if each.source != "attention")
-"""Those that networks without attention can be looked at with, too."""
 
 Method: TypeAlias = Union[str, "Formula"]
 """The name of a method, or a function with the signature of a formula."""

@@ -11,11 +11,12 @@ import numpy as np
 
 from effcam.cam.batching import Portions
 from effcam.cam.embedding import Directions
-from effcam.cam.explain import Cams, Explainer, Predict, explaining, predicting
+from effcam.cam.explain import Cams, Explainer, explaining
 from effcam.cam.explanation import Explanation
 from effcam.cam.job import Inputs, Job, naming
 from effcam.cam.method_options import FUSE
 from effcam.cam.methods import Method, reads_layer
+from effcam.cam.predict import Predict, predicting
 from effcam.cam.questions import Asked, ask, kind_of, name_target
 from effcam.cam.scores import Questions
 from effcam.cam.settings import Settings
