@@ -28,7 +28,7 @@ from effcam.comparison.comparison import Comparison
 from effcam.errors import ImageError, TargetError, check_choice, check_number
 from effcam.images.discovery import iter_images
 from effcam.images.refs import ImageLike, ImageRef
-from effcam.models.facts import ModelFacts, facts_of
+from effcam.models.facts import ModelFacts
 from effcam.models.registry import DEFAULT_MODELS
 from effcam.models.sources import check_weights
 from effcam.models.tracing.placement import HowPlaced
@@ -211,8 +211,9 @@ def _explain(
     model = inputs.job.load(label)
     bar.set_description(label)
     seconds: list[float] = []
-    cells = explain_images(inputs, label, model, asked, done=bar.update, seconds=seconds)
-    return list(cells), facts_of(model, seconds, inputs.job.settings.placement)
+    prepared = inputs.job.prepare(label, model)
+    cells = explain_images(inputs, label, prepared, asked, done=bar.update, seconds=seconds)
+    return list(cells), prepared.facts.timed(seconds)
 
 
 def _find_consensus(inputs: Inputs, bar: ProgressBar) -> list[int]:
@@ -229,6 +230,7 @@ def _find_consensus(inputs: Inputs, bar: ProgressBar) -> list[int]:
         if total.ndim == 0:
             total = np.zeros((len(job.images), model.num_classes))
         bar.set_description(f"{label}: consensus")
+        job.fold(label, model)
         for positions, probabilities in predict_images(inputs, label, model, done=bar.update):
             total[positions] += probabilities
         # Free this model before loading the next.

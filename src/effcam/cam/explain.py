@@ -27,6 +27,7 @@ from effcam.cam.precision import Precision
 from effcam.cam.predict import placing
 from effcam.cam.scores import ClassQuestions, Questions, Score
 from effcam.cam.subject import MethodMap, Subject
+from effcam.cam.token_cut import TokenCut
 from effcam.models.model import Model
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.logits import Logits
@@ -98,6 +99,7 @@ class Explainer:
         self._model, self._options = model, options
         self._place = placing(model)
         self._cam = HeadCAM(model, precision)
+        self._cut = TokenCut(self._cam)
 
     def __call__(
         self, images: Tensor, methods: Sequence[Method], targets: Sequence[int] | None = None
@@ -156,7 +158,9 @@ class Explainer:
             with reading_attention(self._cam, inputs) as attention:
                 scores = self._cam.scores(inputs)
         else:
-            attention, scores = None, self._cam.scores(inputs)
+            attention = None
+            with self._cut.for_batch(inputs):
+                scores = self._cam.scores(inputs)
         return _Pass(images, scores, self._cam.maps(self._cam.leaves), attention)
 
     def _smooth(

@@ -8,22 +8,40 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import TYPE_CHECKING, TypeAlias
 
-from effcam.cam.methods import Method
+from effcam.cam.methods import Method, facts_of_method, name_of
 from effcam.cam.settings import Settings
 from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.images.loader import Batch, Loader
 from effcam.images.preprocess import Preprocess
 from effcam.images.refs import ImageRef
 from effcam.models.downloads import read_ahead
+from effcam.models.facts import ModelFacts, facts_of
+from effcam.models.folding import fold_norms
 from effcam.models.loading import load
 from effcam.models.model import Model
 from effcam.models.registry import ModelSpec
 from effcam.models.sources import ModelLike, Source, resolve
+from effcam.models.tracing.placement import Placement
 
 if TYPE_CHECKING:
     import torch
 
 Models: TypeAlias = ModelLike | Sequence[ModelLike] | Mapping[str, ModelLike]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A model of a job that is ready to run over many images.
+
+    Attributes:
+        model: The model; its batch normalisations may be folded (`effcam.models.folding`).
+        placement: Where the cells of its maps lie in its input.
+        facts: What is known of it, as it was loaded.
+    """
+
+    model: Model
+    placement: Placement
+    facts: ModelFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +76,32 @@ class Job:
         model = load(self.models[label], device=self.device, change_preprocess=self.see)
         self._prefetch_after(label)
         return model
+
+    def prepare(self, label: str, model: Model) -> Prepared:
+        """Place the cells of a model's maps, find its facts, and make its passes cheaper.
+
+        Args:
+            label: Its label.
+            model: The model, as `load` returned it. If this job built it, it is changed.
+        """
+        with naming(model):
+            placement = model.placed(self.settings.placement)
+            facts = facts_of(model, self.settings.placement)
+            self.fold(label, model)
+        return Prepared(model, placement, facts)
+
+    def fold(self, label: str, model: Model) -> None:
+        """Fold a model's batch normalisations, if only this job has it and no method reads them.
+
+        Args:
+            label: Its label.
+            model: The model, as `load` returned it.
+        """
+        known = [facts_of_method(name_of(method)) for method in self.methods]
+        if self.models[label].is_new and not any(each and each.reads_biases for each in known):
+            preprocess = model.preprocess
+            kept = [layer.name for layer in model.target_layers]
+            fold_norms(model.module, preprocess.size, preprocess.channels, kept)
 
     def _prefetch_after(self, label: str) -> None:
         """Prefetch the next model's weights into the page cache."""

@@ -43,6 +43,7 @@ class MethodFacts:
         class_only: Whether it explains a single class only.
         fuses: Whether it makes one map of several target layers as the option ``fuse`` says.
         grad_cam: The class of the grad-cam package that computes it; empty if effcam does.
+        reads_biases: Whether it reads the biases of the network's layers.
     """
 
     name: str
@@ -58,6 +59,7 @@ class MethodFacts:
     class_only: bool = False
     fuses: bool = True
     grad_cam: str = ""
+    reads_biases: bool = False
 
     @property
     def cost(self) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median, quantiles
 from typing import TYPE_CHECKING
 
@@ -114,6 +114,20 @@ class ModelFacts:
         """
         return find_class(target, self.labels, self.synonyms, owner=self.name)
 
+    def timed(self, seconds: Sequence[float]) -> ModelFacts:
+        """Return these facts with times.
+
+        Args:
+            seconds: The time for an image in each batch, in s.
+        """
+        if not seconds:
+            return self
+        kept = seconds[1:] or seconds
+        if len(kept) < ENOUGH_BATCHES:
+            return replace(self, seconds=median(kept))
+        tenths = quantiles(kept, n=10, method="inclusive")
+        return replace(self, seconds=median(kept), seconds_low=tenths[0], seconds_high=tenths[-1])
+
     def record(self) -> dict[str, object]:
         """Return all facts but the classes' names as one flat dict."""
         names = ("name", "weights", "parameters", "flops", "input_size", "grid", "target_layer")
@@ -155,12 +169,11 @@ def class_names(
     return ", ".join(str(class_name(each, facts)) for each in labels) or "none"
 
 
-def facts_of(model: Model, seconds: Sequence[float] = (), how: HowPlaced = "pitch") -> ModelFacts:
-    """Return the facts on a model.
+def facts_of(model: Model, how: HowPlaced = "pitch") -> ModelFacts:
+    """Return the facts on a model, without times.
 
     Args:
         model: The model, with the input size of the comparison.
-        seconds: The time for an image in each batch, in s.
         how: How its maps were laid.
     """
     # It imports torch, which is not needed to look at a saved comparison.
@@ -170,8 +183,6 @@ def facts_of(model: Model, seconds: Sequence[float] = (), how: HowPlaced = "pitc
     preprocess = model.preprocess
     placement = model.placed(how)
     measured = known_offset(model.module, model.layer, preprocess)
-    timed = seconds[1:] or seconds
-    tenths = quantiles(timed, n=10, method="inclusive") if len(timed) >= ENOUGH_BATCHES else None
     return ModelFacts(
         name=model.name,
         weights=model.weights,
@@ -180,7 +191,7 @@ def facts_of(model: Model, seconds: Sequence[float] = (), how: HowPlaced = "pitc
         input_size=preprocess.size,
         grid=model.layer.grid,
         target_layer=model.target_layer,
-        seconds=median(timed) if seconds else None,
+        seconds=None,
         labels=model.labels,
         synonyms=model.synonyms,
         bypass=model.bypass,
@@ -188,7 +199,5 @@ def facts_of(model: Model, seconds: Sequence[float] = (), how: HowPlaced = "pitc
         pitch=placement.pitch,
         offset=placement.offset,
         measured_offset=None if measured is None else measured.shift,
-        seconds_low=None if tenths is None else tenths[0],
-        seconds_high=None if tenths is None else tenths[-1],
         multi_label=model.multi_label,
     )
