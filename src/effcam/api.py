@@ -230,7 +230,7 @@ def _find_consensus(inputs: Inputs, bar: ProgressBar) -> list[int]:
         if total.ndim == 0:
             total = np.zeros((len(job.images), model.num_classes))
         bar.set_description(f"{label}: consensus")
-        job.fold(label, model)
+        job.lighten(label, model)
         for positions, probabilities in predict_images(inputs, label, model, done=bar.update):
             total[positions] += probabilities
         # Free this model before loading the next.

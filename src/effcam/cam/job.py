@@ -9,6 +9,7 @@ from itertools import chain, count
 from typing import TYPE_CHECKING, TypeAlias
 
 from effcam.cam.methods import Method, facts_of_method, name_of
+from effcam.cam.precision import cast_weights
 from effcam.cam.settings import Settings
 from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.images.loader import Batch, Loader
@@ -87,21 +88,27 @@ class Job:
         with naming(model):
             placement = model.placed(self.settings.placement)
             facts = facts_of(model, self.settings.placement)
-            self.fold(label, model)
+            self.lighten(label, model)
         return Prepared(model, placement, facts)
 
-    def fold(self, label: str, model: Model) -> None:
-        """Fold a model's batch normalisations, if only this job has it and no method reads them.
+    def lighten(self, label: str, model: Model) -> None:
+        """Make a model's passes cheaper in place, if only this job has it; its maps stay.
+
+        Batch normalisations are folded, unless a method reads them; and the weights get the type in
+        which they are multiplied.
 
         Args:
             label: Its label.
             model: The model, as `load` returned it.
         """
+        if not self.models[label].is_new:
+            return
         known = [facts_of_method(name_of(method)) for method in self.methods]
-        if self.models[label].is_new and not any(each and each.reads_biases for each in known):
+        if not any(each and each.reads_biases for each in known):
             preprocess = model.preprocess
             kept = [layer.name for layer in model.target_layers]
             fold_norms(model.module, preprocess.size, preprocess.channels, kept)
+        cast_weights(model.module, self.settings.precision)
 
     def _prefetch_after(self, label: str) -> None:
         """Prefetch the next model's weights into the page cache."""

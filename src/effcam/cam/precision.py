@@ -9,6 +9,7 @@ from effcam.errors import ArgumentError
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 
@@ -27,6 +28,27 @@ def check_precision(precision: object) -> Precision:
             f"precision must be one of fp32, {', '.join(HALVES)}, not {precision!r}"
         )
     return cast("Precision", precision)
+
+
+def cast_weights(module: nn.Module, precision: Precision) -> None:
+    """Give the weights of convolutions and linear layers the type in which they are multiplied.
+
+    autocast would do so in every pass. Layers with hooks or computed weights stay as they are.
+
+    Args:
+        module: The network; nobody else may use it.
+        precision: The precision; nothing is done for ``"fp32"``.
+    """
+    import torch
+    from torch import nn
+
+    if precision == "fp32":
+        return
+    for each in module.modules():
+        if type(each) in (nn.Conv2d, nn.Linear) and not (
+            each._forward_hooks or each._forward_pre_hooks
+        ):
+            each.to(getattr(torch, HALVES[precision]))
 
 
 def computing(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
