@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import TYPE_CHECKING, TypeAlias
 
+from effcam.cam.lightening import lighten
 from effcam.cam.methods import Method, facts_of_method, name_of
-from effcam.cam.precision import cast_weights
 from effcam.cam.settings import Settings
 from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.images.loader import Batch, Loader
@@ -17,7 +17,6 @@ from effcam.images.preprocess import Preprocess
 from effcam.images.refs import ImageRef
 from effcam.models.downloads import read_ahead
 from effcam.models.facts import ModelFacts, facts_of
-from effcam.models.folding import fold_norms
 from effcam.models.loading import load
 from effcam.models.model import Model
 from effcam.models.registry import ModelSpec
@@ -92,23 +91,16 @@ class Job:
         return Prepared(model, placement, facts)
 
     def lighten(self, label: str, model: Model) -> None:
-        """Make a model's passes cheaper in place, if only this job has it; its maps stay.
-
-        Batch normalisations are folded, unless a method reads them; and the weights get the type in
-        which they are multiplied.
+        """Make a model's passes cheaper in place, if only this job has it.
 
         Args:
             label: Its label.
             model: The model, as `load` returned it.
         """
-        if not self.models[label].is_new:
-            return
-        known = [facts_of_method(name_of(method)) for method in self.methods]
-        if not any(each and each.reads_biases for each in known):
-            preprocess = model.preprocess
-            kept = [layer.name for layer in model.target_layers]
-            fold_norms(model.module, preprocess.size, preprocess.channels, kept)
-        cast_weights(model.module, self.settings.precision)
+        if self.models[label].is_new:
+            known = [facts_of_method(name_of(method)) for method in self.methods]
+            reads = any(each is not None and each.reads_biases for each in known)
+            lighten(model, self.settings.precision, keep_norms=reads)
 
     def _prefetch_after(self, label: str) -> None:
         """Prefetch the next model's weights into the page cache."""
