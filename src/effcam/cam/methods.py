@@ -254,7 +254,9 @@ def methods() -> MethodList:
 @cache
 def facts_of_method(name: str) -> MethodFacts | None:
     """Return what is known of a method; ``None`` of a function's name."""
-    return next((each for each in methods() if each.name == name), None)
+    # The others' names are read from grad-cam's files, which effcam's own methods do not need.
+    known = OWN if name in METHODS else methods()
+    return next((each for each in known if each.name == name), None)
 
 
 def default_samples(name: str) -> int:
@@ -308,11 +310,11 @@ def check_methods(given: Method | Sequence[Method]) -> tuple[Method, ...]:
         raise ArgumentError(
             f"method must be a name, a function, or several of these, not {given!r}"
         )
-    known = [each.name for each in methods()]
     for method in several:
         if callable(method):
-            check_own(method, known)
-        elif method not in known:
+            check_own(method, [each.name for each in methods()])
+        elif facts_of_method(method) is None:
+            known = [each.name for each in methods()]
             hint = did_you_mean(str(method), known)
             raise ArgumentError(
                 f"no method is called {method!r}.{hint} The methods are {', '.join(known)}; "
