@@ -41,6 +41,7 @@ class MethodFacts:
         samples: How many changed copies of an image it makes, unless told; 0 if it makes none.
         by_channel: Whether it runs the network once for each channel of the target layer.
         class_only: Whether it explains a single class only.
+        relu_only: Whether it is for networks whose activations are ReLUs only.
         fuses: Whether it makes one map of several target layers as the option ``fuse`` says.
         grad_cam: The class of the grad-cam package that computes it; empty if effcam does.
         reads_biases: Whether it reads the biases of the network's layers.
@@ -57,6 +58,7 @@ class MethodFacts:
     samples: int = 0
     by_channel: bool = False
     class_only: bool = False
+    relu_only: bool = False
     fuses: bool = True
     grad_cam: str = ""
     reads_biases: bool = False
@@ -183,6 +185,15 @@ OWN = (
         signed=False,
         adds=False,
         samples=32,
+    ),
+    MethodFacts(
+        "guidedbackprop",
+        "magnitude of the gradient, without its negative parts at every ReLU",
+        "Springenberg et al. 2014, arXiv:1412.6806",
+        ("gradients", "passes"),
+        source="pixels",
+        adds=False,
+        relu_only=True,
     ),
     MethodFacts(
         "occlusion",
