@@ -160,6 +160,7 @@ def test_the_record_is_everything_but_the_classes_names_and_is_json() -> None:
         "pitch": [2.0, 2.0],
         "offset": [0.0, 0.0],
         "measured_offset": None,
+        "precision": "fp32",
     }
 
 

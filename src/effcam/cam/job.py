@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from typing import TYPE_CHECKING, TypeAlias
 
 from effcam.cam.lightening import lighten
 from effcam.cam.methods import Method, facts_of_method, name_of
+from effcam.cam.precision import Precision, undecided
 from effcam.cam.settings import Settings
 from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.images.loader import Batch, Loader
@@ -37,11 +38,13 @@ class Prepared:
         model: The model; its batch normalisations may be folded (`effcam.models.folding`).
         placement: Where the cells of its maps lie in its input.
         facts: What is known of it, as it was loaded.
+        precision: The precision to run it in.
     """
 
     model: Model
     placement: Placement
     facts: ModelFacts
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +87,12 @@ class Job:
             label: Its label.
             model: The model, as `load` returned it. If this job built it, it is changed.
         """
+        precision = undecided(self.settings.precision)
         with naming(model):
             placement = model.placed(self.settings.placement)
-            facts = facts_of(model, self.settings.placement)
+            facts = replace(facts_of(model, self.settings.placement), precision=precision)
             self.lighten(label, model)
-        return Prepared(model, placement, facts)
+        return Prepared(model, placement, facts, precision)
 
     def lighten(self, label: str, model: Model) -> None:
         """Make a model's passes cheaper in place, if only this job has it.
@@ -100,7 +104,7 @@ class Job:
         if self.models[label].is_new:
             known = [facts_of_method(name_of(method)) for method in self.methods]
             reads = any(each is not None and each.reads_biases for each in known)
-            lighten(model, self.settings.precision, keep_norms=reads)
+            lighten(model, undecided(self.settings.precision), keep_norms=reads)
 
     def _prefetch_after(self, label: str) -> None:
         """Prefetch the next model's weights into the page cache."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 
 from effcam.errors import ArgumentError
 
@@ -13,21 +13,28 @@ if TYPE_CHECKING:
 
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 
+AskedPrecision: TypeAlias = Literal["fp32", "bf16", "fp16", "auto"]
+"""What may be asked for: ``"auto"`` is decided on the first images of each model."""
+
 HALVES = {"bf16": "bfloat16", "fp16": "float16"}
 """torch's names of the types for autocast."""
 
 
-def check_precision(precision: object) -> Precision:
-    """Return the precision.
+def check_precision(precision: object) -> AskedPrecision:
+    """Return the precision that was asked for.
 
     Raises:
         ArgumentError: If it is unknown.
     """
-    if precision != "fp32" and precision not in HALVES:
-        raise ArgumentError(
-            f"precision must be one of fp32, {', '.join(HALVES)}, not {precision!r}"
-        )
-    return cast("Precision", precision)
+    known = get_args(AskedPrecision)
+    if precision not in known:
+        raise ArgumentError(f"precision must be one of {', '.join(known)}, not {precision!r}")
+    return cast("AskedPrecision", precision)
+
+
+def undecided(precision: AskedPrecision) -> Precision:
+    """Return the precision of passes before ``"auto"`` is decided: that of the weights."""
+    return "fp32" if precision == "auto" else precision
 
 
 def cast_weights(module: nn.Module, precision: Precision) -> None:

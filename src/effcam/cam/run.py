@@ -16,6 +16,7 @@ from effcam.cam.explanation import Explanation
 from effcam.cam.job import Inputs, Job, Prepared, naming
 from effcam.cam.method_options import FUSE
 from effcam.cam.methods import Method, reads_layer
+from effcam.cam.precision import undecided
 from effcam.cam.predict import Predict, predicting
 from effcam.cam.questions import Asked, ask, kind_of, name_target
 from effcam.cam.scores import Questions
@@ -67,7 +68,7 @@ def explain_images(
     with naming(model):
         _check_fusion(model, job.settings)
     settings = job.settings
-    with explaining(model, precision=settings.precision, options=settings.options) as explain:
+    with explaining(model, precision=prepared.precision, options=settings.options) as explain:
         portions = Portions(label, job.batch_size)
         for batch in _counted(inputs.batches(model), len(job.images), done):
             picked = [each[batch.positions] for each in questions]
@@ -229,7 +230,7 @@ def predict_images(
         ImageError: If an image is bad, and the job does not skip it.
         ModelError: If the model cannot be run.
     """
-    with predicting(model, precision=inputs.job.settings.precision) as predict:
+    with predicting(model, precision=undecided(inputs.job.settings.precision)) as predict:
         portions = Portions(label, inputs.job.batch_size)
         for batch in _counted(inputs.batches(model), len(inputs.job.images), done):
             images = batch.images(model.device)

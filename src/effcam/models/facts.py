@@ -61,6 +61,7 @@ class ModelFacts:
         seconds_high: The 90th percentile, likewise.
         multi_label: Whether its classes are labels that do not exclude each other
             (`effcam.Model.multi_label`).
+        precision: The precision it ran in: ``"fp32"``, ``"bf16"`` or ``"fp16"``.
     """
 
     name: str
@@ -81,6 +82,7 @@ class ModelFacts:
     seconds_low: float | None = None
     seconds_high: float | None = None
     multi_label: bool = False
+    precision: str = "fp32"
 
     @property
     def untrained(self) -> bool:
@@ -131,7 +133,7 @@ class ModelFacts:
     def record(self) -> dict[str, object]:
         """Return all facts but the classes' names as one flat dict."""
         names = ("name", "weights", "parameters", "flops", "input_size", "grid", "target_layer")
-        more = ("seconds", "bypass", "notes", *PLACES, "multi_label")
+        more = ("seconds", "bypass", "notes", *PLACES, "multi_label", "precision")
         found = {name: getattr(self, name) for name in (*names, *more)}
         return {
             key: list(value) if isinstance(value, tuple) else value for key, value in found.items()
