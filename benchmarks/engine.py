@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from effcam import Model, Preprocess, load_model
 from effcam.cam.explain import explaining
-from effcam.cam.lightening import lighten
+from effcam.cam.lighten import lighten
 from effcam.cam.precision import Precision
 
 Way = Callable[[], object]

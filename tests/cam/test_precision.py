@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from effcam import Preprocess, compare, load_model, metrics
-from effcam.cam import lightening
+from effcam.cam import lighten as lighten_module
 from effcam.cam.explain import explaining
 from effcam.cam.precision import Precision, cast_weights, check_precision, computing
 from effcam.cam.predict import predicting
@@ -241,7 +241,7 @@ def test_weights_are_cast_once_to_the_type_in_which_autocast_multiplies(
 
 def test_only_own_copies_get_such_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     cast: list[nn.Module] = []
-    monkeypatch.setattr(lightening, "cast_weights", lambda module, _: cast.append(module))
+    monkeypatch.setattr(lighten_module, "cast_weights", lambda module, _: cast.append(module))
     own = load_model("demo_resnet", device="cpu")
     photos = scenes(1, size=112)
     compare(photos, ["demo_resnet", own], precision="bf16")

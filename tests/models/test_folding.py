@@ -15,7 +15,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.testing import assert_close
 
 import effcam
-from effcam.cam import lightening
+from effcam.cam import lighten as lighten_module
 from effcam.cam.explain import compute_cams
 from effcam.images.preprocess import Preprocess
 from effcam.models.folding import fold_norms
@@ -214,7 +214,7 @@ def folded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         counts.append(fold_norms(*args))
         return counts[-1]
 
-    monkeypatch.setattr(lightening, "fold_norms", count)
+    monkeypatch.setattr(lighten_module, "fold_norms", count)
     return counts
 
 

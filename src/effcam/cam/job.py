@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, count
 from typing import TYPE_CHECKING, TypeAlias
 
-from effcam.cam.lightening import lighten
+from effcam.cam.lighten import lighten
 from effcam.cam.methods import Method, facts_of_method, name_of
 from effcam.cam.precision import Precision, undecided
 from effcam.cam.settings import Settings
