@@ -94,8 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             notes=[
                 *_goals(rows),
                 (
-                    f"A PDF of {len(base.images)} x {len(base.columns)} cells: {megabytes:.2f} MB in "
-                    f"{seconds:.1f} s."
+                    f"A PDF of {len(base.images)} x {len(base.columns)} cells: {megabytes:.2f} MB "
+                    f"in {seconds:.1f} s."
                 ),
                 goal(
                     f"a PDF of at most {MOST_PDF_MEGABYTES} MB in {MOST_PDF_SECONDS} s",
