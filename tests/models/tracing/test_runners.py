@@ -13,6 +13,7 @@ from effcam.models.tracing import flops, pitch, trace
 from effcam.models.tracing import runners as how
 from effcam.models.tracing.cache import StructureCache
 from effcam.models.tracing.runners import FEW_PRODUCTS, run_on_meta, run_on_pictures, runners
+from tests.tiers import core
 
 
 def imported(monkeypatch: pytest.MonkeyPatch, *, compiler: bool) -> None:
@@ -30,7 +31,8 @@ def test_small_networks_run_on_pictures_unless_the_compiler_is_there(
     assert runners(0) == (run_on_meta, run_on_pictures)
 
 
-@pytest.mark.parametrize("name", MODELS.values())
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", core(MODELS.values(), every=3))
 def test_both_ways_show_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for order in ((run_on_meta, run_on_pictures), (run_on_pictures, run_on_meta)):
