@@ -72,6 +72,6 @@ def small_photo(image: ImageRef) -> Image.Image:
 
 def _photo(picture: Image.Image, quality: int) -> tuple[str, tuple[int, int]]:
     stream = io.BytesIO()
-    picture.save(stream, format="WEBP", quality=quality, method=4)
+    picture.save(stream, format="WEBP", quality=quality, method=6)
     data = base64.b64encode(stream.getvalue()).decode("ascii")
     return f"data:image/webp;base64,{data}", picture.size
