@@ -1,12 +1,15 @@
 """Find the attention of every architecture of timm and torchvision, and check where it is mapped.
 
-``python tools/attention_sweep.py`` builds each with random weights, finds its attention layers and
-where their tokens lie, and runs LeGrad and the two rollouts. Where tokens lie is checked by another
+``python tools/attention_sweep.py designs`` counts the attention layers of each in a pass without
+numbers, and finds which architectures are of one design (``attention_designs.py``).
+``python tools/attention_sweep.py run`` runs the smallest of each design with random weights: it
+finds where tokens lie, and runs LeGrad and the two rollouts. Where tokens lie is checked by another
 way than the one that found it: a part of the image is changed while what attention adds is held,
-and the values that change must be those of the tokens there. The results go to
-``docs/attention.csv``; after an interruption it continues.
+and the values that change must be those of the tokens there. A large network is run with fewer
+blocks, if it then is of the same design. The other architectures of the design get the row.
+The results go to ``docs/attention.csv``; after an interruption it continues.
 
-``--only PATTERN ...`` runs some names, ``--first`` one of each kind, ``--timeout`` seconds each.
+``--only PATTERN ...`` chooses names, ``--again`` runs what is recorded, ``--timeout`` seconds each.
 """
 
 from __future__ import annotations
@@ -15,17 +18,22 @@ import argparse
 import csv
 import fnmatch
 import gc
+import logging
 import signal
 import sys
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+import warnings
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 import effcam
+from attention_designs import Design, read_design
 from effcam.cam.attention.layout import Layer
 from effcam.cam.attention.reading import layout_of
 from effcam.cam.attention.recording import Attention, visiting_attention
@@ -34,31 +42,45 @@ from effcam.cam.explain import compute_cams
 from effcam.cam.head_cam import HeadCAM
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.probe import probe_standardised
-from sweep import ROOT, build, calibrate, names, own_options, own_size
+from effcam.models.tracing.target_layer import find_target_layers
+from effcam.models.tracing.trace import trace
+from sweep import ROOT, build, calibrate, names, own_options, own_size, read_shipped
 
 TABLE = ROOT / "docs" / "attention.csv"
 METHODS = ("legrad", "rollout", "chefer")
+NONE = "no attention"
 CHANGED = ((0.125, 0.625), (0.75, 0.25))
 """The top left corners of the parts of the image that are changed, as shares of its sides."""
 SIDE = 0.125
 FOLLOWS = 0.2
 """The least share of the way between these parts by which the centre of what changes moves."""
-MOST = 120e6
+LARGE = 60e6
+"""The most weights of an architecture that is run with all its blocks."""
+MOST = 230e6
 """The most weights of an architecture that is run."""
+BLOCKS = 3
+
+Pair = tuple[str, str]
 
 
 @dataclass(slots=True)
 class Row:
     """The results of one architecture: the columns of ``docs/attention.csv``.
 
-    ``layers`` is the number of attention layers, ``mapped`` of those with tokens of the image,
-    ``checked`` of those whose tokens the check found where they are mapped. A method's column is
-    what its map was read at, or why it was refused.
+    ``layers`` is the number of its attention layers, ``design`` names the architectures that are
+    run as one. The columns that follow are of the run of that design: ``run`` is what was run,
+    ``found`` how many attention layers it has, ``mapped`` how many of those have tokens of the
+    image, ``exact`` how many of those have no keys that overlap, ``checked`` how many have the
+    tokens that the check found where they are mapped. A method's column is what its map was read
+    at, or why it was refused.
     """
 
     library: str
     name: str
     layers: str = ""
+    design: str = ""
+    run: str = ""
+    found: str = ""
     mapped: str = ""
     exact: str = ""
     checked: str = ""
@@ -68,9 +90,17 @@ class Row:
     seconds: str = ""
     problem: str = ""
 
+    @property
+    def pair(self) -> Pair:
+        """Its library and name."""
+        return self.library, self.name
+
+
+OF_RUN = ("run", "found", "mapped", "exact", "checked", *METHODS, "seconds", "problem")
+
 
 def run(library: str, name: str) -> Row:
-    """Return the results of one architecture."""
+    """Return the results of running one architecture."""
     row, start = Row(library, name), time.perf_counter()
     try:
         _run(row)
@@ -81,24 +111,37 @@ def run(library: str, name: str) -> Row:
 
 
 def _run(row: Row) -> None:
-    size, options = own_size(row.library, row.name), own_options(row.library, row.name)
-    sketch = build(row.library, row.name, meta=True, **options)
+    size, own = own_size(*row.pair), own_options(*row.pair)
+    design = read_design(*row.pair)
+    row.layers, row.design = str(design.layers), design.digest
+    if not design.layers:
+        row.legrad = row.rollout = row.chefer = NONE
+        return
+    fewer = smaller(row, design)
+    row.run = " ".join([row.name, *(f"{key}={value}" for key, value in fewer.items())])
+    sketch = build(*row.pair, meta=True, **own, **fewer).eval()
     weights = sum(each.numel() for each in sketch.parameters())
     if weights > MOST:
         row.problem = f"not run: {weights / 1e6:.0f} million weights"
         return
-    module = build(row.library, row.name, meta=False, **options)
+    targets = find_target_layers(trace(sketch, size, graph=True))
+    del sketch
+    module = build(*row.pair, meta=False, **own, **fewer)
     calibrate(module, size)
-    model = effcam.load_model(module, preprocess=effcam.Preprocess(size=size))
-    images = probe_standardised(size, 3, 2)
-    with untouched(module):
+    preprocess = effcam.Preprocess(size=size)
+    model = effcam.Model("", module, targets, preprocess, (), (), "random")
+    _examine(row, model, probe_standardised(size, 3, 2))
+
+
+def _examine(row: Row, model: effcam.Model, images: Tensor) -> None:
+    with untouched(model.module):
         cam = HeadCAM(model)
         try:
             layers = layout_of(cam, images).layers
             checked = check(cam, layers, images[:1])
         finally:
             cam.release()
-    row.layers = str(len(layers))
+    row.found = str(len(layers))
     row.mapped = str(sum(each.tokens is not None for each in layers))
     row.exact = str(sum(each.tokens is not None and each.tokens.exact for each in layers))
     row.checked = str(sum(checked))
@@ -107,14 +150,37 @@ def _run(row: Row) -> None:
         setattr(row, method, method_result(model, images, method))
 
 
+def smaller(row: Row, design: Design) -> dict[str, object]:
+    """Return options that make a large architecture one of fewer blocks, of the same design."""
+    sizes = {pair: int(each["parameters"]) for pair, each in read_shipped().items()}
+    if sizes[row.pair] <= LARGE:
+        return {}
+    for options in ({"depth": BLOCKS}, {"layers": BLOCKS}, {"num_layers": BLOCKS}):
+        with suppress(Exception):  # not every constructor has the option
+            if read_design(*row.pair, **options).digest == design.digest:
+                return options
+    return {}
+
+
 def method_result(model: effcam.Model, images: Tensor, method: str) -> str:
     """Return what a method's map was read at, or why it was refused."""
     try:
         found = compute_cams(model, images[:1], [method])
     except effcam.EffcamError as error:
-        return f"refused: {error}"
+        return f"refused: {shorten(str(error), method)}"
     state = found.states[method][0]
     return found.read_at[method] + ("" if state == "ok" else f" ({state})")
+
+
+def shorten(text: str, method: str) -> str:
+    """Return why a method was refused, without what to do instead."""
+    beginning = (
+        f"{method} multiplies the matrices of all attention layers, which is not possible at layer "
+    )
+    text = text.removeprefix(beginning)
+    for end in (". Use ", ": use "):
+        text = text.partition(end)[0]
+    return text
 
 
 def check(cam: HeadCAM, layers: Iterable[Layer], images: Tensor) -> list[bool]:
@@ -151,11 +217,26 @@ def _values(
 
     def hold(attention: Attention) -> Tensor:
         moved.append(attention.value)
-        return next(held).output
+        return _held(next(held), attention)
 
     with torch.no_grad(), visiting_attention(hold):
         cam.run(changed)
     return moved
+
+
+def _held(before: Attention, after: Attention) -> Tensor:
+    """Return what attention adds without a change of the image.
+
+    Where queries are fewer than keys, as where attention makes a map smaller, no shortcut carries
+    a change on: each query carries its own.
+    """
+    if before.output.shape[:-1] == before.value.shape[:-1]:
+        return before.output
+    if before.query is None or after.query is None:
+        return before.output
+    if before.query.shape[:-1] != before.output.shape[:-1]:
+        return before.output
+    return before.output + (after.query - before.query).sum(-1, keepdim=True)
 
 
 def _follows(layer: Layer, before: Tensor, after: list[Tensor]) -> bool:
@@ -176,36 +257,82 @@ def _centre(layer: Layer, change: Tensor) -> list[float]:
     return [float((shares.sum(1 - at) * centres[at]).sum()) for at in (0, 1)]
 
 
-def first_of_each(every: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return one small architecture of each kind, by the beginning of its name."""
-    small = ("test", "atto", "femto", "pico", "nano", "tiny", "xxs", "xs", "small", "_t", "_s")
-    best: dict[tuple[str, str], tuple[int, str]] = {}
-    for library, name in every:
-        rank = next((at for at, word in enumerate(small) if word in name), len(small))
-        kind = library, name.partition("_")[0]
-        best[kind] = min(best.get(kind, (99, "")), (rank, name))
-    return sorted((library, name) for (library, _), (_, name) in best.items())
+def designs(rows: dict[Pair, Row], wanted: Iterable[Pair], table: Path) -> None:
+    """Read the designs of architectures, and record them; what was run of another design is void."""
+    for at, pair in enumerate(wanted):
+        design = read_design(*pair)
+        old = rows.get(pair, Row(*pair))
+        if (old.layers, old.design) != (str(design.layers), design.digest):
+            old = Row(*pair, str(design.layers), design.digest)
+        if not design.layers:
+            old.legrad = old.rollout = old.chefer = NONE
+        rows[pair] = old
+        gc.collect()
+        if at % 50 == 0:
+            write(table, rows.values())
+    write(table, rows.values())
+
+
+def run_all(rows: dict[Pair, Row], wanted: Collection[Pair], table: Path, options: Options) -> None:
+    """Run the smallest architecture of each design, and record each for all of its design."""
+    for pair in smallest(rows.values()):
+        row = rows[pair]
+        if pair not in wanted or (row.run and not options.again):
+            continue
+        found = timed(*pair, options.timeout)
+        found = replace(found, layers=row.layers, design=row.design, run=found.run or row.name)
+        print(found, flush=True)
+        share(rows, found)
+        write(table, rows.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How long a run may take, in seconds, and whether what is recorded runs again."""
+
+    timeout: int
+    again: bool
+
+
+def smallest(rows: Iterable[Row]) -> list[Pair]:
+    """Return the smallest architecture of each design with attention, small ones first."""
+    sizes = {pair: int(each["parameters"]) for pair, each in read_shipped().items()}
+    groups: dict[str, list[Pair]] = defaultdict(list)
+    for row in rows:
+        if row.design:
+            groups[row.design].append(row.pair)
+    found = [min(group, key=lambda pair: (sizes[pair], pair)) for group in groups.values()]
+    return sorted(found, key=lambda pair: (sizes[pair], pair))
+
+
+def share(rows: dict[Pair, Row], found: Row) -> None:
+    """Give the results of a run to all rows of its design."""
+    results = {name: getattr(found, name) for name in OF_RUN}
+    for pair, row in rows.items():
+        if row.design == found.design:
+            rows[pair] = replace(row, **results)
 
 
 def main() -> int:
     """Run the sweep; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("job", choices=("designs", "run"))
     parser.add_argument("--only", nargs="*", default=["*"])
-    parser.add_argument("--first", action="store_true")
-    parser.add_argument("--timeout", type=int, default=120)
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--timeout", type=int, default=300)
     parser.add_argument("--table", type=Path, default=TABLE)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    every = [
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    wanted = [
         each for each in names() if any(fnmatch.fnmatch(each[1], only) for only in options.only)
     ]
     rows = read(options.table)
-    for library, name in first_of_each(every) if options.first else every:
-        if (library, name) in rows:
-            continue
-        rows[library, name] = timed(library, name, options.timeout)
-        print(rows[library, name], flush=True)
-        write(options.table, rows.values())
+    if options.job == "designs":
+        designs(rows, wanted, options.table)
+    else:
+        run_all(rows, set(wanted), options.table, Options(options.timeout, options.again))
     return 0
 
 

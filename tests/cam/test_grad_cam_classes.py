@@ -20,11 +20,11 @@ from effcam.cam.explain import compute_cams, explaining
 from effcam.cam.grad_cam_facts import COMPUTED
 from effcam.cam.head_cam import HeadCAM
 from effcam.cam.method_options import make_options
-from effcam.cam.methods import METHODS, ON_ANY_NETWORK, facts_of_method, methods
+from effcam.cam.methods import METHODS, facts_of_method, methods
 from effcam.cam.questions import ask
 from effcam.errors import ArgumentError, LayerError, ModelError, TargetError
 from effcam.targets import Contrast, Similar, Sum, Text, Value
-from tests.nets import ColourWords, ConvNet
+from tests.nets import ON_ANY_NETWORK, ColourWords, ConvNet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

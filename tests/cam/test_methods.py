@@ -20,11 +20,11 @@ from effcam.cam.method_code import (
     find_image_method,
     find_perturbation,
 )
-from effcam.cam.methods import ON_ANY_NETWORK as METHODS
 from effcam.cam.methods import methods
 from effcam.demo import scenes
 from effcam.errors import ArgumentError
 from effcam.metrics import faithfulness, sanity_check
+from tests.nets import ON_ANY_NETWORK as METHODS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -34,6 +34,9 @@ Change: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 Read: TypeAlias = Callable[[Tensor, Logits], Tensor]
 """Returns (n,) values, given (n,) positions of images and the network's output for the copies."""
 
+Prepare: TypeAlias = Callable[[Tensor], None]
+"""Changes the graph of (n,) scores before it is differentiated."""
+
 
 def samples_of(subject: Subject, method: str) -> int:
     """Return how many changed copies of an image a method makes."""
@@ -104,6 +107,7 @@ def sum_gradients(
     subject: Subject,
     weights: Tensor,
     change: Change,
+    prepare: Prepare | None = None,
 ) -> Tensor:
     """Return a weighted sum of gradients of the score at changed copies of each image.
 
@@ -111,6 +115,7 @@ def sum_gradients(
         subject: The images, and the score.
         weights: (copies,) the weight of each copy's gradient.
         change: Makes the copies.
+        prepare: Changes the graph before it is differentiated.
 
     Returns:
         (B, channels, height, width) float32, shaped as the images.
@@ -126,7 +131,7 @@ def sum_gradients(
 
     def compute(part: slice) -> None:
         rows, at = pairs(subject, copies, part)
-        gradients = _differentiate(subject, rows, as_input(subject, change(rows, at)))
+        gradients = _differentiate(subject, rows, as_input(subject, change(rows, at)), prepare)
         total.index_add_(0, rows, gradients.to(kind) * weights[at][:, None, None, None].to(kind))
 
     portions_of(subject, GRADIENTS_AT_ONCE).run(len(images) * copies, compute)
@@ -145,7 +150,9 @@ def as_input(subject: Subject, inputs: Tensor) -> Tensor:
     return inputs.to(subject.images.dtype).contiguous(memory_format=dense)
 
 
-def _differentiate(subject: Subject, rows: Tensor, inputs: Tensor) -> Tensor:
+def _differentiate(
+    subject: Subject, rows: Tensor, inputs: Tensor, prepare: Prepare | None
+) -> Tensor:
     """Return the gradients of n scores at n inputs."""
     scale = subject.cam.gradient_scale
     with torch.enable_grad():
@@ -157,6 +164,8 @@ def _differentiate(subject: Subject, rows: Tensor, inputs: Tensor) -> Tensor:
     lost = subject.cam.loses_gradients or has_unknown_derivative(values)
     if lost or not values.requires_grad:
         raise _no_gradient(subject, leaf)
+    if prepare is not None:
+        prepare(values)
     (gradient,) = torch.autograd.grad(subject.cam.total(values), leaf, allow_unused=True)
     if gradient is None:
         raise _no_gradient(subject, leaf)

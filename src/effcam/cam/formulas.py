@@ -8,6 +8,7 @@ evidence: the sum over channels of what each contributes, or its first principal
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -89,12 +90,8 @@ def smooth(contributions: Tensor) -> Tensor:
 
 def _formula(name: str, contribute: Formula) -> Formula:
     """Return a formula, given what each channel contributes."""
-    reduce = principal if name in PRINCIPAL else _total
+    reduce = principal if name in PRINCIPAL else partial(torch.sum, dim=1)
     return lambda activations, gradients: reduce(contribute(activations, gradients))
-
-
-def _total(contributions: Tensor) -> Tensor:
-    return contributions.sum(1)
 
 
 PRINCIPAL = ("eigencam", "eigengradcam")

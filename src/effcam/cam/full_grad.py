@@ -16,7 +16,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from effcam.cam.formulas import principal
+from effcam.cam.formulas import smooth
 from effcam.cam.input_cells import grid_of, pool_mean
 from effcam.cam.layer_maps import gradients_of
 from effcam.cam.subject import MethodMap, Subject
@@ -79,7 +79,7 @@ def _total(subject: Subject, images: Tensor, gradient: Tensor, maps: list[Tensor
     if subject.options.eigen_smooth:
         kept = [pool_mean(each.flatten(0, 1), grid_of(subject)) for each in parts]
         each_part = [each.unflatten(0, (len(images), -1)) for each in kept]
-        return principal(torch.cat(each_part, 1))
+        return smooth(torch.cat(each_part, 1))
     total = torch.stack([each.sum(1) for each in parts]).sum(0)
     return pool_mean(total, grid_of(subject))
 

@@ -39,6 +39,7 @@ COMPUTED = (
         source="pixels",
         signed=False,
         fuses=False,
+        reads_biases=True,
     ),
 )
 """Methods that effcam computes itself, since the classes of these names fail or differ from what

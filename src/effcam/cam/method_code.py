@@ -32,6 +32,7 @@ IMAGE_METHODS = {
     "inputxgradient": "input_gradients:input_times_gradient",
     "integratedgradients": "input_gradients:integrated_gradients",
     "smoothgrad": "input_gradients:smoothgrad",
+    "guidedbackprop": "guided_backprop:guidedbackprop",
     "occlusion": "input_occlusion:occlusion",
     "rise": "input_occlusion:rise",
     "legrad": "attention.legrad:legrad",

@@ -41,8 +41,10 @@ class MethodFacts:
         samples: How many changed copies of an image it makes, unless told; 0 if it makes none.
         by_channel: Whether it runs the network once for each channel of the target layer.
         class_only: Whether it explains a single class only.
+        relu_only: Whether it is for networks whose activations are ReLUs only.
         fuses: Whether it makes one map of several target layers as the option ``fuse`` says.
         grad_cam: The class of the grad-cam package that computes it; empty if effcam does.
+        reads_biases: Whether it reads the biases of the network's layers.
     """
 
     name: str
@@ -56,8 +58,10 @@ class MethodFacts:
     samples: int = 0
     by_channel: bool = False
     class_only: bool = False
+    relu_only: bool = False
     fuses: bool = True
     grad_cam: str = ""
+    reads_biases: bool = False
 
     @property
     def cost(self) -> dict[str, float]:
@@ -183,6 +187,15 @@ OWN = (
         samples=32,
     ),
     MethodFacts(
+        "guidedbackprop",
+        "magnitude of the gradient, without its negative parts at every ReLU",
+        "Springenberg et al. 2014, arXiv:1412.6806",
+        ("gradients", "passes"),
+        source="pixels",
+        adds=False,
+        relu_only=True,
+    ),
+    MethodFacts(
         "occlusion",
         "loss of the score where a sliding window of the mean colour covers the image",
         "Zeiler and Fergus 2014, arXiv:1311.2901",
@@ -228,8 +241,6 @@ OWN = (
 """effcam's own methods, those of one shared pass first."""
 METHODS = tuple(each.name for each in OWN)
 """The names of effcam's own methods."""
-ON_ANY_NETWORK = tuple(each.name for each in OWN if each.source != "attention")
-"""Those that networks without attention can be looked at with, too."""
 
 Method: TypeAlias = Union[str, "Formula"]
 """The name of a method, or a function with the signature of a formula."""

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor
 
-from effcam.cam.attention.layout import CHANNELS, NO_MAP, OVERLAP, Layer, Layout, Tokens
+from effcam.cam.attention.layout import NO_MAP, OVERLAP, Layer, Layout, Tokens
 from effcam.cam.attention.module_calls import recording_calls
-from effcam.cam.attention.pooled_keys import find_pooled
 from effcam.cam.attention.recording import Attention, visiting_attention
+from effcam.cam.attention.shared_keys import find_shared
 from effcam.cam.attention.sources import BATCH, Sources
 from effcam.cam.attention.stream import find_stream
 from effcam.cam.attention.token_map import (
     Feeding,
-    Reader,
     Source,
     arrange,
     computed_from,
@@ -34,14 +33,14 @@ TRIED = 10
 
 
 def find_layout(cam: HeadCAM, images: Tensor) -> Layout:
-    """Return the attention of a network, found in a pass of two pictures.
+    """Return the attention of a network, found in a pass of two pictures that are the same.
 
     Args:
         cam: Runs the network.
         images: Inputs of the size in question.
     """
     size = int(images.shape[2]), int(images.shape[3])
-    pictures = probe_standardised(size, images.shape[1], BATCH)
+    pictures = probe_standardised(size, images.shape[1], 1).repeat(BATCH, 1, 1, 1)
     pictures = pictures.to(images.device, images.dtype).requires_grad_()
     found: list[tuple[Attention, int, str]] = []
 
@@ -59,7 +58,7 @@ def find_layout(cam: HeadCAM, images: Tensor) -> Layout:
         with visiting_attention(visit):
             scores = cam.run(pictures.clone()).values
         attentions = [each for each, _, _ in found]
-        sources = Sources(calls, size, attentions)
+        sources = Sources(calls, pictures, attentions)
         layers = _layers(found, sources)
         read = _read(scores, attentions[-1], layers[-1]) if found else torch.zeros(0)
     return Layout(tuple(layers), read, find_stream(calls, layers, attentions))
@@ -159,9 +158,11 @@ def _tokens(
     value = split(attention.value, BATCH)
     if value is None or not value.requires_grad:
         return None, NO_MAP
+    learned = attention.query is not None and not attention.query.requires_grad
     placed = None if source is None else sources.places(source)
     if source is None or keys is None or placed is None:
-        return _pooled(attention, value, time, sources)
+        computed = islice(computed_from(value, sources.before(time)), TRIED)
+        return find_shared(value, _queries(attention), computed, sources, learned=learned)
     places, grid = placed
     own = keys.token[places]
     if bool((own < 0).any()):
@@ -170,7 +171,6 @@ def _tokens(
     others[places] = False
     others &= keys.token >= 0
     total = _count(value, keys.windows)
-    learned = attention.query is not None and not attention.query.requires_grad
     asked = None if queries is None else queries.token
     none = torch.full_like(keys.token[others], -1)
     return (
@@ -195,53 +195,3 @@ def _count(value: Tensor, windows: tuple[int, ...]) -> int:
     for dimension in windows:
         total *= value.shape[dimension]
     return int(total)
-
-
-def _pooled(
-    attention: Attention, value: Tensor, time: int, sources: Sources
-) -> tuple[Tokens | None, str]:
-    """Return the tokens of keys that are pooled from cells that overlap, or the problem."""
-    problem = NO_MAP
-    for source in islice(computed_from(value, sources.before(time)), TRIED):
-        placed = sources.places(source)
-        if placed is None:
-            continue
-        places, grid = placed
-        reader = Reader(value, source)
-        token = find_pooled(value, source, places, grid)
-        if token is None:
-            first = reader.only(value.ndim - 2, 0)[0][places]
-            problem = CHANNELS if bool((first > 0).all()) else OVERLAP
-            if problem == CHANNELS:
-                break
-            continue
-        own = token[places]
-        queries = _queries(attention)
-        asked = None if queries is None else find_feeding(queries, source)
-        count = value.shape[-2]
-        prefix = torch.arange(int(own.min()), device=own.device)
-        return (
-            Tokens(
-                grid,
-                (),
-                own,
-                repeat_counts(own, count)[own],
-                prefix,
-                None if asked is None or asked.windows else asked.token[places],
-                _prefix_queries(asked, places, prefix),
-                attention.query is not None and not attention.query.requires_grad,
-                exact=False,
-            ),
-            "",
-        )
-    return None, problem
-
-
-def _prefix_queries(asked: Feeding | None, places: Tensor, prefix: Tensor) -> Tensor:
-    """Return the queries of the tokens of a source that stand for no position."""
-    if asked is None:
-        return torch.full_like(prefix, -1)
-    others = torch.ones(len(asked.token), dtype=torch.bool, device=places.device)
-    others[places] = False
-    found = asked.token[others]
-    return found if len(found) == len(prefix) else torch.full_like(prefix, -1)

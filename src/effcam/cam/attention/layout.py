@@ -32,8 +32,10 @@ class Tokens:
             if they are not known.
         prefix_queries: (k,) int64, the query of each of these keys, -1 for none.
         learned: Whether the queries do not depend on the image.
-        exact: Whether each position feeds one key only; else keys of overlapping cells are taken
-            for even ones.
+        exact: Whether each key stands for its own positions only; else keys of overlapping cells
+            are taken for even ones.
+        others: (positions, k) int64 as ``keys``, further keys of each position, in windows that
+            overlap, -1 for none; ``None`` if windows do not overlap.
     """
 
     grid: Grid
@@ -45,6 +47,7 @@ class Tokens:
     prefix_queries: Tensor
     learned: bool
     exact: bool
+    others: Tensor | None = None
 
     @property
     def pools(self) -> bool:
@@ -53,8 +56,15 @@ class Tokens:
 
     def to_map(self, heat: Tensor) -> Tensor:
         """Return (B, h, w) maps of (B, windows, keys) values, each spread over its positions."""
-        found = heat.flatten(1)[:, self.keys.to(heat.device)] / self.counts.to(heat.device)
-        return found.reshape(-1, *self.grid)
+        return self.spread(heat.flatten(1)).reshape(-1, *self.grid)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Return (B, positions) of (B, windows * keys) values, each shared by its positions."""
+        found = values[:, self.keys.to(values.device)] / self.counts.to(values.device)
+        if self.others is None:
+            return found
+        others = self.others.to(values.device)
+        return found + (values[:, others.clamp(min=0)] * (others >= 0)).sum(-1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,14 +27,16 @@ def find_pooled(target: Tensor, source: Source, places: Tensor, grid: Grid) -> T
     """
     reader = Reader(target, source)
     dimension = target.ndim - 2
-    coarse = _coarse_grid(target.shape[dimension], grid) if reader.fed else None
+    coarse = _coarse_grid(target.shape[dimension], grid)
     if coarse is None:
         return None
     prefix, (rows, columns) = coarse
-    for index in {0, rows * columns // 2 + columns // 3, rows * columns - 1}:
-        weight = reader.only(dimension, prefix + index)[0][places].reshape(grid)
-        if not _lies_at(weight, index, (rows, columns)):
-            return None
+    tried = (0, rows * columns // 2 + columns // 3, rows * columns - 1)
+    for pair in (tried[:2], tried[1:]):
+        first, second = (prefix + index for index in pair)
+        for index, share in zip(pair, reader.shares(first, second), strict=True):
+            if not _lies_at(share[places].reshape(grid), index, (rows, columns)):
+                return None
     down = torch.arange(grid[0], device=places.device) * rows // grid[0]
     across = torch.arange(grid[1], device=places.device) * columns // grid[1]
     cells = (down[:, None] * columns + across + prefix).flatten()

@@ -136,7 +136,7 @@ def taken(row: Row, layer: Layer, matrix: Tensor, read: Tensor) -> Row:
         known = tokens.prefix_queries >= 0
         asked.index_add_(1, tokens.prefix_queries[known], row.prefix[:, known].to(asked))
     found = (asked.reshape(batch, windows, 1, queries) @ matrix).flatten(1)
-    return Row(found[:, tokens.keys] / tokens.counts, tokens.grid, found[:, tokens.prefix])
+    return Row(tokens.spread(found), tokens.grid, found[:, tokens.prefix])
 
 
 def seen_by(row: Row, layer: Layer) -> Row:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from effcam.cam.attention.module_calls import Calls
 from effcam.cam.attention.pooled_keys import find_coarse
@@ -28,7 +28,9 @@ ANCHORS = 5
 class Sources:
     """The tensors of a pass that may hold positions, by the time when they were seen."""
 
-    def __init__(self, calls: Calls, size: Grid, attentions: Sequence[Attention]) -> None:
+    def __init__(self, calls: Calls, pictures: Tensor, attentions: Sequence[Attention]) -> None:
+        size = int(pictures.shape[2]), int(pictures.shape[3])
+        self._pictures = Source(pictures, size, 1)
         seen: list[tuple[int, Source]] = []
         for call in calls.done:
             for time, tensor in ((call.start, call.taken), (call.end, call.made)):
@@ -101,7 +103,32 @@ class Sources:
             pooled = find_coarse(source.tensor, anchor)
             if pooled is not None:
                 return pooled
+        return self._of_patches(source)
+
+    def _of_patches(self, source: Source) -> tuple[Tensor, Grid] | None:
+        """Return the positions of tokens that patches of the pictures are made into directly."""
+        found = find_feeding(source.tensor, self._pictures)
+        if found is None or found.windows or self._pictures.grid is None:
+            return None
+        return _cells(found.token.reshape(self._pictures.grid))
+
+
+def _cells(token: Tensor) -> tuple[Tensor, Grid] | None:
+    """Return the token of each cell, in rows, and the grid, if tokens of pixels lie in cells."""
+    starts, ranks = [], []
+    for dimension in (0, 1):
+        count = token.shape[dimension] - 1
+        before, after = (token.narrow(dimension, at, count) for at in (0, 1))
+        changes = nn.functional.pad((before != after).any(1 - dimension), (1, 0), value=True)
+        starts.append(changes.nonzero().flatten())
+        ranks.append(changes.cumsum(0) - 1)
+    cells = token[starts[0]][:, starts[1]]
+    known = cells[cells >= 0]
+    if not torch.equal(cells[ranks[0]][:, ranks[1]], token) or len(known) < cells.numel():
         return None
+    if len(known.unique()) < cells.numel():
+        return None
+    return cells.flatten(), (len(starts[0]), len(starts[1]))
 
 
 def _is_matrix(source: Source, attentions: Sequence[Attention]) -> bool:

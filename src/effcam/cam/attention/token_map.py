@@ -17,8 +17,10 @@ from torch import Tensor
 from effcam.errors import LayerError
 from effcam.models.tracing.map_layout import Grid, map_shape
 
-DIGITS = 16
-"""Indices are read digit by digit, so that half precision can tell them apart."""
+DIGITS, FEW_DIGITS = 512, 16
+"""Indices are read digit by digit, of this base, and of the second one in half precision."""
+LEAST = 2
+"""The code of digit 0: where the pictures of a batch mix or change places, codes of 1 are read."""
 EQUAL = 0.15
 """The largest error of a digit, and of a gradient's direction, relative to its length."""
 
@@ -106,72 +108,131 @@ def _graph(target: Tensor) -> set[object]:
 
 
 class Reader:
-    """Reads which index of a target's dimensions each position of a source feeds."""
+    """Reads which index of a target's dimensions each position of a source feeds.
 
-    def __init__(self, target: Tensor, source: Source, skip: int = 0) -> None:
-        """Prepare, for a (B, ..., n, d) target, whose first ``skip`` tokens do not count."""
+    The two pictures of the pass are the same, so that one gradient answers two questions: the
+    target of each picture is multiplied by codes of its own.
+    """
+
+    def __init__(self, target: Tensor, source: Source, counted: Tensor | None = None) -> None:
+        """Prepare, for a (2, ..., n, d) target, of which those in (..., n) bool are counted."""
         self.target, self.source = target, source
-        self._counted = torch.arange(target.shape[-2], device=target.device) >= skip
+        self._counted = torch.tensor(True) if counted is None else counted
+        self._counted = self._counted.to(target.device)
         generator = torch.Generator().manual_seed(0)
         weights = torch.rand(target.shape[-1], generator=generator) + 0.5
         signs = torch.randint(0, 2, weights.shape, generator=generator) * 2 - 1
         self._features = (weights * signs).to(target.device, target.dtype)
-        found = self._gradient(torch.ones((), device=target.device))
-        self.fed = found is not None and bool(found.any())
-        self._sum = found if found is not None else torch.zeros(1)
+        exact = target.dtype in (torch.float32, torch.float64)
+        self._digits = DIGITS if exact else FEW_DIGITS
+        self._sum: Tensor | None = None
 
-    def _gradient(self, codes: Tensor) -> Tensor | None:
-        """Return the (B, N, C) gradient of the coded sum; ``codes`` broadcasts to (B, ..., n)."""
-        codes = (codes * self._counted).to(self.target.dtype)[..., None] * self._features
+    def _gradients(self, *codes: Tensor) -> Tensor | None:
+        """Return the (2, N, C) gradients of the sums of two codings, each (..., n) or wider."""
+        shape = self.target.shape[1:-1]
+        pair = torch.stack([each.expand(shape) for each in codes]) * self._counted
         (found,) = torch.autograd.grad(
             self.target,
             self.source.tensor,
-            codes.expand_as(self.target),
+            pair.to(self.target.dtype)[..., None] * self._features,
             retain_graph=True,
             allow_unused=True,
         )
         return None if found is None else self.source.flat(found)
 
-    @property
-    def reached(self) -> Tensor:
-        """(B, N) bool: the positions that feed anything."""
-        return self._sum.abs().sum(-1) > 0
+    def tokens(self) -> Tensor | None:
+        """Return (N,) int64, the token that each position feeds in its own picture, -1 for none.
 
-    def only(self, dimension: int, index: int) -> Tensor:
-        """Return (B, N) >= 0: how much each position feeds one index of a dimension."""
-        codes = torch.zeros(self.target.shape[dimension], device=self.target.device)
-        codes[index] = 1
-        found = self._gradient(self._along(codes, dimension))
-        return torch.zeros_like(self._sum[..., 0]) if found is None else found.norm(dim=-1)
-
-    def index(self, dimension: int) -> Tensor | None:
-        """Return (B, N) int64, the index that each position feeds, -1 for none.
-
-        ``None`` if a position feeds several.
+        ``None`` if a position feeds several, or no position feeds any.
         """
-        length = self.target.shape[dimension]
-        indices = torch.arange(length, device=self.target.device)
-        total = torch.zeros(self._sum.shape[:2], dtype=torch.long, device=self._sum.device)
-        square = self._sum.square().sum(-1)
-        reached, factor = square > 0, 1
-        while factor < length:
-            found = self._gradient(self._along(indices // factor % DIGITS, dimension))
+        length = self.target.shape[-2]
+        ones = torch.ones((), device=self.target.device)
+        total = torch.zeros(self.source.count, dtype=torch.long, device=self.target.device)
+        for factor in _factors(length, self._digits):
+            found = self._gradients(ones, self._codes(self.target.ndim - 2, factor))
+            if found is None or not bool(found[0].any()):
+                return None
+            self._sum = found[0]
+            digit = self._digit(found[1])
+            if digit is None:
+                return None
+            total += digit * factor
+        return total.where(self._reached, -1)
+
+    def parts(self, dimension: int) -> Tensor | None:
+        """Return (N,) int64, the index of another dimension that each position feeds, or 0.
+
+        An empty tensor if each position feeds all, as those of heads; ``None`` if it is neither.
+        To be called after `tokens`.
+        """
+        total = torch.zeros(self.source.count, dtype=torch.long, device=self.target.device)
+        for factor in _factors(self.target.shape[dimension], self._digits):
+            found = self._gradients(
+                self._only(dimension, 0).float(), self._codes(dimension, factor)
+            )
             if found is None:
                 return None
-            ratio = (found * self._sum).sum(-1) / square.where(reached, 1)
-            digit = ratio.round()
-            rest = (found - digit[..., None] * self._sum).norm(dim=-1)
-            if not bool((rest <= EQUAL * square.sqrt())[reached].all()):
-                return None
-            total += digit.long() * factor
-            factor *= DIGITS
-        return total.where(reached, -1)
+            digit = self._digit(found[1])
+            if digit is None:
+                to_first = found[0].abs().sum(-1) > 0
+                return total[:0] if bool(to_first[self._reached].all()) else None
+            total += digit * factor
+        return total
+
+    def shares(self, first: int, second: int) -> Tensor:
+        """Return (2, N) >= 0: how much each position feeds each of two tokens."""
+        at = self.target.ndim - 2
+        found = self._gradients(self._only(at, first), self._only(at, second))
+        if found is None:
+            return torch.zeros(2, self.source.count, device=self.target.device)
+        return found.norm(dim=-1)
+
+    @property
+    def _total(self) -> Tensor:
+        """(N, C): the gradient of the plain sum."""
+        return torch.zeros(0, 1) if self._sum is None else self._sum
+
+    @property
+    def _reached(self) -> Tensor:
+        """(N,) bool: the positions that feed anything."""
+        return self._total.abs().sum(-1) > 0
+
+    def _digit(self, found: Tensor) -> Tensor | None:
+        """Return (N,) int64, the digit in the code of what each position feeds, or 0.
+
+        ``None`` if it feeds several.
+        """
+        square = self._total.square().sum(-1)
+        ratio = (found * self._total).sum(-1) / square.where(self._reached, 1)
+        code = ratio.round()
+        rest = (found - code[:, None] * self._total).norm(dim=-1)
+        if not bool(((rest <= EQUAL * square.sqrt()) & (code >= LEAST))[self._reached].all()):
+            return None
+        return (code.long() - LEAST).where(self._reached, 0)
+
+    def _codes(self, dimension: int, factor: int) -> Tensor:
+        """Return the codes of a digit of the indices of a dimension."""
+        indices = torch.arange(self.target.shape[dimension], device=self.target.device)
+        return self._along(indices // factor % self._digits + LEAST, dimension).float()
+
+    def _only(self, dimension: int, index: int) -> Tensor:
+        """Return codes that are 1 at one index of a dimension, and 0 elsewhere."""
+        indices = torch.arange(self.target.shape[dimension], device=self.target.device)
+        return self._along(indices == index, dimension).float()
 
     def _along(self, codes: Tensor, dimension: int) -> Tensor:
-        """Return codes of one dimension, to be expanded over (B, ..., n)."""
-        shape = [1] * (self.target.ndim - 1)
-        shape[dimension] = len(codes)
+        """Return codes of one dimension, to be expanded over (..., n)."""
+        shape = [1] * (self.target.ndim - 2)
+        shape[dimension - 1] = len(codes)
         return codes.reshape(shape)
+
+
+def _factors(length: int, digits: int) -> list[int]:
+    """Return the factor of each digit of indices below a length."""
+    found = [1]
+    while found[-1] * digits < length:
+        found.append(found[-1] * digits)
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,34 +264,25 @@ def find_feeding(target: Tensor, source: Source) -> Feeding | None:
 
 
 def _feeding(target: Tensor, source: Source, skip: int) -> Feeding | None:
-    reader = Reader(target, source, skip)
-    if not reader.fed:
+    counted = torch.arange(target.shape[-2]) >= skip
+    reader = Reader(target, source, counted)
+    total = reader.tokens()
+    if total is None:
         return None
     last = target.ndim - 2
-    found = reader.index(last)
-    image = None if found is None else reader.index(0)
-    if found is None or image is None or not _own_image(image):
-        return None
     windows: list[int] = []
-    total = found[0]
     part = torch.zeros_like(total)
     for dimension in range(1, last):
         if target.shape[dimension] == 1:
             continue
-        index = reader.index(dimension)
-        if index is not None:
-            windows.append(dimension)
-            part = part * target.shape[dimension] + index[0].clamp(min=0)
-        elif not bool((reader.only(dimension, 0) > 0)[reader.reached].all()):
+        index = reader.parts(dimension)
+        if index is None:
             return None  # heads and windows in one dimension, or windows that overlap
+        if len(index):
+            windows.append(dimension)
+            part = part * target.shape[dimension] + index
     token = torch.where(total < 0, -1, part * target.shape[last] + total)
     return Feeding(tuple(windows), token)
-
-
-def _own_image(image: Tensor) -> bool:
-    """Return whether each image's positions feed its own tokens."""
-    own = torch.arange(len(image), device=image.device)[:, None]
-    return bool(((image == own) | (image < 0)).all())
 
 
 def repeat_counts(tokens: Tensor, total: int) -> Tensor:
