@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -66,7 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     tell("processes")
     with TemporaryDirectory() as folder:
         demo.scenes(1)[0].image.save(Path(folder) / "one.png")
-        commands = {name: partial(_process, command, folder) for name, command in COMMANDS.items()}
+        worked: dict[str, list[float]] = {name: [] for name in COMMANDS}
+        commands = {
+            name: partial(_process, command, folder, worked[name])
+            for name, command in COMMANDS.items()
+        }
         seconds = paired(commands, options.rounds)
     processes = _processes(seconds)
     networks = _networks(options.architectures) if options.architectures else {}
@@ -82,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             ),
             columns=["what", "median, ms", "9 of 10 within, ms", "times"],
             rows=[_row(name, seconds) for name, seconds in table.items()],
-            notes=[*_goals(medians), *_shares(seconds)],
+            notes=[*_goals(medians), *_shares(seconds, worked)],
             settings={
                 "rounds": options.rounds,
                 "architectures": options.architectures,
@@ -103,10 +108,15 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _process(command: Sequence[str], folder: str) -> None:
-    nowhere = subprocess.DEVNULL
+def _process(command: Sequence[str], folder: str, worked: list[float]) -> None:
+    """Run a command, and note the seconds for which a processor worked on it."""
+    nowhere, before = subprocess.DEVNULL, os.times()
     subprocess.run(
         [sys.executable, *command], check=True, cwd=folder, stdout=nowhere, stdin=nowhere
+    )
+    after = os.times()
+    worked.append(
+        after.children_user + after.children_system - before.children_user - before.children_system
     )
 
 
@@ -184,12 +194,16 @@ def _goals(medians: dict[str, float]) -> list[str]:
     ]
 
 
-def _shares(seconds: dict[str, list[float]]) -> list[str]:
-    """Return the goals of the commands that run models: shares of the time of the import."""
+def _shares(seconds: dict[str, list[float]], worked: dict[str, list[float]]) -> list[str]:
+    """Return the goals of the commands that run models: shares of the time of the import.
+
+    The processors' time is the same on a machine that does other work too.
+    """
+    found = {"by the clock": seconds, "processors' time": worked}
     return [
         goal(
-            f"at most {most} of '{LIBRARIES}'",
-            {name: ratio(seconds, name, LIBRARIES)},
+            f"'{name}' takes at most {most} of '{LIBRARIES}'",
+            {what: ratio(times, name, LIBRARIES) for what, times in found.items()},
             lambda value, most=most: value <= most,
             ".2f",
         )

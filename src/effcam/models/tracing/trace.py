@@ -199,18 +199,18 @@ def trace(module: nn.Module, size: Grid, channels: int = 3, *, graph: bool = Fal
             return _run(module, size, channels, way, graph)
         except Exception as error:  # noqa: BLE001  # it may fail on meta tensors alone
             errors[way] = error
-    error = errors[run_on_pictures]
+    cause = errors[run_on_pictures]
     if any(isinstance(each, VOLUMES) for each in module.modules()):
         raise ModelError(
             f"the model works on volumes or videos (it has layers as {_first_volume(module)}); "
             "effcam explains classifiers of single images, of shape (batch, channels, height, "
             "width)"
-        ) from error
+        ) from cause
     raise ModelError(
         f"the model does not run on a batch of {size[0]} x {size[1]} px "
         f"{CHANNELS.get(channels, f'{channels}-channel')} images{_where(module)}: "
-        f"{reason_of(error)}"
-    ) from error
+        f"{reason_of(cause)}"
+    ) from cause
 
 
 def trace_cheaply(module: nn.Module, size: Grid, channels: int, products: float) -> Trace:
