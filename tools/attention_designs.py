@@ -23,7 +23,12 @@ Size: TypeAlias = tuple[int, int]
 Shapes: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
 """The shapes of the values and of the output of an attention."""
 
-WIDTHS = frozenset(
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+WIDTHS = _words(
     "attention_dim attn_dim bias_shape ch_in channels conv_dim d depth depths dh dim dim_head "
     "dim_head_qk dim_head_v dim_in dim_out dim_out_qk dim_out_v dims embed_dim embed_dims feat_dim "
     "feature_dim head_dim head_hidden_size hidden_dim hidden_features hidden_size in_channels "
@@ -31,17 +36,17 @@ WIDTHS = frozenset(
     "layer_dims mlp_dim nh_kd normalized_shape num_attention_heads num_blocks num_channels "
     "num_classes num_features num_heads num_kv_heads num_layers o_proj_inpdim out_channels out_chs "
     "out_dim out_features out_split pdim qk_dim query_dim shape skip_dim stem_chs val_attn_dim "
-    "val_dim value_dim vdim".split()
+    "val_dim value_dim vdim"
 )
 """Settings that say how wide a part is, how many heads it has or how often parts repeat."""
-INERT = frozenset(
+INERT = _words(
     "affine approximate device dtype fused_attn grad_checkpointing inplace track_running_stats "
-    "training".split()
+    "training"
 )
 """Settings that change nothing between tokens."""
-SIZES = frozenset(
+SIZES = _words(
     "N feat_shape feature_size grid_size image_size img_size max_seq_len num_patches "
-    "ref_feat_shape seq_length".split()
+    "ref_feat_shape seq_length"
 )
 """Settings that follow from the size of the input."""
 UNKNOWN = "a value of another kind"
@@ -136,7 +141,7 @@ def describe(module: nn.Module) -> Part:
     kept = {
         name: _plain(value)
         for name, value in vars(module).items()
-        if not name.startswith("_") and _plain(value) is not UNKNOWN
+        if not name.startswith("_") and _plain(value) not in (None, UNKNOWN)
     }
     return Part(
         f"{type(module).__module__}.{type(module).__qualname__}",
@@ -148,9 +153,9 @@ def describe(module: nn.Module) -> Part:
 
 def _plain(value: object) -> object:
     """Return a setting: a number without a fraction, a text, or a short tuple of these."""
-    if isinstance(value, tuple | list) and len(value) <= MOST:
+    if isinstance(value, tuple | list):
         parts = tuple(_plain(each) for each in value)
-        return None if UNKNOWN in parts else parts
+        return UNKNOWN if len(parts) > MOST or UNKNOWN in parts or None in parts else parts
     if isinstance(value, enum.Enum):
         return str(value)
     return value if value is None or isinstance(value, bool | int | str) else UNKNOWN

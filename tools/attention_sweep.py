@@ -258,7 +258,7 @@ def _centre(layer: Layer, change: Tensor) -> list[float]:
 
 
 def designs(rows: dict[Pair, Row], wanted: Iterable[Pair], table: Path) -> None:
-    """Read the designs of architectures, and record them; what was run of another design is void."""
+    """Record the designs of architectures; what was run of another design is void."""
     for at, pair in enumerate(wanted):
         design = read_design(*pair)
         old = rows.get(pair, Row(*pair))
@@ -295,14 +295,20 @@ class Options:
 
 
 def smallest(rows: Iterable[Row]) -> list[Pair]:
-    """Return the smallest architecture of each design with attention, small ones first."""
+    """Return the smallest architecture of each design with attention.
+
+    Small ones, and those that stand for many, are first.
+    """
     sizes = {pair: int(each["parameters"]) for pair, each in read_shipped().items()}
     groups: dict[str, list[Pair]] = defaultdict(list)
     for row in rows:
         if row.design:
             groups[row.design].append(row.pair)
-    found = [min(group, key=lambda pair: (sizes[pair], pair)) for group in groups.values()]
-    return sorted(found, key=lambda pair: (sizes[pair], pair))
+    found = {
+        min(group, key=lambda pair: (sizes[pair], pair)): len(group) for group in groups.values()
+    }
+    # Most of the large ones run with fewer blocks.
+    return sorted(found, key=lambda pair: (min(sizes[pair], LARGE) / found[pair], pair))
 
 
 def share(rows: dict[Pair, Row], found: Row) -> None:

@@ -37,12 +37,31 @@ def find_pooled(target: Tensor, source: Source, places: Tensor, grid: Grid) -> T
         for index, share in zip(pair, reader.shares(first, second), strict=True):
             if not _lies_at(share[places].reshape(grid), index, (rows, columns)):
                 return None
+    if not all(_is_of_heads(target, source, each, prefix) for each in range(1, dimension)):
+        return None
     down = torch.arange(grid[0], device=places.device) * rows // grid[0]
     across = torch.arange(grid[1], device=places.device) * columns // grid[1]
     cells = (down[:, None] * columns + across + prefix).flatten()
     token = torch.full((source.flat(source.tensor).shape[1],), -1, device=places.device)
     token[places] = cells
     return token
+
+
+def _is_of_heads(target: Tensor, source: Source, dimension: int, token: int) -> bool:
+    """Return whether a token of one index of a dimension takes in what that of all takes in.
+
+    A window of cells that lie far apart takes in fewer.
+    """
+    count = target.shape[dimension]
+    if count == 1:
+        return True
+    shape = [-1 if each == dimension else 1 for each in range(1, target.ndim - 1)]
+    first = (torch.arange(count) == 0).reshape(shape)
+    some, all_ = (
+        int((Reader(target, source, counted).shares(token, token)[0] > 0).sum())
+        for counted in (first, None)
+    )
+    return some >= LOCAL * all_
 
 
 def find_coarse(target: Tensor, anchor: Source) -> tuple[Tensor, Grid] | None:

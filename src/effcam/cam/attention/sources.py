@@ -136,6 +136,6 @@ def _is_matrix(source: Source, attentions: Sequence[Attention]) -> bool:
     heads = source.tensor.shape[source.channels]
     return any(
         source.grid == (each.output.shape[-2], each.value.shape[-2])
-        and heads in each.output.shape[:-2]
+        and each.output.shape[:-2] in ((BATCH, heads), (BATCH * heads,))
         for each in attentions
     )

@@ -185,7 +185,8 @@ class Reader:
         found = self._gradients(self._only(at, first), self._only(at, second))
         if found is None:
             return torch.zeros(2, self.source.count, device=self.target.device)
-        return found.norm(dim=-1)
+        shares: Tensor = found.norm(dim=-1)
+        return shares
 
     @property
     def _total(self) -> Tensor:
