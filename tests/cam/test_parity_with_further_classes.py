@@ -386,7 +386,9 @@ def test_fullgrad_is_refused_on_transformers_of_which_grad_cams_reads_one_bias(k
     enlarged = [nn.functional.interpolate(_scaled(e.abs()), SIZE, mode="bilinear") for e in parts]
     expected = torch.cat(enlarged, 1).sum(1).detach()
     expected = _scaled(expected[:, None])[:, 0]
-    np.testing.assert_allclose(theirs(peer("FullGrad"), model, images, TARGETS), expected, atol=1e-4)
+    np.testing.assert_allclose(
+        theirs(peer("FullGrad"), model, images, TARGETS), expected, atol=1e-4
+    )
     with pytest.raises(ModelError, match=r"of \d+ layers with biases 1 are such"):
         ours("fullgrad", model)
 
