@@ -22,7 +22,6 @@ from effcam.cam.method_options import make_options
 from effcam.cam.methods import METHODS, methods
 from effcam.errors import LayerError, ModelError
 from tests.cam.test_parity_with_grad_cam import (
-    ABLATION,
     CLASSES,
     ZeroAblation,
     calibrate,
