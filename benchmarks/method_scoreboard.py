@@ -208,17 +208,19 @@ def _board(group: Group, name: str, options: argparse.Namespace) -> Board | None
     for method in options.methods:
         files = [_file(options.rows, name, method, at) for at in range(0, len(group.images), BLOCK)]
         # Written by this script, into a folder of the user's choice.
-        stored = [pickle.loads(each.read_bytes()) for each in files if each.is_file()]
+        stored = [pickle.loads(each.read_bytes()) for each in files if each.is_file()]  # noqa: S301
         if stored and stored[0].refused:
             refused[method] = stored[0].refused
-        elif stored:
+        else:
             rows[method] = stored
-    if not rows:
+    missing = [method for method, stored in rows.items() if not stored]
+    if missing or not rows:
+        tell(f"{name} is left out: {', '.join(missing) or 'all methods'} not measured yet")
         return None
     blocks = min(map(len, rows.values()))
     found, measured = _join({method: each[:blocks] for method, each in rows.items()})
     summary = found.summary(**group.known, faithfulness=measured)  # type: ignore[arg-type]
-    return Board(name, group.title, summary, measured, refused)
+    return Board(name, group.title, summary, refused)
 
 
 def _join(rows: Mapping[str, Sequence[Row]]) -> tuple[Comparison, Faithfulness]:
