@@ -2,7 +2,7 @@
 
     python benchmarks/method_speed.py [--methods gradcam legrad] [--models resnet18 vit_small]
         [--rounds 5] [--batch 8] [--slow-images 1] [--samples 100] [--no-peers] [--clock cpu]
-        [--costs src/effcam/cam/method_costs.csv] [--json FILE]
+        [--costs src/effcam/cam/methods/costs.csv] [--json FILE]
 
 The peer is grad-cam where it has the method, else torch-cam, captum or xaitk-saliency. Both explain
 the same class of the same images, at the same layer, with as many samples, windows or masks.
@@ -33,8 +33,8 @@ from method_speed_peers import peer_of
 import effcam
 from effcam import Model, Preprocess, load_model
 from effcam.cam.explain import explaining
-from effcam.cam.method_options import MethodOptions
-from effcam.cam.methods import facts_of_method
+from effcam.cam.methods.options import MethodOptions
+from effcam.cam.methods.table import facts_of_method
 from effcam.errors import EffcamError
 
 MODELS = {"resnet18": "timm:resnet18", "vit_small": "timm:vit_small_patch16_224"}

@@ -20,9 +20,9 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 from effcam import Model
-from effcam.cam.grad_cam_names import grad_cam_classes
-from effcam.cam.input_occlusion import MASK_CELLS, SHARE_SEEN, STRIDE, WINDOW
-from effcam.cam.methods import default_samples
+from effcam.cam.methods.grad_cam_names import grad_cam_classes
+from effcam.cam.methods.input_occlusion import MASK_CELLS, SHARE_SEEN, STRIDE, WINDOW
+from effcam.cam.methods.table import default_samples
 
 TARGET = 207
 AT_ONCE = 8

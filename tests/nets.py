@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from effcam.cam.methods import OWN
+from effcam.cam.methods.table import OWN
 
 CELL = 8
 """The side of a cell of `ColourNet`'s map, in pixels of its input."""

@@ -11,8 +11,9 @@ from effcam.cam.cells import Skipped
 from effcam.cam.explanation import Explanation
 from effcam.cam.job import Inputs, Job, Models, name_models
 from effcam.cam.map_facts import facts_of_maps
-from effcam.cam.method_options import RESOLUTION, Fuse, make_options
-from effcam.cam.methods import Method, check_methods, check_options
+from effcam.cam.methods.checks import check_methods, check_options
+from effcam.cam.methods.options import RESOLUTION, Fuse, make_options
+from effcam.cam.methods.table import Method
 from effcam.cam.precision import AskedPrecision
 from effcam.cam.progress import ProgressBar, progress_bar
 from effcam.cam.questions import (

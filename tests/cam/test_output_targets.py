@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 import effcam
 from effcam import Comparison, Explanation, Model, Preprocess, compare, compare_dataset, load_model
-from effcam.cam.methods import tells_opposites
+from effcam.cam.methods.table import tells_opposites
 from effcam.errors import ArgumentError, ModelError, OutputError, TargetError
 from effcam.models.text_encoder import TextEncoder
 from effcam.targets import BoxScore, Contrast, Region, Similar, Text, Value

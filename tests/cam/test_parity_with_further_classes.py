@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from effcam import Preprocess, load_model
 from effcam.cam.explain import compute_cams
-from effcam.cam.full_grad import _scaled
-from effcam.cam.grad_cam_classes import seed_of
-from effcam.cam.grad_cam_names import grad_cam_classes
-from effcam.cam.method_options import make_options
-from effcam.cam.methods import METHODS, methods
+from effcam.cam.methods.full_grad import _scaled
+from effcam.cam.methods.grad_cam_classes import seed_of
+from effcam.cam.methods.grad_cam_names import grad_cam_classes
+from effcam.cam.methods.options import make_options
+from effcam.cam.methods.table import METHODS, methods
 from effcam.errors import LayerError, ModelError
 from tests.cam.test_parity_with_grad_cam import (
     CLASSES,

@@ -12,21 +12,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from effcam.cam.augmentation import COPIES
-from effcam.cam.formulas import (
+from effcam.cam.head_cam import HeadCAM
+from effcam.cam.map_checks import State
+from effcam.cam.methods.augmentation import COPIES
+from effcam.cam.methods.code import find_image_method, find_perturbation
+from effcam.cam.methods.formulas import (
     GRADIENT_METHODS,
 )
-from effcam.cam.fusion import scaled
-from effcam.cam.head_cam import HeadCAM
-from effcam.cam.layer_maps import gradients_of, map_of_layers
-from effcam.cam.map_checks import State
-from effcam.cam.method_code import find_image_method, find_perturbation
-from effcam.cam.method_options import MethodOptions
-from effcam.cam.methods import Method, name_of, reads_attention
+from effcam.cam.methods.fusion import scaled
+from effcam.cam.methods.layer_maps import gradients_of, map_of_layers
+from effcam.cam.methods.options import MethodOptions
+from effcam.cam.methods.subject import MethodMap, Subject
+from effcam.cam.methods.table import Method, name_of, reads_attention
 from effcam.cam.precision import Precision
 from effcam.cam.predict import placing
 from effcam.cam.scores import ClassQuestions, Questions, Score
-from effcam.cam.subject import MethodMap, Subject
 from effcam.cam.token_cut import TokenCut
 from effcam.models.model import Model
 from effcam.models.tracing.isolation import untouched

@@ -9,7 +9,7 @@ from itertools import chain, count
 from typing import TYPE_CHECKING, TypeAlias
 
 from effcam.cam.lighten import lighten
-from effcam.cam.methods import Method, facts_of_method, name_of
+from effcam.cam.methods.table import Method, facts_of_method, name_of
 from effcam.cam.precision import Precision, undecided
 from effcam.cam.settings import Settings
 from effcam.errors import ArgumentError, LayerError, ModelError

@@ -14,8 +14,8 @@ from effcam.cam.embedding import Directions
 from effcam.cam.explain import Cams, Explainer, explaining
 from effcam.cam.explanation import Explanation
 from effcam.cam.job import Inputs, Job, Prepared, naming
-from effcam.cam.method_options import FUSE
-from effcam.cam.methods import Method, reads_layer
+from effcam.cam.methods.options import FUSE
+from effcam.cam.methods.table import Method, reads_layer
 from effcam.cam.precision import undecided
 from effcam.cam.predict import Predict, predicting
 from effcam.cam.questions import Asked, ask, kind_of, name_target

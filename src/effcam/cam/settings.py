@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from effcam.cam.method_options import OPTIONS, MethodOptions
-from effcam.cam.methods import Method, name_of
+from effcam.cam.methods.options import OPTIONS, MethodOptions
+from effcam.cam.methods.table import Method, name_of
 from effcam.cam.precision import AskedPrecision, check_precision
 from effcam.errors import check_choice, check_number
 from effcam.models.tracing.placement import HowPlaced

@@ -32,7 +32,7 @@ from effcam.text import count, one_line
 
 if TYPE_CHECKING:
     from effcam.cam.explanation import Explanation
-    from effcam.cam.methods import Method
+    from effcam.cam.methods.table import Method
     from effcam.comparison.comparison import Comparison
     from effcam.metrics.summary import Summary
     from effcam.models.registry import ModelSpec

@@ -9,8 +9,8 @@ from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
 from effcam.cam.job import Models, name_models
-from effcam.cam.method_options import RESOLUTION, Fuse, make_options
-from effcam.cam.methods import check_methods, check_options
+from effcam.cam.methods.checks import check_methods, check_options
+from effcam.cam.methods.options import RESOLUTION, Fuse, make_options
 from effcam.cam.precision import Precision
 from effcam.cam.questions import check_answerable, check_methods_of
 from effcam.cam.settings import make_settings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from effcam.cam.explanation import Explanation
 from effcam.cam.job import Inputs, Job, Models, naming
-from effcam.cam.methods import Method
+from effcam.cam.methods.table import Method
 from effcam.cam.progress import progress_bar
 from effcam.errors import ArgumentError
 from effcam.images.loader import Batch

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from effcam.cam.methods import Method
+    from effcam.cam.methods.table import Method
     from effcam.models.model import Model
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from effcam.cam.forward import call_other_code
-from effcam.cam.layer_maps import activations_of, gradients_of, join_layers
-from effcam.cam.subject import MethodMap, Subject
+from effcam.cam.methods.layer_maps import activations_of, gradients_of, join_layers
+from effcam.cam.methods.subject import MethodMap, Subject
 from effcam.models.tracing.logits import Logits
 
 

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias, cast, get_args
 from effcam.errors import check_choice, check_flag, check_number
 
 Fuse: TypeAlias = Literal["sum", "product", "winsor"]
-"""How the maps of several target layers become one: `effcam.cam.fusion`."""
+"""How the maps of several target layers become one: `effcam.cam.methods.fusion`."""
 FUSE: Fuse = "sum"
 """How they do unless told."""
 

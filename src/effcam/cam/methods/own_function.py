@@ -8,9 +8,9 @@ from typing import TypeGuard
 import torch
 from torch import Tensor
 
-from effcam.cam.formulas import Formula
 from effcam.cam.forward import call_other_code
-from effcam.cam.methods import name_of
+from effcam.cam.methods.formulas import Formula
+from effcam.cam.methods.table import name_of
 from effcam.errors import ArgumentError, TargetError
 from effcam.models.tracing.linked_graph import WAYS_OUT
 from effcam.models.tracing.logits import Logits, describe, tensors

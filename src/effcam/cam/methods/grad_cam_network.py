@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from effcam.cam.methods.subject import Subject
 from effcam.cam.quantised import to_floats
 from effcam.cam.scores import AboveScore, ClassScore, CosineScore, FunctionScore
-from effcam.cam.subject import Subject
 from effcam.models.tracing.layer_outputs import visiting
 from effcam.models.tracing.logits import Logits
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from effcam.cam.formulas import (
+from effcam.cam.methods.code import find_perturbation
+from effcam.cam.methods.formulas import (
     ACTIVATION_METHODS,
     CONTRIBUTIONS,
     GRADIENT_METHODS,
     PRINCIPAL,
     smooth,
 )
-from effcam.cam.fusion import fuse
-from effcam.cam.method_code import find_perturbation
-from effcam.cam.methods import Method
-from effcam.cam.own_function import apply_own, check_gradient
+from effcam.cam.methods.fusion import fuse
+from effcam.cam.methods.own_function import apply_own, check_gradient
+from effcam.cam.methods.subject import Subject
+from effcam.cam.methods.table import Method
 from effcam.cam.scores import Score
-from effcam.cam.subject import Subject
 
 if TYPE_CHECKING:
     from torch import Tensor

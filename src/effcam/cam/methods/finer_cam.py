@@ -9,10 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from effcam.cam.formulas import CONTRIBUTIONS
-from effcam.cam.layer_maps import activations_of, gradients_of, join_layers
+from effcam.cam.methods.formulas import CONTRIBUTIONS
+from effcam.cam.methods.layer_maps import activations_of, gradients_of, join_layers
+from effcam.cam.methods.subject import MethodMap, Subject
 from effcam.cam.scores import ClassScore, Score
-from effcam.cam.subject import MethodMap, Subject
 from effcam.errors import TargetError
 
 CLOSEST = 3

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from effcam.cam.head_cam import HeadCAM
-from effcam.cam.method_options import MethodOptions
+from effcam.cam.methods.options import MethodOptions
 from effcam.cam.scores import Score
 from effcam.models.model import Model
 from effcam.models.tracing.logits import Logits

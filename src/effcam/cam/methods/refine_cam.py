@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from effcam.cam.formulas import CONTRIBUTIONS
-from effcam.cam.fusion import fuse
-from effcam.cam.layer_maps import activations_of, add_channels, gradients_of
-from effcam.cam.subject import MethodMap, Subject
+from effcam.cam.methods.formulas import CONTRIBUTIONS
+from effcam.cam.methods.fusion import fuse
+from effcam.cam.methods.layer_maps import activations_of, add_channels, gradients_of
+from effcam.cam.methods.subject import MethodMap, Subject
 from effcam.errors import LayerError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from effcam.cam.subject import Subject
+from effcam.cam.methods.subject import Subject
 
 INPUT = "input"
 """What such maps are computed from, in captions."""

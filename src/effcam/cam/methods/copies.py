@@ -14,9 +14,9 @@ from torch import Tensor
 
 from effcam.cam.batching import Portions
 from effcam.cam.gradient_stops import GradientStops, has_unknown_derivative
-from effcam.cam.methods import default_samples
-from effcam.cam.own_function import check_gradient
-from effcam.cam.subject import Subject
+from effcam.cam.methods.own_function import check_gradient
+from effcam.cam.methods.subject import Subject
+from effcam.cam.methods.table import default_samples
 from effcam.errors import ModelError
 from effcam.models.tracing.logits import Logits
 

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from effcam.cam.copies import sum_gradients
 from effcam.cam.gradient_stops import graph_nodes
-from effcam.cam.input_cells import grid_of, pool_mean
-from effcam.cam.subject import MethodMap, Subject
+from effcam.cam.methods.copies import sum_gradients
+from effcam.cam.methods.input_cells import grid_of, pool_mean
+from effcam.cam.methods.subject import MethodMap, Subject
 from effcam.errors import ModelError
 
 RELU = "ReluBackward0"

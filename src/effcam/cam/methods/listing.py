@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from effcam.text import align
 
 if TYPE_CHECKING:
-    from effcam.cam.methods import MethodFacts
+    from effcam.cam.methods.table import MethodFacts
 
-COSTS = "method_costs.csv"
+COSTS = "costs.csv"
 """Written by ``benchmarks/method_speed.py``."""
 HEADINGS = ("method", "time, ResNet-18", "ViT-S", "needs", "map of", "by", "paper")
 """Of the table's columns; the times are multiples of one forward pass."""
@@ -61,7 +61,7 @@ def known_costs() -> dict[str, dict[str, float]]:
 
     They were measured on a CPU, for batches of eight images of 224 px.
     """
-    text = (files("effcam.cam") / COSTS).read_text(encoding="utf-8")
+    text = (files("effcam.cam.methods") / COSTS).read_text(encoding="utf-8")
     return {
         row["method"]: {model: float(row[model]) for model in MEASURED if row[model]}
         for row in csv.DictReader(text.splitlines())

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from effcam.cam.copies import Change, samples_of, sum_gradients
-from effcam.cam.input_cells import INPUT, grid_of, pool_mean, pool_sum
-from effcam.cam.subject import MethodMap, Subject
+from effcam.cam.methods.copies import Change, samples_of, sum_gradients
+from effcam.cam.methods.input_cells import INPUT, grid_of, pool_mean, pool_sum
+from effcam.cam.methods.subject import MethodMap, Subject
 
 SEED = 0
 NOISE = 0.15

@@ -13,9 +13,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from effcam.cam.channels import strongest, weigh
-from effcam.cam.copies import COPIES_AT_ONCE, portions_of, samples_of, score_each
-from effcam.cam.subject import Subject
+from effcam.cam.methods.channels import strongest, weigh
+from effcam.cam.methods.copies import COPIES_AT_ONCE, portions_of, samples_of, score_each
+from effcam.cam.methods.subject import Subject
 
 SEED = 0
 DEVIATION = 2.0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from effcam.cam.method_options import Fuse
+from effcam.cam.methods.options import Fuse
 
 SMALLEST_WEIGHT = 0.1
 """The weight of the layer of least importance, as in Winsor-CAM; a layer of none has 0."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from effcam.cam.copies import GRADIENTS_AT_ONCE, as_input, pairs, portions_of, samples_of
-from effcam.cam.input_gradients import noise_of
-from effcam.cam.own_function import check_gradient
-from effcam.cam.subject import Subject
+from effcam.cam.methods.copies import GRADIENTS_AT_ONCE, as_input, pairs, portions_of, samples_of
+from effcam.cam.methods.input_gradients import noise_of
+from effcam.cam.methods.own_function import check_gradient
+from effcam.cam.methods.subject import Subject
 
 EPSILON = 1e-6
 """As in Grad-CAM++."""

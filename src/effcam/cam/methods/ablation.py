@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from effcam.cam.channels import strongest, weigh
 from effcam.cam.head_cam import HeadCAM
+from effcam.cam.methods.channels import strongest, weigh
+from effcam.cam.methods.subject import Subject
 from effcam.cam.quantised import quantise_like, to_floats
-from effcam.cam.subject import Subject
 from effcam.errors import LayerError
 from effcam.models.tracing.logits import Logits
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from effcam.cam.grad_cam_names import CamClass, grad_cam_classes
-from effcam.cam.methods import GRADIENTS, MethodFacts
+from effcam.cam.methods.grad_cam_names import CamClass, grad_cam_classes
+from effcam.cam.methods.table import GRADIENTS, MethodFacts
 
 COMPUTED = (
     MethodFacts(

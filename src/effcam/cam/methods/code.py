@@ -9,8 +9,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from effcam.cam.methods import Method, facts_of_method
-from effcam.cam.subject import ImageMethod, Subject
+from effcam.cam.methods.subject import ImageMethod, Subject
+from effcam.cam.methods.table import Method, facts_of_method
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,28 +20,28 @@ Perturb: TypeAlias = "Callable[[Subject, int, Tensor], Tensor]"
 layer and its activations."""
 
 PERTURBATION_METHODS = {
-    "scorecam": "score_masks:scorecam",
-    "sscam": "score_masks:sscam",
-    "iscam": "score_masks:iscam",
-    "ablationcam": "ablation:ablationcam",
-    "smoothgradcam++": "smooth_gradients:smooth_gradcam_plus_plus",
+    "scorecam": "methods.score_masks:scorecam",
+    "sscam": "methods.score_masks:sscam",
+    "iscam": "methods.score_masks:iscam",
+    "ablationcam": "methods.ablation:ablationcam",
+    "smoothgradcam++": "methods.smooth_gradients:smooth_gradcam_plus_plus",
 }
 """Methods of the target layer that run the network more than once: module and function by name."""
 
 IMAGE_METHODS = {
-    "inputxgradient": "input_gradients:input_times_gradient",
-    "integratedgradients": "input_gradients:integrated_gradients",
-    "smoothgrad": "input_gradients:smoothgrad",
-    "guidedbackprop": "guided_backprop:guidedbackprop",
-    "occlusion": "input_occlusion:occlusion",
-    "rise": "input_occlusion:rise",
+    "inputxgradient": "methods.input_gradients:input_times_gradient",
+    "integratedgradients": "methods.input_gradients:integrated_gradients",
+    "smoothgrad": "methods.input_gradients:smoothgrad",
+    "guidedbackprop": "methods.guided_backprop:guidedbackprop",
+    "occlusion": "methods.input_occlusion:occlusion",
+    "rise": "methods.input_occlusion:rise",
     "legrad": "attention.legrad:legrad",
     "rollout": "attention.rollout:rollout",
     "chefer": "attention.rollout:chefer",
-    "finercam": "finer_cam:finercam",
-    "shapleycam": "shapley_cam:shapleycam",
-    "refinecam": "refine_cam:refinecam",
-    "fullgrad": "full_grad:fullgrad",
+    "finercam": "methods.finer_cam:finercam",
+    "shapleycam": "methods.shapley_cam:shapleycam",
+    "refinecam": "methods.refine_cam:refinecam",
+    "fullgrad": "methods.full_grad:fullgrad",
 }
 """Methods that compute one map by themselves: module and function by name."""
 
@@ -59,7 +59,7 @@ def find_image_method(method: Method) -> ImageMethod | None:
         return None
     facts = facts_of_method(method)
     if facts is not None and facts.grad_cam:
-        from effcam.cam.grad_cam_classes import method_of_class
+        from effcam.cam.methods.grad_cam_classes import method_of_class
 
         return method_of_class(facts)
     home = IMAGE_METHODS.get(method)

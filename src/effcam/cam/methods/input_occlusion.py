@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from effcam.cam.copies import (
+from effcam.cam.methods.copies import (
     COPIES_AT_ONCE,
     Change,
     Read,
@@ -21,10 +21,10 @@ from effcam.cam.copies import (
     score_copies,
     without_rounding,
 )
-from effcam.cam.input_cells import INPUT, grid_of, pool_mean
-from effcam.cam.methods import default_samples
+from effcam.cam.methods.input_cells import INPUT, grid_of, pool_mean
+from effcam.cam.methods.subject import MethodMap, Subject
+from effcam.cam.methods.table import default_samples
 from effcam.cam.scores import ClassScore, Score
-from effcam.cam.subject import MethodMap, Subject
 from effcam.errors import ArgumentError
 
 SEED = 0

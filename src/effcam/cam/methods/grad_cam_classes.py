@@ -2,7 +2,7 @@
 
 A class gets effcam's activations and gradients of the target layers, image by image, and returns
 the map of each at the layer's own resolution. One that makes a map of the whole input, or works on
-the network itself, gets a network that it may run: `effcam.cam.grad_cam_network`.
+the network itself, gets a network that it may run: `effcam.cam.methods.grad_cam_network`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ import torch
 from torch import Tensor, nn
 
 from effcam.cam.forward import call_other_code
-from effcam.cam.fusion import fuse
-from effcam.cam.grad_cam_names import PACKAGE
-from effcam.cam.grad_cam_network import Network, Target
-from effcam.cam.input_cells import grid_of, pool_mean
-from effcam.cam.layer_maps import activations_of, gradients_of
-from effcam.cam.methods import MethodFacts
-from effcam.cam.subject import ImageMethod, MethodMap, Subject
+from effcam.cam.methods.fusion import fuse
+from effcam.cam.methods.grad_cam_names import PACKAGE
+from effcam.cam.methods.grad_cam_network import Network, Target
+from effcam.cam.methods.input_cells import grid_of, pool_mean
+from effcam.cam.methods.layer_maps import activations_of, gradients_of
+from effcam.cam.methods.subject import ImageMethod, MethodMap, Subject
+from effcam.cam.methods.table import MethodFacts
 from effcam.errors import ModelError
 from effcam.models.tracing.isolation import exclusive, untouched
 from effcam.models.tracing.logits import describe

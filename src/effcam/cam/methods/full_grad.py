@@ -16,10 +16,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from effcam.cam.formulas import smooth
-from effcam.cam.input_cells import grid_of, pool_mean
-from effcam.cam.layer_maps import gradients_of
-from effcam.cam.subject import MethodMap, Subject
+from effcam.cam.methods.formulas import smooth
+from effcam.cam.methods.input_cells import grid_of, pool_mean
+from effcam.cam.methods.layer_maps import gradients_of
+from effcam.cam.methods.subject import MethodMap, Subject
 from effcam.errors import ModelError
 
 SMALLEST = 1e-7
