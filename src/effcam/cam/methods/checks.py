@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 from effcam.cam.methods.options import FUSE, RESOLUTION, MethodOptions
 from effcam.cam.methods.table import Method, facts_of_method, methods, name_of
-from effcam.errors import ArgumentError, did_you_mean
+from effcam.errors import ArgumentError, did_you_mean, suggest
 
 if TYPE_CHECKING:
     from effcam.cam.methods.formulas import Formula
+
+SHORT = {
+    "ig": "integratedgradients",
+    "gxi": "inputxgradient",
+    "gradxinput": "inputxgradient",
+    "attentionrollout": "rollout",
+    "gbp": "guidedbackprop",
+    "guidedbackpropagation": "guidedbackprop",
+}
+"""Other usual names of methods, to be suggested: they are not taken, since columns show names."""
 
 
 def check_methods(given: Method | Sequence[Method]) -> tuple[Method, ...]:
@@ -34,7 +45,7 @@ def check_methods(given: Method | Sequence[Method]) -> tuple[Method, ...]:
             check_own(method, [each.name for each in methods()])
         elif facts_of_method(method) is None:
             known = [each.name for each in methods()]
-            hint = did_you_mean(str(method), known)
+            hint = _suggest(str(method), known)
             raise ArgumentError(
                 f"no method is called {method!r}.{hint} The methods are {', '.join(known)}; "
                 "effcam.methods() says what is known of each."
@@ -48,6 +59,13 @@ def check_methods(given: Method | Sequence[Method]) -> tuple[Method, ...]:
             f"two methods are called {twice!r}: in columns and records their names must differ"
         )
     return several
+
+
+def _suggest(name: str, known: Sequence[str]) -> str:
+    """Return a question that names the method that was meant, if one is like it."""
+    plain = re.sub(r"[\s_-]", "", name).lower()
+    plain = SHORT.get(plain, re.sub("(plusplus|pp)$", "++", plain))
+    return suggest([plain]) if plain in known else did_you_mean(name, known)
 
 
 def check_options(options: MethodOptions, given: Sequence[Method]) -> None:
