@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 
 import effcam
 from effcam.cam.explain import compute_cams
-from effcam.cam.method_options import MethodOptions
+from effcam.cam.methods.options import MethodOptions
 from effcam.demo import MODELS, scenes
 from effcam.text import align
 

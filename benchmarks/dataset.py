@@ -3,17 +3,21 @@
     python benchmarks/dataset.py [--images 1000 10000] [--throughput 200] [--json FILE]
 
 Two small models run on symlinks to a few hundred photos, which shows what grows with the number of
-images; two of the usual size run on fewer, which shows how long a million would take. Each figure
-of memory comes from a fresh process and is read from Linux.
+images; two of the usual size run on fewer, which shows how long a million would take. The same
+networks then predict the same photos by torchvision's transforms and a plain loader of torch, in as
+many worker processes as there are cores. Each figure comes from a fresh process, and memory is read
+from Linux.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -95,17 +99,24 @@ def _measure(options: argparse.Namespace, folder: Path) -> tuple[list[list[objec
         rows += [_row(f"reading back: {what}", count, each, None) for count, each in read.items()]
         notes.append(_grows(what, [each["peak"] for each in read.values()], few, most))
     notes.insert(0, _grows("writing", peaks, few, most))
+    over: dict[str, float] = {}
     tell("throughput of models of the usual size")
     links = _links(files, folder, options.throughput)
     for name in USUAL:
         found = run_part(__file__, "write", str(links), f"{folder}/{name.replace(':', '-')}", name)
         short = name.partition(":")[2]
         rows.append(_row(short, options.throughput, found, 1))
+        tell(f"{short}: plain loader and forward pass")
+        bare = run_part(__file__, "plain", str(links), name)
+        rows.append(_row(f"{short}: plain loader and forward pass", options.throughput, bare, 1))
+        over[short] = bare["seconds"] / found["seconds"]
         cell = found["bytes"]
         hours = found["seconds"] / options.throughput * MILLION / 3600
         notes.append(
             f"{short}: at this rate a million images take {hours:.0f} hours on this machine."
         )
+    what = "images per second of a run, over those of a plain loader and forward pass, at least 1"
+    notes.append(goal(what, over, lambda value: value >= 1, ".2f"))
     tell("listing")
     begin = run_part(__file__, "list", str(_links(files, folder, few)))
     found = run_part(__file__, "list", str(_links(files, folder, options.listed)))
@@ -168,6 +179,48 @@ def _write(images: str, out: str, *names: str) -> dict[str, float]:
     return {"seconds": seconds, "bytes": size / len(run)}
 
 
+def _plain(images: str, name: str) -> dict[str, float]:
+    """Predict the images as it is usually written: nothing but classes comes out."""
+    import torch
+    from torch.utils.data import DataLoader
+
+    begin = time.perf_counter()
+    library, _, architecture = name.partition(":")
+    module = import_module(library).create_model(architecture).eval()
+    loader = DataLoader(
+        Photos(sorted(Path(images).iterdir())), batch_size=BATCH, num_workers=os.cpu_count() or 1
+    )
+    with torch.inference_mode():
+        for batch in loader:
+            module(batch)
+    return {"seconds": time.perf_counter() - begin}
+
+
+class Photos:
+    """Photos as a model's input, one by one, as a loader of torch takes them."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        from torchvision import transforms
+
+        self.files = files
+        self.transform = transforms.Compose(
+            [
+                transforms.Resize((SIZE, SIZE)),
+                transforms.ToTensor(),
+                transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, at: int) -> Any:
+        from PIL import Image
+
+        with Image.open(self.files[at]) as image:
+            return self.transform(image.convert("RGB"))
+
+
 def _summary(run: str) -> dict[str, float]:
     from effcam import open_run
 
@@ -210,6 +263,7 @@ SEEN: dict[str, Any] = {
 }
 PARTS: dict[str, Callable[..., dict[str, float]]] = {
     "write": _write,
+    "plain": _plain,
     "summary": _summary,
     "agreement": _agreement,
     "list": _list,

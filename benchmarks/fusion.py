@@ -20,7 +20,7 @@ from measure import tell
 
 import effcam
 from effcam import Comparison, Model, compare
-from effcam.cam.method_options import Fuse
+from effcam.cam.methods.options import Fuse
 from effcam.metrics import faithfulness
 
 MODELS = ("demo_alexnet", "demo_densenet", "demo_resnet", "demo_efficientnet_b0")

@@ -28,6 +28,10 @@ PACKAGES = (
     *("pillow", "imageio", "av", "matplotlib"),
 )
 GIB = 2**30
+Clock = Callable[[], float]
+CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
+"""What is timed: what passes, or what the processor works for this process, on all of its threads
+together; the latter on a machine that others use, with one thread."""
 MEMORY = Path("/proc/self/status")
 """The file in which Linux reports the memory of a process."""
 
@@ -70,7 +74,11 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def paired(
-    ways: Mapping[str, Callable[[], object]], rounds: int, *, warmup: int = 1
+    ways: Mapping[str, Callable[[], object]],
+    rounds: int,
+    *,
+    warmup: int = 1,
+    clock: Clock = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Return the seconds that each way took in each round.
 
@@ -80,33 +88,42 @@ def paired(
         ways: What to time, by name.
         rounds: The number of rounds that count.
         warmup: The number of rounds before these, which do not count.
+        clock: Returns seconds.
     """
     names = list(ways)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for at in range(-warmup, rounds):
         turn = at % len(names)
         for name in names[turn:] + names[:turn]:
-            took = timed(ways[name])
+            took = timed(ways[name], clock)
             if at >= 0:
                 seconds[name].append(took)
     return seconds
 
 
-def timed(way: Callable[[], object]) -> float:
+def timed(way: Callable[[], object], clock: Clock = time.perf_counter) -> float:
     """Return the seconds that a call takes, including its queued work on a GPU."""
     gc.collect()
     _synchronize()
-    start = time.perf_counter()
+    start = clock()
     # The time includes freeing its result.
     way()
     _synchronize()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def ratio(seconds: Mapping[str, Sequence[float]], way: str, base: str) -> float:
     """Return the median over the rounds of one way's time over another's in the same round."""
     pairs = zip(seconds[way], seconds[base], strict=True)
     return statistics.median(one / other for one, other in pairs)
+
+
+def lowest_ratio(seconds: Mapping[str, Sequence[float]], way: str, base: str) -> float:
+    """Return the shortest time of one way over that of another.
+
+    Other work on the machine only adds time, so the shortest of several is the least disturbed.
+    """
+    return min(seconds[way]) / min(seconds[base])
 
 
 def median_ms(seconds: Mapping[str, Sequence[float]], way: str) -> float:

@@ -1,237 +1,299 @@
 """Every method on every model: is the heat on the object, and does the prediction depend on it?
 
-    python benchmarks/method_scoreboard.py [--scenes 60] [--methods gradcam legrad]
-        [--checkpoints MODELS.json --images FOLDER --boxes BOXES.json --photos 60]
-        [--page docs/explanation/method_scoreboard.md] [--json FILE]
+    python benchmarks/method_scoreboard.py --rows FOLDER [--scenes 16] [--methods gradcam legrad]
+        [--checkpoints MODELS.json --images FOLDER --boxes BOXES.json --photos 16]
+        [--page docs/explanation/method_scoreboard.md] [--json FILE] [--no-run]
 
 The demo models see drawn scenes whose objects are known. With ``--checkpoints``, a file as
-``scoreboard.py`` reads it, the models of that file see photos with boxes. Each method explains the
-class that a model predicts, on the images that it classifies correctly if their labels are known.
-``--page`` writes the tables with their intervals, and what they say.
+``scoreboard.py`` reads it, the models of that file with ImageNet's classes see photos with boxes.
+Each method explains the class that a model predicts, on images that all models of the group
+classify correctly, the same for all of them. `SETTINGS` has the numbers of samples and channels.
+
+What was measured is written to ``--rows`` as it comes, and a later run continues from there: some
+images at a time, so that a run that was stopped has all methods on fewer images. Read only folders
+that you wrote yourself: the files are pickles. ``--page`` writes the tables with their intervals,
+and what they say; ``--no-run`` does so from what there is.
 """
 
 from __future__ import annotations
 
 import argparse
+import pickle
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import measure
 import numpy as np
 from measure import tell
+from method_scoreboard_page import Board, page, table_of_all
 from scoreboard import read_checkpoints
 
 import effcam
-from effcam import Comparison, EffcamError, Summary, compare
+from effcam import Comparison, EffcamError, Model, compare
+from effcam.files import atomic
 from effcam.metrics import faithfulness
-from effcam.types import Measure
+from effcam.metrics.faithfulness_result import Faithfulness
 
 DEMO = ("demo_alexnet", "demo_densenet", "demo_resnet", "demo_efficientnet_b0")
-LOCALISATION = ("pointing_game", "energy_pointing_game", "pixel_average_precision")
-FAITHFULNESS = ("average_drop", "insertion", "deletion", "road", "randomisation")
 SEED = 7_000
-HEAD = """\
-% Written by benchmarks/method_scoreboard.py: do not edit.
-
-# Methods on the scoreboard
-
-Every method that a model allows, on the same images: whether its heat is on the object, and whether
-the model's prediction depends on what it shows. The numbers in brackets are 95 % intervals.
-[](../metrics.md) explains the figures. A bold figure is the best of its column, or not told apart
-from it.
-
-Two warnings. A method that is good at finding objects need not show what a model uses. And the
-figures of faithfulness remove pixels, which favours methods that do so themselves, such as
-`occlusion` and `rise`.
-"""
+BLOCK = 8
+"""How many images are measured before the next model's turn."""
+SETTINGS: Mapping[str, Mapping[str, int]] = {
+    "scorecam": {"channels": 32},
+    "sscam": {"channels": 16, "samples": 3},
+    "iscam": {"channels": 16, "samples": 3},
+    "ablationcam": {"channels": 64},
+    "rise": {"samples": 150},
+    "integratedgradients": {"samples": 16},
+    "smoothgrad": {"samples": 16},
+}
+"""The options of methods whose own would take hours; all other methods have none."""
+VIEW = "whole"
+"""Every model sees the whole image."""
+DEPTHS = 3
+"""How many layers ``refinecam`` multiplies."""
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
-    """The figures of all methods on one model.
+class Group:
+    """Models that see the same images.
 
     Attributes:
-        model: The model's name.
-        what: On how many images of which kind.
-        summary: The figures; its columns are methods.
-        seconds: The time of each method's comparison, s.
-        refused: By method, why it has no map of this model.
+        title: What the images are.
+        models: The models by name.
+        images: The images that all of them classify correctly.
+        figures: The figures of faithfulness.
+        known: The files of the images' annotations, if these do not come with the images.
     """
 
-    model: str
-    what: str
-    summary: Summary
-    seconds: Mapping[str, float]
-    refused: Mapping[str, str]
+    title: str
+    models: Mapping[str, object]
+    images: Sequence[object]
+    figures: tuple[str, ...]
+    known: Mapping[str, Path]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What was measured of a method on a model and some images; a reason if there is no map."""
+
+    refused: str = ""
+    comparison: Comparison | None = None
+    measured: Faithfulness | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code."""
     options = _options(argv)
-    boards = [_measure_demo(name, options) for name in options.demo]
-    if options.checkpoints is not None:
-        for name, spec in read_checkpoints(options.checkpoints).items():
-            if spec.options.get("num_classes", 1000) == 1000:
-                boards.append(_measure_photos(name, spec, options))
-    measure.report(_result(boards, options), options.json)
+    options.rows.mkdir(parents=True, exist_ok=True)
+    groups = list(_groups(options))
+    if not options.no_run:
+        for at in range(0, max(len(each.images) for each in groups), BLOCK):
+            for group in groups:
+                _measure_block(group, at, options)
+    boards = [_board(group, name, options) for group in groups for name in group.models]
+    found = [board for board in boards if board is not None]
+    measure.report(table_of_all(found, _settings(found)), options.json)
     if options.page is not None:
-        options.page.write_text(_page(boards), encoding="utf-8")
+        options.page.write_text(page(found, SETTINGS), encoding="utf-8")
     return 0
 
 
-def _measure_demo(name: str, options: argparse.Namespace) -> Board:
-    images = effcam.demo.scenes(options.scenes, seed=SEED)
-    shown = images, f"{options.scenes} drawn scenes"
-    return _measure(name, name, shown, {}, options.methods)
+def _groups(options: argparse.Namespace) -> Iterator[Group]:
+    """Yield the demo models with their scenes, then the models of a file with photos."""
+    if options.demo:
+        models: dict[str, object] = {name: name for name in options.demo}
+        scenes = effcam.demo.scenes(4 * options.scenes, seed=SEED)
+        images = _right(models, scenes, {}, options.scenes, options.rows / "scenes.json")
+        figures = ("average_drop", "insertion", "road", "randomisation")
+        yield Group("drawn scenes", models, images, figures, {})
+    if options.checkpoints is not None:
+        specs = read_checkpoints(options.checkpoints).items()
+        models = {n: s for n, s in specs if s.options.get("num_classes", 1000) == 1000}
+        files = sorted(each for each in options.images.iterdir() if each.suffix != ".json")
+        order = np.random.default_rng(SEED).permutation(len(files))
+        known = {"boxes": options.boxes, "labels": options.boxes}
+        mixed = [files[at] for at in order[: 8 * options.photos]]
+        images = _right(models, mixed, known, options.photos, options.rows / "photos.json")
+        # The other two figures take twice as long as these on networks of this size.
+        yield Group("photos", models, images, ("average_drop", "road"), known)
 
 
-def _measure_photos(name: str, spec: effcam.ModelSpec, options: argparse.Namespace) -> Board:
-    files = sorted(each for each in options.images.iterdir() if each.suffix != ".json")
-    order = np.random.default_rng(SEED).permutation(len(files))[: options.photos]
-    images = [files[at] for at in sorted(order.tolist())]
-    known = {"boxes": options.boxes, "labels": options.boxes}
-    shown = images, f"{len(images)} photos"
-    return _measure(name, spec, shown, known, options.methods)
+def _right(
+    models: Mapping[str, object],
+    images: Sequence[object],
+    known: Mapping[str, Path],
+    count: int,
+    file: Path,
+) -> list[object]:
+    """Return the first images that all models classify correctly, and keep which they are."""
+    if file.is_file():
+        kept = [int(at) for at in file.read_text("utf-8").split()]
+        if len(kept) >= count:
+            return [images[at] for at in kept[:count]]
+    right: list[int] = []
+    for start in range(0, len(images), 2 * BLOCK):
+        found = compare(
+            images[start : start + 2 * BLOCK],  # type: ignore[arg-type]
+            models,  # type: ignore[arg-type]
+            method="eigencam",
+            view=VIEW,
+            progress=False,
+        ).annotate(**known)  # type: ignore[arg-type]
+        used = (found.take([at]).summary().used for at in range(len(found.images)))
+        right += [start + at for at, count in enumerate(used) if count]
+        if len(right) >= count:
+            break
+    if len(right) < count:
+        raise SystemExit(f"only {len(right)} of {len(images)} images are classified correctly")
+    file.write_text("\n".join(map(str, right[:count])), "utf-8")
+    return [images[at] for at in right[:count]]
+
+
+def _measure_block(group: Group, start: int, options: argparse.Namespace) -> None:
+    """Measure all methods of a group's models on the images from a position on, and store it."""
+    images = group.images[start : start + BLOCK]
+    for name, source in group.models.items() if images else ():
+        missing = [m for m in options.methods if not _file(options.rows, name, m, start).is_file()]
+        if not missing:
+            continue
+        model = effcam.load_model(source)  # type: ignore[arg-type]
+        for method in missing:
+            began = time.perf_counter()
+            row = _measure(name, model, method, images, group.figures)
+            tell(f"{name}, {method}, from {start}: {time.perf_counter() - began:.1f} s")
+            with atomic(_file(options.rows, name, method, start)) as partial:
+                partial.write_bytes(pickle.dumps(row))
+
+
+def _file(folder: Path, model: str, method: str, start: int) -> Path:
+    return folder / f"{model}-{method}-{start:04}.pickle"
 
 
 def _measure(
-    name: str,
-    source: object,
-    shown: tuple[Sequence[object], str],
-    known: Mapping[str, Path],
-    methods: Sequence[str],
-) -> Board:
-    """Return the figures of all methods that a model allows.
+    name: str, model: Model, method: str, images: Sequence[object], figures: tuple[str, ...]
+) -> Row:
+    """Return what a method makes of a model and images."""
+    if method == "refinecam":
+        model = effcam.load_model(model, target_layer=layers_of_depths(model))
+    options = SETTINGS.get(method, {})
+    try:
+        found = compare(
+            images,  # type: ignore[arg-type]
+            {name: model},
+            method=method,
+            view=VIEW,
+            progress=False,
+            **options,  # type: ignore[arg-type]
+        )
+    except EffcamError as error:
+        return Row(refused=str(error))
+    measured = faithfulness(found, {name: model}, figures=figures, progress=False)
+    return Row("", found, measured)
 
-    Args:
-        name: The model's name.
-        source: The model.
-        shown: The images, and what they are.
-        known: The files of their annotations.
-        methods: The methods.
-    """
-    images, what = shown
-    model = effcam.load_model(source)  # type: ignore[arg-type]
+
+def layers_of_depths(model: Model) -> list[str]:
+    """Return the last layer of each of the coarsest grids, in order of execution."""
+    last = {layer.grid: layer.name for layer in model.layers()}
+    return list(last.values())[-DEPTHS:]
+
+
+def _board(group: Group, name: str, options: argparse.Namespace) -> Board | None:
+    """Return the figures of a model's methods on the images that all of them have seen."""
     refused: dict[str, str] = {}
-    seconds: dict[str, float] = {}
-    for method in methods:
-        try:
-            compare(images[:1], {name: model}, method=method, progress=False)  # type: ignore[arg-type]
-        except EffcamError as error:
-            refused[method] = str(error)
-            continue
-        tell(f"{name}, {method}")
-        start = time.perf_counter()
-        compare(images[:8], {name: model}, method=method, progress=False)  # type: ignore[arg-type]
-        seconds[method] = (time.perf_counter() - start) / len(images[:8])
-    found: Comparison = compare(images, {name: model}, method=list(seconds), progress=False)  # type: ignore[arg-type]
-    measured = faithfulness(found, {name: model}, figures=list(FAITHFULNESS), progress=False)
-    summary = found.summary(**known, faithfulness=measured)  # type: ignore[arg-type]
-    return Board(name, f"{what}, {summary.used} of them used", summary, seconds, refused)
+    rows: dict[str, list[Row]] = {}
+    for method in options.methods:
+        files = [_file(options.rows, name, method, at) for at in range(0, len(group.images), BLOCK)]
+        # Written by this script, into a folder of the user's choice.
+        stored = [pickle.loads(each.read_bytes()) for each in files if each.is_file()]  # noqa: S301
+        if stored and stored[0].refused:
+            refused[method] = stored[0].refused
+        else:
+            rows[method] = stored
+    missing = [method for method, stored in rows.items() if not stored]
+    if missing or not rows:
+        tell(f"{name} is left out: {', '.join(missing) or 'all methods'} not measured yet")
+        return None
+    blocks = min(map(len, rows.values()))
+    found, measured = _join({method: each[:blocks] for method, each in rows.items()})
+    summary = found.summary(**group.known, faithfulness=measured)  # type: ignore[arg-type]
+    return Board(name, group.title, summary, refused)
 
 
-def _measures(board: Board) -> list[Measure]:
-    wanted = (*LOCALISATION, *FAITHFULNESS)
-    return [each for each in board.summary.measures if each.figure.key in wanted]
+def _join(rows: Mapping[str, Sequence[Row]]) -> tuple[Comparison, Faithfulness]:
+    """Return the blocks of several methods as one comparison, with a column for each method."""
+    several = {
+        method: [each.comparison for each in found if each.comparison is not None]
+        for method, found in rows.items()
+    }
+    first = next(iter(several.values()))
+    images = tuple(image for each in first for image in each.images)
+    columns = tuple(several)
+    by_column = [[cell for each in several[method] for cell in each.cells] for method in columns]
+    cells = tuple(
+        replace(found[at], column=column, image=image)
+        for at, image in enumerate(images)
+        for column, found in zip(columns, by_column, strict=True)
+    )
+    facts = tuple(several[method][0].facts[0] for method in columns)
+    settings = replace(first[0].settings, method=columns)
+    joined = Comparison(images=images, columns=columns, cells=cells, settings=settings, facts=facts)
+    measured = [
+        [each.measured for each in rows[method] if each.measured is not None] for method in columns
+    ]
+    return joined, _join_measured(images, columns, measured)
 
 
-def _result(boards: Sequence[Board], options: argparse.Namespace) -> measure.Result:
-    figures = _measures(boards[0])
-    return measure.Result(
-        script="method_scoreboard",
-        title="Every method on every model",
-        question=(
-            "Whether the heat of each method is on the object, and whether the prediction depends "
-            "on it."
-        ),
-        columns=["model", "method", *(each.figure.title for each in figures), "ms / image"],
-        rows=[
-            [
-                board.model,
-                method,
-                *(float(each.values[at]) for each in _measures(board)),
-                1000 * board.seconds[method],
-            ]
-            for board in boards
-            for at, method in enumerate(board.seconds)
-        ],
-        notes=[line for board in boards for line in _sentences(board)],
-        settings={"scenes": options.scenes, "photos": options.photos},
+def _join_measured(
+    images: Sequence[effcam.types.ImageRef],
+    columns: tuple[str, ...],
+    measured: Sequence[Sequence[Faithfulness]],
+) -> Faithfulness:
+    keys = measured[0][0].samples
+
+    def stack(which: str) -> dict[str, np.ndarray]:
+        found = {}
+        for key in keys:
+            by_column = [[getattr(each, which).get(key) for each in one] for one in measured]
+            if all(part is not None for one in by_column for part in one):
+                found[key] = np.concatenate([np.concatenate(one) for one in by_column], axis=1)
+        return found
+
+    return Faithfulness(
+        images=tuple(image.name for image in images),
+        columns=columns,
+        samples=stack("samples"),
+        random=stack("random"),
+        known=measured[0][0].known,
     )
 
 
-def _sentences(board: Board) -> list[str]:
-    """Return what the figures of a model say, in sentences."""
-    methods = list(board.seconds)
-    found = []
-    for each in _measures(board):
-        best = each.among_best()
-        if 0 < len(best) < len(methods):
-            names = ", ".join(methods[at] for at in best)
-            found.append(f"{board.model}, {each.figure.title}: best {names}.")
-    drops = next((each for each in _measures(board) if each.figure.key == "average_drop"), None)
-    if drops is not None:
-        worst = int(np.nanargmax(drops.values))
-        found.append(
-            f"{board.model}: seeing only what {methods[worst]} shows, the model loses "
-            f"{100 * drops.values[worst]:.0f} % of its confidence, more than with any other method."
-        )
-    return found
-
-
-def _page(boards: Sequence[Board]) -> str:
-    parts = [HEAD]
-    for board in boards:
-        parts.append(f"## {board.model}\n\nOn {board.what}.\n")
-        parts.append(_table(board))
-        parts.append("".join(f"- {line}\n" for line in _sentences(board)))
-        if board.refused:
-            names = ", ".join(f"`{name}`" for name in board.refused)
-            reason = next(iter(board.refused.values()))
-            parts.append(f"Without a map of this model: {names} (the first because: {reason})\n")
-    return "\n".join(parts)
-
-
-def _table(board: Board) -> str:
-    """Return a table in Markdown: a row for each method, with intervals."""
-    figures = _measures(board)
-    heading = ["method", *(each.figure.title for each in figures), "ms / image"]
-    lines = [f"| {' | '.join(heading)} |", f"|{'---|' * len(heading)}"]
-    for at, method in enumerate(board.seconds):
-        cells = [_cell(each, at) for each in figures]
-        shown = f"{1000 * board.seconds[method]:.0f}"
-        lines.append(f"| `{method}` | {' | '.join(cells)} | {shown} |")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(found: Measure, at: int) -> str:
-    value, low, high = (float(each[at]) for each in (found.values, found.low, found.high))
-    if np.isnan(value):
-        return ""
-    percent = found.figure.unit == "%"
-    scale, digits = (100, 0) if percent else (1, 2)
-    text = f"{scale * value:.{digits}f}"
-    if at in found.among_best():
-        text = f"**{text}**"
-    if np.isnan(low):
-        return text
-    return f"{text} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
+def _settings(boards: Sequence[Board]) -> dict[str, object]:
+    """Return how many images of each kind were seen, and the options of methods."""
+    counts: dict[str, object] = {board.images: board.summary.used for board in boards}
+    chosen = {
+        method: ", ".join(f"{name}={value}" for name, value in options.items())
+        for method, options in SETTINGS.items()
+    }
+    return counts | chosen
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     names = [each.name for each in effcam.methods()]
+    parser.add_argument("--rows", type=Path, required=True, help="the folder of what was measured")
     parser.add_argument("--methods", nargs="+", default=names, choices=names, metavar="METHOD")
     parser.add_argument("--demo", nargs="*", default=list(DEMO), metavar="MODEL")
-    parser.add_argument("--scenes", type=int, default=60)
+    parser.add_argument("--scenes", type=int, default=16)
     parser.add_argument("--checkpoints", type=Path)
     parser.add_argument("--images", type=Path)
     parser.add_argument("--boxes", type=Path)
-    parser.add_argument("--photos", type=int, default=60)
+    parser.add_argument("--photos", type=int, default=16)
     parser.add_argument("--page", type=Path)
+    parser.add_argument("--no-run", action="store_true", help="only show what was measured")
     measure.add_json_option(parser)
     return parser.parse_args(argv)
 

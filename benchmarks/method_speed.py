@@ -1,49 +1,56 @@
-"""Time of every method over one forward pass, beside the peer that also has it.
+"""Cost of every method over one forward pass, beside the peer that also has it.
 
     python benchmarks/method_speed.py [--methods gradcam legrad] [--models resnet18 vit_small]
-        [--rounds 5] [--batch 8] [--costs src/effcam/cam/method_costs.csv] [--json FILE]
+        [--rounds 5] [--batch 8] [--slow-images 1] [--samples 100] [--no-peers] [--clock cpu]
+        [--costs src/effcam/cam/methods/costs.csv] [--json FILE]
 
-The peer is grad-cam where it has the method, else torch-cam or captum. Both explain the same class
-of the same images, at the same layer, with as many samples. ``--costs`` writes the file from which
-``effcam.methods()`` reads what methods cost. It takes an hour: grad-cam's Ablation-CAM alone takes
-minutes for one batch.
+The peer is grad-cam where it has the method, else torch-cam, captum or xaitk-saliency. Both explain
+the same class of the same images, at the same layer, with as many samples, windows or masks.
+``--costs`` updates the file from which ``effcam.methods()`` reads what methods cost, after each
+method. All times are per image, and ratios are those of the shortest times of several rounds, since
+other work on a machine only adds time.
+
+It takes an hour: grad-cam's Ablation-CAM alone takes minutes for one batch. ``--slow-images 1``
+gives the methods that take minutes one image in place of a batch; ``--no-peers`` times effcam only.
+On a machine that others use, ``OMP_NUM_THREADS=1`` and ``--clock cpu`` count the processor's time.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import csv
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import measure
-import pytorch_grad_cam
 import torch
 from engine import Seconds, Way, plain
-from measure import goal, median_ms, paired, ratio, tell, timed
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-from torch import Tensor
+from measure import CLOCKS, goal, lowest_ratio, paired, tell, timed
+from method_speed_peers import peer_of
 
 import effcam
 from effcam import Model, Preprocess, load_model
 from effcam.cam.explain import explaining
-from effcam.cam.grad_cam_names import grad_cam_classes
-from effcam.cam.method_options import MethodOptions
-from effcam.cam.methods import default_samples, facts_of_method
+from effcam.cam.lighten import lighten
+from effcam.cam.methods.options import MethodOptions
+from effcam.cam.methods.table import facts_of_method
 from effcam.errors import EffcamError
 
 MODELS = {"resnet18": "timm:resnet18", "vit_small": "timm:vit_small_patch16_224"}
 COLUMNS = {"resnet18": "resnet18", "vit_small": "vit_small_patch16_224"}
 """The columns of the file of costs."""
 SIZE, TARGET, SEED = 224, 207, 2019
-SLOW = ("ablationcam", "scorecam", "sscam", "iscam", "sess")
-"""Methods whose peer takes minutes."""
+LAYERS = {
+    "resnet18": ["layer2", "layer3", "layer4"],
+    "vit_small": ["blocks.3.norm1", "blocks.7.norm1", "blocks.11.norm1"],
+}
+"""The layers that ``refinecam`` multiplies."""
+SLOW = ("ablationcam", "scorecam", "sscam", "iscam", "sess", "occlusion", "rise")
+"""Methods that take minutes for a batch, in effcam or in the peer."""
 SECONDS = 20.0
-"""What takes longer than this runs once, without a round that does not count."""
+"""What takes longer than this for one image is timed as a slow method is."""
 PLAIN, OURS, PEER = "plain", "effcam", "peer"
 GRADIENTS = (
     *("gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "gradcamelementwise"),
@@ -55,7 +62,7 @@ GOALS = {
     ("resnet18", "scorecam"): 2.5,
     **{("resnet18", name): 4.0 for name in GRADIENTS},
     **{("vit_small", name): 3.0 for name in GRADIENTS},
-    **{(model, "occlusion"): 1.5 for model in MODELS},
+    **{(model, method): 1.5 for model in MODELS for method in ("occlusion", "rise")},
 }
 """How many times as fast as the peer a method is to be."""
 LEGRAD = 1.3
@@ -68,105 +75,81 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.manual_seed(SEED)
     found: dict[tuple[str, str], Seconds] = {}
     for label in options.models:
-        model = load_model(MODELS[label], pretrained=False, preprocess=Preprocess(size=SIZE))
         for method in options.methods:
             tell(f"{label}, {method}")
-            seconds = _measure(model, method, options)
-            if seconds is not None:
-                found[label, method] = seconds
-    if options.costs is not None:
-        _write_costs(options.costs, found)
+            seconds = _measure(_load(label, method), method, options)
+            if seconds is None:
+                continue
+            found[label, method] = seconds
+            if options.costs is not None:
+                _write_costs(options.costs, label, method, seconds)
     measure.report(_result(found, options), options.json)
     return 0
 
 
-def _measure(model: Model, method: str, options: argparse.Namespace) -> Seconds | None:
-    """Return the seconds of each way in each round; ``None`` if the model has no such map."""
-    images = torch.randn(options.batch, 3, SIZE, SIZE)
-    targets = [TARGET] * options.batch
-    facts = facts_of_method(method)
-    samples = options.samples if facts is not None and facts.samples else None
-    # Copies are made before hooks are registered, which cannot be copied.
-    ways: dict[str, Way] = {PLAIN: plain(model, images, torch.contiguous_format)}
-    peer = _peer(model, method, images, samples)
-    if peer is not None:
-        ways[PEER] = peer
-    with explaining(model, options=MethodOptions(samples=samples)) as explain:
-        ways[OURS] = partial(explain, images, [method], targets)
-        try:
-            slow = timed(ways[OURS]) > SECONDS or (peer is not None and method in SLOW)
-        except EffcamError as error:
-            tell(f"  {error}")
-            return None
-        return paired(ways, 1 if slow else options.rounds, warmup=0 if slow else 1)
-
-
-def _peer(model: Model, method: str, images: Tensor, samples: int | None) -> Way | None:
-    """Return a call of the peer's method on a copy of the model; ``None`` without a peer."""
-    # As users have it: in torch's default memory format, with weights that can be trained.
-    module = copy.deepcopy(model.module).eval().to(memory_format=torch.contiguous_format)
-    module.requires_grad_(True)
-    if method in grad_cam_classes():
-        return _grad_cam(module, model, method, images)
-    if method in _CAPTUM:
-        return _CAPTUM[method](module, images, samples)
-    return None
-
-
-def _grad_cam(module: torch.nn.Module, model: Model, method: str, images: Tensor) -> Way | None:
-    layers = [module.get_submodule(layer.name) for layer in model.target_layers]
-    kind = getattr(pytorch_grad_cam, grad_cam_classes()[method].name)
-    arguments: dict[str, Any] = {}
-    if model.layer.layout != "NCHW":
-        arguments["reshape_transform"] = model.layer.to_map
-        if method == "ablationcam":
-            arguments["ablation_layer"] = pytorch_grad_cam.AblationLayerVit()
-    targets = [ClassifierOutputTarget(TARGET)] * len(images)
-    try:
-        cam = kind(module, layers, **arguments)
-    except (TypeError, ValueError, RuntimeError) as error:
-        tell(f"  grad-cam: {error}")
-        return None
-    return lambda: cam(images, targets)
-
-
-def _integrated_gradients(module: torch.nn.Module, images: Tensor, samples: int | None) -> Way:
-    from captum.attr import IntegratedGradients
-
-    attribute = IntegratedGradients(module).attribute
-    steps = samples or default_samples("integratedgradients")
-    size = len(images) * 4
-    return lambda: attribute(images, target=TARGET, n_steps=steps, internal_batch_size=size)
-
-
-def _smoothgrad(module: torch.nn.Module, images: Tensor, samples: int | None) -> Way:
-    from captum.attr import NoiseTunnel, Saliency
-
-    attribute = NoiseTunnel(Saliency(module)).attribute
-    count = samples or default_samples("smoothgrad")
-    return lambda: attribute(
-        images, nt_type="smoothgrad", nt_samples=count, nt_samples_batch_size=4, target=TARGET
+def _load(label: str, method: str) -> Model:
+    layers = LAYERS[label] if method == "refinecam" else None
+    return load_model(
+        MODELS[label], pretrained=False, preprocess=Preprocess(size=SIZE), target_layer=layers
     )
 
 
-def _input_times_gradient(module: torch.nn.Module, images: Tensor, _samples: int | None) -> Way:
-    from captum.attr import InputXGradient
+def _measure(model: Model, method: str, options: argparse.Namespace) -> Seconds | None:
+    """Return the seconds an image of each way; ``None`` if the model has no such map."""
+    slow = method in SLOW
+    count = min(options.batch, options.slow_images) if slow else options.batch
+    batch = torch.randn(options.batch, 3, SIZE, SIZE)
+    images, targets = batch[:count], [TARGET] * count
+    facts = facts_of_method(method)
+    samples = options.samples if facts is not None and facts.samples else None
+    # Copies are made before hooks are registered, which cannot be copied.
+    passes: dict[str, Way] = {PLAIN: plain(model, batch, torch.contiguous_format)}
+    ways: dict[str, Way] = {}
+    peer = peer_of(model, method, images, samples) if options.peers else None
+    if peer is not None:
+        ways[PEER] = peer
+    # As a comparison does with what it builds by name.
+    lighten(model, keep_norms=facts is not None and facts.reads_biases)
+    with explaining(model, options=MethodOptions(samples=samples)) as explain:
+        ways[OURS] = partial(explain, images, [method], targets)
+        try:
+            slow = slow or timed(partial(explain, images[:1], [method], targets[:1])) > SECONDS
+            found = (_times_of_slow if slow else _times)(passes, ways, options)
+        except EffcamError as error:
+            tell(f"  {error}")
+            return None
+    return _per_image(found, options.batch, count)
 
-    attribute = InputXGradient(module).attribute
-    return lambda: attribute(images, target=TARGET)
+
+def _times(
+    passes: Mapping[str, Way], ways: Mapping[str, Way], options: argparse.Namespace
+) -> Seconds:
+    return paired({**passes, **ways}, options.rounds, clock=CLOCKS[options.clock])
 
 
-_CAPTUM: dict[str, Callable[[torch.nn.Module, Tensor, int | None], Way]] = {
-    "integratedgradients": _integrated_gradients,
-    "smoothgrad": _smoothgrad,
-    "inputxgradient": _input_times_gradient,
-}
+def _times_of_slow(
+    passes: Mapping[str, Way], ways: Mapping[str, Way], options: argparse.Namespace
+) -> Seconds:
+    """Time passes around what takes minutes, on which one more pass has no effect."""
+    clock = CLOCKS[options.clock]
+    before = paired(passes, options.rounds, clock=clock)
+    found = paired(ways, options.slow_rounds, warmup=0, clock=clock)
+    after = paired(passes, options.rounds, clock=clock)
+    return {**found, PLAIN: before[PLAIN] + after[PLAIN]}
+
+
+def _per_image(seconds: Seconds, batch: int, count: int) -> Seconds:
+    """Return seconds for one image, where plain passes had a batch and all others some images."""
+    sizes = {name: batch if name == PLAIN else count for name in seconds}
+    return {name: [each / sizes[name] for each in found] for name, found in seconds.items()}
 
 
 def _result(
     found: Mapping[tuple[str, str], Seconds], options: argparse.Namespace
 ) -> measure.Result:
-    faster = {key: ratio(seconds, PEER, OURS) for key, seconds in found.items() if PEER in seconds}
+    faster = {
+        key: lowest_ratio(seconds, PEER, OURS) for key, seconds in found.items() if PEER in seconds
+    }
     notes = [
         goal(
             f"at least {least:g} times as fast as the peer, {model}",
@@ -181,7 +164,7 @@ def _result(
         for model, least in dict.fromkeys((label, each) for (label, _), each in GOALS.items())
     ]
     legrad = {
-        label: ratio(seconds, OURS, PLAIN)
+        label: lowest_ratio(seconds, OURS, PLAIN)
         for (label, method), seconds in found.items()
         if method == "legrad"
     }
@@ -190,18 +173,25 @@ def _result(
         script="method_speed",
         title="Every method over a forward pass, and beside its peer",
         question=(
-            "The time of a batch with the maps of one method, divided by that of a plain "
-            "contiguous `inference_mode` forward pass; and the time of the peer, divided by that "
-            "of effcam."
+            "The time of an image with the map of one method, divided by that of a plain "
+            "contiguous `inference_mode` forward pass in a batch; and the time of the peer, "
+            "divided by that of effcam. All are the shortest of several rounds."
         ),
-        columns=["model", "method", "plain, ms", "effcam / plain", "peer / plain", "peer / effcam"],
+        columns=[
+            "model",
+            "method",
+            "plain, ms / image",
+            "effcam / plain",
+            "peer / plain",
+            "peer / effcam",
+        ],
         rows=[
             [
                 label,
                 method,
-                median_ms(seconds, PLAIN),
-                ratio(seconds, OURS, PLAIN),
-                ratio(seconds, PEER, PLAIN) if PEER in seconds else None,
+                1000 * min(seconds[PLAIN]),
+                lowest_ratio(seconds, OURS, PLAIN),
+                lowest_ratio(seconds, PEER, PLAIN) if PEER in seconds else None,
                 faster.get((label, method)),
             ]
             for (label, method), seconds in found.items()
@@ -210,21 +200,23 @@ def _result(
         settings={
             "rounds": options.rounds,
             "batch": options.batch,
+            "images of slow methods": min(options.batch, options.slow_images),
+            "samples": options.samples or "each method's own",
+            "clock": options.clock,
             "image": f"{SIZE} x {SIZE} px",
             "threads": torch.get_num_threads(),
         },
     )
 
 
-def _write_costs(path: Path, found: Mapping[tuple[str, str], Seconds]) -> None:
-    """Write what methods cost; figures of methods that were not measured stay."""
+def _write_costs(path: Path, label: str, method: str, seconds: Seconds) -> None:
+    """Write what a method costs; all other figures stay."""
     known: dict[str, dict[str, str]] = {}
     if path.is_file():
         with path.open(encoding="utf-8", newline="") as file:
             known = {row["method"]: row for row in csv.DictReader(file)}
-    for (label, method), seconds in found.items():
-        row = known.setdefault(method, {"method": method})
-        row[COLUMNS[label]] = f"{ratio(seconds, OURS, PLAIN):.3g}"
+    row = known.setdefault(method, {"method": method})
+    row[COLUMNS[label]] = f"{lowest_ratio(seconds, OURS, PLAIN):.3g}"
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(
             file, ["method", *COLUMNS.values()], restval="", lineterminator="\n"
@@ -241,10 +233,17 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--slow-images", type=int, default=8, help="of methods that take minutes")
+    parser.add_argument("--slow-rounds", type=int, default=1, help="of methods that take minutes")
     parser.add_argument("--samples", type=int, help="of methods that sample; default: their own")
+    parser.add_argument("--no-peers", dest="peers", action="store_false", help="time effcam only")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--costs", type=Path, help="the file of costs to update")
     measure.add_json_option(parser)
-    return parser.parse_args(argv)
+    found = parser.parse_args(argv)
+    if found.costs is not None and found.samples is not None:
+        parser.error("--costs writes what methods cost with their own numbers of samples")
+    return found
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from one_batch import measure_models, read_options, settings_of
 
 from effcam import Model
 from effcam.cam.explain import explaining
-from effcam.cam.methods import METHODS
+from effcam.cam.methods.table import METHODS
 
 ONE = ("gradcam",)
 SIX = METHODS[:6]

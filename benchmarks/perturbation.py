@@ -28,7 +28,7 @@ from torch import nn
 
 import effcam
 from effcam.cam.explain import compute_cams
-from effcam.cam.method_options import MethodOptions
+from effcam.cam.methods.options import MethodOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

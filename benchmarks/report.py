@@ -1,4 +1,4 @@
-"""Size of a report, time to write it, and time until a browser shows it.
+"""Size of a report and of a PDF, time to write them, and time until a browser shows a report.
 
     python benchmarks/report.py [--images 35 500] [--rounds 5] [--photos FOLDER] [--json FILE]
 
@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from material import given_or_drawn
-from measure import Result, add_json_option, report, tell
+from measure import Result, add_json_option, goal, report, tell
 
 from effcam import Comparison, compare
 from effcam.demo import MODELS
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 DIFFERENT = 35
+MANY = 500
+MOST_MEGABYTES, MOST_FIRST_ROW = 4, 1000
+MOST_PDF_MEGABYTES, MOST_PDF_SECONDS = 6, 20
 WINDOW = {"width": 1400, "height": 1000}
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 TIMES = """() => {
@@ -70,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with given_or_drawn(options.photos, DIFFERENT) as photos:
         base = compare(photos, MODELS, progress=False)
         rows = _rows(base, options.images, options.rounds, program)
+        tell("writing a PDF")
+        megabytes, seconds = _pdf(base)
     report(
         Result(
             script="report",
@@ -86,6 +91,23 @@ def main(argv: Sequence[str] | None = None) -> int:
                 *("cells", "maps drawn"),
             ],
             rows=rows,
+            notes=[
+                *_goals(rows),
+                (
+                    f"A PDF of {len(base.images)} x {len(base.columns)} cells: {megabytes:.2f} MB "
+                    f"in {seconds:.1f} s."
+                ),
+                goal(
+                    f"a PDF of at most {MOST_PDF_MEGABYTES} MB in {MOST_PDF_SECONDS} s",
+                    {
+                        "share of the limit": max(
+                            megabytes / MOST_PDF_MEGABYTES, seconds / MOST_PDF_SECONDS
+                        )
+                    },
+                    lambda value: value <= 1,
+                    ".2f",
+                ),
+            ],
             settings={"images": options.images, "rounds": options.rounds},
         ),
         options.json,
@@ -122,6 +144,35 @@ def _rows(base: Comparison, counts: Sequence[int], rounds: int, program: str) ->
             )
         browser.close()
     return found
+
+
+def _pdf(base: Comparison) -> tuple[float, float]:
+    """Return the MB of a comparison as a PDF, and the seconds to write it."""
+    with TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        path = base.save(Path(folder) / "figure.pdf")
+        return path.stat().st_size / 1e6, time.perf_counter() - start
+
+
+def _goals(rows: list[list[object]]) -> list[str]:
+    """Return which goals the reports reach: the size of one of 500 images, and its first row."""
+    many = [row for row in rows if row[0] == MANY]
+    megabytes = {f"{row[0]} images, MB": float(str(row[1])) for row in many}
+    shown = {f"{row[0]} images, ms": float(str(row[4])) for row in rows}
+    return [
+        goal(
+            f"a report of {MANY} images of at most {MOST_MEGABYTES} MB",
+            megabytes,
+            lambda value: value <= MOST_MEGABYTES,
+            ".2f",
+        ),
+        goal(
+            f"the first row within {MOST_FIRST_ROW} ms",
+            shown,
+            lambda value: value <= MOST_FIRST_ROW,
+            ".0f",
+        ),
+    ]
 
 
 def repeat(base: Comparison, count: int) -> Comparison:

@@ -18,7 +18,8 @@ import torch
 from measure import goal, median_ms, paired, ratio
 
 import effcam
-from effcam.cam.explain import explaining, running
+from effcam.cam.explain import explaining
+from effcam.cam.predict import running
 from effcam.cam.scores import CosineQuestions
 
 TEXTS = ("a dog", "a cat", "a red car", "two people", "a tree on a hill")

@@ -109,7 +109,7 @@ nitpick_ignore = [
         *("Compared", "Path", "effcam.metrics.summary.text_tables.Contents"),
         *("Spread", "effcam.metrics.inference.Range", "ClassLike", "Kind", "Single", "Weights"),
         *("Corners", "Embed", "Function", "Link", "Scores", "effcam.targets.outputs.Function"),
-        *("Fuse", "MethodOptions", "effcam.cam.method_list.MethodList", "tuple[str"),
+        *("Fuse", "MethodOptions", "effcam.cam.methods.listing.MethodList", "tuple[str"),
     )
 ]
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from effcam.cam.methods.table import OWN
+
 CELL = 8
 """The side of a cell of `ColourNet`'s map, in pixels of its input."""
+ON_ANY_NETWORK = tuple(
+    each.name for each in OWN if each.source != "attention" and not each.relu_only
+)
+"""effcam's own methods for networks without attention and of any activations, as these."""
 
 
 class ColourNet(nn.Module):

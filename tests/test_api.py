@@ -302,6 +302,8 @@ def test_each_of_several_methods_is_what_it_is_alone() -> None:
     ("method", "message"),
     [
         ("gradcm", "no method is called 'gradcm'. Did you mean 'gradcam'"),
+        ("GradCAMPlusPlus", r"Did you mean 'gradcam\+\+'"),
+        ("IG", "Did you mean 'integratedgradients'"),
         (["gradcam", "cam"], "no method is called 'cam'.* The methods are gradcam, "),
         ([], "method must be one or several"),
         (["gradcam", "gradcam"], "two methods are called 'gradcam'"),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from effcam import demo, errors, images, metrics, targets
     from effcam.api import compare
     from effcam.cam.explanation import Explanation
-    from effcam.cam.methods import methods
+    from effcam.cam.methods.table import methods
     from effcam.comparison.comparison import Comparison
     from effcam.dataset import DatasetRun, compare_dataset, open_run
     from effcam.errors import EffcamError
@@ -72,7 +72,7 @@ _HOMES = {
     "open_run": "dataset",
     "list_models": "models.listing",
     "load_model": "models.loading",
-    "methods": "cam.methods",
+    "methods": "cam.methods.table",
     "register_model": "models.registry",
 }
 _MODULES = ("demo", "errors", "images", "metrics", "targets")

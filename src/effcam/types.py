@@ -11,7 +11,7 @@ from effcam.lazy import lazy_names
 
 if TYPE_CHECKING:
     from effcam.cam.cells import Skipped
-    from effcam.cam.methods import MethodFacts
+    from effcam.cam.methods.table import MethodFacts
     from effcam.cam.settings import Settings
     from effcam.images.frames import FilmFrame
     from effcam.images.truth import NamedClass, Truth
@@ -46,7 +46,7 @@ _HOMES = {
     "Figure": "effcam.metrics.summary",
     "FilmFrame": "effcam.images.frames",
     "Measure": "effcam.metrics.summary",
-    "MethodFacts": "effcam.cam.methods",
+    "MethodFacts": "effcam.cam.methods.table",
     "ModelFacts": "effcam.models.facts",
     "NamedClass": "effcam.images.truth",
     "Placement": "effcam.models.tracing.placement",

@@ -18,7 +18,8 @@ from effcam.cam.attention.layout import Layer
 from effcam.cam.attention.reading import layout_of
 from effcam.cam.explain import compute_cams, explaining
 from effcam.cam.head_cam import HeadCAM
-from effcam.cam.methods import OWN, check_methods
+from effcam.cam.methods.checks import check_methods
+from effcam.cam.methods.table import OWN
 from effcam.models.tracing.isolation import untouched
 
 NAMES = ["legrad", "rollout", "chefer"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from effcam.cam.copies import without_rounding
+from effcam.cam.methods.copies import without_rounding
 from effcam.cam.scores import (
     AboveQuestions,
     ClassQuestions,

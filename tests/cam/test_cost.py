@@ -19,12 +19,13 @@ from torchvision.models import get_model
 
 from effcam import ModelSpec, Preprocess, compare, load_model
 from effcam.cam import job
-from effcam.cam.explain import compute_cams, explaining, predicting
-from effcam.cam.formulas import GRADIENT_METHODS
-from effcam.cam.methods import ON_ANY_NETWORK as METHODS
+from effcam.cam.explain import compute_cams, explaining
+from effcam.cam.methods.formulas import GRADIENT_METHODS
+from effcam.cam.predict import predicting
 from effcam.demo import MODELS, scenes
 from effcam.errors import ArgumentError, ModelError
 from effcam.models.tracing import flops
+from tests.nets import ON_ANY_NETWORK as METHODS
 
 SIZE = 32
 PREPROCESS = Preprocess(size=SIZE)

@@ -13,17 +13,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from effcam import Preprocess, load_model
-from effcam.cam.ablation import PERTURBED_AT_ONCE, ablationcam
-from effcam.cam.explain import compute_cams, predicting
-from effcam.cam.formulas import ACTIVATION_METHODS, GRADIENT_METHODS
+from effcam.cam.explain import compute_cams
 from effcam.cam.head_cam import HeadCAM
-from effcam.cam.method_options import MethodOptions
-from effcam.cam.methods import ON_ANY_NETWORK as METHODS
-from effcam.cam.methods import OWN, check_methods, reads_layer
+from effcam.cam.methods.ablation import PERTURBED_AT_ONCE, ablationcam
+from effcam.cam.methods.checks import check_methods
+from effcam.cam.methods.formulas import ACTIVATION_METHODS, GRADIENT_METHODS
+from effcam.cam.methods.options import MethodOptions
+from effcam.cam.methods.table import OWN, reads_layer
+from effcam.cam.predict import predicting
 from effcam.cam.scores import ClassQuestions
 from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.logits import Logits
+from tests.nets import ON_ANY_NETWORK as METHODS
 from tests.nets import ConvNet
 
 if TYPE_CHECKING:

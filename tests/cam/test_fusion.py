@@ -12,8 +12,8 @@ from torch.testing import assert_close
 
 from effcam import compare
 from effcam.cam.explain import compute_cams
-from effcam.cam.fusion import fuse
-from effcam.cam.method_options import MethodOptions, make_options
+from effcam.cam.methods.fusion import fuse
+from effcam.cam.methods.options import MethodOptions, make_options
 from effcam.demo import scenes
 from effcam.errors import ArgumentError, LayerError
 from effcam.images.preprocess import Preprocess

@@ -14,17 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from effcam import Preprocess, compare, load_model
-from effcam.cam import grad_cam_classes as running
-from effcam.cam import grad_cam_names as naming
 from effcam.cam.explain import compute_cams, explaining
-from effcam.cam.grad_cam_facts import COMPUTED
 from effcam.cam.head_cam import HeadCAM
-from effcam.cam.method_options import make_options
-from effcam.cam.methods import METHODS, ON_ANY_NETWORK, facts_of_method, methods
+from effcam.cam.methods import grad_cam_classes as running
+from effcam.cam.methods import grad_cam_names as naming
+from effcam.cam.methods.grad_cam_facts import COMPUTED
+from effcam.cam.methods.options import make_options
+from effcam.cam.methods.table import METHODS, facts_of_method, methods
 from effcam.cam.questions import ask
 from effcam.errors import ArgumentError, LayerError, ModelError, TargetError
 from effcam.targets import Contrast, Similar, Sum, Text, Value
-from tests.nets import ColourWords, ConvNet
+from tests.nets import ON_ANY_NETWORK, ColourWords, ConvNet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

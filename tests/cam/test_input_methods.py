@@ -11,16 +11,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 from effcam import Preprocess, compare, load_model
-from effcam.cam.copies import COPIES_AT_ONCE, GRADIENTS_AT_ONCE
 from effcam.cam.explain import compute_cams, explaining
 from effcam.cam.head_cam import HeadCAM
-from effcam.cam.input_cells import divide, pool_mean, pool_sum
-from effcam.cam.input_gradients import integrate, multiply, noise_of
-from effcam.cam.input_occlusion import _random_masks, _windows, occlusion
-from effcam.cam.method_code import find_image_method
-from effcam.cam.method_options import MethodOptions
+from effcam.cam.methods.code import find_image_method
+from effcam.cam.methods.copies import COPIES_AT_ONCE, GRADIENTS_AT_ONCE
+from effcam.cam.methods.input_cells import divide, pool_mean, pool_sum
+from effcam.cam.methods.input_gradients import integrate, multiply, noise_of
+from effcam.cam.methods.input_occlusion import _random_masks, _windows, occlusion
+from effcam.cam.methods.options import MethodOptions
+from effcam.cam.methods.subject import ImageMethod, Subject
 from effcam.cam.scores import ClassQuestions
-from effcam.cam.subject import ImageMethod, Subject
 from effcam.errors import ArgumentError, ModelError
 from effcam.models.tracing.isolation import untouched
 from tests.nets import CELL, ColourNet, ConvNet

@@ -13,24 +13,24 @@ from torch import Tensor, nn
 
 from effcam import ModelSpec, Preprocess, compare, compare_dataset, load_model
 from effcam.cam.explain import compute_cams, explaining
-from effcam.cam.formulas import ACTIVATION_METHODS, GRADIENT_METHODS
-from effcam.cam.method_code import (
+from effcam.cam.methods.code import (
     IMAGE_METHODS,
     PERTURBATION_METHODS,
     find_image_method,
     find_perturbation,
 )
-from effcam.cam.methods import ON_ANY_NETWORK as METHODS
-from effcam.cam.methods import methods
+from effcam.cam.methods.formulas import ACTIVATION_METHODS, GRADIENT_METHODS
+from effcam.cam.methods.table import methods
 from effcam.demo import scenes
 from effcam.errors import ArgumentError
 from effcam.metrics import faithfulness, sanity_check
+from tests.nets import ON_ANY_NETWORK as METHODS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from effcam import Model
-    from effcam.cam.methods import Method
+    from effcam.cam.methods.table import Method
 
 SIZE = 32
 

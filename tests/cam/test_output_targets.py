@@ -22,14 +22,14 @@ from torch import Tensor, nn
 
 import effcam
 from effcam import Comparison, Explanation, Model, Preprocess, compare, compare_dataset, load_model
-from effcam.cam.methods import ON_ANY_NETWORK as METHODS
-from effcam.cam.methods import tells_opposites
+from effcam.cam.methods.table import tells_opposites
 from effcam.errors import ArgumentError, ModelError, OutputError, TargetError
 from effcam.models.text_encoder import TextEncoder
 from effcam.targets import BoxScore, Contrast, Region, Similar, Text, Value
 from effcam.targets.outputs import Function
 from effcam.targets.plain import plain
 from effcam.targets.stored import check_stored, from_json, to_json
+from tests.nets import ON_ANY_NETWORK as METHODS
 from tests.nets import ColourWords, ConvNet
 
 SIZE = 32

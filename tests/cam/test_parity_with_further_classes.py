@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from effcam import Preprocess, load_model
 from effcam.cam.explain import compute_cams
-from effcam.cam.grad_cam_classes import seed_of
-from effcam.cam.grad_cam_names import grad_cam_classes
-from effcam.cam.method_options import make_options
-from effcam.cam.methods import METHODS, methods
+from effcam.cam.methods.full_grad import _scaled
+from effcam.cam.methods.grad_cam_classes import seed_of
+from effcam.cam.methods.grad_cam_names import grad_cam_classes
+from effcam.cam.methods.options import make_options
+from effcam.cam.methods.table import METHODS, methods
 from effcam.errors import LayerError, ModelError
 from tests.cam.test_parity_with_grad_cam import (
-    ABLATION,
     CLASSES,
     ZeroAblation,
     calibrate,
@@ -165,11 +165,23 @@ def test_every_class_of_the_package_is_a_method() -> None:
 @pytest.mark.parametrize("method", [each for each in METHODS if each in grad_cam_classes()])
 def test_effcams_own_methods_are_grad_cams_on_a_swin(method: str) -> None:
     model = MODELS["swin"]()
-    if method not in CLASSES or method == "ablationcam":
-        model = MODELS["cnn"]()
-    options = {"ablation_layer": ZeroAblation()} if method == "ablationcam" else {}
+    options = {"ablation_layer": ZeroAblation(channels=-1)} if method == "ablationcam" else {}
     expected = theirs(CLASSES[method], model, pictures(2, SIZE), TARGETS, options=options)
-    same(ours(method, model), expected, ABLATION if options else 1e-4)
+    same(ours(method, model), expected, 1e-4)
+
+
+def test_grad_cams_ablation_fails_on_a_swin_or_depends_on_its_batches() -> None:
+    model, images = MODELS["swin"](), pictures(2, SIZE)
+
+    def of(layer: Any, batch: int) -> NDArray[np.float32]:
+        options = {"ablation_layer": layer, "batch_size": batch}
+        return theirs(peer("AblationCAM"), model, images, TARGETS, options=options)
+
+    with pytest.raises(IndexError):  # its own layer takes the rows of channels-last maps for them
+        of(pytorch_grad_cam.AblationLayer(), 32)
+    one, many = (of(pytorch_grad_cam.AblationLayerVit(), batch) for batch in (1, 32))
+    assert np.abs(one - many).max() > 0.1
+    assert np.abs(upsampled(ours("ablationcam", model)[0], SIZE) - many[0]).max() > 0.1
 
 
 DIRECT = {"fem": "FEM", "kpcacam": "KPCA_CAM", "segeigencam": "SegEigenCAM"}
@@ -361,9 +373,20 @@ def test_fullgrad_reads_a_normalisation_before_its_own_activation() -> None:
 
 @pytest.mark.parametrize("kind", ["vit", "swin"])
 def test_fullgrad_is_refused_on_transformers_of_which_grad_cams_reads_one_bias(kind: str) -> None:
-    model = MODELS[kind]()
-    cam = peer("FullGrad")(copy.deepcopy(model.module), [])
-    assert len(cam.bias_data) == 1
+    model, images = MODELS[kind](), pictures(2, SIZE)
+    module = copy.deepcopy(model.module)
+    first = module.patch_embed.proj
+    seen: list[Tensor] = []
+    first.register_forward_hook(lambda _module, _args, output: seen.append(output))
+    inputs = images.clone().requires_grad_()
+    total = module(inputs)[[0, 1], TARGETS].sum()
+    gradient, at_first = torch.autograd.grad(total, [inputs, seen[0]])
+    parts = [inputs * gradient, first.bias[:, None, None] * at_first]
+    enlarged = [nn.functional.interpolate(_scaled(e.abs()), SIZE, mode="bilinear") for e in parts]
+    expected = torch.cat(enlarged, 1).sum(1).detach()
+    expected = _scaled(expected[:, None])[:, 0]
+    found = theirs(peer("FullGrad"), model, images, TARGETS)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
     with pytest.raises(ModelError, match=r"of \d+ layers with biases 1 are such"):
         ours("fullgrad", model)
 
@@ -388,10 +411,25 @@ def test_eigen_smooth_reaches_classes_that_take_it(method: str, name: str) -> No
     assert not np.allclose(smooth / smooth.max(), plain / plain.max(), atol=0.01)
 
 
-def test_eigen_smooth_is_grad_cams() -> None:
-    model, images = cnn(), pictures(2, SIZE)
-    expected = theirs(peer("FinerCAM"), model, images, None, asked={"eigen_smooth": True})
-    same(ours("finercam", model, None, eigen_smooth=True), expected, 1e-5)
+def test_eigen_smooth_is_grad_cams_with_the_sign_of_the_sum() -> None:
+    """Of the two signs, grad-cam takes the one that its decomposition happens to have."""
+    model = cnn()
+    expected = theirs(
+        peer("FinerCAM"), model, pictures(2, SIZE), None, asked={"eigen_smooth": True}
+    )
+    found = ours("finercam", model, None, eigen_smooth=True)
+    plain = ours("finercam", model, None)
+    agrees = [
+        agreement(upsampled(total, SIZE), each) > 0
+        for total, each in zip(plain, expected, strict=True)
+    ]
+    assert all(agreement(total, each) > 0 for total, each in zip(plain, found, strict=True))
+    assert any(agrees), "grad-cam took the other sign everywhere: these weights test nothing"
+    same(found[agrees], expected[agrees], 1e-5)
+
+
+def agreement(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
 
 
 NETWORKS = [

@@ -183,6 +183,11 @@ ABLATION = 2e-5
 class ZeroAblation(AblationLayer):  # type: ignore[misc]  # grad-cam is untyped
     """Sets the ablated channel to 0, as the paper does."""
 
+    def __init__(self, channels: int | None = None) -> None:
+        """Take the dimension of the channels; by default -1 of tokens, else 1."""
+        super().__init__()
+        self.channels = channels
+
     def set_next_batch(
         self, input_batch_index: int, activations: Tensor, num_channels_to_ablate: int
     ) -> None:
@@ -190,8 +195,9 @@ class ZeroAblation(AblationLayer):  # type: ignore[misc]  # grad-cam is untyped
 
     def __call__(self, _: Tensor) -> Tensor:
         output: Tensor = self.activations
-        for row in range(len(output)):
-            output[row].movedim(0 if output.ndim == 4 else -1, 0)[self.indices[row]] = 0
+        channels = self.channels or (1 if output.ndim == 4 else -1)
+        for row, channel in zip(output, self.indices, strict=False):
+            row[None].movedim(channels, 0)[channel] = 0
         return output
 
 

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torchcam.methods import ISCAM, SSCAM, ScoreCAM, SmoothGradCAMpp
 
 from effcam import Preprocess, compare, load_model
-from effcam.cam import score_masks, smooth_gradients
-from effcam.cam.channels import strongest, weigh
 from effcam.cam.explain import compute_cams
-from effcam.cam.fusion import scaled
-from effcam.cam.method_options import MethodOptions
+from effcam.cam.methods import score_masks, smooth_gradients
+from effcam.cam.methods.channels import strongest, weigh
+from effcam.cam.methods.fusion import scaled
+from effcam.cam.methods.options import MethodOptions
 from effcam.demo import scenes
 from effcam.errors import ArgumentError
 from tests.nets import ConvNet

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from effcam.cam.explain import compute_cams
-from effcam.cam.method_options import MethodOptions
-from effcam.cam.methods import check_options
+from effcam.cam.methods.checks import check_options
+from effcam.cam.methods.options import MethodOptions
 from effcam.errors import ArgumentError
 from effcam.images.preprocess import Preprocess
 from effcam.models.loading import load_model

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 import effcam
 from effcam import Model, Preprocess, compare, load_model
 from effcam.cam.explain import compute_cams, explaining
-from effcam.cam.methods import ON_ANY_NETWORK as METHODS
 from effcam.cam.questions import ask
 from effcam.cam.scores import ClassQuestions
 from effcam.comparison.pictures.placement import plan_page
@@ -26,6 +25,7 @@ from effcam.models.tracing.logits import Logits
 from effcam.targets import Above, Contrast, Sum, TopK, parse
 from effcam.targets.plain import plain
 from effcam.targets.stored import from_json, to_json
+from tests.nets import ON_ANY_NETWORK as METHODS
 from tests.nets import ConvNet
 
 SIZE = 32

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from effcam import Preprocess, load_model
-from effcam.cam.explain import Cams, compute_cams, predicting
+from effcam.cam.explain import Cams, compute_cams
+from effcam.cam.predict import predicting
 from effcam.errors import EffcamError, LayerError, ModelError
 from effcam.models.tracing.closed_parts import is_exported
 from effcam.models.tracing.isolation import is_script

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import effcam
-from effcam.cam.methods import methods
+from effcam.cam.methods.table import methods
 from effcam.cli.completion import SHELLS, script
 from effcam.cli.program import main, make_parser
 

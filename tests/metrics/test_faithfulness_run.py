@@ -13,7 +13,7 @@ from torch.nn import functional
 
 import effcam
 from effcam import Comparison, Model, Preprocess
-from effcam.cam.explain import predicting
+from effcam.cam.predict import predicting
 from effcam.demo import MODELS, Scene, scenes
 from effcam.errors import ArgumentError, ImageError, TargetError
 from effcam.metrics import (

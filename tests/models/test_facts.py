@@ -122,7 +122,7 @@ def test_counting_leaves_a_module_unchanged() -> None:
 def test_the_time_is_the_median_without_the_first_batch(
     batches: list[float], seconds: float | None
 ) -> None:
-    assert facts_of(load(Tiny()), batches).seconds == seconds
+    assert facts_of(load(Tiny())).timed(batches).seconds == seconds
 
 
 def test_classes_are_found_as_the_model_finds_them() -> None:
@@ -143,7 +143,7 @@ def test_synonyms_are_found() -> None:
 
 
 def test_the_record_is_everything_but_the_classes_names_and_is_json() -> None:
-    record = facts_of(load(Tiny()), [0.5]).record()
+    record = facts_of(load(Tiny())).timed([0.5]).record()
     assert json.loads(json.dumps(record)) == record
     assert record == {
         "name": "Tiny",
@@ -160,6 +160,7 @@ def test_the_record_is_everything_but_the_classes_names_and_is_json() -> None:
         "pitch": [2.0, 2.0],
         "offset": [0.0, 0.0],
         "measured_offset": None,
+        "precision": "fp32",
     }
 
 

@@ -199,7 +199,67 @@ def test_comparing_loads_nothing_that_draws_measures_or_writes(
     later = ("comparison.report", "comparison.pictures", "images.annotations", "metrics")
     assert not [name for name in own if name.removeprefix("effcam.").startswith(later)]
     assert own.isdisjoint({"effcam.comparison.export", "effcam.comparison.parquet"})
-    assert len(own) < 140
+    assert len(own) < 145
+
+
+HEAVY = {
+    # What computes no map of one of effcam's own methods for a network of its own.
+    *("pytorch_grad_cam", "sklearn", "pandas", "cv2", "scipy", "timm", "torchvision"),
+    # What draws no picture.
+    *("matplotlib.pyplot", "pyarrow", "jinja2"),
+    # What compiles no network; torch itself imports the first of these only for its compiler.
+    *("torch._dynamo", "torch._inductor", "sympy"),
+}
+RUN = """
+import json, sys
+from effcam.cli import main
+code = main(sys.argv[1:])
+print(json.dumps([code, sorted(sys.modules)]))
+"""
+
+
+def loaded_by(*command: str) -> set[str]:
+    """The modules that a command has loaded at its end."""
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *command],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    code, modules = json.loads(done.stdout.splitlines()[-1])
+    assert code == 0
+    return set(modules)
+
+
+@pytest.mark.slow
+@pytest.mark.core
+def test_a_picture_is_made_without_what_it_does_not_need(tmp_path: Path) -> None:
+    photo, picture = tmp_path / "one.png", tmp_path / "x.png"
+    effcam.demo.scenes(1)[0].image.save(photo)
+    modules = loaded_by("compare", str(photo), "-m", "demo_resnet", "-o", str(picture), "--quiet")
+    assert picture.exists()
+    assert modules & HEAVY == set()
+    own = {name.removeprefix("effcam.") for name in modules if name.startswith("effcam.")}
+    never = ("comparison.report", "comparison.parquet", "images.annotations", "metrics", "dataset")
+    assert not [name for name in own if name.startswith(never)]
+
+
+@pytest.mark.slow
+@pytest.mark.core
+def test_the_demo_is_made_without_the_libraries(tmp_path: Path) -> None:
+    modules = loaded_by("demo", "--quiet", "-o", str(tmp_path))
+    assert (tmp_path / "report.html").exists()
+    needed = {"scipy", "jinja2"}
+    assert modules & HEAVY == needed
+    assert "scipy.stats" not in modules
+
+
+@pytest.mark.slow
+def test_info_imports_torch_alone() -> None:
+    modules = loaded_by("info")
+    assert "torch" in modules
+    assert modules & (HEAVY | {"matplotlib", "PIL", "effcam.api"}) == set()
 
 
 def test_each_name_is_loaded_when_it_is_used() -> None:

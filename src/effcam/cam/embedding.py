@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from effcam.cam.explain import running
 from effcam.cam.job import Job
+from effcam.cam.precision import undecided
+from effcam.cam.predict import running
 from effcam.errors import ImageError, TargetError
 from effcam.images.channels import wants_bands
 from effcam.images.discovery import iter_images
@@ -106,7 +107,7 @@ class Directions:
         model, settings = self._model, self._job.settings
         batches = Loader(refs, []).batches(model.preprocess, self._job.batch_size)
         vectors = []
-        with running(model, precision=settings.precision) as run:
+        with running(model, precision=undecided(settings.precision)) as run:
             for batch in batches:
                 embedding = run(batch.images(model.device)).embedding
                 if embedding is not None:

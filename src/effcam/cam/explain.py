@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from effcam.cam.augmentation import COPIES
-from effcam.cam.formulas import (
-    ACTIVATION_METHODS,
-    CONTRIBUTIONS,
-    GRADIENT_METHODS,
-    PRINCIPAL,
-    Formula,
-    smooth,
-)
-from effcam.cam.forward import run_network
-from effcam.cam.fusion import fuse, scaled
 from effcam.cam.head_cam import HeadCAM
-from effcam.cam.layer_maps import gradients_of
 from effcam.cam.map_checks import State
-from effcam.cam.method_code import find_image_method, find_perturbation
-from effcam.cam.method_options import MethodOptions
-from effcam.cam.methods import Method, name_of, reads_attention
-from effcam.cam.own_function import apply_own
+from effcam.cam.methods.augmentation import COPIES
+from effcam.cam.methods.code import find_image_method, find_perturbation
+from effcam.cam.methods.formulas import (
+    GRADIENT_METHODS,
+)
+from effcam.cam.methods.fusion import scaled
+from effcam.cam.methods.layer_maps import gradients_of, map_of_layers
+from effcam.cam.methods.options import MethodOptions
+from effcam.cam.methods.subject import MethodMap, Subject
+from effcam.cam.methods.table import Method, name_of, reads_attention
 from effcam.cam.precision import Precision
+from effcam.cam.predict import placing
 from effcam.cam.scores import ClassQuestions, Questions, Score
-from effcam.cam.subject import MethodMap, Subject
+from effcam.cam.token_cut import TokenCut
 from effcam.models.model import Model
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.logits import Logits
-from effcam.models.tracing.rng import IsolatedRandomness
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,8 +97,9 @@ class Explainer:
     def __init__(self, model: Model, precision: Precision, options: MethodOptions) -> None:
         """Register hooks, until `release`."""
         self._model, self._options = model, options
-        self._place = _placing(model)
+        self._place = placing(model)
         self._cam = HeadCAM(model, precision)
+        self._cut = TokenCut(self._cam)
 
     def __call__(
         self, images: Tensor, methods: Sequence[Method], targets: Sequence[int] | None = None
@@ -164,7 +158,9 @@ class Explainer:
             with reading_attention(self._cam, inputs) as attention:
                 scores = self._cam.scores(inputs)
         else:
-            attention, scores = None, self._cam.scores(inputs)
+            attention = None
+            with self._cut.for_batch(inputs):
+                scores = self._cam.scores(inputs)
         return _Pass(images, scores, self._cam.maps(self._cam.leaves), attention)
 
     def _smooth(
@@ -215,43 +211,11 @@ class Explainer:
             run = find_image_method(method)
             if run is None:
                 with torch.no_grad():
-                    heat = self._of_layers(method, subject, found.activations, gradients)
+                    heat = map_of_layers(subject, method, found.activations, gradients)
                 made[name_of(method)] = MethodMap(heat)
             else:
                 made[name_of(method)] = run(subject)
         return made
-
-    def _of_layers(
-        self,
-        method: Method,
-        subject: Subject,
-        activations: Sequence[Tensor],
-        gradients: Sequence[Tensor],
-    ) -> Tensor:
-        """Return the map of a method that reads the target layers, (B, h, w)."""
-        options = self._options
-        perturb = find_perturbation(method)
-        if perturb is not None:
-            reduce = smooth if options.eigen_smooth else _total
-            maps = [
-                reduce(perturb(subject, index, features))
-                for index, features in enumerate(activations)
-            ]
-        else:
-            formula = _formula(method, eigen_smooth=options.eigen_smooth)
-            maps = list(map(formula, activations, gradients))
-        if method in GRADIENT_METHODS:
-            # The mean of Grad-CAM's weights of the channels.
-            return fuse(maps, options.fuse, [each.mean((1, 2, 3)) for each in gradients])
-        return fuse(maps, options.fuse)
-
-
-def _total(contributions: Tensor) -> Tensor:
-    return contributions.sum(1)
-
-
-Predict: TypeAlias = Callable[[Tensor], Tensor]
-Run: TypeAlias = Callable[[Tensor], Logits]
 
 
 def compute_cams(
@@ -309,56 +273,6 @@ def explaining(
 
 
 @contextmanager
-def predicting(model: Model, *, precision: Precision = "fp32") -> Iterator[Predict]:
-    """Return a function that returns the (B, classes) float32 probabilities of a batch.
-
-    The module is left as it was after the context.
-
-    Args:
-        model: The model.
-        precision: As in `explaining`.
-    """
-    with running(model, precision=precision) as run:
-        yield lambda images: run(images).probabilities
-
-
-@contextmanager
-def running(model: Model, *, precision: Precision = "fp32") -> Iterator[Run]:
-    """Return a function that returns what the network returns for a batch, without gradients.
-
-    The module is left as it was after the context.
-
-    Args:
-        model: The model.
-        precision: As in `explaining`.
-    """
-    with untouched(model.module), torch.inference_mode(False), torch.no_grad():
-        place = _placing(model)
-        module = model.module.eval()
-        draws = IsolatedRandomness()
-
-        def run(images: Tensor) -> Logits:
-            inputs = place(images)
-            with draws.if_needed():
-                return run_network(module, inputs, precision, model.scores)
-
-        yield run
-
-
-def _placing(model: Model) -> Callable[[Tensor], Tensor]:
-    """Return a function that moves images to the device, dtype and memory format of a model."""
-    device, dtype = model.device, model.dtype
-    memory_format = torch.channels_last if model.channels_last else torch.contiguous_format
-
-    def place(images: Tensor) -> Tensor:
-        # Tensors from inference mode cannot take part in autograd.
-        placed = images.to(device, dtype, copy=images.is_inference())
-        return placed.contiguous(memory_format=memory_format)
-
-    return place
-
-
-@contextmanager
 def _differentiable() -> Iterator[None]:
     """Enable gradients inside a caller's ``no_grad`` or ``inference_mode``."""
     with torch.inference_mode(False), torch.enable_grad():
@@ -373,16 +287,6 @@ class _Pass:
     scores: Logits
     activations: list[Tensor]
     attention: Reading | None
-
-
-def _formula(method: Method, *, eigen_smooth: bool) -> Formula:
-    """Return the formula of one of effcam's methods, or a checked call of the user's function."""
-    if not isinstance(method, str):
-        return partial(apply_own, method)
-    if not eigen_smooth or method in PRINCIPAL:
-        return (GRADIENT_METHODS | ACTIVATION_METHODS)[method]
-    contribute = CONTRIBUTIONS[method]
-    return lambda activations, gradients: smooth(contribute(activations, gradients))
 
 
 def _settle(raw: Tensor) -> tuple[NDArray[np.float32], list[State]]:

@@ -12,7 +12,7 @@ import numpy as np
 from effcam.cam import map_checks
 from effcam.cam.heat_boxes import hottest_part, scale
 from effcam.cam.map_checks import PADDING, SHORT, State
-from effcam.cam.methods import depends_on_target
+from effcam.cam.methods.table import depends_on_target
 from effcam.drawing import overlay
 from effcam.drawing.defaults import ALPHA, COLORMAP
 from effcam.errors import ArgumentError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -61,13 +61,16 @@ def has_unknown_derivative(scores: Tensor) -> bool:
 
     torch only warns, and takes such a derivative for 0.
     """
+    return any(node.name().endswith(NOT_DERIVABLE) for node in graph_nodes(scores))
+
+
+def graph_nodes(scores: Tensor) -> Iterator[Any]:
+    """Yield each node of the graph that a tensor comes from, once."""
     seen: set[Any] = set()
     waiting: list[Any] = [scores.grad_fn]
     while waiting:
         node = waiting.pop()
         if node is not None and node not in seen:
-            if node.name().endswith(NOT_DERIVABLE):
-                return True
             seen.add(node)
+            yield node
             waiting += [following for following, _ in node.next_functions]
-    return False

@@ -1,4 +1,4 @@
-"""GradCAM that records and differentiates only the head of a network.
+"""Passes of which only the head of a network is recorded and differentiated.
 
 grad-cam's `GradCAM` records a graph of the whole network and differentiates it. `HeadCAM` runs the
 body without a graph, makes the target layer's output a leaf, and differentiates the head. The maps
@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
 from effcam.cam.forward import run_network
@@ -34,14 +33,11 @@ GRADIENT_SCALES = {"fp16": 1024}
 """The factor for gradients during the backward pass: below 6e-8 they are 0 in float16."""
 
 
-class HeadCAM(GradCAM):  # type: ignore[misc]  # grad-cam is untyped
-    """GradCAM with a graph that begins at the target layers, and maps at their resolution."""
+class HeadCAM:
+    """Run a network with a graph that begins at its target layers, and differentiate that."""
 
     def __init__(self, model: Model, precision: Precision = "fp32") -> None:
         """Register hooks on the target layers, until `release`."""
-        # The base class needs a parameter, which quantised networks do not have, and its hooks
-        # would copy every activation to the host before the head runs.
-        super().__init__(nn.PReLU(), [])
         self.model = model.module.eval()
         self.precision = precision
         self.source = model.scores

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
 from effcam.images.geometry import Box
 
@@ -134,6 +133,8 @@ def _areas(heats: NDArray[np.floating], thresholds: NDArray[np.floating]) -> tup
     """Return the hot areas of maps, and the distance of their samples in cells."""
     surface, step = _sample(heats)
     hot = (surface[:, None] >= thresholds[:, :, None, None]).reshape(-1, *surface.shape[1:])
+    from scipy import ndimage  # pictures without boxes do not need it
+
     # One call labels all areas, since parts never connect across two areas.
     parts, count = ndimage.label(hot, structure=APART)
     return _Areas(surface, thresholds, hot, parts, count), step

@@ -4,26 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from typing import TYPE_CHECKING, TypeAlias
 
-from effcam.cam.methods import Method
+from effcam.cam.lighten import lighten
+from effcam.cam.methods.table import Method, facts_of_method, name_of
+from effcam.cam.precision import Precision, undecided
 from effcam.cam.settings import Settings
 from effcam.errors import ArgumentError, LayerError, ModelError
 from effcam.images.loader import Batch, Loader
 from effcam.images.preprocess import Preprocess
 from effcam.images.refs import ImageRef
 from effcam.models.downloads import read_ahead
+from effcam.models.facts import ModelFacts, facts_of
 from effcam.models.loading import load
 from effcam.models.model import Model
 from effcam.models.registry import ModelSpec
 from effcam.models.sources import ModelLike, Source, resolve
+from effcam.models.tracing.placement import Placement
 
 if TYPE_CHECKING:
     import torch
 
 Models: TypeAlias = ModelLike | Sequence[ModelLike] | Mapping[str, ModelLike]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A model of a job that is ready to run over many images.
+
+    Attributes:
+        model: The model; its batch normalisations may be folded (`effcam.models.folding`).
+        placement: Where the cells of its maps lie in its input.
+        facts: What is known of it, as it was loaded.
+        precision: The precision to run it in.
+    """
+
+    model: Model
+    placement: Placement
+    facts: ModelFacts
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +79,32 @@ class Job:
         model = load(self.models[label], device=self.device, change_preprocess=self.see)
         self._prefetch_after(label)
         return model
+
+    def prepare(self, label: str, model: Model) -> Prepared:
+        """Place the cells of a model's maps, find its facts, and make its passes cheaper.
+
+        Args:
+            label: Its label.
+            model: The model, as `load` returned it. If this job built it, it is changed.
+        """
+        precision = undecided(self.settings.precision)
+        with naming(model):
+            placement = model.placed(self.settings.placement)
+            facts = replace(facts_of(model, self.settings.placement), precision=precision)
+            self.lighten(label, model)
+        return Prepared(model, placement, facts, precision)
+
+    def lighten(self, label: str, model: Model) -> None:
+        """Make a model's passes cheaper in place, if only this job has it.
+
+        Args:
+            label: Its label.
+            model: The model, as `load` returned it.
+        """
+        if self.models[label].is_new:
+            known = [facts_of_method(name_of(method)) for method in self.methods]
+            reads = any(each is not None and each.reads_biases for each in known)
+            lighten(model, undecided(self.settings.precision), keep_norms=reads)
 
     def _prefetch_after(self, label: str) -> None:
         """Prefetch the next model's weights into the page cache."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from effcam.cam.explanation import Explanation
-from effcam.cam.methods import facts_of_method, reads_layer
+from effcam.cam.methods.table import facts_of_method, reads_layer
 from effcam.models.facts import ModelFacts
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
-from effcam.cam.methods import Method, explains_class_only, name_of, tells_opposites
+from effcam.cam.methods.table import Method, explains_class_only, name_of, tells_opposites
 from effcam.cam.scores import (
     AboveQuestions,
     ClassQuestions,

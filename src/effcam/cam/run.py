@@ -11,11 +11,13 @@ import numpy as np
 
 from effcam.cam.batching import Portions
 from effcam.cam.embedding import Directions
-from effcam.cam.explain import Cams, Explainer, Predict, explaining, predicting
+from effcam.cam.explain import Cams, Explainer, explaining
 from effcam.cam.explanation import Explanation
-from effcam.cam.job import Inputs, Job, naming
-from effcam.cam.method_options import FUSE
-from effcam.cam.methods import Method, reads_layer
+from effcam.cam.job import Inputs, Job, Prepared, naming
+from effcam.cam.methods.options import FUSE
+from effcam.cam.methods.table import Method, reads_layer
+from effcam.cam.precision import undecided
+from effcam.cam.predict import Predict, predicting
 from effcam.cam.questions import Asked, ask, kind_of, name_target
 from effcam.cam.scores import Questions
 from effcam.cam.settings import Settings
@@ -37,7 +39,7 @@ Done: TypeAlias = Callable[[int], object]
 def explain_images(
     inputs: Inputs,
     label: str,
-    model: Model,
+    prepared: Prepared,
     asked: Asked,
     *,
     done: Done,
@@ -48,7 +50,7 @@ def explain_images(
     Args:
         inputs: The images, and how to run.
         label: The model's label.
-        model: The model, loaded by the job.
+        prepared: The model, prepared by the job.
         asked: What is asked of each image.
         done: Called after each batch with its number of images, with those that were skipped.
         seconds: Filled with the time for each batch, in s an image.
@@ -61,13 +63,12 @@ def explain_images(
         ModelError: If the model cannot be run.
         ArgumentError: If a method of the user's own fails, or returns no maps.
     """
-    job = inputs.job
+    job, model, placement = inputs.job, prepared.model, prepared.placement
     questions = _ask(job, model, asked)
     with naming(model):
         _check_fusion(model, job.settings)
-        placement = model.placed(job.settings.placement)
     settings = job.settings
-    with explaining(model, precision=settings.precision, options=settings.options) as explain:
+    with explaining(model, precision=prepared.precision, options=settings.options) as explain:
         portions = Portions(label, job.batch_size)
         for batch in _counted(inputs.batches(model), len(job.images), done):
             picked = [each[batch.positions] for each in questions]
@@ -229,7 +230,7 @@ def predict_images(
         ImageError: If an image is bad, and the job does not skip it.
         ModelError: If the model cannot be run.
     """
-    with predicting(model, precision=inputs.job.settings.precision) as predict:
+    with predicting(model, precision=undecided(inputs.job.settings.precision)) as predict:
         portions = Portions(label, inputs.job.batch_size)
         for batch in _counted(inputs.batches(model), len(inputs.job.images), done):
             images = batch.images(model.device)

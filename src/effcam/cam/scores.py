@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from effcam.cam.own_function import check_independent, compute
+from effcam.cam.methods.own_function import check_independent, compute
 from effcam.errors import TargetError
 from effcam.models.tracing.logits import Logits
 from effcam.targets.outputs import Function

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from effcam.cam.method_options import OPTIONS, MethodOptions
-from effcam.cam.methods import Method, name_of
-from effcam.cam.precision import Precision, check_precision
+from effcam.cam.methods.options import OPTIONS, MethodOptions
+from effcam.cam.methods.table import Method, name_of
+from effcam.cam.precision import AskedPrecision, check_precision
 from effcam.errors import check_choice, check_number
 from effcam.models.tracing.placement import HowPlaced
 from effcam.targets.plain import by_name
@@ -42,7 +42,7 @@ class Settings(Mapping[str, object]):
     target: PlainTarget = None
     view: str = "model"
     size: int | None = None
-    precision: Precision = "fp32"
+    precision: AskedPrecision = "fp32"
     decoding: str = "exact"
     placement: HowPlaced = "pitch"
     options: MethodOptions = field(default_factory=MethodOptions)

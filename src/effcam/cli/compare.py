@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effcam.cli.console import echo, echo_json, expand_paths, note, reserve_stdout
+from effcam.cli.imports import importing
 from effcam.cli.model_arguments import (
     SHORT_OF_MEMORY,
     comparison_arguments,
@@ -31,7 +32,7 @@ from effcam.text import count, one_line
 
 if TYPE_CHECKING:
     from effcam.cam.explanation import Explanation
-    from effcam.cam.methods import Method
+    from effcam.cam.methods.table import Method
     from effcam.comparison.comparison import Comparison
     from effcam.metrics.summary import Summary
     from effcam.models.registry import ModelSpec
@@ -195,9 +196,10 @@ def _compare(
     *,
     poster: bool,
 ) -> Comparison:
-    from effcam.api import compare
-    from effcam.comparison.pictures.poster import check_one_image
-    from effcam.images.discovery import iter_images
+    with importing():
+        from effcam.api import compare
+        from effcam.comparison.pictures.poster import check_one_image
+        from effcam.images.discovery import iter_images
 
     images: Sequence[Any] = expand_paths(options.paths)
     pace = {"every": options.every, "fps": options.fps}

@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from effcam.cli.console import echo, echo_json, echo_table, reserve_stdout
+from effcam.cli.imports import importing
 from effcam.cli.options import add_output_options
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def add_demo(commands: Any) -> None:
 def run_demo(options: argparse.Namespace) -> None:
     """Make the demonstration, and report the results."""
     with reserve_stdout(options.json):
-        from effcam.cli.demo_folder import make_demo
+        with importing():
+            from effcam.cli.demo_folder import make_demo
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -20,6 +20,7 @@ from typing import Any
 
 from effcam import __version__
 from effcam.cli.console import BOLD, echo, echo_json, paint, reserve_stdout
+from effcam.cli.imports import importing
 from effcam.text import align
 
 EXAMPLES = """\
@@ -147,7 +148,8 @@ def _attempt(ask: Callable[[], Any]) -> Any:
 
 
 def _torch() -> dict[str, Any]:
-    import torch
+    with importing():
+        import torch
 
     cuda = torch.cuda
     cards = map(cuda.get_device_properties, range(cuda.device_count()))

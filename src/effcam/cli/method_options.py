@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
-from effcam.cam.method_options import RESOLUTION, Fuse
-from effcam.cam.methods import METHODS, facts_of_method, methods
+from effcam.cam.methods.options import RESOLUTION, Fuse
+from effcam.cam.methods.table import METHODS, facts_of_method, methods
 from effcam.cli.console import echo, echo_table
 
 HELP = "help"

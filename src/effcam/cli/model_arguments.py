@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from effcam.cam.method_options import OPTIONS
+from effcam.cam.methods.options import OPTIONS
 from effcam.errors import (
     ArgumentError,
     EffcamError,

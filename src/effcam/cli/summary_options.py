@@ -12,7 +12,7 @@ from effcam.drawing.formats import REPORT_SUFFIXES
 from effcam.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from effcam.cam.methods import Method
+    from effcam.cam.methods.table import Method
     from effcam.comparison.comparison import Comparison
     from effcam.dataset import DatasetRun
     from effcam.images.refs import ImageRef

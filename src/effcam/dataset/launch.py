@@ -9,8 +9,8 @@ from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
 from effcam.cam.job import Models, name_models
-from effcam.cam.method_options import RESOLUTION, Fuse, make_options
-from effcam.cam.methods import check_methods, check_options
+from effcam.cam.methods.checks import check_methods, check_options
+from effcam.cam.methods.options import RESOLUTION, Fuse, make_options
 from effcam.cam.precision import Precision
 from effcam.cam.questions import check_answerable, check_methods_of
 from effcam.cam.settings import make_settings
@@ -157,6 +157,12 @@ def compare_dataset(
     if isinstance(asked, Mapping) and any(isinstance(each, tuple) for each in asked.values()):
         raise TargetError("a dataset run takes one target for each image, or several for all")
     check_stored(asked)
+    if precision == "auto":  # type: ignore[comparison-overlap]  # the command line has it
+        raise ArgumentError(
+            "precision='auto' is decided on the first images of each model, and a run may continue "
+            "on other images and machines: choose 'fp32', 'bf16' or 'fp16'; effcam.compare(..., "
+            "precision='auto') on some of the images shows whether bf16 changes their maps"
+        )
     cluster = _check_backend(backend, workers, num_gpus, address)
     methods = _names_of(method)
     check_methods_of(asked, methods)

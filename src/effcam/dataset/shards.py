@@ -20,7 +20,7 @@ from effcam.dataset.shard_file import ShardKey
 from effcam.dataset.storage import Store
 from effcam.errors import OutputError
 from effcam.images.refs import ImageRef
-from effcam.models.facts import PLACES, ModelFacts, facts_of
+from effcam.models.facts import PLACES, ModelFacts
 from effcam.models.sources import Source
 
 if TYPE_CHECKING:
@@ -136,11 +136,13 @@ class Worker:
         """
         self._plan, self._position = plan, model
         self._label = list(plan.manifest.models)[model]
-        self._model = self._job([]).load(self._label)
+        job = self._job([])
+        loaded = job.load(self._label)
         settings = plan.manifest.settings
         if not plan.inventory.has_targets:  # each image's own target is checked with its shard
-            check_target(self._model, settings.target)  # before any image is read
-        facts = json.dumps(asdict(facts_of(self._model, how=settings.placement)), indent=1)
+            check_target(loaded, settings.target)  # before any image is read
+        self._prepared = job.prepare(self._label, loaded)
+        facts = json.dumps(asdict(self._prepared.facts), indent=1)
         plan.store.write(f"{MODELS}/{model:02d}.json", facts.encode("utf-8", "backslashreplace"))
 
     def run(self, number: int, done: Callable[[int], object]) -> Outcome:
@@ -163,12 +165,12 @@ class Worker:
         inputs = Inputs(self._job(refs), passes=0)
         cells: dict[tuple[ImageRef, str], Explanation] = {
             (cell.image, cell.column): cell
-            for cell in explain_images(inputs, self._label, self._model, asked, done=done)
+            for cell in explain_images(inputs, self._label, self._prepared, asked, done=done)
         }
         columns = list(zip(settings.columns_of(self._label), cycle(settings.method)))
         rows = [
             cells.get((ref, column))
-            or Unread(ref.name, column, self._model.name, method, inputs.skipped[ref])
+            or Unread(ref.name, column, self._prepared.model.name, method, inputs.skipped[ref])
             for ref in refs
             for column, method in columns
         ]

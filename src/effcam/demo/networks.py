@@ -2,18 +2,16 @@
 
 A sixth one is for scenes of several objects.
 
-Each is the library's class with fewer channels and smaller strides, since the pictures are small:
-the originals reduce a picture of 224 px by 32, these reduce one of half that size by 16 or 8.
-AlexNet's class has fixed widths, so its layers are replaced here.
+Each is the original with fewer channels and smaller strides, since the pictures are small: the
+originals reduce a picture of 224 px by 32, these reduce one of half that size by 16 or 8.
 """
 
 from __future__ import annotations
 
-from timm.models.resnet import Bottleneck, ResNet
-from torch import nn
-from torchvision.models import AlexNet, DenseNet
-from torchvision.models.efficientnet import EfficientNet, MBConvConfig
-
+from effcam.demo.architectures.alexnet import AlexNet
+from effcam.demo.architectures.densenet import DenseNet
+from effcam.demo.architectures.efficientnet import EfficientNet, Stage, round_channels
+from effcam.demo.architectures.resnet import ResNet
 from effcam.demo.scenes import LABELS
 
 CLASSES = len(LABELS)
@@ -32,34 +30,18 @@ FEATURES = 160
 
 
 def alexnet() -> AlexNet:
-    """Return an AlexNet (Krizhevsky et al. 2012; torchvision's, arXiv 1404.5997), narrow."""
-    network = AlexNet(num_classes=CLASSES)
-    widths = (24, 48, 64, 48, 32)
-    channels = 3
-    for index, width in zip((0, 3, 6, 8, 10), widths, strict=True):
-        kernel = network.features[index].kernel_size[0]
-        stride, padding = (2, 2) if index == 0 else (1, kernel // 2)
-        network.features[index] = nn.Conv2d(channels, width, kernel, stride, padding)
-        channels = width
-    hidden = 56
-    network.classifier[1] = nn.Linear(channels * 6 * 6, hidden)
-    network.classifier[4] = nn.Linear(hidden, hidden)
-    network.classifier[6] = nn.Linear(hidden, CLASSES)
-    return network
+    """Return an AlexNet (Krizhevsky et al. 2012), narrow."""
+    return AlexNet((24, 48, 64, 48, 32), hidden=56, classes=CLASSES, stride=2)
 
 
 def densenet() -> DenseNet:
     """Return a DenseNet (Huang et al. 2017, arXiv 1608.06993) of three blocks, narrow."""
-    return DenseNet(
-        growth_rate=10, block_config=(4, 8, 10), num_init_features=24, num_classes=CLASSES
-    )
+    return DenseNet((4, 8, 10), growth=10, stem=24, classes=CLASSES)
 
 
 def multilabel() -> DenseNet:
     """Return the DenseNet with fewer layers, for several labels in an image."""
-    return DenseNet(
-        growth_rate=10, block_config=(4, 7, 1), num_init_features=24, num_classes=CLASSES
-    )
+    return DenseNet((4, 7, 1), growth=10, stem=24, classes=CLASSES)
 
 
 def resnet(output_stride: int = 8, outputs: int = CLASSES) -> ResNet:
@@ -71,14 +53,7 @@ def resnet(output_stride: int = 8, outputs: int = CLASSES) -> ResNet:
             the same features at four times as many positions.
         outputs: The number of its outputs.
     """
-    return ResNet(
-        Bottleneck,  # type: ignore[arg-type]  # timm annotates an instance instead of the class
-        (2, 3, 4, 2),
-        outputs,
-        output_stride=output_stride,
-        stem_width=24,
-        channels=(12, 20, 32, 40),
-    )
+    return ResNet((2, 3, 4, 2), (12, 20, 32, 40), outputs, output_stride)
 
 
 def efficientnet_b0() -> EfficientNet:
@@ -92,11 +67,5 @@ def efficientnet_b3() -> EfficientNet:
 
 
 def _efficientnet(wider: float, deeper: float) -> EfficientNet:
-    settings = [MBConvConfig(*block, width_mult=wider, depth_mult=deeper) for block in B0_BLOCKS]
-    return EfficientNet(
-        settings,
-        dropout=0.1,
-        stochastic_depth_prob=0.0,
-        num_classes=CLASSES,
-        last_channel=MBConvConfig.adjust_channels(FEATURES, wider),
-    )
+    stages = [Stage(*block).scaled(wider, deeper) for block in B0_BLOCKS]
+    return EfficientNet(stages, round_channels(FEATURES * wider), CLASSES, dropout=0.1)

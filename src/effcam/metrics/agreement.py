@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-from scipy.stats import rankdata
 
 from effcam.cam.explanation import Explanation
 from effcam.errors import ArgumentError, check_number
@@ -40,7 +39,7 @@ def spearman(one: ArrayLike, other: ArrayLike) -> NDArray[np.float64]:
     -1.0
     """
     first, second = _pair(one, other)
-    return correlation(rankdata(first, axis=-1), rankdata(second, axis=-1))
+    return correlation(_ranks(first), _ranks(second))
 
 
 def top_iou(one: ArrayLike, other: ArrayLike, *, share: float = TOP) -> NDArray[np.float64]:
@@ -76,6 +75,27 @@ def correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDAr
     with np.errstate(invalid="ignore", divide="ignore"):
         found = (one * two).sum(-1) / np.sqrt((one**2).sum(-1) * (two**2).sum(-1))
     return np.asarray(np.clip(found, -1, 1))
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the ranks of (..., samples) values from 0, equal ones sharing the mean of theirs.
+
+    They are NaN where one of the values is.
+    """
+    order = values.argsort(-1)
+    ordered = np.take_along_axis(values, order, -1)
+    places = np.broadcast_to(np.arange(values.shape[-1]), values.shape)
+    rises = ordered[..., 1:] != ordered[..., :-1]
+    first, last = places.copy(), places.copy()
+    # The first and the last place of those whose value is that of a place.
+    first[..., 1:] *= rises
+    last[..., :-1][~rises] = places.shape[-1]
+    np.maximum.accumulate(first, -1, out=first)
+    last = np.minimum.accumulate(last[..., ::-1], -1)[..., ::-1]
+    ranks = np.empty(values.shape)
+    np.put_along_axis(ranks, order, (first + last) / 2, -1)
+    ranks[np.isnan(values).any(-1)] = np.nan
+    return ranks
 
 
 def _membership(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:

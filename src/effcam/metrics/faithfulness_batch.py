@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from effcam.cam.explain import compute_cams, predicting
+from effcam.cam.explain import compute_cams
 from effcam.cam.explanation import Explanation
-from effcam.cam.method_options import MethodOptions
-from effcam.cam.methods import Method, name_of
+from effcam.cam.methods.options import MethodOptions
+from effcam.cam.methods.table import Method, name_of
+from effcam.cam.predict import predicting
 from effcam.images.geometry import Box, weights_of
 from effcam.images.loader import Batch
 from effcam.metrics.confidence_change import (

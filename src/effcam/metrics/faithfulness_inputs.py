@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from effcam.cam.explanation import Explanation
 from effcam.cam.job import Job, Models, name_models
-from effcam.cam.methods import (
-    Method,
-    check_methods,
-    facts_of_method,
-    name_of,
-    reads_layer,
-)
+from effcam.cam.methods.checks import check_methods
+from effcam.cam.methods.table import Method, facts_of_method, name_of, reads_layer
 from effcam.cam.settings import Settings, make_settings
 from effcam.errors import ArgumentError, TargetError
 from effcam.images.refs import ImageRef

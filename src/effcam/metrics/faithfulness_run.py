@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from effcam.cam.explanation import Explanation
-from effcam.cam.job import Inputs, Models, naming
-from effcam.cam.methods import Method
+from effcam.cam.job import Inputs, Job, Models, naming
+from effcam.cam.methods.table import Method
 from effcam.cam.progress import progress_bar
 from effcam.errors import ArgumentError
+from effcam.images.loader import Batch
 from effcam.metrics.faithfulness_batch import (
     CURVES,
     MASKING,
     RANDOMISATION,
     ROAD,
+    CellBatch,
     Samples,
     measure_perturbed,
     measure_shuffled,
@@ -87,17 +89,18 @@ def faithfulness(
     check_weights(job.models.values())
     rows = rows_of(comparison)
     measured = Samples.empty(len(rows), len(comparison.columns), wanted)
-    inputs = Inputs(job)
-    with progress_bar(len(job.models) * len(rows), progress) as bar:
+    passes = _passes(measured)
+    inputs = Inputs(job, passes=len(passes))
+    with progress_bar(len(passes) * len(job.models) * len(rows), progress) as bar:
         for label in job.models:
             bar.set_description(f"loading {label}")
             model = job.load(label)
             bar.set_description(f"{label}: faithfulness")
-            positions = [job.columns.index(each) for each in job.settings.columns_of(label)]
-            for column in positions:
+            for column in _columns(job, label):
                 check_model(model, rows[0][column])
-            for done in _measure_model(inputs, model, rows, positions, measured):
-                bar.update(done)
+            for measure in passes:
+                for done in measure(inputs, label, model, rows, measured):
+                    bar.update(done)
             del model  # free this model before loading the next
     samples = dict(measured.maps)
     known: dict[str, dict[str, float]] = {}
@@ -142,22 +145,65 @@ def _check_figures(figures: Sequence[str]) -> tuple[str, ...]:
     return wanted
 
 
-def _measure_model(
+Measure: TypeAlias = Callable[
+    [Inputs, str, Model, Sequence[Sequence[Explanation]], Samples], Iterator[int]
+]
+"""Fills in figures of a model's columns, and yields the number of images of each batch."""
+
+
+def _passes(samples: Samples) -> list[Measure]:
+    """Return the passes over the images that the figures need, in order."""
+    wanted: list[Measure] = []
+    if RANDOMISATION in samples.maps:
+        wanted.append(_shuffle)
+    if samples.maps.keys() - {RANDOMISATION}:
+        wanted.append(_perturb)
+    return wanted
+
+
+def _shuffle(
     inputs: Inputs,
+    label: str,
     model: Model,
     rows: Sequence[Sequence[Explanation]],
-    columns: Sequence[int],
     samples: Samples,
 ) -> Iterator[int]:
-    """Fill in the columns of a model, and yield the number of images of each batch."""
-    shuffled = shuffle_from_top(model, SHUFFLED) if RANDOMISATION in samples.maps else None
+    """Shuffle the layers as they are: before any are folded."""
+    shuffled, options = shuffle_from_top(model, SHUFFLED), inputs.job.settings.options
     for batch in inputs.batches(model):
-        for column, method in zip(columns, cycle(inputs.job.methods), strict=False):
-            cells = pick_cells(batch, rows, column, method)
-            if cells is None:
-                continue
+        for cells in _cells(inputs.job, label, batch, rows):
+            with naming(model):
+                measure_shuffled(model, cells, shuffled, samples, options)
+        yield len(batch.positions)
+
+
+def _perturb(
+    inputs: Inputs,
+    label: str,
+    model: Model,
+    rows: Sequence[Sequence[Explanation]],
+    samples: Samples,
+) -> Iterator[int]:
+    """Remove parts of the images, in passes that are as cheap as they can be."""
+    with naming(model):
+        inputs.job.lighten(label, model)
+    for batch in inputs.batches(model):
+        for cells in _cells(inputs.job, label, batch, rows):
             with naming(model):
                 measure_perturbed(model, cells, samples)
-                if shuffled is not None:
-                    measure_shuffled(model, cells, shuffled, samples, inputs.job.settings.options)
         yield len(batch.positions)
+
+
+def _columns(job: Job, label: str) -> list[int]:
+    """Return the positions of a model's columns, method by method."""
+    return [job.columns.index(each) for each in job.settings.columns_of(label)]
+
+
+def _cells(
+    job: Job, label: str, batch: Batch, rows: Sequence[Sequence[Explanation]]
+) -> Iterator[CellBatch]:
+    """Yield those cells of a batch whose maps have evidence, column by column."""
+    for column, method in zip(_columns(job, label), cycle(job.methods), strict=False):
+        cells = pick_cells(batch, rows, column, method)
+        if cells is not None:
+            yield cells

@@ -17,7 +17,7 @@ import torch
 from effcam.cam.explain import compute_cams
 from effcam.cam.explanation import Explanation
 from effcam.cam.job import Job, naming
-from effcam.cam.methods import name_of, reads_layer
+from effcam.cam.methods.table import name_of, reads_layer
 from effcam.errors import LayerError, ModelError
 from effcam.images.geometry import Box
 from effcam.images.preprocess import Preprocess

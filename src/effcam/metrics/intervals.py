@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from scipy.stats import beta, norm, t
+from scipy.special import betaincinv, ndtri, stdtr, stdtrit  # scipy.stats takes a second to import
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,8 +44,8 @@ def share_interval(hits: Array, counts: Array) -> Ends:
         counts: (columns,) numbers of hits and misses.
     """
     with np.errstate(invalid="ignore"):
-        low = beta.ppf(TAIL, hits, counts - hits + 1)
-        high = beta.ppf(1 - TAIL, hits + 1, counts - hits)
+        low = betaincinv(hits, counts - hits + 1, TAIL)
+        high = betaincinv(hits + 1, counts - hits, 1 - TAIL)
     return np.where(hits > 0, low, 0.0), np.where(hits < counts, high, 1.0)
 
 
@@ -59,7 +59,7 @@ def share_difference_interval(totals: Array, squares: Array, counts: Array) -> E
     """
     more = counts + 2
     middle = totals / more
-    reach = norm.ppf(1 - TAIL) * np.sqrt(((squares + 2) / more - middle**2) / more)
+    reach = ndtri(1 - TAIL) * np.sqrt(((squares + 2) / more - middle**2) / more)
     return np.maximum(middle - reach, -1), np.minimum(middle + reach, 1)
 
 
@@ -72,7 +72,7 @@ def mean_interval(values: Array, influence: Array) -> Ends:
     """
     count, error, skew = _moments(influence)
     with np.errstate(divide="ignore", invalid="ignore"):
-        reach = t.ppf(1 - TAIL, count - 1)
+        reach = stdtrit(count - 1, 1 - TAIL)
         right, left = _unskewed(reach, skew, count), _unskewed(-reach, skew, count)
     return values - error * np.maximum(reach, right), values - error * np.minimum(-reach, left)
 
@@ -85,7 +85,7 @@ def mean_p(values: Array, influence: Array) -> Array:
         curve = skew / (3 * np.sqrt(count))
         corrected = student + curve * student**2 + curve**2 * student**3 / 3 + curve / 2
         least = np.minimum(np.abs(student), np.abs(corrected))
-        return np.asarray(2 * t.sf(least, count - 1))
+        return np.asarray(2 * stdtr(count - 1, -least))
 
 
 def _moments(influence: Array) -> tuple[Array, Array, Array]:

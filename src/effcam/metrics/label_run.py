@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from effcam.cam.methods import Method
+    from effcam.cam.methods.table import Method
     from effcam.models.model import Model
 
 
@@ -72,6 +72,7 @@ def label_probabilities(
                 check_model(model, first[job.columns.index(column)])
             if model.multi_label:
                 bar.set_description(f"{label}: labels")
+                job.lighten(label, model)
                 found[label] = _predict(inputs, job, label, model, bar.update)
             else:
                 bar.update(len(job.images))

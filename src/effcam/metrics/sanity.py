@@ -10,7 +10,8 @@ import numpy as np
 
 from effcam.cam.explain import compute_cams
 from effcam.cam.job import Inputs, Job, name_models, naming
-from effcam.cam.methods import Method, check_methods, name_of
+from effcam.cam.methods.checks import check_methods
+from effcam.cam.methods.table import Method, name_of
 from effcam.cam.settings import make_settings
 from effcam.errors import ArgumentError, ImageError, TargetError
 from effcam.images.discovery import iter_images

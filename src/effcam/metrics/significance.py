@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import betainc
 
 from effcam.metrics.intervals import CONFIDENCE, Array
 
@@ -82,8 +82,10 @@ def hits_p(totals: Array, squares: Array) -> Array:
         totals: (pairs,) how many more images the first of two models hits.
         squares: (pairs,) the number of images that one of them hits and the other misses.
     """
-    fewer = (squares - np.abs(totals)) / 2
-    tail = binom.cdf(np.round(fewer), np.round(squares), 0.5)
+    least = np.round((squares - np.abs(totals)) / 2)
+    most = np.round(squares) - least
+    # The chance of at most ``least`` heads in ``least + most`` tosses of a coin.
+    tail = np.where(most == 0, 1.0, betainc(most, least + 1, 0.5))
     return np.asarray(np.minimum(1.0, 2 * tail))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from torch import nn
@@ -34,6 +35,12 @@ class Constructor:
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is effcam's own, which returns a new network at each call."""
+        code = self.call.func if isinstance(self.call, partial) else self.call
+        return str(getattr(code, "__module__", "")).startswith("effcam.")
 
     def weights_name(self) -> str:
         """Return the name of its weights, for captions."""

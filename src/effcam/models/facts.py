@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median, quantiles
 from typing import TYPE_CHECKING
 
@@ -61,6 +61,7 @@ class ModelFacts:
         seconds_high: The 90th percentile, likewise.
         multi_label: Whether its classes are labels that do not exclude each other
             (`effcam.Model.multi_label`).
+        precision: The precision it ran in: ``"fp32"``, ``"bf16"`` or ``"fp16"``.
     """
 
     name: str
@@ -81,6 +82,7 @@ class ModelFacts:
     seconds_low: float | None = None
     seconds_high: float | None = None
     multi_label: bool = False
+    precision: str = "fp32"
 
     @property
     def untrained(self) -> bool:
@@ -114,10 +116,24 @@ class ModelFacts:
         """
         return find_class(target, self.labels, self.synonyms, owner=self.name)
 
+    def timed(self, seconds: Sequence[float]) -> ModelFacts:
+        """Return these facts with times.
+
+        Args:
+            seconds: The time for an image in each batch, in s.
+        """
+        if not seconds:
+            return self
+        kept = seconds[1:] or seconds
+        if len(kept) < ENOUGH_BATCHES:
+            return replace(self, seconds=median(kept))
+        tenths = quantiles(kept, n=10, method="inclusive")
+        return replace(self, seconds=median(kept), seconds_low=tenths[0], seconds_high=tenths[-1])
+
     def record(self) -> dict[str, object]:
         """Return all facts but the classes' names as one flat dict."""
         names = ("name", "weights", "parameters", "flops", "input_size", "grid", "target_layer")
-        more = ("seconds", "bypass", "notes", *PLACES, "multi_label")
+        more = ("seconds", "bypass", "notes", *PLACES, "multi_label", "precision")
         found = {name: getattr(self, name) for name in (*names, *more)}
         return {
             key: list(value) if isinstance(value, tuple) else value for key, value in found.items()
@@ -155,12 +171,11 @@ def class_names(
     return ", ".join(str(class_name(each, facts)) for each in labels) or "none"
 
 
-def facts_of(model: Model, seconds: Sequence[float] = (), how: HowPlaced = "pitch") -> ModelFacts:
-    """Return the facts on a model.
+def facts_of(model: Model, how: HowPlaced = "pitch") -> ModelFacts:
+    """Return the facts on a model, without times.
 
     Args:
         model: The model, with the input size of the comparison.
-        seconds: The time for an image in each batch, in s.
         how: How its maps were laid.
     """
     # It imports torch, which is not needed to look at a saved comparison.
@@ -170,8 +185,6 @@ def facts_of(model: Model, seconds: Sequence[float] = (), how: HowPlaced = "pitc
     preprocess = model.preprocess
     placement = model.placed(how)
     measured = known_offset(model.module, model.layer, preprocess)
-    timed = seconds[1:] or seconds
-    tenths = quantiles(timed, n=10, method="inclusive") if len(timed) >= ENOUGH_BATCHES else None
     return ModelFacts(
         name=model.name,
         weights=model.weights,
@@ -180,7 +193,7 @@ def facts_of(model: Model, seconds: Sequence[float] = (), how: HowPlaced = "pitc
         input_size=preprocess.size,
         grid=model.layer.grid,
         target_layer=model.target_layer,
-        seconds=median(timed) if seconds else None,
+        seconds=None,
         labels=model.labels,
         synonyms=model.synonyms,
         bypass=model.bypass,
@@ -188,7 +201,5 @@ def facts_of(model: Model, seconds: Sequence[float] = (), how: HowPlaced = "pitc
         pitch=placement.pitch,
         offset=placement.offset,
         measured_offset=None if measured is None else measured.shift,
-        seconds_low=None if tenths is None else tenths[0],
-        seconds_high=None if tenths is None else tenths[-1],
         multi_label=model.multi_label,
     )

@@ -18,8 +18,8 @@ from effcam.models.text_encoder import TextEncoder
 from effcam.models.tokenizing import Tokenizer, Tokens, tokenize
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.rng import IsolatedRandomness
+from effcam.models.tracing.runners import device_of
 from effcam.models.tracing.torch_state import plain_torch
-from effcam.models.tracing.trace import device_of
 
 MakeTokenizer: TypeAlias = Callable[[], Tokenizer]
 

@@ -15,9 +15,10 @@ from effcam.models.class_names import find_class
 from effcam.models.text_encoder import TextEncoder
 from effcam.models.tracing.pitch import find_pitch
 from effcam.models.tracing.placement import HowPlaced, Placement
+from effcam.models.tracing.runners import device_of, dtype_of
 from effcam.models.tracing.score_source import ScoreSource
 from effcam.models.tracing.target_layer import TargetLayer, usable_layers
-from effcam.models.tracing.trace import device_of, dtype_of, trace
+from effcam.models.tracing.trace import trace
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -63,6 +63,11 @@ class ModuleSource:
     tokenizer: Tokenizer | None = None
     scores: Scores | None = None
 
+    @property
+    def is_new(self) -> bool:
+        """Return ``False``: the caller has it."""
+        return False
+
     def published(self) -> None:
         """Return ``None``: the weights are in the module."""
 

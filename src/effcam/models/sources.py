@@ -34,6 +34,10 @@ class Source(Protocol):
     def name(self) -> str:
         """The model's name."""
 
+    @property
+    def is_new(self) -> bool:
+        """Whether each build is a new network, which nobody else has."""
+
     def published(self) -> PublishedWeights | None:
         """Return the weights that may have to be downloaded; check those that are local.
 

@@ -69,6 +69,11 @@ class SpecSource:
     origin: Architecture | Constructor
     pretrained: bool
 
+    @property
+    def is_new(self) -> bool:
+        """Whether each build is a new network; a caller's constructor may return one it keeps."""
+        return not isinstance(self.origin, Constructor) or self.origin.is_own
+
     def published(self) -> PublishedWeights | None:
         """Return the weights that may have to be downloaded; check those that are local.
 

@@ -15,7 +15,7 @@ from effcam.models.class_names import read_labels
 from effcam.models.tracing.closed_parts import is_exported
 from effcam.models.tracing.isolation import is_script, untouched
 from effcam.models.tracing.module_kinds import quantised_layers
-from effcam.models.tracing.trace import device_of, dtype_of
+from effcam.models.tracing.runners import device_of, dtype_of
 
 Layers: TypeAlias = str | nn.Module | Sequence[str | nn.Module] | None
 

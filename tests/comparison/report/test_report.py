@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -27,7 +28,8 @@ from effcam.cam.settings import Settings
 from effcam.cli import main
 from effcam.comparison.report import Look, build, gather
 from effcam.comparison.report.charts import EDGE, WIDTH, histogram, matrix, matrix_style, plots
-from effcam.comparison.report.data import COLORMAPS, SIDE, TALLEST, quantise, to_json
+from effcam.comparison.report.data import COLORMAPS, pack, quantise
+from effcam.comparison.report.photos import QUALITIES, SIDE, TALLEST, choose_quality
 from effcam.comparison.report.reproduce import snippets_for
 from effcam.comparison.report.wording import facts as facts_text
 from effcam.demo import scenes
@@ -84,9 +86,13 @@ class Page(HTMLParser):
 
     @property
     def data(self) -> dict[str, Any]:
-        found = json.loads(self.parts["script"][0])
+        found = unpack(self.parts["script"][0])
         assert isinstance(found, dict)
         return found
+
+
+def unpack(text: str) -> Any:
+    return json.loads(zlib.decompress(base64.b64decode(text)))
 
 
 def page_of(comparison: Comparison, **look: Any) -> Page:
@@ -368,11 +374,11 @@ def test_names_that_are_not_unicode_can_be_written(sample: Sample, tmp_path: Pat
     assert Page(path.read_text(encoding="utf-8")).data["images"][0]["name"] == "\udcff.jpg"
 
 
-def test_json_ends_no_script() -> None:
-    assert to_json([EVIL]).isascii() is False
-    assert json.loads(to_json([EVIL, 1.5, None])) == [EVIL, 1.5, None]
+def test_data_ends_no_script() -> None:
+    assert re.fullmatch(r"[A-Za-z0-9+/=]+", pack([EVIL]))
+    assert unpack(pack([EVIL, 1.5, None])) == [EVIL, 1.5, None]
     with pytest.raises(ValueError, match="not JSON compliant"):
-        to_json(float("nan"))
+        pack(float("nan"))
 
 
 # Size
@@ -397,6 +403,16 @@ def test_a_page_of_35_images_and_5_models_is_a_few_hundred_kilobytes(demo: Compa
     photos = re.findall("data:image/webp;base64,[^\"']*", text)
     assert len(photos) == 35
     assert len(text) < 2 * sum(map(len, photos))
+
+
+def test_many_photos_have_a_lower_quality_than_few() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (3, 120, 160, 3), np.uint8)
+    few = tuple(ImageRef(str(at), Image.fromarray(each)) for at, each in enumerate(noise))
+    assert choose_quality(few) == QUALITIES[0]
+    found = [choose_quality(few * times) for times in (25, 30, 35, 1000)]
+    assert found == sorted(found, reverse=True)
+    assert (found[0], found[-1]) == (QUALITIES[0], QUALITIES[-1])
+    assert QUALITIES[-1] < found[1] < QUALITIES[0]
 
 
 # Writing it

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from effcam import Comparison
-from effcam.comparison.report.data import small_photo
+from effcam.comparison.report.photos import small_photo
 from effcam.metrics.agreement import least_agreed, pair_agreements
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import effcam
-from effcam.cam.explain import compute_cams, predicting
+from effcam.cam.explain import compute_cams
+from effcam.cam.predict import predicting
 from effcam.errors import ModelError
 from effcam.images.preprocess import Preprocess
 from effcam.models.loading import load_model

@@ -16,7 +16,7 @@ from effcam.cam.attention.reading import Reading
 from effcam.cam.attention.recording import Attention, visiting_attention
 from effcam.cam.attention.stream import Stream
 from effcam.cam.attention.weights import mean_positive, nonzero_tokens, weight_gradients
-from effcam.cam.own_function import check_gradient
+from effcam.cam.methods.own_function import check_gradient
 from effcam.cam.precision import computing
 from effcam.models.tracing.layer_outputs import put_first
 from effcam.models.tracing.logits import first_tensor
@@ -24,7 +24,7 @@ from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.plain_pass import plain_pass
 
 if TYPE_CHECKING:
-    from effcam.cam.subject import Subject
+    from effcam.cam.methods.subject import Subject
 
 FEW = 16
 """The most tokens on which a block runs alone."""

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from effcam.cam.attention.reading import Reading, check_layers
 from effcam.cam.attention.recording import Attention, visiting_attention
-from effcam.cam.own_function import check_gradient
+from effcam.cam.methods.own_function import check_gradient
 from effcam.errors import LayerError
 
 if TYPE_CHECKING:
-    from effcam.cam.subject import Subject
+    from effcam.cam.methods.subject import Subject
 
 
 def differentiate(

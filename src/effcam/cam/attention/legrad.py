@@ -9,14 +9,14 @@ from effcam.cam.attention.final_pass import differentiate
 from effcam.cam.attention.layout import CHANNELS, Layer
 from effcam.cam.attention.reading import Reading, read_attention
 from effcam.cam.attention.weights import mean_positive, weight_gradients
-from effcam.cam.fusion import fuse
-from effcam.cam.subject import MethodMap
+from effcam.cam.methods.fusion import fuse
+from effcam.cam.methods.subject import MethodMap
 from effcam.errors import LayerError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from effcam.cam.subject import Subject
+    from effcam.cam.methods.subject import Subject
 
 
 def legrad(subject: Subject) -> MethodMap:

@@ -8,13 +8,13 @@ from effcam.cam.attention.final_pass import differentiate
 from effcam.cam.attention.reading import read_attention
 from effcam.cam.attention.row import Row, add, check_chain, keep_half, seen_by, start, taken
 from effcam.cam.attention.weights import weight_gradients, weights_of
-from effcam.cam.subject import MethodMap
+from effcam.cam.methods.subject import MethodMap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from effcam.cam.attention.layout import Layer
-    from effcam.cam.subject import Subject
+    from effcam.cam.methods.subject import Subject
 
 
 def rollout(subject: Subject) -> MethodMap:

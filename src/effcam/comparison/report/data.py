@@ -1,51 +1,42 @@
-"""The data of the page's script: each photo once, maps at their own resolution, numbers."""
+"""The data of the page's script: maps at their own resolution, and numbers."""
 
 from __future__ import annotations
 
 import base64
-import io
 import json
 import math
+import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from effcam.cam.cells import Cells
 from effcam.cam.explanation import Explanation
 from effcam.comparison.report.inputs import Material
 from effcam.drawing import overlay
 from effcam.drawing.defaults import COLORMAP
 from effcam.images.geometry import Box
-from effcam.images.refs import ImageRef
 from effcam.images.truth import Truth
 from effcam.models.facts import class_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from PIL import Image
 
 COLORMAPS = (COLORMAP, "viridis", "inferno", "magma", "cividis", "gray")
 """The colour maps that a reader can choose, in addition to that of the report."""
 
-SIDE = 240
-"""The most width of a photo in px: about that of a cell on a screen."""
-TALLEST = 300
-"""The most height of a photo in px."""
-QUALITY = 75
 DIGITS = 5
 
 
-def to_json(value: object) -> str:
-    r"""Return a value as JSON that is safe in a script element: nothing in it can end that.
+def pack(value: object) -> str:
+    """Return a value as compressed JSON in base64, safe in a script element.
 
-    >>> print(to_json({"name": "</script>"}))
-    {"name":"\u003c/script\u003e"}
+    >>> json.loads(zlib.decompress(base64.b64decode(pack({"name": "</script>"}))))
+    {'name': '</script>'}
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for sign in ("<", ">", "&", chr(0x2028), chr(0x2029)):
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return text
+    # The name of a file may hold bytes that are not UTF-8; their escapes are JSON's.
+    return _base64(zlib.compress(text.encode("utf-8", "backslashreplace"), 9))
 
 
 def colormaps(chosen: str) -> dict[str, str]:
@@ -56,36 +47,6 @@ def colormaps(chosen: str) -> dict[str, str]:
     """
     names = dict.fromkeys((chosen, *COLORMAPS))
     return {name: _base64(overlay.colormap_table(name).tobytes()) for name in names}
-
-
-def photos(content: Cells) -> list[tuple[str, tuple[int, int]]]:
-    """Return each image as a data URL, with its width and height in px.
-
-    Raises:
-        ImageError: If an image's file is gone.
-    """
-    return [_photo(image) for image in content.images]
-
-
-def small_photo(image: ImageRef) -> Image.Image:
-    """Return an image in the size of the page.
-
-    Raises:
-        ImageError: If the image's file is gone.
-    """
-
-    def needed(width: int, height: int) -> tuple[int, int]:
-        scale = min(SIDE / width, TALLEST / height)
-        return math.ceil(width * scale), math.ceil(height * scale)
-
-    return overlay.fit(image.photo(needed).picture, SIDE, TALLEST)
-
-
-def _photo(image: ImageRef) -> tuple[str, tuple[int, int]]:
-    picture = small_photo(image)
-    stream = io.BytesIO()
-    picture.save(stream, format="WEBP", quality=QUALITY, method=4)
-    return f"data:image/webp;base64,{_base64(stream.getvalue())}", picture.size
 
 
 def page_data(material: Material, sizes: Sequence[tuple[int, int]]) -> dict[str, object]:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from effcam import __version__
 from effcam.cam.map_checks import SHORT
 from effcam.comparison.report import charts, wording
-from effcam.comparison.report.data import colormaps, page_data, photos, to_json
+from effcam.comparison.report.data import colormaps, pack, page_data
 from effcam.comparison.report.inputs import Material
+from effcam.comparison.report.photos import photos
 from effcam.drawing import overlay
 from effcam.drawing.defaults import ALPHA, COLORMAP
 from effcam.drawing.formats import REPORT_SUFFIXES
@@ -116,10 +117,10 @@ def build(material: Material, look: Look) -> str:
         .render(
             title=look.title or wording.title(material),
             policy=_policy(script, style),
-            # Script and style are this package's own; data is escaped as JSON, all else as HTML.
+            # Script and style are this package's own; data is in base64, all else escaped as HTML.
             script=Markup(script),  # noqa: S704
             style=Markup(style),  # noqa: S704
-            data=Markup(to_json(data)),  # noqa: S704
+            data=Markup(pack(data)),  # noqa: S704
             lede=wording.lede(material),
             scope=material.scope,
             rows=wording.rows(material, pictures),

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from effcam.cam.cells import Cells
 from effcam.cam.explanation import Explanation
-from effcam.cam.method_options import OPTIONS
-from effcam.cam.methods import facts_of_method
+from effcam.cam.methods.options import OPTIONS
+from effcam.cam.methods.table import facts_of_method
 from effcam.cam.settings import Settings
 from effcam.errors import EffcamError, TargetError
 from effcam.images.discovery import iter_images

@@ -1,5 +1,5 @@
 "use strict";
-(() => {
+(async () => {
   const root = document.documentElement;
   root.classList.replace("no-js", "js");
   const byId = (id) => document.getElementById(id);
@@ -9,12 +9,15 @@
     if (text !== undefined) node.textContent = text;
     return node;
   };
-  const data = JSON.parse(byId("data").textContent);
+  const bytes = (text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+  const unpacked = new Blob([bytes(byId("data").textContent)])
+    .stream()
+    .pipeThrough(new DecompressionStream("deflate"));
+  const data = await new Response(unpacked).json();
   const { columns, images } = data;
   const grid = byId("grid");
   const bar = byId("bar");
   const rows = [...grid.querySelectorAll(".row")];
-  const bytes = (text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
   const percent = (value) =>
     value === null ? "-" : `${(100 * value).toFixed(value < 0.0995 ? 1 : 0)} %`;
   const mean = (values) => {

@@ -11,7 +11,7 @@ from typing import Any
 from effcam import __version__
 from effcam.cam.explanation import Explanation, percent
 from effcam.cam.map_checks import SHORT
-from effcam.cam.methods import depends_on_target
+from effcam.cam.methods.table import depends_on_target
 from effcam.comparison.report.data import truth_label
 from effcam.comparison.report.inputs import Material
 from effcam.models.facts import PLACES

@@ -30,9 +30,9 @@ from effcam.models.tracing.place_check import (
     is_unsure,
 )
 from effcam.models.tracing.probe import probe_inputs
+from effcam.models.tracing.runners import device_of, dtype_of
 from effcam.models.tracing.score_source import ScoreSource
 from effcam.models.tracing.target_layer import TargetLayer
-from effcam.models.tracing.trace import device_of, dtype_of
 
 PAIRS = 4
 """The number of further pairs of pictures that show whether cells follow a patch."""

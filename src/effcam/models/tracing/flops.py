@@ -17,7 +17,8 @@ from effcam.models.tracing.isolation import exclusive, untouched
 from effcam.models.tracing.map_layout import Grid
 from effcam.models.tracing.plain_pass import plain_pass
 from effcam.models.tracing.rng import IsolatedRandomness
-from effcam.models.tracing.trace import BATCH, call_on_meta, call_on_pictures, dtype_of
+from effcam.models.tracing.runners import dtype_of, most_products, runners
+from effcam.models.tracing.trace import BATCH
 
 CONVOLUTION = torch.ops.aten.convolution
 CONVOLUTIONS = 0.05
@@ -56,7 +57,8 @@ COSTS: StructureCache[Cost] = StructureCache()
 
 
 def _find_cost(module: nn.Module, size: Grid, channels: int) -> Cost:
-    for call, last in itertools.product((call_on_meta, call_on_pictures), (True, False)):
+    ways = runners(most_products(module, size))
+    for call, last in itertools.product(ways, (True, False)):
         counter = _Counter(channels_last=last)
         try:
             with (
@@ -94,6 +96,11 @@ class _Counter(TorchDispatchMode):
         self.total = 0
         self.of_convolutions = 0
         self._channels_last = channels_last
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Leave torch's compiler out, which torch would import to switch it off here."""
+        return False
 
     def __torch_dispatch__(
         self,

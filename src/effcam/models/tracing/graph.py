@@ -51,6 +51,21 @@ def ancestors(start: Key | None, stops: Collection[Key] = (), *, prefix: int = 0
     return found
 
 
+def readers(start: Key | None) -> dict[Key, list[str]]:
+    """Return the operations that read each tensor that one depends on, by name."""
+    found: dict[Key, list[str]] = {}
+    nodes, waiting = set(), [] if start is None else [start[0]]
+    while waiting:
+        node = waiting.pop()
+        if node in nodes:
+            continue
+        nodes.add(node)
+        for each in _operands(node):
+            found.setdefault(each, []).append(node.name())
+            waiting.append(each[0])
+    return found
+
+
 def is_cut(start: Key | None, stops: Collection[Key]) -> bool:
     """Return whether a tensor depends on the image through these tensors only."""
     return not any(node.name() == LEAF for node, _ in ancestors(start, stops))

@@ -18,6 +18,7 @@ PASSIVE = (
 )
 PASSIVE_NAMES = ("DropPath", "StochasticDepth", "DropBlock2d", "Dropout")
 LIBRARIES = ("timm", "torchvision")
+DEMO = "effcam.demo.architectures."
 ATTENTION_NAMES = ("att", "mhsa", "mha")
 # Names of the layers that attention computes queries with.
 QUERY_NAMES = ("qkv", "to_qkv", "q", "to_q", "q_proj", "query", "in_proj")
@@ -60,8 +61,9 @@ def is_dense_head(name: str, module: nn.Module, channels: int, classes: int) -> 
 
 
 def is_known(module: nn.Module) -> bool:
-    """Return whether a network is one of those that `tools/sweep.py` verifies."""
-    return type(module).__module__.partition(".")[0] in LIBRARIES
+    """Return whether a network is one of those that `tools/sweep.py` or a test verifies."""
+    home = type(module).__module__
+    return home.partition(".")[0] in LIBRARIES or home.startswith(DEMO)
 
 
 def quantised_layers(module: nn.Module) -> dict[str, nn.Module]:

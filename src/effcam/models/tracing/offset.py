@@ -27,9 +27,9 @@ from effcam.images.preprocess import Preprocess
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.layer_run import run_layers, to_floats
 from effcam.models.tracing.probe import probe_inputs
+from effcam.models.tracing.runners import device_of, dtype_of
 from effcam.models.tracing.score_source import ScoreSource
 from effcam.models.tracing.target_layer import TargetLayer
-from effcam.models.tracing.trace import device_of, dtype_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

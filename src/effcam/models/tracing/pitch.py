@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from effcam.errors import ModelError
 from effcam.models.tracing.cache import StructureCache
+from effcam.models.tracing.flops import find_cost
 from effcam.models.tracing.map_layout import Grid
+from effcam.models.tracing.runners import most_products
 from effcam.models.tracing.target_layer import TargetLayer
-from effcam.models.tracing.trace import trace_on_meta
+from effcam.models.tracing.trace import trace_cheaply
 
 FURTHER = 192, 384
 """How many px the larger inputs have more: a multiple of the usual strides, 2^k and 3 * 2^k. Other
@@ -45,8 +47,12 @@ def _measure(
     module: nn.Module, layer: TargetLayer, size: Grid, channels: int
 ) -> tuple[float, float] | None:
     found: set[tuple[float, float]] = set()
+    cost = find_cost(module, size, channels).flops
+    products = most_products(module, size) if cost is None else cost / 2
     for further in FURTHER:
-        grid = _grid_at(module, layer, (size[0] + further, size[1] + further), channels)
+        larger = size[0] + further, size[1] + further
+        grown = math.prod(larger) / math.prod(size)
+        grid = _grid_at(module, layer, larger, channels, products * grown)
         if grid is None:
             return None
         gained = [more - cells for more, cells in zip(grid, layer.grid, strict=True)]
@@ -57,10 +63,12 @@ def _measure(
     return None if others or not all(each.is_integer() for each in pitch) else pitch
 
 
-def _grid_at(module: nn.Module, layer: TargetLayer, size: Grid, channels: int) -> Grid | None:
+def _grid_at(
+    module: nn.Module, layer: TargetLayer, size: Grid, channels: int, products: float
+) -> Grid | None:
     """Return a layer's rows and columns of cells for another input size, if there are any."""
     try:
-        record = trace_on_meta(module, size, channels)
+        record = trace_cheaply(module, size, channels, products)
     except ModelError:
         return None
     for call in record.calls:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ CHROMA = 0.3
 """The standard deviation of a channel's own part, as a share of that of all channels."""
 
 
+@lru_cache(maxsize=4)
 def probe_pixels(
     size: tuple[int, int], channels: int = 3, count: int = 2, *, seed: int = 0
 ) -> NDArray[np.uint8]:
@@ -33,7 +35,7 @@ def probe_pixels(
         seed: Another number gives other pictures.
 
     Returns:
-        (count, height, width, channels) uint8.
+        (count, height, width, channels) uint8, read-only.
 
     >>> pictures = probe_pixels((32, 32))
     >>> pictures.shape, bool(90 < pictures.mean() < 140)
@@ -43,7 +45,9 @@ def probe_pixels(
     shared = _pink_noise(rng, (count, 1, *size))
     own = _pink_noise(rng, (count, channels, *size))
     values = MEAN + SPREAD * (shared + CHROMA * own)
-    return np.asarray(np.rint(255 * values.clip(0, 1)).transpose(0, 2, 3, 1), np.uint8)
+    pixels = np.asarray(np.rint(255 * values.clip(0, 1)).transpose(0, 2, 3, 1), np.uint8)
+    pixels.setflags(write=False)
+    return pixels
 
 
 def probe_inputs(preprocess: Preprocess, count: int = 2, *, seed: int = 0) -> torch.Tensor:
@@ -60,7 +64,7 @@ def probe_inputs(preprocess: Preprocess, count: int = 2, *, seed: int = 0) -> to
     import torch
 
     pixels = probe_pixels(preprocess.size, preprocess.channels, count, seed=seed)
-    return preprocess.normalise(torch.from_numpy(np.ascontiguousarray(pixels)))
+    return preprocess.normalise(torch.from_numpy(pixels.copy()))
 
 
 def probe_standardised(size: tuple[int, int], channels: int, count: int) -> torch.Tensor:
@@ -76,7 +80,7 @@ def probe_standardised(size: tuple[int, int], channels: int, count: int) -> torc
     """
     import torch
 
-    pixels = np.ascontiguousarray(probe_pixels(size, channels, count).transpose(0, 3, 1, 2))
+    pixels = probe_pixels(size, channels, count).transpose(0, 3, 1, 2).copy()
     return (torch.from_numpy(pixels).float() / 255 - MEAN) / SPREAD
 
 

@@ -28,9 +28,10 @@ from effcam.models.tracing.last_layers import (
 from effcam.models.tracing.logits import Link, read_logits
 from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.rng import SEED, IsolatedRandomness
+from effcam.models.tracing.runners import device_of, dtype_of
 from effcam.models.tracing.score_kind import EMBEDDING, ScoreKind, find_kind, possible_kinds
 from effcam.models.tracing.score_source import Change, Place, ScoreSource, at_place, run_scores
-from effcam.models.tracing.trace import Trace, device_of, dtype_of, trace
+from effcam.models.tracing.trace import Trace, trace
 
 LARGE, MODERATE, UNSATURATED = 1e5, 20.0, 2.0
 """Standard deviations of random numbers in place of a layer's output."""

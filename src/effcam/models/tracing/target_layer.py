@@ -283,7 +283,7 @@ def _entering(record: Trace, groups: list[FeatureMap]) -> tuple[list[FeatureMap]
 
 
 def _check_reading(record: Trace, call: LayerCall) -> None:
-    """Refuse a layer whose map would mislead; networks of timm and torchvision are verified.
+    """Refuse a layer whose map would mislead; networks of known classes are verified.
 
     Raises:
         LayerError: If later sequences have the batch second, or if the scores depend on several

@@ -1,13 +1,13 @@
 """Trace one forward pass: which module returns tensors of which shape, in which order.
 
 The pass runs on meta tensors, which have shapes but no numbers: it takes a fraction of a second
-for a network of any size.
+for a network of any size. A small network runs on pictures, if that is quicker.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, count
@@ -25,8 +25,16 @@ from effcam.models.tracing.logits import Logits, Outputs, first_tensor, read_log
 from effcam.models.tracing.map_layout import PREFIX_TOKENS, Grid, MapShape, map_shape
 from effcam.models.tracing.module_kinds import is_attention
 from effcam.models.tracing.plain_pass import plain_pass
-from effcam.models.tracing.probe import probe_standardised
 from effcam.models.tracing.rng import IsolatedRandomness
+from effcam.models.tracing.runners import (
+    FEW_PRODUCTS,
+    Runner,
+    dtype_of,
+    most_products,
+    run_on_meta,
+    run_on_pictures,
+    runners,
+)
 
 BATCH = 2
 STRIDE = 2
@@ -172,8 +180,8 @@ class Trace:
 def trace(module: nn.Module, size: Grid, channels: int = 3, *, graph: bool = False) -> Trace:
     """Return the record of one forward pass at an input size; the module stays unchanged.
 
-    The pass runs on meta tensors. A module that cannot run on them (because it reads numbers, or
-    keeps plain tensors outside its buffers) runs on two photo-like pictures.
+    The pass runs on meta tensors, or on two photo-like pictures: the way of
+    `effcam.models.tracing.runners` that is the quicker one, and if that fails the other.
 
     Args:
         module: Any module that takes (batch, channels, height, width) images.
@@ -185,40 +193,46 @@ def trace(module: nn.Module, size: Grid, channels: int = 3, *, graph: bool = Fal
     Raises:
         ModelError: If the module runs neither way.
     """
-    try:
-        return _run(module, size, channels, call_on_meta, graph)
-    except Exception:  # noqa: BLE001  # it may fail on meta tensors alone
+    errors: dict[Runner, Exception] = {}
+    for way in runners(most_products(module, size)):
         try:
-            return _run(module, size, channels, call_on_pictures, graph)
-        except Exception as error:
-            if any(isinstance(each, VOLUMES) for each in module.modules()):
-                raise ModelError(
-                    "the model works on volumes or videos (it has layers as "
-                    f"{_first_volume(module)}); effcam explains classifiers of single images, of "
-                    "shape (batch, channels, height, width)"
-                ) from error
-            raise ModelError(
-                f"the model does not run on a batch of {size[0]} x {size[1]} px "
-                f"{CHANNELS.get(channels, f'{channels}-channel')} images{_where(module)}: "
-                f"{reason_of(error)}"
-            ) from error
+            return _run(module, size, channels, way, graph)
+        except Exception as error:  # noqa: BLE001  # it may fail on meta tensors alone
+            errors[way] = error
+    cause = errors[run_on_pictures]
+    if any(isinstance(each, VOLUMES) for each in module.modules()):
+        raise ModelError(
+            f"the model works on volumes or videos (it has layers as {_first_volume(module)}); "
+            "effcam explains classifiers of single images, of shape (batch, channels, height, "
+            "width)"
+        ) from cause
+    raise ModelError(
+        f"the model does not run on a batch of {size[0]} x {size[1]} px "
+        f"{CHANNELS.get(channels, f'{channels}-channel')} images{_where(module)}: "
+        f"{reason_of(cause)}"
+    ) from cause
 
 
-def trace_on_meta(module: nn.Module, size: Grid, channels: int = 3) -> Trace:
-    """Return the record of a pass on meta tensors, which costs the same at any size.
+def trace_cheaply(module: nn.Module, size: Grid, channels: int, products: float) -> Trace:
+    """Return the record of a pass without a graph, if that takes about a second at most.
 
     Args:
         module: As in `trace`.
         size: As in `trace`.
         channels: As in `trace`.
+        products: The number of products in a pass of an image of this size. Only a network of few
+            runs on pictures.
 
     Raises:
-        ModelError: If the module does not run on them at this size.
+        ModelError: If the module does not run at this size, or its pass takes long.
     """
-    try:
-        return _run(module, size, channels, call_on_meta, graph=False)
-    except Exception as error:
-        raise ModelError(f"the model cannot be traced: {reason_of(error)}") from error
+    ways = runners(products) if products <= FEW_PRODUCTS else (run_on_meta,)
+    for way in ways:
+        try:
+            return _run(module, size, channels, way, graph=False)
+        except Exception as error:  # noqa: BLE001  # it may fail on meta tensors alone
+            reason = error
+    raise ModelError(f"the model cannot be traced: {reason_of(reason)}") from reason
 
 
 def _where(module: nn.Module) -> str:
@@ -229,9 +243,6 @@ def _where(module: nn.Module) -> str:
 
 def _first_volume(module: nn.Module) -> str:
     return next(type(each).__name__ for each in module.modules() if isinstance(each, VOLUMES))
-
-
-Runner = Callable[[nn.Module, Tensor], object]
 
 
 def _run(module: nn.Module, size: Grid, channels: int, call: Runner, graph: bool) -> Trace:
@@ -258,39 +269,6 @@ def _prefixes(module: nn.Module) -> tuple[int, ...]:
     """Return the numbers of prefix tokens to try, the attributes of timm's modules first."""
     own = (getattr(each, "num_prefix_tokens", None) for each in module.modules())
     return tuple(dict.fromkeys([*(each for each in own if isinstance(each, int)), *PREFIX_TOKENS]))
-
-
-def call_on_meta(module: nn.Module, images: Tensor) -> object:
-    """Return the output for images on the meta device; the module's tensors stay unchanged."""
-    state = {
-        name: tensor.to("meta")
-        for name, tensor in (*module.named_parameters(), *module.named_buffers())
-    }
-    return torch.func.functional_call(module, state, (_as_input(images),))
-
-
-def call_on_pictures(module: nn.Module, images: Tensor) -> object:
-    """Return the output for probing pictures of the same shape on the module's device."""
-    count, channels, height, width = images.shape
-    pictures = probe_standardised((height, width), channels, count)
-    return module(_as_input(pictures.to(device_of(module), images.dtype)))
-
-
-def _as_input(images: Tensor) -> Tensor:
-    """Return images that begin a graph, if one is recorded; no leaf may change in place."""
-    return images.requires_grad_().clone() if torch.is_grad_enabled() else images
-
-
-def dtype_of(module: nn.Module) -> torch.dtype:
-    """Return the floating-point type of the module's first such tensor, else float32."""
-    own = chain(module.parameters(), module.buffers())
-    return next((each.dtype for each in own if each.is_floating_point()), torch.float32)
-
-
-def device_of(module: nn.Module) -> torch.device:
-    """Return the device of the module's first tensor, else the CPU."""
-    own = chain(module.parameters(), module.buffers())
-    return next((each.device for each in own), torch.device("cpu"))
 
 
 def _is_attention_matrix(call: LayerCall, shape: MapShape, calls: Sequence[LayerCall]) -> bool:

@@ -1,0 +1,1 @@
+"""Methods: which there are, what each needs, and the code that makes its maps."""
