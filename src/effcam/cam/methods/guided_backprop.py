@@ -46,48 +46,35 @@ def guidedbackprop(subject: Subject) -> MethodMap:
         ModelError: If the network has no ReLU, or other activations too, or no gradient gets to
             its input.
     """
-    guide = _Guide()
     gradients = sum_gradients(
-        subject, torch.ones(1), lambda rows, _: subject.images[rows], prepare=guide.prepare
+        subject, torch.ones(1), lambda rows, _: subject.images[rows], prepare=_guide
     )
     pixels = gradients.float().abs().sum(1)
-    return MethodMap(pool_mean(pixels, grid_of(subject)), f"input, through {guide.relus} ReLUs")
+    return MethodMap(pool_mean(pixels, grid_of(subject)), "input")
 
 
-class _Guide:
-    """Lets no negative gradient through the ReLUs of a graph.
+def _guide(scores: Tensor) -> None:
+    """Let no negative gradient through the ReLUs of the graph of some scores, by hooks on it.
 
-    Attributes:
-        relus: How many ReLUs the last graph had.
+    Raises:
+        ModelError: If the network has no ReLU, or other activations too.
     """
-
-    def __init__(self) -> None:
-        """Begin without a graph."""
-        self.relus = 0
-
-    def prepare(self, scores: Tensor) -> None:
-        """Register the hooks on the graph of some scores, which they end with.
-
-        Raises:
-            ModelError: If the network has no ReLU, or other activations too.
-        """
-        nodes = list(graph_nodes(scores))
-        relus = [node for node in nodes if _is_relu(node)]
-        others = Counter(
-            OTHER_ACTIVATIONS[node.name()]
-            for node in nodes
-            if node.name() in OTHER_ACTIVATIONS and not _is_relu(node)
+    nodes = list(graph_nodes(scores))
+    relus = [node for node in nodes if _is_relu(node)]
+    others = Counter(
+        OTHER_ACTIVATIONS[node.name()]
+        for node in nodes
+        if node.name() in OTHER_ACTIVATIONS and not _is_relu(node)
+    )
+    if others or not relus:
+        found = [f"{count} of {name}" for name, count in {"ReLU": len(relus), **others}.items()]
+        raise ModelError(
+            "guidedbackprop is defined for networks whose activations are ReLUs, and the "
+            f"activations found here are {', '.join(found)}: its map would be the plain "
+            'gradient at all that are none. method="smoothgrad" shows gradients of any network'
         )
-        if others or not relus:
-            found = [f"{count} of {name}" for name, count in {"ReLU": len(relus), **others}.items()]
-            raise ModelError(
-                "guidedbackprop is defined for networks whose activations are ReLUs, and the "
-                f"activations found here are {', '.join(found)}: its map would be the plain "
-                'gradient at all that are none. method="smoothgrad" shows gradients of any network'
-            )
-        for node in relus:
-            node.register_prehook(_keep_positive)
-        self.relus = len(relus)
+    for node in relus:
+        node.register_prehook(_keep_positive)
 
 
 def _is_relu(node: Any) -> bool:
