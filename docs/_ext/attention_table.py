@@ -41,8 +41,9 @@ The smallest architecture of each design is run with random weights; one of more
 weights with three blocks, if it then still is of the same design. **{ran:,} designs** were run,
 {short:,} of them with fewer blocks. They stand for **{covered:,} architectures**: for all but the
 one that was run, the result is inferred by this rule and was not measured. In {full:,} designs, all
-attention layers are mapped to the image. In {checked:,} designs, a check by another way confirmed all layers that
-are mapped: part of the image was changed, and values of attention changed at the tokens there.
+attention layers are mapped to the image. In {checked:,} designs, a check by another way confirmed
+all layers that are mapped: part of the image was changed, and values of attention changed at the
+tokens there.
 
 The record ({{download}}`attention.csv`) has a row for each architecture, with the name of what was
 run; `tools/attention_sweep.py` makes it again.
