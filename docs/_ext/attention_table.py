@@ -39,10 +39,11 @@ modules are the same, except for:
 
 The smallest architecture of each design is run with random weights; one of more than 60 million
 weights with three blocks, if it then still is of the same design. **{ran:,} designs** were run,
-which stand for **{covered:,} architectures**. {own:,} of these were run themselves; for the others,
-the result is inferred by this rule and was not measured. In {full:,} designs, all attention layers
-are mapped to the image. In {checked:,} designs, a check by another way confirmed all layers that
-are mapped: part of the image was changed, and values of attention changed at the tokens there.
+{short:,} of them with fewer blocks. They stand for **{covered:,} architectures**: for all but the
+one that was run, the result is inferred by this rule and was not measured. In {full:,} designs, all
+attention layers are mapped to the image. In {checked:,} designs, a check by another way confirmed
+all layers that are mapped: part of the image was changed, and values of attention changed at the
+tokens there.
 
 The record ({{download}}`attention.csv`) has a row for each architecture, with the name of what was
 run; `tools/attention_sweep.py` makes it again.
@@ -83,7 +84,7 @@ def introduction(rows: Sequence[Row]) -> str:
         designs=len(_one_of_each(having)),
         ran=len(designs),
         covered=len(ran),
-        own=sum(row["run"].split()[0] == row["name"] for row in ran),
+        short=sum(" " in row["run"] for row in designs),
         full=sum(row["mapped"] == row["found"] for row in designs),
         checked=sum(row["checked"] == row["mapped"] != "0" for row in designs),
     )
