@@ -22,6 +22,8 @@ FIGURES = (*LOCALISATION, *FAITHFULNESS)
 WIDTH = 100
 BASELINE, RANDOM, REFINED = "gradcam", "randomcam", "refinecam"
 HALF, LEVEL = 0.5, 0.05
+NAMED = 3
+"""How many of the best and of the worst methods a sentence names."""
 INTRODUCTION = """\
 % Written by benchmarks/method_scoreboard.py: do not edit.
 
@@ -38,6 +40,7 @@ CAUTIONS = (
         "so themselves, as `occlusion`, `rise` and `scorecam`, and covered images are unlike any "
         "that the networks were trained on."
     ),
+    "[](scoreboard.md) says where the photos, and the weights of the networks that see them, are from.",
     "`refinecam` multiplies the maps of the last layers of each network's three coarsest grids.",
 )
 LEGEND = """\
@@ -117,7 +120,10 @@ def _head(boards: Sequence[Board], settings: Mapping[str, Mapping[str, int]]) ->
     return "\n".join(
         [
             INTRODUCTION.format(networks=_networks(len(boards))),
-            *(f"- {count} {what}: {_names(models)}" for (count, what), models in seen.items()),
+            *(
+                f"- {_wrapped(f'{count} {what}: {_names(models)}')}"
+                for (count, what), models in seen.items()
+            ),
             "\n**Read with care.**\n",
             *(f"- {_wrapped(each)}" for each in cautions),
             f"\n{LEGEND}",
@@ -183,9 +189,14 @@ def _extremes(boards: Sequence[Board], key: str) -> list[str]:
         figure = measured[0].summary.measure(key).figure
         order = sorted(medians, key=medians.__getitem__, reverse=figure.better == "higher")
         shown = [f"`{name}` ({figure.show(medians[name], unit=True)})" for name in order]
+        value = figure.show(medians[order[0]], unit=True)
+        first = [name for name in order if figure.show(medians[name], unit=True) == value]
+        best = f"best are {', '.join(shown[:NAMED])}"
+        if len(first) > NAMED:
+            best = f"{len(first)} of {len(order)} methods have the best value, {value}"
         line = (
-            f"**{_capital(figure.title)}, {kind}**, median over {_networks(len(measured))}: best "
-            f"are {', '.join(shown[:3])}, worst are {', '.join(shown[:-4:-1])}"
+            f"**{_capital(figure.title)}, {kind}**, median over {_networks(len(measured))}: "
+            f"{best}; worst are {', '.join(shown[: -NAMED - 1 : -1])}"
         )
         if BASELINE in medians:
             line += f"; `{BASELINE}` has {figure.show(medians[BASELINE], unit=True)}"
