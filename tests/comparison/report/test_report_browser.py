@@ -174,6 +174,19 @@ def test_without_scripts_photos_and_tables_are_there(visit: Visit, report: Path)
     assert page.locator(".figures").first.is_visible()
 
 
+def test_a_browser_too_old_to_unpack_the_data_shows_the_page_as_without_scripts(
+    visit: Visit, report: Path
+) -> None:
+    visit.page.add_init_script("delete window.DecompressionStream")
+    page = visit.go(report)
+    page.wait_for_selector("#too-old")
+    assert "needs a browser of 2023 or later" in page.locator("#too-old").inner_text()
+    assert page.locator("#bar").is_hidden()
+    assert page.locator(".row img").first.is_visible()
+    assert page.locator(".figures").first.is_visible()
+    assert any("DecompressionStream" in each for each in visit.said)
+
+
 # Drawing
 
 

@@ -10,10 +10,16 @@
     return node;
   };
   const bytes = (text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
-  const unpacked = new Blob([bytes(byId("data").textContent)])
-    .stream()
-    .pipeThrough(new DecompressionStream("deflate"));
-  const data = await new Response(unpacked).json();
+  const unpack = async (text) => {
+    const stream = new Blob([bytes(text)]).stream();
+    const unpacked = stream.pipeThrough(new DecompressionStream("deflate"));
+    return new Response(unpacked).json();
+  };
+  const data = await unpack(byId("data").textContent).catch((error) => {
+    root.classList.replace("js", "no-js"); // an old browser shows the page as without scripts
+    byId("too-old").hidden = false;
+    throw error;
+  });
   const { columns, images } = data;
   const grid = byId("grid");
   const bar = byId("bar");
