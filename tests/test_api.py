@@ -304,6 +304,7 @@ def test_each_of_several_methods_is_what_it_is_alone() -> None:
         ("gradcm", "no method is called 'gradcm'. Did you mean 'gradcam'"),
         ("GradCAMPlusPlus", r"Did you mean 'gradcam\+\+'"),
         ("IG", "Did you mean 'integratedgradients'"),
+        ([["gradcam"]], r"no method is called \['gradcam'\]"),
         (["gradcam", "cam"], "no method is called 'cam'.* The methods are gradcam, "),
         ([], "method must be one or several"),
         (["gradcam", "gradcam"], "two methods are called 'gradcam'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -77,3 +78,24 @@ def test_the_real_processor_is_asked() -> None:
 def test_a_run_on_disk_refuses_it(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="decided on the first images of each model"):
         compare_dataset(scenes(1, size=SIZE), ["demo_alexnet"], tmp_path / "run", precision="auto")  # type: ignore[arg-type]
+
+
+def test_the_first_images_that_can_be_read_decide(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    has(monkeypatch, bf16=True)
+    for at in range(9):
+        (tmp_path / f"a{at}.jpg").write_bytes(b"no image")
+    (scene,) = scenes(1, size=SIZE)
+    scene.image.save(tmp_path / "z.png")
+    checked: list[int] = []
+    compared = precision_choice._difference
+
+    def count(single: Any, half: Any) -> str:
+        checked.append(len(single))
+        return compared(single, half)
+
+    monkeypatch.setattr(precision_choice, "_difference", count)
+    found = compare(tmp_path, ["demo_alexnet"], precision="auto", on_error="skip", progress=False)
+    assert checked == [1]
+    assert found.facts[0].precision == "bf16"

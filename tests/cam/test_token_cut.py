@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -139,3 +140,79 @@ def test_timms_transformers_are_cut(name: str) -> None:
     preprocess = Preprocess(size=56)
     loaded = load_model(name, pretrained=False, options=options, preprocess=preprocess)
     assert {"blocks.1.attn.proj", "blocks.1.norm2", "blocks.1.mlp"} <= set(cut_in(loaded, 56))
+
+
+class Scaled(Block):
+    """A block whose layer scale is so small that sums in float32 hardly show what it adds."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        query, key, value = self.qkv(self.norm1(tokens)).chunk(3, 2)
+        mixed = self.proj(nn.functional.scaled_dot_product_attention(query, key, value))
+        tokens = tokens + 1e-6 * mixed
+        added: Tensor = tokens + 1e-6 * self.mlp(self.norm2(tokens))
+        return added
+
+
+def test_attention_behind_a_small_layer_scale_stays_whole() -> None:
+    torch.manual_seed(0)
+    net = Vit()
+    net.blocks = nn.Sequential(Scaled(), Scaled(), Scaled())
+    loaded = load_model(net, preprocess=Preprocess(size=SIZE), target_layer="blocks.0")
+    assert "blocks.2.mlp" in cut_in(loaded)
+    assert not {"blocks.1", "blocks.2"} & set(cut_in(loaded))
+    images = pictures(4, SIZE)
+    plain = compute_cams(loaded, images, ["gradcam"], [1] * 4).maps["gradcam"]
+    with explaining(loaded) as explain:
+        for row in range(4):
+            one = explain(images[row : row + 1], ["gradcam"], [1]).maps["gradcam"]
+            np.testing.assert_allclose(one[0], plain[row], rtol=0, atol=1e-4 * plain.max())
+
+
+class Gated(Vit):
+    """The head reads the other tokens of images whose class token opens a gate."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        cells = self.patches(images).flatten(2).transpose(1, 2)
+        tokens = self.blocks(torch.cat([self.token.expand(len(cells), -1, -1), cells], 1))
+        tokens = self.norm(tokens)
+        gate = (images.mean((1, 2, 3)) > 0).float()[:, None]
+        scores: Tensor = self.fc(tokens[:, 0] + gate * tokens[:, 1:].mean(1))
+        return scores
+
+
+class Chosen(Vit):
+    """The head reads the token of the largest norm."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        cells = self.patches(images).flatten(2).transpose(1, 2)
+        tokens = self.blocks(torch.cat([self.token.expand(len(cells), -1, -1), cells], 1))
+        best = tokens.norm(dim=2).argmax(1)
+        scores: Tensor = self.fc(tokens[torch.arange(len(tokens)), best])
+        return scores
+
+
+@pytest.mark.parametrize("kind", [Gated, Chosen])
+def test_heads_that_read_other_tokens_of_some_images_get_them(kind: type[Vit]) -> None:
+    torch.manual_seed(0)
+    net = kind()
+    with torch.no_grad():
+        net.token.mul_(2)
+    loaded = load_model(net, preprocess=Preprocess(size=SIZE), target_layer="blocks.1")
+    images = torch.cat([pictures(3, SIZE) - 1, pictures(3, SIZE) + 1])
+    plain = compute_cams(loaded, images, ["gradcam"], [1] * 6)
+    with explaining(loaded) as explain:
+        for row in range(6):
+            one = explain(images[row : row + 1], ["gradcam"], [1])
+            np.testing.assert_allclose(one.probabilities[0], plain.probabilities[row], atol=1e-5)
+            heat = plain.maps["gradcam"][row]
+            np.testing.assert_allclose(one.maps["gradcam"][0], heat, rtol=0, atol=1e-5)
+
+
+def test_an_output_that_cannot_be_walked_is_not_cut() -> None:
+    class Opaque(Vit):
+        def forward(self, images: Tensor) -> Any:
+            return SimpleNamespace(logits=super().forward(images))
+
+    torch.manual_seed(0)
+    loaded = load_model(Opaque(), preprocess=Preprocess(size=SIZE), target_layer="blocks.2.norm1")
+    assert cut_in(loaded) == []

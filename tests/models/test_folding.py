@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ import effcam
 from effcam.cam import lighten as lighten_module
 from effcam.cam.explain import compute_cams
 from effcam.images.preprocess import Preprocess
-from effcam.models.folding import fold_norms
+from effcam.models.folding import fold_norms, is_foldable_norm
 from effcam.models.loading import load_model
 from tests.cam.test_parity_with_grad_cam import calibrate, pictures
 
@@ -153,6 +154,66 @@ def test_what_is_not_such_a_pair_stays(parts: dict[str, Any]) -> None:
     before = copy.deepcopy(net.state_dict())
     assert fold(net) == 0
     assert_close(net.state_dict(), before, atol=0, rtol=0)
+
+
+def masked(conv: nn.Module, norm: nn.Module, images: Tensor) -> Tensor:
+    features = conv(images)
+    normalised: Tensor = norm(features) * (features > 0)
+    return normalised
+
+
+def shifted(conv: nn.Module, norm: nn.Module, images: Tensor) -> Tensor:
+    features = conv(images)
+    normalised: Tensor = norm(features) + float(features.mean())
+    return normalised
+
+
+def reused(conv: nn.Conv2d, norm: nn.Module, images: Tensor) -> Tensor:
+    again = nn.functional.conv2d(images, conv.weight, stride=conv.stride)
+    normalised: Tensor = norm(conv(images)) + again
+    return normalised
+
+
+def without_bias(conv: nn.Conv2d, norm: nn.Module, images: Tensor) -> Tensor:
+    normalised: Tensor = norm(conv(images)) * (1 if conv.bias is None else 2)
+    return normalised
+
+
+class Telling(Pair):
+    """A network that also returns the output of its convolution."""
+
+    def forward(self, images: Tensor) -> Any:
+        return {"logits": super().forward(images), "maps": self.conv(images)}
+
+
+class Opaque(Pair):
+    """A network that returns an object, whose parts are not known."""
+
+    def forward(self, images: Tensor) -> Any:
+        return SimpleNamespace(logits=super().forward(images))
+
+
+@pytest.mark.parametrize("join", [masked, shifted, reused, without_bias])
+def test_what_the_graph_does_not_show_is_seen_in_what_the_network_returns(join: Any) -> None:
+    net = prepared(Pair(join=join))
+    before = copy.deepcopy(net.state_dict())
+    assert fold(net) == 0
+    assert_close(net.state_dict(), before, atol=0, rtol=0)
+    assert "forward" not in vars(net.norm)
+
+
+@pytest.mark.parametrize("kind", [Telling, Opaque])
+def test_other_outputs_stay_too(kind: type[Pair]) -> None:
+    net = prepared(kind())
+    before = copy.deepcopy(net.state_dict())
+    assert fold_norms(net, (SIZE, SIZE), 3, ()) == 0
+    assert_close(net.state_dict(), before, atol=0, rtol=0)
+
+
+def test_a_normalisation_by_the_batch_stays() -> None:
+    net = prepared(Pair())
+    net.norm.train()
+    assert not any(map(is_foldable_norm, net.modules()))
 
 
 def test_hooks_and_layers_that_are_looked_at_keep_a_pair() -> None:

@@ -159,8 +159,7 @@ class Explainer:
                 scores = self._cam.scores(inputs)
         else:
             attention = None
-            with self._cut.for_batch(inputs):
-                scores = self._cam.scores(inputs)
+            scores = self._cut.scores(inputs)
         return _Pass(images, scores, self._cam.maps(self._cam.leaves), attention)
 
     def _smooth(

@@ -11,7 +11,7 @@ def lighten(model: Model, precision: Precision = "fp32", *, keep_norms: bool = F
     """Change a model's network in place, so that its passes are cheaper.
 
     Batch normalisations are folded, and the weights get the type in which they are multiplied. Its
-    maps stay within 1e-5 of their range in float32.
+    maps of target layers stay within 1e-5 of their range in float32.
 
     Args:
         model: The model; nobody else may use its network.

@@ -40,19 +40,28 @@ def decide_precision(job: Job, label: str, prepared: Prepared, asked: Asked) -> 
     model = prepared.model
     reason = f"{model.device} has no instructions for bf16"
     if has_bf16(model.device):
-        some = replace(job, images=job.images[:CHECKED])
-        few: Asked = {name: each and each[:CHECKED] for name, each in asked.items()}
-        found = [
-            list(explain_images(Inputs(some, passes=0), label, each, few, done=lambda _: None))
-            for each in (_running(prepared, "fp32"), _running(prepared, "bf16"))
-        ]
-        reason = _difference(*found)
+        reason = _reason(job, label, prepared, asked)
     if not reason:
         if job.models[label].is_new:
             cast_weights(model.module, "bf16")
         return _running(prepared, "bf16")
     warnings.warn(f"{label}: precision='auto' computes in fp32: {reason}", stacklevel=2)
     return _running(prepared, "fp32")
+
+
+def _reason(job: Job, label: str, prepared: Prepared, asked: Asked) -> str:
+    """Return why a model is not to run in bf16, on the first images that can be read."""
+    for at in range(0, len(job.images), CHECKED):
+        part = slice(at, at + CHECKED)
+        some = replace(job, images=job.images[part])
+        few: Asked = {name: each and each[part] for name, each in asked.items()}
+        single, half = (
+            list(explain_images(Inputs(some, passes=0), label, each, few, done=lambda _: None))
+            for each in (_running(prepared, "fp32"), _running(prepared, "bf16"))
+        )
+        if single:
+            return _difference(single, half)
+    return "no image can be read"
 
 
 def _running(prepared: Prepared, precision: Precision) -> Prepared:
@@ -72,8 +81,8 @@ def has_bf16(device: torch.device) -> bool:
 def _difference(single: Sequence[Explanation], half: Sequence[Explanation]) -> str:
     """Return how cells in half precision differ, in words; empty if they differ little."""
     for exact, rounded in zip(single, half, strict=True):
-        if exact.predicted != rounded.predicted:
-            return f"bf16 changes the most probable class of {exact.image.name}"
+        if (exact.predicted, exact.target) != (rounded.predicted, rounded.target):
+            return f"bf16 changes the most probable classes of {exact.image.name}"
         if exact.state != rounded.state:
             return f"bf16 changes whether a map of {exact.image.name} has evidence"
         if exact.state == "ok":

@@ -1,15 +1,15 @@
 """Leave out what the head never reads: the other tokens, after the class token's last attention.
 
 Where a head reads one class token only, the last block's norm and MLP need not run on the others,
-neither forwards nor backwards. Their inputs are cut down to that token, and adding a residual
-spreads its result over all tokens, of which only the first is read.
+neither forwards nor backwards. Their inputs are cut down to that token, and what they would return
+for the others is not a number: if anything that a network returns depends on it, it shows.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -23,6 +23,8 @@ from effcam.errors import ModelError
 from effcam.models.tracing.logits import Logits, tensors
 
 EQUAL = {"fp32": 1e-5}
+WALKED = (Tensor, Mapping, list, tuple)
+"""What a network may return, so that all tensors in it are seen."""
 HALF = 0.02
 """The largest difference to the whole pass, as a share of the largest value, by precision."""
 
@@ -31,7 +33,8 @@ class TokenCut:
     """The modules of a network that need one token only, and a context in which they get no more.
 
     They are found on the first image of the second batch, since it takes two more passes of one
-    image; a cut is made only if the scores and their gradients at the target layer stay.
+    image; a cut is made only if the scores and their gradients at the target layer stay. Once a
+    batch does need other tokens, none is cut any more.
     """
 
     def __init__(self, cam: HeadCAM) -> None:
@@ -40,18 +43,22 @@ class TokenCut:
         self._batches = 0
         self._modules: list[nn.Module] = []
 
-    @contextmanager
-    def for_batch(self, images: Tensor) -> Iterator[None]:
-        """Cut in a context, in which the network runs on a batch.
+    def scores(self, images: Tensor) -> Logits:
+        """Return the scores of a batch, as `HeadCAM.scores` does.
 
         Args:
-            images: (B, C, height, width) inputs.
+            images: (B, C, height, width) inputs; they stay as they are.
         """
         self._batches += 1
         if self._batches == 2 and _reads_class_token(self._cam):
             self._modules = find_modules(self._cam, images[:1].clone())
-        with cutting(self._modules):
-            yield
+        if self._modules:
+            with suppress(ModelError), cutting(self._modules):
+                found = self._cam.scores(images.clone())
+                if bool(_all_values(found).isfinite().all()):
+                    return found
+            self._modules = []
+        return self._cam.scores(images)
 
 
 def _reads_class_token(cam: HeadCAM) -> bool:
@@ -61,17 +68,25 @@ def _reads_class_token(cam: HeadCAM) -> bool:
 
 @contextmanager
 def cutting(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Cut the input of some modules to the first token within a context."""
-    handles = [each.register_forward_pre_hook(_first_token) for each in modules]
+    """Give modules the first token only in a context, and let them return NaN for the others."""
+    lengths: dict[nn.Module, int] = {}
+
+    def cut(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        lengths[module] = args[0].shape[1]
+        return args[0][:, :1], *args[1:]
+
+    def fill(module: nn.Module, _args: object, output: Tensor) -> Tensor:
+        count, _, channels = output.shape
+        unknown = output.new_full((1, 1, 1), math.nan)
+        return torch.cat([output, unknown.expand(count, lengths[module] - 1, channels)], 1)
+
+    handles = [each.register_forward_pre_hook(cut) for each in modules]
+    handles += [each.register_forward_hook(fill) for each in modules]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _first_token(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    return args[0][:, :1], *args[1:]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,8 +113,10 @@ def find_modules(cam: HeadCAM, image: Tensor) -> list[nn.Module]:
     """
     with cam.apart():
         with _recording(cam) as record:
-            whole = _all_values(cam.scores(image))
-        calls = record.of_weights()
+            returned = cam.scores(image)
+        if not isinstance(returned.output, WALKED):
+            return []  # a caller's function may read any part of it
+        whole, calls = _all_values(returned), record.of_weights()
         leaf_gradient, *gradients = _differentiate(cam, whole, calls)
         found: list[_Call] = []
         for call, gradient in zip(calls, gradients, strict=True):
@@ -108,14 +125,15 @@ def find_modules(cam: HeadCAM, image: Tensor) -> list[nn.Module]:
         modules = [each.module for each in found]
         if leaf_gradient is None or not modules:
             return []
-        with suppress(ModelError), cutting(modules):  # it may not bear fewer tokens
+        with suppress(ModelError), cutting(modules):  # it may not bear them
             values = _all_values(cam.scores(image))
             (gradient,) = _differentiate(cam, values, ())
             within = EQUAL.get(cam.precision, HALF)
             if (
                 gradient is not None
                 and _equal(values, whole, within)
-                and _equal(gradient, leaf_gradient, within)
+                and _equal(gradient[:, 1:], leaf_gradient[:, 1:], within)
+                and _equal(gradient[:, :1], leaf_gradient[:, :1], within)
             ):
                 return modules
     return []
@@ -132,10 +150,14 @@ def _differentiate(cam: HeadCAM, values: Tensor, calls: Sequence[_Call]) -> Sequ
     leaf = cam.leaves[0]
     if leaf is None or not (leaf.requires_grad and values.requires_grad):
         return [None] * (len(calls) + 1)
-    # Each with another weight: the sum of a softmax, for example, does not change.
-    weights = torch.arange(len(values), device=values.device).cos()
     inputs = [leaf, *(each.output for each in calls)]
-    return torch.autograd.grad(cam.total(values * weights), inputs, allow_unused=True)
+    return torch.autograd.grad(cam.total(_weighted(values)), inputs, allow_unused=True)
+
+
+def _weighted(values: Tensor) -> Tensor:
+    """Return each value times another factor: the sum of a softmax, for example, never changes."""
+    factors = torch.arange(values.numel(), device=values.device).cos()
+    return values.float() * factors.reshape(values.shape)
 
 
 @dataclass(slots=True, eq=False)
@@ -203,14 +225,19 @@ def _only_first(gradient: Tensor | None) -> bool:
 
 
 def _is_tokenwise(call: _Call) -> bool:
-    """Return whether a module makes the same of a token without the others."""
+    """Return whether a module makes the same of the first token, whatever the others are.
+
+    Its gradient shows also what is too small to change a sum, as behind a small layer scale.
+    """
+    tokens = call.tokens.detach().requires_grad_()
+    others = torch.cat([tokens[:, :1], 1 - tokens[:, 1:].flip(1)], 1).detach()
     try:
-        with torch.no_grad():
-            alone = call.module(call.tokens[:, :1])
+        first, changed = call.module(tokens)[:, 0], call.module(others)[:, 0]
+        alone = call.module(tokens[:, :1])[:, 0]
+        (gradient,) = torch.autograd.grad(_weighted(first).sum(), tokens)
     except Exception:  # noqa: BLE001  # the module's own code may raise anything
         return False
-    first = call.output[:, :1]
-    return isinstance(alone, Tensor) and alone.shape == first.shape and _equal(alone, first, 1e-3)
+    return _only_first(gradient) and torch.equal(first, changed) and _equal(alone, first, 1e-3)
 
 
 def _equal(one: Tensor, other: Tensor, within: float) -> bool:

@@ -20,7 +20,7 @@ from effcam.dataset.shard_file import ShardKey
 from effcam.dataset.storage import Store
 from effcam.errors import OutputError
 from effcam.images.refs import ImageRef
-from effcam.models.facts import PLACES, ModelFacts
+from effcam.models.facts import PLACES, UNKNOWN, ModelFacts
 from effcam.models.sources import Source
 
 if TYPE_CHECKING:
@@ -211,6 +211,7 @@ def read_facts(store: Store, model: int) -> ModelFacts | None:
             found[key] = tuple(found[key]) if found.get(key) else None
         found["synonyms"] = tuple(map(tuple, found["synonyms"]))
         found["notes"] = tuple(found.get("notes", ()))  # runs of 0.1 have none
+        found.setdefault("precision", UNKNOWN)
         return ModelFacts(**found)
     except (KeyError, TypeError, ValueError) as error:
         raise OutputError(f"{store.path(name)!r} is broken: {error}") from error

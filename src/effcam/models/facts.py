@@ -25,6 +25,8 @@ Of two models that are equally quick, the middle 80 % of fewer batches often do 
 """
 PLACES = ("pitch", "offset", "measured_offset")
 """The facts on where cells lie: each a pair, or ``None``."""
+UNKNOWN = "unknown"
+"""The ``precision`` of models in runs that did not keep it."""
 RANDOM = "random"
 """The ``weights`` of an untrained model."""
 
@@ -61,7 +63,8 @@ class ModelFacts:
         seconds_high: The 90th percentile, likewise.
         multi_label: Whether its classes are labels that do not exclude each other
             (`effcam.Model.multi_label`).
-        precision: The precision it ran in: ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+        precision: The precision it ran in: ``"fp32"``, ``"bf16"`` or ``"fp16"``; ``"unknown"`` for
+            runs on disk that did not keep it.
     """
 
     name: str

@@ -7,17 +7,24 @@ convolution, with other weights: what the two return together, it can return alo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
 
-from effcam.models.tracing.graph import Key, readers
+from effcam.models.tracing.graph import Key, key_of, readers
+from effcam.models.tracing.logits import tensors
 from effcam.models.tracing.map_layout import Grid
-from effcam.models.tracing.trace import LayerCall, Trace, trace
+from effcam.models.tracing.plain_pass import plain_pass
+from effcam.models.tracing.rng import IsolatedRandomness
+from effcam.models.tracing.runners import dtype_of, run_on_pictures
+from effcam.models.tracing.trace import BATCH, LayerCall, Trace, trace
 
+EQUAL = 1e-3
+"""The largest change of an output, as a share of its largest value: rounding, which networks of
+random weights amplify."""
 PRECISE = (torch.float32, torch.float64)
 """The types of weights that are folded: others would be rounded once more."""
 SAME_PADDING = ("timm.layers.conv2d_same", "Conv2dSame")
@@ -31,7 +38,8 @@ def fold_norms(module: nn.Module, size: Grid, channels: int, kept: Collection[st
     A convolution and a batch normalisation are left as they are if either runs more than once, has
     hooks or computes its weights, or if something else reads what is between them. All names of
     modules stay; a folded batch normalisation returns its input, and the convolution before it what
-    the normalisation returned.
+    the normalisation returned. If anything that the network returns for two pictures changes, all
+    is undone: it may read a convolution's output or weights in ways that the trace does not show.
 
     Args:
         module: The network, in evaluation mode; nobody else may use it.
@@ -45,18 +53,44 @@ def fold_norms(module: nn.Module, size: Grid, channels: int, kept: Collection[st
     Raises:
         ModelError: If the module does not run.
     """
-    if not any(map(_is_foldable_norm, module.modules())):
+    if not any(map(is_foldable_norm, module.modules())):
         return 0
     pairs = list(_pairs(trace(module, size, channels, graph=True), kept))
+    if not pairs:
+        return 0
+    before = _outputs(module, size, channels)
+    kept_weights = [(conv, conv.weight, conv.bias) for conv, _ in pairs]
     for conv, norm in pairs:
         _fold(conv, norm)
-    return len(pairs)
+    if _are_equal(before, _outputs(module, size, channels)):
+        return len(pairs)
+    for (conv, weight, bias), (_, norm) in zip(kept_weights, pairs, strict=True):
+        conv.weight, conv.bias = weight, bias
+        del norm.forward
+    return 0
+
+
+def _outputs(module: nn.Module, size: Grid, channels: int) -> list[Tensor]:
+    """Return all tensors that a network returns for two pictures."""
+    images = torch.zeros(BATCH, channels, *size, device="meta", dtype=dtype_of(module))
+    with torch.inference_mode(False), torch.no_grad(), plain_pass(), IsolatedRandomness():
+        return [each.detach().clone() for each in tensors(run_on_pictures(module, images))]
+
+
+def _are_equal(before: Sequence[Tensor], after: Sequence[Tensor]) -> bool:
+    """Return whether outputs differ by less than `EQUAL` of the largest value of each."""
+    # An object whose tensors are not found could hold anything.
+    return 0 < len(before) == len(after) and all(
+        one.shape == other.shape and bool((one - other).abs().max() <= EQUAL * one.abs().max())
+        for one, other in zip(before, after, strict=True)
+        if one.is_floating_point() and one.numel()
+    )
 
 
 def _pairs(record: Trace, kept: Collection[str]) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d]]:
     """Yield each convolution with the batch normalisation that alone reads its output."""
     runs = Counter(call.module for call in record.calls)
-    reading = readers(record.scores)
+    reading = readers(key_of(each) for each in tensors(record.output))
     fixed = {id(call.map) for call in record.calls if call.name in kept}
     made = {id(call.map): call for call in record.calls if runs[call.module] == 1}
     for call in record.calls:
@@ -64,7 +98,7 @@ def _pairs(record: Trace, kept: Collection[str]) -> Iterator[tuple[nn.Conv2d, nn
         if before is None or runs[norm] > 1 or id(before.map) in fixed:
             continue
         conv = before.module
-        if _is_foldable_conv(conv) and _is_foldable_norm(norm) and _is_read_alone(before, reading):
+        if _is_foldable_conv(conv) and is_foldable_norm(norm) and _is_read_alone(before, reading):
             yield conv, norm
 
 
@@ -85,13 +119,14 @@ def _is_foldable_conv(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     )
 
 
-def _is_foldable_norm(module: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
+def is_foldable_norm(module: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
     """Return whether a module is a batch normalisation by the statistics that it holds."""
     return (
         isinstance(module, nn.BatchNorm2d)
         and (type(module).forward is nn.BatchNorm2d.forward or _kind(module) == WITH_ACTIVATION)
         and module.running_mean is not None
         and module.running_var is not None
+        and not module.training
         and not _is_changed(module)
     )
 
@@ -111,26 +146,31 @@ def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     """Give a convolution the weights of both, and let the normalisation return its input."""
     scale, shift = _affine(norm)
     if conv.bias is not None:
-        shift = shift + conv.bias.double() * scale
-    weight = conv.weight.double() * scale[:, None, None, None]
-    kind, layout = conv.weight.dtype, _layout(conv.weight)
+        shift = shift + conv.bias.cpu().double() * scale
+    weight = conv.weight.cpu().double() * scale[:, None, None, None]
+    layout = _layout(conv.weight)
     # New parameters: the old ones may be those of another module, too.
-    conv.weight = nn.Parameter(
-        weight.to(kind).contiguous(memory_format=layout), requires_grad=False
+    conv.weight, conv.bias = (
+        nn.Parameter(each.to(conv.weight).contiguous(memory_format=kind), requires_grad=False)
+        for each, kind in ((weight, layout), (shift, torch.contiguous_format))
     )
-    conv.bias = nn.Parameter(shift.to(kind), requires_grad=False)
     norm.forward = partial(_activate, norm)  # type: ignore[method-assign]
 
 
 def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return what a batch normalisation multiplies each channel by, and adds to it: float64."""
-    mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
-    scale = (variance.double() + norm.eps).rsqrt()
+    """Return what a batch normalisation multiplies each channel by, and adds to it.
+
+    It is float64 and on the CPU: not all devices have that type.
+    """
+    mean, variance = (
+        norm.get_buffer(name).cpu().double() for name in ("running_mean", "running_var")
+    )
+    scale = (variance + norm.eps).rsqrt()
     weight, bias = norm._parameters["weight"], norm._parameters["bias"]
     if weight is not None:
-        scale = scale * weight.double()
-    shift = -mean.double() * scale
-    return scale, shift if bias is None else shift + bias.double()
+        scale = scale * weight.cpu().double()
+    shift = -mean * scale
+    return scale, shift if bias is None else shift + bias.cpu().double()
 
 
 def _layout(weight: Tensor) -> torch.memory_format:

@@ -43,7 +43,7 @@ def check_methods(given: Method | Sequence[Method]) -> tuple[Method, ...]:
     for method in several:
         if callable(method):
             check_own(method, [each.name for each in methods()])
-        elif facts_of_method(method) is None:
+        elif not isinstance(method, str) or facts_of_method(method) is None:
             known = [each.name for each in methods()]
             hint = _suggest(str(method), known)
             raise ArgumentError(

@@ -51,10 +51,10 @@ def ancestors(start: Key | None, stops: Collection[Key] = (), *, prefix: int = 0
     return found
 
 
-def readers(start: Key | None) -> dict[Key, list[str]]:
-    """Return the operations that read each tensor that one depends on, by name."""
+def readers(starts: Iterable[Key | None]) -> dict[Key, list[str]]:
+    """Return the operations that read each tensor that some depend on, by name."""
     found: dict[Key, list[str]] = {}
-    nodes, waiting = set(), [] if start is None else [start[0]]
+    nodes, waiting = set(), [start[0] for start in starts if start is not None]
     while waiting:
         node = waiting.pop()
         if node in nodes:
