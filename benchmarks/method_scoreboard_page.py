@@ -40,10 +40,7 @@ CAUTIONS = (
         "so themselves, as `occlusion`, `rise` and `scorecam`, and covered images are unlike any "
         "that the networks were trained on."
     ),
-    (
-        "[](scoreboard.md) says where the photos, and the weights of the networks that see them, "
-        "are from."
-    ),
+    "[](scoreboard.md) says where the photos and the five networks that see them are from.",
     "`refinecam` multiplies the maps of the last layers of each network's three coarsest grids.",
 )
 LEGEND = """\

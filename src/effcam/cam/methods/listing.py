@@ -59,7 +59,8 @@ MEASURED = ("resnet18", "vit_small_patch16_224")
 def known_costs() -> dict[str, dict[str, float]]:
     """Return by method and model the time of a map, as a multiple of that of one forward pass.
 
-    They were measured on a CPU, for batches of eight images of 224 px.
+    They were measured on a CPU, for batches of eight images of 224 px, and for single images where
+    a method takes more than a hundred passes. They are the shortest of several rounds.
     """
     text = (files("effcam.cam.methods") / COSTS).read_text(encoding="utf-8")
     return {
