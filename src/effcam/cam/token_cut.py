@@ -22,15 +22,15 @@ from effcam.cam.head_cam import HeadCAM
 from effcam.errors import ModelError
 from effcam.models.tracing.logits import Logits, tensors
 
-EQUAL = {"fp32": 1e-5}
+EQUAL, EQUAL_HALF = 1e-5, 0.02
+"""The largest difference to the whole pass, as a share of the largest value: in float32, and in
+half precision."""
 WALKED = (Tensor, Mapping, list, tuple)
 """What a network may return, so that all tensors in it are seen."""
-HALF = 0.02
-"""The largest difference to the whole pass, as a share of the largest value, by precision."""
 
 
 class TokenCut:
-    """The modules of a network that need one token only, and a context in which they get no more.
+    """The passes of a network in which the modules that need one token only get no more.
 
     They are found on the first image of the second batch, since it takes two more passes of one
     image; a cut is made only if the scores and their gradients at the target layer stay. Once a
@@ -128,7 +128,7 @@ def find_modules(cam: HeadCAM, image: Tensor) -> list[nn.Module]:
         with suppress(ModelError), cutting(modules):  # it may not bear them
             values = _all_values(cam.scores(image))
             (gradient,) = _differentiate(cam, values, ())
-            within = EQUAL.get(cam.precision, HALF)
+            within = EQUAL if cam.precision == "fp32" else EQUAL_HALF
             if (
                 gradient is not None
                 and _equal(values, whole, within)

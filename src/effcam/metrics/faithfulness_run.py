@@ -170,11 +170,13 @@ def _shuffle(
 ) -> Iterator[int]:
     """Shuffle the layers as they are: before any are folded."""
     shuffled, options = shuffle_from_top(model, SHUFFLED), inputs.job.settings.options
-    for batch in inputs.batches(model):
-        for cells in _cells(inputs.job, label, batch, rows):
-            with naming(model):
-                measure_shuffled(model, cells, shuffled, samples, options)
-        yield len(batch.positions)
+    return _each_batch(
+        inputs,
+        label,
+        model,
+        rows,
+        lambda cells: measure_shuffled(model, cells, shuffled, samples, options),
+    )
 
 
 def _perturb(
@@ -187,10 +189,23 @@ def _perturb(
     """Remove parts of the images, in passes that are as cheap as they can be."""
     with naming(model):
         inputs.job.lighten(label, model)
+    return _each_batch(
+        inputs, label, model, rows, lambda cells: measure_perturbed(model, cells, samples)
+    )
+
+
+def _each_batch(
+    inputs: Inputs,
+    label: str,
+    model: Model,
+    rows: Sequence[Sequence[Explanation]],
+    measure: Callable[[CellBatch], object],
+) -> Iterator[int]:
+    """Measure the cells of each batch, and yield its number of images."""
     for batch in inputs.batches(model):
         for cells in _cells(inputs.job, label, batch, rows):
             with naming(model):
-                measure_perturbed(model, cells, samples)
+                measure(cells)
         yield len(batch.positions)
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from effcam.cam.methods.code import find_perturbation
 from effcam.cam.methods.formulas import (
-    ACTIVATION_METHODS,
     CONTRIBUTIONS,
     GRADIENT_METHODS,
     PRINCIPAL,
+    principal,
     smooth,
 )
 from effcam.cam.methods.fusion import fuse
@@ -71,9 +71,8 @@ def _map_of_layer(
     perturb = find_perturbation(method)
     if perturb is not None:
         return add_channels(subject, perturb(subject, index, activations))
-    if method in PRINCIPAL:
-        return (GRADIENT_METHODS | ACTIVATION_METHODS)[method](activations, gradients)
-    return add_channels(subject, CONTRIBUTIONS[method](activations, gradients))
+    contributions = CONTRIBUTIONS[method](activations, gradients)
+    return principal(contributions) if method in PRINCIPAL else add_channels(subject, contributions)
 
 
 def add_channels(subject: Subject, contributions: Tensor) -> Tensor:
