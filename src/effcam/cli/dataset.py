@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from effcam.dataset import DatasetRun
     from effcam.metrics.summary import Summary
 
+COMPILING: Mapping[str, Any] = {"never": False, "auto": "auto", "always": True}
+"""What the choices of ``--compile`` are for `compare_dataset`."""
 SHOWN = 3
 """How many unreadable images to name at the end."""
 EXAMPLES = """\
@@ -46,6 +48,13 @@ def add_dataset(commands: Any) -> None:
     parser.set_defaults(run=run_dataset)
     add_comparison_options(parser)
     _add_cluster_options(parser)
+    parser.add_argument(
+        "--compile",
+        choices=tuple(COMPILING),
+        default="never",
+        help="compile models with torch: takes some ten seconds each, and saves a tenth or two of "
+        "each pass; 'auto' does where it pays off; default: never",
+    )
     output = parser.add_argument_group("output")
     output.add_argument(
         "-o",
@@ -131,6 +140,7 @@ def _make(options: argparse.Namespace) -> tuple[DatasetRun, Summary | None]:
             options.output,
             **comparison_arguments(options),
             **{name: value for name, value in given.items() if value is not None},
+            compile=COMPILING[options.compile],
             overwrite=options.overwrite,
             backend=options.backend,
             progress=False if options.quiet else None,

@@ -15,6 +15,7 @@ from effcam.cam.precision import Precision
 from effcam.cam.questions import check_answerable, check_methods_of
 from effcam.cam.settings import make_settings
 from effcam.dataset.compared_files import digest_compared
+from effcam.dataset.compiling import Compiling, check_compiling
 from effcam.dataset.identity import describe, unidentified
 from effcam.dataset.image_list import (
     BrokenListError,
@@ -63,6 +64,7 @@ def compare_dataset(
     batch_size: int = 16,
     device: str | torch.device | None = None,
     precision: Precision = "fp32",
+    compile: Compiling = False,  # noqa: A002  # torch's name for it
     decoding: Literal["exact", "reduced"] = "exact",
     placement: HowPlaced = "pitch",
     resolution: int = RESOLUTION,
@@ -100,6 +102,11 @@ def compare_dataset(
         batch_size: As in `compare`; it may change when a run is resumed.
         device: As in `compare`; it may change when a run is resumed.
         precision: As in `compare`.
+        compile: Whether to compile what runs before the target layer with torch's inductor, which
+            takes some ten seconds to a minute for each model and saves a tenth or two of each
+            pass; ``"auto"`` compiles where the run is long enough, and keeps it where it saves
+            time. For models built by name, methods of one pass, and ``backend="local"``. It may
+            change when a run is resumed.
         decoding: As in `compare`.
         placement: As in `compare`.
         resolution: As in `compare`.
@@ -175,6 +182,9 @@ def compare_dataset(
         eigen_smooth=eigen_smooth,
     )
     check_options(options, methods)
+    compiling = check_compiling(compile, methods)
+    if compiling and cluster is not None:
+        raise ArgumentError("compile is for backend='local': on Ray each worker would compile")
     settings = make_settings(
         methods=methods,
         target=None if isinstance(asked, tuple) else asked,
@@ -203,7 +213,7 @@ def compare_dataset(
             settings, described, 0, current_versions(), compared=digest_compared(asked)
         )
         manifest = _find_or_create(store, wanted, batches, overwrite=overwrite)
-        plan = Plan(store, manifest, columns, batch_size, device)
+        plan = Plan(store, manifest, columns, batch_size, device, compiling)
         make_missing(plan, cluster, max_errors, progress)
     return DatasetRun(store, manifest)
 

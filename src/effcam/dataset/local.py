@@ -26,6 +26,9 @@ def run_here(
         label = list(plan.manifest.models)[model]
         progress.name(f"loading {label}")
         worker = Worker(plan, model)
+        if plan.compiling:
+            progress.name(f"compiling {label}")
+            progress.say(worker.compile(sum(map(plan.inventory.size, numbers))))
         progress.name(label)
         for number in numbers:
             if stopped():

@@ -14,6 +14,7 @@ from effcam.cam.job import Inputs, Job
 from effcam.cam.questions import Asked, check_target, per_image
 from effcam.cam.run import explain_images
 from effcam.comparison.parquet import Unread
+from effcam.dataset.compiling import Compiling, compile_model
 from effcam.dataset.image_list import Inventory
 from effcam.dataset.manifest import Manifest
 from effcam.dataset.shard_file import ShardKey
@@ -39,6 +40,7 @@ class Plan:
         columns: The models by label.
         batch_size: The number of images that run at once.
         device: Where models run; ``None`` takes a GPU if there is one.
+        compiling: Whether models are compiled.
     """
 
     store: Store
@@ -46,6 +48,7 @@ class Plan:
     columns: Mapping[str, Source] = field(repr=False)
     batch_size: int
     device: str | torch.device | None
+    compiling: Compiling = False
 
     @property
     def inventory(self) -> Inventory:
@@ -144,6 +147,19 @@ class Worker:
         self._prepared = job.prepare(self._label, loaded)
         facts = json.dumps(asdict(self._prepared.facts), indent=1)
         plan.store.write(f"{MODELS}/{model:02d}.json", facts.encode("utf-8", "backslashreplace"))
+
+    def compile(self, images: int) -> str:
+        """Compile the model as the plan says; return what was done, in words.
+
+        Args:
+            images: The number of images that it will run on.
+
+        Raises:
+            ModelError: If it has to be compiled, and torch cannot compile here.
+        """
+        return compile_model(
+            self._job([]), self._label, self._prepared, images, self._plan.compiling
+        )
 
     def run(self, number: int, done: Callable[[int], object]) -> Outcome:
         """Write a shard, and return its outcome.
