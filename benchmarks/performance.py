@@ -38,7 +38,7 @@ MISSING = {
     "memory": ("Memory", ""),
     "dataset": ("Many images, on disk", ""),
     "startup": ("Start-up", ""),
-    "compiled": ("Compiling the forward pass", ""),
+    "compiled": ("Compiling long runs", ""),
     "gpu": ("On a GPU", ", which needs a GPU"),
 }
 NOT_MEASURED = "Not measured:"

@@ -312,8 +312,11 @@ def test_half_precision_gives_about_the_same_maps(precision: str) -> None:
         assert np.corrcoef(half[name].ravel(), full[name].ravel())[0, 1] > 0.99
 
 
-def test_only_the_class_token_runs_through_the_blocks_again() -> None:
+@pytest.mark.parametrize("head", ["drawn", "zero"])
+def test_only_the_class_token_runs_through_the_blocks_again(head: str) -> None:
     net = made(Tiny, class_token=True)
+    if head == "zero":  # as torchvision's before training: no token matters
+        nn.init.zeros_(net.head.weight)
     model, batch = own(net, 32), images(32)
     compute_cams(model, batch, ["legrad"])
     seen: list[int] = []

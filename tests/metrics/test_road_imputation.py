@@ -10,7 +10,7 @@ import torch
 from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 
 from effcam.errors import ArgumentError
-from effcam.metrics.road_imputation import fill_in
+from effcam.metrics.road_imputation import _elimination_order, fill_in
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -169,3 +169,14 @@ def test_it_is_quantus_imputation_without_noise(missing: NDArray[np.bool_]) -> N
     image = random_image()
     expected = noisy_linear_imputation(image, np.flatnonzero(missing), noise=0)
     np.testing.assert_allclose(fill_in(image, missing), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (9, 7), (30, 64)])
+def test_the_order_of_elimination_has_each_pixel_once(shape: tuple[int, int]) -> None:
+    order = _elimination_order(*shape)
+    np.testing.assert_array_equal(np.sort(order, axis=None), np.arange(order.size))
+
+
+def test_the_line_between_two_halves_comes_last() -> None:
+    order = _elimination_order(8, 40)
+    assert set(order[:, 20]) == set(range(312, 320))

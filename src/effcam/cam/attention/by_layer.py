@@ -126,6 +126,8 @@ class _LayerScores:
         if gradient.ndim != 3 or not self.stream.by_rows:
             return None
         rows = nonzero_tokens(gradient)
+        if not len(rows):  # a head of zeros, as torchvision's has before training
+            rows = rows.new_zeros(1)
         return rows if len(rows) <= min(FEW, gradient.shape[1] // 2) else None
 
     def _through_block(
