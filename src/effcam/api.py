@@ -14,7 +14,7 @@ from effcam.cam.map_facts import facts_of_maps
 from effcam.cam.methods.checks import check_methods, check_options
 from effcam.cam.methods.options import RESOLUTION, Fuse, make_options
 from effcam.cam.methods.table import Method
-from effcam.cam.precision import AskedPrecision
+from effcam.cam.precision import AskedPrecision, undecided
 from effcam.cam.progress import ProgressBar, progress_bar
 from effcam.cam.questions import (
     Asked,
@@ -237,7 +237,7 @@ def _find_consensus(inputs: Inputs, bar: ProgressBar) -> list[int]:
         if total.ndim == 0:
             total = np.zeros((len(job.images), model.num_classes))
         bar.set_description(f"{label}: consensus")
-        job.lighten(label, model)
+        job.lighten(label, model, undecided(job.settings.precision))
         for positions, probabilities in predict_images(inputs, label, model, done=bar.update):
             total[positions] += probabilities
         # Free this model before loading the next.

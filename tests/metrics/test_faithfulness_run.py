@@ -146,6 +146,19 @@ def test_it_does_not_depend_on_the_batch(comparison: Comparison, found: Faithful
         np.testing.assert_allclose(again.random[key], found.random[key], atol=1e-4)
 
 
+def test_half_precision_moves_figures_little_and_is_noted(
+    comparison: Comparison, found: Faithfulness
+) -> None:
+    half = faithfulness(comparison, TWO, figures=CHEAP, precision="bf16", progress=False)
+    assert half.notes == ("Images with parts removed ran in bf16.",)
+    assert not any("bf16" in each for each in found.notes)
+    for key in ("insertion", "deletion"):
+        np.testing.assert_allclose(half.samples[key], found.samples[key], atol=0.02)
+        assert (half.samples[key] != found.samples[key]).any()
+    with pytest.raises(ArgumentError, match="precision must be 'fp32', 'bf16' or 'fp16' here"):
+        faithfulness(comparison, TWO, precision="auto")  # type: ignore[arg-type]
+
+
 def test_the_summary_has_faithfulness_beside_random_maps(
     comparison: Comparison, found: Faithfulness
 ) -> None:

@@ -91,20 +91,21 @@ class Job:
         with naming(model):
             placement = model.placed(self.settings.placement)
             facts = replace(facts_of(model, self.settings.placement), precision=precision)
-            self.lighten(label, model)
+            self.lighten(label, model, precision)
         return Prepared(model, placement, facts, precision)
 
-    def lighten(self, label: str, model: Model) -> None:
+    def lighten(self, label: str, model: Model, precision: Precision) -> None:
         """Make a model's passes cheaper in place, if only this job has it.
 
         Args:
             label: Its label.
             model: The model, as `load` returned it.
+            precision: The precision in which it will run.
         """
         if self.models[label].is_new:
             known = [facts_of_method(name_of(method)) for method in self.methods]
             reads = any(each is not None and each.reads_biases for each in known)
-            lighten(model, undecided(self.settings.precision), keep_norms=reads)
+            lighten(model, precision, keep_norms=reads)
 
     def _prefetch_after(self, label: str) -> None:
         """Prefetch the next model's weights into the page cache."""

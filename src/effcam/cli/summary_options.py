@@ -184,12 +184,14 @@ class SummaryOptions:
         progress: bool | None,
     ) -> Summary:
         """Measure a comparison, with faithfulness if asked; see `summarize`."""
+        from effcam.cam.precision import undecided
         from effcam.metrics import faithfulness, label_probabilities
 
         again: Any = {"method": method, "device": device, "progress": progress}
         measured: dict[str, Any] = {}
         if self.faithfulness:
-            measured["faithfulness"] = faithfulness(comparison, specs, **again)
+            precision = undecided(comparison.settings.precision)
+            measured["faithfulness"] = faithfulness(comparison, specs, precision=precision, **again)
         labelled = any(image.truth and image.truth.labels for image in comparison.images)
         if labelled and any(each.multi_label for each in comparison.facts):
             measured["label_probabilities"] = label_probabilities(comparison, specs, **again)

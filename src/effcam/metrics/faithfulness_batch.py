@@ -14,6 +14,7 @@ from effcam.cam.explain import compute_cams
 from effcam.cam.explanation import Explanation
 from effcam.cam.methods.options import MethodOptions
 from effcam.cam.methods.table import Method, name_of
+from effcam.cam.precision import Precision
 from effcam.cam.predict import predicting
 from effcam.images.geometry import Box, weights_of
 from effcam.images.loader import Batch
@@ -123,10 +124,12 @@ def pick_cells(
     )
 
 
-def measure_perturbed(model: Model, cells: CellBatch, samples: Samples) -> None:
+def measure_perturbed(
+    model: Model, cells: CellBatch, samples: Samples, precision: Precision
+) -> None:
     """Fill in the figures that need only forward passes."""
     images = cells.images.to(model.device)
-    with predicting(model) as predict:
+    with predicting(model, precision=precision) as predict:
         full = target_probabilities(predict, images, torch.tensor(cells.targets))
         for maps, found in ((cells.maps, samples.maps), (cells.random(), samples.random)):
             heats = _to_input(maps, cells.canvas, images).to(images.device)

@@ -72,7 +72,7 @@ def label_probabilities(
                 check_model(model, first[job.columns.index(column)])
             if model.multi_label:
                 bar.set_description(f"{label}: labels")
-                job.lighten(label, model)
+                job.lighten(label, model, "fp32")
                 found[label] = _predict(inputs, job, label, model, bar.update)
             else:
                 bar.update(len(job.images))
