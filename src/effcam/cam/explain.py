@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from effcam.cam.head_cam import HeadCAM
+from effcam.cam.kept_memory import keeping_memory
 from effcam.cam.map_checks import State
 from effcam.cam.methods.augmentation import COPIES
 from effcam.cam.methods.code import find_image_method, find_perturbation
@@ -263,7 +264,7 @@ def explaining(
             always float32.
         options: The methods' options; ``None`` for the usual ones.
     """
-    with untouched(model.module), _differentiable():
+    with untouched(model.module), _differentiable(), keeping_memory():
         explain = Explainer(model, precision, options or MethodOptions())
         try:
             yield explain

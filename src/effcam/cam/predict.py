@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from effcam.cam.forward import run_network
+from effcam.cam.kept_memory import keeping_memory
 from effcam.cam.precision import Precision
 from effcam.models.model import Model
 from effcam.models.tracing.isolation import untouched
@@ -44,7 +45,12 @@ def running(model: Model, *, precision: Precision = "fp32") -> Iterator[Run]:
         model: The model.
         precision: As in `effcam.cam.explain.explaining`.
     """
-    with untouched(model.module), torch.inference_mode(False), torch.no_grad():
+    with (
+        untouched(model.module),
+        torch.inference_mode(False),
+        torch.no_grad(),
+        keeping_memory(),
+    ):
         place = placing(model)
         module = model.module.eval()
         draws = IsolatedRandomness()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from effcam.cam.head_cam import HeadCAM
 from effcam.cam.job import Job, Prepared, naming
+from effcam.cam.kept_memory import keeping_memory
 from effcam.cam.methods.table import Method, facts_of_method
 from effcam.cam.precision import computing
 from effcam.cam.predict import placing
@@ -126,7 +127,12 @@ def _ms(seconds: float) -> str:
 def _run(prepared: Prepared, images: Tensor, rounds: int) -> tuple[list[Tensor], float]:
     """Return what a network and its target layers return, and the shortest time for it, in s."""
     model, times = prepared.model, []
-    with untouched(model.module), torch.inference_mode(False), torch.no_grad():
+    with (
+        untouched(model.module),
+        torch.inference_mode(False),
+        torch.no_grad(),
+        keeping_memory(),
+    ):
         cam, place = HeadCAM(model, prepared.precision), placing(model)
         try:
             for _ in range(rounds + 1):  # the first one allocates memory

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from effcam.cam.explanation import Explanation
 from effcam.cam.job import Inputs, Job, Models, naming
+from effcam.cam.kept_memory import keeping_memory
 from effcam.cam.methods.table import Method
 from effcam.cam.precision import Precision, check_precision, undecided
 from effcam.cam.progress import progress_bar
@@ -99,7 +100,8 @@ def faithfulness(
     measured = Samples.empty(len(rows), len(comparison.columns), wanted)
     passes = _passes(measured, precision)
     inputs = Inputs(job, passes=len(passes))
-    with progress_bar(len(passes) * len(job.models) * len(rows), progress) as bar:
+    bar_of = progress_bar(len(passes) * len(job.models) * len(rows), progress)
+    with bar_of as bar, keeping_memory():
         for label in job.models:
             bar.set_description(f"loading {label}")
             model = job.load(label)

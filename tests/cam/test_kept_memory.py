@@ -1,0 +1,107 @@
+"""Memory that is kept between batches: on glibc, in nested contexts, and by the user's choice."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from effcam.cam import kept_memory
+from effcam.cam.explain import explaining
+from effcam.cam.kept_memory import KEPT, OWN_CHOICE, USUAL, keeping_memory
+from effcam.images.preprocess import Preprocess
+from effcam.models.loading import load_model
+from tests.nets import ConvNet
+
+MIB = 2**20
+on_glibc = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="the C library is not glibc"
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_own_choice(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in OWN_CHOICE:
+        monkeypatch.delenv(name, raising=False)
+    kept_memory._function.cache_clear()
+    yield
+    kept_memory._function.cache_clear()
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> list[dict[int, int]]:
+    """The values that are set, in order."""
+    found: list[dict[int, int]] = []
+    monkeypatch.setattr(kept_memory, "_set", found.append)
+    return found
+
+
+def page_faults(blocks: int = 8, size: int = 96 * MIB) -> int:
+    """Return how many pages the system gave while blocks were allocated and freed in turn."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(blocks):
+        torch.ones(size, dtype=torch.uint8)
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+
+def resident() -> int:
+    """Return the bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+@on_glibc
+def test_blocks_are_used_again_and_given_back_at_the_end() -> None:
+    page_faults()  # what else the first allocation needs
+    usual = page_faults()
+    with keeping_memory():
+        page_faults(1)
+        kept, most = page_faults(), resident()
+    assert kept < usual / 4
+    assert most - resident() > 64 * MIB
+
+
+def test_the_last_one_gives_memory_back(settings: list[dict[int, int]]) -> None:
+    with keeping_memory():
+        with keeping_memory():
+            assert settings == [KEPT]
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(_enter_and_leave).result()
+        assert settings == [KEPT]
+    assert settings == [KEPT, USUAL]
+
+
+def _enter_and_leave() -> None:
+    with keeping_memory():
+        pass
+
+
+def test_maps_and_predictions_keep_memory_until_an_error(settings: list[dict[int, int]]) -> None:
+    model = load_model(ConvNet().eval(), preprocess=Preprocess(size=32))
+
+    def fail() -> None:
+        with explaining(model):
+            assert settings[-1] == KEPT
+            raise ValueError("no map")
+
+    with pytest.raises(ValueError, match="no map"):
+        fail()
+    assert settings == [KEPT, USUAL]
+
+
+@pytest.mark.parametrize("name", OWN_CHOICE)
+def test_what_the_environment_sets_is_left(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "1")
+    assert kept_memory._function("mallopt") is None
+
+
+@pytest.mark.skipif(sys.platform == "linux", reason="this system has the functions")
+def test_other_systems_have_no_such_functions() -> None:
+    assert kept_memory._function("mallopt") is None
+    with keeping_memory():
+        pass
