@@ -59,6 +59,7 @@ SIGNATURES: dict[str, dict[str, Any]] = {
         "batch_size": 16,
         "device": None,
         "precision": "fp32",
+        "compile": False,
         "decoding": "exact",
         "placement": "pitch",
         "resolution": 56,
