@@ -30,6 +30,7 @@ PAGE = HERE.parent / "docs" / "performance.md"
 # Titles and remarks for missing results.
 MISSING = {
     "engine": ("Maps over a plain forward pass", ""),
+    "fresh_process": ("In a process of its own", ""),
     "methods": ("Several methods at once", ""),
     "targets": ("Other targets", ""),
     "end_to_end": ("End to end", ""),
