@@ -203,6 +203,7 @@ def test_options_reach_the_run(photos: Path, out: Path, monkeypatch: pytest.Monk
     run(
         photos, out, "--backend", "ray", "--workers", 3, "--num-gpus", 0.5, "--address", "auto",
         "--shard-size", 7, "--max-errors", 2, "--batch-size", 4, "--precision", "bf16",
+        "--compile", "auto",
     )  # fmt: skip
     assert asked == {
         "images": [str(photos)],
@@ -216,6 +217,7 @@ def test_options_reach_the_run(photos: Path, out: Path, monkeypatch: pytest.Monk
         "max_errors": 2,
         "batch_size": 4,
         "precision": "bf16",
+        "compile": "auto",
         "decoding": "exact",
         "placement": "pitch",
         "resolution": 56,
