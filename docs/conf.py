@@ -105,6 +105,7 @@ nitpick_ignore = [
         *("Layout", "Masks", "Method", "ModelLike", "Models", "Predict", "State", "Target", "Unit"),
         *(
             "AskedPrecision",
+            "Compiling",
             "PageKind",
             "PathLike",
             "Precision",
