@@ -1,8 +1,8 @@
 """Cost of every method over one forward pass, beside the peer that also has it.
 
     python benchmarks/method_speed.py [--methods gradcam legrad] [--models resnet18 vit_small]
-        [--rounds 5] [--batch 8] [--slow-images 1] [--samples 100] [--no-peers] [--clock cpu]
-        [--costs src/effcam/cam/methods/costs.csv] [--json FILE]
+        [--rounds 5] [--batch 8] [--slow-images 1] [--samples 100] [--no-peers] [--apart]
+        [--clock cpu] [--costs src/effcam/cam/methods/costs.csv] [--json FILE]
 
 The peer is grad-cam where it has the method, else torch-cam, captum or xaitk-saliency. Both explain
 the same class of the same images, at the same layer, with as many samples, windows or masks.
@@ -13,12 +13,16 @@ other work on a machine only adds time.
 It takes an hour: grad-cam's Ablation-CAM alone takes minutes for one batch. ``--slow-images 1``
 gives the methods that take minutes one image in place of a batch; ``--no-peers`` times effcam only.
 On a machine that others use, ``OMP_NUM_THREADS=1`` and ``--clock cpu`` count the processor's time.
+``--apart`` gives each way a process of its own, as users run them: in one process, what runs first
+leaves memory behind that makes all others quicker.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -73,11 +77,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code."""
     options = _options(argv)
     torch.manual_seed(SEED)
+    if options.way:
+        ((label,), (method,)) = options.models, options.methods
+        print(json.dumps(_measure(_load(label, method), method, options)))  # for `_apart`
+        return 0
     found: dict[tuple[str, str], Seconds] = {}
     for label in options.models:
         for method in options.methods:
             tell(f"{label}, {method}")
-            seconds = _measure(_load(label, method), method, options)
+            if options.apart:
+                seconds = _apart(label, method, options)
+            else:
+                seconds = _measure(_load(label, method), method, options)
             if seconds is None:
                 continue
             found[label, method] = seconds
@@ -94,6 +105,19 @@ def _load(label: str, method: str) -> Model:
     )
 
 
+def _apart(label: str, method: str, options: argparse.Namespace) -> Seconds | None:
+    """Return what `_measure` does, each way in a process of its own, one after the other."""
+    found: dict[str, Sequence[float]] = {}
+    for way in (PLAIN, OURS, PEER) if options.peers else (PLAIN, OURS):
+        command = [sys.executable, __file__, "--way", way, "--models", label, "--methods", method]
+        for name in ("rounds", "batch", "slow_images", "slow_rounds", "samples", "clock"):
+            value = getattr(options, name)
+            command += [] if value is None else [f"--{name.replace('_', '-')}={value}"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        found |= json.loads(done.stdout.splitlines()[-1]) or {}
+    return found if OURS in found else None
+
+
 def _measure(model: Model, method: str, options: argparse.Namespace) -> Seconds | None:
     """Return the seconds an image of each way; ``None`` if the model has no such map."""
     slow = method in SLOW
@@ -103,11 +127,16 @@ def _measure(model: Model, method: str, options: argparse.Namespace) -> Seconds 
     facts = facts_of_method(method)
     samples = options.samples if facts is not None and facts.samples else None
     # Copies are made before hooks are registered, which cannot be copied.
-    passes: dict[str, Way] = {PLAIN: plain(model, batch, torch.contiguous_format)}
+    passes: dict[str, Way] = {}
     ways: dict[str, Way] = {}
+    if options.way in ("", PLAIN):
+        passes[PLAIN] = plain(model, batch, torch.contiguous_format)
     peer = peer_of(model, method, images, samples) if options.peers else None
-    if peer is not None:
+    if peer is not None and options.way in ("", PEER):
         ways[PEER] = peer
+    if options.way not in ("", OURS):
+        found = (_times_of_slow if slow else _times)(passes, ways, options)
+        return _per_image(found, options.batch, count)
     # As a comparison does with what it builds by name.
     lighten(model, keep_norms=facts is not None and facts.reads_biases)
     with explaining(model, options=MethodOptions(samples=samples)) as explain:
@@ -132,6 +161,9 @@ def _times_of_slow(
 ) -> Seconds:
     """Time passes around what takes minutes, on which one more pass has no effect."""
     clock = CLOCKS[options.clock]
+    if not (passes and ways):
+        rounds, warmup = (options.rounds, 1) if passes else (options.slow_rounds, 0)
+        return paired(passes or ways, rounds, warmup=warmup, clock=clock)
     before = paired(passes, options.rounds, clock=clock)
     found = paired(ways, options.slow_rounds, warmup=0, clock=clock)
     after = paired(passes, options.rounds, clock=clock)
@@ -203,6 +235,7 @@ def _result(
             "images of slow methods": min(options.batch, options.slow_images),
             "samples": options.samples or "each method's own",
             "clock": options.clock,
+            "processes": "one each" if options.apart else "one",
             "image": f"{SIZE} x {SIZE} px",
             "threads": torch.get_num_threads(),
         },
@@ -238,6 +271,8 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--samples", type=int, help="of methods that sample; default: their own")
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="time effcam only")
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    parser.add_argument("--apart", action="store_true", help="give each way its own process")
+    parser.add_argument("--way", choices=(PLAIN, OURS, PEER), default="", help=argparse.SUPPRESS)
     parser.add_argument("--costs", type=Path, help="the file of costs to update")
     measure.add_json_option(parser)
     found = parser.parse_args(argv)
