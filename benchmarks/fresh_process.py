@@ -22,6 +22,7 @@ from statistics import median
 
 import measure
 import torch
+from compiled import MODELS
 from engine import SEED, SIZE, TARGET
 from measure import CLOCKS, tell, timed
 from one_batch import settings_of
@@ -30,13 +31,6 @@ from effcam import Preprocess, load_model
 from effcam.cam.explain import explaining
 from effcam.cam.lighten import lighten
 
-MODELS = {
-    "resnet50": "torchvision:resnet50",
-    "EB0": "timm:tf_efficientnet_b0",
-    "vit_small": "timm:vit_small_patch16_224",
-    "swin_tiny": "timm:swin_tiny_patch4_window7_224",
-    "convnext_tiny": "timm:convnext_tiny",
-}
 KEEPS = {"MALLOC_TRIM_THRESHOLD_": str(2**33), "MALLOC_MMAP_THRESHOLD_": str(2**33)}
 """The environment in which glibc keeps memory."""
 WAYS = {

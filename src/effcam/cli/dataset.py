@@ -52,8 +52,8 @@ def add_dataset(commands: Any) -> None:
         "--compile",
         choices=tuple(COMPILING),
         default="never",
-        help="compile models with torch: takes some ten seconds each, and saves a tenth or two of "
-        "each pass; 'auto' does where it pays off; default: never",
+        help="compile models with torch: takes seconds to half a minute each, and saves up to a "
+        "fifth of each pass; 'auto' does where it pays off; default: never",
     )
     output = parser.add_argument_group("output")
     output.add_argument(

@@ -103,7 +103,7 @@ def compare_dataset(
         device: As in `compare`; it may change when a run is resumed.
         precision: As in `compare`.
         compile: Whether to compile what runs before the target layer with torch's inductor, which
-            takes some ten seconds to a minute for each model and saves a tenth or two of each
+            takes some seconds to half a minute for each model and saves up to a fifth of each
             pass; ``"auto"`` compiles where the run is long enough, and keeps it where it saves
             time. For models built by name, methods of one pass, and ``backend="local"``. It may
             change when a run is resumed.

@@ -11,7 +11,7 @@ from effcam.cam.explanation import Explanation
 from effcam.cam.job import Inputs, Job, Models, naming
 from effcam.cam.kept_memory import keeping_memory
 from effcam.cam.methods.table import Method
-from effcam.cam.precision import Precision, check_precision, undecided
+from effcam.cam.precision import Precision, check_precision
 from effcam.cam.progress import progress_bar
 from effcam.errors import ArgumentError
 from effcam.images.loader import Batch
@@ -91,7 +91,7 @@ def faithfulness(
         WeightsError: If weights are not on disk and cannot be downloaded.
     """
     wanted = _check_figures(figures)
-    if undecided(check_precision(precision)) != precision:
+    if check_precision(precision) == "auto":
         raise ArgumentError("precision must be 'fp32', 'bf16' or 'fp16' here, not 'auto'")
     check_kinds(comparison)
     job = make_job(comparison, models, method, batch_size, device)
