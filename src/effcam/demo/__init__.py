@@ -16,17 +16,28 @@ True
 from __future__ import annotations
 
 from effcam.demo.captions import Caption, CaptionedScene, ColouredObject, captioned_scenes
+from effcam.demo.look_alikes import LOOK_ALIKE_LABELS, look_alike_scenes
+from effcam.demo.marked_scenes import MarkedScene, marked_scenes
 from effcam.demo.models import MODELS
-from effcam.demo.scenes import LABELS, Scene, SceneObject, scenes
+from effcam.demo.scene import Scene, SceneObject, ScenePart
+from effcam.demo.scenes import LABELS, scenes
+from effcam.demo.tetrominoes import TETROMINO_LABELS, tetromino_scenes
 
 __all__ = [
     "LABELS",
+    "LOOK_ALIKE_LABELS",
     "MODELS",
+    "TETROMINO_LABELS",
     "Caption",
     "CaptionedScene",
     "ColouredObject",
+    "MarkedScene",
     "Scene",
     "SceneObject",
+    "ScenePart",
     "captioned_scenes",
+    "look_alike_scenes",
+    "marked_scenes",
     "scenes",
+    "tetromino_scenes",
 ]

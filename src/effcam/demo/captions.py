@@ -12,14 +12,12 @@ from PIL import Image
 from effcam.demo import shading
 from effcam.demo.rendering import Pose, Renderer
 from effcam.demo.rng import Rng
+from effcam.demo.scene import Scene, SceneObject, box_around
 from effcam.demo.scenes import (
     LABELS,
     MOST_OBJECTS,
-    Scene,
-    SceneObject,
     add_distractors,
-    box_around,
-    check_size,
+    check_scenes,
     pose_of_object,
 )
 from effcam.demo.shading import Colour
@@ -154,8 +152,7 @@ def captioned_scenes(
     >>> [each.label in LABELS for each in scene.objects], scene.ground in GROUNDS
     ([True, True], True)
     """
-    width, height = check_size(size)
-    n, seed = check_number("n", n), check_number("seed", seed, least=0)
+    n, seed, width, height = check_scenes(n, seed, size)
     objects = check_number("objects", objects, most=MOST_OBJECTS)
     return [captioned_scene(seed, index, width, height, objects) for index in range(n)]
 

@@ -58,6 +58,8 @@ class Renderer:
         outline: Outline,
         pose: Pose,
         colours: tuple[Colour, Colour] | None = None,
+        *,
+        hidden: bool = False,
     ) -> NDArray[np.bool_]:
         """Draw an object on the ground, and return its mask: (height, width) bool.
 
@@ -66,6 +68,7 @@ class Renderer:
             outline: The object's outline.
             pose: Where it lies.
             colours: Its two colours; ``None`` for random ones that contrast with the ground.
+            hidden: Whether to leave the picture as it is, with the same random numbers used.
         """
         first, second = colours or self._object_colours(rng)
         material, shine = rng.pick(shading.MATERIALS), rng.between(0, 0.6)
@@ -82,12 +85,34 @@ class Renderer:
         surface += shine * shading.gloss(shade, self._light)[..., None]
         shadow = self._shadow(distance, thick)
         there, here = _overlap(self._picture, left, top, 2 * reach)
-        ground = self._picture[there] * (1 - shadow[here])[..., None]
-        covered = np.clip(0.5 - distance[here], 0, 1)
-        self._picture[there] = shading.blend(ground, surface[here], covered)
+        if not hidden:
+            ground = self._picture[there] * (1 - shadow[here])[..., None]
+            covered = np.clip(0.5 - distance[here], 0, 1)
+            self._picture[there] = shading.blend(ground, surface[here], covered)
         seen = np.zeros(self._picture.shape[:2], bool)
         seen[there] = distance[here] < 0
         return seen
+
+    def paint(
+        self, outline: Outline, pose: Pose, colour: Colour, *, hidden: bool = False
+    ) -> NDArray[np.bool_]:
+        """Paint a flat shape of one colour, like a printed label; return its mask, as `add` does.
+
+        Args:
+            outline: The shape's outline.
+            pose: Where it lies, all of it within the picture.
+            colour: Its colour.
+            hidden: Whether to leave the picture as it is.
+        """
+        height, width = self._picture.shape[:2]
+        shape = placed(outline, pose.at, pose.radius, pose.turn, pose.stretch)
+        distance = signed_distance(shape, height, width)
+        if not hidden:
+            covered = np.clip(0.5 - distance, 0, 1)
+            above = np.asarray(colour, np.float32)
+            self._picture[:] = shading.blend(self._picture, above, covered)
+        painted: NDArray[np.bool_] = distance < 0
+        return painted
 
     def contrasts(self, colour: Colour) -> bool:
         """Return whether a colour differs enough from those of the ground."""

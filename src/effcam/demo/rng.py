@@ -27,6 +27,12 @@ class Rng:
     def __init__(self, *seed: int) -> None:
         self._bits = np.random.PCG64(seed)
 
+    def copy(self) -> Rng:
+        """Return a generator that will give the same numbers as this one."""
+        twin = Rng()
+        twin._bits.state = self._bits.state
+        return twin
+
     def field(self, *shape: int) -> NDArray[np.float32]:
         """Return float32 numbers of a shape from [0, 1)."""
         raw = self._bits.random_raw(math.prod(shape)) >> np.uint64(40)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,9 @@ from PIL import Image
 
 from effcam.demo.rendering import Pose, Renderer
 from effcam.demo.rng import Rng
+from effcam.demo.scene import Scene, SceneObject, ScenePart, box_around, union_of, visible
 from effcam.demo.shapes import DISTRACTORS, OBJECTS, pebble
 from effcam.errors import ArgumentError, check_number
-from effcam.images.geometry import Box
-from effcam.images.refs import ImageRef
-from effcam.images.truth import Truth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,96 +28,11 @@ MIN_SIZE, MAX_SIZE = 32, 4096
 MARGIN = 0.07
 RADII = (0.10, 0.17)
 PEBBLE_RADII = (0.007, 0.022)
+OBJECT_NAMES = ("object", "object 2", "object 3")
+DISTRACTING = "distractors"
+"""The names of a scene's parts."""
 MOST_OBJECTS = 3
 """The most objects with a class in a scene: more do not fit."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SceneObject:
-    """An object in a scene.
-
-    Attributes:
-        label: Its class, one of ten.
-        target: The index of that class.
-        box: The smallest box around what can be seen of it, px.
-        mask: (height, width) bool, true where it can be seen.
-    """
-
-    label: str
-    target: int
-    box: Box
-    mask: NDArray[np.bool] = field(repr=False)
-
-    def is_hit(self, heat: NDArray[np.float32]) -> bool:
-        """Return whether the hottest point of a map on the picture is in the object's box.
-
-        This is the pointing game of Zhang et al. 2016 (arXiv 1608.00507), without a tolerance.
-
-        Args:
-            heat: (height, width) float32, as from `effcam.Explanation.upsampled`. A constant map
-                is not a hit.
-        """
-        y, x = np.unravel_index(int(heat.argmax()), heat.shape)
-        inside = self.box.left <= x < self.box.right and self.box.top <= y < self.box.bottom
-        return bool(inside and heat[y, x] > heat.min())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scene:
-    """A picture of one or several objects among distractors, with its annotations.
-
-    `effcam.compare` accepts scenes like photos.
-
-    Attributes:
-        image: The picture, in RGB.
-        objects: The objects that have a class; each of another one.
-        name: The name of the picture in a comparison.
-    """
-
-    image: Image.Image
-    objects: tuple[SceneObject, ...]
-    name: str
-
-    @property
-    def label(self) -> str:
-        """The class of the first object, one of ten."""
-        return self.objects[0].label
-
-    @property
-    def target(self) -> int:
-        """The index of that class."""
-        return self.objects[0].target
-
-    @property
-    def box(self) -> Box:
-        """The smallest box around the first object, px."""
-        return self.objects[0].box
-
-    @property
-    def mask(self) -> NDArray[np.bool]:
-        """(height, width) bool, true where the first object is."""
-        return self.objects[0].mask
-
-    @property
-    def ref(self) -> ImageRef:
-        """The picture with its name and annotations, as a comparison refers to it."""
-        labels = tuple(each.label for each in self.objects)
-        mask = _together([each.mask for each in self.objects], self.mask)
-        truth = Truth(
-            label=labels[0] if len(labels) == 1 else None,
-            labels=labels if len(labels) > 1 else None,
-            boxes=tuple(each.box for each in self.objects),
-            mask=mask,
-        )
-        return ImageRef(self.name, self.image, truth)
-
-    def is_hit(self, heat: NDArray[np.float32]) -> bool:
-        """Return whether the first object `is_hit` by a map on the picture.
-
-        Args:
-            heat: (height, width) float32, as from `effcam.Explanation.upsampled`.
-        """
-        return self.objects[0].is_hit(heat)
 
 
 def scenes(
@@ -149,11 +62,19 @@ def scenes(
     >>> scene.label in LABELS, scene.box.width < 64
     (True, True)
     """
-    width, height = check_size(size)
-    n, seed = check_number("n", n), check_number("seed", seed, least=0)
+    n, seed, width, height = check_scenes(n, seed, size)
     if check_number("objects", objects) > MOST_OBJECTS:
         raise ArgumentError(f"objects must be from 1 to {MOST_OBJECTS}, not {objects!r}")
     return [scene(seed, index, width, height, objects) for index in range(n)]
+
+
+def check_scenes(n: object, seed: object, size: object) -> tuple[int, int, int, int]:
+    """Return the number of pictures, their seed, their width and their height.
+
+    Raises:
+        ArgumentError: If one of them is impossible.
+    """
+    return (check_number("n", n), check_number("seed", seed, least=0), *check_size(size))
 
 
 def check_size(size: object) -> tuple[int, int]:
@@ -179,60 +100,81 @@ def check_size(size: object) -> tuple[int, int]:
 
 def scene(seed: int, index: int, width: int, height: int, objects: int = 1) -> Scene:
     """Draw the scene with an index among those of a seed."""
-    # Scenes of one object are those of the first release, to the last bit.
-    rng = Rng(seed, index) if objects == 1 else Rng(seed, index, objects)
-    targets = _classes_at(rng, seed, index, objects)
-    renderer = Renderer(rng, width, height)
-    poses = _poses(rng, width, height, objects)
-    add_distractors(renderer, rng, width, height, poses)
-    masks = [
-        renderer.add(rng, OBJECTS[LABELS[target]](), pose)
-        for target, pose in zip(targets, poses, strict=True)
-    ]
+    plan = _Plan(seed, index, width, height, objects)
+    picture, targets, masks, others = plan.draw()
+    seen = visible(masks)
+    parts = [ScenePart(*each) for each in zip(OBJECT_NAMES, seen, strict=False)]
+    parts.append(ScenePart(DISTRACTING, others & ~union_of(seen, others)))
     found = [
-        # Objects drawn later lie on top.
-        _annotated(target, mask & ~_together(masks[at + 1 :], mask))
-        for at, (target, mask) in enumerate(zip(targets, masks, strict=True))
+        SceneObject(LABELS[target], target, box_around(mask), mask)
+        for target, mask in zip(targets, seen, strict=True)
     ]
-    picture = Image.fromarray(renderer.finish(rng))
-    return Scene(picture, tuple(found), f"scene {index + 1}")
+    return Scene(
+        picture, tuple(found), f"scene {index + 1}", parts=tuple(parts), redraw=plan.redraw
+    )
 
 
-def _together(masks: Sequence[NDArray[np.bool]], like: NDArray[np.bool]) -> NDArray[np.bool]:
-    """Return where any of some masks is, (height, width) of another one."""
-    found = np.zeros_like(like)
-    for each in masks:
-        found |= each
-    return found
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a scene depends on."""
+
+    seed: int
+    index: int
+    width: int
+    height: int
+    objects: int
+
+    def redraw(self, hidden: frozenset[str]) -> Image.Image:
+        """Return the picture without some of its parts."""
+        return self.draw(hidden)[0]
+
+    def draw(
+        self, hidden: Container[str] = ()
+    ) -> tuple[Image.Image, list[int], list[NDArray[np.bool]], NDArray[np.bool]]:
+        """Return a picture, its objects' classes and whole masks, and its distractors' mask."""
+        # Scenes of one object are those of the first release, to the last bit.
+        one = self.objects == 1
+        rng = Rng(self.seed, self.index) if one else Rng(self.seed, self.index, self.objects)
+        targets = _classes_at(rng, self.seed, self.index, self.objects)
+        size = self.width, self.height
+        renderer = Renderer(rng, *size)
+        poses = _poses(rng, *size, self.objects)
+        others = add_distractors(renderer, rng, *size, poses, hidden=DISTRACTING in hidden)
+        masks = [
+            renderer.add(rng, OBJECTS[LABELS[target]](), pose, hidden=name in hidden)
+            for name, target, pose in zip(OBJECT_NAMES, targets, poses, strict=False)
+        ]
+        return Image.fromarray(renderer.finish(rng)), targets, masks, others
 
 
 def add_distractors(
-    renderer: Renderer, rng: Rng, width: int, height: int, objects: Sequence[Pose]
-) -> None:
-    """Draw distractors and pebbles; the distractors do not overlap the objects."""
-    taken = list(objects)
+    renderer: Renderer,
+    rng: Rng,
+    width: int,
+    height: int,
+    objects: Sequence[Pose],
+    *,
+    hidden: bool = False,
+) -> NDArray[np.bool]:
+    """Draw distractors and pebbles; the distractors do not overlap the objects.
+
+    Returns:
+        (height, width), where they are; they are not drawn if they are to be hidden.
+    """
+    taken, covered = list(objects), np.zeros((height, width), bool)
     for _ in range(rng.whole(3, 5)):
         other = _free_pose(rng, width, height, taken)
         if other is not None:
-            renderer.add(rng, rng.pick(DISTRACTORS)(rng), other)
+            covered |= renderer.add(rng, rng.pick(DISTRACTORS)(rng), other, hidden=hidden)
             taken.append(other)
     for small in _pebbles(rng, width, height):
-        renderer.add(rng, pebble(rng), small)
-
-
-def box_around(mask: NDArray[np.bool]) -> Box:
-    """Return the smallest box around a mask that is true somewhere."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-
-
-def _annotated(target: int, mask: NDArray[np.bool]) -> SceneObject:
-    return SceneObject(LABELS[target], target, box_around(mask), mask)
+        covered |= renderer.add(rng, pebble(rng), small, hidden=hidden)
+    return covered
 
 
 def _classes_at(rng: Rng, seed: int, index: int, objects: int) -> list[int]:
     """Return the classes of a scene's objects, all different."""
-    found = [_class_at(seed, index)]
+    found = [class_at(seed, index)]
     while len(found) < objects:
         other = rng.whole(0, len(LABELS) - 1)
         if other not in found:
@@ -250,25 +192,25 @@ def _poses(rng: Rng, width: int, height: int, objects: int) -> list[Pose]:
     return poses
 
 
-def _class_at(seed: int, index: int) -> int:
-    """Return the class of a scene: each block of ten scenes shows all ten, in random order."""
-    block, place = divmod(index, len(LABELS))
-    rng = Rng(seed, block, len(LABELS))
-    order = list(range(len(LABELS)))
+def class_at(seed: int, index: int, classes: int = len(LABELS)) -> int:
+    """Return the class of a scene: each block of as many scenes shows all, in random order."""
+    block, place = divmod(index, classes)
+    rng = Rng(seed, block, classes)
+    order = list(range(classes))
     for last in range(len(order) - 1, 0, -1):
         other = rng.whole(0, last)
         order[last], order[other] = order[other], order[last]
     return order[place]
 
 
-def pose_of_object(rng: Rng, width: int, height: int) -> Pose:
+def pose_of_object(rng: Rng, width: int, height: int, radii: tuple[float, float] = RADII) -> Pose:
     """Return a pose of the object within the central square and its margin.
 
     Uninformed maps tend to point at the centre, so objects lie there half as often.
     """
     side = min(width, height)
     while True:
-        radius = side * rng.between(*RADII)
+        radius = side * rng.between(*radii)
         reach = side * (0.5 - MARGIN) - 1.1 * radius
         dx, dy = rng.between(-reach, reach), rng.between(-reach, reach)
         if dx * dx + dy * dy > radius * radius or rng.happens(0.5):

@@ -166,32 +166,32 @@ def _butterfly() -> Outline:
     return Outline((upper, lower, _flipped(upper), _flipped(lower), body))
 
 
-def _clover() -> Outline:
+def _clover(*, stem: bool = True) -> Outline:
     leaves = [_disc(*_spoke(turns, 0.5), 0.42) for turns in (-1 / 4, 1 / 12, 5 / 12)]
-    stem = _round(
+    stalk = _round(
         [(-0.06, 0), (0.06, 0), (0.12, 0.5), (0.34, 0.95), (0.14, 0.98), (-0.04, 0.55)], 1
     )
-    return Outline((*leaves, _disc(0, 0, 0.25), stem))
+    return Outline((*leaves, _disc(0, 0, 0.25), *([stalk] if stem else [])))
 
 
 def _crescent() -> Outline:
     return Outline((_disc(0, 0, 1, 40),), (_disc(0.48, 0, 0.8, 40),))
 
 
-def _fish() -> Outline:
+def _fish(*, fin: bool = True) -> Outline:
     top = [(1, 0), (0.72, -0.3), (0.3, -0.46), (-0.15, -0.34), (-0.5, -0.1), (-0.98, -0.52)]
     body = [*top, (-0.8, 0), *((x, -y) for x, y in reversed(top[1:]))]
-    fin = [(0.42, -0.34), (0.1, -0.74), (-0.2, -0.66), (-0.14, -0.28)]
-    return Outline((_round(body), _round(fin, 1)), (_disc(0.62, -0.1, 0.07, 10),))
+    back = _round([(0.42, -0.34), (0.1, -0.74), (-0.2, -0.66), (-0.14, -0.28)], 1)
+    return Outline((_round(body), *([back] if fin else [])), (_disc(0.62, -0.1, 0.07, 10),))
 
 
-def _gear() -> Outline:
+def _gear(*, hole: bool = True) -> Outline:
     teeth = 8
     rim = [(0.0, 0.72), (0.36, 0.72), (0.46, 1.0), (0.9, 1.0)]
     loop = [
         _spoke((tooth + turn) / teeth, radius) for tooth in range(teeth) for turn, radius in rim
     ]
-    return Outline((loop,), (_disc(0, 0, 0.3),))
+    return Outline((loop,), (_disc(0, 0, 0.3),) if hole else ())
 
 
 def _heart() -> Outline:
@@ -199,10 +199,10 @@ def _heart() -> Outline:
     return Outline((_round(_mirrored([*half, (0, 1.02)])),))
 
 
-def _key() -> Outline:
-    teeth = [_bar(0.52, 0.05, 0.68, 0.4), _bar(0.82, 0.05, 1, 0.46)]
+def _key(*, teeth: bool = True) -> Outline:
+    bits = [_bar(0.52, 0.05, 0.68, 0.4), _bar(0.82, 0.05, 1, 0.46)] if teeth else []
     return Outline(
-        (_disc(-0.56, 0, 0.44), _bar(-0.3, -0.11, 1, 0.11), *teeth), (_disc(-0.6, 0, 0.2),)
+        (_disc(-0.56, 0, 0.44), _bar(-0.3, -0.11, 1, 0.11), *bits), (_disc(-0.6, 0, 0.2),)
     )
 
 
@@ -223,6 +223,25 @@ OBJECTS: dict[str, Callable[[], Outline]] = {
     "star": _star,
 }
 """The ten classes, in the order of their indices."""
+
+
+LOOK_ALIKES: dict[str, Callable[[], Outline]] = {
+    "clover": _clover,
+    "clover without stem": lambda: _clover(stem=False),
+    "fish": _fish,
+    "fish without fin": lambda: _fish(fin=False),
+    "gear": _gear,
+    "gear without hole": lambda: _gear(hole=False),
+    "key": _key,
+    "key without teeth": lambda: _key(teeth=False),
+}
+"""Pairs of classes that differ in one part, in the order of their indices."""
+
+# Marks: tags of two halves, in the unit circle.
+MARK_HALVES = (
+    Outline((_bar(-0.75, -0.65, 0, 0.65),)),
+    Outline((_bar(0, -0.65, 0.75, 0.65),)),
+)
 
 
 # distractors

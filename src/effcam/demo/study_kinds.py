@@ -1,0 +1,85 @@
+"""The kinds of pictures on which the study of figures trains its networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import TypeAlias
+
+from effcam.demo.look_alikes import LOOK_ALIKE_LABELS, look_alike_scene
+from effcam.demo.marked_scenes import MarkedScene, marked_scene
+from effcam.demo.scene import Scene
+from effcam.demo.scenes import LABELS, scene
+from effcam.demo.tetrominoes import RULES, TETROMINO_LABELS, Rule, tetromino_scene
+
+Draw: TypeAlias = Callable[[int, int, int], Scene]
+"""Draws the square picture of a seed, an index and a side in px."""
+
+PLANTED = 0.95
+"""The share of the pictures of a shortcut learner's training whose mark tells the class."""
+UNRELATED = 0.1
+"""The share that says nothing, of ten classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of pictures.
+
+    Attributes:
+        labels: The classes.
+        training: Draws a picture to train on.
+        testing: Draws a picture to measure on.
+        several: Whether a picture has several labels.
+        turning: Whether a turned or mirrored picture is as good.
+        deletable: Whether a class can be told though patches are missing.
+    """
+
+    labels: tuple[str, ...]
+    training: Draw
+    testing: Draw
+    several: bool = False
+    turning: bool = True
+    deletable: bool = False
+
+
+def _scene(seed: int, index: int, side: int, *, objects: int) -> Scene:
+    return scene(seed, index, side, side, objects)
+
+
+def _marked(seed: int, index: int, side: int, *, telling: float) -> MarkedScene:
+    return marked_scene(seed, index, (side, side), telling)
+
+
+def _look_alike(seed: int, index: int, side: int) -> Scene:
+    return look_alike_scene(seed, index, side, side)
+
+
+def _tetromino(seed: int, index: int, side: int, *, rule: Rule) -> Scene:
+    return tetromino_scene(seed, index, side, rule)
+
+
+_ONE, _TWO = (partial(_scene, objects=count) for count in (1, 2))
+_CLEAN, _PLANTED = (partial(_marked, telling=share) for share in (UNRELATED, PLANTED))
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "scenes": Kind(LABELS, _ONE, _ONE, deletable=True),
+        "clean": Kind(LABELS, _CLEAN, _CLEAN, deletable=True),
+        "shortcut": Kind(LABELS, _PLANTED, _CLEAN, deletable=True),
+        "look_alikes": Kind(LOOK_ALIKE_LABELS, _look_alike, _look_alike),
+        "two_labels": Kind(LABELS, _TWO, _TWO, several=True),
+        **{
+            rule: Kind(
+                TETROMINO_LABELS,
+                partial(_tetromino, rule=rule),
+                partial(_tetromino, rule=rule),
+                turning=False,
+            )
+            for rule in RULES
+        },
+    }
+)
+"""The kinds by name: ``"clean"`` and ``"shortcut"`` are trained on marked scenes whose marks do not
+tell the class, or do; both are measured where they do not."""
