@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from effcam.metrics.faithfulness_run import faithfulness
     from effcam.metrics.grid_pointing import grid_pointing_game
     from effcam.metrics.label_run import label_probabilities
+    from effcam.metrics.part_deletion import saco, single_deletion
     from effcam.metrics.perturbation import deletion, insertion
     from effcam.metrics.road_imputation import road
     from effcam.metrics.sanity import SanityCheck, sanity_check
@@ -66,7 +67,9 @@ __all__ = [
     "pixel_average_precision",
     "pointing_game",
     "road",
+    "saco",
     "sanity_check",
+    "single_deletion",
     "spearman",
     "temporal_stability",
     "top_iou",
@@ -84,7 +87,9 @@ _HOMES = {
     "insertion": "effcam.metrics.perturbation",
     "label_probabilities": "effcam.metrics.label_run",
     "road": "effcam.metrics.road_imputation",
+    "saco": "effcam.metrics.part_deletion",
     "sanity_check": "effcam.metrics.sanity",
+    "single_deletion": "effcam.metrics.part_deletion",
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)
