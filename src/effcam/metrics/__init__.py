@@ -23,7 +23,12 @@ from effcam.metrics.concentration import effective_area, gini, half_mass_area
 from effcam.metrics.faithfulness_result import Faithfulness
 from effcam.metrics.label_precision import label_average_precision
 from effcam.metrics.label_result import LabelProbabilities
-from effcam.metrics.localisation import energy_pointing_game, mass_area_ratio, pointing_game
+from effcam.metrics.localisation import (
+    energy_pointing_game,
+    mass_area_ratio,
+    pointing_game,
+    relevance_rank_accuracy,
+)
 from effcam.metrics.pixel_precision import average_precision, pixel_average_precision
 from effcam.metrics.temporal import centre_shift, temporal_stability
 
@@ -66,6 +71,7 @@ __all__ = [
     "max_box_acc_v2",
     "pixel_average_precision",
     "pointing_game",
+    "relevance_rank_accuracy",
     "road",
     "saco",
     "sanity_check",

@@ -51,4 +51,5 @@ def membership(values: NDArray[np.float64], count: float) -> NDArray[np.float64]
     last = np.partition(values, values.shape[-1] - place, axis=-1)[..., -place, None]
     above, tied = values > last, values == last
     left = count - above.sum(-1, keepdims=True)
-    return np.asarray(above + tied * left / tied.sum(-1, keepdims=True))
+    with np.errstate(invalid="ignore"):  # no value ties with NaN
+        return np.asarray(above + tied * left / tied.sum(-1, keepdims=True))
