@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from effcam.metrics.faithfulness_run import faithfulness
     from effcam.metrics.grid_pointing import grid_pointing_game
+    from effcam.metrics.input_stability import max_sensitivity, shift_stability
     from effcam.metrics.label_run import label_probabilities
     from effcam.metrics.part_deletion import saco, single_deletion
     from effcam.metrics.perturbation import deletion, insertion
@@ -69,12 +70,14 @@ __all__ = [
     "mass_area_ratio",
     "max_box_acc",
     "max_box_acc_v2",
+    "max_sensitivity",
     "pixel_average_precision",
     "pointing_game",
     "relevance_rank_accuracy",
     "road",
     "saco",
     "sanity_check",
+    "shift_stability",
     "single_deletion",
     "spearman",
     "temporal_stability",
@@ -92,9 +95,11 @@ _HOMES = {
     "increase_in_confidence": "effcam.metrics.confidence_change",
     "insertion": "effcam.metrics.perturbation",
     "label_probabilities": "effcam.metrics.label_run",
+    "max_sensitivity": "effcam.metrics.input_stability",
     "road": "effcam.metrics.road_imputation",
     "saco": "effcam.metrics.part_deletion",
     "sanity_check": "effcam.metrics.sanity",
+    "shift_stability": "effcam.metrics.input_stability",
     "single_deletion": "effcam.metrics.part_deletion",
 }
 
