@@ -96,6 +96,7 @@ nitpick_ignore = [
             "Baseline",
             "Boxes",
             "Canvas",
+            "Explain",
             "Grid",
             "HowPlaced",
             "ImageLike",

@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 imports_quantus = pytest.mark.filterwarnings("ignore:.*invalid escape sequence")
 on_the_object = pytest.mark.parametrize(
     "figure",
-    [metrics.pointing_game, metrics.energy_pointing_game, metrics.mass_area_ratio],
+    [
+        metrics.pointing_game,
+        metrics.energy_pointing_game,
+        metrics.mass_area_ratio,
+        metrics.relevance_rank_accuracy,
+    ],
     ids=lambda figure: figure.__name__,
 )
 
@@ -222,6 +227,73 @@ def test_energy_is_quantus_attribution_localisation_and_mass_accuracy() -> None:
         )
         # Quantus adds 1e-9 to one of the totals.
         np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+# the hottest pixels
+
+
+def test_the_hottest_pixels_are_as_many_as_the_object_has() -> None:
+    heat = np.array([[9, 8, 1], [7, 0, 2]])
+    mask = np.array([[1, 0, 0], [1, 0, 1]])
+    assert metrics.relevance_rank_accuracy(heat, mask=mask) == pytest.approx(2 / 3)
+    assert metrics.relevance_rank_accuracy(-heat, mask=mask) == pytest.approx(1 / 3)
+    assert metrics.relevance_rank_accuracy(heat, boxes=[Box(0, 0, 3, 1)]) == pytest.approx(2 / 3)
+
+
+def test_a_map_that_is_its_mask_has_all_of_its_hottest_pixels_on_it() -> None:
+    mask = random_mask(6, 7)
+    assert metrics.relevance_rank_accuracy(mask, mask=mask) == 1
+    # Of the other pixels, all tie: those for which the object's own leave no place are not counted.
+    assert metrics.relevance_rank_accuracy(~mask, mask=mask) == 0
+
+
+def test_pixels_that_tie_count_in_equal_parts_wherever_they_are() -> None:
+    heat, mask = point((0, 0)), np.zeros((8, 10), bool)
+    mask[0, :5] = True
+    # One pixel is the hottest, and of 79 that tie for four places, four are on the object.
+    expected = (1 + 4 * 4 / 79) / 5
+    for flipped in (slice(None), slice(None, None, -1)):
+        found = metrics.relevance_rank_accuracy(heat[:, flipped], mask=mask[:, flipped])
+        assert found == pytest.approx(expected)
+
+
+def test_a_pixel_of_which_a_part_is_in_a_box_counts_by_it() -> None:
+    # 1.5 pixels: the hottest one, which is inside, and half of the next, of which half is.
+    found = metrics.relevance_rank_accuracy([[4, 3, 2, 1]], boxes=[Box(0, 0, 1.5, 1)])
+    assert found == pytest.approx((1 + 0.5 * 0.5) / 1.5)
+    whole = metrics.relevance_rank_accuracy([[4, 3, 2, 1]], boxes=[Box(-1, -1, 9, 9)])
+    assert whole == pytest.approx(1)
+
+
+@pytest.mark.parametrize("value", [0, 0.7, float("nan")])
+def test_a_map_without_an_order_has_no_hottest_pixels(value: float) -> None:
+    heats = np.stack([np.full((6, 7), value), random_heat(6, 7)])
+    found = metrics.relevance_rank_accuracy(heats, mask=random_mask(6, 7))
+    assert np.isnan(found).tolist() == [True, False]
+
+
+def test_an_object_without_pixels_has_no_rank_accuracy() -> None:
+    found = metrics.relevance_rank_accuracy(random_heat(3, 6, 7), mask=np.zeros((6, 7)))
+    assert found.shape == (3,)
+    assert np.isnan(found).all()
+
+
+@imports_quantus
+def test_rank_accuracy_is_quantus_where_no_pixels_tie() -> None:
+    import quantus
+
+    heats, masks = np.random.default_rng(3).random((10, 6, 7)), random_mask(10, 6, 7)
+    shape = (10, 1, 6, 7)
+    found = [
+        metrics.relevance_rank_accuracy(heat, mask=mask)
+        for heat, mask in zip(heats, masks, strict=True)
+    ]
+    metric = quantus.RelevanceRankAccuracy(disable_warnings=True)
+    expected = metric(
+        None, np.zeros(shape), None, a_batch=heats.reshape(shape), s_batch=masks.reshape(shape)
+    )
+    np.testing.assert_allclose(found, expected)
+    assert np.ptp(found) > 0.1
 
 
 # measures of one object

@@ -178,7 +178,7 @@ def test_an_even_image_is_its_own_blur() -> None:
 def test_other_baselines_are_refused(
     curve: Callable[..., Any], predict: Callable[[Tensor], Tensor]
 ) -> None:
-    with pytest.raises(ArgumentError, match="baseline must be 'blur' or 'mean', not 'black'"):
+    with pytest.raises(ArgumentError, match="baseline must be 'blur', 'mean' or 'image_mean'"):
         curve(predict, *images_and_heats(), TARGETS, baseline="black")
 
 

@@ -23,7 +23,12 @@ from effcam.metrics.concentration import effective_area, gini, half_mass_area
 from effcam.metrics.faithfulness_result import Faithfulness
 from effcam.metrics.label_precision import label_average_precision
 from effcam.metrics.label_result import LabelProbabilities
-from effcam.metrics.localisation import energy_pointing_game, mass_area_ratio, pointing_game
+from effcam.metrics.localisation import (
+    energy_pointing_game,
+    mass_area_ratio,
+    pointing_game,
+    relevance_rank_accuracy,
+)
 from effcam.metrics.pixel_precision import average_precision, pixel_average_precision
 from effcam.metrics.temporal import centre_shift, temporal_stability
 
@@ -35,7 +40,9 @@ if TYPE_CHECKING:
     )
     from effcam.metrics.faithfulness_run import faithfulness
     from effcam.metrics.grid_pointing import grid_pointing_game
+    from effcam.metrics.input_stability import max_sensitivity, shift_stability
     from effcam.metrics.label_run import label_probabilities
+    from effcam.metrics.part_deletion import saco, single_deletion
     from effcam.metrics.perturbation import deletion, insertion
     from effcam.metrics.road_imputation import road
     from effcam.metrics.sanity import SanityCheck, sanity_check
@@ -63,10 +70,15 @@ __all__ = [
     "mass_area_ratio",
     "max_box_acc",
     "max_box_acc_v2",
+    "max_sensitivity",
     "pixel_average_precision",
     "pointing_game",
+    "relevance_rank_accuracy",
     "road",
+    "saco",
     "sanity_check",
+    "shift_stability",
+    "single_deletion",
     "spearman",
     "temporal_stability",
     "top_iou",
@@ -83,8 +95,12 @@ _HOMES = {
     "increase_in_confidence": "effcam.metrics.confidence_change",
     "insertion": "effcam.metrics.perturbation",
     "label_probabilities": "effcam.metrics.label_run",
+    "max_sensitivity": "effcam.metrics.input_stability",
     "road": "effcam.metrics.road_imputation",
+    "saco": "effcam.metrics.part_deletion",
     "sanity_check": "effcam.metrics.sanity",
+    "shift_stability": "effcam.metrics.input_stability",
+    "single_deletion": "effcam.metrics.part_deletion",
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)

@@ -14,6 +14,7 @@ import numpy as np
 
 from effcam.cam.explanation import Explanation
 from effcam.errors import ArgumentError, check_number
+from effcam.metrics.ranking import correlation, membership, ranks
 from effcam.metrics.sampling import on_common_region
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def spearman(one: ArrayLike, other: ArrayLike) -> NDArray[np.float64]:
     -1.0
     """
     first, second = _pair(one, other)
-    return correlation(_ranks(first), _ranks(second))
+    return correlation(ranks(first), ranks(second))
 
 
 def top_iou(one: ArrayLike, other: ArrayLike, *, share: float = TOP) -> NDArray[np.float64]:
@@ -63,47 +64,10 @@ def top_iou(one: ArrayLike, other: ArrayLike, *, share: float = TOP) -> NDArray[
     if not 0 < share < 1:
         raise ArgumentError(f"share must lie between 0 and 1, not {share!r}")
     count = max(1, math.floor(share * first.shape[-1] + 0.5))
-    areas = [_membership(values, count) for values in (first, second)]
+    areas = [membership(values, count) for values in (first, second)]
     common = np.minimum(*areas).sum(-1)
     vary = (np.ptp(first, axis=-1) > 0) & (np.ptp(second, axis=-1) > 0)
     return np.asarray(np.where(vary, common / (2 * count - common), np.nan))
-
-
-def correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Pearson's correlation of (..., samples) values, NaN for constant values."""
-    one, two = (each - each.mean(-1, keepdims=True) for each in (first, second))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = (one * two).sum(-1) / np.sqrt((one**2).sum(-1) * (two**2).sum(-1))
-    return np.asarray(np.clip(found, -1, 1))
-
-
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the ranks of (..., samples) values from 0, equal ones sharing the mean of theirs.
-
-    They are NaN where one of the values is.
-    """
-    order = values.argsort(-1)
-    ordered = np.take_along_axis(values, order, -1)
-    places = np.broadcast_to(np.arange(values.shape[-1]), values.shape)
-    rises = ordered[..., 1:] != ordered[..., :-1]
-    first, last = places.copy(), places.copy()
-    # The first and the last place of those whose value is that of a place.
-    first[..., 1:] *= rises
-    last[..., :-1][~rises] = places.shape[-1]
-    np.maximum.accumulate(first, -1, out=first)
-    last = np.minimum.accumulate(last[..., ::-1], -1)[..., ::-1]
-    ranks = np.empty(values.shape)
-    np.put_along_axis(ranks, order, (first + last) / 2, -1)
-    ranks[np.isnan(values).any(-1)] = np.nan
-    return ranks
-
-
-def _membership(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Return the membership of each sample in the ``count`` highest: 1, 0, or its part of a tie."""
-    last = np.partition(values, values.shape[-1] - count, axis=-1)[..., -count, None]
-    above, tied = values > last, values == last
-    left = count - above.sum(-1, keepdims=True)
-    return np.asarray(above + tied * left / tied.sum(-1, keepdims=True))
 
 
 def _pair(one: ArrayLike, other: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

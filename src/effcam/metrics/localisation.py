@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from effcam.errors import ArgumentError
 from effcam.images.geometry import Box
+from effcam.metrics.ranking import membership
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -104,7 +105,8 @@ def energy_pointing_game(
 ) -> NDArray[np.float64]:
     """Return the share of the heat that lies on the object, in [0, 1]; NaN without any heat.
 
-    Source: Wang et al. 2020 (Score-CAM), arXiv:1910.01279.
+    Source: Wang et al. 2020 (Score-CAM), arXiv:1910.01279. For heat >= 0 it is the relevance mass
+    accuracy of Arras et al. 2022, arXiv:2003.07258.
 
     Args:
         heat: (..., height, width), >= 0.
@@ -123,6 +125,41 @@ def energy_pointing_game(
     flat = values.reshape(*values.shape[:-2], -1)
     with np.errstate(invalid="ignore"):
         return np.asarray(flat @ inside.ravel().astype(flat.dtype) / flat.sum(-1), np.float64)
+
+
+def relevance_rank_accuracy(
+    heat: ArrayLike, *, boxes: Sequence[Box] = (), mask: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    """Return the share of the hottest pixels that lies on the object, in [0, 1].
+
+    They are as many as the object has; pixels that tie for the last places count in equal parts. A
+    pixel that the edge of a box cuts counts by its share, so that 1 is only reached by boxes of
+    whole pixels. Source: Arras et al. 2022 (CLEVR-XAI), arXiv:2003.07258.
+
+    Args:
+        heat: (..., height, width).
+        boxes: Boxes around the object, px; a pixel counts by the share of it that lies in them.
+        mask: (height, width), the share of each pixel that is on the object, or bool; instead of
+            boxes.
+
+    Returns:
+        (...) in [0, 1], NaN for a constant map, or if the object has no pixel.
+
+    Raises:
+        ArgumentError: If neither boxes nor a mask are given, or both, or the shapes do not fit.
+
+    >>> float(relevance_rank_accuracy([[1, 3], [0, 2]], boxes=[Box(0, 0, 2, 1)]))
+    0.5
+    """
+    values, inside = check_heat(heat, boxes, mask)
+    flat = values.reshape(*values.shape[:-2], -1).astype(np.float64)
+    count = float(inside.sum())
+    if not count > 0:
+        return np.full(flat.shape[:-1], np.nan)
+    # The sum of shares may exceed the number of pixels by rounding.
+    hottest = membership(flat, min(count, flat.shape[-1]))
+    varies = (flat.max(-1) > flat.min(-1)) & np.isfinite(flat).all(-1)
+    return np.asarray(np.where(varies, hottest @ inside.ravel() / count, np.nan))
 
 
 def mass_area_ratio(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Predict: TypeAlias = Callable[[Tensor], Tensor]
-Baseline: TypeAlias = Literal["blur", "mean"]
+Baseline: TypeAlias = Literal["blur", "mean", "image_mean"]
 
 STEPS = 8
 """The number of equal steps in which insertion and deletion turn one image into the other."""
@@ -48,7 +48,8 @@ def insertion(
         images: (B, channels, height, width).
         heats: (B, height, width).
         targets: (B,) the class of each image.
-        baseline: The image to insert them into: the ``"blur"``red one, or the ``"mean"`` colour.
+        baseline: The image to insert them into: the ``"blur"``red one, the ``"mean"`` colour, or
+            the image's own mean colour (``"image_mean"``).
         steps: The number of equal steps.
 
     Returns:
@@ -79,7 +80,8 @@ def deletion(
         images: (B, channels, height, width).
         heats: (B, height, width).
         targets: (B,) the class of each image.
-        baseline: What replaces them: the ``"blur"``red image, or the ``"mean"`` colour.
+        baseline: What replaces them: the ``"blur"``red image, the ``"mean"`` colour, or the
+            image's own mean colour (``"image_mean"``).
         steps: The number of equal steps.
 
     Returns:
@@ -149,15 +151,18 @@ def make_baseline(images: Tensor, kind: str) -> Tensor:
 
     Args:
         images: (B, channels, height, width), normalised.
-        kind: ``"blur"``, a Gaussian of a twentieth of the shorter side, or ``"mean"``.
+        kind: ``"blur"``, a Gaussian of a twentieth of the shorter side; ``"mean"``, the mean colour
+            of all images, 0; or ``"image_mean"``, that of each image.
 
     Raises:
         ArgumentError: If there is no such baseline.
     """
     if kind == "mean":
         return torch.zeros_like(images)
+    if kind == "image_mean":
+        return images.mean((2, 3), keepdim=True).expand_as(images)
     if kind != "blur":
-        raise ArgumentError(f"baseline must be 'blur' or 'mean', not {kind!r}")
+        raise ArgumentError(f"baseline must be 'blur', 'mean' or 'image_mean', not {kind!r}")
     sigma = BLUR * min(images.shape[2:])
     reach = min(round(3 * sigma), min(images.shape[2:]) - 1)
     offsets = torch.arange(-reach, reach + 1, dtype=torch.float32)
