@@ -38,8 +38,8 @@ class Asked:
         targets: (N,) the classes explained.
         masks: (N, height, width) bool, where the annotated object is.
         boxes: Its box in each image, px of the input.
-        explain: Returns the maps of other inputs, for the same targets, or ``None`` for maps that
-            no method made.
+        explain: Returns the maps of other inputs for some targets, or ``None`` for maps that no
+            method made.
     """
 
     predict: Predict
@@ -48,7 +48,7 @@ class Asked:
     targets: list[int]
     masks: NDArray[np.bool]
     boxes: list[Box]
-    explain: Callable[[Tensor], Tensor] | None = None
+    explain: Callable[[Tensor, list[int]], Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,10 @@ def _perturbed(function: Callable[..., Values]) -> Callable[[Asked], Values]:
 
 def _stable(function: Callable[..., Values]) -> Callable[[Asked], Values]:
     def measure(asked: Asked) -> Values:
-        if asked.explain is None:
+        explain = asked.explain
+        if explain is None:
             return np.full(len(asked.heats), np.nan)
-        return function(asked.explain, asked.images)
+        return function(lambda images: explain(images, asked.targets), asked.images)
 
     return measure
 
@@ -125,13 +126,27 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
             Figure("half-mass area", "focus", -1, _each(metrics.half_mass_area)),
             Figure("Gini index", "focus", 1, _each(metrics.gini)),
             Figure("pointing game", "annotation", 1, _each(metrics.pointing_game, by="box")),
-            Figure("energy in the box", "annotation", 1, _each(metrics.energy_pointing_game, by="box")),
-            Figure("energy on the mask", "annotation", 1, _each(metrics.energy_pointing_game, by="mask")),
+            Figure(
+                "energy in the box", "annotation", 1, _each(metrics.energy_pointing_game, by="box")
+            ),
+            Figure(
+                "energy on the mask",
+                "annotation",
+                1,
+                _each(metrics.energy_pointing_game, by="mask"),
+            ),
             Figure("mass-area ratio", "annotation", 1, _each(metrics.mass_area_ratio, by="box")),
-            Figure("relevance rank accuracy", "annotation", 1, _each(metrics.relevance_rank_accuracy, by="mask")),
+            Figure(
+                "relevance rank accuracy",
+                "annotation",
+                1,
+                _each(metrics.relevance_rank_accuracy, by="mask"),
+            ),
             Figure("pixel average precision", "annotation", 1, _pixel_precision),
             Figure("average drop", "model", -1, _confidence(metrics.average_drop)),
-            Figure("increase in confidence", "model", 1, _confidence(metrics.increase_in_confidence)),
+            Figure(
+                "increase in confidence", "model", 1, _confidence(metrics.increase_in_confidence)
+            ),
             Figure("average gain", "model", 1, _confidence(metrics.average_gain)),
             Figure("insertion", "model", 1, _perturbed(metrics.insertion)),
             Figure("deletion", "model", -1, _perturbed(metrics.deletion)),
@@ -169,7 +184,7 @@ def _only(asked: Asked, kept: NDArray[np.intp]) -> Asked:
         [asked.targets[each] for each in kept],
         asked.masks[kept],
         [asked.boxes[each] for each in kept],
-        asked.explain and _for_rows(asked.explain, at, len(asked.heats)),
+        asked.explain,
     )
 
 

@@ -25,11 +25,10 @@ from torch.nn import functional
 
 from effcam.demo.scene import box_around, union_of
 from effcam.demo.scenes import DISTRACTING
-from effcam.demo.study_kinds import KINDS
+from effcam.demo.study_kinds import KINDS, Network, networks
 from effcam.demo.study_networks import FAMILIES, SIZES
 from training import as_input, batches, drawn, fit, turned
 
-SEEDS = (0, 1, 2)
 SIDE = 80
 """The side of the pictures in px; networks see them at the size of their family."""
 SAMPLES = 4_000
@@ -63,27 +62,6 @@ TETROMINO_SHARE = 0.2
 
 
 @dataclass(frozen=True)
-class Network:
-    """One network of the study.
-
-    Attributes:
-        kind: The kind of pictures that it is trained on.
-        family: Its architecture.
-        seed: The seed of its weights and of the order of pictures.
-        deleting: Whether patches were deleted in training.
-    """
-
-    kind: str
-    family: str
-    seed: int
-    deleting: bool = False
-
-    def __str__(self) -> str:
-        """Return its name, which is that of its file."""
-        return f"{self.kind}-{self.family}-{self.seed}{'-deleting' if self.deleting else ''}"
-
-
-@dataclass(frozen=True)
 class Pictures:
     """Pictures as arrays: (n, SIDE, SIDE, 3) uint8, their labels (n, classes), boxes (n, 4) px."""
 
@@ -92,26 +70,12 @@ class Pictures:
     boxes: np.ndarray
 
 
-def networks() -> list[Network]:
-    """Return all networks of the study, those of one kind together, slow families first.
-
-    Deleting patches would delete what the class depends on in kinds of small details.
-    """
-    return [
-        Network(name, family, seed, deleting)
-        for name, kind in KINDS.items()
-        for family in RECIPES
-        for seed in SEEDS
-        for deleting in ((False, True) if kind.deletable else (False,))
-    ]
-
-
 def main() -> None:
     """Train the networks of the command line that are not in the folder yet."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("networks", nargs="*", help="names or patterns, such as 'scenes-*'")
     parser.add_argument("--folder", type=Path, default=Path("build/study"))
-    parser.add_argument("--quick", type=int, default=1, help="train on so many times fewer samples")
+    parser.add_argument("--fewer", type=int, default=1, help="divides what they are trained on")
     options = parser.parse_args()
     patterns = options.networks or ["*"]
     wanted = [
@@ -119,7 +83,7 @@ def main() -> None:
     ]
     if not wanted:
         parser.error(f"no network is called {' or '.join(patterns)}")
-    train_missing(wanted, options.folder, fewer=options.quick)
+    train_missing(wanted, options.folder, fewer=options.fewer)
 
 
 def train_missing(wanted: list[Network], folder: Path, *, fewer: int = 1) -> None:
@@ -128,12 +92,17 @@ def train_missing(wanted: list[Network], folder: Path, *, fewer: int = 1) -> Non
     missing = [each for each in wanted if not file_of(each, folder).is_file()]
     for kind in dict.fromkeys(each.kind for each in missing):
         pictures = kept_pictures(kind, folder, SAMPLES // fewer)
-        own = [each for each in missing if each.kind == kind]
+        # The slowest first, so that no core waits for it at the end.
+        own = [each for family in RECIPES for each in missing if _is(each, kind, family)]
         # Threads of torch do not survive a fork: the pool starts before any runs.
         with get_context("fork").Pool(os.cpu_count(), _share, (pictures,)) as pool:
             todo = partial(_train_and_save, folder=folder, fewer=fewer)
             for name, seconds in pool.imap_unordered(todo, own):
                 print(f"{name}: {seconds:.0f} s", flush=True)
+
+
+def _is(network: Network, kind: str, family: str) -> bool:
+    return (network.kind, network.family) == (kind, family)
 
 
 def file_of(network: Network, folder: Path) -> Path:

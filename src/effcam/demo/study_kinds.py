@@ -1,4 +1,4 @@
-"""The kinds of pictures on which the study of figures trains its networks."""
+"""The networks of the study of figures, and the kinds of pictures that they are trained on."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from effcam.demo.look_alikes import LOOK_ALIKE_LABELS, look_alike_scene
 from effcam.demo.marked_scenes import MarkedScene, marked_scene
 from effcam.demo.scene import Scene
 from effcam.demo.scenes import LABELS, scene
+from effcam.demo.study_networks import FAMILIES
 from effcam.demo.tetrominoes import RULES, TETROMINO_LABELS, Rule, tetromino_scene
 
 Draw: TypeAlias = Callable[[int, int, int], Scene]
@@ -21,6 +22,7 @@ PLANTED = 0.95
 """The share of the pictures of a shortcut learner's training whose mark tells the class."""
 UNRELATED = 0.1
 """The share that says nothing, of ten classes."""
+SEEDS = (0, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +85,38 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 )
 """The kinds by name: ``"clean"`` and ``"shortcut"`` are trained on marked scenes whose marks do not
 tell the class, or do; both are measured where they do not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One network of the study.
+
+    Attributes:
+        kind: The kind of pictures that it is trained on.
+        family: Its architecture.
+        seed: The seed of its weights and of the order of pictures.
+        deleting: Whether patches were deleted in training.
+    """
+
+    kind: str
+    family: str
+    seed: int
+    deleting: bool = False
+
+    def __str__(self) -> str:
+        """Return its name, which is that of its file."""
+        return f"{self.kind}-{self.family}-{self.seed}{'-deleting' if self.deleting else ''}"
+
+
+def networks() -> list[Network]:
+    """Return all networks of the study, those of one kind together.
+
+    Deleting patches would delete what the class depends on in kinds of small details.
+    """
+    return [
+        Network(name, family, seed, deleting)
+        for name, kind in KINDS.items()
+        for family in FAMILIES
+        for seed in SEEDS
+        for deleting in ((False, True) if kind.deletable else (False,))
+    ]
