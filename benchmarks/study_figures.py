@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -22,6 +23,9 @@ from effcam.metrics.perturbation import target_probabilities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+NOISES = 4
+"""The number of noisy inputs of the maximum sensitivity."""
 
 Values: TypeAlias = "NDArray[np.float64]"
 Predict: TypeAlias = Callable[[Tensor], Tensor]
@@ -153,7 +157,12 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
             Figure("ROAD", "model", 1, _perturbed(metrics.road)),
             Figure("single deletion", "model", 1, _perturbed(metrics.single_deletion)),
             Figure("SaCo", "model", 1, _perturbed(metrics.saco)),
-            Figure("max-sensitivity", "stability", -1, _stable(metrics.max_sensitivity)),
+            Figure(
+                "max-sensitivity",
+                "stability",
+                -1,
+                _stable(partial(metrics.max_sensitivity, samples=NOISES)),
+            ),
             Figure("shift stability", "stability", 1, _stable(metrics.shift_stability)),
         )
     }

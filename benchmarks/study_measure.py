@@ -28,7 +28,7 @@ from effcam.cam.predict import running
 from effcam.demo import Scene, ScenePart
 from effcam.demo.scene import box_around
 from effcam.demo.study_kinds import KINDS
-from effcam.demo.study_networks import FAMILIES, SIZES
+from effcam.demo.study_networks import SIZES, build
 from effcam.metrics.localisation import centre_map
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ METHODS = (
     "inputxgradient",
 )
 """The methods that are compared."""
+QUICK = ("gradcam", "hirescam", "gradcam++", "layercam", "eigencam", "inputxgradient")
+"""Those of one pass, whose maps of changed inputs are measured too."""
 BASELINES = ("random map", "edges", "centre")
 """Maps that know nothing of the network."""
 TEST_SEED = 6_000
@@ -141,7 +143,7 @@ def load(trained: Trained, *, scale: float = 1.0) -> Model:
     labels = KINDS[trained.kind].labels
     spec = ModelSpec(
         trained.file.stem,
-        constructor=partial(FAMILIES[trained.family], len(labels)),
+        constructor=partial(build, trained.family, len(labels)),
         checkpoint=trained.file,
         preprocess=Preprocess(size=(size, size), resize=(size, size), mode="squash"),
         labels=labels,
@@ -272,7 +274,7 @@ def _asked(subject: Subject, method: str, heats: NDArray[np.float32]) -> Asked:
         subject.targets,
         smaller,
         [box_around(mask) for mask in smaller],
-        None if method in BASELINES else partial(_explain, subject, method),
+        partial(_explain, subject, method) if method in QUICK else None,
     )
 
 

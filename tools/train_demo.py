@@ -141,7 +141,7 @@ def make_pictures(count: int, seed: int) -> Pictures:
 
 
 def _picture(seed: int, index: int) -> tuple[np.ndarray, int, tuple[float, ...]]:
-    made = scene(seed, index, SIDE, SIDE)
+    made = scene(seed, index, (SIDE, SIDE))
     return np.asarray(made.image), made.target, made.box.as_tuple()
 
 

@@ -79,7 +79,7 @@ def kept_pictures(file: Path | None, count: int, processes: int) -> Pictures:
 
 def draw(index: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a scene of one to three objects, and the boxes of the classes."""
-    made = scene(SEED, index, SIDE, SIDE, 1 + index % MOST_OBJECTS)
+    made = scene(SEED, index, (SIDE, SIDE), 1 + index % MOST_OBJECTS)
     boxes = np.full((len(LABELS), 4), np.nan, np.float32)
     for each in made.objects:
         boxes[each.target] = each.box.as_tuple()

@@ -19,15 +19,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from effcam.demo.models import SMALL_KINDS, WEIGHTS
 from effcam.demo.scene import box_around, union_of
 from effcam.demo.scenes import DISTRACTING
 from effcam.demo.study_kinds import KINDS, Network, networks
-from effcam.demo.study_networks import FAMILIES, SIZES
-from training import as_input, batches, drawn, fit, turned
+from effcam.demo.study_networks import SIZES, build
+from training import as_input, batches, drawn, fit, save, turned
 
 SIDE = 80
 """The side of the pictures in px; networks see them at the size of their family."""
@@ -51,14 +52,17 @@ class Recipe:
 
 
 RECIPES = {
+    "small": Recipe(120_000, 8e-3),
     "efficientnet_b3": Recipe(32_000, 8e-3),
-    "densenet": Recipe(40_000, 5e-3),
-    "alexnet": Recipe(64_000, 1.5e-3, half=True),
+    "densenet": Recipe(32_000, 5e-3),
+    "alexnet": Recipe(56_000, 3e-3, half=True),
     "efficientnet_b0": Recipe(60_000, 8e-3),
-    "resnet": Recipe(80_000, 5e-3, half=True),
+    "resnet": Recipe(64_000, 5e-3, half=True),
 }
 TETROMINO_SHARE = 0.2
 """The share of the pictures that networks for tetrominoes need."""
+SMALL = [Network(kind, "small", 0) for kind in SMALL_KINDS]
+"""The networks that are part of the package."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("networks", nargs="*", help="names or patterns, such as 'scenes-*'")
     parser.add_argument("--folder", type=Path, default=Path("build/study"))
+    parser.add_argument("--demo", action="store_true", help="train the small ones of the package")
     parser.add_argument("--fewer", type=int, default=1, help="divides what they are trained on")
     options = parser.parse_args()
+    if options.demo:
+        train_missing(SMALL, options.folder)
+        for each in SMALL:
+            path = save(read(each, options.folder), WEIGHTS / f"demo_{each.kind}.safetensors")
+            print(f"{path.name}: {path.stat().st_size:,} bytes")
+        return
     patterns = options.networks or ["*"]
     wanted = [
         each for each in networks() if any(fnmatch.fnmatch(str(each), one) for one in patterns)
@@ -84,6 +95,13 @@ def main() -> None:
     if not wanted:
         parser.error(f"no network is called {' or '.join(patterns)}")
     train_missing(wanted, options.folder, fewer=options.fewer)
+
+
+def read(network: Network, folder: Path) -> nn.Module:
+    """Return a network with its trained weights."""
+    module = build(network.family, len(KINDS[network.kind].labels))
+    module.load_state_dict(load_file(file_of(network, folder)))
+    return module
 
 
 def train_missing(wanted: list[Network], folder: Path, *, fewer: int = 1) -> None:
@@ -166,7 +184,7 @@ def train(network: Network, pictures: Pictures, *, fewer: int = 1) -> nn.Module:
     recipe, kind = RECIPES[network.family], KINDS[network.kind]
     torch.manual_seed(network.seed)
     random = np.random.default_rng(network.seed)
-    module = FAMILIES[network.family](len(kind.labels)).to(memory_format=torch.channels_last)
+    module = build(network.family, len(kind.labels)).to(memory_format=torch.channels_last)
     share = 1.0 if kind.turning else TETROMINO_SHARE
 
     def loss_of(chosen: np.ndarray, progress: float) -> Tensor:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 OBJECT, MARK = "object", "mark"
 KIND = 2
 """The kind of scenes, as a part of the seed."""
-RADII = (0.13, 0.19)
+RADII = (0.15, 0.22)
 MARK_RADIUS = 0.085
 """The radius of a mark, as a share of the shorter side."""
 # Colours that stay apart under all lights; each pair of them stands for one class.

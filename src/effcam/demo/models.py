@@ -9,7 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from effcam.demo.look_alikes import LOOK_ALIKE_LABELS
 from effcam.demo.scenes import LABELS
+from effcam.demo.tetrominoes import RULES, TETROMINO_LABELS
 from effcam.images.preprocess import Preprocess
 from effcam.models.registry import ModelSpec
 
@@ -44,6 +46,10 @@ TWO_TOWER_SIZE = 112
 MULTI_LABEL = "demo_multilabel"
 """The demo model of several labels an image, for scenes of several objects."""
 
+SMALL_KINDS = ("shortcut", "clean", "look_alikes", "linear", "multiplicative", "rotated")
+"""The kinds of scenes of known truth, each with a small model of its own, ``demo_`` + kind."""
+SMALL_SIZE = 64
+
 
 def specs() -> list[ModelSpec]:
     """Return the specs of the demo models, which the registry reads at the first look-up."""
@@ -55,7 +61,7 @@ def specs() -> list[ModelSpec]:
         checkpoint=WEIGHTS / f"{TWO_TOWER}.safetensors",
         preprocess=Preprocess(size=(TWO_TOWER_SIZE, TWO_TOWER_SIZE)),
     )
-    return [*classifiers, labels, two_tower]
+    return [*classifiers, labels, two_tower, *map(_small_spec, SMALL_KINDS)]
 
 
 def _spec(network: str, size: int) -> ModelSpec:
@@ -66,6 +72,29 @@ def _spec(network: str, size: int) -> ModelSpec:
         preprocess=Preprocess(size=(size, size)),
         labels=LABELS,
     )
+
+
+def _small_spec(kind: str) -> ModelSpec:
+    size = SMALL_SIZE, SMALL_SIZE
+    return ModelSpec(
+        f"demo_{kind}",
+        constructor=partial(_build_small, len(_labels_of(kind))),
+        checkpoint=WEIGHTS / f"demo_{kind}.safetensors",
+        preprocess=Preprocess(size=size, resize=size, mode="squash"),
+        labels=_labels_of(kind),
+    )
+
+
+def _labels_of(kind: str) -> tuple[str, ...]:
+    if kind in RULES:
+        return TETROMINO_LABELS
+    return LOOK_ALIKE_LABELS if kind == "look_alikes" else LABELS
+
+
+def _build_small(outputs: int) -> nn.Module:
+    from effcam.demo.study_networks import small
+
+    return small(outputs)
 
 
 def _build(network: str) -> nn.Module:

@@ -65,7 +65,7 @@ def scenes(
     n, seed, width, height = check_scenes(n, seed, size)
     if check_number("objects", objects) > MOST_OBJECTS:
         raise ArgumentError(f"objects must be from 1 to {MOST_OBJECTS}, not {objects!r}")
-    return [scene(seed, index, width, height, objects) for index in range(n)]
+    return [scene(seed, index, (width, height), objects) for index in range(n)]
 
 
 def check_scenes(n: object, seed: object, size: object) -> tuple[int, int, int, int]:
@@ -98,9 +98,15 @@ def check_size(size: object) -> tuple[int, int]:
     return int(pair[0]), int(pair[1])
 
 
-def scene(seed: int, index: int, width: int, height: int, objects: int = 1) -> Scene:
-    """Draw the scene with an index among those of a seed."""
-    plan = _Plan(seed, index, width, height, objects)
+def scene(
+    seed: int,
+    index: int,
+    size: tuple[int, int],
+    objects: int = 1,
+    radii: tuple[float, float] = RADII,
+) -> Scene:
+    """Draw the scene with an index among those of a seed; radii as shares of the shorter side."""
+    plan = _Plan(seed, index, size, objects, radii)
     picture, targets, masks, others = plan.draw()
     seen = visible(masks)
     parts = [ScenePart(*each) for each in zip(OBJECT_NAMES, seen, strict=False)]
@@ -120,9 +126,9 @@ class _Plan:
 
     seed: int
     index: int
-    width: int
-    height: int
+    size: tuple[int, int]
     objects: int
+    radii: tuple[float, float]
 
     def redraw(self, hidden: frozenset[str]) -> Image.Image:
         """Return the picture without some of its parts."""
@@ -136,10 +142,9 @@ class _Plan:
         one = self.objects == 1
         rng = Rng(self.seed, self.index) if one else Rng(self.seed, self.index, self.objects)
         targets = _classes_at(rng, self.seed, self.index, self.objects)
-        size = self.width, self.height
-        renderer = Renderer(rng, *size)
-        poses = _poses(rng, *size, self.objects)
-        others = add_distractors(renderer, rng, *size, poses, hidden=DISTRACTING in hidden)
+        renderer = Renderer(rng, *self.size)
+        poses = _poses(rng, self.size, self.objects, self.radii)
+        others = add_distractors(renderer, rng, *self.size, poses, hidden=DISTRACTING in hidden)
         masks = [
             renderer.add(rng, OBJECTS[LABELS[target]](), pose, hidden=name in hidden)
             for name, target, pose in zip(OBJECT_NAMES, targets, poses, strict=False)
@@ -182,11 +187,11 @@ def _classes_at(rng: Rng, seed: int, index: int, objects: int) -> list[int]:
     return found
 
 
-def _poses(rng: Rng, width: int, height: int, objects: int) -> list[Pose]:
+def _poses(rng: Rng, size: tuple[int, int], objects: int, radii: tuple[float, float]) -> list[Pose]:
     """Return poses of objects that do not overlap."""
-    poses = [pose_of_object(rng, width, height)]
+    poses = [pose_of_object(rng, *size, radii)]
     while len(poses) < objects:
-        other = pose_of_object(rng, width, height)
+        other = pose_of_object(rng, *size, radii)
         if not any(other.overlaps(each) for each in poses):
             poses.append(other)
     return poses
