@@ -101,8 +101,9 @@ def across_seeds(networks: Sequence[Measured], name: str) -> Interval:
     found = []
     for own in by_kind(networks).values():
         groups = group(own, lambda each: (each.kind, each.family, each.deleting)).values()
-        centred = [points - points.mean(0) for points in (_points(each, name) for each in groups)]
-        found.append(np.concatenate(centred))
+        known = [points for each in groups if len(points := _points(each, name)) > 1]
+        if known:
+            found.append(np.concatenate([points - points.mean(0) for points in known]))
     return _over_kinds(found)
 
 
@@ -195,7 +196,7 @@ def _over_kinds(kinds: Sequence[Array]) -> Interval:
 
 def _correlation(points: Array) -> float:
     """Return the rank correlation of (n, 2) points, 0 where one side is constant."""
-    return float(np.nan_to_num(spearman(points[:, 0], points[:, 1])))
+    return float(np.nan_to_num(spearman(points[None, :, 0], points[None, :, 1])))
 
 
 def _pairs_of_shortcuts(

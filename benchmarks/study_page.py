@@ -193,20 +193,29 @@ def predictions(board: Board) -> list[str]:
     """Return the predictions, each with what was found and whether it held."""
     deleting = [each for each in board.networks if each.deleting]
     single, stepwise = (across_networks(deleting, name) for name in (SINGLE, STEPWISE))
-    first = single.value >= 0.5 and stepwise.value < 0.3
     place, blind = (
-        max(board.shortcuts[name].value for name in names)
-        for names in (_of(lambda f: f == "annotation"), _of(lambda f: f != "annotation"))
+        _highest(board.shortcuts[name].value for name in FIGURES if _of_place(name) == wanted)
+        for wanted in (True, False)
     )
-    second = place >= 0.9 and blind <= 0.65
-    found = (
-        f"Found: {single} and {stepwise}.",
-        f"Found: {100 * place:.0f} % and {100 * blind:.0f} %.",
-    )
-    return [
-        f"{text} **{'Held' if held else 'Did not hold'}.** {what}"
-        for text, held, what in zip(PREDICTIONS, (first, second), found, strict=True)
-    ]
+    known = np.isfinite([single.value, stepwise.value]).all(), np.isfinite([place, blind]).all()
+    held = single.value >= 0.5 and stepwise.value < 0.3, place >= 0.9 and blind <= 0.65
+    found = f"{single} and {stepwise}", f"{100 * place:.0f} % and {100 * blind:.0f} %"
+    return [_scored(*each) for each in zip(PREDICTIONS, known, held, found, strict=True)]
+
+
+def _scored(prediction: str, known: bool, held: bool, found: str) -> str:
+    if not known:
+        return f"{prediction} **Not measured.**"
+    return f"{prediction} **{'Held' if held else 'Did not hold'}.** Found: {found}."
+
+
+def _highest(values: Iterable[float]) -> float:
+    """Return the highest of those that are known, NaN if none is."""
+    return max((value for value in values if np.isfinite(value)), default=np.nan)
+
+
+def _of_place(name: str) -> bool:
+    return FIGURES[name].family == "annotation"
 
 
 def _numbered(texts: Sequence[str]) -> str:
