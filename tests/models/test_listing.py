@@ -11,7 +11,7 @@ from torchvision.models import get_model_weights
 
 from effcam import load_model
 from effcam.demo import MODELS
-from effcam.demo.models import TWO_TOWER
+from effcam.demo.models import SMALL_KINDS, TWO_TOWER
 from effcam.errors import ArgumentError, UnknownModelError
 from effcam.models import listing
 from effcam.models.architectures import known_architectures
@@ -19,7 +19,7 @@ from effcam.models.listing import HEADER, Listed, describe, describe_all, list_m
 from effcam.models.lookup import KINDS, find_architecture
 from effcam.models.registry import ModelSpec, register_model
 
-DEMO = {*MODELS.values(), "demo_multilabel", TWO_TOWER}
+DEMO = {*MODELS.values(), "demo_multilabel", TWO_TOWER, *(f"demo_{kind}" for kind in SMALL_KINDS)}
 V1, V2 = "torchvision:resnet50.IMAGENET1K_V1", "torchvision:resnet50.IMAGENET1K_V2"
 
 
