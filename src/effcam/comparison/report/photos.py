@@ -66,7 +66,6 @@ def small_photo(image: ImageRef, share: float = 1.0) -> Image.Image:
     Raises:
         ImageError: If the image's file is gone.
     """
-
     side, tallest = round(share * SIDE), round(share * TALLEST)
 
     def needed(width: int, height: int) -> tuple[int, int]:
