@@ -33,6 +33,7 @@ from effcam.metrics.pixel_precision import average_precision, pixel_average_prec
 from effcam.metrics.temporal import centre_shift, temporal_stability
 
 if TYPE_CHECKING:
+    from effcam.metrics.combined_score import arcc, coherency
     from effcam.metrics.complexity_rise import ComplexityRise, efficient_mprt
     from effcam.metrics.confidence_change import (
         average_drop,
@@ -54,11 +55,13 @@ __all__ = [
     "Faithfulness",
     "LabelProbabilities",
     "SanityCheck",
+    "arcc",
     "average_drop",
     "average_gain",
     "average_precision",
     "box_ious",
     "centre_shift",
+    "coherency",
     "deletion",
     "effective_area",
     "efficient_mprt",
@@ -93,8 +96,10 @@ __all__ = [
 _HOMES = {
     "ComplexityRise": "effcam.metrics.complexity_rise",
     "SanityCheck": "effcam.metrics.sanity",
+    "arcc": "effcam.metrics.combined_score",
     "average_drop": "effcam.metrics.confidence_change",
     "average_gain": "effcam.metrics.confidence_change",
+    "coherency": "effcam.metrics.combined_score",
     "deletion": "effcam.metrics.perturbation",
     "efficient_mprt": "effcam.metrics.complexity_rise",
     "faithfulness": "effcam.metrics.faithfulness_run",
