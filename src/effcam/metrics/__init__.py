@@ -33,6 +33,8 @@ from effcam.metrics.pixel_precision import average_precision, pixel_average_prec
 from effcam.metrics.temporal import centre_shift, temporal_stability
 
 if TYPE_CHECKING:
+    from effcam.metrics.combined_score import arcc, coherency
+    from effcam.metrics.complexity_rise import ComplexityRise, efficient_mprt
     from effcam.metrics.confidence_change import (
         average_drop,
         average_gain,
@@ -46,18 +48,23 @@ if TYPE_CHECKING:
     from effcam.metrics.perturbation import deletion, insertion
     from effcam.metrics.road_imputation import road
     from effcam.metrics.sanity import SanityCheck, sanity_check
+    from effcam.metrics.smooth_sanity import smooth_mprt
 
 __all__ = [
+    "ComplexityRise",
     "Faithfulness",
     "LabelProbabilities",
     "SanityCheck",
+    "arcc",
     "average_drop",
     "average_gain",
     "average_precision",
     "box_ious",
     "centre_shift",
+    "coherency",
     "deletion",
     "effective_area",
+    "efficient_mprt",
     "energy_pointing_game",
     "faithfulness",
     "gini",
@@ -79,6 +86,7 @@ __all__ = [
     "sanity_check",
     "shift_stability",
     "single_deletion",
+    "smooth_mprt",
     "spearman",
     "temporal_stability",
     "top_iou",
@@ -86,10 +94,14 @@ __all__ = [
 
 # Functions that run models need torch, which is slow to import.
 _HOMES = {
+    "ComplexityRise": "effcam.metrics.complexity_rise",
     "SanityCheck": "effcam.metrics.sanity",
+    "arcc": "effcam.metrics.combined_score",
     "average_drop": "effcam.metrics.confidence_change",
     "average_gain": "effcam.metrics.confidence_change",
+    "coherency": "effcam.metrics.combined_score",
     "deletion": "effcam.metrics.perturbation",
+    "efficient_mprt": "effcam.metrics.complexity_rise",
     "faithfulness": "effcam.metrics.faithfulness_run",
     "grid_pointing_game": "effcam.metrics.grid_pointing",
     "increase_in_confidence": "effcam.metrics.confidence_change",
@@ -101,6 +113,7 @@ _HOMES = {
     "sanity_check": "effcam.metrics.sanity",
     "shift_stability": "effcam.metrics.input_stability",
     "single_deletion": "effcam.metrics.part_deletion",
+    "smooth_mprt": "effcam.metrics.smooth_sanity",
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)

@@ -56,8 +56,8 @@ def single_deletion(
         heats: (B, height, width).
         targets: (B,) the class of each image.
         patches: The patches per side, from 2.
-        baseline: What replaces a patch: the ``"mean"`` colour, the image's own mean colour
-            (``"image_mean"``), or the ``"blur"``red image.
+        baseline: What replaces a patch: ``"mean"``, the mean colour of all images;
+            ``"image_mean"``, that of the image; or ``"blur"``, the blurred image.
 
     Returns:
         (B,) in [-1, 1], 1 where more heat always means a larger drop; NaN for a constant map, or
@@ -103,8 +103,8 @@ def saco(
         heats: (B, height, width).
         targets: (B,) the class of each image.
         groups: The number of groups, from 2.
-        baseline: What replaces a group: the image's own mean colour (``"image_mean"``), as in the
-            paper, the ``"mean"`` colour of all images, or the ``"blur"``red image.
+        baseline: What replaces a group: ``"image_mean"``, the mean colour of the image, as in the
+            paper; ``"mean"``, that of all images; or ``"blur"``, the blurred image.
 
     Returns:
         (B,) in [-1, 1]; NaN for a constant map, or if all groups have the same drop.

@@ -48,8 +48,8 @@ def insertion(
         images: (B, channels, height, width).
         heats: (B, height, width).
         targets: (B,) the class of each image.
-        baseline: The image to insert them into: the ``"blur"``red one, the ``"mean"`` colour, or
-            the image's own mean colour (``"image_mean"``).
+        baseline: The image to insert them into: ``"blur"``, the blurred one; ``"mean"``, the mean
+            colour of all images; or ``"image_mean"``, that of the image.
         steps: The number of equal steps.
 
     Returns:
@@ -80,8 +80,8 @@ def deletion(
         images: (B, channels, height, width).
         heats: (B, height, width).
         targets: (B,) the class of each image.
-        baseline: What replaces them: the ``"blur"``red image, the ``"mean"`` colour, or the
-            image's own mean colour (``"image_mean"``).
+        baseline: What replaces them: ``"blur"``, the blurred image; ``"mean"``, the mean colour of
+            all images; or ``"image_mean"``, that of the image.
         steps: The number of equal steps.
 
     Returns:

@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from effcam.cam.explain import compute_cams
-from effcam.cam.job import Inputs, Job, name_models, naming
-from effcam.cam.methods.checks import check_methods
-from effcam.cam.methods.table import Method, name_of
-from effcam.cam.settings import make_settings
-from effcam.errors import ArgumentError, ImageError, TargetError
-from effcam.images.discovery import iter_images
+from effcam.cam.methods.table import Method
+from effcam.errors import ArgumentError
 from effcam.images.refs import ImageLike
 from effcam.metrics.estimates import estimate
 from effcam.metrics.inference import CORRELATION
 from effcam.metrics.intervals import FEWEST
 from effcam.metrics.randomisation import SEED, shuffle_from_top, similarity
+from effcam.metrics.shuffled_run import ShuffledRun
 from effcam.models.sources import ModelLike
 from effcam.models.tracing.torch_state import plain_torch
 from effcam.text import align
@@ -41,6 +37,7 @@ class SanityCheck:
         shares: The share of the layers that was shuffled in each stage.
         layers: The number of layers that was shuffled in each stage.
         similarity: (images, stages) rank correlation with the model's own map, in [-1, 1].
+        samples: The number of noisy inputs that each map is the mean of; 0 is the image alone.
     """
 
     model: str
@@ -48,6 +45,7 @@ class SanityCheck:
     shares: tuple[float, ...]
     layers: tuple[int, ...]
     similarity: NDArray[np.float64] = field(repr=False)
+    samples: int = 0
 
     def __str__(self) -> str:
         """Return a table: each stage with the mean over images and its 95 % interval."""
@@ -59,7 +57,8 @@ class SanityCheck:
                 ends = f"none: fewer than {FEWEST} images"
             value = f"{found.values[stage]:z.2f}"
             rows.append((f"upper {100 * share:.0f} % ({count})", value, ends))
-        return f"{self.model}, {self.method}\n{align(rows, right=[1])}"
+        noisy = f", means of {self.samples} noisy inputs" if self.samples else ""
+        return f"{self.model}, {self.method}{noisy}\n{align(rows, right=[1])}"
 
 
 @plain_torch()
@@ -103,43 +102,25 @@ def sanity_check(
     >>> bool(check.similarity.mean() < 0.5)
     True
     """
-    refs = list(iter_images(images))
-    if not refs:
-        raise ImageError("there are no images to check the model on")
-    methods = check_methods((method,))
-    job = Job(
-        images=tuple(refs),
-        models=name_models([model]),
-        methods=methods,
-        settings=make_settings(methods=methods, view=view, size=size),
+    if not shares:
+        raise ArgumentError("shares must be one or more")
+    run = ShuffledRun.prepare(
+        images,
+        model,
+        method=method,
+        view=view,
+        size=size,
         batch_size=batch_size,
         device=device,
     )
-    name = name_of(method)
-    if not shares:
-        raise ArgumentError("shares must be one or more")
-    loaded = job.load(next(iter(job.models)))
-    if not loaded.scores.has_classes:
-        raise TargetError(
-            f"{loaded.name} has no class scores, and the sanity check explains the class that "
-            "is predicted: give the model a classifier, by a checkpoint, by options, or, for a "
-            "model of images and texts, by labels=[...]"
-        )
-    stages = [shuffle_from_top(loaded, share, seed=seed) for share in shares]
-    found = np.zeros((len(refs), len(stages)))
-    for batch in Inputs(job).batches(loaded):
-        inputs = batch.images()
-        with naming(loaded):
-            own = compute_cams(loaded, inputs, methods)
-            for stage, shuffled in enumerate(stages):
-                with shuffled.in_place():
-                    after = compute_cams(loaded, inputs, methods, own.targets.tolist())
-                found[batch.positions, stage] = similarity(
-                    list(own.maps[name]), list(after.maps[name])
-                )
+    stages = [shuffle_from_top(run.model, share, seed=seed) for share in shares]
+    found = np.zeros((len(run.job.images), len(stages)))
+    for before, after in run.batches(stages):
+        for stage, maps in enumerate(after):
+            found[before.positions, stage] = similarity(list(before.maps), list(maps))
     return SanityCheck(
-        loaded.name,
-        name,
+        run.model.name,
+        run.name,
         tuple(float(share) for share in shares),
         tuple(len(stage.layers) for stage in stages),
         found,
