@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from effcam import Box, metrics
+from effcam.metrics.complexity_rise import map_complexity
 from effcam.metrics.confidence_change import masked
 from effcam.metrics.perturbation import target_probabilities
 
@@ -44,6 +45,7 @@ class Asked:
         boxes: Its box in each image, px of the input.
         explain: Returns the maps of other inputs for some targets, or ``None`` for maps that no
             method made.
+        explain_shuffled: The same after the network's weights were shuffled.
     """
 
     predict: Predict
@@ -53,6 +55,7 @@ class Asked:
     masks: NDArray[np.bool]
     boxes: list[Box]
     explain: Callable[[Tensor, list[int]], Tensor] | None = None
+    explain_shuffled: Callable[[Tensor, list[int]], Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,30 @@ def _stable(function: Callable[..., Values]) -> Callable[[Asked], Values]:
     return measure
 
 
+def _after_shuffling(asked: Asked) -> Values:
+    """Return how like a map is to that of the network with shuffled weights, in absolute terms."""
+    after = _shuffled(asked)
+    if after is None:
+        return np.full(len(asked.heats), np.nan)
+    return np.abs(metrics.spearman(asked.heats.numpy(), after))
+
+
+def _complexity_rise(asked: Asked) -> Values:
+    """Return by how much more complex a map gets as weights are shuffled, as in efficient MPRT."""
+    after = _shuffled(asked)
+    if after is None:
+        return np.full(len(asked.heats), np.nan)
+    size = asked.heats.shape[1], asked.heats.shape[2]
+    before, changed = (map_complexity(maps, size) for maps in (asked.heats.numpy(), after))
+    return (changed - before) / before
+
+
+def _shuffled(asked: Asked) -> NDArray[np.float32] | None:
+    if asked.explain_shuffled is None:
+        return None
+    return np.asarray(asked.explain_shuffled(asked.images, asked.targets).numpy())
+
+
 FIGURES: Mapping[str, Figure] = MappingProxyType(
     {
         each.name: each
@@ -157,6 +184,9 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
             Figure("ROAD", "model", 1, _perturbed(metrics.road)),
             Figure("single deletion", "model", 1, _perturbed(metrics.single_deletion)),
             Figure("SaCo", "model", 1, _perturbed(metrics.saco)),
+            Figure("ARCC", "model", 1, _perturbed(metrics.arcc)),
+            Figure("after shuffling", "stability", -1, _after_shuffling),
+            Figure("efficient MPRT", "stability", 1, _complexity_rise),
             Figure(
                 "max-sensitivity",
                 "stability",
@@ -194,6 +224,7 @@ def _only(asked: Asked, kept: NDArray[np.intp]) -> Asked:
         asked.masks[kept],
         [asked.boxes[each] for each in kept],
         asked.explain,
+        asked.explain_shuffled,
     )
 
 

@@ -30,6 +30,7 @@ from effcam.demo.scene import box_around
 from effcam.demo.study_kinds import KINDS
 from effcam.demo.study_networks import SIZES, build
 from effcam.metrics.localisation import centre_map
+from effcam.metrics.randomisation import shuffle_from_top
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -275,6 +276,7 @@ def _asked(subject: Subject, method: str, heats: NDArray[np.float32]) -> Asked:
         smaller,
         [box_around(mask) for mask in smaller],
         partial(_explain, subject, method) if method in QUICK else None,
+        partial(_explain_shuffled, subject, method) if method in QUICK else None,
     )
 
 
@@ -297,6 +299,12 @@ def _explain(subject: Subject, method: str, images: Tensor, targets: list[int]) 
     maps = torch.from_numpy(scaled(cams.maps[method]))
     size = (images.shape[2], images.shape[3])
     return functional.interpolate(maps[:, None], size=size, mode="bilinear")[:, 0]
+
+
+def _explain_shuffled(subject: Subject, method: str, images: Tensor, targets: list[int]) -> Tensor:
+    """Return the maps of inputs after all weights of the network were shuffled."""
+    with shuffle_from_top(subject.model, 1.0).in_place():
+        return _explain(subject, method, images, targets)
 
 
 def _changed(

@@ -25,6 +25,7 @@ from effcam.metrics.confidence_change import (
     masked,
 )
 from effcam.metrics.faithfulness_result import GRID_FIGURE
+from effcam.metrics.part_deletion import saco, single_deletion
 from effcam.metrics.perturbation import (
     SEED,
     Predict,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 MASKING = ("average_drop", "increase_in_confidence", "average_gain")
 CURVES = ("insertion", "deletion")
+PARTS = {"single_deletion": single_deletion, "saco": saco}
+"""Figures of parts that are deleted one at a time, by key."""
 ROAD, RANDOMISATION = "road", "randomisation"
 
 
@@ -179,6 +182,9 @@ class _Perturbed:
         if "deletion" in wanted:
             mean = make_baseline(self.images, "mean")
             found["deletion"] = self._curve(self.images, mean, (self.full, None))
+        for key, measure in PARTS.items():
+            if key in wanted:
+                found[key] = measure(self.predict, self.images, self.heats, self.targets)
         if ROAD in wanted:
             found[ROAD] = road(self.predict, self.images, self.heats, self.targets)
         return {key: values for key, values in found.items() if key in wanted}

@@ -18,6 +18,7 @@ from effcam.images.loader import Batch
 from effcam.metrics.faithfulness_batch import (
     CURVES,
     MASKING,
+    PARTS,
     RANDOMISATION,
     ROAD,
     CellBatch,
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
 
 SHUFFLED = 0.5
 """The share of the layers, from the top, that the sanity check shuffles."""
-FAITHFULNESS_FIGURES = (*MASKING, *CURVES, ROAD, RANDOMISATION, GRID_FIGURE)
-"""What `faithfulness` measures."""
+FAITHFULNESS_FIGURES = (*MASKING, *CURVES, ROAD, *PARTS, RANDOMISATION, GRID_FIGURE)
+"""What `faithfulness` can measure."""
 
 
 @plain_torch()
@@ -74,7 +75,8 @@ def faithfulness(
         method: The method or methods of that call, needed if one of them is your own function;
             ``None`` looks them up by name.
         figures: Which of ``average_drop``, ``increase_in_confidence``, ``average_gain``,
-            ``insertion``, ``deletion``, ``road``, ``randomisation`` and ``grid_pointing_game``.
+            ``insertion``, ``deletion``, ``road``, ``single_deletion``, ``saco``,
+            ``randomisation`` and ``grid_pointing_game``.
         batch_size: The number of images that run at once.
         device: Where to run models that are built here; ``None`` takes a GPU if there is one.
         precision: The precision of the passes on images with parts removed. ``"bf16"`` is faster

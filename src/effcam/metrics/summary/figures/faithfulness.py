@@ -77,6 +77,28 @@ FIGURES = (
         Range(-0.5, 0.5),
     ),
     Figure(
+        "single_deletion",
+        "single deletion",
+        "faithfulness",
+        "higher",
+        "",
+        2,
+        "The rank correlation of the heat of patches with the probability's drop without each, one "
+        "at a time.",
+        CORRELATION,
+    ),
+    Figure(
+        "saco",
+        "SaCo",
+        "faithfulness",
+        "higher",
+        "",
+        2,
+        "How well differences of heat between groups of pixels agree with the probability's drop "
+        "without each group, one at a time.",
+        CORRELATION,
+    ),
+    Figure(
         "randomisation",
         "after shuffling",
         "faithfulness",
