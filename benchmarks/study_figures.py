@@ -125,6 +125,15 @@ def _stable(function: Callable[..., Values]) -> Callable[[Asked], Values]:
     return measure
 
 
+def _arcc(asked: Asked) -> Values:
+    explain, targets = asked.explain, asked.targets
+    if explain is None:
+        return np.full(len(asked.heats), np.nan)
+    return metrics.arcc(
+        asked.predict, lambda images: explain(images, targets), asked.images, asked.heats, targets
+    )
+
+
 def _after_shuffling(asked: Asked) -> Values:
     """Return how like a map is to that of the network with shuffled weights, in absolute terms."""
     after = _shuffled(asked)
@@ -184,7 +193,7 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
             Figure("ROAD", "model", 1, _perturbed(metrics.road)),
             Figure("single deletion", "model", 1, _perturbed(metrics.single_deletion)),
             Figure("SaCo", "model", 1, _perturbed(metrics.saco)),
-            Figure("ARCC", "model", 1, _perturbed(metrics.arcc)),
+            Figure("ARCC", "model", 1, _arcc),
             Figure("after shuffling", "stability", -1, _after_shuffling),
             Figure("efficient MPRT", "stability", 1, _complexity_rise),
             Figure(
