@@ -23,7 +23,9 @@ from effcam.metrics import (
     faithfulness,
     insertion,
     road,
+    saco,
     sanity_check,
+    single_deletion,
 )
 from effcam.metrics.confidence_change import masked
 from effcam.metrics.randomisation import shuffle_from_top
@@ -100,6 +102,8 @@ def test_figures_are_those_of_the_functions_on_arrays(
             "insertion": insertion(predict, images, heats, targets),
             "deletion": deletion(predict, images, heats, targets),
             "road": road(predict, images, heats, targets),
+            "single_deletion": single_deletion(predict, images, heats, targets),
+            "saco": saco(predict, images, heats, targets),
         }
         rows = torch.arange(len(images))
         before = predict(images)[rows, targets]
@@ -108,7 +112,7 @@ def test_figures_are_those_of_the_functions_on_arrays(
     for key, values in by_hand.items():
         # The noise of ROAD's imputation is drawn per batch, and pixels of nearly equal heat may be
         # in another order.
-        tolerance = {"road": 0.02, "average_drop": 1e-4}.get(key, 1e-3)
+        tolerance = {"road": 0.02, "saco": 0.02, "average_drop": 1e-4}.get(key, 1e-3)
         np.testing.assert_allclose(found.samples[key][:, 0], values, atol=tolerance, err_msg=key)
 
 
@@ -120,6 +124,9 @@ def test_trained_models_are_above_random_maps(found_in_all: Faithfulness) -> Non
         gap = sign * (found.samples[key] - found.random[key])
         assert (gap.mean(0) > 0.1).all(), key
     assert (found.samples["road"].mean(0) > 0.2).all()
+    for key in ("single_deletion", "saco"):
+        assert (found.samples[key].mean(0) > 0.3).all()
+        assert np.abs(found.random[key].mean(0)).max() < 0.25
     assert (found.samples["grid_pointing_game"].mean(0) > 0.4).all()
 
 
