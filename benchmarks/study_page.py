@@ -35,6 +35,17 @@ PREDICTIONS = (
         "value in 90 % of the pairs or more; none of the others does in more than 65 %."
     ),
 )
+MEASURED = {
+    "average drop": "average_drop",
+    "increase in confidence": "increase_in_confidence",
+    "average gain": "average_gain",
+    "insertion": "insertion",
+    "deletion": "deletion",
+    "ROAD": "road",
+    "single deletion": "single_deletion",
+    "SaCo": "saco",
+}
+"""The key of each figure that `effcam.metrics.faithfulness` measures image by image."""
 STEPWISE, SINGLE = "deletion", "single deletion"
 
 HEAD = """\
@@ -108,6 +119,7 @@ def page(networks: Sequence[Measured], images: int) -> str:
         _correlations(board),
         "## What each figure sees\n\n" + SEES,
         _seen(board),
+        "## The scoreboard's figures\n\n" + _about_choice(board),
         "## Two predictions\n\nThey were written down before the networks were measured.\n\n"
         + _numbered(predictions(board)),
         "## The networks\n\n" + _about_networks(board),
@@ -216,6 +228,31 @@ def _highest(values: Iterable[float]) -> float:
 
 def _of_place(name: str) -> bool:
     return FIGURES[name].family == "annotation"
+
+
+def chosen(board: Board) -> list[str]:
+    """Return the keys of the figures that `faithfulness` should measure by default."""
+    return [
+        key
+        for name, key in MEASURED.items()
+        if board.methods[name].low > 0 and board.preferred["random map"][name].high < 0.5
+    ]
+
+
+def _about_choice(board: Board) -> str:
+    keys = chosen(board)
+    others = [key for key in MEASURED.values() if key not in keys]
+    return (
+        "{func}`effcam.metrics.faithfulness` measures by default the figures that follow the truth "
+        "across methods (the whole interval is above 0) and prefer Grad-CAM's map to a random one "
+        "(the whole interval is below 50 %): "
+        f"{_codes(keys)}. The others are measured when asked for: {_codes(others)}. "
+        "`randomisation` and `grid_pointing_game` ask something else, and are measured too."
+    )
+
+
+def _codes(keys: Sequence[str]) -> str:
+    return ", ".join(f"`{key}`" for key in keys) or "none"
 
 
 def _numbered(texts: Sequence[str]) -> str:

@@ -79,7 +79,7 @@ LOG = Path(__file__).parents[2] / "tools" / "train_demo.csv"
 
 def test_their_names_go_by_the_default_models_labels() -> None:
     assert len(MODELS) == len(effcam.DEFAULT_MODELS)
-    every = tuple(sorted([*MODELS.values(), MULTI_LABEL, TWO_TOWER]))
+    every = tuple(sorted([*MODELS.values(), MULTI_LABEL, TWO_TOWER, *SMALL]))
     assert effcam.list_models("demo_*") == every
     assert effcam.list_models("demo_*", source="registered", pretrained=True) == every
     with pytest.raises(TypeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from effcam.demo import scenes
+from effcam.metrics.faithfulness_run import DEFAULT_FIGURES
 
 ROOT = Path(__file__).parents[2]
 SIDE = 64
@@ -160,6 +162,13 @@ def test_the_page_has_every_figure_and_scores_its_predictions(networks: list[Any
     assert text.count("Not measured.") == 2
     assert "45 networks" in text
     assert "nan" not in text
+
+
+def test_the_scoreboard_measures_what_the_study_chose() -> None:
+    text = (ROOT / "docs" / "explanation" / "which_figure.md").read_text("utf-8")
+    (choice,) = re.findall(r"below 50 %\):\s(.+?)\. The others", text, re.DOTALL)
+    found = {*re.findall(r"`(\w+)`", choice), "randomisation", "grid_pointing_game"}
+    assert found == set(DEFAULT_FIGURES)
 
 
 # all of it
