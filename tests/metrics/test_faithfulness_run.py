@@ -157,6 +157,8 @@ def test_half_precision_moves_figures_little_and_is_noted(
         assert (half.samples[key] != found.samples[key]).any()
     with pytest.raises(ArgumentError, match="precision must be 'fp32', 'bf16' or 'fp16' here"):
         faithfulness(comparison, TWO, precision="auto")  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="and randomisation need none: leave it out"):
+        faithfulness(comparison, TWO, figures="randomisation", precision="bf16")
 
 
 def test_the_summary_has_faithfulness_beside_random_maps(

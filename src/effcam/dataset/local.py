@@ -28,7 +28,7 @@ def run_here(
         worker = Worker(plan, model)
         if plan.compiling:
             progress.name(f"compiling {label}")
-            progress.say(worker.compile(sum(map(plan.inventory.size, numbers))))
+            progress.say(worker.compile([plan.inventory.size(each) for each in numbers]))
         progress.name(label)
         for number in numbers:
             if stopped():
