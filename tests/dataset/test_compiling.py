@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,20 @@ def test_code_that_fails_is_undone_and_the_run_goes_on(
     monkeypatch.setattr(compiling, "compile_body", spoil)
     assert run(photos, tmp_path / "run", compile=True).complete
     assert told in capsys.readouterr().err
+
+
+def test_ctrl_c_while_a_model_is_compiled_is_no_error_of_the_compiler(
+    photos: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise ModelError("the compiler fails")
+
+    monkeypatch.setattr(compiling, "compile_body", interrupt)
+    with pytest.raises(KeyboardInterrupt, match="0 of 2 shards are written"):
+        run(photos, tmp_path / "run", compile=True, progress=False)
 
 
 def test_auto_says_of_which_methods_it_compiles_nothing(
