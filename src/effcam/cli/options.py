@@ -179,9 +179,9 @@ def _add_computing(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("fp32", "bf16", "fp16", "auto"),
         default="fp32",
-        help="number format of the networks; bf16 and fp16 are faster on suitable hardware; 'auto', "
-        "for 'effcam compare' only, is bf16 where the hardware has it and the first maps stay nearly "
-        "the same",
+        help="number format of the networks; bf16 and fp16 are faster on suitable hardware; 'auto' "
+        "(for 'effcam compare' only) is bf16 where the hardware has it and the first maps stay "
+        "nearly the same",
     )
     group.add_argument(
         "--decoding",
