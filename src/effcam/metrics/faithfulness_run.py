@@ -87,7 +87,7 @@ def faithfulness(
         ArgumentError: If these are not the comparison's models or methods, there is no such figure
             or precision, or no figure is measured in half precision.
         ImageError: If an image's file is gone.
-        ModelError: If a model cannot be built or run.
+        ModelError: If a model cannot be built or run, or overflows in half precision.
         WeightsError: If weights are not on disk and cannot be downloaded.
     """
     wanted = _check_figures(figures)
