@@ -36,9 +36,10 @@ on_glibc = pytest.mark.skipif(
 def _no_own_choice(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in OWN_CHOICE:
         monkeypatch.delenv(name, raising=False)
-    kept_memory._function.cache_clear()
+    cached = kept_memory._function
+    cached.cache_clear()
     yield
-    kept_memory._function.cache_clear()
+    cached.cache_clear()
 
 
 @pytest.fixture

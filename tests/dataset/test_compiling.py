@@ -171,7 +171,7 @@ def test_auto_counts_the_batches_that_run_compiled(
             RuntimeError("DefaultCPUAllocator: can't allocate memory"),
             "memory is too small for 4 im",
         ),
-        (AssertionError("expected stride"), "compiled, it fails: AssertionError: expected stride"),
+        (AssertionError("stride"), "not compiled: compiled, the model failed on a batch of shape"),
     ],
 )
 def test_code_that_fails_is_undone_and_the_run_goes_on(

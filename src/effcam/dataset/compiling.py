@@ -15,7 +15,7 @@ from effcam.cam.kept_memory import keeping_memory
 from effcam.cam.methods.table import Method, facts_of_method, name_of
 from effcam.cam.precision import computing
 from effcam.cam.predict import placing
-from effcam.errors import ArgumentError, ModelError, reason_of
+from effcam.errors import ArgumentError, EffcamError, ModelError
 from effcam.models.compiled_body import compile_body
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.logits import tensors
@@ -127,11 +127,11 @@ def _compile(prepared: Prepared, pictures: Tensor, asked: Compiling) -> str:
         return f"not compiled: {problem}"
     try:
         after, compiled = _run(prepared, pictures, ROUNDS)
-    except Exception as error:  # the code is torch's, and may raise anything
+    except Exception as error:
         body.undo()
-        if is_out_of_memory(error):
+        if not isinstance(error, EffcamError):
             raise
-        return f"not compiled: compiled, it fails: {reason_of(error)}"
+        return f"not compiled: compiled, {error}"
     if not are_close(after, before, EQUAL[prepared.precision]):
         problem = "compiled, it returns something else"
     elif asked == "auto" and compiled > GAIN * plain:
