@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import shutil
+import sys
 import weakref
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -143,16 +145,28 @@ def inductor(
     """Let torch's inductor return graphs as they are, but for the second an error of its module."""
     import torch._inductor
     from torch._inductor import exc  # takes seconds
+    from torch._inductor.codecache import PyCodeCache
 
-    made: list[object] = []
+    made: list[str] = []
+    monkeypatch.setattr(PyCodeCache, "modules", [])
 
     def compile_graph(graph: object, *_: object, **__: object) -> object:
-        made.append(graph)
+        made.append(f"generated_{len(made)}")
         if second is not None and len(made) == 2:
             raise exc.InductorError(second(exc), None)
+        PyCodeCache.modules.append(ModuleType(made[-1]))
+        monkeypatch.setitem(sys.modules, made[-1], PyCodeCache.modules[-1])
         return graph
 
     monkeypatch.setattr(torch._inductor, "compile", compile_graph)
+
+
+def generated() -> list[str]:
+    """Return the names of modules that torch keeps for as long as the process runs."""
+    from torch._inductor.codecache import PyCodeCache
+
+    names = [*sys.modules, *(each.__name__ for each in PyCodeCache.modules)]
+    return [each for each in names if each.startswith("generated_")]
 
 
 @pytest.mark.parametrize(
@@ -180,6 +194,7 @@ def test_what_the_machine_lacks_is_said_in_a_line_and_nothing_is_left(
         compile_body(net, pictures(), ["last"])
     assert "\n" not in str(caught.value)
     assert not [each for each in net.modules() if "forward" in vars(each)]
+    assert generated() == []
 
 
 def test_a_part_that_inductor_cannot_compile_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,10 +223,11 @@ def test_undone_parts_of_a_folded_network_stay_folded(monkeypatch: pytest.Monkey
         assert fold_norms(net, (64, 64), 3, ["conv_head"]) > 0
         before = net(images)
         found = compile_body(net, images, ["conv_head"])
-        assert found.parts
+        assert len(generated()) == 2 * len(found.parts) > 0
         assert_close(net(images), before)
         found.undo()
         assert_close(net(images), before)
+    assert generated() == []
 
 
 def test_a_compiled_part_is_freed_with_its_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,3 +242,4 @@ def test_a_compiled_part_is_freed_with_its_network(monkeypatch: pytest.MonkeyPat
         assert kept() is None
     finally:
         gc.enable()
+    assert generated() == []
