@@ -154,7 +154,7 @@ def check_choice(name: str, value: str, known: Sequence[str]) -> str:
     Raises:
         ArgumentError: If it is not.
     """
-    if value not in known:
+    if not (isinstance(value, str) and value in known):  # arrays are equal to nothing and to all
         raise ArgumentError(f"{name} must be {' or '.join(map(repr, known))}, not {value!r}")
     return value
 

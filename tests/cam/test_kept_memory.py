@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,14 @@ import torch
 
 from effcam.cam import kept_memory
 from effcam.cam.explain import explaining
-from effcam.cam.kept_memory import KEPT, OWN_CHOICE, USUAL, keeping_memory
+from effcam.cam.kept_memory import (
+    KEPT,
+    MMAP_THRESHOLD,
+    OWN_CHOICE,
+    TRIM_THRESHOLD,
+    USUAL,
+    keeping_memory,
+)
 from effcam.images.preprocess import Preprocess
 from effcam.models.loading import load_model
 from tests.nets import ConvNet
@@ -28,9 +36,10 @@ on_glibc = pytest.mark.skipif(
 def _no_own_choice(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in OWN_CHOICE:
         monkeypatch.delenv(name, raising=False)
-    kept_memory._function.cache_clear()
+    cached = kept_memory._function
+    cached.cache_clear()
     yield
-    kept_memory._function.cache_clear()
+    cached.cache_clear()
 
 
 @pytest.fixture
@@ -96,8 +105,69 @@ def test_maps_and_predictions_keep_memory_until_an_error(settings: list[dict[int
 
 @pytest.mark.parametrize("name", OWN_CHOICE)
 def test_what_the_environment_sets_is_left(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(name, "1")
+    monkeypatch.setenv(name, "glibc.malloc.trim_threshold=1000")
     assert kept_memory._function("mallopt") is None
+
+
+@on_glibc
+def test_tunables_of_other_parts_of_the_library_are_no_choice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.pthread.rseq=0")
+    assert kept_memory._function("mallopt") is not None
+
+
+@pytest.mark.parametrize(
+    ("largest", "wanted"),
+    [
+        (2**31, [(MMAP_THRESHOLD, KEPT[MMAP_THRESHOLD]), (TRIM_THRESHOLD, KEPT[TRIM_THRESHOLD])]),
+        (2**25, [(MMAP_THRESHOLD, USUAL[MMAP_THRESHOLD]), (TRIM_THRESHOLD, KEPT[TRIM_THRESHOLD])]),
+        (2**19, []),  # then glibc adjusts them itself
+    ],
+)
+def test_thresholds_that_the_library_refuses_become_smaller_or_stay(
+    monkeypatch: pytest.MonkeyPatch, largest: int, wanted: list[tuple[int, int]]
+) -> None:
+    done: list[tuple[int, int]] = []
+
+    def mallopt(parameter: int, value: int) -> int:
+        if parameter == MMAP_THRESHOLD and value > largest:
+            return 0
+        done.append((parameter, value))
+        return 1
+
+    monkeypatch.setattr(kept_memory, "_function", lambda _: mallopt)
+    kept_memory._set(KEPT)
+    assert done == wanted
+
+
+def test_a_context_may_end_while_another_one_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of a forgotten generator does, if garbage is collected there."""
+    forgotten = keeping_memory()
+    settings: list[dict[int, int]] = []
+
+    def end_other(values: dict[int, int]) -> None:
+        settings.append(values)
+        if len(settings) == 2:
+            with keeping_memory():
+                pass
+
+    monkeypatch.setattr(kept_memory, "_set", end_other)
+    with forgotten:
+        pass
+    assert settings == [KEPT, USUAL, KEPT, USUAL]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_process_that_is_forked_inside_does_not_keep_memory(
+    settings: list[dict[int, int]],
+) -> None:
+    with keeping_memory():
+        kept_memory._users.forget()  # what runs in the child
+        assert settings == [KEPT, USUAL]
+        with keeping_memory():
+            assert settings[-1] == KEPT
+    assert settings == [KEPT, USUAL, KEPT, USUAL, USUAL]
 
 
 @pytest.mark.skipif(sys.platform == "linux", reason="this system has the functions")

@@ -94,6 +94,31 @@ def test_small_gradients_survive_float16() -> None:
     assert cams.maps["gradcam"].max() > 0
 
 
+class Loud(nn.Module):
+    """A network whose scores overflow in float16; their gradients do not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 8, 8), nn.Linear(4, 3)
+        nn.init.constant_(self.fc.weight, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.fc(5e3 * self.conv(images).sigmoid().mean((2, 3)))
+        return scores
+
+
+def test_scores_that_overflow_have_no_map() -> None:
+    model = load_model(Loud(), preprocess=Preprocess(size=32))
+    images = torch.rand(2, 3, 32, 32)
+    states = {}
+    for precision in ("fp32", "fp16"):
+        with explaining(model, precision=precision) as explain:
+            found = explain(images, ["gradcam"])
+        states[precision] = found.states["gradcam"]
+        assert (found.maps["gradcam"].any() == np.isfinite(found.values).all()).all()
+    assert states == {"fp32": ["ok", "ok"], "fp16": ["nan", "nan"]}
+
+
 def test_compare_takes_it_notes_it_and_its_summary_goes_with_it() -> None:
     net = Seen()
     pictures = [each.image for each in scenes(2, 3)]
@@ -107,7 +132,7 @@ def test_compare_takes_it_notes_it_and_its_summary_goes_with_it() -> None:
     assert net.seen[-1] == torch.bfloat16  # earlier passes may be those of its trace
 
 
-@pytest.mark.parametrize("precision", ["fp64", "float16", None, 16, "FP32"])
+@pytest.mark.parametrize("precision", ["fp64", "float16", None, 16, "FP32", ["bf16"], np.ones(2)])
 def test_others_are_refused_with_what_there_is(precision: object) -> None:
     with pytest.raises(ArgumentError, match="precision must be one of fp32, bf16, fp16, auto, not"):
         check_precision(precision)

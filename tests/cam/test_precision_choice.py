@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from effcam import Comparison, compare, compare_dataset
 from effcam.cam import precision_choice
@@ -66,6 +66,34 @@ def test_maps_that_change_are_computed_in_fp32_and_one_warning_says_so(
     own = compare(scenes(3, size=SIZE), {"net": net}, target=None, progress=False)
     assert (found[0, 0].heatmap == own[0, 0].heatmap).all()
     assert {each.dtype for each in net.parameters()} == {torch.float32}
+
+
+class Single(nn.Module):
+    """A network with an operation that torch does not have in bf16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 8, 8), nn.Linear(4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.conv(images)
+        if features.dtype == torch.bfloat16:
+            raise RuntimeError("\"fft_r2c\" not implemented for 'BFloat16'")
+        scores: Tensor = self.fc(features.relu().mean((2, 3)))
+        return scores
+
+
+def test_a_network_that_fails_in_bf16_runs_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    has(monkeypatch, bf16=True)
+    with pytest.warns(UserWarning, match="in fp32: in bf16 it fails: .*fft_r2c.* not implemented"):
+        found = run(Single())
+    assert found.facts[0].precision == "fp32"
+
+
+def test_earlier_versions_of_torch_are_asked_in_their_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    assert precision_choice.has_bf16(torch.device("cpu"))
 
 
 def test_the_real_processor_is_asked() -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 
 import effcam
 from effcam import DEFAULT_MODELS, ModelSpec
-from effcam.cam import head_cam
+from effcam.cam import head_cam, precision_choice
 from effcam.cli import main
 from effcam.comparison import export
 from effcam.errors import OutputError
@@ -209,6 +209,15 @@ def test_precision_and_decoding_reach_the_comparison(
     settings = json.loads(Path("a.json").read_text("utf-8"))["settings"]
     assert (settings["precision"], settings["decoding"]) == ("bf16", "reduced")
     assert run(*argv, "--precision", "fp64").code == 2
+
+
+def test_auto_precision_that_is_fp32_is_said(
+    run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision_choice, "has_bf16", lambda _: False)
+    with pytest.warns(UserWarning, match="auto' computes in fp32: cpu has no instructions for"):
+        done = run("compare", "photos", *UNTRAINED, "--precision", "auto", "-o", "a.csv")
+    assert done.code == 0
 
 
 @pytest.mark.parametrize("quiet", [False, True])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from effcam import DatasetRun, ModelSpec, Preprocess, compare_dataset
 from effcam.cli import main
@@ -127,6 +129,101 @@ def test_without_a_compiler_auto_goes_on_and_true_is_an_error(
         run(photos, tmp_path / "other", compile=True)
 
 
+def test_code_is_made_for_batches_that_run(
+    photos: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes: list[int] = []
+
+    def count(_module: nn.Module, images: Tensor, _targets: object) -> Body:
+        sizes.append(len(images))
+        return Body()
+
+    monkeypatch.setattr(compiling, "compile_body", count)
+    for at, (batch, shard) in enumerate([(4, 8), (16, 3), (64, 64)]):
+        options: Any = {"batch_size": batch, "shard_size": shard, "progress": False}
+        compare_dataset(photos, SPEC, tmp_path / str(at), compile=True, **options)
+    assert sizes == [4, 3, COUNT]
+
+
+def test_auto_counts_the_batches_that_run_compiled(
+    photos: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted: list[int] = []
+
+    def note(_prepared: object, _pictures: object, batches: int, _asked: object) -> str:
+        counted.append(batches)
+        return "not compiled"
+
+    monkeypatch.setattr(compiling, "_compile_if_long", note)
+    options: Any = {"batch_size": 3, "shard_size": 8, "progress": False}
+    compare_dataset(photos, SPEC, tmp_path / "run", compile="auto", **options)
+    assert counted == [3]  # 3 + 3 + 2, and 3 of the rest
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+            "memory is too small for 4 im",
+        ),
+        (AssertionError("stride"), "not compiled: compiled, the model failed on a batch of shape"),
+    ],
+)
+def test_code_that_fails_is_undone_and_the_run_goes_on(
+    photos: Path,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    error: Exception,
+    told: str,
+) -> None:
+    body = Body()
+
+    def spoil(module: nn.Module, *_: object) -> Body:
+        def fail(*_: object) -> None:
+            raise error
+
+        vars(module)["forward"] = fail
+        body.undo = lambda: vars(module).pop("forward")  # type: ignore[method-assign]
+        return body
+
+    monkeypatch.setattr(compiling, "compile_body", spoil)
+    assert run(photos, tmp_path / "run", compile=True).complete
+    assert told in capsys.readouterr().err
+
+
+def test_ctrl_c_while_a_model_is_compiled_is_no_error_of_the_compiler(
+    photos: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise ModelError("the compiler fails")
+
+    monkeypatch.setattr(compiling, "compile_body", interrupt)
+    with pytest.raises(KeyboardInterrupt, match="0 of 2 shards are written"):
+        run(photos, tmp_path / "run", compile=True, progress=False)
+
+
+def test_auto_says_of_which_methods_it_compiles_nothing(
+    photos: Path,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compiling, "compile_body", None)
+    run(photos, tmp_path / "run", method=["gradcam", "fem"], compile="auto")
+    told = "timm:test_resnet is not compiled: fem needs more than a pass to the target layer"
+    assert told in capsys.readouterr().err
+
+
 def test_a_module_of_the_user_is_not_compiled(
     photos: Path,  # noqa: F811
     tmp_path: Path,
@@ -147,6 +244,8 @@ def test_methods_that_need_more_than_the_target_layer_are_refused(
             run(photos, tmp_path / "run", method=method, compile=True)
     with pytest.raises(ArgumentError, match=r"compile must be True, False or 'auto', not 'yes'"):
         run(photos, tmp_path / "run", compile="yes")
+    with pytest.raises(ArgumentError, match="compile must be True, False or 'auto', not array"):
+        run(photos, tmp_path / "run", compile=np.ones(2))
     assert not (tmp_path / "run").exists()
 
 

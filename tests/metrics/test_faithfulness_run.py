@@ -15,7 +15,7 @@ import effcam
 from effcam import Comparison, Model, Preprocess
 from effcam.cam.predict import predicting
 from effcam.demo import MODELS, Scene, scenes
-from effcam.errors import ArgumentError, ImageError, TargetError
+from effcam.errors import ArgumentError, ImageError, ModelError, TargetError
 from effcam.metrics import (
     Faithfulness,
     average_drop,
@@ -30,6 +30,7 @@ from effcam.metrics import (
 from effcam.metrics.confidence_change import masked
 from effcam.metrics.randomisation import shuffle_from_top
 from effcam.models.loading import load_model
+from tests.cam.test_precision import Loud
 
 CHEAP = ("average_drop", "increase_in_confidence", "average_gain", "insertion", "deletion")
 TWO = {"dense": "demo_densenet", "B0": "demo_efficientnet_b0"}
@@ -164,6 +165,15 @@ def test_half_precision_moves_figures_little_and_is_noted(
         assert (half.samples[key] != found.samples[key]).any()
     with pytest.raises(ArgumentError, match="precision must be 'fp32', 'bf16' or 'fp16' here"):
         faithfulness(comparison, TWO, precision="auto")  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="and randomisation need none: leave it out"):
+        faithfulness(comparison, TWO, figures="randomisation", precision="bf16")
+
+
+def test_half_precision_that_overflows_is_refused(some: list[Scene]) -> None:
+    loud = load_model(Loud(), name="loud", preprocess=Preprocess(size=32), device="cpu")
+    compared = effcam.compare(some[:2], loud, progress=False)
+    with pytest.raises(ModelError, match="loud: its probabilities are not finite in fp16"):
+        faithfulness(compared, loud, figures="average_drop", precision="fp16", progress=False)
 
 
 def test_the_summary_has_faithfulness_beside_random_maps(

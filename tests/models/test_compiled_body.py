@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
-from collections.abc import Iterator
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
 
 import pytest
+import timm
 import torch
+from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.testing import assert_close
 
 from effcam.errors import ModelError
 from effcam.models.compiled_body import compile_body
+from effcam.models.folding import fold_norms
 
 SIZE, BATCH = 32, 2
 needs_compiler = pytest.mark.skipif(
@@ -131,19 +139,107 @@ def test_a_target_layer_inside_a_module_is_not_hidden() -> None:
     assert found.parts == ["stem", "body"]
 
 
-def test_without_a_compiler_the_error_says_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def inductor(
+    monkeypatch: pytest.MonkeyPatch, second: Callable[[Any], Exception] | None = None
+) -> None:
+    """Let torch's inductor return graphs as they are, but for the second an error of its module."""
     import torch._inductor
+    from torch._inductor import exc  # takes seconds
+    from torch._inductor.codecache import PyCodeCache
 
-    done: list[object] = []
+    made: list[str] = []
+    monkeypatch.setattr(PyCodeCache, "modules", [])
 
-    def refuse_second(graph: object, *_: object, **__: object) -> object:
-        done.append(graph)
-        if len(done) > 1:
-            raise RuntimeError("no compiler")
+    def compile_graph(graph: object, *_: object, **__: object) -> object:
+        made.append(f"generated_{len(made)}")
+        if second is not None and len(made) == 2:
+            raise exc.InductorError(second(exc), None)
+        PyCodeCache.modules.append(ModuleType(made[-1]))
+        monkeypatch.setitem(sys.modules, made[-1], PyCodeCache.modules[-1])
         return graph
 
-    monkeypatch.setattr(torch._inductor, "compile", refuse_second)
+    monkeypatch.setattr(torch._inductor, "compile", compile_graph)
+
+
+def generated() -> list[str]:
+    """Return the names of modules that torch keeps for as long as the process runs."""
+    from torch._inductor.codecache import PyCodeCache
+
+    names = [*sys.modules, *(each.__name__ for each in PyCodeCache.modules)]
+    return [each for each in names if each.startswith("generated_")]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            lambda exc: exc.InvalidCxxCompiler(),
+            r"cannot compile here: there is no C\+\+ compiler that works",
+        ),
+        (
+            lambda exc: exc.CppCompileError(
+                ["g++"], "In a.cpp:\na.cpp:1: fatal error: no omp.h\n^"
+            ),
+            r"cannot compile here: the compiler fails: a.cpp:1: fatal error: no omp.h$",
+        ),
+        (lambda _: OSError(28, "No space left"), r"cannot compile here: OSError: .* No space left"),
+    ],
+)
+def test_what_the_machine_lacks_is_said_in_a_line_and_nothing_is_left(
+    monkeypatch: pytest.MonkeyPatch, error: Callable[[Any], Exception], message: str
+) -> None:
+    inductor(monkeypatch, error)
     net = Net().eval()
-    with pytest.raises(ModelError, match=r"no compiler.*C\+\+"):
+    with pytest.raises(ModelError, match=message) as caught:
         compile_body(net, pictures(), ["last"])
-    assert not [each for each in net.modules() if "forward" in vars(each)]  # nothing is left
+    assert "\n" not in str(caught.value)
+    assert not [each for each in net.modules() if "forward" in vars(each)]
+    assert generated() == []
+
+
+def test_a_part_that_inductor_cannot_compile_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    inductor(monkeypatch, lambda _: NotImplementedError("aten.odd\n  args[0]: ..."))
+    found = compile_body(Net().eval(), pictures(), ["last"])
+    assert found.parts == ["stem", "last"]
+    assert found.failed == {"body": "InductorError: NotImplementedError: aten.odd"}
+
+
+def test_too_little_memory_is_no_lack_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    inductor(monkeypatch, lambda _: RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    net = Net().eval()
+    with pytest.raises(RuntimeError, match="can't allocate memory") as caught:
+        compile_body(net, pictures(), ["last"])
+    assert not isinstance(caught.value, ModelError)
+    assert not [each for each in net.modules() if "forward" in vars(each)]
+
+
+def test_undone_parts_of_a_folded_network_stay_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    inductor(monkeypatch)
+    net = timm.create_model("test_efficientnet", pretrained=False).eval().requires_grad_(False)
+    assert isinstance(net.bn1, BatchNormAct2d)  # of several modules, as a part that is compiled
+    net.bn1.running_var.mul_(3)
+    images = pictures(BATCH, 64)
+    with torch.no_grad():
+        assert fold_norms(net, (64, 64), 3, ["conv_head"]) > 0
+        before = net(images)
+        found = compile_body(net, images, ["conv_head"])
+        assert len(generated()) == 2 * len(found.parts) > 0
+        assert_close(net(images), before)
+        found.undo()
+        assert_close(net(images), before)
+    assert generated() == []
+
+
+def test_a_compiled_part_is_freed_with_its_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    inductor(monkeypatch)
+    net = Net().eval()
+    assert compile_body(net, pictures(), ["last"]).parts == ["stem", "body", "last"]
+    kept = weakref.ref(net.stem)
+    gc.collect()  # what exporting leaves
+    gc.disable()  # as if none was collected until the next model is loaded
+    try:
+        del net
+        assert kept() is None
+    finally:
+        gc.enable()
+    assert generated() == []

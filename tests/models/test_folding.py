@@ -186,6 +186,17 @@ class Telling(Pair):
         return {"logits": super().forward(images), "maps": self.conv(images)}
 
 
+class Counting(Pair):
+    """A network that also returns whole numbers made of its convolution's output, and no boxes."""
+
+    def forward(self, images: Tensor) -> Any:
+        features = self.conv(images)
+        mean = round(1e4 * float(features.mean()))
+        scores = self.fc(self.last(self.norm(features)).relu().mean((2, 3)))
+        numbers = torch.full((len(images),), mean)
+        return {"logits": scores, "numbers": numbers, "boxes": scores.new_empty(0, 4)}
+
+
 class Opaque(Pair):
     """A network that returns an object, whose parts are not known."""
 
@@ -202,7 +213,7 @@ def test_what_the_graph_does_not_show_is_seen_in_what_the_network_returns(join: 
     assert "forward" not in vars(net.norm)
 
 
-@pytest.mark.parametrize("kind", [Telling, Opaque])
+@pytest.mark.parametrize("kind", [Telling, Counting, Opaque])
 def test_other_outputs_stay_too(kind: type[Pair]) -> None:
     net = prepared(kind())
     before = copy.deepcopy(net.state_dict())

@@ -56,7 +56,7 @@ class Cams:
         maps: By method, (B, h, w) float32 at the target layer's own resolution: >= 0, not scaled,
             0 where there is no positive evidence, and everywhere if a value was not finite.
         states: By method, for each image ``"ok"``, ``"flat"`` (no cell stands out) or ``"nan"``
-            (a value was not finite).
+            (a value was not finite, in the map or the score explained).
         read_at: By method, what its map was computed from, where that is not the target layer.
     """
 
@@ -134,12 +134,13 @@ class Explainer:
         probabilities = _to_numpy(found.scores.probabilities)
         answers = []
         for score, made in zip(scores, raw, strict=True):
-            settled = {name: _settle(each.heat) for name, each in made.items()}
+            values = score(found.scores).detach().float()
+            settled = {name: _settle(each.heat, values) for name, each in made.items()}
             answers.append(
                 Cams(
                     probabilities,
                     score.classes.cpu().numpy(),
-                    _to_numpy(score(found.scores).detach().float()),
+                    _to_numpy(values),
                     {name: heat for name, (heat, _) in settled.items()},
                     {name: states for name, (_, states) in settled.items()},
                     {name: each.read_at for name, each in made.items() if each.read_at},
@@ -289,9 +290,13 @@ class _Pass:
     attention: Reading | None
 
 
-def _settle(raw: Tensor) -> tuple[NDArray[np.float32], list[State]]:
-    """Remove negative evidence from (B, h, w) maps, and return them with the state of each."""
-    finite = raw.isfinite().flatten(1).all(1)
+def _settle(raw: Tensor, values: Tensor) -> tuple[NDArray[np.float32], list[State]]:
+    """Remove negative evidence from (B, h, w) maps, and return them with the state of each.
+
+    The map of a (B,) score that is not finite may be finite, and yet that of any class: of several
+    scores that overflow, none is the highest.
+    """
+    finite = raw.isfinite().flatten(1).all(1) & values.isfinite().to(raw.device)
     heat = raw.float().clamp(min=0)
     heat[~finite] = 0
     flat = heat.flatten(1)

@@ -21,8 +21,12 @@ KEPT = {MMAP_THRESHOLD: 2**30, TRIM_THRESHOLD: 2**31 - 1}
 """From how many bytes on a block is a mapping of its own, and how many free bytes are kept."""
 USUAL = {MMAP_THRESHOLD: 2**25, TRIM_THRESHOLD: 2**26}
 """The largest values that glibc takes by itself, and does once blocks of 32 MiB were freed."""
-OWN_CHOICE = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
-"""Variables of the environment by which a user has chosen."""
+OWN_CHOICE = {
+    "MALLOC_MMAP_THRESHOLD_": "",
+    "MALLOC_TRIM_THRESHOLD_": "",
+    "GLIBC_TUNABLES": "glibc.malloc.",
+}
+"""Variables of the environment by which a user has chosen, and what they then contain."""
 
 
 @contextmanager
@@ -31,7 +35,8 @@ def keeping_memory() -> Iterator[None]:
 
     The C library has one setting for the whole process, so that other threads keep memory too. If
     several are in such a context, the last one gives it back. Nothing changes where the C library
-    is another one, or where the environment sets these values.
+    is another one, or where the environment sets these values. Afterwards they are `USUAL`: nobody
+    can read what a program has set by ``mallopt`` before, so that it has to set it again.
     """
     _users.enter()
     try:
@@ -44,7 +49,8 @@ class _Users:
     """Counts the contexts of all threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Garbage is collected anywhere, here too, and may end a context of the same thread.
+        self._lock = threading.RLock()
         self._count = 0
 
     def enter(self) -> None:
@@ -61,12 +67,23 @@ class _Users:
                 _set(USUAL)
                 _give_back()
 
+    def forget(self) -> None:
+        """Start anew in a forked process, which has no other threads: one may have had the lock."""
+        inside = self._count > 0
+        _Users.__init__(self)
+        if inside:
+            _set(USUAL)
+
 
 def _set(values: dict[int, int]) -> None:
     mallopt = _function("mallopt")
-    if mallopt is not None:
-        for parameter, value in values.items():
-            mallopt(parameter, value)
+    if mallopt is None:
+        return
+    # glibc up to 2.34 refuses thresholds above the usual largest one. Any value that is set ends
+    # its own adjustment, which would leave a small threshold.
+    thresholds = (values[MMAP_THRESHOLD], USUAL[MMAP_THRESHOLD])
+    if any(mallopt(MMAP_THRESHOLD, each) for each in thresholds):
+        mallopt(TRIM_THRESHOLD, values[TRIM_THRESHOLD])
 
 
 def _give_back() -> None:
@@ -79,7 +96,8 @@ def _give_back() -> None:
 @cache
 def _function(name: str) -> Callable[..., Any] | None:
     """Return a function of glibc, ``None`` where it has no effect or the user has chosen."""
-    if any(os.environ.get(each) for each in OWN_CHOICE):
+    chosen = ((os.environ.get(name), part) for name, part in OWN_CHOICE.items())
+    if any(value and part in value for value, part in chosen):
         return None
     try:
         library = ctypes.CDLL(None)
@@ -93,5 +111,4 @@ def _function(name: str) -> Callable[..., Any] | None:
 _users = _Users()
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    # A forked process does not have the other threads, and their lock may be taken.
-    os.register_at_fork(after_in_child=_users.__init__)  # type: ignore[misc]
+    os.register_at_fork(after_in_child=_users.forget)

@@ -27,7 +27,7 @@ def check_precision(precision: object) -> AskedPrecision:
         ArgumentError: If it is unknown.
     """
     known = get_args(AskedPrecision)
-    if precision not in known:
+    if not (isinstance(precision, str) and precision in known):
         raise ArgumentError(f"precision must be one of {', '.join(known)}, not {precision!r}")
     return cast("AskedPrecision", precision)
 

@@ -14,6 +14,7 @@ from effcam.cam.job import Inputs, Job, Prepared
 from effcam.cam.precision import Precision, cast_weights
 from effcam.cam.questions import Asked
 from effcam.cam.run import explain_images
+from effcam.errors import EffcamError
 
 CHECKED = 8
 """How many images are looked at in both precisions."""
@@ -55,13 +56,20 @@ def _reason(job: Job, label: str, prepared: Prepared, asked: Asked) -> str:
         part = slice(at, at + CHECKED)
         some = replace(job, images=job.images[part])
         few: Asked = {name: each and each[part] for name, each in asked.items()}
-        single, half = (
-            list(explain_images(Inputs(some, passes=0), label, each, few, done=lambda _: None))
-            for each in (_running(prepared, "fp32"), _running(prepared, "bf16"))
-        )
-        if single:
-            return _difference(single, half)
+        single = _explain(some, label, _running(prepared, "fp32"), few)
+        if not single:
+            continue
+        try:
+            half = _explain(some, label, _running(prepared, "bf16"), few)
+        except EffcamError as error:  # torch has not all operations in bf16
+            return f"in bf16 it fails: {error}"
+        return _difference(single, half)
     return "no image can be read"
+
+
+def _explain(job: Job, label: str, prepared: Prepared, asked: Asked) -> list[Explanation]:
+    inputs = Inputs(job, passes=0)
+    return list(explain_images(inputs, label, prepared, asked, done=lambda _: None))
 
 
 def _running(prepared: Prepared, precision: Precision) -> Prepared:
@@ -74,7 +82,11 @@ def has_bf16(device: torch.device) -> bool:
     """Return whether a device has instructions that multiply numbers of bfloat16."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    found = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    if device.type != "cpu":
+        return False
+    if not hasattr(torch.cpu, "get_capabilities"):  # earlier versions of torch
+        return bool(torch.cpu._is_avx512_bf16_supported())
+    found = torch.cpu.get_capabilities()
     return any(bool(found.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from effcam.cam.head_cam import HeadCAM
 from effcam.errors import ModelError
 from effcam.models.tracing.logits import Logits, tensors
+from effcam.models.tracing.rounding import is_close
 
 EQUAL, EQUAL_HALF = 1e-5, 0.02
 """The largest difference to the whole pass, as a share of the largest value: in float32, and in
@@ -114,7 +115,7 @@ def find_modules(cam: HeadCAM, image: Tensor) -> list[nn.Module]:
     with cam.apart():
         with _recording(cam) as record:
             returned = cam.scores(image)
-        if not isinstance(returned.output, WALKED):
+        if not _shows_nan(returned.output):
             return []  # a caller's function may read any part of it
         whole, calls = _all_values(returned), record.of_weights()
         leaf_gradient, *gradients = _differentiate(cam, whole, calls)
@@ -131,12 +132,20 @@ def find_modules(cam: HeadCAM, image: Tensor) -> list[nn.Module]:
             within = EQUAL if cam.precision == "fp32" else EQUAL_HALF
             if (
                 gradient is not None
-                and _equal(values, whole, within)
-                and _equal(gradient[:, 1:], leaf_gradient[:, 1:], within)
-                and _equal(gradient[:, :1], leaf_gradient[:, :1], within)
+                and is_close(values, whole, within)
+                and is_close(gradient[:, 1:], leaf_gradient[:, 1:], within)
+                and is_close(gradient[:, :1], leaf_gradient[:, :1], within)
             ):
                 return modules
     return []
+
+
+def _shows_nan(output: object) -> bool:
+    """Return whether all that a network returned can be seen, and none of it hides a NaN.
+
+    A whole number or a truth value that was made of NaN looks like any other.
+    """
+    return isinstance(output, WALKED) and all(each.is_floating_point() for each in tensors(output))
 
 
 def _all_values(found: Logits) -> Tensor:
@@ -237,12 +246,4 @@ def _is_tokenwise(call: _Call) -> bool:
         (gradient,) = torch.autograd.grad(_weighted(first).sum(), tokens)
     except Exception:  # noqa: BLE001  # the module's own code may raise anything
         return False
-    return _only_first(gradient) and torch.equal(first, changed) and _equal(alone, first, 1e-3)
-
-
-def _equal(one: Tensor, other: Tensor, within: float) -> bool:
-    """Return whether tensors differ at most by a share of the largest absolute value."""
-    if one.shape != other.shape:
-        return False
-    difference = (one.float() - other.float()).abs().max()
-    return bool(difference <= within * other.abs().max())
+    return _only_first(gradient) and torch.equal(first, changed) and is_close(alone, first, 1e-3)

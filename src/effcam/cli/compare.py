@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from effcam.cli.console import echo, echo_json, expand_paths, note, reserve_stdout
 from effcam.cli.imports import importing
 from effcam.cli.model_arguments import (
+    NOT_IN_BF16,
     SHORT_OF_MEMORY,
     comparison_arguments,
     path_as_found,
@@ -146,7 +147,7 @@ def _warnings_for(options: argparse.Namespace) -> Iterator[None]:
             # Hide deprecation warnings between libraries: users cannot act on them.
             warnings.simplefilter("ignore")
             if not options.quiet:
-                for message in (OFFER, SHORT_OF_MEMORY):
+                for message in (OFFER, SHORT_OF_MEMORY, NOT_IN_BF16):
                     warnings.filterwarnings("default", message)
         yield
 

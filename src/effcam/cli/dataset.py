@@ -53,7 +53,8 @@ def add_dataset(commands: Any) -> None:
         choices=tuple(COMPILING),
         default="never",
         help="compile models with torch: takes seconds to half a minute each, and saves up to a "
-        "fifth of each pass; 'auto' does where it pays off; default: never",
+        "fifth of each pass; 'auto' does where it pays off; 'always' stops if there is no C++ "
+        "compiler; default: never",
     )
     output = parser.add_argument_group("output")
     output.add_argument(

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SHORT_OF_MEMORY = ".*: not enough memory for "
 """Begins the warning that a batch did not fit into memory."""
+NOT_IN_BF16 = ".*: precision='auto' computes in fp32: "
+"""Begins the warning that a model does not run in bf16, and why."""
 
 
 def comparison_arguments(options: argparse.Namespace) -> dict[str, Any]:

@@ -180,7 +180,8 @@ def _add_computing(parser: argparse.ArgumentParser) -> None:
         choices=("fp32", "bf16", "fp16", "auto"),
         default="fp32",
         help="number format of the networks; bf16 and fp16 are faster on suitable hardware; 'auto' "
-        "is bf16 where the hardware has it and the first maps stay nearly the same",
+        "(for 'effcam compare' only) is bf16 where the hardware has it and the first maps stay "
+        "nearly the same",
     )
     group.add_argument(
         "--decoding",

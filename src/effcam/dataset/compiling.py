@@ -12,14 +12,16 @@ from torch import Tensor
 from effcam.cam.head_cam import HeadCAM
 from effcam.cam.job import Job, Prepared, naming
 from effcam.cam.kept_memory import keeping_memory
-from effcam.cam.methods.table import Method, facts_of_method
+from effcam.cam.methods.table import Method, facts_of_method, name_of
 from effcam.cam.precision import computing
 from effcam.cam.predict import placing
-from effcam.errors import ArgumentError, ModelError
+from effcam.errors import ArgumentError, EffcamError, ModelError
 from effcam.models.compiled_body import compile_body
 from effcam.models.tracing.isolation import untouched
 from effcam.models.tracing.logits import tensors
+from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.probe import probe_standardised
+from effcam.models.tracing.rounding import are_close
 from effcam.text import count
 
 Compiling: TypeAlias = bool | Literal["auto"]
@@ -34,20 +36,26 @@ ROUNDS = 3
 
 
 def check_compiling(compiling: Compiling, methods: Sequence[Method]) -> Compiling:
-    """Return what is to be done: nothing for ``"auto"`` if it is not possible.
+    """Return what is asked for, after checking that it may be possible.
 
     Raises:
-        ArgumentError: If it is impossible, or a method looks into the parts that are compiled.
+        ArgumentError: If it is no such choice, or True for a method that looks into the parts that
+            are compiled.
     """
-    if not isinstance(compiling, bool) and compiling != "auto":
+    if not (isinstance(compiling, bool) or (isinstance(compiling, str) and compiling == "auto")):
         raise ArgumentError(f"compile must be True, False or 'auto', not {compiling!r}")
-    other = next((each for each in methods if not _reads_target_layer(each)), None)
-    if compiling is True and other is not None:
+    other = _reads_more(methods)
+    if compiling is True and other:
         raise ArgumentError(
-            f"compile=True is for methods that need one pass and read the target layer only, which "
-            f"{other} does not: compile='auto' compiles only where it can"
+            f"compile=True (--compile always) is for methods that need one pass and read the "
+            f"target layer only, which {other} does not: 'auto' compiles only where it can"
         )
-    return compiling if other is None else False
+    return compiling
+
+
+def _reads_more(methods: Sequence[Method]) -> str:
+    """Return the first method that needs more than a pass to the target layer, empty if none."""
+    return next((name_of(each) for each in methods if not _reads_target_layer(each)), "")
 
 
 def _reads_target_layer(method: Method) -> bool:
@@ -60,14 +68,16 @@ def _reads_target_layer(method: Method) -> bool:
     )
 
 
-def compile_model(job: Job, label: str, prepared: Prepared, images: int, asked: Compiling) -> str:
+def compile_model(
+    job: Job, label: str, prepared: Prepared, sizes: Sequence[int], asked: Compiling
+) -> str:
     """Compile a model's passes in place if it pays off; return what was done, in words.
 
     Args:
         job: The job, whose batches have the size that will run.
         label: The model's label.
         prepared: The model, prepared by the job.
-        images: The number of images that it will run on.
+        sizes: The number of images of each shard that it will run on; no batch has images of two.
         asked: Whether to compile; ``"auto"`` does where it is expected to save time, and undoes it
             where it saves none.
 
@@ -76,14 +86,27 @@ def compile_model(job: Job, label: str, prepared: Prepared, images: int, asked: 
     """
     if not job.models[label].is_new:
         return f"{label} is not compiled: only networks that are built by name are"
-    model, batch = prepared.model, min(job.batch_size, images)
+    if other := _reads_more(job.methods):
+        return f"{label} is not compiled: {other} needs more than a pass to the target layer"
+    model, batch = prepared.model, min(job.batch_size, max(sizes))
     pictures = probe_standardised(model.preprocess.size, model.preprocess.channels, batch)
+    whole = sum(size // batch for size in sizes)  # other batches run as they are
     with naming(model):
-        if asked == "auto":
-            _, seconds = _run(prepared, pictures, 1)
-            if seconds * images / batch * EXPECTED_GAIN < EXPECTED_SECONDS:
-                return f"{label} is not compiled: that pays off in longer runs only"
-        return f"{label} is {_compile(prepared, pictures, asked)}"
+        try:
+            return f"{label} is {_compile_if_long(prepared, pictures, whole, asked)}"
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+    return f"{label} is not compiled: memory is too small for {count(batch, 'image')} at once"
+
+
+def _compile_if_long(prepared: Prepared, pictures: Tensor, batches: int, asked: Compiling) -> str:
+    """Compile a model, for ``"auto"`` if its batches take long; return what was done."""
+    if asked == "auto":
+        _, seconds = _run(prepared, pictures, 1)
+        if seconds * batches * EXPECTED_GAIN < EXPECTED_SECONDS:
+            return "not compiled: that pays off in longer runs only"
+    return _compile(prepared, pictures, asked)
 
 
 def _compile(prepared: Prepared, pictures: Tensor, asked: Compiling) -> str:
@@ -99,10 +122,17 @@ def _compile(prepared: Prepared, pictures: Tensor, asked: Compiling) -> str:
             raise
         return f"not compiled: {error}"
     took = time.perf_counter() - begin
-    after, compiled = _run(prepared, pictures, ROUNDS)
     if not body.parts:
         problem = next(iter(body.failed.values()), "no part of it can be compiled by itself")
-    elif not _are_equal(before, after, EQUAL[prepared.precision]):
+        return f"not compiled: {problem}"
+    try:
+        after, compiled = _run(prepared, pictures, ROUNDS)
+    except Exception as error:
+        body.undo()
+        if not isinstance(error, EffcamError):
+            raise
+        return f"not compiled: compiled, {error}"
+    if not are_close(after, before, EQUAL[prepared.precision]):
         problem = "compiled, it returns something else"
     elif asked == "auto" and compiled > GAIN * plain:
         problem = "it is no faster compiled"
@@ -144,12 +174,3 @@ def _run(prepared: Prepared, images: Tensor, rounds: int) -> tuple[list[Tensor],
         finally:
             cam.release()
     return found, min(times[1:])
-
-
-def _are_equal(before: Sequence[Tensor], after: Sequence[Tensor], within: float) -> bool:
-    """Return whether tensors differ by at most a share of the largest value of each."""
-    return len(before) == len(after) and all(
-        one.shape == other.shape
-        and bool((one.float() - other.float()).abs().max() <= within * one.float().abs().max())
-        for one, other in zip(before, after, strict=True)
-    )

@@ -105,8 +105,9 @@ def compare_dataset(
         compile: Whether to compile what runs before the target layer with torch's inductor, which
             takes some seconds to half a minute for each model and saves up to a fifth of each
             pass; ``"auto"`` compiles where the run is long enough, and keeps it where it saves
-            time. For models built by name, methods of one pass, and ``backend="local"``. It may
-            change when a run is resumed.
+            time. For models built by name, methods of one pass that read the target layer, and
+            ``backend="local"``; a line says what was done for each model. It may change when a run
+            is resumed.
         decoding: As in `compare`.
         placement: As in `compare`.
         resolution: As in `compare`.
@@ -138,7 +139,8 @@ def compare_dataset(
         WeightsError: If weights are not on disk and cannot be downloaded; names all of them.
         TargetError: If a class is unknown, ambiguous or out of range.
         LayerError: If a model has no layer that gives a map.
-        ModelError: If a model cannot be built or run.
+        ModelError: If a model cannot be built or run; or, for ``compile=True``, if there is no
+            compiler that works.
         ArgumentError: If an argument has an impossible value.
         KeyboardInterrupt: After Ctrl-C, when the current shard is written.
 

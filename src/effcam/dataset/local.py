@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from effcam.dataset.progress import RunProgress
 from effcam.dataset.shards import Outcome, Plan, Worker
+from effcam.errors import ModelError
 
 
 def run_here(
@@ -26,9 +27,15 @@ def run_here(
         label = list(plan.manifest.models)[model]
         progress.name(f"loading {label}")
         worker = Worker(plan, model)
-        if plan.compiling:
+        if plan.compiling and not stopped():
             progress.name(f"compiling {label}")
-            progress.say(worker.compile(sum(map(plan.inventory.size, numbers))))
+            try:
+                done = worker.compile([plan.inventory.size(each) for each in numbers])
+            except ModelError:
+                if stopped():  # Ctrl-C also reaches the compiler, which is a process of its own
+                    return
+                raise
+            progress.say(done)
         progress.name(label)
         for number in numbers:
             if stopped():

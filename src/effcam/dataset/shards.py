@@ -148,17 +148,17 @@ class Worker:
         facts = json.dumps(asdict(self._prepared.facts), indent=1)
         plan.store.write(f"{MODELS}/{model:02d}.json", facts.encode("utf-8", "backslashreplace"))
 
-    def compile(self, images: int) -> str:
+    def compile(self, sizes: Sequence[int]) -> str:
         """Compile the model as the plan says; return what was done, in words.
 
         Args:
-            images: The number of images that it will run on.
+            sizes: The number of images of each shard that it will run on.
 
         Raises:
             ModelError: If it has to be compiled, and torch cannot compile here.
         """
         return compile_model(
-            self._job([]), self._label, self._prepared, images, self._plan.compiling
+            self._job([]), self._label, self._prepared, sizes, self._plan.compiling
         )
 
     def run(self, number: int, done: Callable[[int], object]) -> Outcome:

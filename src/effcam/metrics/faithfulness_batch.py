@@ -16,6 +16,7 @@ from effcam.cam.methods.options import MethodOptions
 from effcam.cam.methods.table import Method, name_of
 from effcam.cam.precision import Precision
 from effcam.cam.predict import predicting
+from effcam.errors import ModelError
 from effcam.images.geometry import Box, weights_of
 from effcam.images.loader import Batch
 from effcam.metrics.confidence_change import (
@@ -130,15 +131,38 @@ def pick_cells(
 def measure_perturbed(
     model: Model, cells: CellBatch, samples: Samples, precision: Precision
 ) -> None:
-    """Fill in the figures that need only forward passes."""
+    """Fill in the figures that need only forward passes.
+
+    Raises:
+        ModelError: If half precision overflows.
+    """
     images = cells.images.to(model.device)
-    with predicting(model, precision=precision) as predict:
+    with predicting(model, precision=precision) as plain:
+        predict = plain if precision == "fp32" else _finite(plain, precision)
         full = target_probabilities(predict, images, torch.tensor(cells.targets))
         for maps, found in ((cells.maps, samples.maps), (cells.random(), samples.random)):
             heats = _to_input(maps, cells.canvas, images).to(images.device)
             perturbed = _Perturbed(predict, images, heats, cells.targets, full)
             for key, values in perturbed.measure(found).items():
                 found[key][cells.rows, cells.column] = values
+
+
+def _finite(predict: Predict, precision: Precision) -> Predict:
+    """Return a function that predicts, and refuses what is not finite.
+
+    Figures would leave such images out, and be those of others.
+    """
+
+    def check(images: Tensor) -> Tensor:
+        found = predict(images)
+        if not bool(found.isfinite().all()):
+            raise ModelError(
+                f"its probabilities are not finite in {precision}, which overflows if they are in "
+                'fp32: choose precision="fp32" or "bf16"'
+            )
+        return found
+
+    return check
 
 
 def measure_shuffled(

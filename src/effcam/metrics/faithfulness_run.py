@@ -91,15 +91,14 @@ def faithfulness(
             notebook.
 
     Raises:
-        ArgumentError: If these are not the comparison's models or methods, or there is no such
-            figure or precision.
+        ArgumentError: If these are not the comparison's models or methods, there is no such figure
+            or precision, or no figure is measured in half precision.
         ImageError: If an image's file is gone.
-        ModelError: If a model cannot be built or run.
+        ModelError: If a model cannot be built or run, or overflows in half precision.
         WeightsError: If weights are not on disk and cannot be downloaded.
     """
     wanted = _check_figures(figures)
-    if check_precision(precision) == "auto":
-        raise ArgumentError("precision must be 'fp32', 'bf16' or 'fp16' here, not 'auto'")
+    _check_precision(precision, wanted)
     check_kinds(comparison)
     job = make_job(comparison, models, method, batch_size, device)
     check_weights(job.models.values())
@@ -161,6 +160,16 @@ def _check_figures(figures: Sequence[str]) -> tuple[str, ...]:
             f"figures must be some of {', '.join(FAITHFULNESS_FIGURES)}, not {figures!r}"
         )
     return wanted
+
+
+def _check_precision(precision: Precision, figures: Sequence[str]) -> None:
+    if check_precision(precision) == "auto":
+        raise ArgumentError("precision must be 'fp32', 'bf16' or 'fp16' here, not 'auto'")
+    if precision != "fp32" and set(figures) <= {RANDOMISATION, GRID_FIGURE}:
+        raise ArgumentError(
+            f"precision={precision!r} is for passes on images with parts removed, and "
+            f"{' and '.join(figures)} need none: leave it out"
+        )
 
 
 Measure: TypeAlias = Callable[

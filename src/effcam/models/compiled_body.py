@@ -7,18 +7,23 @@ it may pack and combine them. The modules themselves stay, and run for inputs of
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
+import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from effcam.errors import ModelError, reason_of
+from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.rng import IsolatedRandomness
+from effcam.text import one_line
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,11 +38,14 @@ class CompiledBody:
     parts: list[str]
     failed: dict[str, str]
     _module: nn.Module = field(repr=False)
+    _code: list[weakref.finalize[..., nn.Module]] = field(default_factory=list, repr=False)
 
     def undo(self) -> None:
-        """Let the parts run as they did before."""
+        """Let the parts run as they did before, and free the compiled code and its weights."""
         for name in self.parts:
             del self._module.get_submodule(name).forward
+        for free in self._code:
+            free()
 
 
 def compile_body(module: nn.Module, images: Tensor, targets: Collection[str]) -> CompiledBody:
@@ -69,8 +77,10 @@ def compile_body(module: nn.Module, images: Tensor, targets: Collection[str]) ->
                 continue
             if not kept.intersection(part.modules()) - {part}:
                 try:
-                    reason = _compile(part, call)
-                except ModelError:
+                    with _freeing_code_with(part) as free:
+                        body._code.append(free)
+                        reason = _compile(part, call)
+                except Exception:
                     body.undo()
                     raise
                 if not reason:
@@ -84,11 +94,25 @@ def compile_body(module: nn.Module, images: Tensor, targets: Collection[str]) ->
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Call:
-    """A call of a module: when it ended, its inputs, and whether it is one of tensors alone."""
+    """A call of a module.
+
+    Attributes:
+        end: When it ended.
+        forms: The inputs' shapes, strides, types and devices. The inputs themselves would take as
+            much memory as training does.
+        is_plain: Whether it takes and returns tensors alone.
+    """
 
     end: int
-    inputs: tuple[Any, ...]
+    forms: tuple[tuple[torch.Size, tuple[int, ...], torch.dtype, torch.device], ...]
     is_plain: bool
+
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Return tensors like the inputs, of any values."""
+        return tuple(
+            torch.empty_strided(size, stride, dtype=dtype, device=device)
+            for size, stride, dtype, device in self.forms
+        )
 
 
 def _record(module: nn.Module, images: Tensor) -> tuple[dict[nn.Module, _Call], Counter[nn.Module]]:
@@ -99,7 +123,8 @@ def _record(module: nn.Module, images: Tensor) -> tuple[dict[nn.Module, _Call], 
     def note(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         runs[part] += 1
         plain = not kwargs and all(isinstance(each, Tensor) for each in (*args, output))
-        calls[part] = _Call(runs.total(), args if plain else (), plain)
+        forms = [(each.shape, each.stride(), each.dtype, each.device) for each in args if plain]
+        calls[part] = _Call(runs.total(), tuple(forms), plain)
 
     handles = [each.register_forward_hook(note, with_kwargs=True) for each in module.modules()]
     try:
@@ -112,9 +137,13 @@ def _record(module: nn.Module, images: Tensor) -> tuple[dict[nn.Module, _Call], 
 
 
 def _is_several(part: nn.Module) -> bool:
-    """Return whether a module is made of others, which can be combined, and has no hooks inside."""
+    """Return whether a module is made of others, which can be combined, and is as its class is.
+
+    Hooks would not run inside it, and a forward pass of its own would be lost.
+    """
     own = list(part.modules())
-    return len(own) > 2 and not any(each._forward_hooks or each._forward_pre_hooks for each in own)
+    hooked = any(each._forward_hooks or each._forward_pre_hooks for each in own)
+    return len(own) > 2 and not hooked and "forward" not in vars(part)
 
 
 def _compile(part: nn.Module, call: _Call) -> str:
@@ -122,36 +151,98 @@ def _compile(part: nn.Module, call: _Call) -> str:
 
     Raises:
         ModelError: If torch's inductor does not work here.
+        RuntimeError: If memory runs out.
     """
     import torch._inductor  # takes seconds
 
-    plain = part.forward
+    inputs = call.inputs()
     try:
         with torch.no_grad(), _quiet():
-            graph = torch.export.export(part, call.inputs, strict=False).module()
-    except Exception as error:  # noqa: BLE001  # the module's own code may do what cannot be exported
-        return reason_of(error)
+            graph = torch.export.export(part, inputs, strict=False).module()
+    except Exception as error:  # the module's own code may do what cannot be exported
+        if is_out_of_memory(error):
+            raise
+        return _first_line(reason_of(error))
     try:
         with torch.no_grad(), _quiet():
-            code = torch._inductor.compile(graph, list(call.inputs), options={"freezing": True})
+            code = torch._inductor.compile(graph, list(inputs), options={"freezing": True})
     except Exception as error:
-        raise ModelError(
-            f"torch's inductor cannot compile here: {reason_of(error)}. On a CPU it needs a C++ "
-            "compiler, on a GPU triton"
-        ) from error
-    part.forward = _choosing(code, plain, call.inputs)
+        if is_out_of_memory(error):
+            raise
+        if lack := _lack(error):
+            raise ModelError(f"torch's inductor cannot compile here: {lack}") from error
+        return _first_line(reason_of(error))  # some operation of this module
+    part.forward = _choosing(code, part, inputs)
     return ""
 
 
+@contextmanager
+def _freeing_code_with(part: nn.Module) -> Iterator[weakref.finalize[..., nn.Module]]:
+    """Let the code that is made in this context be freed with a module, or when that is called.
+
+    Otherwise torch keeps the Python modules that it generates, and in them the weights that it
+    packed, until the process ends.
+    """
+    from torch._inductor.codecache import PyCodeCache  # takes seconds
+
+    made: list[ModuleType] = []
+
+    def free() -> None:
+        for each in made:
+            with suppress(ValueError):  # others may have emptied it
+                PyCodeCache.modules.remove(each)
+            if sys.modules.get(each.__name__) is each:
+                del sys.modules[each.__name__]
+        made.clear()
+
+    known = set(PyCodeCache.modules)
+    finalizer = weakref.finalize(part, free)
+    finalizer.atexit = False
+    try:
+        yield finalizer
+    finally:
+        made += [each for each in PyCodeCache.modules if each not in known]
+
+
+def _lack(error: BaseException) -> str:
+    """Return what torch's inductor lacks on this machine, in words; empty if it is another error.
+
+    Its exceptions are known by their names, since not all versions of torch have all of them.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        name = type(found).__name__
+        if name == "InvalidCxxCompiler":
+            return "there is no C++ compiler that works, such as g++ or the one that CXX names"
+        if name.endswith("CompileError"):
+            return f"the compiler fails: {_complaint(str(getattr(found, 'output', found)))}"
+        if name in ("TritonMissing", "GPUTooOldForTriton") or isinstance(found, OSError):
+            return _first_line(reason_of(found))
+        found = getattr(found, "inner_exception", None) or found.__cause__
+    return ""
+
+
+def _complaint(output: str) -> str:
+    """Return the line of a compiler's output that says what is wrong."""
+    lines = [each.strip() for each in output.splitlines() if each.strip()]
+    named = [each for each in lines if "error" in each.casefold()]
+    return _first_line([*named, *lines[-1:], "it says nothing"][0])
+
+
+def _first_line(text: str) -> str:
+    return one_line(text.strip().partition("\n")[0])
+
+
 def _choosing(
-    code: Callable[..., Any], plain: Callable[..., Any], inputs: Sequence[Tensor]
+    code: Callable[..., Any], part: nn.Module, inputs: Sequence[Tensor]
 ) -> Callable[..., Any]:
     """Return a forward pass that runs compiled code for inputs like those that it is made for."""
-    wanted = [_form(each) for each in inputs]
+    wanted, plain = [_form(each) for each in inputs], type(part).forward
+    itself: Any = weakref.ref(part)  # else it would keep itself, and its weights, in memory
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         if kwargs or [_form(each) for each in args] != wanted:
-            return plain(*args, **kwargs)
+            return plain(itself(), *args, **kwargs)
         with torch.no_grad():
             made = code(*args)
         return made if isinstance(made, Tensor) else made[0]

@@ -7,7 +7,7 @@ convolution, with other weights: what the two return together, it can return alo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from functools import partial
 from typing import TypeGuard
 
@@ -19,6 +19,7 @@ from effcam.models.tracing.logits import tensors
 from effcam.models.tracing.map_layout import Grid
 from effcam.models.tracing.plain_pass import plain_pass
 from effcam.models.tracing.rng import IsolatedRandomness
+from effcam.models.tracing.rounding import are_close
 from effcam.models.tracing.runners import dtype_of, run_on_pictures
 from effcam.models.tracing.trace import BATCH, LayerCall, Trace, trace
 
@@ -62,7 +63,8 @@ def fold_norms(module: nn.Module, size: Grid, channels: int, kept: Collection[st
     kept_weights = [(conv, conv.weight, conv.bias) for conv, _ in pairs]
     for conv, norm in pairs:
         _fold(conv, norm)
-    if _are_equal(before, _outputs(module, size, channels)):
+    # An object whose tensors are not found could hold anything.
+    if before and are_close(_outputs(module, size, channels), before, EQUAL):
         return len(pairs)
     for (conv, weight, bias), (_, norm) in zip(kept_weights, pairs, strict=True):
         conv.weight, conv.bias = weight, bias
@@ -75,16 +77,6 @@ def _outputs(module: nn.Module, size: Grid, channels: int) -> list[Tensor]:
     images = torch.zeros(BATCH, channels, *size, device="meta", dtype=dtype_of(module))
     with torch.inference_mode(False), torch.no_grad(), plain_pass(), IsolatedRandomness():
         return [each.detach().clone() for each in tensors(run_on_pictures(module, images))]
-
-
-def _are_equal(before: Sequence[Tensor], after: Sequence[Tensor]) -> bool:
-    """Return whether outputs differ by less than `EQUAL` of the largest value of each."""
-    # An object whose tensors are not found could hold anything.
-    return 0 < len(before) == len(after) and all(
-        one.shape == other.shape and bool((one - other).abs().max() <= EQUAL * one.abs().max())
-        for one, other in zip(before, after, strict=True)
-        if one.is_floating_point() and one.numel()
-    )
 
 
 def _pairs(record: Trace, kept: Collection[str]) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d]]:

@@ -630,6 +630,27 @@ def test_grids_that_differ_are_noted() -> None:
     assert not any("coarsest" in each for each in alike.notes)
 
 
+@pytest.mark.parametrize(
+    ("precisions", "note"),
+    [
+        (("fp32", "fp32"), None),
+        (("fp32", "unknown"), None),
+        (("bf16", "bf16"), "The models ran in bf16; in fp32 figures are slightly different."),
+        (
+            ("bf16", "fp32"),
+            (
+                "The models ran in different precisions (A in bf16; B in fp32), and a small "
+                "difference of figures may come from that; precision= (--precision) is for all."
+            ),
+        ),
+    ],
+)
+def test_half_precision_is_noted(precisions: tuple[str, str], note: str | None) -> None:
+    known = [facts(label, precision=each) for label, each in zip("AB", precisions, strict=True)]
+    maps = [[noise(2 * at), noise(2 * at + 1)] for at in range(8)]
+    assert build(maps, known=known).summary().notes == ((note,) if note else ())
+
+
 def test_untrained_models_are_named() -> None:
     known = [facts("A", weights="random"), facts("B"), facts("C", weights="random")]
     maps = [[noise(3 * at), noise(3 * at + 1), noise(3 * at + 2)] for at in range(8)]

@@ -22,6 +22,7 @@ from effcam.models.tracing.layer_outputs import put_first
 from effcam.models.tracing.logits import first_tensor
 from effcam.models.tracing.memory import is_out_of_memory
 from effcam.models.tracing.plain_pass import plain_pass
+from effcam.models.tracing.rounding import is_close
 
 if TYPE_CHECKING:
     from effcam.cam.methods.subject import Subject
@@ -221,9 +222,5 @@ class _Returning:
 
 def _is_equal(first: Tensor, second: Tensor) -> bool:
     """Return whether two tensors are equal but for rounding."""
-    if first.shape != second.shape:
-        return False
     half = first.dtype in (torch.float16, torch.bfloat16)
-    first, second = first.detach().float(), second.detach().float()
-    limit = (EQUAL_HALF if half else EQUAL) * float(second.abs().nan_to_num().max())
-    return bool(((first - second).abs() <= limit).all())
+    return is_close(first, second, EQUAL_HALF if half else EQUAL)

@@ -12,7 +12,7 @@ from effcam.metrics.intervals import FEWEST
 from effcam.metrics.significance import fewest_units
 from effcam.metrics.summary import Fact, Measure
 from effcam.models.architectures import JOINT
-from effcam.models.facts import ModelFacts
+from effcam.models.facts import UNKNOWN, ModelFacts
 from effcam.text import count
 
 FOCUS_GRIDS_DIFFER = (
@@ -120,11 +120,29 @@ def notes(
     names = [label for label, each in zip(columns, facts, strict=bool(facts)) if each.untrained]
     if names:
         found.append(f"{', '.join(names)}: random weights, so the heat means nothing.")
+    found += _precision_notes(columns, facts)
     found += [*_cover_notes(columns, facts), *_layer_notes(columns, facts)]
     timed = [(each.name, each.weights) for each in facts if each.seconds is not None]
     if len(set(timed)) < len(timed):
         found.append(SHARED_TIME)
     return found
+
+
+def _precision_notes(columns: Sequence[str], facts: Sequence[ModelFacts]) -> list[str]:
+    """Return a note if models ran in half precision, which moves heat and figures."""
+    owners: dict[str, list[str]] = {}
+    for label, each in zip(columns, facts, strict=bool(facts)):
+        owners.setdefault(each.precision, []).append(label)
+    if owners.keys() <= {"fp32", UNKNOWN}:
+        return []
+    if len(owners) == 1:
+        return [f"The models ran in {next(iter(owners))}; in fp32 figures are slightly different."]
+    ran = "; ".join(f"{', '.join(labels)} in {name}" for name, labels in owners.items())
+    note = (
+        f"The models ran in different precisions ({ran}), and a small difference of figures may "
+        "come from that; precision= (--precision) is for all."
+    )
+    return [note]
 
 
 def _cover_notes(columns: Sequence[str], facts: Sequence[ModelFacts]) -> list[str]:
