@@ -2,7 +2,8 @@
 
     python benchmarks/notebook.py --packages [--images PHOTOS] [--boxes FILE] [--labels FILE]
                                   [--checkpoints MODELS.json] [--models [LABEL=]NAME ...]
-                                  [--sizes 224 260] [--count N] [--view whole] [--placement pitch]
+                                  [--sizes 224 240 260] [--count N] [--view whole]
+                                  [--placement pitch]
 
 In 2019 the highlighted areas of EfficientNet-B0 and -B3 were called "very specific". This compares
 EfficientNet-Lite0, 1 and 2: is the heat of the larger network on a smaller part of the photo, and
@@ -104,7 +105,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--labels", type=Path, metavar="FILE")
     parser.add_argument("--checkpoints", type=Path, metavar="MODELS.json")
     parser.add_argument("--models", nargs="+", metavar="[LABEL=]NAME")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[224, 260], metavar="PX")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[224, 240, 260], metavar="PX")
     parser.add_argument("--count", type=int, metavar="N", help="use N of the images, evenly spread")
     parser.add_argument("--view", choices=("model", "whole"), default="whole")
     parser.add_argument("--placement", choices=("pitch", "even", "measured"), default="pitch")
@@ -125,9 +126,16 @@ def run(options: argparse.Namespace) -> None:
     print(f"# Where cells lie\n\n{markdown(placement_rows(others, options.sizes))}\n", flush=True)
     ways = [Way(WAYS[0], SIZE, last_conv=True), Way("own sizes")]
     ways += [Way(f"at {size} px", size) for size in options.sizes]
+    notes: dict[str, list[str]] = {}
     for way in ways:
         comparison = compare_as(way, material.images, others, options)
-        print("\n".join(report(way.name, comparison, material.known)), flush=True)
+        for title, summary in summaries(way.name, comparison, material.known):
+            print(report(title, summary), flush=True)
+            for note in summary.notes:
+                notes.setdefault(note, []).append(title)
+    print("# Notes\n")
+    for note, titles in notes.items():
+        print(f"- {note} ({'; '.join(titles)})")
 
 
 # what is compared
@@ -209,17 +217,27 @@ def placement_rows(others: Mapping[str, ModelSpec], sizes: Sequence[int]) -> lis
     return [("model", "input", "cells"), *rows]
 
 
-def report(title: str, comparison: Comparison, known: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the tables of one way: on the images that all get right, if known, and on all."""
+def summaries(
+    way: str, comparison: Comparison, known: Mapping[str, Any]
+) -> Iterator[tuple[str, Summary]]:
+    """Yield a title and a summary: of the images that all get right, if known, and of all."""
     for fair in (True, False) if known.get("labels") else (False,):
-        summary = comparison.summary(**known, fair=fair)
         which = "images that all get right" if fair else "all images"
-        yield f"# {title.capitalize()}, {which}: {summary.used} of {summary.images}\n"
-        yield f"{markdown(figure_rows(summary))}\n"
-        yield f"{markdown(step_rows(summary))}\n"
-        yield from (f"- {sentence(measure, summary.columns)}" for measure in _stepped(summary))
-        yield from (f"- Note: {note}" for note in summary.notes)
-        yield ""
+        yield f"{way}, {which}", comparison.summary(**known, fair=fair)
+
+
+def report(title: str, summary: Summary) -> str:
+    """Return the tables of a summary, and in words how each figure changes."""
+    sentences = (f"- {sentence(measure, summary.columns)}" for measure in _stepped(summary))
+    return "\n".join(
+        [
+            f"# {title[0].upper()}{title[1:]}: {summary.used} of {summary.images}\n",
+            f"{markdown(figure_rows(summary))}\n",
+            f"{markdown(step_rows(summary))}\n",
+            *sentences,
+            "",
+        ]
+    )
 
 
 def figure_rows(summary: Summary) -> list[tuple[str, ...]]:

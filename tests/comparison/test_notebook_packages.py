@@ -6,8 +6,10 @@ import argparse
 import importlib
 import json
 import re
+import runpy
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,11 +19,12 @@ import pytest
 import torch
 from PIL import Image
 
-from effcam import Comparison, compare
+from effcam import Comparison, compare, load_model
 from effcam.errors import WeightsError
 from tests.conftest import Sampler
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "benchmarks"
 OURS = ("efficientnet_lite", "notebook", "notebook_packages", "scoreboard")
 LITES = ("Lite0", "Lite1", "Lite2")
 
@@ -160,11 +163,14 @@ def options(**given: Any) -> argparse.Namespace:
 # results
 
 
+def reported(script: Any, way: str, comparison: Comparison, known: dict[str, Any]) -> str:
+    """Return all tables of a way."""
+    return "\n".join(script.report(*each) for each in script.summaries(way, comparison, known))
+
+
 def shrinking(comparison: Comparison, steps: dict[str, float]) -> Comparison:
     """Return a comparison whose heat has one map, sharpened by a power for each column."""
     first = {cell.image.name: cell for cell in comparison if cell.column == comparison.columns[0]}
-    from dataclasses import replace
-
     cells = tuple(
         replace(
             cell,
@@ -182,7 +188,7 @@ def test_smaller_heat_is_said_to_be_smaller_and_equal_heat_is_not(
     script: Any, sample: Sampler
 ) -> None:
     cells = shrinking(sample(12, LITES), {"Lite0": 1, "Lite1": 2, "Lite2": 2})
-    text = "\n".join(script.report("at 7 px", cells, {}))
+    text = reported(script, "at 7 px", cells, {})
     assert text.startswith("# At 7 px, all images: 12 of 12\n")
     assert (
         "- effective area: Lite0 to Lite1 significantly lower; Lite1 to Lite2 no significant "
@@ -194,9 +200,8 @@ def test_smaller_heat_is_said_to_be_smaller_and_equal_heat_is_not(
 
 
 def test_grids_that_differ_are_not_tested_on_the_object(script: Any, sample: Sampler) -> None:
-    text = "\n".join(script.report("own sizes", sample(12, LITES), {}))
+    text = reported(script, "own sizes", sample(12, LITES), {})
     assert "energy pointing game: Lite0 to Lite1 not tested;" in text
-    assert "- Note: The finer a grid is" in text
     assert "| (centre) |" in text
 
 
@@ -204,7 +209,7 @@ def test_images_that_all_get_right_come_first_if_classes_are_known(
     script: Any, sample: Sampler
 ) -> None:
     labels = {f"{at:03}.jpg": at % 4 for at in range(10)}
-    text = "\n".join(script.report("own sizes", sample(10, LITES), {"labels": labels}))
+    text = reported(script, "own sizes", sample(10, LITES), {"labels": labels})
     right, all_of_them = text.split("# ")[1:]
     assert right.startswith("Own sizes, images that all get right: 8 of 10\n")
     assert all_of_them.startswith("Own sizes, all images: 10 of 10\n")
@@ -222,23 +227,24 @@ def test_a_map_is_what_the_weights_of_the_class_make_of_the_features(lite: Any) 
     photo = np.random.default_rng(0).random((96, 96, 3))
     cell = compare(photo, {"Lite1": model}, view="whole")[0, 0]
     inputs = model.preprocess.whole()(Image.fromarray(np.uint8(np.round(photo * 255))))[0][None]
-    with torch.inference_mode():
+    with torch.no_grad():
         features = model.module.extract_features(inputs)[0]
-    weights = model.module._fc.weight[cell.target]
+    weights = model.module._fc.weight[cell.target].detach()
     expected = torch.einsum("c,chw->hw", weights, features).clamp(min=0) / features[0].numel()
-    np.testing.assert_allclose(cell.heatmap, expected.detach().numpy(), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(cell.heatmap, expected.numpy(), rtol=1e-3, atol=1e-5)
     assert model.labels[207] == "golden retriever"
 
 
 @pytest.mark.slow
 def test_a_network_is_built_for_the_size_at_which_it_runs(lite: Any) -> None:
-    """Padding of 240 px at 224 px moves the maps by about half a cell of 32 px."""
+    """The padding of 240 px moves maps of 224 px, by more than a quarter of a cell of 32 px."""
     built = lite.load_lite("Lite1", 224)
     assert (built.layer.grid, built.placed("pitch").pitch) == ((7, 7), (32, 32))
     own = lite.load_lite("Lite1")
     assert (own.layer.grid, own.preprocess.resize) == ((8, 8), (272, 272))
-    moved = type(built.module).forward(own.module, torch.zeros(1, 3, 224, 224))
-    assert not torch.allclose(moved, built.module(torch.zeros(1, 3, 224, 224)), atol=1e-2)
+    small = load_model(own.module, preprocess=own.preprocess.with_size(224)).placement
+    assert small.grid == built.layer.grid
+    assert np.abs(np.subtract(small.offset, built.placement.offset)).min() > 8
 
 
 @pytest.mark.slow
@@ -260,3 +266,21 @@ def test_it_runs_on_drawn_scenes(
     assert re.search(r"\| Lite2 \| 260 px \| 9 x 9 cells, 32 px apart, offset [+-]", printed)
     for title in ("As in 2019", "Own sizes", "At 64 px"):
         assert f"# {title}, all images: 6 of 6\n" in printed
+    notes = printed.split("# Notes\n\n")[1]
+    assert re.search(r"- The finer a grid is.+ \(own sizes, all images\)\n", notes)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("lite")
+def test_the_lines_on_the_page_compare_them(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "explanation" / "notebook.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (lines,) = [block for block in blocks if "efficientnet_lite_pytorch" in block]
+    script = tmp_path / "lines.py"
+    script.write_text(lines)
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(script))
+    with Image.open(tmp_path / "lite.gif") as animation:
+        assert animation.n_frames == len(list(photos.iterdir()))
