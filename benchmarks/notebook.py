@@ -3,12 +3,14 @@
     python benchmarks/notebook.py PHOTOS [--weights FOLDER] [--per-category 5]
                                   [--output notebook.gif] [--models [LABEL=]NAME ...]
     python benchmarks/notebook.py --layers [--models [LABEL=]NAME ...]
+    python benchmarks/notebook.py --packages [--help]
 
 PHOTOS has one folder per category, named ``bear`` or, as in Caltech-256, ``009.bear``. Published
 weights are downloaded if they are not on disk; ``--weights`` names a folder of checkpoints to use
 instead, each named after a column's label (``EB0.safetensors``) or its model
 (``torchvision_mobilenet_v2.pth``). ``--layers`` needs neither photos nor weights: it prints the
-target layer of each model in both ways.
+target layer of each model in both ways. ``--packages`` is another comparison, with options of its
+own: of EfficientNets whose weights are on the package index (`notebook_packages.py`).
 
 *As in 2019* squashes every photo to 224 x 224 px, and the target layer is the last ``Conv2d`` that
 runs. *Like for like* is the default of `effcam.compare`: each model's own transform, and the
@@ -56,6 +58,7 @@ SIZE = 224
 WAYS = "as in 2019", "like for like"
 MEASURES = *WAYS, "of what it saw"
 DRAWS, SEED = 10_000, 0
+PACKAGES = "--packages"
 SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".safetensors", ".tar")
 
 LEGEND = f"""\
@@ -71,7 +74,12 @@ Intervals are paired bootstraps over the photos: {DRAWS:,} draws, seed {SEED}.""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the comparison, and return the exit code: 0 for success, 1 for failure."""
-    options = _options(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if PACKAGES in given:
+        from notebook_packages import main as compare_packages  # it imports this module
+
+        return compare_packages([each for each in given if each != PACKAGES])
+    options = _options(given)
     try:
         specs = find_specs(options.models, options.weights)
         if options.layers:
@@ -85,13 +93,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    # No abbreviations: `--packages` is looked for before the options are parsed.
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").partition("\n")[0], allow_abbrev=False
+    )
     parser.add_argument("photos", nargs="?", metavar="PHOTOS", help="a folder of class folders")
     parser.add_argument("--weights", type=Path, metavar="FOLDER", help="checkpoints by label")
     parser.add_argument("--per-category", type=int, default=5, metavar="N")
     parser.add_argument("--output", type=Path, default=Path("notebook.gif"), metavar="FILE")
     parser.add_argument("--models", nargs="+", default=list(DEFAULT_MODELS), metavar="[LABEL=]NAME")
     parser.add_argument("--layers", action="store_true", help="print the layers and stop")
+    parser.add_argument(
+        PACKAGES,
+        action="store_true",
+        help="compare EfficientNets from the package index; see --packages --help",
+    )
     options = parser.parse_args(argv)
     if options.photos is None and not options.layers:
         parser.error("give a folder of photos, or --layers")

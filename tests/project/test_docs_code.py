@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 SKIPPED = {
     ("README.md", "runs these very tests"),
     ("docs/explanation/notebook.md", "downloads"),
+    ("docs/explanation/notebook.md", "needs packages of weights"),
     ("docs/explanation/untrusted.md", "takes ten minutes"),
     ("docs/howto/cluster.md", "needs a cluster"),
     ("docs/howto/texts.md", "downloads"),
