@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import permutations
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -12,6 +12,7 @@ from study_figures import FIGURES
 from study_measure import METHODS
 
 from effcam.metrics import spearman
+from effcam.metrics.intervals import share_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,9 +44,14 @@ class Measured:
     deleting: bool
     found: Mapping[str, Any]
 
-    def truth(self, method: str) -> float:
-        """Return the mean truth of a method's maps, NaN if no picture's truth is known."""
-        return mean(self.found["truth"][method])
+    def truth(self, truth: str, method: str) -> float:
+        """Return the mean truth of a method's maps, NaN if no picture's truth is known.
+
+        Args:
+            truth: Which, of `study_measure.TRUTHS`.
+            method: The method.
+        """
+        return mean(self.found[truth][method])
 
     def figure(self, name: str, method: str, view: str = "usual") -> float:
         """Return the mean of a figure, more being better, over the pictures that have it."""
@@ -78,22 +84,24 @@ def mean(values: Iterable[float | None]) -> float:
     return float(np.mean(known)) if known else np.nan
 
 
-def across_methods(networks: Sequence[Measured], name: str) -> Interval:
+def across_methods(networks: Sequence[Measured], name: str, truth: str) -> Interval:
     """Return the mean over networks of a figure's rank correlation with the truth over methods."""
     found = []
     for each in networks:
-        points = np.array([(each.figure(name, one), each.truth(one)) for one in METHODS], float)
+        points = np.array(
+            [(each.figure(name, one), each.truth(truth, one)) for one in METHODS], float
+        )
         known = points[np.isfinite(points).all(1)]
         found.append(_correlation(known) if len(known) >= FEWEST else np.nan)
     return over_networks(found)
 
 
-def across_networks(networks: Sequence[Measured], name: str) -> Interval:
+def across_networks(networks: Sequence[Measured], name: str, truth: str) -> Interval:
     """Return the mean over kinds of a figure's rank correlation with the truth over networks."""
-    return _over_kinds([_points(own, name) for own in by_kind(networks).values()])
+    return _over_kinds([_points(own, name, truth) for own in by_kind(networks).values()])
 
 
-def across_seeds(networks: Sequence[Measured], name: str) -> Interval:
+def across_seeds(networks: Sequence[Measured], name: str, truth: str) -> Interval:
     """Return that correlation over networks that differ by the seed of their training alone.
 
     The mean of each group of such networks is taken away from their figures and truths.
@@ -101,7 +109,7 @@ def across_seeds(networks: Sequence[Measured], name: str) -> Interval:
     found = []
     for own in by_kind(networks).values():
         groups = group(own, lambda each: (each.kind, each.family, each.deleting)).values()
-        known = [points for each in groups if len(points := _points(each, name)) > 1]
+        known = [points for each in groups if len(points := _points(each, name, truth)) > 1]
         if known:
             found.append(np.concatenate([points - points.mean(0) for points in known]))
     return _over_kinds(found)
@@ -109,7 +117,13 @@ def across_seeds(networks: Sequence[Measured], name: str) -> Interval:
 
 def sees_shortcut(networks: Sequence[Measured], name: str) -> Interval:
     """Return the share of the pairs in which the shortcut learner has the worse figure."""
-    return over_networks(_pairs_of_shortcuts(networks, lambda each: each.figure(name, SHOWN)))
+    pairs = _pairs_of_shortcuts(networks, lambda each: each.figure(name, SHOWN))
+    known = np.array([value for value in pairs if np.isfinite(value)])
+    if len(known) < FEWEST:
+        return Interval(np.nan, np.nan, np.nan, len(known))
+    # Resampling would give no interval at all where all pairs agree.
+    low, high = share_interval(np.array([known.sum()]), np.array([len(known)]))
+    return Interval(float(known.mean()), float(low[0]), float(high[0]), len(known))
 
 
 def prefers(networks: Sequence[Measured], name: str, baseline: str) -> Interval:
@@ -129,18 +143,24 @@ def prefers(networks: Sequence[Measured], name: str, baseline: str) -> Interval:
 def flips(networks: Sequence[Measured], name: str, view: str) -> Interval:
     """Return the share of the pairs of networks whose order changes as one is viewed otherwise.
 
-    Pairs are networks of different families, else alike.
+    Pairs are networks of different families, else alike; intervals are over groups of such.
     """
-    found = []
-    for one, other in combinations(networks, 2):
-        if one.family == other.family or _alike(one) != _alike(other):
-            continue
-        for first, second in ((one, other), (other, one)):
-            before = first.figure(name, SHOWN) - second.figure(name, SHOWN)
-            after = first.figure(name, SHOWN, view) - second.figure(name, SHOWN)
-            if np.isfinite(before) and np.isfinite(after) and before != 0:
-                found.append(float(before * after < 0))
-    return over_networks(found)
+    groups = group(networks, lambda each: (each.kind, each.seed, each.deleting)).values()
+    return over_networks([_flipped(own, name, view) for own in groups])
+
+
+def _flipped(networks: Sequence[Measured], name: str, view: str) -> float:
+    """Return the share of the pairs of networks whose order changes, NaN if there is none."""
+    usual, changed = (
+        np.array([each.figure(name, SHOWN, of) for each in networks]) for of in ("usual", view)
+    )
+    found = [
+        (usual[one] - usual[other]) * (changed[one] - usual[other]) < 0
+        for one, other in permutations(range(len(networks)), 2)
+        if np.isfinite([usual[one], usual[other], changed[one]]).all()
+        and usual[one] != usual[other]
+    ]
+    return float(np.mean(found)) if found else np.nan
 
 
 def over_networks(values: Sequence[float]) -> Interval:
@@ -152,10 +172,6 @@ def over_networks(values: Sequence[float]) -> Interval:
     means = known[random.integers(0, len(known), (RESAMPLES, len(known)))].mean(1)
     low, high = np.quantile(means, (0.025, 0.975))
     return Interval(float(known.mean()), float(low), float(high), len(known))
-
-
-def _alike(each: Measured) -> tuple[str, int, bool]:
-    return each.kind, each.seed, each.deleting
 
 
 def by_kind(networks: Sequence[Measured]) -> dict[object, list[Measured]]:
@@ -173,9 +189,11 @@ def group(
     return found
 
 
-def _points(networks: Sequence[Measured], name: str) -> Array:
+def _points(networks: Sequence[Measured], name: str, truth: str) -> Array:
     """Return (n, 2) the figure and the truth of those networks for which both are known."""
-    points = np.array([(each.figure(name, SHOWN), each.truth(SHOWN)) for each in networks], float)
+    points = np.array(
+        [(each.figure(name, SHOWN), each.truth(truth, SHOWN)) for each in networks], float
+    )
     return np.asarray(points[np.isfinite(points).all(1)].reshape(-1, 2))
 
 

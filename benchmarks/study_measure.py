@@ -1,14 +1,17 @@
 """Measure one network of the study: what it uses, and every figure of every method's maps.
 
 What a network really uses is known by intervention: each part of a picture is taken away, and the
-fall of the score of the class explained is the part's effect. The truth of a map is the overlap of
-its heat with the effects: the sum over the parts of the smaller of a part's share of the heat and
-its share of the effects, from 0 to 1.
+fall of the score of the class explained is the part's effect. The truth of a map is measured in two
+ways, both from 0 to 1. Its overlap with the effects is the sum over the parts of the smaller of a
+part's share of the heat and its share of the effects; heat that is spread has a low one. Its order
+is the mean over the parts, weighted by their effects, of the probability that a pixel of the part
+is hotter than one of the rest of the picture (the area under the ROC curve); it does not depend on
+how heat is scaled or spread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from scipy.stats import rankdata
 from study_figures import FIGURES, Asked, Predict, Values, measure_all, resized
 from torch import Tensor
 from torch.nn import functional
@@ -125,7 +129,7 @@ def measure_network(trained: Trained, count: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "accuracy": _accuracy(subject),
         "effects": {name: _plain(values) for name, values in effects.items()},
-        "truth": {name: _plain(truth_of(own, scenes, effects)) for name, own in heats.items()},
+        **measure_truths(heats, scenes, effects),
         "figures": {},
         "views": {},
     }
@@ -203,10 +207,23 @@ def _log_odds(subject: Subject, images: Tensor) -> Values:
     return np.asarray((own - others.logsumexp(1)).numpy())
 
 
+def measure_truths(
+    heats: Mapping[str, NDArray[np.float32]], scenes: Sequence[Scene], effects: dict[str, Values]
+) -> dict[str, dict[str, list[float | None]]]:
+    """Return both truths of each method's maps, as plain numbers."""
+    return {
+        truth: {name: _plain(truth_of(own, scenes, effects, of)) for name, own in heats.items()}
+        for truth, of in TRUTHS.items()
+    }
+
+
 def truth_of(
-    heats: NDArray[np.float32], scenes: Sequence[Scene], effects: dict[str, Values]
+    heats: NDArray[np.float32],
+    scenes: Sequence[Scene],
+    effects: dict[str, Values],
+    of: Callable[[NDArray[np.float32], Sequence[ScenePart], Values], float],
 ) -> Values:
-    """Return the overlap of heat and effects of each picture: (N,) in [0, 1].
+    """Return a truth of the map of each picture: (N,) in [0, 1].
 
     It is NaN where no part has an effect, or a map has no evidence.
 
@@ -214,14 +231,39 @@ def truth_of(
         heats: (N, SIDE, SIDE) >= 0, NaN for a map without evidence.
         scenes: The pictures.
         effects: By the name of each part, the fall of the score without it.
+        of: One of `TRUTHS`.
     """
     found = np.full(len(scenes), np.nan)
     for at, (heat, scene) in enumerate(zip(heats, scenes, strict=True)):
         own = np.array([max(effects[part.name][at], 0.0) for part in scene.parts])
         if own.max() >= LEAST_EFFECT and heat.sum() > 0:
-            shares = np.array([heat[part.mask].sum() for part in scene.parts]) / heat.sum()
-            found[at] = np.minimum(shares, own / own.sum()).sum()
+            found[at] = of(heat, scene.parts, own / own.sum())
     return found
+
+
+def overlap_of(heat: NDArray[np.float32], parts: Sequence[ScenePart], effects: Values) -> float:
+    """Return the overlap of the parts' shares of the heat with their shares of the effects."""
+    shares = np.array([heat[part.mask].sum() for part in parts]) / heat.sum()
+    return float(np.minimum(shares, effects).sum())
+
+
+def order_of(heat: NDArray[np.float32], parts: Sequence[ScenePart], effects: Values) -> float:
+    """Return the probability that a pixel of a part is hotter than one of the rest.
+
+    It is the mean over the parts, weighted by their effects; equal pixels count half.
+    """
+    ranks = rankdata(heat).reshape(heat.shape)
+    found = 0.0
+    for part, weight in zip(parts, effects, strict=True):
+        inside = int(part.mask.sum())
+        if weight > 0:
+            above = ranks[part.mask].sum() - inside * (inside + 1) / 2
+            found += weight * above / (inside * (heat.size - inside))
+    return float(found)
+
+
+TRUTHS = {"overlap": overlap_of, "order": order_of}
+"""The two truths of a map, given its heat, the parts and their shares of the effects."""
 
 
 def make_heats(subject: Subject) -> dict[str, NDArray[np.float32]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 from study_analysis import (
@@ -15,12 +16,11 @@ from study_analysis import (
     across_seeds,
     flips,
     mean,
-    over_networks,
     prefers,
     sees_shortcut,
 )
 from study_figures import FIGURES
-from study_measure import BASELINES, LEAST_EFFECT, METHODS, SIDE, VIEWS
+from study_measure import BASELINES, LEAST_EFFECT, METHODS, SIDE, TRUTHS, VIEWS
 
 from effcam.demo.study_kinds import KINDS, PLANTED
 
@@ -54,15 +54,24 @@ HEAD = """\
 # Which figure to trust for which question
 
 effcam prints many figures of maps. On photos nobody knows which of them tells the truth, since
-nobody knows what a network really uses. Here it is known: pictures are drawn, small networks are
-trained on them, and a network is asked again with one part of the picture taken away
+nobody knows what a network really uses. Here it is known: pictures are drawn, small networks
+are trained on them, and a network is asked again with one part of the picture taken away
 ({meth}`effcam.demo.Scene.without`). The fall of its score is the *effect* of that part.
 
-The **truth** of a map is the overlap of its heat with the effects: for each part the smaller of
-its share of the heat and its share of the effects, summed, from 0 to 1. A figure can be trusted
-for a question if it follows the truth where that question is asked: for the choice of a method,
-across methods; for that of a model, across networks.
+The truth of a map is measured in two ways, both from 0 to 1:
+
+- Its **overlap** with the effects: for each part the smaller of its share of the heat and its
+  share of the effects, summed. Heat that is spread has a low one.
+- Its **order**: the probability that a pixel of a part is hotter than one of the rest of the
+  picture, the mean over the parts, weighted by their effects. It ignores how heat is spread.
+
+A figure can be trusted for a question if it follows both truths where that question is asked:
+across methods for the choice of a method, across networks for that of a model.
 """
+
+
+Correlations: TypeAlias = dict[str, dict[str, Interval]]
+"""By figure and truth."""
 
 
 @dataclass(frozen=True)
@@ -73,19 +82,27 @@ class Board:
     images: int
 
     @cached_property
-    def methods(self) -> dict[str, Interval]:
-        """Each figure's correlation with the truth across methods."""
-        return {name: across_methods(self.networks, name) for name in FIGURES}
+    def methods(self) -> Correlations:
+        """Each figure's correlation with each truth across methods."""
+        return self._correlations(across_methods)
 
     @cached_property
-    def models(self) -> dict[str, Interval]:
-        """Each figure's correlation with the truth across networks."""
-        return {name: across_networks(self.networks, name) for name in FIGURES}
+    def models(self) -> Correlations:
+        """Each figure's correlation with each truth across networks."""
+        return self._correlations(across_networks)
 
     @cached_property
-    def seeds(self) -> dict[str, Interval]:
-        """Each figure's correlation with the truth across seeds."""
-        return {name: across_seeds(self.networks, name) for name in FIGURES}
+    def seeds(self) -> Correlations:
+        """Each figure's correlation with each truth across seeds."""
+        return self._correlations(across_seeds)
+
+    def _correlations(
+        self, across: Callable[[Sequence[Measured], str, str], Interval]
+    ) -> Correlations:
+        return {
+            name: {truth: across(self.networks, name, truth) for truth in TRUTHS}
+            for name in FIGURES
+        }
 
     @cached_property
     def shortcuts(self) -> dict[str, Interval]:
@@ -130,20 +147,20 @@ def page(networks: Sequence[Measured], images: int) -> str:
 
 
 CORRELATIONS = """\
-Spearman's rank correlation of each figure with the truth, more being better for every figure,
-with 95 % intervals over networks. *Methods*: over {count} methods on one network, the mean of all
-networks. *Networks*: over networks that see the same pictures, for Grad-CAM, the mean of the
-kinds of pictures. *Seeds*: the same, over networks that differ by the seed of their training
-alone."""
+Spearman's rank correlation of each figure with both truths, overlap and order, more being
+better for every figure, with 95 % intervals over networks. *Methods*: over {count} methods on
+one network, the mean of all networks. *Networks*: over networks that see the same pictures, for
+Grad-CAM, the mean of the kinds of pictures. *Seeds*: the same, over networks that differ by the
+seed of their training alone."""
 
 SEES = """\
-*Shortcut*: the share of pairs of a shortcut learner and a clean network, else alike, in which the
-figure is worse for the shortcut learner; 50 % is blind. *Random map*, *edges*, *centre*: the
-share of pictures in which a map that knows nothing of the network has a better figure than
-Grad-CAM's. *Grid*, *input size*, *padding*: the share of pairs of networks whose order changes if
-one of them is looked at with a grid of half as many cells a side, an input 1.5 times as large, or
-a grey border of a tenth of the picture; Grad-CAM. In %, with 95 % intervals over pairs or
-networks."""
+*Shortcut*: the share of pairs of a shortcut learner and a clean network, else alike, in which
+the figure is worse for the shortcut learner; 50 % is blind. *Random map*, *edges*, *centre*:
+the share of pictures in which a map that knows nothing of the network has a better figure than
+Grad-CAM's. *Grid*, *input size*, *padding*: the share of pairs of networks whose order changes
+if one of them is looked at with a grid of half as many cells a side, an input 1.5 times as
+large, or a grey border of a tenth of the picture; Grad-CAM. In %, with 95 % intervals over
+pairs or networks."""
 
 LIMITS = """\
 ## What this cannot say
@@ -152,8 +169,8 @@ LIMITS = """\
   follows the truth here does not prove that it does so on photos; that it fails here is a reason
   not to trust it there.
 - What a network uses in the ground is not measured, since the ground cannot be taken away.
-- Truth counts heat by area: a map of coarse cells spills over the border of a part, and has a
-  lower truth than one of fine cells. This is a property of the map, and counted as such.
+- Both truths count heat by area: coarse cells spill over the border of a part. This is a property
+  of the map, and counted as such.
 - Intervals are over networks, not over kinds of pictures that were not tried."""
 
 
@@ -161,28 +178,29 @@ def sentences(board: Board) -> list[str]:
     """Return five sentences, each with its numbers."""
     blind = _of(lambda family: family != "annotation")
     place = _of(lambda family: family == "annotation")
-    best, worst = _ends(board.methods, blind)
-    first, last = _ends(board.models, blind)
-    sharpest, _ = _ends(board.shortcuts, place)
-    others, _ = _ends(board.shortcuts, blind)
-    fooled, _ = _ends(board.preferred["edges"], _of(lambda family: family != "stability"))
+    unstable = _of(lambda family: family != "stability")
+    method, model, seen = board.methods, board.models, board.shortcuts
+    best, worst = _ends(_lower(method), blind)
+    first, last = _ends(_lower(model), blind)
+    sharpest, _ = _ends(_values(seen), place)
+    others, _ = _ends(_values(seen), blind)
+    fooled, _ = _ends(_values(board.preferred["edges"]), unstable)
     sums = {
-        name: over_networks([board.flipped[view.name][name].value for view in VIEWS])
+        name: float(np.mean([board.flipped[view.name][name].value for view in VIEWS]))
         for name in FIGURES
     }
-    shaky, steady = _ends(sums, _of(lambda family: family != "stability"))
-    method, model, seen = board.methods, board.models, board.shortcuts
+    shaky, steady = _ends(sums, unstable)
     edges = _percent(board.preferred["edges"][fooled])
-    most, least = (f"{100 * sums[name].value:.0f} %" for name in (shaky, steady))
+    most, least = (f"{100 * sums[name]:.0f} %" for name in (shaky, steady))
     return [
         (
-            f"**Which method?** Without annotations, {best} follows the truth across methods most "
-            f"closely ({method[best]}), {worst} least ({method[worst]})."
+            f"**Which method?** Without annotations, {best} follows both truths across methods "
+            f"most closely ({_both(method[best])}), {worst} least ({_both(method[worst])})."
         ),
         (
-            f"**Which model?** Without annotations, {first} follows the truth across networks most "
-            f"closely ({model[first]}), {last} least ({model[last]}); {STEPWISE} step by step has "
-            f"{model[STEPWISE]}, {SINGLE} {model[SINGLE]}."
+            f"**Which model?** Without annotations, {first} follows both truths across networks "
+            f"most closely ({_both(model[first])}), {last} least ({_both(model[last])}); "
+            f"{STEPWISE} step by step has {_both(model[STEPWISE])}, {SINGLE} {_both(model[SINGLE])}."
         ),
         (
             f"**Does it use a shortcut?** {_upper(sharpest)} is worse for the shortcut learner in "
@@ -202,16 +220,27 @@ def sentences(board: Board) -> list[str]:
 
 
 def predictions(board: Board) -> list[str]:
-    """Return the predictions, each with what was found and whether it held."""
+    """Return the predictions, each with what was found and whether it held under both truths."""
     deleting = [each for each in board.networks if each.deleting]
-    single, stepwise = (across_networks(deleting, name) for name in (SINGLE, STEPWISE))
+    single, stepwise = (
+        {truth: across_networks(deleting, name, truth) for truth in TRUTHS}
+        for name in (SINGLE, STEPWISE)
+    )
     place, blind = (
         _highest(board.shortcuts[name].value for name in FIGURES if _of_place(name) == wanted)
         for wanted in (True, False)
     )
-    known = np.isfinite([single.value, stepwise.value]).all(), np.isfinite([place, blind]).all()
-    held = single.value >= 0.5 and stepwise.value < 0.3, place >= 0.9 and blind <= 0.65
-    found = f"{single} and {stepwise}", f"{100 * place:.0f} % and {100 * blind:.0f} %"
+    values = [each.value for each in (*single.values(), *stepwise.values())]
+    known = np.isfinite(values).all(), np.isfinite([place, blind]).all()
+    held = (
+        all(each.value >= 0.5 for each in single.values())
+        and all(each.value < 0.3 for each in stepwise.values()),
+        place >= 0.9 and blind <= 0.65,
+    )
+    found = (
+        f"{_both(single)}, and {_both(stepwise)}",
+        f"{100 * place:.0f} % and {100 * blind:.0f} %",
+    )
     return [_scored(*each) for each in zip(PREDICTIONS, known, held, found, strict=True)]
 
 
@@ -235,7 +264,8 @@ def chosen(board: Board) -> list[str]:
     return [
         key
         for name, key in MEASURED.items()
-        if board.methods[name].low > 0 and board.preferred["random map"][name].high < 0.5
+        if min(each.low for each in board.methods[name].values()) > 0
+        and board.preferred["random map"][name].high < 0.5
     ]
 
 
@@ -243,9 +273,9 @@ def _about_choice(board: Board) -> str:
     keys = chosen(board)
     others = [key for key in MEASURED.values() if key not in keys]
     return (
-        "{func}`effcam.metrics.faithfulness` measures by default the figures that follow the truth "
-        "across methods (the whole interval is above 0) and prefer Grad-CAM's map to a random one "
-        "(the whole interval is below 50 %): "
+        "{func}`effcam.metrics.faithfulness` measures by default the figures that follow both "
+        "truths across methods (the whole intervals are above 0) and prefer Grad-CAM's map to a "
+        "random one (the whole interval is below 50 %): "
         f"{_codes(keys)}. The others are measured when asked for: {_codes(others)}. "
         "`randomisation` and `grid_pointing_game` ask something else, and are measured too."
     )
@@ -263,15 +293,24 @@ def _of(wanted: Callable[[str], bool]) -> list[str]:
     return [name for name, figure in FIGURES.items() if wanted(figure.family)]
 
 
-def _ends(values: dict[str, Interval], names: Iterable[str]) -> tuple[str, str]:
+def _ends(values: Mapping[str, float], names: Iterable[str]) -> tuple[str, str]:
     """Return the figures of the highest and of the lowest value."""
-    known = [name for name in names if np.isfinite(values[name].value)]
-    if not known:
-        return (next(iter(names)),) * 2
-    return (
-        max(known, key=lambda name: values[name].value),
-        min(known, key=lambda name: values[name].value),
-    )
+    names = list(names)
+    known = [name for name in names if np.isfinite(values[name])] or names[:1]
+    return max(known, key=lambda name: values[name]), min(known, key=lambda name: values[name])
+
+
+def _values(found: Mapping[str, Interval]) -> dict[str, float]:
+    return {name: each.value for name, each in found.items()}
+
+
+def _lower(found: Correlations) -> dict[str, float]:
+    """Return the lower of each figure's correlations with the two truths."""
+    return {name: min(each.value for each in own.values()) for name, own in found.items()}
+
+
+def _both(found: Mapping[str, Interval]) -> str:
+    return ", ".join(f"{truth} {each}" for truth, each in found.items())
 
 
 def _upper(name: str) -> str:
@@ -285,12 +324,13 @@ def _percent(found: Interval) -> str:
 
 
 def _correlations(board: Board) -> str:
-    columns = board.methods, board.models, board.seeds
+    groups = {"methods": board.methods, "networks": board.models, "seeds": board.seeds}
     rows = [
-        (figure.family, name, *(str(each[name]) for each in columns))
-        for name, figure in FIGURES.items()
+        (name, *(str(found[name][truth]) for found in groups.values() for truth in TRUTHS))
+        for name in FIGURES
     ]
-    return _table(("kind", "figure", "methods", "networks", "seeds"), rows)
+    columns = [f"{group}, {truth}" for group in groups for truth in TRUTHS]
+    return _table(("figure", *columns), rows)
 
 
 def _seen(board: Board) -> str:
@@ -303,7 +343,7 @@ def _seen(board: Board) -> str:
 
 def _about_networks(board: Board) -> str:
     known = [
-        np.mean([value is not None for value in each.found["truth"]["random map"]])
+        np.mean([value is not None for value in each.found["overlap"]["random map"]])
         for each in board.networks
     ]
     return (
@@ -323,7 +363,7 @@ def _network_table(board: Board) -> str:
             own = [e for e in board.networks if e.kind == kind and e.deleting == deleting]
             if own:
                 right = mean(each.found["accuracy"] for each in own)
-                truth = mean(each.truth("gradcam") for each in own)
+                truths = [mean(each.truth(name, "gradcam") for each in own) for name in TRUTHS]
                 rows.append(
                     (
                         kind.replace("_", " "),
@@ -331,10 +371,11 @@ def _network_table(board: Board) -> str:
                         str(len(own)),
                         f"{100 * right:.0f} %",
                         _shares(own),
-                        f"{truth:.2f}",
+                        *(f"{truth:.2f}" for truth in truths),
                     )
                 )
-    columns = ("pictures", "patches deleted", "networks", "right", "effects", "truth of Grad-CAM")
+    columns = ["pictures", "patches deleted", "networks", "right", "effects"]
+    columns += [f"Grad-CAM's {truth}" for truth in TRUTHS]
     return _table(columns, rows)
 
 
