@@ -46,6 +46,8 @@ MEASURED = {
     "SaCo": "saco",
 }
 """The key of each figure that `effcam.metrics.faithfulness` measures image by image."""
+CHOSEN = 3
+"""How many of them are measured by default: each costs ten to thirty passes an image."""
 STEPWISE, SINGLE = "deletion", "single deletion"
 
 HEAD = """\
@@ -200,7 +202,8 @@ def sentences(board: Board) -> list[str]:
         (
             f"**Which model?** Without annotations, {first} follows both truths across networks "
             f"most closely ({_both(model[first])}), {last} least ({_both(model[last])}); "
-            f"{STEPWISE} step by step has {_both(model[STEPWISE])}, {SINGLE} {_both(model[SINGLE])}."
+            f"{STEPWISE} step by step has {_both(model[STEPWISE])}, "
+            f"{SINGLE} {_both(model[SINGLE])}."
         ),
         (
             f"**Does it use a shortcut?** {_upper(sharpest)} is worse for the shortcut learner in "
@@ -261,21 +264,24 @@ def _of_place(name: str) -> bool:
 
 def chosen(board: Board) -> list[str]:
     """Return the keys of the figures that `faithfulness` should measure by default."""
-    return [
-        key
-        for name, key in MEASURED.items()
+    followed = _lower(board.methods)
+    fit = [
+        name
+        for name in MEASURED
         if min(each.low for each in board.methods[name].values()) > 0
         and board.preferred["random map"][name].high < 0.5
     ]
+    best = sorted(fit, key=lambda name: followed[name], reverse=True)[:CHOSEN]
+    return [MEASURED[name] for name in MEASURED if name in best]
 
 
 def _about_choice(board: Board) -> str:
     keys = chosen(board)
     others = [key for key in MEASURED.values() if key not in keys]
     return (
-        "{func}`effcam.metrics.faithfulness` measures by default the figures that follow both "
-        "truths across methods (the whole intervals are above 0) and prefer Grad-CAM's map to a "
-        "random one (the whole interval is below 50 %): "
+        f"By default {{func}}`effcam.metrics.faithfulness` measures the {CHOSEN} figures that "
+        "follow both truths across methods most closely, of those whose intervals are above 0 and "
+        "that prefer Grad-CAM's map to a random one (the whole interval is below 50 %): "
         f"{_codes(keys)}. The others are measured when asked for: {_codes(others)}. "
         "`randomisation` and `grid_pointing_game` ask something else, and are measured too."
     )

@@ -6,7 +6,7 @@
 #   from that size, as TensorFlow's "same" padding has it, and keeps it. At 224 px the network runs
 #   without an error or a warning, its grid has the same 7 x 7 cells as that of a network built for
 #   224 px, and the weights are the same, but what a cell sees has moved: up and to the left.
-# Seen: the middle of what the central cell of Lite1 depends on moves by about MOVED px in both
+# Seen: the middle of what the central cell of Lite1 depends on moves by about 16 px in both
 #   directions (random weights, mean over 8 inputs).
 set -euo pipefail
 folder=$(mktemp -d)
