@@ -152,7 +152,7 @@ def test_the_multiplicative_rule_damps_the_noise_of_one_place() -> None:
 
 
 GOLDEN = {
-    "marked": "618956a5fe8da2fd",
+    "marked": "f68e57bd49829202",
     "look-alikes": "abbca4124b6e36ee",
     "linear": "aa91c5ee5accf59e",
     "multiplicative": "57b0fc259065ebbd",

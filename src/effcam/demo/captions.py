@@ -118,6 +118,8 @@ class CaptionedScene(Scene):
         image: The picture, in RGB.
         objects: The objects, in random order, each with its ``colour``.
         name: The name of the picture in a comparison.
+        parts: Empty: these scenes cannot be drawn without a part.
+        redraw: ``None``, likewise.
         ground: The name of the ground.
     """
 

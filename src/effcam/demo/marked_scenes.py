@@ -48,6 +48,7 @@ class MarkedScene(Scene):
         objects: Its one object.
         name: The name of the picture in a comparison.
         parts: The object, the mark and the distractors.
+        redraw: Draws the picture without the parts of some names.
         mark: The index of the class that the mark stands for, not always the object's.
     """
 

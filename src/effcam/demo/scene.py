@@ -75,6 +75,7 @@ class Scene:
         objects: The objects that have a class; each of another one.
         name: The name of the picture in a comparison.
         parts: The parts that `without` can take away, of which no two share a pixel.
+        redraw: Draws the picture without the parts of some names; ``None`` if that is not possible.
     """
 
     image: Image.Image
