@@ -110,6 +110,7 @@ nitpick_ignore = [
             "PageKind",
             "PathLike",
             "Precision",
+            "Redraw",
             "Rows",
             "effcam.dataset.manifest.Manifest",
         ),
