@@ -1,6 +1,6 @@
 """Which figure tells the truth: every figure of every method on networks whose truth is known.
 
-    python benchmarks/study.py [--folder build/study] [--images 24]
+    python benchmarks/study.py [--folder build/study] [--images 16]
         [--page docs/explanation/which_figure.md]
     python benchmarks/study.py --quick
 
@@ -64,7 +64,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--folder", type=Path, help="default build/study, or build/study-quick")
-    parser.add_argument("--images", type=int, default=24, help="per network; default 24")
+    parser.add_argument("--images", type=int, default=16, help="per network; default 16")
     parser.add_argument("--page", type=Path, help="the file to write; default the terminal")
     parser.add_argument("--quick", action="store_true", help="a few networks, for a moment")
     options = parser.parse_args(argv)

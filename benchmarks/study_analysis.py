@@ -80,7 +80,7 @@ class Interval:
 
 def mean(values: Iterable[float | None]) -> float:
     """Return the mean of those that are known, NaN if none is."""
-    known = [value for value in values if value is not None]
+    known = [value for value in values if value is not None and np.isfinite(value)]
     return float(np.mean(known)) if known else np.nan
 
 

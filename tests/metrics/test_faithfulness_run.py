@@ -28,6 +28,7 @@ from effcam.metrics import (
     single_deletion,
 )
 from effcam.metrics.confidence_change import masked
+from effcam.metrics.faithfulness_run import DEFAULT_FIGURES, FAITHFULNESS_FIGURES
 from effcam.metrics.randomisation import shuffle_from_top
 from effcam.models.loading import load_model
 from tests.cam.test_precision import Loud
@@ -48,13 +49,14 @@ def comparison(some: list[Scene]) -> Comparison:
 
 @pytest.fixture(scope="module")
 def found(comparison: Comparison) -> Faithfulness:
-    return faithfulness(comparison, TWO, progress=False)
+    return faithfulness(comparison, TWO, figures=FAITHFULNESS_FIGURES, progress=False)
 
 
 @pytest.fixture(scope="module")
 def found_in_all(some: list[Scene]) -> Faithfulness:
     """The same for twice as many images, for properties that hold on average."""
-    return faithfulness(effcam.compare(some, TWO, progress=False), TWO, progress=False)
+    compared = effcam.compare(some, TWO, progress=False)
+    return faithfulness(compared, TWO, figures=FAITHFULNESS_FIGURES, progress=False)
 
 
 class Small(nn.Module):
@@ -147,6 +149,12 @@ def test_random_maps_are_the_same_for_models_of_one_grid(some: list[Scene]) -> N
 
 
 @pytest.mark.slow
+def test_by_default_it_measures_what_the_study_chose(some: list[Scene]) -> None:
+    measured = faithfulness(effcam.compare(some[:4], TWO, progress=False), TWO, progress=False)
+    # Too few images for mosaics.
+    assert set(measured.samples) == set(DEFAULT_FIGURES) - {"grid_pointing_game"}
+
+
 def test_it_does_not_depend_on_the_batch(comparison: Comparison, found: Faithfulness) -> None:
     again = faithfulness(comparison, TWO, figures=CHEAP, batch_size=5, progress=False)
     for key in ("average_drop", "insertion", "deletion"):

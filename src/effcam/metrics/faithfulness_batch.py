@@ -26,7 +26,7 @@ from effcam.metrics.confidence_change import (
     masked,
 )
 from effcam.metrics.faithfulness_result import GRID_FIGURE
-from effcam.metrics.part_deletion import saco, single_deletion
+from effcam.metrics.part_deletion import compare_patches, patch_drops, saco
 from effcam.metrics.perturbation import (
     SEED,
     Predict,
@@ -44,8 +44,9 @@ if TYPE_CHECKING:
 
 MASKING = ("average_drop", "increase_in_confidence", "average_gain")
 CURVES = ("insertion", "deletion")
-PARTS = {"single_deletion": single_deletion, "saco": saco}
-"""Figures of parts that are deleted one at a time, by key."""
+SINGLE_DELETION, SACO = "single_deletion", "saco"
+PARTS = (SINGLE_DELETION, SACO)
+"""Figures of parts that are deleted one at a time."""
 ROAD, RANDOMISATION = "road", "randomisation"
 
 
@@ -140,9 +141,13 @@ def measure_perturbed(
     with predicting(model, precision=precision) as plain:
         predict = plain if precision == "fp32" else _finite(plain, precision)
         full = target_probabilities(predict, images, torch.tensor(cells.targets))
+        # The patches are the same for every map: their passes are shared.
+        drops = None
+        if SINGLE_DELETION in samples.maps:
+            drops = patch_drops(predict, images, cells.targets)
         for maps, found in ((cells.maps, samples.maps), (cells.random(), samples.random)):
             heats = _to_input(maps, cells.canvas, images).to(images.device)
-            perturbed = _Perturbed(predict, images, heats, cells.targets, full)
+            perturbed = _Perturbed(predict, images, heats, cells.targets, full, drops)
             for key, values in perturbed.measure(found).items():
                 found[key][cells.rows, cells.column] = values
 
@@ -191,6 +196,7 @@ class _Perturbed:
     heats: Tensor
     targets: list[int]
     full: Tensor
+    drops: NDArray[np.float64] | None
 
     def measure(self, wanted: Container[str]) -> dict[str, NDArray[np.float64]]:
         """Return those of the figures that are wanted: (n,) each."""
@@ -206,9 +212,10 @@ class _Perturbed:
         if "deletion" in wanted:
             mean = make_baseline(self.images, "mean")
             found["deletion"] = self._curve(self.images, mean, (self.full, None))
-        for key, measure in PARTS.items():
-            if key in wanted:
-                found[key] = measure(self.predict, self.images, self.heats, self.targets)
+        if self.drops is not None:
+            found[SINGLE_DELETION] = compare_patches(self.heats.cpu(), self.drops)
+        if SACO in wanted:
+            found[SACO] = saco(self.predict, self.images, self.heats, self.targets)
         if ROAD in wanted:
             found[ROAD] = road(self.predict, self.images, self.heats, self.targets)
         return {key: values for key, values in found.items() if key in wanted}

@@ -21,6 +21,7 @@ from effcam.metrics.faithfulness_batch import (
     PARTS,
     RANDOMISATION,
     ROAD,
+    SINGLE_DELETION,
     CellBatch,
     Samples,
     measure_perturbed,
@@ -48,7 +49,7 @@ SHUFFLED = 0.5
 """The share of the layers, from the top, that the sanity check shuffles."""
 FAITHFULNESS_FIGURES = (*MASKING, *CURVES, ROAD, *PARTS, RANDOMISATION, GRID_FIGURE)
 """What `faithfulness` can measure."""
-DEFAULT_FIGURES = ("insertion", "deletion", ROAD, *PARTS, RANDOMISATION, GRID_FIGURE)
+DEFAULT_FIGURES = ("deletion", ROAD, SINGLE_DELETION, RANDOMISATION, GRID_FIGURE)
 """What it measures by itself: the figures that the study of figures chose, on the documentation's
 page *Which figure to trust for which question*, and two that ask something else."""
 

@@ -66,16 +66,56 @@ def single_deletion(
     Raises:
         ArgumentError: If an argument is impossible.
     """
-    picked = check_targets(images, heats, targets)
+    check_targets(images, heats, targets)
+    drops = patch_drops(predict, images, targets, patches=patches, baseline=baseline)
+    return compare_patches(heats, drops)
+
+
+def patch_drops(
+    predict: Predict,
+    images: Tensor,
+    targets: Sequence[int],
+    *,
+    patches: int = PATCHES,
+    baseline: Baseline = "mean",
+) -> NDArray[np.float64]:
+    """Return the score's drop without each patch, (B, patches, patches); maps do not change it.
+
+    Args:
+        predict: As in `single_deletion`, like all others.
+        images: (B, channels, height, width).
+        targets: (B,) the class of each image.
+        patches: The patches per side, from 2.
+        baseline: What replaces a patch.
+
+    Raises:
+        ArgumentError: If an argument is impossible.
+    """
+    picked = check_targets(images, images[:, 0], targets)
     height, width = images.shape[2:]
     patches = check_number("patches", patches, least=2, most=min(height, width))
-    rows, columns = (torch.arange(side) * patches // side for side in (height, width))
-    parts = (rows[:, None] * patches + columns).expand(len(images), -1, -1)
+    parts = _patches(len(images), height, width, patches)
     drops = _drops(predict, images, parts, picked, baseline=baseline)
-    grid = len(images), patches, patches
+    return drops.reshape(len(images), patches, patches)
+
+
+def compare_patches(heats: Tensor, drops: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the rank correlation of the heat of patches with `patch_drops`: (B,), NaN if flat.
+
+    Args:
+        heats: (B, height, width).
+        drops: (B, patches, patches).
+    """
+    count, patches, _ = drops.shape
+    parts = _patches(count, heats.shape[1], heats.shape[2], patches)
     sums = _sums(heats, parts, patches**2)
-    found = spearman(sums.reshape(grid), drops.reshape(grid))
-    return np.where(_is_flat(heats), np.nan, found)
+    return np.where(_is_flat(heats), np.nan, spearman(sums.reshape(drops.shape), drops))
+
+
+def _patches(count: int, height: int, width: int, patches: int) -> Tensor:
+    """Return the number of the patch of each pixel: (count, height, width)."""
+    rows, columns = (torch.arange(side) * patches // side for side in (height, width))
+    return (rows[:, None] * patches + columns).expand(count, -1, -1)
 
 
 def saco(
