@@ -206,12 +206,12 @@ def sentences(board: Board) -> list[str]:
             f"{SINGLE} {_both(model[SINGLE])}."
         ),
         (
-            f"**Does it use a shortcut?** {_upper(sharpest)} is worse for the shortcut learner in "
+            f"**Does it use a shortcut?** By {sharpest}, the shortcut learner is worse in "
             f"{_percent(seen[sharpest])} of the pairs; of the figures without annotations, "
             f"{others} comes closest, with {_percent(seen[others])}."
         ),
         (
-            f"**Can it be fooled?** {_upper(fooled)} prefers the picture's edges to Grad-CAM's map "
+            f"**Can it be fooled?** By {fooled}, the picture's edges are better than Grad-CAM's map "
             f"in {edges} of the pictures."
         ),
         (
@@ -317,10 +317,6 @@ def _lower(found: Correlations) -> dict[str, float]:
 
 def _both(found: Mapping[str, Interval]) -> str:
     return ", ".join(f"{truth} {each}" for truth, each in found.items())
-
-
-def _upper(name: str) -> str:
-    return name[0].upper() + name[1:]
 
 
 def _percent(found: Interval) -> str:
