@@ -211,8 +211,8 @@ def sentences(board: Board) -> list[str]:
             f"{others} comes closest, with {_percent(seen[others])}."
         ),
         (
-            f"**Can it be fooled?** By {fooled}, the picture's edges are better than Grad-CAM's map "
-            f"in {edges} of the pictures."
+            f"**Can it be fooled?** By {fooled}, the picture's edges are better than Grad-CAM's "
+            f"map in {edges} of the pictures."
         ),
         (
             "**Does it depend on the settings?** A coarser grid, a larger input or a border "
@@ -368,7 +368,7 @@ def _network_table(board: Board) -> str:
                 truths = [mean(each.truth(name, "gradcam") for each in own) for name in TRUTHS]
                 rows.append(
                     (
-                        kind.replace("_", " "),
+                        kind.replace("_", "-"),
                         "yes" if deleting else "no",
                         str(len(own)),
                         f"{100 * right:.0f} %",
