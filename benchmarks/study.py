@@ -25,8 +25,9 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from study_analysis import Measured
-from study_measure import Trained, measure_network
+from study_measure import measure_network
 from study_page import page
+from study_subject import Trained
 
 from effcam.demo.study_kinds import Network, networks
 from effcam.files import atomic

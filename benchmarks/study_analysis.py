@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from study_figures import FIGURES
-from study_measure import METHODS
+from study_heats import METHODS
 
 from effcam.metrics import spearman
 from effcam.metrics.intervals import share_interval
@@ -48,7 +48,7 @@ class Measured:
         """Return the mean truth of a method's maps, NaN if no picture's truth is known.
 
         Args:
-            truth: Which, of `study_measure.TRUTHS`.
+            truth: Which, of `study_truth.TRUTHS`.
             method: The method.
         """
         return mean(self.found[truth][method])

@@ -33,7 +33,7 @@ def analysis() -> ModuleType:
 
 @pytest.fixture
 def measuring() -> ModuleType:
-    return import_module("study_measure")
+    return import_module("study_truth")
 
 
 # the truth of a map
@@ -87,11 +87,12 @@ def test_truth_is_unknown_without_an_effect_or_without_heat(measuring: ModuleTyp
     assert np.isnan(truth(measuring, even * np.nan, (4, 0)))
 
 
-def test_a_coarser_grid_keeps_the_heat_in_place(measuring: ModuleType) -> None:
-    side = measuring.SIDE
+def test_a_coarser_grid_keeps_the_heat_in_place() -> None:
+    maps = import_module("study_heats")
+    side = maps.SIDE
     heat = np.zeros((1, side, side), np.float32)
     heat[0, : side // 4, : side // 4] = 1
-    found = measuring._coarsened(heat, 2)[0]
+    found = maps.coarsened(heat, 2)[0]
     assert found.max() == 1
     assert found[: side // 2, : side // 2].sum() > 0.9 * found.sum()
 
