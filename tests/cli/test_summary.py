@@ -185,10 +185,10 @@ def test_all_images_are_measured_where_that_is_asked_for(run: Callable[..., Done
 
 def test_faithfulness_is_measured_on_demand(run: Callable[..., Done], photos: Path) -> None:
     argv = ["compare", photos / "0.png", photos / "1.png", *UNTRAINED, "--device", "cpu"]
-    assert "insertion" not in run(*argv, "--summary").out
+    assert "single deletion" not in run(*argv, "--summary").out
     done = run(*argv, "--faithfulness")
     assert done.code == 0, done.err
-    for figure in ("faithfulness", "insertion", "deletion", "ROAD", "(random map)"):
+    for figure in ("faithfulness", "single deletion", "deletion", "ROAD", "(random map)"):
         assert figure in done.out
     assert files() == ["photos"]
 
