@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SOURCES = Path(effcam.demo.__file__).parent
-DRAWING = ("rng.py", "shapes.py", "shading.py", "scenes.py", "rendering.py")
+DRAWING = (
+    *("rng.py", "shapes.py", "shading.py", "rendering.py", "scene.py", "scenes.py"),
+    *("look_alikes.py", "marked_scenes.py", "tetrominoes.py"),
+)
 
 
 @pytest.fixture(scope="module")

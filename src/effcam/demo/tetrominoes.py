@@ -28,8 +28,8 @@ OBJECT, PLACE = "object", "place of the other"
 GRID = 8
 """The number of cells along each side."""
 SHAPES: tuple[Cells, ...] = (
-    np.array([[1, 1, 1], [0, 1, 0]], bool),
-    np.array([[1, 0], [1, 0], [1, 1]], bool),
+    np.asarray([[1, 1, 1], [0, 1, 0]], bool),
+    np.asarray([[1, 0], [1, 0], [1, 1]], bool),
 )
 CORNERS = ((1, 1), (4, 5))
 """The first row and column of each tetromino where it has a place of its own."""
@@ -115,7 +115,9 @@ class _Plan:
             other = self.target ^ 1
             return _placed(shape, CORNERS[self.target]), _placed(SHAPES[other], CORNERS[other])
         rng = Rng(self.seed, self.index, KIND)
-        turned = np.rot90(shape, rng.whole(0, 3))
+        turned = shape
+        for _ in range(rng.whole(0, 3)):
+            turned = turned.T[::-1]  # a quarter of a turn
         corner = rng.whole(0, GRID - turned.shape[0]), rng.whole(0, GRID - turned.shape[1])
         return _placed(turned, corner), np.zeros((GRID, GRID), bool)
 
