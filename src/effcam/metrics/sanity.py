@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -23,6 +23,8 @@ from effcam.text import align
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
+
+    from effcam.metrics.shuffled_run import ChangeInputs, Maps
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 
@@ -113,15 +115,38 @@ def sanity_check(
         batch_size=batch_size,
         device=device,
     )
+    return check_stages(run, shares, similarity, seed=seed)
+
+
+def check_stages(
+    run: ShuffledRun,
+    shares: Sequence[float],
+    compare: Callable[[Sequence[Maps], Sequence[Maps]], NDArray[np.float64]],
+    *,
+    seed: int,
+    change: ChangeInputs | None = None,
+    samples: int = 0,
+) -> SanityCheck:
+    """Return how like the maps of a run are to those after each stage of shuffling.
+
+    Args:
+        run: The model, the images and the method.
+        shares: The shares of the layers with weights to shuffle, in (0, 1].
+        compare: Returns the (n,) similarities of maps before and after.
+        seed: The seed of the random numbers.
+        change: As in `ShuffledRun.batches`.
+        samples: The number of noisy inputs that each map is the mean of; 0 is the image alone.
+    """
     stages = [shuffle_from_top(run.model, share, seed=seed) for share in shares]
     found = np.zeros((len(run.job.images), len(stages)))
-    for before, after in run.batches(stages):
+    for before, after in run.batches(stages, change):
         for stage, maps in enumerate(after):
-            found[before.positions, stage] = similarity(list(before.maps), list(maps))
+            found[before.positions, stage] = compare(list(before.maps), list(maps))
     return SanityCheck(
         run.model.name,
         run.name,
         tuple(float(share) for share in shares),
         tuple(len(stage.layers) for stage in stages),
         found,
+        samples,
     )

@@ -13,14 +13,16 @@ from torch import Tensor
 from effcam.cam.methods.table import Method
 from effcam.errors import ArgumentError, check_number
 from effcam.images.refs import ImageLike
-from effcam.metrics.randomisation import SEED, shuffle_from_top, similarity
-from effcam.metrics.sanity import SHARES, SanityCheck
+from effcam.metrics.randomisation import SEED, similarity
+from effcam.metrics.sanity import SHARES, SanityCheck, check_stages
 from effcam.metrics.shuffled_run import ShuffledRun, is_flat
 from effcam.models.sources import ModelLike
 from effcam.models.tracing.torch_state import plain_torch
 
 if TYPE_CHECKING:
-    from effcam.metrics.shuffled_run import ChangeInputs
+    from numpy.typing import NDArray
+
+    from effcam.metrics.shuffled_run import ChangeInputs, Maps
 
 SAMPLES = 10
 """The number of noisy copies of an image."""
@@ -94,20 +96,13 @@ def smooth_mprt(
         batch_size=batch_size,
         device=device,
     )
-    stages = [shuffle_from_top(run.model, share, seed=seed) for share in shares]
-    found = np.zeros((len(run.job.images), len(stages)))
-    for before, after in run.batches(stages, noisy(samples, noise, seed)):
-        for stage, maps in enumerate(after):
-            values = similarity(list(before.maps), list(maps))
-            found[before.positions, stage] = np.where(is_flat(before.maps), np.nan, values)
-    return SanityCheck(
-        run.model.name,
-        run.name,
-        tuple(float(share) for share in shares),
-        tuple(len(stage.layers) for stage in stages),
-        found,
-        samples,
-    )
+    change = noisy(samples, noise, seed)
+    return check_stages(run, shares, _similarity, seed=seed, change=change, samples=samples)
+
+
+def _similarity(maps: Sequence[Maps], others: Sequence[Maps]) -> NDArray[np.float64]:
+    """Return the similarities of maps, NaN where one before shuffling is constant."""
+    return np.where(is_flat(np.stack(maps)), np.nan, similarity(maps, others))
 
 
 def noisy(samples: int, noise: float, seed: int) -> ChangeInputs:
