@@ -18,8 +18,8 @@ FLOORS = (
     ("metrics", "metrics.summary"),
     ("comparison", "comparison.pictures", "comparison.report"),
     ("api",),
-    ("dataset",),
-    ("cli",),
+    ("dataset", "integrations"),
+    ("app", "cli"),
 )
 """The packages and top-level modules from the ground up.
 
@@ -34,6 +34,7 @@ WITHIN = {
     "models": {"models.tracing"},
     "metrics.summary": {"metrics"},
     "comparison": {"comparison.pictures", "comparison.report"},
+    "cli": {"app"},
 }
 """Packages of the same floor that a package may import: `metrics.summary` is built on `metrics`."""
 
@@ -41,29 +42,39 @@ OUTSIDE = {"__init__", "__main__", "types"}
 """Modules that only name or start what lies elsewhere."""
 
 DOORS = {
+    "accelerate": {"integrations"},
     "av": {"images.video", "drawing.encode"},
+    "datasets": set(),
+    "fiftyone": {"integrations"},
     "filelock": {"dataset"},
     "fsspec": {"dataset"},
+    "gradio": {"app"},
     "huggingface_hub": {"models.downloads"},
     "imageio": {"drawing.encode"},
     "jinja2": {"comparison.report"},
+    "lightning": {"integrations"},
     "matplotlib": {
         *("drawing.fonts", "drawing.mpl", "drawing.mpl_canvas", "drawing.overlay"),
         *("comparison.comparison", "comparison.pictures.figure", "metrics.summary"),
     },
+    "mlflow": {"comparison.trackers"},
     "open_clip": {"models.open_clip_architecture"},
+    "pandas": {"comparison.data_frames"},
+    "polars": {"comparison.data_frames"},
     "pyarrow": {"comparison.parquet", "dataset"},
     "pytorch_grad_cam": {"cam.grad_cam_classes"},
     "ray": {"dataset"},
     "safetensors": {"models.checkpoint"},
     "scipy": {"cam.heat_boxes", "metrics"},
     "shtab": {"cli.completion"},
+    "tensorboard": {"comparison.trackers"},
     "tifffile": {"images.channels"},
     "timm": {
         *("models.imagenet", "models.stored_architecture", "models.timm_architecture"),
     },
     "torchvision": {"models.imagenet", "models.torchvision_architecture"},
-    "transformers": {"models.transformers_architecture"},
+    "transformers": {"integrations", "models.transformers_architecture"},
+    "wandb": {"comparison.trackers"},
     "yaml": {"images.annotations.parsing"},
 }
 """The only packages and modules that may import a third party."""

@@ -115,7 +115,7 @@ def test_steps_call_environments_and_files_that_exist() -> None:
                     names = set((row["environments"] if given else wanted).split(","))
                     assert names - environments() == set(), name
                     called |= names
-    assert in_env_list() | {"full", "lowest", "py312", "py313"} <= called
+    assert in_env_list() | {"full", "integrations", "lowest", "py312", "py313"} <= called
 
 
 def test_everything_is_run_each_week() -> None:
@@ -124,6 +124,7 @@ def test_everything_is_run_each_week() -> None:
     (each,) = full[True]["schedule"]
     assert re.fullmatch(r"\d+ \d+ \* \* [0-6]", each["cron"])
     assert full["jobs"]["full"]["steps"][-1] == {"run": ".ci/run -e full"}
+    assert full["jobs"]["integrations"]["steps"][-1] == {"run": ".ci/run -e integrations"}
 
 
 @pytest.mark.parametrize(("name", "marker"), PARTS.items())

@@ -1,0 +1,1 @@
+"""The live page: drop photos, choose models, look."""

@@ -1,0 +1,1 @@
+"""Log a comparison to an experiment tracker: one module for each."""
