@@ -1,7 +1,8 @@
 """Add the files of the documentation that are not pages: the cheat sheet, and text for programs.
 
 ``llms.txt`` lists the pages for language models, and links to their Markdown, which lies beside
-each page. That of the reference only names what it describes, so its text is written instead. The cheat sheet is drawn when the gallery is, since both run the models of the demo.
+each page. The Markdown of the reference only names what it describes, so its text is written
+instead. The cheat sheet is drawn when the gallery is, since both run the models of the demo.
 """
 
 from __future__ import annotations
