@@ -486,6 +486,8 @@ class Comparison(Cells):
             fair=fair, faithfulness=faithfulness, label_probabilities=label_probabilities,
         )  # fmt: skip
         write = find_tracker(to)
+        if write is None:
+            return
         content = self
         if boxes is not None or masks is not None or labels is not None:
             content = self.annotate(boxes=boxes, masks=masks, labels=labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 from effcam.errors import ArgumentError
@@ -37,7 +37,8 @@ def check_name(name: object) -> str:
 def accepted(names: Sequence[str], refused: str, *, kind: str, tracker: str) -> Names:
     r"""Return names without the characters that a tracker refuses: ``_`` takes their place.
 
-    Names that become equal get a number. Those that are accepted as they are stay so.
+    Names that become equal get a number, also if they differ in case only: to W&B, and to some
+    databases of MLflow, these are equal. Those that are accepted as they are stay so.
 
     Args:
         names: The names, each once.
@@ -49,30 +50,26 @@ def accepted(names: Sequence[str], refused: str, *, kind: str, tracker: str) -> 
     ('a_b_2', 'a_b', 'c')
     """
     plain = [re.sub(refused, "_", name) or "_" for name in names]
-    taken = {name for name, text in zip(names, plain, strict=True) if name == text}
-    found = []
-    for name, text in zip(names, plain, strict=True):
-        free = text if name == text else _free(text, taken)
-        taken.add(free)
-        found.append(free)
-    return Names(tuple(found), tuple(_note(names, found, kind, tracker)))
+    taken: set[str] = set()
+    found = dict.fromkeys(names, "")
+    # Those that stay as they are come first.
+    for name, text in sorted(zip(names, plain, strict=True), key=lambda pair: pair[0] != pair[1]):
+        found[name] = _free(text, taken)
+        taken.add(found[name].casefold())
+    return Names(tuple(found.values()), tuple(_note(found, kind, tracker)))
 
 
-def _free(text: str, taken: Iterable[str]) -> str:
+def _free(text: str, taken: Container[str]) -> str:
     """Return a text that is not taken, by a number at its end if need be."""
     free, number = text, 1
-    while free in taken:
+    while free.casefold() in taken:
         number += 1
         free = f"{text}_{number}"
     return free
 
 
-def _note(names: Sequence[str], found: Sequence[str], kind: str, tracker: str) -> list[str]:
-    changed = [
-        f"{quote(name)} is {text!r}"
-        for name, text in zip(names, found, strict=True)
-        if name != text
-    ]
+def _note(found: Mapping[str, str], kind: str, tracker: str) -> list[str]:
+    changed = [f"{quote(name)} is {text!r}" for name, text in found.items() if name != text]
     if not changed:
         return []
     what = count(len(changed), f"{kind} name")

@@ -1,4 +1,4 @@
-"""TensorBoard: images, text and scalars; the report is a file in the log folder.
+"""TensorBoard: images, text and scalars; report and whole table are files in the log folder.
 
 Writers of torch and of tensorboardX are taken, or the path of a log folder. TensorBoard groups by
 the part of a name before the first ``/``.
@@ -19,10 +19,18 @@ from effcam.comparison.trackers.entry import Entry
 from effcam.comparison.trackers.names import Names, accepted
 from effcam.errors import OutputError, reason_of
 from effcam.files import atomic
+from effcam.text import listed
 
 TRACKER = "TensorBoard"
 CLEANED = r"[^\w/.-]"
 """What tensorboardX itself replaces, without regard to names that become equal."""
+FIELDS = (
+    *("image", "column", "label", "probability", "value", "predicted_label"),
+    *("predicted_probability", "state", "flags"),
+)
+"""The fields of the table that fit a browser's window: those that differ from cell to cell."""
+MOST_ROWS = 100
+NAMES = {"table.csv": "The whole table", "report.html": "The report"}
 
 
 def is_writer(to: object) -> bool:
@@ -103,8 +111,7 @@ def _write(writer: Any, entry: Entry, folder: str) -> None:
         writer.add_image(f"{name}/pictures/{tag}", np.asarray(picture), step, dataformats="HWC")
     for key, column, value in entry.figures():
         writer.add_scalar(f"{name}/{key}/{columns.texts[column]}", value, step)
-    if entry.page is not None:
-        notes.append(_write_page(entry.page, folder, entry))
+    notes += _write_files(entry, folder)
     writer.add_text(f"{name}/summary", texts.summary_markdown(entry), step)
     writer.add_text(f"{name}/table", _table(entry, notes), step)
     writer.add_text(f"{name}/notes", texts.notes_markdown(notes), step)
@@ -117,26 +124,26 @@ def _accepted(writer: object, names: Sequence[str], kind: str) -> Names:
 
 
 def _table(entry: Entry, notes: list[str]) -> str:
-    """Return the table of the images that are drawn: a text of a thousand rows helps nobody."""
-    rows = [row for row in entry.table if row["image"] in entry.pictures]
+    """Return the table, of as many rows and fields as are read in a browser."""
+    rows = [{name: row[name] for name in FIELDS} for row in entry.table[:MOST_ROWS]]
     if len(rows) < len(entry.table):
-        notes.append(f"The table has the first {len(rows):,} of {len(entry.table):,} rows.")
-    return texts.table_markdown(rows) if rows else ""
+        notes.append(f"This table has the first {len(rows):,} of {len(entry.table):,} rows.")
+    return texts.table_markdown(rows)
 
 
-def _write_page(page: str, folder: str, entry: Entry) -> str:
-    """Write the report as a file of the log folder, and return a note on where it is."""
+def _write_files(entry: Entry, folder: str) -> Iterator[str]:
+    """Write what TensorBoard cannot show into the log folder, and yield notes on where it is."""
+    files = {"table.csv": texts.table_csv(entry.table), "report.html": entry.page}
+    wanted = {name: text for name, text in files.items() if text is not None}
     if not folder or _is_remote(folder):
-        return "The report is not logged: the log folder is not on this machine."
-    path = Path(folder, entry.name, _page_name(entry))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as partial:
-        partial.write_text(page, encoding="utf-8", newline="\n")
-    return f"TensorBoard shows no pages: the report is {path}."
-
-
-def _page_name(entry: Entry) -> str:
-    return "_".join(filter(None, ["report", texts.step_name(entry.step)])) + ".html"
+        yield f"The log folder is not on this machine: {listed(list(wanted))} are not written."
+        return
+    path = Path(folder, entry.name, texts.step_name(entry.step))
+    path.mkdir(parents=True, exist_ok=True)
+    for name, text in wanted.items():
+        with atomic(path / name) as partial:
+            partial.write_text(text, encoding="utf-8", newline="\n")
+        yield f"{NAMES[name]} is the file {path / name}."
 
 
 def _is_remote(folder: str) -> bool:

@@ -1,7 +1,9 @@
-"""Entries as text: Markdown for TensorBoard, HTML for the others."""
+"""Entries as text: Markdown for TensorBoard, HTML for the others, CSV for both."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 
 from effcam.comparison.parquet import readable
@@ -28,6 +30,15 @@ def table_markdown(rows: Sequence[dict[str, object]]) -> str:
     heads = list(rows[0])
     lines = [heads, ["---"] * len(heads), *([_text(row[head]) for head in heads] for row in rows)]
     return "\n".join(f"| {' | '.join(map(_escaped, line))} |" for line in lines)
+
+
+def table_csv(rows: Sequence[dict[str, object]]) -> str:
+    """Return rows as CSV, unrounded."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
 
 
 def summary_page(entry: Entry, notes: Sequence[str]) -> str:
