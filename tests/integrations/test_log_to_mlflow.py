@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,25 @@ from tests.integrations import logged
 pytestmark = [pytest.mark.integrations, *logged.MLFLOW_WARNS]
 
 
+Start = Callable[[], Any]
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Yield ``mlflow`` with a database of its own, whose tables take seconds to make."""
     import mlflow
 
-    folder, before = tmp_path_factory.mktemp("mlflow"), mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
-    mlflow.create_experiment("test", artifact_location=(folder / "artifacts").as_uri())
-    mlflow.set_experiment("test")
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
     yield mlflow
     mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture
+def start(server: Any, tmp_path: Path) -> Start:
+    """Return what starts a run with its artifacts in a folder of the test."""
+    experiment = server.create_experiment(tmp_path.name, (tmp_path / "artifacts").as_uri())
+    return lambda: server.start_run(experiment_id=experiment)
 
 
 def artifacts(client: Any, run_id: str, folder: str | None = None) -> list[str]:
@@ -37,9 +45,11 @@ def artifacts(client: Any, run_id: str, folder: str | None = None) -> list[str]:
     return found
 
 
-def test_a_run_has_images_curves_a_table_and_pages(server: Any, tmp_path: Path) -> None:
+def test_a_run_has_images_curves_a_table_and_pages(
+    server: Any, start: Start, tmp_path: Path
+) -> None:
     comparison, labels = logged.comparison(), ("demo_resnet", "b0 _ 7_7 é")
-    with server.start_run() as run:
+    with start() as run:
         for step in range(3):
             comparison.log(server, step=step)
     client, run_id = server.MlflowClient(), run.info.run_id
@@ -81,9 +91,9 @@ def assert_table(table: Any, rows: list[dict[str, object]]) -> None:
             assert same or (value is None and math.isnan(found)), name
 
 
-def test_a_table_logged_again_is_replaced(server: Any) -> None:
+def test_a_table_logged_again_is_replaced(server: Any, start: Start) -> None:
     comparison = logged.comparison()
-    with server.start_run() as run:
+    with start() as run:
         comparison.log(run, report=False, pictures=0)
         comparison.take([2]).log(run, report=False, pictures=0)
     run_id = run.info.run_id
@@ -95,8 +105,8 @@ def test_a_table_logged_again_is_replaced(server: Any) -> None:
     ]
 
 
-def test_a_run_that_has_ended_takes_more_by_client_and_id(server: Any) -> None:
-    with server.start_run() as run:
+def test_a_run_that_has_ended_takes_more_by_client_and_id(server: Any, start: Start) -> None:
+    with start() as run:
         pass
     client, run_id = server.MlflowClient(), run.info.run_id
     logged.comparison().log((client, run_id), step=4, report=False, pictures=0)
@@ -104,7 +114,7 @@ def test_a_run_that_has_ended_takes_more_by_client_and_id(server: Any) -> None:
     assert client.get_run(run_id).info.status == "FINISHED"
 
 
-def test_what_has_no_run_is_refused(server: Any) -> None:
+def test_what_has_no_run_is_refused(server: Any, start: Start) -> None:
     comparison, client = logged.comparison(), server.MlflowClient()
     with pytest.raises(OutputError, match="mlflow has no active run"):
         comparison.log(server)
@@ -112,7 +122,7 @@ def test_what_has_no_run_is_refused(server: Any) -> None:
         comparison.log(client)
     with pytest.raises(OutputError, match="cannot log to the MLflow run 0123"):
         comparison.log((client, "0123"))
-    with server.start_run() as run:
+    with start() as run:
         pass
     client.delete_run(run.info.run_id)
     with pytest.raises(OutputError, match="it was deleted"):

@@ -87,3 +87,20 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         logged.comparison().log(tmp_path / "file")
     with pytest.raises(OutputError, match="cannot write to the TensorBoard log"):
         logged.comparison().log(tmp_path / "file" / "below")
+
+
+def test_tensorboardx_changes_names_and_a_note_says_so(tmp_path: Path) -> None:
+    from tensorboardX import SummaryWriter
+
+    with SummaryWriter(str(tmp_path)) as writer:
+        logged.comparison().log(writer, step=2)
+    log = logged.tensorboard_log(tmp_path)
+    (image,) = log.Images("effcam/grid")
+    assert image.step == 2
+    assert np.array_equal(logged.pixels(image.encoded_image_string), logged.drawn())
+    for key, column, value in logged.figures():
+        label = ("demo_resnet", "b0___7/7_é")[column]
+        assert log.Scalars(f"effcam/{key}/{label}")[0].value == pytest.approx(value)
+    notes = logged.tensorboard_text(log, "effcam/notes")
+    assert "'b0 = 7/7 é' is 'b0\\_\\_\\_7/7\\_é'" in notes
+    assert (tmp_path / "effcam" / "step_000002" / "report.html").is_file()

@@ -52,7 +52,7 @@ def test_history_has_pictures_table_pages_and_curves(run: Any, tmp_path: Path) -
     for note in comparison.summary().notes:
         assert note in row["effcam/notes"]
     assert "'b0 = 7/7 é' is 'b0___7_7__'" in row["effcam/notes"]
-    assert "W&amp;B does not accept 1 column name" in summary
+    assert "Names of columns that W&amp;B does not accept: &#x27;b0 = 7/7 é&#x27; is" in summary
 
 
 def test_curves_are_over_the_step_given(run: Any, tmp_path: Path) -> None:
