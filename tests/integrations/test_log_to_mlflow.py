@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +18,18 @@ from tests.integrations import logged
 pytestmark = [pytest.mark.integrations, *logged.MLFLOW_WARNS]
 
 
-Start = Callable[[], Any]
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Yield ``mlflow`` with a database of its own, whose tables take seconds to make."""
     import mlflow
 
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
+    folder, before = tmp_path_factory.mktemp("mlflow"), mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    # Artifacts lie where the database is made.
+    with contextlib.chdir(folder):
+        mlflow.search_experiments()
     yield mlflow
     mlflow.set_tracking_uri(before)
-
-
-@pytest.fixture
-def start(server: Any, tmp_path: Path) -> Start:
-    """Return what starts a run with its artifacts in a folder of the test."""
-    experiment = server.create_experiment(tmp_path.name, (tmp_path / "artifacts").as_uri())
-    return lambda: server.start_run(experiment_id=experiment)
 
 
 def artifacts(client: Any, run_id: str, folder: str | None = None) -> list[str]:
@@ -45,11 +39,9 @@ def artifacts(client: Any, run_id: str, folder: str | None = None) -> list[str]:
     return found
 
 
-def test_a_run_has_images_curves_a_table_and_pages(
-    server: Any, start: Start, tmp_path: Path
-) -> None:
+def test_a_run_has_images_curves_a_table_and_pages(server: Any, tmp_path: Path) -> None:
     comparison, labels = logged.comparison(), ("demo_resnet", "b0 _ 7_7 é")
-    with start() as run:
+    with server.start_run() as run:
         for step in range(3):
             comparison.log(server, step=step)
     client, run_id = server.MlflowClient(), run.info.run_id
@@ -91,9 +83,9 @@ def assert_table(table: Any, rows: list[dict[str, object]]) -> None:
             assert same or (value is None and math.isnan(found)), name
 
 
-def test_a_table_logged_again_is_replaced(server: Any, start: Start) -> None:
+def test_a_table_logged_again_is_replaced(server: Any) -> None:
     comparison = logged.comparison()
-    with start() as run:
+    with server.start_run() as run:
         comparison.log(run, report=False, pictures=0)
         comparison.take([2]).log(run, report=False, pictures=0)
     run_id = run.info.run_id
@@ -105,8 +97,8 @@ def test_a_table_logged_again_is_replaced(server: Any, start: Start) -> None:
     ]
 
 
-def test_a_run_that_has_ended_takes_more_by_client_and_id(server: Any, start: Start) -> None:
-    with start() as run:
+def test_a_run_that_has_ended_takes_more_by_client_and_id(server: Any) -> None:
+    with server.start_run() as run:
         pass
     client, run_id = server.MlflowClient(), run.info.run_id
     logged.comparison().log((client, run_id), step=4, report=False, pictures=0)
@@ -114,7 +106,7 @@ def test_a_run_that_has_ended_takes_more_by_client_and_id(server: Any, start: St
     assert client.get_run(run_id).info.status == "FINISHED"
 
 
-def test_what_has_no_run_is_refused(server: Any, start: Start) -> None:
+def test_what_has_no_run_is_refused(server: Any) -> None:
     comparison, client = logged.comparison(), server.MlflowClient()
     with pytest.raises(OutputError, match="mlflow has no active run"):
         comparison.log(server)
@@ -122,7 +114,7 @@ def test_what_has_no_run_is_refused(server: Any, start: Start) -> None:
         comparison.log(client)
     with pytest.raises(OutputError, match="cannot log to the MLflow run 0123"):
         comparison.log((client, "0123"))
-    with start() as run:
+    with server.start_run() as run:
         pass
     client.delete_run(run.info.run_id)
     with pytest.raises(OutputError, match="it was deleted"):
