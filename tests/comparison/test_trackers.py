@@ -150,6 +150,21 @@ def test_what_is_no_tracker_is_refused(sample: Sampler, to: object) -> None:
         sample(1).log(to)
 
 
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        ("", "cannot log to '': expected the folder of a TensorBoard log"),
+        ("wandb", "give a pathlib.Path"),
+        ("mlflow", "a run or the module of W&B or MLflow"),
+        ("http://localhost:5000", r"\(MlflowClient\(address\), run_id\)"),
+        ("sqlite:///mlflow.db", r"\(MlflowClient\(address\), run_id\)"),
+    ],
+)
+def test_texts_meant_for_other_trackers_are_refused(sample: Sampler, to: str, said: str) -> None:
+    with pytest.raises(ArgumentError, match=said):
+        sample(1).log(to)
+
+
 def test_a_comparison_without_images_is_refused(sample: Sampler) -> None:
     writer = Writer()
     with pytest.raises(OutputError, match="nothing to log"):

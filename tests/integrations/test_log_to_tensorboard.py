@@ -89,6 +89,11 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         logged.comparison().log(tmp_path / "file" / "below")
 
 
+def test_a_place_of_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(OutputError, match="cannot write to the TensorBoard log 'none://x'"):
+        logged.comparison().log("none://x")
+
+
 def test_tensorboardx_changes_names_and_a_note_says_so(tmp_path: Path) -> None:
     from tensorboardX import SummaryWriter
 
