@@ -436,9 +436,7 @@ class Comparison(Cells):
         check_report_output(path)
         tables = read_results(results)
         truths = find_truths(self.images, boxes, masks, labels, sizes=self._sizes())
-        material = gather(
-            self, truths=truths, fair=fair, faithfulness=faithfulness, results=tables
-        )
+        material = gather(self, truths=truths, fair=fair, faithfulness=faithfulness, results=tables)
         return write_report(material, path, look)
 
     def _sizes(self) -> list[tuple[int, int]]:

@@ -63,7 +63,7 @@ def draw_reliability(panels: Sequence[Panel]) -> Figure:
         if (at - 1) % across == 0:
             axes.set_ylabel("share that is right, %")
         if at > len(panels) - across:
-            axes.set_xlabel("probability of the predicted class, %")
+            axes.set_xlabel("probability, %")
     return figure
 
 

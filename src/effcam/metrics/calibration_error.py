@@ -11,7 +11,8 @@ the error that a model without any would have on the same images; an estimate fr
 the bias is removed by the bootstrap, 2 x error - mean of the resampled errors; and an interval.
 The percentiles of resampled errors are biased twice, and never include 0; the "basic" interval,
 2 x error - percentiles, is not, but too short for few images (Efron and Tibshirani 1993, 10 and
-13). The interval here includes both, and 0 where chance alone can make the error;
+13). The interval here includes both, and 0 where chance alone can make the error, unless the mean
+probability is too far from the accuracy: no error is smaller than that distance;
 `benchmarks/calibration_intervals.py` counts how often it holds the true error.
 
 Arrays are (images,) or (units,) unless stated; a unit is an image or a video.
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from effcam.metrics.intervals import CONFIDENCE, FEWEST, TAIL, Array
+from effcam.metrics.intervals import FEWEST, TAIL, Array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,6 +40,7 @@ CHANCES = 400
 """How many sets of answers of a model without error are drawn."""
 EXACT = 2**16
 """Of more units than these, sums over bins are drawn from their normal distribution."""
+ENDS = (TAIL, 1 - TAIL)
 CHUNK = 2**22
 """The largest number of random numbers drawn at once."""
 
@@ -108,10 +110,14 @@ def chance_errors(binned: Binned, rng: np.random.Generator) -> Array:
     return np.concatenate(found)
 
 
-def resampled_errors(binned: Binned, rng: np.random.Generator) -> Array:
-    """Return the errors on images that are drawn again with replacement, (draws,).
+def resample(binned: Binned, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return errors and mean gaps on images that are drawn again with replacement.
 
-    All images of a unit are drawn together. Bins are those of the images given.
+    All images of a unit are drawn together. Bins are those of the images given. A gap is a
+    probability minus 1 for right and 0 for wrong.
+
+    Returns:
+        (draws,) errors, and (draws,) means of the gaps of all images.
     """
     sums = _unit_sums(binned)
     units = len(sums)
@@ -119,14 +125,15 @@ def resampled_errors(binned: Binned, rng: np.random.Generator) -> Array:
         # The covariance of sums over units that are drawn independently.
         covariance = np.cov(sums, rowvar=False) * units
         drawn = rng.multivariate_normal(sums.sum(0), covariance, RESAMPLES, method="eigh")
-        return _errors(drawn)
+        return _errors(drawn), _gaps(drawn)
     found = []
     for draws in _chunks(RESAMPLES, units):
         picked = rng.integers(units, size=(draws, units))
         picked += np.arange(draws)[:, None] * units
         times = np.bincount(picked.ravel(), minlength=draws * units).reshape(draws, units)
-        found.append(_errors(times.astype(np.float64) @ sums))
-    return np.concatenate(found)
+        found.append(times.astype(np.float64) @ sums)
+    drawn = np.concatenate(found)
+    return _errors(drawn), _gaps(drawn)
 
 
 def _unit_sums(binned: Binned) -> Array:
@@ -145,6 +152,10 @@ def _unit_sums(binned: Binned) -> Array:
 
 def _errors(sums: Array) -> Array:
     return np.asarray(np.abs(sums[:, :-1]).sum(1) / sums[:, -1])
+
+
+def _gaps(sums: Array) -> Array:
+    return np.asarray(sums[:, :-1].sum(1) / sums[:, -1])
 
 
 def _chunks(draws: int, size: int) -> Iterator[int]:
@@ -180,13 +191,22 @@ def error_range(binned: Binned, seed: int) -> ErrorRange:
     rng = np.random.default_rng(seed)
     error = binned.error()
     chance = chance_errors(binned, rng)
-    ends = (TAIL, CONFIDENCE + TAIL)
-    expected_low, expected_high = map(float, np.quantile(chance, ends))
-    resampled = resampled_errors(binned, rng)
-    corrected = float(np.clip(2 * error - resampled.mean(), 0, 1))
+    expected_low, expected_high = map(float, np.quantile(chance, ENDS))
+    errors, gaps = resample(binned, rng)
+    corrected = float(np.clip(2 * error - errors.mean(), 0, 1))
     low = high = float("nan")
     if len(np.unique(binned.units)) >= FEWEST:
-        below, above = map(float, np.quantile(resampled, ends))
+        below, above = map(float, np.quantile(errors, ENDS))
         low = max(min(below, 2 * error - above), 0.0) if error > expected_high else 0.0
+        low = max(low, _least_gap(gaps))
         high = min(max(above, 2 * error - below), 1.0)
     return ErrorRange(float(chance.mean()), expected_low, expected_high, corrected, low, high)
+
+
+def _least_gap(gaps: Array) -> float:
+    """Return how far the mean gap is from 0 at least; no error is smaller than that.
+
+    The tails are halved, because the error itself was already compared with chance.
+    """
+    low, high = map(float, np.quantile(gaps, (TAIL / 2, 1 - TAIL / 2)))
+    return max(low, -high, 0.0)

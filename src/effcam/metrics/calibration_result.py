@@ -90,8 +90,8 @@ class Calibration:
 
     @property
     def is_chance(self) -> bool:
-        """Whether a model without any error would often have one as large on these images."""
-        return self.error <= self.expected_high
+        """Whether a model without any error might have one as large on these images."""
+        return self.error <= self.expected_high and not self.low > 0
 
     def plot(self, title: str = "") -> matplotlib.figure.Figure:
         """Return a reliability plot: the share that is right over the probability, bin by bin.
@@ -290,5 +290,3 @@ def _of_comparison(cells: Cells, labels: Labels, bins: int | None) -> dict[str, 
 def one_class_columns(columns: Sequence[str], facts: Sequence[ModelFacts]) -> list[int]:
     """Return the positions of the columns whose classes exclude each other."""
     return [at for at in range(len(columns)) if not (facts and facts[at].multi_label)]
-
-

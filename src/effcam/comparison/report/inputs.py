@@ -124,6 +124,8 @@ def gather(
         pairs=pairs,
         right=are_right(cells),
         focus=measure_focus(cells)["effective_area"],
-        snippets=snippets_for(content, known, results=has_results) if snippets is None else snippets,
+        snippets=snippets_for(content, known, results=has_results)
+        if snippets is None
+        else snippets,
         scope=scope,
     )

@@ -109,9 +109,7 @@ class ConfusionFigures:
         )
         return order[:MOST_KEPT]
 
-    def _confusion(
-        self, at: int, pair: tuple[int, int], images: int, *, single: bool
-    ) -> Confusion:
+    def _confusion(self, at: int, pair: tuple[int, int], images: int, *, single: bool) -> Confusion:
         of = self._sizes[at][pair[0]]
         low = high = np.array([np.nan])
         if single and of >= FEWEST:
@@ -135,7 +133,9 @@ class ConfusionFigures:
         return self._class_names.get((at, index)) or f"class {index}"
 
 
-def listed_pairs(confusions: Sequence[Confusion], most: int) -> dict[tuple[str, ...], list[Confusion]]:
+def listed_pairs(
+    confusions: Sequence[Confusion], most: int
+) -> dict[tuple[str, ...], list[Confusion]]:
     """Return the pairs to list, by the columns that they are of.
 
     Columns of one model under several methods have the same pairs, and are listed once.

@@ -32,6 +32,10 @@ MOSAIC_GRIDS_DIFFER = (
 SHARED_TIME = (
     "The time per image is that of all maps of a model together, not of each method or target."
 )
+CONFUSED = (
+    "Confused pairs are the most frequent of many, so their shares are somewhat too large; each "
+    "interval is that of its pair alone."
+)
 COVERED = 0.9
 """The least share of the input that cells cover without a note."""
 UNEQUAL = 0.03
@@ -233,11 +237,8 @@ def chooser_notes(
             f"ECE of {', '.join(unsure)}: no larger than chance often makes it for a calibrated "
             "model on these images, so it may be noise; more images would show."
         )
-    if listed_pairs(confusions, 1):
-        found.append(
-            "Confused pairs are the most frequent of many, so their shares are somewhat too "
-            "large; each interval is that of its pair alone."
-        )
+    if any(np.isfinite(each.low) for own in listed_pairs(confusions, 1).values() for each in own):
+        found.append(CONFUSED)
     return found
 
 

@@ -10,8 +10,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from effcam.errors import ArgumentError, CellError, did_you_mean
 from effcam.drawing.reliability_plot import draw_reliability
+from effcam.errors import ArgumentError, CellError, did_you_mean
 from effcam.files import atomic, check_path
 from effcam.metrics.calibration_result import Calibration, panel_of
 from effcam.metrics.summary import findings, machine_readable, markup

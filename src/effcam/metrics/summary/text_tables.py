@@ -19,6 +19,7 @@ CONFUSED = "most confused"
 """The title of the table of confused classes."""
 MOST_PAIRS, FEW_COLUMNS = 3, 5
 """How many pairs a column has at most, and with how many columns; with more, each has one."""
+COUNTED = "Images of the true class with this prediction, of all images of the class."
 SHARE = Figure(
     "confusion",
     "share of the class",
@@ -99,6 +100,11 @@ def _table(
     return Table(group, rows, len(labels), tuple(columns))
 
 
+def pairs_of_each(columns: int) -> int:
+    """Return how many pairs of confused classes each of some columns has in a table."""
+    return MOST_PAIRS if columns <= FEW_COLUMNS else 1
+
+
 def confusion_table(confusions: Sequence[Confusion], columns: int) -> Table | None:
     """Return a table of the most confused pairs of classes, ``None`` without any.
 
@@ -106,34 +112,21 @@ def confusion_table(confusions: Sequence[Confusion], columns: int) -> Table | No
         confusions: The pairs, those of a column together.
         columns: The number of columns: with many of them, each has fewer pairs.
     """
-    most = MOST_PAIRS if columns <= FEW_COLUMNS else 1
-    by_columns = listed_pairs(confusions, most)
+    by_columns = listed_pairs(confusions, pairs_of_each(columns))
     rows = [(", ".join(names), each) for names, own in by_columns.items() for each in own]
     if not rows:
         return None
     pairs = [each for _, each in rows]
-    headings = (
-        ("true class", "", False, [Cell(each.truth) for each in pairs]),
-        ("predicted", "", False, [Cell(each.predicted) for each in pairs]),
-        (
-            "images",
-            "Images of the true class with this prediction, of all images of the class.",
-            True,
-            [Cell(f"{each.images:,} of {each.of:,}") for each in pairs],
-        ),
-        (
-            SHARE.heading,
-            SHARE.explains,
-            True,
-            [Cell(SHARE.show(each.share), SHARE.interval(each.low, each.high)) for each in pairs],
-        ),
+    shares = [SHARE.show(each.share) for each in pairs]
+    ends = [SHARE.interval(each.low, each.high) for each in pairs]
+    counts = [f"{each.images:,} of {each.of:,}" for each in pairs]
+    columns = (
+        Column("true class", "", False, tuple(Cell(each.truth) for each in pairs)),
+        Column("predicted", "", False, tuple(Cell(each.predicted) for each in pairs)),
+        Column("images", COUNTED, True, tuple(map(Cell, counts))),
+        Column(SHARE.heading, SHARE.explains, True, tuple(map(Cell, shares, ends))),
     )
-    return Table(
-        CONFUSED,
-        tuple(names for names, _ in rows),
-        len(rows),
-        tuple(Column(*head, tuple(cells)) for *head, cells in headings),
-    )
+    return Table(CONFUSED, tuple(names for names, _ in rows), len(rows), columns)
 
 
 def _measure_column(measure: Measure, baselines: Sequence[str]) -> Column:
