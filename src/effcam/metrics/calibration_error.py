@@ -35,9 +35,8 @@ MOST_BINS = 15
 """As in Guo et al."""
 IMAGES_IN_BIN = 20
 """The least images in a bin on average, if there is more than one bin."""
-RESAMPLES = 1000
-CHANCES = 400
-"""How many sets of answers of a model without error are drawn."""
+DRAWS = 1000
+"""How many sets of answers, and of images, are drawn."""
 EXACT = 2**16
 """Of more units than these, sums over bins are drawn from their normal distribution."""
 ENDS = (TAIL, 1 - TAIL)
@@ -101,10 +100,10 @@ def chance_errors(binned: Binned, rng: np.random.Generator) -> Array:
     p, count = binned.probabilities, len(binned.right)
     if count > EXACT:
         deviations = np.sqrt(binned.sums(p * (1 - p)))
-        gaps = rng.standard_normal((CHANCES, len(deviations))) * deviations
+        gaps = rng.standard_normal((DRAWS, len(deviations))) * deviations
         return np.asarray(np.abs(gaps).sum(1) / count)
     found = []
-    for draws in _chunks(CHANCES, count):
+    for draws in _chunks(DRAWS, count):
         answers = rng.random((draws, count), np.float32) < p
         found.append(np.abs(binned.sums(answers.astype(np.float32) - p)).sum(1) / count)
     return np.concatenate(found)
@@ -124,10 +123,10 @@ def resample(binned: Binned, rng: np.random.Generator) -> tuple[Array, Array]:
     if units > EXACT:
         # The covariance of sums over units that are drawn independently.
         covariance = np.cov(sums, rowvar=False) * units
-        drawn = rng.multivariate_normal(sums.sum(0), covariance, RESAMPLES, method="eigh")
+        drawn = rng.multivariate_normal(sums.sum(0), covariance, DRAWS, method="eigh")
         return _errors(drawn), _gaps(drawn)
     found = []
-    for draws in _chunks(RESAMPLES, units):
+    for draws in _chunks(DRAWS, units):
         picked = rng.integers(units, size=(draws, units))
         picked += np.arange(draws)[:, None] * units
         times = np.bincount(picked.ravel(), minlength=draws * units).reshape(draws, units)

@@ -143,8 +143,9 @@ def _result(row: Mapping[str, str], quantity: str) -> Result:
     if size < 1 or size != round(size):
         raise AnnotationError(f"{SIZES[quantity]} is {size:g}; expected a number of px")
     parameters = _number(row, "param_count") if row.get("param_count") else math.nan
-    share = value / 100 if quantity == ACCURACY else value
-    return Result(share, int(size), parameters)
+    if quantity == ACCURACY:
+        value = round(value / 100, 9)  # without the error of a division
+    return Result(value, int(size), parameters)
 
 
 def _number(row: Mapping[str, str], name: str) -> float:
