@@ -17,9 +17,8 @@ eva_giant_patch14_560.m30m_ft_in22k_in1k,560,89.786,10.214,98.992,1.008,"1,014.4
 resnet18.a1_in1k,288,73.156,26.844,91.022,8.978,11.69,1.000,bicubic
 resnet18.a1_in1k,224,71.488,28.512,90.072,9.928,11.69,0.950,bicubic
 """
-SPEEDS = """model,infer_img_size,infer_batch_size,infer_samples_per_sec,infer_step_time,infer_gmacs,\
-infer_macts,param_count
-resnet18,224,1024.0,5999.53,170.67,1.82,2.48,11.69
+SPEEDS = """model,infer_img_size,infer_batch_size,infer_samples_per_sec,infer_step_time,param_count
+resnet18,224,1024.0,5999.53,170.67,11.69
 """
 
 

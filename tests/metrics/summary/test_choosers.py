@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,32 +18,15 @@ from effcam.metrics.summary.builder import SummaryBuilder
 from effcam.metrics.summary.figures.calibration import LEAST
 from effcam.metrics.summary.rows import ImageRows
 from effcam.metrics.summary.text_tables import pairs_of_each
-from tests.metrics.summary.test_compute import build, facts, keys, noise, note
+from tests.labelled import MAP, confused, labelled
+from tests.metrics.summary.test_compute import build, facts, keys, note
 
-MAP = noise(0, 2)
 KEYS = ["overconfidence", "calibration_error", "expected_calibration_error"]
-
-
-def labelled(predicted: Sequence[Sequence[int]], truths: Sequence[int]) -> Comparison:
-    """Return a comparison of labelled images, with probabilities that differ."""
-    known = [Truth(label=label) for label in truths]
-    made = build([[MAP] * len(predicted[0])] * len(truths), predicted=predicted, truths=known)
-    rng = np.random.default_rng(0)
-    values = rng.uniform(0.3, 1, len(made.cells))
-    cells = tuple(
-        replace(cell, predicted_probability=float(p))
-        for cell, p in zip(made.cells, values, strict=True)
-    )
-    return replace(made, cells=cells)
 
 
 @pytest.fixture(scope="module")
 def many() -> Comparison:
-    """120 images: A is right in two of three of class 0, and takes the third for class 1."""
-    count = 120
-    truths = [0] * 60 + [2] * 60
-    predicted = [[1 if at < 60 and at % 3 == 0 else truths[at], truths[at]] for at in range(count)]
-    return labelled(predicted, truths)
+    return confused()
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +182,7 @@ def test_with_many_columns_each_has_one_pair() -> None:
 def test_frames_of_a_video_give_no_interval() -> None:
     made = labelled([[1]] * 6, [0] * 6)
     images = tuple(
-        replace(image, frame=FilmFrame(Path("v.mp4"), at, at / 10, "", at, None))
+        replace(image, source=FilmFrame(Path("v.mp4"), at, at / 10, "", at, None))
         for at, image in enumerate(made.images)
     )
     cells = tuple(

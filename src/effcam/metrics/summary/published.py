@@ -1,4 +1,4 @@
-"""The group "published elsewhere": what timm's result files say of the models, joined by their names.
+"""The group "published elsewhere": what timm's files of results say of the models, by their names.
 
 These figures were measured elsewhere, on other images. A model gets them only if its weights are
 those that the file names, and it had an input size that the file lists.
