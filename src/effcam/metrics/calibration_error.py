@@ -37,7 +37,7 @@ IMAGES_IN_BIN = 20
 """The least images in a bin on average, if there is more than one bin."""
 DRAWS = 1000
 """How many sets of answers, and of images, are drawn."""
-EXACT = 2**16
+EXACT = 2**14
 """Of more units than these, sums over bins are drawn from their normal distribution."""
 ENDS = (TAIL, 1 - TAIL)
 CHUNK = 2**22

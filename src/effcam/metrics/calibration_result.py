@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, overload
 
@@ -103,6 +103,18 @@ class Calibration:
             OutputError: If matplotlib is not installed.
         """
         return draw_reliability([panel_of(self, title)])
+
+
+def merge_equal(found: Mapping[str, Calibration]) -> list[tuple[str, Calibration]]:
+    """Return calibrations with the labels of their columns.
+
+    Columns of one model under several methods have one calibration, and are named together.
+    """
+    owners: dict[str, list[str]] = {}
+    for column, each in found.items():
+        # By their text: an interval that is unknown is NaN, which is not equal to itself.
+        owners.setdefault(repr((each, each.bins)), []).append(column)
+    return [(", ".join(columns), found[columns[0]]) for columns in owners.values()]
 
 
 def panel_of(found: Calibration, title: str) -> Panel:

@@ -6,7 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from effcam.metrics.calibration_result import Calibration, ReliabilityBin, percent_of
+from effcam.metrics.calibration_result import (
+    Calibration,
+    ReliabilityBin,
+    merge_equal,
+    percent_of,
+)
 from effcam.text import count
 
 SIDE, EDGE = 150, 8
@@ -35,11 +40,7 @@ class Reliability(NamedTuple):
 
 def reliability_plots(found: Mapping[str, Calibration]) -> list[Reliability]:
     """Return the plots; columns of one model under several methods share one."""
-    owners: dict[str, list[str]] = {}
-    for column, each in found.items():
-        # By their text: an interval that is unknown is NaN, which is not equal to itself.
-        owners.setdefault(repr((each, each.bins)), []).append(column)
-    return [_plot(", ".join(columns), found[columns[0]]) for columns in owners.values()]
+    return [_plot(label, each) for label, each in merge_equal(found)]
 
 
 def _plot(label: str, found: Calibration) -> Reliability:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from effcam.drawing.reliability_plot import draw_reliability
 from effcam.errors import ArgumentError, CellError, did_you_mean
 from effcam.files import atomic, check_path
-from effcam.metrics.calibration_result import Calibration, panel_of
+from effcam.metrics.calibration_result import Calibration, merge_equal, panel_of
 from effcam.metrics.summary import findings, machine_readable, markup
 from effcam.metrics.summary.chart import chart
 from effcam.metrics.summary.confusions import Confusion
@@ -226,14 +226,16 @@ class Summary:
         """Return a figure of how often each column is right over how sure it is.
 
         A point is a bin of about as many labelled images, and its bar a 95 % interval; points below
-        the dashed line are predictions that were right less often than their probability.
+        the dashed line are predictions that were right less often than their probability. Columns
+        of one model under several methods share a plot.
 
         Raises:
             ArgumentError: If there is no calibration: with fewer than a hundred labelled images, or
                 without a column that predicts one class an image.
             OutputError: If matplotlib is not installed.
         """
-        return draw_reliability([panel_of(each, name) for name, each in self.calibration.items()])
+        panels = [panel_of(each, label) for label, each in merge_equal(self.calibration)]
+        return draw_reliability(panels)
 
     def _default_measure(self, x: str) -> Measure:
         """Return the default measure of the vertical axis."""

@@ -120,13 +120,13 @@ def confusion_table(confusions: Sequence[Confusion], columns: int) -> Table | No
     shares = [SHARE.show(each.share) for each in pairs]
     ends = [SHARE.interval(each.low, each.high) for each in pairs]
     counts = [f"{each.images:,} of {each.of:,}" for each in pairs]
-    columns = (
+    cells = (
         Column("true class", "", False, tuple(Cell(each.truth) for each in pairs)),
         Column("predicted", "", False, tuple(Cell(each.predicted) for each in pairs)),
         Column("images", COUNTED, True, tuple(map(Cell, counts))),
         Column(SHARE.heading, SHARE.explains, True, tuple(map(Cell, shares, ends))),
     )
-    return Table(CONFUSED, tuple(names for names, _ in rows), len(rows), columns)
+    return Table(CONFUSED, tuple(names for names, _ in rows), len(rows), cells)
 
 
 def _measure_column(measure: Measure, baselines: Sequence[str]) -> Column:
