@@ -110,6 +110,21 @@ def test_models_of_several_labels_an_image_are_left_out(many: Comparison) -> Non
     assert not set(KEYS) & set(keys(both))
 
 
+def test_frames_of_few_videos_have_no_interval() -> None:
+    made = labelled([[0]] * LEAST, [0] * LEAST)
+    images = tuple(
+        replace(image, source=FilmFrame(Path(f"{at % 5}.mp4"), at, at / 10, "", at, None))
+        for at, image in enumerate(made.images)
+    )
+    cells = tuple(
+        replace(cell, image=image) for cell, image in zip(made.cells, images, strict=True)
+    )
+    found = replace(made, images=images, cells=cells).summary()
+    measure = found.measure("calibration_error")
+    assert (measure.counts.tolist(), measure.units.tolist()) == ([LEAST], [5])
+    assert np.isnan(measure.low).all()
+
+
 def test_the_plot_has_a_panel_for_each_column(summary: Summary) -> None:
     figure = summary.reliability_plot()
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["A", "B"]

@@ -95,15 +95,21 @@ class CalibrationFigures:
             return Measured([])
         columns = range(self._signed[0].shape[1])
 
-        def each(figure: Figure, value: str, low: str, high: str) -> Measure:
-            arrays = (
-                np.array([getattr(found[at], name) if at in found else math.nan for at in columns])
-                for name in (value, low, high, "images")
+        def each(figure: Figure, *names: str) -> Measure:
+            own = [found[at][0] if at in found else None for at in columns]
+            values, low, high = (
+                np.array([math.nan if one is None else getattr(one, name) for one in own])
+                for name in names
             )
-            values, start, stop, images = arrays
-            counts = np.nan_to_num(images).astype(np.int64)
+            counts = [0 if one is None else one.images for one in own]
+            units = [found[at][1] if at in found else 0 for at in columns]
             return Measure(
-                figure=figure, values=values, low=start, high=stop, counts=counts, units=counts
+                figure=figure,
+                values=values,
+                low=low,
+                high=high,
+                counts=np.array(counts),
+                units=np.array(units),
             )
 
         measures = [
@@ -111,9 +117,10 @@ class CalibrationFigures:
             each(ERROR, "error", "low", "high"),
             each(EXPECTED, "expected", "expected_low", "expected_high"),
         ]
-        return Measured(measures, calibration=found)
+        return Measured(measures, calibration={at: pair[0] for at, pair in found.items()})
 
-    def _found(self) -> dict[int, Calibration]:
+    def _found(self) -> dict[int, tuple[Calibration, int]]:
+        """Return the calibration and the number of units of each column that has enough images."""
         if sum(map(len, self._signed)) < LEAST:
             return {}
         signed, units = np.concatenate(self._signed), np.concatenate(self._units)
@@ -124,5 +131,6 @@ class CalibrationFigures:
             if known.sum() >= LEAST:
                 p = own[known]
                 right = (~np.signbit(p)).astype(np.float64)
-                found[at] = measure_calibration(np.abs(p), right, units[known])
+                calibration = measure_calibration(np.abs(p), right, units[known])
+                found[at] = calibration, len(np.unique(units[known]))
         return found
