@@ -37,6 +37,12 @@ def test_each_model_has_a_result_for_each_input_size(tmp_path: Path) -> None:
     assert large.parameters == 1014.45
 
 
+def test_a_model_without_a_measured_speed_is_left_out(tmp_path: Path) -> None:
+    text = f"{SPEEDS}eva02_enormous_patch14_clip_224,224,,,,1132.46\n"
+    (table,) = read_results(write(tmp_path, text, "benchmark-infer-amp.csv"))
+    assert list(table.results) == ["resnet18"]
+
+
 def test_speeds_have_other_columns(tmp_path: Path) -> None:
     files = [write(tmp_path, ACCURACIES), write(tmp_path, SPEEDS, "benchmark-infer-x.csv")]
     _, table = read_results([str(each) for each in files])

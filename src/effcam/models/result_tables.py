@@ -109,6 +109,8 @@ def parse_results(text: str, file: str) -> ResultTable:
         with locating(f"line {line}"):
             row = dict(zip(names, full_row(cells, len(names)), strict=True))
             model = nonempty(row["model"], "the name of a model")
+            if not row[quantity]:  # it was counted, and its speed could not be measured
+                continue
             result = _result(row, quantity)
             own = results.setdefault(model, {})
             if own.setdefault(result.size, result).value != result.value:
