@@ -13,7 +13,6 @@ from effcam.cam.map_checks import BORDER, SAME, SHORT, Finding, column_findings
 from effcam.comparison.pictures.style import Rows
 from effcam.drawing.sheet import Heading
 from effcam.models.architectures import JOINT
-from effcam.models.training_stage import DIGITS
 
 Place: TypeAlias = "tuple[int, int | None] | None"
 """What stands at a place: an image and a column, both by position; with ``None`` for the column,
@@ -156,7 +155,7 @@ def training_metrics(content: Cells) -> list[list[str]]:
         return [[] for _ in content.columns]
     # Of those that equally many have, it is the first.
     name = names.most_common(1)[0][0]
-    return [[f"{name} {each[name]:.{DIGITS}g}"] if name in each else [] for each in known]
+    return [[f"{name} {each[name]:.3g}"] if name in each else [] for each in known]
 
 
 def _heading(cell: Explanation, notes: Sequence[str], *, with_method: bool) -> Heading:

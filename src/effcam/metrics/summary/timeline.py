@@ -18,7 +18,7 @@ from effcam.metrics.inference import CORRELATION
 from effcam.metrics.summary.builder import summarize
 from effcam.metrics.summary.figures.group import measure_of
 from effcam.metrics.summary.records import Figure, Measure
-from effcam.metrics.summary.rows import ImageRows, Samples, UnitCounter, select
+from effcam.metrics.summary.rows import ImageRows, Samples, Selection, UnitCounter, select
 from effcam.models.training_stage import TrainingStage
 from effcam.text import json_value
 
@@ -70,6 +70,7 @@ class Timeline:
         measures: The figures to show, over all columns.
         stages: What each column's weights state of their training.
         images: The number of images that figures other than accuracy include.
+        one_class: Whether all columns of a series explain one class in each of these.
     """
 
     labels: tuple[str, ...]
@@ -78,6 +79,7 @@ class Timeline:
     measures: tuple[Measure, ...]
     stages: tuple[TrainingStage, ...]
     images: int
+    one_class: bool
 
     def table(self) -> list[dict[str, object]]:
         """Return one row a column, in order, with unrounded values; ``None`` where there is none.
@@ -123,11 +125,13 @@ def timeline(rows: ImageRows, *, figures: Sequence[str] | None, fair: bool) -> T
     stages = stages or (TrainingStage(),) * len(rows.columns)
     axis, places = _axis(rows, stages)
     series = _series(rows, places)
-    summary = summarize(rows, fair=fair)
-    known = {measure.figure.key: measure for measure in summary.measures}
-    known[AGREEMENT.key] = _agreement(rows, series, fair=fair)
+    known = {each.figure.key: each for each in summarize(rows, fair=fair).measures}
+    units = UnitCounter().number(rows.images)
+    used = select(rows, units, labelled=rows.labelled, fair=fair)
+    known[AGREEMENT.key] = _agreement(used, series)
     measures = _chosen(known, figures)
-    return Timeline(rows.columns, axis, series, measures, stages, summary.used)
+    one_class = _explain_one_class(used.kept, series)
+    return Timeline(rows.columns, axis, series, measures, stages, len(used.kept), one_class)
 
 
 def _axis(rows: ImageRows, stages: Sequence[TrainingStage]) -> tuple[Axis, NDArray[np.float64]]:
@@ -182,10 +186,8 @@ def _series(rows: ImageRows, places: NDArray[np.float64]) -> tuple[Series, ...]:
     return tuple(found)
 
 
-def _agreement(rows: ImageRows, series: Sequence[Series], *, fair: bool) -> Measure:
+def _agreement(selection: Selection, series: Sequence[Series]) -> Measure:
     """Return the agreement of each column with the last of its series, which has none."""
-    units = UnitCounter().number(rows.images)
-    selection = select(rows, units, labelled=rows.labelled, fair=fair)
     samples = selection.kept.empty_samples()
     for each in series:
         last = each.columns[-1]
@@ -200,6 +202,14 @@ def _with(rows: ImageRows, one: int, other: int) -> Samples:
         return np.zeros(0)
     pairs = pair_agreements([(row[one], row[other]) for row in rows.cells], "spearman")
     return np.asarray(pairs[:, 0, 1])
+
+
+def _explain_one_class(rows: ImageRows, series: Sequence[Series]) -> bool:
+    return all(
+        len({(row[at].target, row[at].label) for at in each.columns}) == 1
+        for row in rows.cells
+        for each in series
+    )
 
 
 def _chosen(known: Mapping[str, Measure], keys: Sequence[str] | None) -> tuple[Measure, ...]:

@@ -10,21 +10,25 @@ import numpy as np
 from effcam.drawing.mpl import new_figure
 from effcam.drawing.themes import RGB, THEMES
 from effcam.errors import check_choice
+from effcam.metrics.intervals import FEWEST
 from effcam.metrics.summary.chart import draw_baselines, spread_names
 from effcam.metrics.summary.records import SPREADS, Measure
 from effcam.metrics.summary.timeline import AGREEMENT, Series, Timeline
+from effcam.text import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
-WIDTH, PANEL, REST = 7.0, 1.75, 0.75
+WIDTH, PANEL, REST = 7.0, 1.75, 0.95
 """The width of the chart, the height of a panel, and that of the axis below, in inches."""
 LEGEND_ROW, IN_ROW = 0.25, 3
 MOST_TICKS = 16
 """The most labels of columns below the axis; of more, each so manieth has one."""
 LETTERS = 60
 """The letters that fit side by side below the axis; more are turned."""
+LONGEST = 24
+"""The letters of a column's label that are shown; a longer one is cut."""
 COLOURS = {
     "light": ("#1f4e79", "#c05a00", "#1b7a4b", "#8a3b8f", "#a31f34", "#5c5c5c"),
     "dark": ("#7db8ec", "#f0a050", "#6fcf97", "#d59be0", "#ff8a94", "#c8c8c8"),
@@ -81,10 +85,11 @@ def timeline_chart(found: Timeline, theme: Literal["light", "dark"]) -> Canvas:
         for at, series in enumerate(found.series):
             _draw(panel, measure, series, look.line(at))
     _label_axis(axes[-1], found, look)
+    figure.supxlabel(_note(found), fontsize="small", color=FAINT[theme])
     if named:
         lines, names = axes[0].get_legend_handles_labels()
         legend = figure.legend(
-            lines, names, loc="outside lower center", ncols=IN_ROW, frameon=False, fontsize="small"
+            lines, names, loc="outside upper center", ncols=IN_ROW, frameon=False, fontsize="small"
         )
         for text in legend.get_texts():
             text.set(color=look.text, parse_math=False)
@@ -110,16 +115,12 @@ def _style(axes: Axes, look: _Look) -> None:
 
 
 def _title(axes: Axes, measure: Measure, found: Timeline, look: _Look) -> None:
-    """Write the figure's name above its panel, and what the band is."""
+    """Write the figure's name above its panel."""
     title = measure.figure.heading
     if measure.figure.key == AGREEMENT.key and len(found.series) == 1:
-        title = (
-            f"rank correlation of maps with those of {found.labels[found.series[0].columns[-1]]}"
-        )
+        last = found.labels[found.series[0].columns[-1]]
+        title = f"rank correlation of maps with those of {_short(last)}"
     axes.set_title(title, loc="left", color=look.text, fontsize="medium", parse_math=False)
-    if np.isfinite(measure.low).any():
-        note = f"band: {SPREADS[measure.spread]}"
-        axes.set_title(note, loc="right", color=FAINT[look.theme], fontsize="small")
 
 
 def _draw(axes: Axes, measure: Measure, series: Series, line: dict[str, Any]) -> None:
@@ -148,11 +149,26 @@ def _label_axis(axes: Axes, found: Timeline, look: _Look) -> None:
     axes.set_xlabel("column, in the order given", color=look.text)
     first = found.series[0]
     every = -(-len(first.columns) // MOST_TICKS)
-    names = [found.labels[at] for at in first.columns][::every]
+    names = [_short(found.labels[at]) for at in first.columns][::every]
     axes.set_xticks(first.places[::every], names, parse_math=False)
     if sum(map(len, names)) + 3 * len(names) > LETTERS:
         for text in axes.get_xticklabels():
             text.set(rotation=35, ha="right", rotation_mode="anchor")
+
+
+def _note(found: Timeline) -> str:
+    """Return on how many images figures rest, what the bands are, and what is explained."""
+    bands = f"no intervals below {FEWEST} images"
+    if any(np.isfinite(each.low).any() for each in found.measures):
+        bands = f"bands: {SPREADS[found.measures[0].spread]}"
+    explained = "" if found.one_class else "; columns explain different classes"
+    return f"{count(found.images, 'image')}; {bands}{explained}"
+
+
+def _short(label: str) -> str:
+    """Return a label that is cut in its middle if it is long: its end often has the epoch."""
+    half = (LONGEST - 1) // 2
+    return label if len(label) <= LONGEST else f"{label[:half]}\u2026{label[-half:]}"
 
 
 def _hex(rgb: RGB) -> str:
