@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from effcam.models.tracing.placement import Placement
     from effcam.models.tracing.score_source import ScoreSource
     from effcam.models.tracing.target_layer import TargetLayer
+    from effcam.models.training_stage import TrainingStage
 
 __all__ = [
     "Confusion",
@@ -43,6 +44,7 @@ __all__ = [
     "Skipped",
     "TargetLayer",
     "TextEncoder",
+    "TrainingStage",
     "Truth",
 ]
 
@@ -64,6 +66,7 @@ _HOMES = {
     "Skipped": "effcam.cam.cells",
     "TargetLayer": "effcam.models.tracing.target_layer",
     "TextEncoder": "effcam.models.text_encoder",
+    "TrainingStage": "effcam.models.training_stage",
     "Truth": "effcam.images.truth",
 }
 

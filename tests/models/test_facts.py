@@ -161,6 +161,7 @@ def test_the_record_is_everything_but_the_classes_names_and_is_json() -> None:
         "offset": [0.0, 0.0],
         "measured_offset": None,
         "precision": "fp32",
+        "training": None,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import cycle
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from effcam.errors import OutputError
 from effcam.images.refs import ImageRef
 from effcam.models.facts import PLACES, UNKNOWN, ModelFacts
 from effcam.models.sources import Source
+from effcam.models.training_stage import TrainingStage
 
 if TYPE_CHECKING:
     import torch
@@ -145,7 +146,7 @@ class Worker:
         if not plan.inventory.has_targets:  # each image's own target is checked with its shard
             check_target(loaded, settings.target)  # before any image is read
         self._prepared = job.prepare(self._label, loaded)
-        facts = json.dumps(asdict(self._prepared.facts), indent=1)
+        facts = json.dumps(_stored(self._prepared.facts), indent=1)
         plan.store.write(f"{MODELS}/{model:02d}.json", facts.encode("utf-8", "backslashreplace"))
 
     def compile(self, sizes: Sequence[int]) -> str:
@@ -210,6 +211,13 @@ class Worker:
         )
 
 
+def _stored(facts: ModelFacts) -> dict[str, object]:
+    """Return the facts of a model as JSON has them; an effcam without training reads the others."""
+    found = asdict(replace(facts, training=None))
+    del found["training"]
+    return found if facts.training is None else found | {"training": facts.training.record()}
+
+
 def read_facts(store: Store, model: int) -> ModelFacts | None:
     """Return the facts of a model that has run, ``None`` if it has not.
 
@@ -228,6 +236,8 @@ def read_facts(store: Store, model: int) -> ModelFacts | None:
         found["synonyms"] = tuple(map(tuple, found["synonyms"]))
         found["notes"] = tuple(found.get("notes", ()))  # runs of 0.1 have none
         found.setdefault("precision", UNKNOWN)
+        if found.get("training") is not None:
+            found["training"] = TrainingStage.from_record(found["training"])
         return ModelFacts(**found)
     except (KeyError, TypeError, ValueError) as error:
         raise OutputError(f"{store.path(name)!r} is broken: {error}") from error

@@ -16,6 +16,7 @@ from effcam.models.registry import Scores
 from effcam.models.text_encoder import Labels, TextEncoder
 from effcam.models.timm_architecture import module_preprocess
 from effcam.models.tracing.logits import Link
+from effcam.models.training_stage import TrainingStage
 from effcam.models.wrappers import Layers, own_size
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class BuiltModule:
         text: The text tower, if the module is the image tower of a model of images and texts.
         scores: What the class scores are, as the caller states it.
         own_scores: What they are, as the configuration of the module or its weights states it.
+        training: At which point of training its weights were saved, if that is known.
     """
 
     name: str
@@ -61,6 +63,7 @@ class BuiltModule:
     text: TextEncoder | None = None
     scores: Scores | None = None
     own_scores: Link | None = None
+    training: TrainingStage | None = None
 
 
 def check_preprocess(preprocess: object) -> Preprocess:

@@ -14,6 +14,7 @@ from effcam.images.truth import NamedClass
 from effcam.models.class_names import find_class
 from effcam.models.tracing.map_layout import Grid
 from effcam.models.tracing.placement import HowPlaced
+from effcam.models.training_stage import TrainingStage
 
 if TYPE_CHECKING:
     from effcam.models.model import Model
@@ -65,6 +66,7 @@ class ModelFacts:
             (`effcam.Model.multi_label`).
         precision: The precision it ran in: ``"fp32"``, ``"bf16"`` or ``"fp16"``; ``"unknown"`` for
             runs on disk that did not keep it.
+        training: At which point of training its weights were saved; ``None`` if that is not known.
     """
 
     name: str
@@ -86,6 +88,7 @@ class ModelFacts:
     seconds_high: float | None = None
     multi_label: bool = False
     precision: str = "fp32"
+    training: TrainingStage | None = None
 
     @property
     def untrained(self) -> bool:
@@ -134,13 +137,14 @@ class ModelFacts:
         return replace(self, seconds=median(kept), seconds_low=tenths[0], seconds_high=tenths[-1])
 
     def record(self) -> dict[str, object]:
-        """Return all facts but the classes' names as one flat dict."""
+        """Return all facts but the classes' names as one dict of plain values."""
         names = ("name", "weights", "parameters", "flops", "input_size", "grid", "target_layer")
         more = ("seconds", "bypass", "notes", *PLACES, "multi_label", "precision")
         found = {name: getattr(self, name) for name in (*names, *more)}
-        return {
+        plain = {
             key: list(value) if isinstance(value, tuple) else value for key, value in found.items()
         }
+        return plain | {"training": self.training and self.training.record()}
 
 
 def class_name(label: int | str | NamedClass | None, facts: Sequence[ModelFacts]) -> str | None:
@@ -205,4 +209,5 @@ def facts_of(model: Model, how: HowPlaced = "pitch") -> ModelFacts:
         offset=placement.offset,
         measured_offset=None if measured is None else measured.shift,
         multi_label=model.multi_label,
+        training=model.training,
     )

@@ -219,6 +219,7 @@ def load(
         checked.bypass,
         checked.notes + gradient_notes(checked.layers, traced.loses_gradients),
         built.text,
+        built.training,
     )
 
 

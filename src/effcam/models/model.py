@@ -19,6 +19,7 @@ from effcam.models.tracing.runners import device_of, dtype_of
 from effcam.models.tracing.score_source import ScoreSource
 from effcam.models.tracing.target_layer import TargetLayer, usable_layers
 from effcam.models.tracing.trace import trace
+from effcam.models.training_stage import TrainingStage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +45,7 @@ class Model:
         notes: What the maps of these layers do not show, in sentences; empty if nothing is to be
             noted.
         text: Its text tower, with its tokenizer; ``None`` if it has none.
+        training: At which point of training its weights were saved; ``None`` if that is not known.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Model:
     bypass: float | None = None
     notes: tuple[str, ...] = ()
     text: TextEncoder | None = None
+    training: TrainingStage | None = None
 
     def __repr__(self) -> str:
         height, width = self.preprocess.size

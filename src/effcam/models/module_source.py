@@ -126,6 +126,7 @@ class ModuleSource:
             text=text,
             scores=self.scores,
             own_scores=own_link(inner),
+            training=None if self.model is None else self.model.training,
         )
 
     def _text(self, module: nn.Module) -> TextEncoder | None:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
 
 from effcam.errors import ArgumentError, DuplicateModelError, EffcamWarning, check_choice
+from effcam.models.training_stage import TrainingStage
 
 DEFAULT_MODELS: Mapping[str, str] = MappingProxyType(
     {
@@ -63,6 +64,8 @@ class ModelSpec:
         scores: What its class scores are: ``"softmax"`` for classes that exclude each other,
             ``"sigmoid"`` for labels of which an image may have several; ``"embedding"`` if it
             returns an embedding instead; ``None`` is what the network or its configuration shows.
+        training: At which point of training the weights of ``checkpoint`` were saved, as
+            `effcam.checkpoints` reads it; it changes no result.
 
     >>> ModelSpec("flowers", constructor="timm:resnet18", options={"num_classes": 5}).name
     'flowers'
@@ -77,6 +80,7 @@ class ModelSpec:
     pretrained: bool = True
     options: Mapping[str, object] = field(default_factory=dict, hash=False)
     scores: Scores | None = None
+    training: TrainingStage | None = None
 
     def __post_init__(self) -> None:
         """Check the name and the scores, and keep a read-only copy of the options."""
@@ -84,6 +88,8 @@ class ModelSpec:
             raise ArgumentError(f"a model's name must be a non-empty string, not {self.name!r}")
         if self.scores is not None:
             check_choice("scores", self.scores, get_args(Scores))
+        if not isinstance(self.training, TrainingStage | None):
+            raise ArgumentError(f"training must be a TrainingStage, not {self.training!r}")
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
 
     def __reduce__(self) -> tuple[Callable[..., ModelSpec], tuple[object, ...]]:

@@ -145,6 +145,7 @@ class SpecSource:
             text=text_encoder(module, self._tokenizer_of(module)) if has_text else None,
             scores=spec.scores,
             own_scores=(checkpoint.scores if checkpoint else None) or own_link(module),
+            training=spec.training,
         )
 
     def _own_preprocess(self, module: nn.Module) -> Preprocess:

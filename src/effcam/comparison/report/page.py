@@ -143,7 +143,7 @@ def build(material: Material, look: Look) -> str:
             bar_width=charts.BAR_WIDTH,
             bar_height=charts.BAR_HEIGHT,
             settings=wording.settings(content.settings),
-            facts=[wording.facts(facts.record()) for facts in content.facts],
+            facts=wording.facts_of_columns([facts.record() for facts in content.facts]),
             skipped=content.skipped,
             versions=wording.versions(),
             snippets=material.snippets,

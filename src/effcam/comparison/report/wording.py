@@ -16,6 +16,7 @@ from effcam.comparison.report.data import truth_label
 from effcam.comparison.report.inputs import Material
 from effcam.models.facts import PLACES
 from effcam.models.tracing.placement import Placement
+from effcam.models.training_stage import TrainingStage
 from effcam.targets.classes import Combination
 from effcam.targets.outputs import OutputTarget
 from effcam.text import count
@@ -132,11 +133,22 @@ def settings(given: Mapping[str, object]) -> dict[str, str]:
     }
 
 
+def facts_of_columns(records: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
+    """Return the facts of all columns' models as text; training only where one has it."""
+    if any(record["training"] is not None for record in records):
+        return [facts(record) for record in records]
+    return [
+        {key: each for key, each in facts(record).items() if key != "training"}
+        for record in records
+    ]
+
+
 def facts(record: Mapping[str, object]) -> dict[str, str]:
     """Return the facts of a model as text."""
     found = dict(record)
     parameters, flops, seconds = (found.pop(name) for name in ("parameters", "flops", "seconds"))
     bypass, multi_label = found.pop("bypass"), found.pop("multi_label")
+    training = found.pop("training")
     for name in ("notes", *PLACES):  # notes are among those of the summary
         del found[name]
     shown = {
@@ -152,6 +164,7 @@ def facts(record: Mapping[str, object]) -> dict[str, str]:
     shown["GFLOP"] = "-" if flops is None else f"{flops / 1e9:.3g}"  # type: ignore[operator]
     shown["goes past the layer"] = "-" if bypass is None else f"{bypass:.0%}"
     shown["ms an image"] = "-" if seconds is None else f"{1000 * seconds:.1f}"  # type: ignore[operator]
+    shown["training"] = "-" if training is None else str(TrainingStage.from_record(training))  # type: ignore[arg-type]
     return shown
 
 
