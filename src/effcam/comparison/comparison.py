@@ -309,11 +309,13 @@ class Comparison(Cells):
             ArgumentError: If there is not one entry per image.
         """
         from effcam.images.annotations.truths import find_truths
+        from effcam.metrics.summary.foreign_labels import without_foreign_labels
         from effcam.metrics.summary.rows import ImageRows, are_right
 
         truths = find_truths(self.images, boxes, masks, labels)
         if labels is not None:
-            are_right(ImageRows(self.columns, tuple(self.rows()), self.facts, tuple(truths)))
+            rows = ImageRows(self.columns, tuple(self.rows()), self.facts, tuple(truths))
+            are_right(without_foreign_labels(rows)[0])
         images = tuple(
             replace(image, truth=truth) for image, truth in zip(self.images, truths, strict=True)
         )

@@ -18,6 +18,7 @@ from effcam.metrics.faithfulness_result import Faithfulness
 from effcam.metrics.summary import Summary
 from effcam.metrics.summary.builder import summarize
 from effcam.metrics.summary.figures.focus import measure_focus
+from effcam.metrics.summary.foreign_labels import without_foreign_labels
 from effcam.metrics.summary.rows import ImageRows, are_right
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def gather(
         summary=summary or summarize(cells, fair=fair, faithfulness=faithfulness),
         agreement=agreement_matrix(pairs, len(content.columns)) if agreement is None else agreement,
         pairs=pairs,
-        right=are_right(cells),
+        right=are_right(without_foreign_labels(cells)[0]),
         focus=measure_focus(cells)["effective_area"],
         snippets=snippets_for(content, known) if snippets is None else snippets,
         scope=scope,
