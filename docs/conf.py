@@ -83,7 +83,7 @@ copybutton_line_continuation_character = "\\"
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(collections|os|pathlib|types|typing|numpy|np|NDArray|PIL|Image|pyarrow|torch|nn)(\..*)?",
+        r"(collections|os|pathlib|types|typing|numpy|np|NDArray|PIL|Image|pandas|polars|pyarrow|torch|nn)(\..*)?",
     ),
     (r"py:class", r"ArrayLike|Tensor|matplotlib\..*"),
 ]

@@ -18,6 +18,9 @@ BOXES = ("bbox", "bboxes", "boxes")
 CLASSES = ("category", "categories", "label", "labels")
 TOLERANCE = 1.0
 """How far a box may leave its image, in px: tools round."""
+FAR = 0.1
+"""How far a box may leave its image, in shares of its sides, before a convention is impossible:
+a single careless box proves nothing."""
 Row: TypeAlias = tuple[tuple[Box, ...], tuple[NamedClass, ...]]
 Size: TypeAlias = tuple[int, int]
 
@@ -90,15 +93,19 @@ def _convention(
     boxes: Sequence[Sequence[tuple[float, ...]]], size_of: Callable[[int], Size]
 ) -> Callable[[tuple[float, ...]], Box] | None:
     """Return what makes boxes of a dataset's numbers, ``None`` if that is not certain."""
-    possible = [_from_coco, _from_edges]
+    conventions = (_from_coco, _from_edges)
+    fit, possible = set(conventions), set(conventions)
     for index, own in enumerate(boxes):
         if any(len(box) != 4 for box in own):
             return None
         width, height = size_of(index) if own else (0, 0)
-        for make in list(possible):
-            if not all(_fits(make(box), width, height) for box in own):
-                possible.remove(make)
-    return possible[0] if len(possible) == 1 else None
+        for make in conventions:
+            made = [make(box) for box in own]
+            if not all(_fits(box, width, height) for box in made):
+                fit.discard(make)
+            if not all(_fits(box, width, height, beyond=FAR) for box in made):
+                possible.discard(make)
+    return fit.pop() if fit == possible and len(fit) == 1 else None
 
 
 def _from_coco(box: tuple[float, ...]) -> Box:
@@ -111,11 +118,19 @@ def _from_edges(box: tuple[float, ...]) -> Box:
     return Box(left, top, right, bottom)
 
 
-def _fits(box: Box, width: float, height: float) -> bool:
-    """Return whether a box lies in an image, and its edges are in order; it may have no area."""
+def _fits(box: Box, width: float, height: float, *, beyond: float = 0) -> bool:
+    """Return whether a box lies in an image, and its edges are in order; it may have no area.
+
+    Args:
+        box: The box.
+        width: The image's width in px.
+        height: The image's height in px.
+        beyond: How far it may leave the image, in shares of these, beside `TOLERANCE`.
+    """
+    across, down = TOLERANCE + beyond * width, TOLERANCE + beyond * height
     return (
-        -TOLERANCE <= box.left <= box.right <= width + TOLERANCE
-        and -TOLERANCE <= box.top <= box.bottom <= height + TOLERANCE
+        -across <= box.left <= box.right <= width + across
+        and -down <= box.top <= box.bottom <= height + down
     )
 
 
