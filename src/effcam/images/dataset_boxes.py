@@ -1,7 +1,7 @@
 """Boxes of objects in a dataset of Hugging Face, whose column does not state their convention.
 
-Datasets of one hub store ``bbox`` as COCO's [x, y, width, height] or as the edges [left, top, right,
-bottom]. It is one of these for certain if some box is impossible in the other.
+Datasets of one hub store ``bbox`` as COCO's [x, y, width, height] or as the edges [left, top,
+right, bottom]. It is one of these for certain if some box is impossible in the other.
 """
 
 from __future__ import annotations

@@ -94,10 +94,10 @@ def iter_images(
         images: A file, a folder (searched recursively, in natural order), a glob, a PIL image, an
             array or a tensor of one image or, with four dimensions, of a batch, a dataset of
             torchvision, of Hugging Face or any other with positions, whose items are images or
-            images and their classes (before its transform), or any iterable of these. A file in a folder that has the suffix of an image, but is not one, fails
-            when it is opened; links to folders are not followed. A video or an animated picture
-            that is named, or that a glob matches, is split into its frames, ``clip.mp4 @
-            0:01.200`` and so on. In a folder, videos are left out and animated pictures are one
+            images and their classes (before its transform), or any iterable of these. A file in a
+            folder that has the suffix of an image, but is not one, fails when it is opened; links
+            to folders are not followed. A video or an animated picture that is named, or that a
+            glob matches, is split into its frames, ``clip.mp4 @ 0:01.200`` and so on. In a folder, videos are left out and animated pictures are one
             image each, unless ``every`` or ``fps`` is given. Files of formats that are not read,
             as HEIC without a plugin or a camera's raw format, are left out, which one
             `effcam.errors.ImageWarning` says.

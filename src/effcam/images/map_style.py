@@ -120,7 +120,7 @@ class MapStyle:
     def _listed_values(self, dataset: Any) -> Sequence[Any] | None:
         """Return the dataset's list of classes, if it is that of its items; it loads no image."""
         for key in ("targets", "labels", "_labels"):
-            listed = getattr(dataset, key, None)
+            listed: Any = getattr(dataset, key, None)
             if getattr(listed, "ndim", 1) != 1 or not hasattr(listed, "__getitem__"):
                 continue
             values = listed.tolist() if hasattr(listed, "tolist") else listed

@@ -172,9 +172,7 @@ def _read_ids(path: AnyPath, comparison: Cells, names: Mapping[str, str]) -> _Id
         images, _ = parse_coco(document)
         listed_categories = document.get("categories") or ()
         known = {str(each["name"]): each["id"] for each in listed_categories}
-        found = {
-            row[0].image.name: _matching(images, row[0])["id"] for row in comparison.rows()
-        }
+        found = {row[0].image.name: _matching(images, row[0])["id"] for row in comparison.rows()}
     folded = {name.casefold(): number for name, number in known.items()}
     unknown = [name for name in names.values() if name not in known]
     if unknown:

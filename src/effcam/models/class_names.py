@@ -110,8 +110,10 @@ def _find_by_name(
         parts = [_classes_called(part.strip(), labels, synonyms) for part in spelled.split(",")]
         known = [set(each) for each in (found, *parts) if each]
         common = set.intersection(*known) if known else set()
-        if len(common) == 1:
-            return common.pop()
+        # Of "ruffed grouse, partridge", the second is the name of another class too.
+        for only in (common, set(parts[0])):
+            if len(only) == 1:
+                return only.pop()
     raise TargetError(f"{owner} has no class, or several, called {name!r}")
 
 

@@ -32,13 +32,14 @@ class ForeignLabels:
         if not self.images:
             return []
         verb = "counts" if self.images == 1 else "count"
-        return [
+        note = (
             f"{count(self.images, 'image')} {verb} as without label: of their classes in the "
             f"dataset, {listed(self.names)}, some are no class of {listed(self.columns)}, or "
             "several are true of an image of which a model says one. Names are compared, as a "
             "dataset's index is not a model's. Load a model of these classes with labels=, or give "
             "labels= with the models' own names."
-        ]
+        )
+        return [note]
 
 
 def without_foreign_labels(rows: ImageRows) -> tuple[ImageRows, ForeignLabels]:

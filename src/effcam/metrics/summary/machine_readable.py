@@ -63,7 +63,8 @@ def records(
         for measure in measures:
             key = measure.figure.key
             row[key], row[f"{key}_low"], row[f"{key}_high"] = (
-                json_value(float(array[at])) for array in (measure.values, measure.low, measure.high)
+                json_value(float(array[at]))
+                for array in (measure.values, measure.low, measure.high)
             )
             row[f"{key}_n"] = int(measure.counts[at])
         rows.append(row)

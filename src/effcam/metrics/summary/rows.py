@@ -203,8 +203,8 @@ def _class_index(rows: ImageRows, column: int, label: Label) -> int:
     if isinstance(label, str) and NUMBER.fullmatch(label):
         return int(label)
     raise ArgumentError(
-        f"label {str(label)!r} is a name, but the classes of this comparison's models are unknown: give "
-        "indices"
+        f"label {str(label)!r} is a name, but the classes of this comparison's models are unknown: "
+        "give indices"
     )
 
 

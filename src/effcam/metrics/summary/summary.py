@@ -20,8 +20,8 @@ from effcam.names import find_name
 from effcam.text import count, listed
 
 if TYPE_CHECKING:
-    import pandas  # noqa: TID251  # for annotations alone
-    import polars  # noqa: TID251
+    import pandas
+    import polars
     from matplotlib.figure import Figure as Canvas
 
     from effcam.data_frames import Kind
