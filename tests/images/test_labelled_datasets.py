@@ -10,8 +10,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import ExifTags, Image
-from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset
-from torch.utils.data import TensorDataset
+from torch.utils.data import (
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    Subset,
+    TensorDataset,
+)
 from torchvision.datasets import CIFAR10, DatasetFolder, FakeData, ImageFolder
 from torchvision.transforms import Compose, Normalize, RandomCrop, ToTensor
 
@@ -80,7 +86,8 @@ def test_files_of_a_folder_are_read_as_files_and_not_transformed(folder: Path) -
 
 def test_a_loader_of_the_callers_own_is_used(folder: Path) -> None:
     data = DatasetFolder(str(folder), lambda _: np.full((5, 7, 3), 9, np.uint8), (".png",))
-    assert [(ref.path, ref.open().size) for ref in refs(data)][0] == (None, (7, 5))
+    ref = refs(data)[0]
+    assert (ref.path, ref.open().size) == (None, (7, 5))
 
 
 def test_subsets_keep_names_and_order(folder: Path) -> None:
@@ -220,6 +227,6 @@ def test_a_run_on_disk_keeps_the_files_but_not_the_classes(folder: Path, tmp_pat
         run = compare_dataset(
             ImageFolder(str(folder)), "demo_resnet", tmp_path / "run", progress=False
         )
-    assert [each.name for each in run.comparison().images][0] == "green/0.png"
+    assert run.comparison().images[0].name == "green/0.png"
     with pytest.raises(ArgumentError, match="is not a file: a run that can be resumed"):
         compare_dataset(Pairs(["a"]), "demo_resnet", tmp_path / "other", progress=False)

@@ -89,7 +89,7 @@ def test_what_coco_has_no_place_for_is_refused(sample: Any, tmp_path: Path) -> N
         save_dataset(film, tmp_path / "a.json")
     with pytest.raises(ArgumentError, match="has no probability, and COCO results have a score"):
         save_results(changed(comparison, probability=math.nan), tmp_path / "a.json")
-    with pytest.raises(OutputError, match="unknown suffix '.txt'"):
+    with pytest.raises(OutputError, match=r"unknown suffix '\.txt'"):
         save_dataset(comparison, tmp_path / "a.txt")
     with pytest.raises(OutputError, match="holds no images"):
         save_dataset(comparison.take([]), tmp_path / "a.json")
@@ -104,4 +104,4 @@ def test_run_lengths_are_compressed_without_loss(seed: int) -> None:
     lengths = run_lengths(mask)
     assert (decompress(compress(lengths)) == lengths).all()
     values = np.arange(len(lengths)) % 2 == 1
-    assert (np.repeat(values, lengths).reshape(mask.shape[::-1]).T == mask).all()
+    assert (mask == np.repeat(values, lengths).reshape(mask.shape[::-1]).T).all()

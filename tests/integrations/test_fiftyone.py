@@ -71,6 +71,7 @@ def database(fo: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]
     try:
         fo.config.database_uri = f"mongodb://127.0.0.1:{port}"
         yield fo
+        fo.core.odm.get_db_client().close()
     finally:
         running.terminate()
         running.wait()
@@ -124,7 +125,8 @@ def test_cells_become_fields(fo: Any, files: Comparison) -> None:
         assert sample["effcam_agreement"] == pytest.approx(files.take([at]).agreement()[0, 1])
 
 
-def test_heat_lies_where_the_model_saw_the_photo(fo: Any, files: Comparison) -> None:
+@pytest.mark.usefixtures("fo")
+def test_heat_lies_where_the_model_saw_the_photo(files: Comparison) -> None:
     # The second column saw a part of each photo.
     (sample,) = to_samples(files.take([0]), longest=60)
     heat, region = sample["effcam_a_b_2_heat"].map, files[0, 1].region.scale(0.5, 0.5)
@@ -136,7 +138,8 @@ def test_heat_lies_where_the_model_saw_the_photo(fo: Any, files: Comparison) -> 
     assert heat.max() == 1
 
 
-def test_maps_are_written_as_files(fo: Any, files: Comparison, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("fo")
+def test_maps_are_written_as_files(files: Comparison, tmp_path: Path) -> None:
     samples = to_samples(files, folder=tmp_path / "maps")
     heat = samples[1]["effcam_a_b_heat"]
     assert heat.range == [0, 255]
@@ -147,7 +150,8 @@ def test_maps_are_written_as_files(fo: Any, files: Comparison, tmp_path: Path) -
     assert len(set(tmp_path.glob("maps/*/*.png"))) == 6
 
 
-def test_what_is_not_known_is_left_out(fo: Any, files: Comparison) -> None:
+@pytest.mark.usefixtures("fo")
+def test_what_is_not_known_is_left_out(files: Comparison) -> None:
     from dataclasses import replace
 
     cells = tuple(replace(cell, state="flat", predicted=None) for cell in files)
@@ -158,7 +162,8 @@ def test_what_is_not_known_is_left_out(fo: Any, files: Comparison) -> None:
     assert sample["effcam_a_b_box"].detections == []
 
 
-def test_ground_truth_is_written_and_read_back(fo: Any, files: Comparison) -> None:
+@pytest.mark.usefixtures("fo")
+def test_ground_truth_is_written_and_read_back(files: Comparison) -> None:
     samples = to_samples(files)
     assert [each["ground_truth"].label for each in samples] == ["class 0", "class 1", "class 2"]
     read = images_of(samples)
@@ -214,7 +219,8 @@ def test_what_does_not_fit_is_refused(fo: Any, files: Comparison) -> None:
         images_of([sample], ground_truth="text")
 
 
-def test_images_of_memory_are_refused(fo: Any, sample: Any) -> None:
+@pytest.mark.usefixtures("fo")
+def test_images_of_memory_are_refused(sample: Any) -> None:
     with pytest.raises(ArgumentError, match="is not a file, and a sample of FiftyOne is one"):
         to_samples(sample(1))
 

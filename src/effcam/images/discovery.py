@@ -97,10 +97,10 @@ def iter_images(
             images and their classes (before its transform), or any iterable of these. A file in a
             folder that has the suffix of an image, but is not one, fails when it is opened; links
             to folders are not followed. A video or an animated picture that is named, or that a
-            glob matches, is split into its frames, ``clip.mp4 @ 0:01.200`` and so on. In a folder, videos are left out and animated pictures are one
-            image each, unless ``every`` or ``fps`` is given. Files of formats that are not read,
-            as HEIC without a plugin or a camera's raw format, are left out, which one
-            `effcam.errors.ImageWarning` says.
+            glob matches, is split into its frames, ``clip.mp4 @ 0:01.200`` and so on. In a folder,
+            videos are left out and animated pictures are one image each, unless ``every`` or
+            ``fps`` is given. Files of formats that are not read, as HEIC without a plugin or a
+            camera's raw format, are left out, which one `effcam.errors.ImageWarning` says.
         missing_ok: Whether to yield a path that does not exist or cannot be reached; it fails
             when it is opened.
         every: Use every n-th frame of a video, starting with the first; ``None`` uses all.

@@ -22,19 +22,6 @@ TEXTS = ("string", "large_string")
 _one_at_a_time = threading.Lock()
 
 
-def is_hugging_face(value: object) -> bool:
-    """Return whether a value offers what ``datasets.Dataset`` does."""
-    offers = ("features", "column_names", "cast_column", "with_format", "flatten")
-    return all(hasattr(type(value), name) for name in (*offers, "__len__"))
-
-
-def is_streamed(value: object) -> bool:
-    """Return whether a value is a ``datasets.IterableDataset``, or a mapping's value like it."""
-    offers = ("features", "cast_column", "with_format", "take")
-    has_length = hasattr(type(value), "__len__")
-    return not has_length and all(hasattr(type(value), name) for name in offers)
-
-
 class HuggingFace:
     """The rows of a dataset with one column of images, and perhaps one of classes and of boxes."""
 

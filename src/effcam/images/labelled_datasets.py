@@ -12,8 +12,6 @@ from itertools import accumulate
 from typing import Any, Protocol
 
 from effcam.errors import ArgumentError
-from effcam.images.hugging_face import HuggingFace, is_hugging_face, is_streamed
-from effcam.images.map_style import Folder, MapStyle, is_folder_dataset
 from effcam.images.refs import ImageRef
 
 
@@ -39,6 +37,19 @@ def is_dataset(value: object) -> bool:
         return True
     kind = type(value)
     return hasattr(kind, "__getitem__") and hasattr(kind, "__len__") and not _iterates(kind)
+
+
+def is_hugging_face(value: object) -> bool:
+    """Return whether a value offers what ``datasets.Dataset`` does."""
+    offers = ("features", "column_names", "cast_column", "with_format", "flatten")
+    return all(hasattr(type(value), name) for name in (*offers, "__len__"))
+
+
+def is_streamed(value: object) -> bool:
+    """Return whether a value is a ``datasets.IterableDataset``, or a mapping's value like it."""
+    offers = ("features", "cast_column", "with_format", "take")
+    has_length = hasattr(type(value), "__len__")
+    return not has_length and all(hasattr(type(value), name) for name in offers)
 
 
 def refs_of_dataset(dataset: Any) -> Iterator[ImageRef]:
@@ -77,7 +88,10 @@ def items_of(dataset: Any) -> Items:
             f"images is a {name}, a stream without length: take the images that you need, as "
             "datasets.Dataset.from_list(list(stream.take(100)), features=stream.features)"
         )
+    # Comparisons of files do not need these.
     if is_hugging_face(dataset):
+        from effcam.images.hugging_face import HuggingFace
+
         return HuggingFace(dataset)
     if _has_base(dataset, "ConcatDataset"):
         return _Several([items_of(each) for each in dataset.datasets])
@@ -87,6 +101,8 @@ def items_of(dataset: Any) -> Items:
         raise ArgumentError(
             f"images is a {name} without length: give a dataset with positions, or a list of images"
         )
+    from effcam.images.map_style import Folder, MapStyle, is_folder_dataset
+
     return Folder(dataset) if is_folder_dataset(dataset) else MapStyle(dataset)
 
 

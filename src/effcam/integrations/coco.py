@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 import numpy as np
 
@@ -28,11 +28,14 @@ from effcam.images.annotations.parsing import locating, parse_json, read_bytes
 from effcam.names import find_name
 from effcam.text import listed
 
+if TYPE_CHECKING:
+    from effcam.comparison.comparison import Comparison
+
 AnyPath: TypeAlias = Union[str, "PathLike[str]"]
 
 
 def save_dataset(
-    comparison: Cells,
+    comparison: Comparison,
     path: AnyPath,
     *,
     categories: Literal["class", "column"] = "class",
@@ -89,7 +92,7 @@ def save_dataset(
 
 
 def save_results(
-    comparison: Cells,
+    comparison: Comparison,
     path: AnyPath,
     *,
     column: int | str = 0,

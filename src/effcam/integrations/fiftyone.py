@@ -32,6 +32,8 @@ from effcam.text import listed
 if TYPE_CHECKING:
     import fiftyone as fo
 
+    from effcam.comparison.comparison import Comparison
+
 LONGEST = 224
 """The longest side of a stored map of heat, in px."""
 GROUND_TRUTH = "ground_truth"
@@ -67,7 +69,7 @@ def images_of(
 
 
 def add_to_samples(
-    comparison: Cells,
+    comparison: Comparison,
     samples: Iterable[fo.Sample],
     *,
     prefix: str = "effcam",
@@ -124,7 +126,7 @@ def add_to_samples(
 
 
 def to_samples(
-    comparison: Cells,
+    comparison: Comparison,
     *,
     prefix: str = "effcam",
     threshold: float = BOX_THRESHOLD,
