@@ -24,7 +24,7 @@ from torchvision.transforms import Compose, Normalize, RandomCrop, ToTensor
 from effcam import Comparison, Preprocess, compare, compare_dataset, load_model
 from effcam.errors import ArgumentError, ImageError, ImageWarning
 from effcam.images import ImageRef, iter_images
-from effcam.images.truth import NamedClass
+from effcam.images.truth import NamedClass, Truth
 from tests.nets import ColourNet
 
 INPUTS = Compose([ToTensor(), Normalize(0.5, 0.5)])
@@ -184,6 +184,22 @@ def test_an_item_that_needs_the_transform_is_refused() -> None:
         refs(Strict([0], INPUTS))
 
 
+def test_an_item_that_cannot_be_read_fails_when_it_is_opened(model: Any) -> None:
+    class Holed(Pairs):
+        def __getitem__(self, index: int) -> Any:
+            if index == 1:
+                raise OSError("the file is gone")
+            return super().__getitem__(index)
+
+    data = Holed(["red"] * 3, classes=np.array(["red"]))
+    with pytest.raises(
+        ImageError, match=r"'Holed\[1\]': its dataset cannot give it: OSError: the f"
+    ):
+        refs(data)[1].open()
+    found = compare(data, model, on_error="skip", progress=False)
+    assert [each.image for each in found.skipped] == ["Holed[1]"]
+
+
 def test_references_can_be_pickled() -> None:
     (ref,) = refs(Pairs(["a"]))
     assert pickle.loads(pickle.dumps(ref)).open().size == (12, 10)  # noqa: S301  # our own
@@ -207,6 +223,12 @@ def test_classes_that_no_model_has_are_unknown_and_noted(model: Any) -> None:
     assert note.startswith("2 images count as without label: of their classes in the dataset, 0, ")
     assert "Names are compared" in note
     assert found.grid().width > 0
+
+
+def test_several_classes_of_an_image_are_unknown_to_models_that_say_one(model: Any) -> None:
+    both = ImageRef("both", Image.new("RGB", (9, 9)), Truth(labels=tuple(named("red", "green"))))
+    summary = compare([both], model, progress=False).summary()
+    assert any("several are true of an image" in note for note in summary.notes)
 
 
 def test_a_report_shows_classes_that_no_model_has(model: Any, tmp_path: Path) -> None:

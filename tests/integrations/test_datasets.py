@@ -183,6 +183,18 @@ def test_boxes_are_used_if_their_convention_is_certain() -> None:
     assert edges[0].truth.boxes == (Box(30, 10, 55, 35), Box(2, 3, 4, 5))
 
 
+def test_a_broken_image_is_no_evidence_for_a_convention() -> None:
+    data = located([[[30, 10, 20, 25]], [[2, 3, 4, 5]]])
+    broken = {"bytes": b"nothing", "path": None}
+    pictures = [{"bytes": encoded(picture((0, 0, 0), (60, 40))), "path": None}, broken]
+    kind = data.features["objects"]
+    found = refs(make(pictures, objects=(data["objects"][:], kind)))
+    assert found[1].truth is not None
+    assert found[1].truth.boxes == (Box(2, 3, 6, 8),)
+    with pytest.raises(ImageError):
+        found[1].open()
+
+
 @pytest.mark.parametrize(
     "boxes",
     [[[2, 3, 4, 5]], [[0.1, 0.2, 0.5, 0.5]], [[30, 10, 33, 25]], [[90, 90, 95, 95]]],

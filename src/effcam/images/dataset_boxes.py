@@ -22,7 +22,7 @@ FAR = 0.1
 """How far a box may leave its image, in shares of its sides, before a convention is impossible:
 a single careless box proves nothing."""
 Row: TypeAlias = tuple[tuple[Box, ...], tuple[NamedClass, ...]]
-Size: TypeAlias = tuple[int, int]
+Size: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,8 @@ def _fits(box: Box, width: float, height: float, *, beyond: float = 0) -> bool:
         height: The image's height in px.
         beyond: How far it may leave the image, in shares of these, beside `TOLERANCE`.
     """
-    across, down = TOLERANCE + beyond * width, TOLERANCE + beyond * height
+    # A size that is not known is infinite, and 0 times that is NaN.
+    across, down = (TOLERANCE + (beyond and beyond * side) for side in (width, height))
     return (
         -across <= box.left <= box.right <= width + across
         and -down <= box.top <= box.bottom <= height + down

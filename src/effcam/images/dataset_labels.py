@@ -41,6 +41,8 @@ def index_of(value: object) -> int | None:
 
 def names_of(classes: object) -> tuple[str, ...]:
     """Return the names of a dataset's classes, of which some are several synonyms; else none."""
+    if hasattr(classes, "tolist"):  # an array
+        classes = classes.tolist()
     if isinstance(classes, str) or not isinstance(classes, Sequence):
         return ()
     joined = (each if isinstance(each, str) else ", ".join(map(str, each)) for each in classes)

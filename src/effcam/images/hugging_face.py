@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -77,14 +79,16 @@ class HuggingFace:
             # In an archive, at an address, or to be converted to a mode.
             return self._decoded[index][self._column]
 
-    def _size(self, index: int) -> tuple[int, int]:
-        """Return the width and height of an upright image in px."""
-        source = self._take(index)
-        if isinstance(source, Path | FileBytes):
-            with open_file(source) as image:
-                return upright_size(image)
-        size: tuple[int, int] = getattr(source, "size", (0, 0))
-        return size
+    def _size(self, index: int) -> tuple[float, float]:
+        """Return the width and height of an upright image in px; infinite if it cannot be read."""
+        with suppress(ImageError, OSError):
+            source = Deferred(partial(self._take, index)).load()
+            if isinstance(source, Path | FileBytes):
+                with open_file(source) as image:
+                    return upright_size(image)
+            size: tuple[int, int] = source.size  # type: ignore[attr-defined]  # of Pillow
+            return size
+        return math.inf, math.inf
 
     def _truth(self, index: int) -> Truth | None:
         truth = Truth()

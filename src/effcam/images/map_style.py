@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,13 +89,19 @@ class MapStyle:
     def ref(self, index: int) -> ImageRef:
         """Return an item, named by the dataset's type and its position.
 
-        Raises:
-            ImageError: If it cannot be read.
+        One that cannot be read fails when it is opened.
         """
-        name = f"{self._kind}[{index}]"
-        value = self._read(index)[1] if self._values is None else self._values[index]
         source = Deferred(partial(_picture, self._dataset, index))
-        return ImageRef(name, source, truth_of(self._class_of(value)))
+        truth = truth_of(self._class_of(self._value(index)))
+        return ImageRef(f"{self._kind}[{index}]", source, truth)
+
+    def _value(self, index: int) -> object:
+        """Return the target of an item; ``None`` if it cannot be read: its picture then fails."""
+        if self._values is not None:
+            return self._values[index]
+        with suppress(ImageError):
+            return self._read(index)[1]
+        return None
 
     def _read(self, index: int) -> tuple[object, object]:
         try:

@@ -48,7 +48,8 @@ def save_dataset(
     it. Ids count from 1. Each annotation also has the label of its ``column``, its ``method``, the
     ``label`` explained and, as ``score``, the class's probability. An image in which a column has
     no heat has no annotation of it. Images are turned upright, as effcam does, so ``width`` and
-    ``height`` are those of the upright image.
+    ``height`` are those of the upright image. ``file_name`` is the image's name, also of one from
+    memory, of which there is no file.
 
     Args:
         comparison: The comparison.
