@@ -80,6 +80,14 @@ def test_images_are_files_bytes_or_what_an_archive_holds(tmp_path: Path) -> None
     assert [ref.open().getpixel((0, 0))[0] for ref in found] == [9, 9, 8, 7, 9]  # type: ignore[index]
 
 
+def test_files_of_several_folders_are_named_below_the_common_one(tmp_path: Path) -> None:
+    paths = [tmp_path / "photos" / name / "1.png" for name in ("cat", "dog")]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        picture((0, 0, 0)).save(path)
+    assert [ref.name for ref in refs(make(list(map(str, paths))))] == ["cat/1.png", "dog/1.png"]
+
+
 def test_formats_and_transforms_are_left_out() -> None:
     data = make([picture((9, 0, 0))], label=([0], classes("cat")))
     for changed in (data.with_format("torch"), data.with_transform(lambda _: {"x": [0]})):

@@ -127,7 +127,9 @@ def test_metadata_says_what_it_is(metadata: Message) -> None:
     assert metadata["Name"] == "effcam"
     assert metadata["Metadata-Version"] == "2.4"
     assert metadata["Summary"]
-    assert set(metadata.get_all("Provides-Extra") or []) == {"clip", "dataset", "ray", "video"}
+    tools = {"app", "datasets", "fiftyone", "lightning", "mlflow", "pandas", "polars", "trainer"}
+    more = {"clip", "dataset", "ray", "tensorboard", "video", "wandb"}
+    assert set(metadata.get_all("Provides-Extra") or []) == tools | more
     pythons = [
         found[1]
         for each in metadata.get_all("Classifier") or []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -41,7 +42,10 @@ class HuggingFace:
         self._decoded = plain.select_columns([column])
         undecoded = plain.cast_column(column, replace(features[column], decode=False))
         self._column, self._images = column, undecoded.select_columns([column])
-        self._paths = self._images.flatten().select_columns([f"{column}.path"])
+        # Of the stored columns alone: no bytes of images are read.
+        paths = self._images.flatten().select_columns([f"{column}.path"])
+        self._paths: list[str | None] = paths[:][f"{column}.path"]
+        self._root = _common_folder(self._paths)
         self._split = str(getattr(dataset, "split", None) or "row")
         self._count = len(dataset)
         self._label = _label_column(features)
@@ -55,9 +59,9 @@ class HuggingFace:
         return self._count
 
     def ref(self, index: int) -> ImageRef:
-        """Return the image of a row, under the name of its file, or that of its position."""
-        path = self._paths[index][f"{self._column}.path"]
-        name = _file_name(path) or f"{self._split}[{index}]"
+        """Return the image of a row, named by its path below the folder of all, or its position."""
+        path = self._paths[index]
+        name = _file_name(path, self._root) or f"{self._split}[{index}]"
         return ImageRef(name, self._source(index, path), self._truth(index))
 
     def _source(self, index: int, path: str | None) -> Path | Deferred:
@@ -170,8 +174,20 @@ def _kind(feature: Any) -> str:
     return str(getattr(getattr(feature, "feature", feature), "dtype", ""))
 
 
-def _file_name(path: str | None) -> str:
+def _common_folder(paths: Iterable[str | None]) -> str:
+    """Return the folder that holds all files with absolute paths; empty without one."""
+    folders = {str(Path(each).parent) for each in paths if each and Path(each).is_absolute()}
+    try:
+        return os.path.commonpath(folders) if folders else ""
+    except ValueError:  # on several drives
+        return ""
+
+
+def _file_name(path: str | None, root: str) -> str:
+    """Return the name of a file in a folder or an archive, as ``zip://1.png::/photos.zip``."""
     if not path:
         return ""
-    inside = path.split("::")[0].rpartition("://")[2]  # zip://1.png::/photos.zip
-    return inside if inside and not inside.startswith("/") else Path(inside).name
+    if root and Path(path).is_relative_to(root):
+        return Path(path).relative_to(root).as_posix()
+    inside = path.split("::")[0].rpartition("://")[2]
+    return inside if inside and not Path(inside).is_absolute() else Path(path).name
