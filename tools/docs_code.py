@@ -62,8 +62,9 @@ SCENES = 8
 """The most demo scenes of a page."""
 NO_MODELS = {"--version", "completion", "info"}
 """Arguments of effcam that load no models: they start without stand-ins, which takes seconds."""
-LIMITS = {"README.md": 2, "right_thing.md": 6, "own_method.md": 12}
-"""The same for some pages: fewer for faithfulness, which needs forty passes each."""
+LIMITS = {"README.md": 2, "right_thing.md": 6, "own_method.md": 12, "choose_model.md": 240}
+"""The same for some pages: fewer for faithfulness, which needs forty passes each; calibration needs
+a hundred."""
 CATEGORIES = (
     *("009.bear", "038.chimp", "251.airplanes-101", "158.penguin", "190.snake"),
     *("024.butterfly", "151.ostrich"),

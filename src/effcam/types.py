@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from effcam.cam.settings import Settings
     from effcam.images.frames import FilmFrame
     from effcam.images.truth import NamedClass, Truth
+    from effcam.metrics.calibration_result import ReliabilityBin
     from effcam.metrics.summary import Difference, Fact, Figure, Measure
+    from effcam.metrics.summary.confusions import Confusion
+    from effcam.metrics.summary.published import PublishedValue
     from effcam.models.facts import ModelFacts
     from effcam.models.text_encoder import TextEncoder
     from effcam.models.tracing.placement import Placement
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from effcam.models.tracing.target_layer import TargetLayer
 
 __all__ = [
+    "Confusion",
     "Difference",
     "Fact",
     "Figure",
@@ -32,6 +36,8 @@ __all__ = [
     "ModelFacts",
     "NamedClass",
     "Placement",
+    "PublishedValue",
+    "ReliabilityBin",
     "ScoreSource",
     "Settings",
     "Skipped",
@@ -41,6 +47,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Confusion": "effcam.metrics.summary.confusions",
     "Difference": "effcam.metrics.summary",
     "Fact": "effcam.metrics.summary",
     "Figure": "effcam.metrics.summary",
@@ -50,6 +57,8 @@ _HOMES = {
     "ModelFacts": "effcam.models.facts",
     "NamedClass": "effcam.images.truth",
     "Placement": "effcam.models.tracing.placement",
+    "PublishedValue": "effcam.metrics.summary.published",
+    "ReliabilityBin": "effcam.metrics.calibration_result",
     "ScoreSource": "effcam.models.tracing.score_source",
     "Settings": "effcam.cam.settings",
     "Skipped": "effcam.cam.cells",

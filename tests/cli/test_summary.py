@@ -293,3 +293,26 @@ def test_a_picture_that_fails_does_not_cost_the_summary(
     assert done.code == 1
     assert done.out.startswith("3 images.")
     assert "effcam: error: cannot write a.json: no space left\n" in done.err
+
+
+RESULTS = "model,infer_img_size,infer_samples_per_sec\ntest_resnet,64,123456\n"
+
+
+def test_published_results_are_a_table_of_the_summary(run: Callable[..., Done]) -> None:
+    Path("benchmark-infer-x.csv").write_text(RESULTS, encoding="utf-8")
+    done = run("compare", "photos", *UNTRAINED, "--results", "benchmark-infer-x.csv")
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    at = next(at for at, line in enumerate(lines) if line.startswith("published elsewhere"))
+    assert "images/s (x) ↑" in lines[at]
+    assert lines[at + 1].split() == ["test_resnet", "123456"]
+    assert "- Published figures are copied from benchmark-infer-x.csv" in done.out
+
+
+def test_broken_results_are_refused_before_any_model_runs(run: Callable[..., Done]) -> None:
+    Path("bad.csv").write_text("a photo", encoding="utf-8")
+    given = ("--results", "bad.csv", "-o", "a.csv")
+    done = run("compare", "photos", *UNTRAINED, *given)
+    assert done.code == 1
+    assert "results 'bad.csv': expected a table of timm's results" in done.err
+    assert "a.csv" not in files()

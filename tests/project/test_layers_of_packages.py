@@ -57,6 +57,7 @@ DOORS = {
     "matplotlib": {
         *("drawing.fonts", "drawing.mpl", "drawing.mpl_canvas", "drawing.overlay"),
         *("comparison.comparison", "comparison.pictures.figure", "metrics.summary"),
+        *("drawing.reliability_plot", "metrics.calibration_result"),
     },
     "mlflow": {"comparison.trackers"},
     "open_clip": {"models.open_clip_architecture"},

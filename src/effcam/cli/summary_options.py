@@ -92,6 +92,14 @@ def add_summary_options(
         help="measure on all images, not only on those that every model classifies correctly",
     )
     group.add_argument(
+        "--results",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="add what one of timm's files of results says of the models, such as "
+        "results-imagenet.csv; repeatable",
+    )
+    group.add_argument(
         "--save-summary",
         action="append",
         default=[],
@@ -109,12 +117,14 @@ class SummaryOptions:
         fair: As in `Comparison.summary`.
         faithfulness: Whether to measure faithfulness.
         outputs: The files to write the summary to.
+        results: Files of published results.
     """
 
     known: Mapping[str, Any]
     fair: bool | None
     faithfulness: bool
     outputs: tuple[Path, ...]
+    results: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, options: argparse.Namespace) -> SummaryOptions | None:
@@ -128,14 +138,17 @@ class SummaryOptions:
         files = {name: getattr(options, name) for name in ("labels", "boxes", "masks")}
         outputs = tuple(map(Path, options.save_summary))
         flags = (options.summary, options.faithfulness, options.all_images)
-        if not outputs and not any(flags) and not any(files.values()):
+        asked = outputs or options.results
+        if not asked and not any(flags) and not any(files.values()):
             return None
         from effcam.images.annotations import read_boxes, read_image_labels, read_masks
         from effcam.metrics.summary.summary import check_summary_output
+        from effcam.models.result_tables import read_results
 
         for output in outputs:
             check_summary_output(output)
         check_different("--save-summary", outputs)
+        read_results(options.results)  # a broken file must not fail after a long run
         readers: dict[str, Callable[[str], Mapping[str, Any]]] = {
             "labels": read_image_labels,
             "boxes": read_boxes,
@@ -143,7 +156,7 @@ class SummaryOptions:
         }
         known = {name: readers[name](file) for name, file in files.items() if file is not None}
         fair = False if options.all_images else None
-        return cls(known, fair, options.faithfulness, outputs)
+        return cls(known, fair, options.faithfulness, outputs, tuple(options.results))
 
     def annotate(
         self, images: Sequence[ImageRef], specs: Mapping[str, ModelSpec]
@@ -199,7 +212,9 @@ class SummaryOptions:
 
     def summarize(self, compared: Comparison | DatasetRun, **measured: Any) -> Summary:
         """Return the summary of a comparison or a run, after writing it to its files if any."""
-        summary: Summary = compared.summary(**self.known, fair=self.fair, **measured)
+        summary: Summary = compared.summary(
+            **self.known, fair=self.fair, results=self.results, **measured
+        )
         for output in self.outputs:
             summary.save(output)
         return summary

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from effcam.metrics.faithfulness_result import Faithfulness
     from effcam.metrics.label_result import LabelProbabilities
     from effcam.metrics.summary import Summary
+    from effcam.models.result_tables import Results
 
 COLUMNS_LISTED = 8
 """The most columns that the repr of a comparison names."""
@@ -337,12 +338,14 @@ class Comparison(Cells):
         fair: bool | None = None,
         faithfulness: Faithfulness | None = None,
         label_probabilities: LabelProbabilities | None = None,
+        results: Results = None,
     ) -> Summary:
         """Return the scoreboard: one row for each column, each figure with its 95 % interval.
 
         Focus is always measured, at the resolution of the coarsest column's maps: it depends on
-        which columns there are. Accuracy needs labels, and localisation boxes or masks; demo
-        scenes have all of these. The documentation's page on metrics defines every figure.
+        which columns there are. Accuracy and the pairs of classes that are confused need labels,
+        calibration a hundred labelled images, and localisation boxes or masks; demo scenes have all
+        of these. The documentation's page on metrics defines every figure.
 
         Args:
             boxes: Boxes around the objects: a file (COCO, Pascal VOC, YOLO, Label Studio, CVAT,
@@ -362,20 +365,30 @@ class Comparison(Cells):
             faithfulness: The result of `effcam.metrics.faithfulness` for this comparison.
             label_probabilities: The result of `effcam.metrics.label_probabilities` for this
                 comparison, for the average precision of labels.
+            results: One of timm's files of published results, or several: ``results-imagenet.csv``,
+                those of other data sets, ``benchmark-infer-*.csv``. What they say of the columns'
+                models is a table of its own.
 
         Raises:
-            AnnotationError: If boxes, masks or labels are broken or do not fit the images.
+            AnnotationError: If boxes, masks, labels or results are broken or do not fit the images.
             TargetError: If a label is not a class of every model.
             ArgumentError: If an argument is impossible.
         """
         from effcam.images.annotations.truths import find_truths
         from effcam.metrics.summary.builder import summarize
         from effcam.metrics.summary.rows import ImageRows
+        from effcam.models.result_tables import read_results
+
+        tables = read_results(results)
 
         truths = find_truths(self.images, boxes, masks, labels, sizes=self._sizes())
         rows = ImageRows(self.columns, tuple(self.rows()), self.facts, tuple(truths))
         return summarize(
-            rows, fair=fair, faithfulness=faithfulness, label_probabilities=label_probabilities
+            rows,
+            fair=fair,
+            faithfulness=faithfulness,
+            label_probabilities=label_probabilities,
+            results=tables,
         )
 
     def report(
@@ -387,6 +400,7 @@ class Comparison(Cells):
         labels: Labels = None,
         fair: bool | None = None,
         faithfulness: Faithfulness | None = None,
+        results: Results = None,
         title: str | None = None,
         alpha: float = ALPHA,
         colormap: str = COLORMAP,
@@ -404,6 +418,7 @@ class Comparison(Cells):
             labels: As in `summary`.
             fair: As in `summary`.
             faithfulness: As in `summary`.
+            results: As in `summary`.
             title: The title of the page; ``None`` describes what is compared.
             alpha: The opacity of the strongest heat when the page is opened, in [0, 1].
             colormap: The name of the matplotlib colour map when the page is opened.
@@ -411,18 +426,21 @@ class Comparison(Cells):
         Raises:
             OutputError: If the path has another suffix, there are no images, or the file cannot
                 be written.
-            AnnotationError: If boxes, masks or labels are broken or do not fit the images.
+            AnnotationError: If boxes, masks, labels or results are broken or do not fit the
+                images.
             TargetError: If a label is not a class of every model.
             ArgumentError: If an argument is impossible.
             ImageError: If an image's file is gone.
         """
         from effcam.comparison.report import Look, check_report_output, gather, write_report
         from effcam.images.annotations.truths import find_truths
+        from effcam.models.result_tables import read_results
 
         look = Look(title=title, alpha=alpha, colormap=colormap)
         check_report_output(path)
+        tables = read_results(results)
         truths = find_truths(self.images, boxes, masks, labels, sizes=self._sizes())
-        material = gather(self, truths=truths, fair=fair, faithfulness=faithfulness)
+        material = gather(self, truths=truths, fair=fair, faithfulness=faithfulness, results=tables)
         return write_report(material, path, look)
 
     def log(

@@ -14,6 +14,7 @@ from effcam.metrics.agreement import Agreement, mean_agreements, pair_agreements
 from effcam.metrics.estimates import Means
 from effcam.metrics.summary.builder import SummaryBuilder
 from effcam.metrics.summary.rows import ImageRows
+from effcam.models.result_tables import ResultTable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,13 +22,20 @@ if TYPE_CHECKING:
     from effcam.metrics.summary import Summary
 
 
-def summarize_run(reader: ShardReader, known: GroundTruth, *, fair: bool | None) -> Summary:
+def summarize_run(
+    reader: ShardReader,
+    known: GroundTruth,
+    *,
+    fair: bool | None,
+    results: Sequence[ResultTable] = (),
+) -> Summary:
     """Return the summary of all images that every model has run on.
 
     Args:
         reader: The run.
         known: The annotations of its images.
         fair: As in `SummaryBuilder`.
+        results: As in `SummaryBuilder`.
 
     Raises:
         AnnotationError: If annotations are those of other images, or do not fit them.
@@ -36,7 +44,7 @@ def summarize_run(reader: ShardReader, known: GroundTruth, *, fair: bool | None)
     """
     known.check(reader.inventory.names())
     columns, facts = reader.manifest.columns, reader.facts()
-    builder = SummaryBuilder(columns, facts, labelled=known.labelled, fair=fair)
+    builder = SummaryBuilder(columns, facts, labelled=known.labelled, fair=fair, results=results)
     for rows in reader.rows():
         sizes = [row[0].size for row in rows.values()]
         truths = known.take([row[0].image for row in rows.values()], list(rows), sizes=sizes)

@@ -10,6 +10,7 @@ from effcam.dataset.measures import find_least, image_agreements, image_confiden
 from effcam.dataset.reader import ShardReader
 from effcam.errors import check_number
 from effcam.images.annotations.truths import GroundTruth, Labels
+from effcam.models.result_tables import Results
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -28,6 +29,7 @@ def write_run_report(
     n: int,
     labels: Labels,
     fair: bool | None,
+    results: Results = None,
 ) -> Path:
     """Write the report of a run, and return its path; arguments are those of `DatasetRun.report`.
 
@@ -44,17 +46,17 @@ def write_run_report(
     material = gather(
         shown,
         truths=truths,
-        summary=run.summary(labels=labels, fair=fair),
+        summary=run.summary(labels=labels, fair=fair, results=results),
         agreement=run.agreement() if several else None,
-        snippets=[_snippet(run, n, labelled=labels is not None)],
+        snippets=[_snippet(run, n, labels=labels is not None, results=results is not None)],
         scope=f"Shown are the {len(shown.images)} of {run.images} images {which}; "
         "figures and agreement include all images.",
     )
     return write_report(material, path, look)
 
 
-def _snippet(run: DatasetRun, n: int, *, labelled: bool) -> Snippet:
+def _snippet(run: DatasetRun, n: int, **given: bool) -> Snippet:
     """Return the Python code that writes the report again."""
-    more = ", labels=labels" if labelled else ""
+    more = "".join(f", {name}={name}" for name, is_given in given.items() if is_given)
     code = f"import effcam\n\nrun = effcam.open_run({run.store.address!r})\n"
     return Snippet("Python", f"{code}run.report({FILE!r}, n={n}{more})")

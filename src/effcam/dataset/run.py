@@ -27,6 +27,7 @@ from effcam.errors import ArgumentError, ImageError, OutputError
 from effcam.images.annotations.truths import Boxes, GroundTruth, Labels, Masks
 from effcam.metrics.agreement import Agreement, check_disagreed
 from effcam.models.facts import ModelFacts
+from effcam.models.result_tables import Results, read_results
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,11 +135,13 @@ class DatasetRun:
         masks: Masks = None,
         labels: Labels = None,
         fair: bool | None = None,
+        results: Results = None,
     ) -> Summary:
         """Return the summary of all images that every model has run on.
 
         Its values are those of `Comparison.summary`, and so are its intervals and tests for up to
         1,024 images. Memory does not grow with the maps: of more images, several share a place.
+        Calibration keeps four bytes a cell of labelled images.
 
         Args:
             boxes: Boxes around the objects: a file, a mapping by image name, or one entry an
@@ -146,15 +149,18 @@ class DatasetRun:
             masks: Masks of the objects, likewise; or a folder of mask files.
             labels: The class of each image, likewise.
             fair: As in `Comparison.summary`.
+            results: As in `Comparison.summary`.
 
         Raises:
-            AnnotationError: If annotations are broken, or are those of other images.
+            AnnotationError: If annotations or results are broken, or annotations are those of
+                other images.
             TargetError: If a label is no class of one of the models.
             ArgumentError: If there is not one entry an image.
             OutputError: If a shard cannot be read, or no shard has cells of all models.
         """
+        tables = read_results(results)
         known = GroundTruth(self.images, boxes=boxes, masks=masks, labels=labels)
-        return summarize_run(self._reader, known, fair=fair)
+        return summarize_run(self._reader, known, fair=fair, results=tables)
 
     def agreement(self, *, measure: Agreement = "spearman") -> NDArray[np.float64]:
         """Return how far the columns' maps agree, as `Comparison.agreement`, in constant memory.
@@ -188,6 +194,7 @@ class DatasetRun:
         n: int = 200,
         labels: Labels = None,
         fair: bool | None = None,
+        results: Results = None,
         title: str | None = None,
         alpha: float = ALPHA,
         colormap: str = COLORMAP,
@@ -203,6 +210,7 @@ class DatasetRun:
             n: How many images the page shows; all of them if there are fewer.
             labels: As in `summary`.
             fair: As in `summary`.
+            results: As in `summary`.
             title: As in `Comparison.report`.
             alpha: As in `Comparison.report`.
             colormap: As in `Comparison.report`.
@@ -211,7 +219,7 @@ class DatasetRun:
             OutputError: If the path has another suffix, the file cannot be written, a shard cannot
                 be read, or no shard has cells of all models.
             ArgumentError: If an argument is impossible.
-            AnnotationError: If labels are broken, or are those of other images.
+            AnnotationError: If labels or results are broken, or labels are those of other images.
             TargetError: If a label is no class of one of the models.
             ImageError: If an image's file is gone.
         """
@@ -219,7 +227,9 @@ class DatasetRun:
         from effcam.dataset.report import write_run_report
 
         look = Look(title=title, alpha=alpha, colormap=colormap)
-        return write_run_report(self, self._reader, path, look, n=n, labels=labels, fair=fair)
+        return write_run_report(
+            self, self._reader, path, look, n=n, labels=labels, fair=fair, results=results
+        )
 
     def comparison(self, images: Sequence[int | str] | None = None) -> Comparison:
         """Return the comparison of some of the images, in the order given, as `compare` does.

@@ -1,4 +1,4 @@
-"""Metrics of maps: focus, agreement, localisation, temporal stability, faithfulness.
+"""Metrics of maps and models: focus, agreement, localisation, faithfulness, calibration.
 
 The functions on arrays can be used directly. `effcam.Comparison.summary` applies them to a
 comparison, with baselines and intervals; `faithfulness` and `sanity_check` run models.
@@ -33,6 +33,7 @@ from effcam.metrics.pixel_precision import average_precision, pixel_average_prec
 from effcam.metrics.temporal import centre_shift, temporal_stability
 
 if TYPE_CHECKING:
+    from effcam.metrics.calibration_result import Calibration, calibration
     from effcam.metrics.combined_score import arcc, coherency
     from effcam.metrics.complexity_rise import ComplexityRise, efficient_mprt
     from effcam.metrics.confidence_change import (
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from effcam.metrics.smooth_sanity import smooth_mprt
 
 __all__ = [
+    "Calibration",
     "ComplexityRise",
     "Faithfulness",
     "LabelProbabilities",
@@ -60,6 +62,7 @@ __all__ = [
     "average_gain",
     "average_precision",
     "box_ious",
+    "calibration",
     "centre_shift",
     "coherency",
     "deletion",
@@ -92,13 +95,15 @@ __all__ = [
     "top_iou",
 ]
 
-# Functions that run models need torch, which is slow to import.
+# What runs models needs torch, which is slow to import; calibration needs annotations and drawing.
 _HOMES = {
+    "Calibration": "effcam.metrics.calibration_result",
     "ComplexityRise": "effcam.metrics.complexity_rise",
     "SanityCheck": "effcam.metrics.sanity",
     "arcc": "effcam.metrics.combined_score",
     "average_drop": "effcam.metrics.confidence_change",
     "average_gain": "effcam.metrics.confidence_change",
+    "calibration": "effcam.metrics.calibration_result",
     "coherency": "effcam.metrics.combined_score",
     "deletion": "effcam.metrics.perturbation",
     "efficient_mprt": "effcam.metrics.complexity_rise",

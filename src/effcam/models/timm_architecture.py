@@ -149,3 +149,10 @@ def preprocess_of_config(config: dict[str, Any]) -> Preprocess:
         mean=tuple(data["mean"]),
         std=tuple(data["std"]),
     )
+
+
+def replaced_names() -> Mapping[str, str | None]:
+    """Return the current name of each name that timm replaced, ``None`` if there is none."""
+    from timm.models import get_deprecated_models
+
+    return dict(get_deprecated_models())

@@ -28,8 +28,10 @@ from effcam.cam.settings import Settings
 from effcam.cli import main
 from effcam.comparison.report import Look, build, gather
 from effcam.comparison.report.charts import EDGE, WIDTH, histogram, matrix, matrix_style, plots
+from effcam.comparison.report.confusions import confused_pairs
 from effcam.comparison.report.data import COLORMAPS, pack, quantise
 from effcam.comparison.report.photos import QUALITIES, SIDE, TALLEST, choose_quality
+from effcam.comparison.report.reliability import reliability_plots
 from effcam.comparison.report.reproduce import snippets_for
 from effcam.comparison.report.wording import facts as facts_text
 from effcam.demo import scenes
@@ -39,6 +41,7 @@ from effcam.images.refs import ImageRef
 from effcam.images.truth import Truth
 from effcam.metrics.summary import Figure, Measure, Summary
 from effcam.targets import Contrast, Sum
+from tests.labelled import confused
 
 Sample = Callable[..., Comparison]
 EVIL = '</script><img src=x onerror="alert(1)">&amp;\u2028\u202e'
@@ -659,6 +662,65 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+# Calibration, confused classes, and published results
+
+
+@pytest.fixture(scope="module")
+def many() -> Comparison:
+    return confused()
+
+
+def test_a_reliability_plot_has_a_dot_for_each_bin(many: Comparison) -> None:
+    summary = many.summary()
+    one, two = reliability_plots(summary.calibration)
+    assert (one.label, two.label) == ("A", "B")
+    bins = summary.calibration["A"].bins
+    for dot, each in zip(one.dots, bins, strict=True):
+        assert dot.x == pytest.approx(8 + 134 * each.confidence, abs=0.1)
+        assert dot.y == pytest.approx(142 - 134 * each.accuracy, abs=0.1)
+        assert dot.low is not None
+        assert dot.high is not None
+        assert dot.high <= dot.y <= dot.low
+    assert one.error.startswith(f"ECE {100 * summary.calibration['A'].error:.1f} % [")
+    same = dict.fromkeys(("a", "b"), summary.calibration["A"])
+    assert [plot.label for plot in reliability_plots(same)] == ["a, b"]
+
+
+def test_confused_classes_lead_to_their_pictures(many: Comparison, tmp_path: Path) -> None:
+    page = Page(many.report(tmp_path / "report.html").read_text(encoding="utf-8"))
+    links = page.all("a", **{"class": "example"})
+    assert [(each["href"], each["data-column"]) for each in links] == [
+        (f"#image-{at}", "0") for at in (0, 3, 6, 9)
+    ]
+    assert page.text.count("most confused") == 1
+    assert "20 of 60" in page.text
+    assert "On the dashed line both are equal" in page.text
+    few = Page(many.take(range(3)).report(tmp_path / "few.html").read_text(encoding="utf-8"))
+    assert "most confused" not in few.text
+    assert "On the dashed line" not in few.text
+
+
+def test_a_page_of_some_images_links_to_those_it_has(many: Comparison) -> None:
+    material = gather(many.take([1, 3]), summary=many.summary())
+    (pair,) = confused_pairs(material)
+    assert [(each.image, each.name) for each in pair.links] == [(1, "3.png")]
+    (pair,) = confused_pairs(gather(many.take([1]), summary=many.summary()))
+    assert pair.links == ()
+
+
+def test_published_results_are_on_the_page_and_in_its_code(tmp_path: Path) -> None:
+    speed = tmp_path / "benchmark-infer-x.csv"
+    speed.write_text("model,infer_img_size,infer_samples_per_sec\ntest_resnet,64,1234\n")
+    model = effcam.ModelSpec("test_resnet", pretrained=False)
+    photo = Image.new("RGB", (64, 64), "red")
+    found = effcam.compare(photo, {"a": model}, size=64, progress=False)
+    path = found.report(tmp_path / "report.html", results=speed)
+    page = Page(path.read_text(encoding="utf-8"))
+    assert "images/s (x)" in page.text
+    assert "1234" in page.text
+    assert "results=results)" in page.text
+
+
 # The command line, and dataset runs
 
 
@@ -718,6 +780,10 @@ def test_a_run_is_reported_by_what_columns_differ_in_most(run_folder: Path, tmp_
     assert "3 of 10 images on which the columns differ most" in page.text
     summary = run.summary(labels=labels)
     assert summary.contents("").opening in page.text
+    speed = tmp_path / "benchmark-infer-x.csv"
+    speed.write_text("model,infer_img_size,infer_samples_per_sec\na,64,1234\n")
+    published = run.report(tmp_path / "published.html", results=speed)
+    assert "images/s (x)" in published.read_text(encoding="utf-8")
     assert page.data["images"][0]["cells"][0]["right"] in (True, False)
     assert f"{run.agreement()[0, 1]:.2f}" in page.text
     assert "run.report('report.html', n=3, labels=labels)" in page.text

@@ -19,6 +19,7 @@ from PIL import Image
 from effcam import Comparison
 from effcam.comparison.report.photos import small_photo
 from effcam.metrics.agreement import least_agreed, pair_agreements
+from tests.labelled import confused
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Locator, LocatorAssertions, Page
@@ -696,23 +697,26 @@ def test_a_phone_shows_all_without_scrolling_sideways(page: Page) -> None:
 )
 @pytest.mark.parametrize("enlarged", [False, True])
 def test_the_page_is_accessible(page: Page, enlarged: bool) -> None:
+    if enlarged:
+        page.locator(".open").first.click()
+        page.wait_for_selector("#large canvas.heat")
+    assert grave_violations(page) == []
+
+
+def grave_violations(page: Page) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         axe = pytest.importorskip(
             "axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing"
         )
-    if enlarged:
-        page.locator(".open").first.click()
-        page.wait_for_selector("#large canvas.heat")
     # The page's policy forbids other scripts, so this one is injected from outside.
     found = axe.Axe().run(page).response["violations"]
-    grave = [
+    return [
         f"{each['id']}: {node['html'][:200]} {node.get('failureSummary')}"
         for each in found
         if each["impact"] in ("serious", "critical")
         for node in each["nodes"]
     ]
-    assert grave == []
 
 
 @pytest.mark.parametrize("visit", [{"color_scheme": "dark"}], indirect=True)
@@ -728,3 +732,43 @@ def test_the_page_follows_the_theme_of_the_system_by_default(page: Page) -> None
     page.locator("#theme").click()
     settle(page)
     assert brightness() < 60
+
+
+# Confused classes
+
+
+@pytest.fixture(scope="session")
+def confusing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return confused().report(tmp_path_factory.mktemp("confusing") / "report.html")
+
+
+def test_an_example_of_confused_classes_opens_its_image(visit: Visit, confusing: Path) -> None:
+    page = visit.go(confusing)
+    example = page.locator(".example").nth(1)
+    example.scroll_into_view_if_needed()
+    expect(page.locator(".example.drawn")).to_have_count(4)
+    assert example.locator("canvas.heat").count() == 1
+    page.locator("#find").fill("nothing has this name")
+    expect(page.locator(SHOWN)).to_have_count(0)
+    example.click()
+    expect(page.locator("#large-title")).to_have_text("3.png")
+    expect(page.locator("#large-place")).to_have_text("4 of 120")
+    page.keyboard.press("Escape")
+    assert example.evaluate("link => link === document.activeElement")
+    assert visit.said == []
+
+
+@pytest.mark.parametrize(
+    "visit",
+    [
+        pytest.param({"color_scheme": "dark"}, id="dark"),
+        pytest.param({"viewport": {"width": 390, "height": 800}}, id="phone"),
+    ],
+    indirect=True,
+)
+def test_a_page_with_calibration_is_accessible_and_fits(visit: Visit, confusing: Path) -> None:
+    page = visit.go(confusing)
+    page.evaluate("document.querySelectorAll('section > details').forEach(d => d.open = true)")
+    page.locator(".example").first.scroll_into_view_if_needed()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert grave_violations(page) == []

@@ -19,7 +19,9 @@ from effcam.metrics.summary import Summary
 from effcam.metrics.summary.builder import summarize
 from effcam.metrics.summary.figures.focus import measure_focus
 from effcam.metrics.summary.foreign_labels import without_foreign_labels
+from effcam.metrics.summary.published import GROUP as PUBLISHED
 from effcam.metrics.summary.rows import ImageRows, are_right
+from effcam.models.result_tables import ResultTable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,6 +77,7 @@ def gather(
     agreement: NDArray[np.float64] | None = None,
     fair: bool | None = None,
     faithfulness: Faithfulness | None = None,
+    results: Sequence[ResultTable] = (),
     snippets: Sequence[Snippet] | None = None,
     scope: str = "",
 ) -> Material:
@@ -87,6 +90,7 @@ def gather(
         agreement: How much the columns' maps agree, if that covers more images than these.
         fair: As in `effcam.Comparison.summary`.
         faithfulness: As in `effcam.Comparison.summary`.
+        results: Published results of models, for a summary that is measured here.
         snippets: Code that makes this report again; ``None`` writes it for the content.
         scope: A sentence on which images are shown, if not all.
 
@@ -110,14 +114,19 @@ def gather(
         )
     cells = ImageRows(content.columns, rows, content.facts, known)
     pairs = pair_agreements(rows, "spearman")
+    if summary is None:
+        summary = summarize(cells, fair=fair, faithfulness=faithfulness, results=results)
+    has_results = any(each.figure.group == PUBLISHED for each in summary.measures)
     return Material(
         content=content,
         truths=known,
-        summary=summary or summarize(cells, fair=fair, faithfulness=faithfulness),
+        summary=summary,
         agreement=agreement_matrix(pairs, len(content.columns)) if agreement is None else agreement,
         pairs=pairs,
         right=are_right(without_foreign_labels(cells)[0]),
         focus=measure_focus(cells)["effective_area"],
-        snippets=snippets_for(content, known) if snippets is None else snippets,
+        snippets=snippets_for(content, known, results=has_results)
+        if snippets is None
+        else snippets,
         scope=scope,
     )

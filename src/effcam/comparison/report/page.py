@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING
 from effcam import __version__
 from effcam.cam.map_checks import SHORT
 from effcam.comparison.report import charts, wording
+from effcam.comparison.report.confusions import confused_pairs
 from effcam.comparison.report.data import colormaps, pack, page_data
 from effcam.comparison.report.inputs import Material
 from effcam.comparison.report.photos import photos
+from effcam.comparison.report.reliability import EDGE, SIDE, reliability_plots
 from effcam.drawing import overlay
 from effcam.drawing.defaults import ALPHA, COLORMAP
 from effcam.drawing.formats import REPORT_SUFFIXES
 from effcam.errors import ArgumentError
 from effcam.files import atomic, check_path
+from effcam.metrics.summary.text_tables import CONFUSED
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -129,6 +132,11 @@ def build(material: Material, look: Look) -> str:
             findings=material.summary.findings(),
             plots=charts.plots(material.summary),
             plot_width=charts.WIDTH,
+            reliability=reliability_plots(material.summary.calibration),
+            side=SIDE,
+            edge=EDGE,
+            confused=confused_pairs(material),
+            confused_title=CONFUSED,
             matrix=charts.matrix(material.agreement) if len(content.columns) > 1 else [],
             steps=charts.STEPS,
             bars=charts.histogram(material.disagreement()),

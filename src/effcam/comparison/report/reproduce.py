@@ -57,12 +57,15 @@ class _Model(NamedTuple):
     stated: bool = False
 
 
-def snippets_for(content: Cells, truths: Sequence[Truth] = ()) -> list[Snippet]:
+def snippets_for(
+    content: Cells, truths: Sequence[Truth] = (), *, results: bool = False
+) -> list[Snippet]:
     """Return code that makes the report of a comparison again.
 
     Args:
         content: The comparison.
         truths: The annotation of each image; the reader must give what is not the image's own.
+        results: Whether files of published results were given.
     """
     paths = _paths(content.images)
     models = _models(content)
@@ -75,7 +78,7 @@ def snippets_for(content: Cells, truths: Sequence[Truth] = ()) -> list[Snippet]:
     if own:
         named = [_Function(each) if each in own else each for each in content.settings.method]
         settings["method"] = named
-    known = _known(content.images, truths)
+    known = _known(content.images, truths) + ["results"] * results
     note = "Give labels of models, layers, options and transforms of your own again"
     note += f", and the {' and '.join(known)}." if known else "."
     if own:

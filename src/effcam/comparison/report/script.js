@@ -280,6 +280,46 @@
     context.putImageData(picture, 0, 0);
   };
 
+  // Examples of confused classes: small cells that open their image.
+
+  const drawExample = async (link) => {
+    const { image, column } = link.dataset;
+    const cell = images[image].cells[column];
+    const photo = await decoded(picsOf(rows[image])[0].querySelector("img"));
+    const [width, height] = images[image].photo;
+    const pic = make("span", "pic");
+    pic.style.setProperty("--ratio", width / height);
+    pic.append(photoCanvas(cell, pixelsOf(photo)));
+    if (cell.state === "ok") pic.append(heatCanvas(cell, width, height));
+    link.prepend(pic);
+    link.classList.add("drawn");
+  };
+  let opener = null; // the example whose image is enlarged
+  const examples = new IntersectionObserver(
+    (entries) => {
+      for (const { target, isIntersecting } of entries) {
+        if (!isIntersecting) continue;
+        examples.unobserve(target);
+        drawExample(target);
+      }
+    },
+    { rootMargin: "200px 0px" },
+  );
+  for (const link of document.querySelectorAll(".example")) {
+    examples.observe(link);
+    link.addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      const at = Number(link.dataset.image);
+      if (!order.includes(at)) {
+        state = { ...initial(), theme: state.theme };
+        apply();
+      }
+      opener = link;
+      open(at);
+    });
+  }
+
   // Filters and order of the images.
 
   const initial = () => ({
@@ -760,6 +800,11 @@
   });
   large.addEventListener("close", () => {
     byId("large-cells").replaceChildren();
+    if (opener) {
+      opener.focus({ preventScroll: true });
+      opener = null;
+      return;
+    }
     const button = rows[current].querySelector(".open");
     button.focus({ preventScroll: true });
     rows[current].scrollIntoView({ block: "nearest" });

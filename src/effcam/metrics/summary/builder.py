@@ -16,6 +16,7 @@ from effcam.metrics.faithfulness_result import Faithfulness
 from effcam.metrics.label_result import LabelProbabilities
 from effcam.metrics.sampling import grids_differ
 from effcam.metrics.summary import Summary
+from effcam.metrics.summary.confusions import ConfusionFigures
 from effcam.metrics.summary.definitions import GROUPS
 from effcam.metrics.summary.figures.faithfulness import FaithfulnessFigures
 from effcam.metrics.summary.figures.group import Group
@@ -24,6 +25,7 @@ from effcam.metrics.summary.foreign_labels import without_foreign_labels
 from effcam.metrics.summary.notes import (
     FOCUS_GRIDS_DIFFER,
     Counted,
+    chooser_notes,
     facts_of_columns,
     health_notes,
     label_notes,
@@ -31,8 +33,11 @@ from effcam.metrics.summary.notes import (
     rescaling_notes,
     statistics_notes,
 )
-from effcam.metrics.summary.rows import ImageRows, Samples, UnitCounter, select
+from effcam.metrics.summary.published import PublishedFigures
+from effcam.metrics.summary.rows import ImageRows, Samples, select
+from effcam.metrics.unit_counter import UnitCounter
 from effcam.models.facts import ModelFacts
+from effcam.models.result_tables import ResultTable
 
 
 class SummaryBuilder:
@@ -47,6 +52,7 @@ class SummaryBuilder:
         fair: bool | None = None,
         faithfulness: Faithfulness | None = None,
         label_probabilities: LabelProbabilities | None = None,
+        results: Sequence[ResultTable] = (),
     ) -> None:
         """Start without images.
 
@@ -59,12 +65,17 @@ class SummaryBuilder:
                 whether labels are known.
             faithfulness: Figures that were measured by running the models again.
             label_probabilities: The probability of every label, for average precision.
+            results: Published results of models, to join by their names.
         """
         self._columns, self._facts = tuple(columns), tuple(facts)
         # Without classes nothing is right or wrong.
         self._labelled = labelled and (not facts or any(each.labels for each in facts))
         self._fair = self._labelled if fair is None else fair
         self._groups: list[Group] = [make(len(self._columns), self._facts) for make in GROUPS]
+        if results:
+            # Beside the other figures of models.
+            self._groups.insert(2, PublishedFigures(self._columns, self._facts, results))
+        self._groups.append(ConfusionFigures(self._columns, self._facts))
         self._asks_labels = label_probabilities is None
         self._several_labels = self._located_labels = False
         if label_probabilities is not None:
@@ -117,13 +128,29 @@ class SummaryBuilder:
         measured = [group.finish() for group in self._groups]
         measures = tuple(measure for each in measured for measure in each.measures)
         seen = [float(share) for share in self._seen / max(self._images, 1)]
-        counted = Counted(self._images, self._used, self._comparable, seen, self._predicts)
+        calibration = {
+            self._columns[at]: found
+            for each in measured
+            for at, found in sorted(each.calibration.items())
+        }
+        confusions = tuple(pair for each in measured for pair in each.confusions)
+        counted = Counted(
+            self._images,
+            self._used,
+            self._comparable,
+            seen,
+            self._predicts,
+            calibrated=bool(calibration),
+        )
         return Summary(
             columns=self._columns,
             images=self._images,
             used=self._used,
             facts=facts_of_columns(self._facts, seen),
             measures=measures,
+            calibration=calibration,
+            confusions=confusions,
+            published=tuple(origin for each in measured for origin in each.published),
             notes=(
                 *notes(
                     self._columns, self._facts, counted, fair=self._fair, labelled=self._labelled
@@ -138,6 +165,7 @@ class SummaryBuilder:
                 ),
                 *([] if self._one_grid else [FOCUS_GRIDS_DIFFER]),
                 *statistics_notes(measures, len(self._units.videos)),
+                *chooser_notes(calibration, confusions),
                 *(note for each in measured for note in each.notes),
                 *self._health_notes(),
             ),
@@ -157,6 +185,7 @@ def summarize(
     fair: bool | None = None,
     faithfulness: Faithfulness | None = None,
     label_probabilities: LabelProbabilities | None = None,
+    results: Sequence[ResultTable] = (),
 ) -> Summary:
     """Return the summary of a comparison in memory.
 
@@ -165,6 +194,7 @@ def summarize(
         fair: As in `SummaryBuilder`.
         faithfulness: As in `SummaryBuilder`.
         label_probabilities: As in `SummaryBuilder`.
+        results: As in `SummaryBuilder`.
 
     Raises:
         TargetError: If a label is no class of a model.
@@ -179,6 +209,7 @@ def summarize(
         fair=fair,
         faithfulness=faithfulness,
         label_probabilities=label_probabilities,
+        results=results,
     )
     builder.add(rows)
     found = builder.summary()

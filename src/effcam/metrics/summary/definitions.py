@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
 from effcam.metrics.summary.figures import (
+    calibration,
     faithfulness,
     focus,
     labels,
@@ -18,6 +19,7 @@ from effcam.models.facts import ModelFacts
 
 GROUPS: tuple[Callable[[int, Sequence[ModelFacts]], Group], ...] = (
     model.ModelFigures,
+    calibration.CalibrationFigures,
     focus.FocusFigures,
     localisation.LocalisationFigures,
     sequence.SequenceFigures,
@@ -27,7 +29,7 @@ GROUPS: tuple[Callable[[int, Sequence[ModelFacts]], Group], ...] = (
 FIGURES = MappingProxyType(
     {
         figure.key: figure
-        for module in (model, focus, localisation, sequence, labels, faithfulness)
+        for module in (model, calibration, focus, localisation, sequence, labels, faithfulness)
         for figure in module.FIGURES
     }
 )

@@ -10,12 +10,18 @@ from effcam.metrics.summary.records import ARROWS, Measure, baseline_names, posi
 from effcam.text import count
 
 
-def opening(images: int, used: int) -> str:
-    """Return a sentence on the number of images."""
+def opening(images: int, used: int, others: Sequence[str] = ("accuracy",)) -> str:
+    """Return a sentence on the number of images.
+
+    Args:
+        images: The number of images.
+        used: The number of images that most figures include.
+        others: The figures that include all images.
+    """
     counted = count(images, "image")
     if used == images:
         return f"{counted}."
-    return f"{counted}; every figure but accuracy uses {used:,} of them."
+    return f"{counted}; every figure but {_listed(others, 'and')} uses {used:,} of them."
 
 
 def legend(measures: Sequence[Measure], mark: str) -> list[str]:
@@ -35,7 +41,8 @@ def legend(measures: Sequence[Measure], mark: str) -> list[str]:
 
 
 def _best_legend(measures: Sequence[Measure], mark: str) -> list[str]:
-    ranked = [m for m in measures if m.figure.better and np.isfinite(m.values).sum() > 1]
+    tested = [m for m in measures if m.figure.better and m.figure.tested]
+    ranked = [m for m in tested if np.isfinite(m.values).sum() > 1]
     lines = []
     if any(measure.winners() for measure in ranked):
         lines.append(

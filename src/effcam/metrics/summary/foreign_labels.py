@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from effcam.cam.explanation import Explanation
 from effcam.errors import TargetError
 from effcam.images.truth import NamedClass
-from effcam.metrics.summary.rows import ImageRows, Label
+from effcam.metrics.summary.rows import ImageRows
+from effcam.metrics.true_classes import Label
 from effcam.models.facts import ModelFacts
 from effcam.text import count, listed
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from effcam.data_frames import Kind
+from effcam.metrics.calibration_result import Calibration
 from effcam.metrics.intervals import CONFIDENCE, FEWEST
 from effcam.metrics.significance import LEVEL
+from effcam.metrics.summary.confusions import Confusion
 from effcam.metrics.summary.records import MODEL, SPREADS, UNITS, Fact, Measure, baseline_names
 from effcam.text import json_value
 
@@ -25,7 +28,7 @@ STATISTICS = {
 def measure_dict(measure: Measure, labels: Sequence[str]) -> dict[str, object]:
     """Return a measure as a JSON object, with the unit of its values."""
     figure = asdict(measure.figure)
-    del figure["possible"], figure["listed"]
+    del figure["possible"], figure["listed"], figure["tested"]
     return figure | {
         "values_in": UNITS[measure.figure.unit].raw,
         "values": json_value(measure.values.tolist()),
@@ -40,6 +43,23 @@ def measure_dict(measure: Measure, labels: Sequence[str]) -> dict[str, object]:
         "p_values": json_value(measure.p_values.tolist()),
         "among_best": [labels[column] for column in measure.among_best()],
     }
+
+
+def calibration_dicts(found: Mapping[str, Calibration]) -> list[dict[str, object]]:
+    """Return the calibration of each column as a JSON object, with its bins."""
+    return [
+        {"column": column, **_object(each), "overconfidence": each.overconfidence}
+        for column, each in found.items()
+    ]
+
+
+def confusion_dicts(found: Sequence[Confusion]) -> list[dict[str, object]]:
+    """Return pairs of confused classes as JSON objects."""
+    return [_object(each) | {"share": each.share} for each in found]
+
+
+def _object(record: Any) -> dict[str, object]:
+    return {name: json_value(value) for name, value in asdict(record).items()}
 
 
 def columns_of(facts: Sequence[Fact], measures: Sequence[Measure]) -> dict[str, Kind]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from effcam.cam.map_checks import Finding
+from effcam.metrics.calibration_result import Calibration
 from effcam.metrics.intervals import FEWEST
 from effcam.metrics.significance import fewest_units
 from effcam.metrics.summary import Fact, Measure
+from effcam.metrics.summary.confusions import Confusion, listed_pairs
 from effcam.models.architectures import JOINT
 from effcam.models.facts import UNKNOWN, ModelFacts
 from effcam.text import count
@@ -30,6 +32,10 @@ MOSAIC_GRIDS_DIFFER = (
 SHARED_TIME = (
     "The time per image is that of all maps of a model together, not of each method or target."
 )
+CONFUSED = (
+    "Confused pairs are the most frequent of many, so their shares are somewhat too large; each "
+    "interval is that of its pair alone."
+)
 COVERED = 0.9
 """The least share of the input that cells cover without a note."""
 UNEQUAL = 0.03
@@ -46,6 +52,7 @@ class Counted:
         comparable: Whether all models predict and explain one class in every image.
         seen: The mean share of the images that each column saw.
         predicts: Whether any model predicts a class in any image; a regression does not.
+        calibrated: Whether there are figures of calibration, which use all labelled images.
     """
 
     images: int
@@ -53,6 +60,7 @@ class Counted:
     comparable: bool
     seen: Sequence[float]
     predicts: bool = True
+    calibrated: bool = False
 
 
 def facts_of_columns(facts: Sequence[ModelFacts], seen: Sequence[float]) -> tuple[Fact, ...]:
@@ -94,8 +102,9 @@ def notes(
     found = []
     if fair and (counted.predicts or counted.used < counted.images):
         which = "predicts correctly" if labelled else "predicts as the others do"
+        others = "accuracy and calibration" if counted.calibrated else "accuracy"
         found.append(
-            f"Figures other than accuracy use only the {counted.used} of {counted.images} images "
+            f"Figures other than {others} use only the {counted.used} of {counted.images} images "
             f"that every model {which}, and that have one explained class; fair=False "
             "(--all-images) uses all images."
         )
@@ -217,6 +226,22 @@ def label_notes(
     return found
 
 
+def chooser_notes(
+    calibration: Mapping[str, Calibration], confusions: Sequence[Confusion]
+) -> list[str]:
+    """Return notes on the calibration of columns, and on pairs of classes that they confuse."""
+    found = []
+    unsure = [column for column, each in calibration.items() if each.is_chance]
+    if unsure:
+        found.append(
+            f"ECE of {', '.join(unsure)}: no larger than chance often makes it for a calibrated "
+            "model on these images, so it may be noise; more images would show."
+        )
+    if any(np.isfinite(each.low) for own in listed_pairs(confusions, 1).values() for each in own):
+        found.append(CONFUSED)
+    return found
+
+
 def sequence_note(pairs: int) -> str:
     """Return a note on the figures of ``pairs`` of frames."""
     return (
@@ -254,9 +279,9 @@ def _powerless(sampled: Sequence[Measure], videos: int) -> list[str]:
     for each in sampled:
         pairs = int(np.isfinite(each.p_values).sum()) // 2
         least, most = fewest_units(max(pairs, 1)), int(each.units.max())
-        if each.figure.better and pairs and most < least:
+        if each.figure.better and each.figure.tested and pairs and most < least:
             found.setdefault((pairs, most), []).append(each)
-    ranked = [each for each in sampled if each.figure.better]
+    ranked = [each for each in sampled if each.figure.better and each.figure.tested]
     return [
         f"{_named(own, ranked)}: with {most} {_units(videos)} no difference can be significant "
         f"among {pairs} pairs of columns; it takes {fewest_units(pairs)}."

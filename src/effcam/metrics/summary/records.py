@@ -63,6 +63,7 @@ class Figure:
         explains: One sentence that defines it.
         possible: The possible values of one image.
         listed: Whether it is in the tables, and not only in JSON and CSV.
+        tested: Whether columns are compared, so that the best ones are marked.
 
     >>> area = Figure("effective_area", "effective area", "focus", "lower", "%")
     >>> area.heading, area.show(0.3124, unit=True)
@@ -78,6 +79,7 @@ class Figure:
     explains: str = ""
     possible: Range = ANY
     listed: bool = True
+    tested: bool = True
 
     @property
     def heading(self) -> str:
@@ -193,8 +195,12 @@ class Measure:
         return tested or self.spread == "batches" or bool(self.counts.any())
 
     def best(self) -> int | None:
-        """Return the column of the best value, the first of several; ``None`` if there is none."""
-        if self.figure.better is None or np.isnan(self.values).all():
+        """Return the column of the best value, the first of several.
+
+        ``None`` if there is no value, or no better direction, or columns are not compared.
+        """
+        figure = self.figure
+        if figure.better is None or not figure.tested or np.isnan(self.values).all():
             return None
         pick = np.nanargmax if self.figure.better == "higher" else np.nanargmin
         return int(pick(self.values))

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from effcam.cam.explanation import Explanation
-from effcam.errors import AnnotationError, ArgumentError
 from effcam.images.refs import ImageRef
-from effcam.images.truth import NamedClass, Truth
-from effcam.models.class_names import NUMBER
+from effcam.images.truth import Truth
+from effcam.metrics.true_classes import right_answers
 from effcam.models.facts import ModelFacts
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 Units: TypeAlias = "NDArray[np.int64]"
 """(images,) the number of each image's unit: the image itself, or the video that it is from."""
-Label: TypeAlias = int | str | NamedClass
 Samples: TypeAlias = "NDArray[np.float64]"
 """(images, columns), NaN where there is no value."""
 
@@ -111,26 +109,6 @@ class Selection:
         return self.units[self.used]
 
 
-class UnitCounter:
-    """Numbers images as they come; all frames of a video have the number of its first one."""
-
-    def __init__(self) -> None:
-        self.videos: dict[object, int] = {}
-        self._count = 0
-
-    def number(self, images: Sequence[ImageRef]) -> Units:
-        """Return the unit of each of the next images."""
-        return np.array([self._of(image) for image in images], np.int64)
-
-    def _of(self, image: ImageRef) -> int:
-        if image.frame is not None and image.frame.path in self.videos:
-            return self.videos[image.frame.path]
-        unit, self._count = self._count, self._count + 1
-        if image.frame is not None:
-            self.videos[image.frame.path] = unit
-        return unit
-
-
 def select(rows: ImageRows, units: Units, *, labelled: bool, fair: bool) -> Selection:
     """Choose the images that figures other than accuracy include.
 
@@ -150,62 +128,13 @@ def select(rows: ImageRows, units: Units, *, labelled: bool, fair: bool) -> Sele
 
 
 def are_right(rows: ImageRows) -> Samples:
-    """Return 1 where a model is right, 0 where it is wrong, and NaN where that is unknown.
-
-    A model of several labels an image is right if the one of the highest probability is among the
-    image's. It is unknown for an image without labels.
+    """Return `right_answers` of the rows: 1 for right, 0 for wrong, NaN for unknown.
 
     Raises:
         TargetError: If a label is no class of a model.
         AnnotationError: If an image has several labels or none, and a model has one class an image.
     """
-    found = rows.empty_samples()
-    indices: dict[tuple[int, Label], int] = {}
-    for at, (row, truth) in enumerate(zip(rows.cells, rows.truths, strict=True)):
-        for column, cell in enumerate(row if truth.classes is not None else ()):
-            if cell.predicted is None:
-                continue
-            wanted = set()
-            for label in _labels_for(rows, column, truth, cell):
-                key = column, label
-                if key not in indices:
-                    indices[key] = _class_index(rows, column, label)
-                wanted.add(indices[key])
-            if wanted:
-                found[at, column] = cell.predicted in wanted
-    return found
-
-
-def _labels_for(rows: ImageRows, column: int, truth: Truth, cell: Explanation) -> tuple[Label, ...]:
-    """Return the labels of an image that a column may predict.
-
-    Raises:
-        AnnotationError: If the model has one class an image, and the image has not.
-    """
-    labels = truth.classes or ()
-    if len(labels) == 1 or (rows.facts and rows.facts[column].multi_label):
-        return labels
-    names = ": " + ", ".join(map(str, labels[:5])) if labels else ""
-    raise AnnotationError(
-        f"image {cell.image.name!r} has {len(labels)} labels{names}; in {rows.columns[column]} the "
-        "classes exclude each other, so each image has one. For a model of several labels an "
-        "image, give scores='sigmoid' when it is loaded (--scores sigmoid)"
-    )
-
-
-def _class_index(rows: ImageRows, column: int, label: Label) -> int:
-    if rows.facts:
-        return rows.facts[column].find_class(label)
-    if isinstance(label, NamedClass) and label.index is not None:
-        return label.index
-    if isinstance(label, int):
-        return label
-    if isinstance(label, str) and NUMBER.fullmatch(label):
-        return int(label)
-    raise ArgumentError(
-        f"label {str(label)!r} is a name, but the classes of this comparison's models are unknown: "
-        "give indices"
-    )
+    return right_answers(rows)
 
 
 def _find_comparable(rows: ImageRows, right: Samples | None) -> NDArray[np.bool_]:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from effcam.drawing.reliability_plot import draw_reliability
 from effcam.errors import ArgumentError, CellError, did_you_mean
 from effcam.files import atomic, check_path
+from effcam.metrics.calibration_result import Calibration, merge_equal, panel_of
 from effcam.metrics.summary import findings, machine_readable, markup
 from effcam.metrics.summary.chart import chart
+from effcam.metrics.summary.confusions import Confusion
+from effcam.metrics.summary.published import PublishedValue
 from effcam.metrics.summary.records import Difference, Fact, Measure
-from effcam.metrics.summary.text_tables import Contents, plain, tables
+from effcam.metrics.summary.text_tables import Contents, confusion_table, plain, tables
 from effcam.names import find_name
 from effcam.text import count, listed
 
@@ -41,6 +45,10 @@ class Summary:
         facts: Facts of each column.
         measures: Measures of each column.
         notes: Notes for the reader, in whole sentences.
+        calibration: How well the probabilities of predicted classes hold, by column; empty with
+            fewer than a hundred labelled images.
+        confusions: The pairs of classes that each column confuses most, by column and frequency.
+        published: The published figures of the columns' models, and where they are from.
 
     Raises:
         ArgumentError: If a fact or a measure does not have one entry per column.
@@ -52,6 +60,9 @@ class Summary:
     facts: tuple[Fact, ...] = field(default=(), repr=False)
     measures: tuple[Measure, ...] = field(default=(), repr=False)
     notes: tuple[str, ...] = field(default=(), repr=False)
+    calibration: Mapping[str, Calibration] = field(default_factory=dict, repr=False)
+    confusions: tuple[Confusion, ...] = field(default=(), repr=False)
+    published: tuple[PublishedValue, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         entries = [(fact.title, len(fact.texts)) for fact in self.facts]
@@ -150,6 +161,9 @@ class Summary:
             "findings": self.findings(),
             "statistics": machine_readable.STATISTICS,
             "notes": list(self.notes),
+            "calibration": machine_readable.calibration_dicts(self.calibration),
+            "confusions": machine_readable.confusion_dicts(self.confusions),
+            "published": [asdict(origin) for origin in self.published],
         }
 
     def to_json(self) -> str:
@@ -239,6 +253,21 @@ class Summary:
         up = self._default_measure(x) if y is None else self.measure(y)
         return chart(self.columns, across, up)
 
+    def reliability_plot(self) -> Canvas:
+        """Return a figure of how often each column is right over how sure it is.
+
+        A point is a bin of about as many labelled images, and its bar a 95 % interval; points below
+        the dashed line are predictions that were right less often than their probability. Columns
+        of one model under several methods share a plot.
+
+        Raises:
+            ArgumentError: If there is no calibration: with fewer than a hundred labelled images, or
+                without a column that predicts one class an image.
+            OutputError: If matplotlib is not installed.
+        """
+        panels = [panel_of(each, label) for label, each in merge_equal(self.calibration)]
+        return draw_reliability(panels)
+
     def _default_measure(self, x: str) -> Measure:
         """Return the default measure of the vertical axis."""
         others = [measure for measure in self.measures if measure.figure.key != x]
@@ -258,9 +287,11 @@ class Summary:
             mark: The name of the mark of the best values in the legend.
         """
         listed = [measure for measure in self.measures if measure.figure.listed]
+        confused = confusion_table(self.confusions, len(self.columns))
+        others = ["accuracy", *(["calibration"] if self.calibration else [])]
         return Contents(
-            findings.opening(self.images, self.used),
-            tables(self.columns, self.facts, listed),
+            findings.opening(self.images, self.used, others + ["confusions"] * bool(confused)),
+            tables(self.columns, self.facts, listed) + ([confused] if confused else []),
             findings.legend(listed, mark),
             self.notes,
         )

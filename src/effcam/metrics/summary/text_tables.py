@@ -8,11 +8,25 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from effcam.metrics.summary.records import MODEL, Fact, Measure, baseline_names
+from effcam.metrics.summary.confusions import Confusion, listed_pairs
+from effcam.metrics.summary.records import MODEL, Fact, Figure, Measure, baseline_names
 from effcam.text import GAP, align
 
 WIDTH = 110
 """The longest line of plain text, in characters."""
+
+CONFUSED = "most confused"
+"""The title of the table of confused classes."""
+MOST_PAIRS, FEW_COLUMNS = 3, 5
+"""How many pairs a column has at most, and with how many columns; with more, each has one."""
+COUNTED = "Images of the true class with this prediction, of all images of the class."
+SHARE = Figure(
+    "confusion",
+    "share of the class",
+    CONFUSED,
+    unit="%",
+    explains="The share of the images of the true class that have this prediction.",
+)
 
 LONGEST = 36
 """The longest label or fact in a plain-text table, in characters."""
@@ -84,6 +98,35 @@ def _table(
         ]
     rows = (*labels, *(f"({name})" for name in names))
     return Table(group, rows, len(labels), tuple(columns))
+
+
+def pairs_of_each(columns: int) -> int:
+    """Return how many pairs of confused classes each of some columns has in a table."""
+    return MOST_PAIRS if columns <= FEW_COLUMNS else 1
+
+
+def confusion_table(confusions: Sequence[Confusion], columns: int) -> Table | None:
+    """Return a table of the most confused pairs of classes, ``None`` without any.
+
+    Args:
+        confusions: The pairs, those of a column together.
+        columns: The number of columns: with many of them, each has fewer pairs.
+    """
+    by_columns = listed_pairs(confusions, pairs_of_each(columns))
+    rows = [(", ".join(names), each) for names, own in by_columns.items() for each in own]
+    if not rows:
+        return None
+    pairs = [each for _, each in rows]
+    shares = [SHARE.show(each.share) for each in pairs]
+    ends = [SHARE.interval(each.low, each.high) for each in pairs]
+    counts = [f"{each.images:,} of {each.of:,}" for each in pairs]
+    cells = (
+        Column("true class", "", False, tuple(Cell(each.truth) for each in pairs)),
+        Column("predicted", "", False, tuple(Cell(each.predicted) for each in pairs)),
+        Column("images", COUNTED, True, tuple(map(Cell, counts))),
+        Column(SHARE.heading, SHARE.explains, True, tuple(map(Cell, shares, ends))),
+    )
+    return Table(CONFUSED, tuple(names for names, _ in rows), len(rows), cells)
 
 
 def _measure_column(measure: Measure, baselines: Sequence[str]) -> Column:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from effcam.metrics.estimates import Means, Sums
@@ -14,12 +15,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from effcam.metrics.calibration_result import Calibration
+    from effcam.metrics.summary.confusions import Confusion
+    from effcam.metrics.summary.published import PublishedValue
+
 
 class Measured(NamedTuple):
-    """The measures of a group, and notes for the reader in whole sentences."""
+    """The measures of a group, and notes for the reader in whole sentences.
+
+    ``calibration`` is by the column's position; ``published`` are the origins of values.
+    """
 
     measures: Sequence[Measure]
     notes: Sequence[str] = ()
+    calibration: Mapping[int, Calibration] = MappingProxyType({})
+    confusions: Sequence[Confusion] = ()
+    published: Sequence[PublishedValue] = ()
 
 
 class Group(Protocol):
