@@ -86,7 +86,7 @@ nitpick_ignore_regex = [
         r"py:.*",
         r"(collections|os|pathlib|types|typing|numpy|np|NDArray|PIL|Image|pyarrow|torch|nn)(\..*)?",
     ),
-    (r"py:class", r"ArrayLike|Tensor|matplotlib\..*"),
+    (r"py:class", r"ArrayLike|Tensor|(fiftyone|fo|matplotlib|pandas|polars)\..*"),
 ]
 # Aliases and protocols in signatures; the description of the argument explains them.
 nitpick_ignore = [
@@ -120,6 +120,7 @@ nitpick_ignore = [
         *("Compared", "Path", "effcam.metrics.summary.text_tables.Contents"),
         *("Spread", "effcam.metrics.inference.Range", "ClassLike", "Kind", "Single", "Weights"),
         *("Corners", "Embed", "Function", "Link", "Scores", "effcam.targets.outputs.Function"),
+        *("AnyPath", "HasPositions"),
         *("Fuse", "MethodOptions", "effcam.cam.methods.listing.MethodList", "tuple[str"),
     )
 ]

@@ -75,7 +75,9 @@ def compare(
     Args:
         images: A file, a folder, a glob, a PIL image, an array ((height, width), or with 1, 3 or
             4 channels first or last; uint8, or floats in [0, 1]), a tensor of the same form, a
-            four-dimensional batch of these, a demo scene, or an iterable of any of these. A video
+            four-dimensional batch of these, a demo scene, a dataset (of torchvision, Hugging Face,
+            or any with positions whose items are images and their classes, which become the truth
+            by their names), or an iterable of any of these. A video
             (``pip install 'effcam[video]'``) or an animated picture that is named, or that a glob
             matches, stands for its frames, in order.
         models: A name, a `ModelSpec`, an ``nn.Module`` or a `Model`; several of these; or a

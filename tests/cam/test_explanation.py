@@ -501,3 +501,43 @@ def test_without_evidence_there_is_no_box(state: State) -> None:
 def test_an_impossible_threshold_is_refused(threshold: float) -> None:
     with pytest.raises(ArgumentError, match="threshold must lie between 0 and 1"):
         explain(single(1, 1), (40, 40)).box(threshold=threshold)
+
+
+# masks
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("threshold", [0.2, 0.6])
+def test_a_mask_has_the_pixels_of_its_box(seed: int, threshold: float) -> None:
+    cell = explain(
+        heat(6, 7, seed) ** 3, (211, 143), Box(-8, 9, 203, 143), region=Box(0, 9, 200, 140)
+    )
+    box, mask = cell.box(threshold=threshold), cell.mask(threshold=threshold)
+    assert box is not None
+    assert mask.shape == (143, 211)
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    found = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+    assert found == pytest.approx(box.as_tuple(), abs=1)
+
+
+def test_a_mask_leaves_out_other_hot_parts() -> None:
+    values = np.zeros((5, 5), np.float32)
+    values[0, 0], values[4, 4] = 1, 0.9
+    mask = explain(values, (50, 50)).mask()
+    assert mask[:20, :20].sum() == mask.sum() > 0
+
+
+@pytest.mark.parametrize("state", ["flat", "nan"])
+def test_without_evidence_there_is_no_mask(state: State) -> None:
+    assert not explain(heat(3, 3), (20, 10), state=state).mask().any()
+    with pytest.raises(ArgumentError, match="threshold must lie between 0 and 1"):
+        explain(heat(3, 3), (20, 10)).mask(threshold=1)
+
+
+def test_heat_at_any_size_is_upsampled_on_a_copy() -> None:
+    cell = explain(heat(3, 4), (40, 30), region=Box(0, 0, 20, 30))
+    assert (cell.heat(40, 30) == cell.upsampled()).all()
+    small = cell.heat(20, 15)
+    assert small.shape == (15, 20)
+    assert (small[:, 10:] == 0).all()
+    assert small.max() == 1

@@ -216,3 +216,28 @@ def test_words_inside_of_labels_are_suggested_and_cats_before_others() -> None:
         find("Cats", labels, *synonyms)
     with pytest.raises(TargetError, match=r"'tiger_cats'. Did you mean 'tiger cat'\?"):
         find("tiger_cats", labels, *synonyms)
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("tench, Tinca tinca", 0),
+        ("tiger_cat", 2),
+        ("ruffed grouse, partridge", 3),  # the second is another class
+        ("Tinca tinca", 0),
+    ],
+)
+def test_names_of_datasets_are_found_by_synonyms_and_without_underscores(
+    name: str, index: int
+) -> None:
+    names = ("tench", "partridge", "tiger cat", "ruffed grouse")
+    synonyms = (("tench", "Tinca tinca"), *((each,) for each in names[1:]))
+    assert find_class(NamedClass(None, name), names, synonyms, owner="m") == index
+
+
+@pytest.mark.parametrize("name", ["1", "crane", "stork, heron"])
+def test_a_name_of_a_dataset_is_no_index_and_of_no_two_classes(name: str) -> None:
+    names = ("crane", "crane bird", "egret")
+    synonyms = (("crane",), ("crane bird", "crane"), ("egret",))
+    with pytest.raises(TargetError, match="m has no class, or several, called"):
+        find_class(NamedClass(None, name), names, synonyms, owner="m")

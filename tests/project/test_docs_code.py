@@ -24,6 +24,7 @@ SKIPPED = {
     ("docs/explanation/notebook.md", "needs packages of weights"),
     ("docs/explanation/untrusted.md", "takes ten minutes"),
     ("docs/howto/cluster.md", "needs a cluster"),
+    ("docs/howto/data_tools.md", "needs another package"),
     ("docs/howto/texts.md", "downloads"),
     ("docs/howto/trackers.md", "needs a tracker"),
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from effcam.cam import map_checks
-from effcam.cam.heat_boxes import hottest_part, scale
+from effcam.cam.heat_boxes import hottest_part, hottest_pixels, scale
 from effcam.cam.map_checks import PADDING, SHORT, State
 from effcam.cam.methods.table import depends_on_target
 from effcam.drawing import overlay
@@ -139,6 +139,25 @@ class Explanation:
         """
         return self._spread(width, height)[0]
 
+    def heat(self, width: int, height: int) -> NDArray[np.float32]:
+        """Return `upsampled` at another size, as for a smaller copy of the image.
+
+        Args:
+            width: The width in px.
+            height: The height in px.
+
+        Returns:
+            (height, width) float32 in [0, 1], 0 outside `region`.
+        """
+        heat = np.zeros((height, width), np.float32)
+        if self.state != "ok":
+            return heat
+        spread, inside = self._spread(width, height)
+        seen = spread[inside]
+        if seen.size and (extent := float(np.ptp(seen))) > 0:
+            heat[inside] = (seen - seen.min()) / extent
+        return heat
+
     def upsampled(self) -> NDArray[np.float32]:
         """Return the map over the original image: (H, W) float32 in [0, 1], 0 outside `region`.
 
@@ -146,7 +165,7 @@ class Explanation:
         returns if the image is the model's input: scaled to its own range, bilinear. It is 0 if
         `state` is not "ok".
         """
-        return self._heat(*self.size)
+        return self.heat(*self.size)
 
     def box(self, *, threshold: float = BOX_THRESHOLD) -> Box | None:
         """Return a box around the heat, px of the original: where the model localises its object.
@@ -167,11 +186,36 @@ class Explanation:
         Raises:
             ArgumentError: If the threshold is impossible.
         """
-        if not 0 < threshold < 1:
-            raise ArgumentError(f"threshold must lie between 0 and 1, not {threshold!r}")
+        _check_threshold(threshold)
         if self.state != "ok":
             return None
         return hottest_part(scale(self.heatmap), threshold, self.canvas).intersect(self.region)
+
+    def mask(self, *, threshold: float = BOX_THRESHOLD) -> NDArray[np.bool_]:
+        """Return the pixels of the hot part that `box` encloses: (H, W) bool of the original.
+
+        Args:
+            threshold: As in `box`.
+
+        Returns:
+            All false where there is no box, or it covers no pixel's centre.
+
+        Raises:
+            ArgumentError: If the threshold is impossible.
+        """
+        width, height = self.size
+        found = np.zeros((height, width), bool)
+        box = self.box(threshold=threshold)
+        if box is None:
+            return found
+        left, top, right, bottom = (round(edge) for edge in box.as_tuple())
+        within = np.s_[top:bottom, left:right]
+        values = self.evidence(width, height)[within]
+        low, high = float(self.heatmap.min()), float(self.heatmap.max())
+        level = low + threshold * (high - low)
+        if values.size and values.max() >= level:
+            found[within] = hottest_pixels(values, level)
+        return found
 
     def overlay(
         self, *, alpha: float = ALPHA, colormap: str = COLORMAP, boxes: bool = False
@@ -211,7 +255,7 @@ class Explanation:
             ArgumentError: If an argument is impossible.
         """
         across, down = photo.width / self.size[0], photo.height / self.size[1]
-        heat = self._heat(*photo.size)
+        heat = self.heat(*photo.size)
         picture = overlay.overlay(photo, heat, alpha=alpha, colormap=colormap)
         if self.state != "ok":
             picture = overlay.badge(picture, SHORT[self.state], font=font)
@@ -322,22 +366,16 @@ class Explanation:
             **{f"region_{edge}": value for edge, value in asdict(self.region).items()},
         }
 
-    def _heat(self, width: int, height: int) -> NDArray[np.float32]:
-        """Return the heat over the image at another size, in [0, 1]."""
-        heat = np.zeros((height, width), np.float32)
-        if self.state != "ok":
-            return heat
-        spread, inside = self._spread(width, height)
-        seen = spread[inside]
-        if seen.size and (extent := float(np.ptp(seen))) > 0:
-            heat[inside] = (seen - seen.min()) / extent
-        return heat
-
     def _spread(self, width: int, height: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return the map over the image at another size, and which pixels the model saw."""
         across, down = width / self.size[0], height / self.size[1]
         region = self.region.scale(across, down)
         return self.canvas.scale(across, down).spread(self.heatmap, width, height, region)
+
+
+def _check_threshold(threshold: float) -> None:
+    if not 0 < threshold < 1:
+        raise ArgumentError(f"threshold must lie between 0 and 1, not {threshold!r}")
 
 
 def percent(probability: float) -> str:

@@ -110,6 +110,19 @@ def hottest_part(heat: NDArray[np.floating], threshold: float, canvas: Box) -> B
     return Box(*_place(edges, np.array([canvas.as_tuple()]))[0].tolist())
 
 
+def hottest_pixels(values: NDArray[np.floating], threshold: float) -> NDArray[np.bool_]:
+    """Return the connected pixels above a threshold that hold the largest value: (h, w) bool.
+
+    Args:
+        values: (h, w).
+        threshold: Below the largest value.
+    """
+    from scipy import ndimage  # pictures do not need it
+
+    parts, _ = ndimage.label(values >= threshold, structure=np.ones((3, 3)))
+    return np.asarray(parts == parts.ravel()[values.argmax()])
+
+
 def scale(values: NDArray[np.floating], top: float = 1) -> NDArray[np.floating]:
     """Scale each of (..., height, width) maps to [0, top]; a constant map becomes 0."""
     low = values.min((-2, -1), keepdims=True)

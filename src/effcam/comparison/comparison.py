@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     # In full, as the documentation has another class Figure.
     import matplotlib.figure
     import numpy as np
+    import pandas  # noqa: TID251  # for annotations alone
+    import polars  # noqa: TID251
     from numpy.typing import NDArray
     from PIL import Image
 
@@ -316,11 +318,13 @@ class Comparison(Cells):
             ArgumentError: If there is not one entry per image.
         """
         from effcam.images.annotations.truths import find_truths
+        from effcam.metrics.summary.foreign_labels import without_foreign_labels
         from effcam.metrics.summary.rows import ImageRows, are_right
 
         truths = find_truths(self.images, boxes, masks, labels)
         if labels is not None:
-            are_right(ImageRows(self.columns, tuple(self.rows()), self.facts, tuple(truths)))
+            rows = ImageRows(self.columns, tuple(self.rows()), self.facts, tuple(truths))
+            are_right(without_foreign_labels(rows)[0])
         images = tuple(
             replace(image, truth=truth) for image, truth in zip(self.images, truths, strict=True)
         )
@@ -642,6 +646,31 @@ class Comparison(Cells):
         return draw_matrix(
             self.agreement(measure=measure), self.columns, title=AGREEMENT_TITLES[measure]
         )
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the `table` as a pandas data frame: one row a cell, with an index from 0.
+
+        Whole numbers are ``Int64`` and missing where there are none, as the class where none was
+        asked for; other numbers are NaN there.
+
+        Raises:
+            OutputError: If pandas is not installed (``pip install 'effcam[pandas]'``).
+        """
+        from effcam.comparison.cell_columns import CELL_COLUMNS
+        from effcam.data_frames import to_pandas
+
+        return to_pandas(self.table(), CELL_COLUMNS)
+
+    def to_polars(self) -> polars.DataFrame:
+        """Return the `table` as a polars data frame: one row a cell; NaN is null.
+
+        Raises:
+            OutputError: If polars is not installed (``pip install 'effcam[polars]'``).
+        """
+        from effcam.comparison.cell_columns import CELL_COLUMNS
+        from effcam.data_frames import to_polars
+
+        return to_polars(self.table(), CELL_COLUMNS)
 
     def most_disagreed(self, n: int = 10) -> Comparison:
         """Return the comparison of the images on which the columns differ most, these first.

@@ -133,7 +133,7 @@ def to_table(
 
     kind = schema(notes)
     cells = [row for row in rows if isinstance(row, Explanation)]
-    focus = iter(_focus(cells))
+    focus = iter(focus_of(cells))
     records = [
         _record(row) | next(focus) if isinstance(row, Explanation) else _error(row) for row in rows
     ]
@@ -232,7 +232,7 @@ def _heatmaps(rows: Iterable[Explanation | Unread]) -> pa.Array:
     )
 
 
-def _focus(cells: Sequence[Explanation]) -> list[dict[str, float]]:
+def focus_of(cells: Sequence[Explanation]) -> list[dict[str, float]]:
     """Return the figures of focus of each cell; none if its map has no evidence."""
     found: list[dict[str, float]] = [{} for _ in cells]
     grids: dict[tuple[int, ...], list[int]] = {}

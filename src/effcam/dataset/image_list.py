@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from effcam.errors import (
     CellError,
     EffcamError,
     ImageError,
+    ImageWarning,
     OutputError,
 )
 from effcam.images.discovery import iter_images
@@ -80,7 +82,7 @@ def list_images(
     # An animated picture is one image, since a file of a run has one row per model.
     refs = iter_images(images, missing_ok=True, films=False)
     wanted = None if targets is None else iter(targets)
-    found = 0
+    found, labelled = 0, False
     missing: list[ImageRef] = []
     while group := list(itertools.islice(refs, at_once)):
         found += len(group)
@@ -88,6 +90,14 @@ def list_images(
         if own is not None and len(own) < len(group):
             raise ArgumentError(f"there are {len(targets or ())} targets, and more images")
         rows = _rows(group, own)
+        if not labelled and any(ref.truth is not None for ref in group):
+            labelled = True
+            warnings.warn(
+                "a run keeps the files of the images, and not what is known of them: give labels= "
+                "and boxes= to its summary",
+                ImageWarning,
+                stacklevel=2,
+            )
         sizes = rows["bytes"].to_pylist()
         gone = [ref for ref, size in zip(group, sizes, strict=True) if size is None]
         for ref in gone:
@@ -343,7 +353,7 @@ def _path(ref: ImageRef) -> str | PathLike[str]:
     if ref.path is None:
         raise ArgumentError(
             f"image {ref.name!r} is not a file: a run that can be resumed reads files; "
-            "effcam.compare accepts images in memory"
+            "effcam.compare accepts images in memory and in datasets"
         )
     if is_video(ref.path):
         raise ArgumentError(

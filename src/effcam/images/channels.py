@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from effcam.errors import ImageError
+from effcam.images.deferred import FileBytes
 from effcam.images.notes import Note
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def values_of(array: NDArray[Any]) -> NDArray[Any]:
     )
 
 
-def samples_of(path: Path) -> int:
+def samples_of(path: Path | FileBytes) -> int:
     """Return how many channels a TIFF states for each pixel; 0 for other files.
 
     Pillow reads the first of several separate grey channels as the whole image, and reports others
@@ -187,7 +188,7 @@ def _bands(image: Image.Image) -> NDArray[Any]:
     return values[:, :, None] if values.ndim == 2 else values
 
 
-def read_many_channels(path: Path) -> NDArray[Any]:
+def read_many_channels(path: Path | FileBytes) -> NDArray[Any]:
     """Return the channels of a TIFF that Pillow does not read.
 
     Returns:
@@ -205,7 +206,7 @@ def read_many_channels(path: Path) -> NDArray[Any]:
         ) from error
     from effcam.images.decoding import check_pixels
 
-    with tifffile.TiffFile(path) as file:
+    with path.open("rb") as opened, tifffile.TiffFile(opened) as file:
         page: Any = file.pages[0]
         check_pixels(page.imagewidth, page.imagelength * page.samplesperpixel)
         array: NDArray[Any] = page.asarray()

@@ -25,6 +25,7 @@ from effcam.images.channels import (
     values_of,
     wants_bands,
 )
+from effcam.images.deferred import Deferred, FileBytes
 from effcam.images.notes import Note, pillow_silenced
 from effcam.images.other_formats import check_raw, describe_format
 from effcam.images.sixteen_bits import (
@@ -94,7 +95,8 @@ def read(source: object, needed: Needed | None = None, channels: int | None = No
     """Decode an image to upright RGB, perhaps reduced; see `effcam.images.ImageRef.photo`.
 
     Args:
-        source: A path, a PIL image, an array or a tensor.
+        source: A path, the bytes of a file, a PIL image, an array, a tensor, or what gives one of
+            these.
         needed: Returns the width and height in px to which it will be resized.
         channels: How many channels the model takes that it is read for; ``None`` to draw it.
 
@@ -102,7 +104,9 @@ def read(source: object, needed: Needed | None = None, channels: int | None = No
         ImageError: If it is missing, empty, truncated, not an image, too large or ambiguous, or
             has not the channels that the model takes.
     """
-    if isinstance(source, Path):
+    if isinstance(source, Deferred):
+        return read(source.load(), needed, channels)
+    if isinstance(source, Path | FileBytes):
         return _read_file(source, needed, channels)
     if isinstance(source, Image.Image):
         picture, notes = decode_with_notes(source)
@@ -131,7 +135,7 @@ def _read_array(array: NDArray[Any], channels: int | None) -> Photo:
     return Photo(picture, picture.size, (note,) if note else (), bands)
 
 
-def _read_file(path: Path, needed: Needed | None, channels: int | None) -> Photo:
+def _read_file(path: Path | FileBytes, needed: Needed | None, channels: int | None) -> Photo:
     try:
         check_file(path)
         with pillow_silenced():
@@ -161,7 +165,9 @@ def _read_file(path: Path, needed: Needed | None, channels: int | None) -> Photo
         raise ImageError(f"the file cannot be read as an image: {message_of(error)}") from error
 
 
-def _read_picture(path: Path, needed: Needed | None, channels: int | None, samples: int) -> Photo:
+def _read_picture(
+    path: Path | FileBytes, needed: Needed | None, channels: int | None, samples: int
+) -> Photo:
     """Return a file that Pillow reads."""
     with pillow_silenced(sizes=True), open_file(path) as image:
         if raw := check_raw(path, image):
@@ -185,7 +191,7 @@ def _read_picture(path: Path, needed: Needed | None, channels: int | None, sampl
         return Photo(picture, size, (*large, *notes), bands)
 
 
-def _read_bands(path: Path, channels: int | None, samples: int) -> Photo:
+def _read_bands(path: Path | FileBytes, channels: int | None, samples: int) -> Photo:
     """Return a TIFF of many channels, which Pillow does not read."""
     if channels is not None and samples != channels:
         raise refuse_channels(f"{samples} channels", channels)
@@ -200,8 +206,15 @@ def upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return the width and height of an image in px, once it is turned as its Exif says."""
+    return image.size[::-1] if _orientation(image) in TRANSPOSED else image.size
+
+
 @contextmanager
-def open_file(path: Path, formats: Sequence[str] = FORMATS) -> Iterator[ImageFile.ImageFile]:
+def open_file(
+    path: Path | FileBytes, formats: Sequence[str] = FORMATS
+) -> Iterator[ImageFile.ImageFile]:
     """Open a file as an image in one of some formats, without decoding it.
 
     Raises:
@@ -219,13 +232,17 @@ def open_file(path: Path, formats: Sequence[str] = FORMATS) -> Iterator[ImageFil
         yield image
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path | FileBytes) -> None:
     """Check that a path is a file with content; opening a pipe could wait for ever.
 
     Raises:
         ImageError: If it is not a regular file, or empty.
         OSError: If it cannot be reached.
     """
+    if isinstance(path, FileBytes):
+        if not path.data:
+            raise ImageError("the file is empty")
+        return
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ImageError("it is not a regular file, but a folder, a pipe, a socket or a device")
@@ -305,7 +322,7 @@ def decode(image: Image.Image) -> Image.Image:
 
 
 def decode_with_notes(
-    image: Image.Image, path: Path | None = None
+    image: Image.Image, path: Path | FileBytes | None = None
 ) -> tuple[Image.Image, tuple[Note, ...]]:
     """Return an upright RGB copy of a PIL image, and notes on how it was read.
 
@@ -334,7 +351,9 @@ def decode_with_notes(
         raise ImageError(f"the image cannot be decoded: {message_of(error)}") from error
 
 
-def _from_sixteen_bits(image: Image.Image, path: Path) -> tuple[Image.Image, Note | None]:
+def _from_sixteen_bits(
+    image: Image.Image, path: Path | FileBytes
+) -> tuple[Image.Image, Note | None]:
     """Return an image with colours of 16 bits per channel in RGB or RGBA, and a note on it."""
     boxes = [(0, top, strip.width, top + strip.height) for top, strip in _strips(image)]
     with open_file(path, [image.format or ""]) as again:

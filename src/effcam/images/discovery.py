@@ -26,6 +26,7 @@ from effcam.images.file_search import (
     natural_path_key,
 )
 from effcam.images.frames import FilmFrame, check_pace, has_frames, list_frames
+from effcam.images.labelled_datasets import is_dataset, refs_of_dataset
 from effcam.images.other_formats import describe_counts
 from effcam.images.refs import ImageLike, ImageRef
 from effcam.images.video import SUFFIXES as VIDEOS
@@ -91,14 +92,15 @@ def iter_images(
 
     Args:
         images: A file, a folder (searched recursively, in natural order), a glob, a PIL image, an
-            array or a tensor of one image or, with four dimensions, of a batch, or any iterable
-            of these. A file in a folder that has the suffix of an image, but is not one, fails
-            when it is opened; links to folders are not followed. A video or an animated picture
-            that is named, or that a glob matches, is split into its frames, ``clip.mp4 @
-            0:01.200`` and so on. In a folder, videos are left out and animated pictures are one
-            image each, unless ``every`` or ``fps`` is given. Files of formats that are not read,
-            as HEIC without a plugin or a camera's raw format, are left out, which one
-            `effcam.errors.ImageWarning` says.
+            array or a tensor of one image or, with four dimensions, of a batch, a dataset of
+            torchvision, of Hugging Face or any other with positions, whose items are images or
+            images and their classes (before its transform), or any iterable of these. A file in a
+            folder that has the suffix of an image, but is not one, fails when it is opened; links
+            to folders are not followed. A video or an animated picture that is named, or that a
+            glob matches, is split into its frames, ``clip.mp4 @ 0:01.200`` and so on. In a folder,
+            videos are left out and animated pictures are one image each, unless ``every`` or
+            ``fps`` is given. Files of formats that are not read, as HEIC without a plugin or a
+            camera's raw format, are left out, which one `effcam.errors.ImageWarning` says.
         missing_ok: Whether to yield a path that does not exist or cannot be reached; it fails
             when it is opened.
         every: Use every n-th frame of a video, starting with the first; ``None`` uses all.
@@ -215,13 +217,15 @@ def _walk(images: object, search: _Search) -> Iterator[ImageRef]:
         yield ImageRef("image", images)
     elif _is_array(images):
         yield from _from_array(images, search)
+    elif is_dataset(images):
+        yield from refs_of_dataset(images)
     elif isinstance(images, Iterable) and not isinstance(images, bytes | bytearray | IOBase):
         for each in images:
             yield from _walk(each, search)
     else:
         raise ArgumentError(
-            "images must be paths, folders, globs, PIL images, arrays or tensors, or an iterable "
-            f"of these, not {type(images).__name__}"
+            "images must be paths, folders, globs, PIL images, arrays, tensors or datasets, or an "
+            f"iterable of these, not {type(images).__name__}"
         )
 
 

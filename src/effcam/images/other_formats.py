@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from effcam.images.deferred import FileBytes
+
 EXPORT = "export it as PNG or TIFF"
 DNG_VERSION = 50706
 """The tag of TIFF that every DNG has."""
@@ -113,7 +115,7 @@ def plugin_suffixes() -> frozenset[str]:
     )
 
 
-def describe_format(path: Path) -> str:
+def describe_format(path: Path | FileBytes) -> str:
     """Return which known format a file that cannot be read has, and what to do; else nothing."""
     try:
         with path.open("rb") as file:
@@ -127,7 +129,7 @@ def describe_format(path: Path) -> str:
     return f"; it seems to be {found.name}, which effcam does not read: {found.remedy}"
 
 
-def check_raw(path: Path, image: Image.Image) -> str:
+def check_raw(path: Path | FileBytes, image: Image.Image) -> str:
     """Return why an image that Pillow opened is only the preview of a camera's raw file."""
     tags = getattr(image, "tag_v2", {})
     if DNG_VERSION in tags or (image.format == "TIFF" and path.suffix.lower() in RAW.suffixes):

@@ -32,7 +32,8 @@ class ImageRef:
 
     Attributes:
         name: Its name in tables and pictures, unique in a comparison.
-        source: A path, a PIL image, an array, a tensor, or a `effcam.images.frames.FilmFrame`.
+        source: A path, a PIL image, an array, a tensor, a `effcam.images.frames.FilmFrame`, or what
+            takes one of these out of a dataset.
         truth: Its annotation: class, boxes around its objects, mask.
     """
 
@@ -110,8 +111,25 @@ class HoldsImage(Protocol):
         """The image."""
 
 
+class HasPositions(Protocol):
+    """A dataset with a length and positions, as those of torchvision and Hugging Face."""
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+
+    def __getitem__(self, index: int, /) -> Any:
+        """Return an item, an image or an image and its class."""
+
+
 ImageLike: TypeAlias = Union[
-    str, "PathLike[str]", Image.Image, "NDArray[Any]", "torch.Tensor", ImageRef, HoldsImage
+    str,
+    "PathLike[str]",
+    Image.Image,
+    "NDArray[Any]",
+    "torch.Tensor",
+    ImageRef,
+    HoldsImage,
+    HasPositions,
 ]
 
 

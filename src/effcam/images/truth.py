@@ -16,13 +16,21 @@ if TYPE_CHECKING:
 class NamedClass:
     """A class that is given by its index and by its name; a model must agree with both.
 
+    A class of a dataset has no index here: that in the dataset's own list of classes means nothing
+    to a model of other classes. Its name, also one of digits, is a name and never an index.
+
     Attributes:
-        index: The index, from 0.
-        name: The name. A name that a model does not know is ignored.
+        index: The index, from 0; ``None`` for a class of a dataset.
+        name: The name. One that a model does not know is ignored beside an index; alone, it leaves
+            unknown whether that model is right.
     """
 
-    index: int
+    index: int | None
     name: str
+
+    def __str__(self) -> str:
+        """Return the name, for messages."""
+        return self.name
 
 
 @dataclass(frozen=True, slots=True, eq=False)

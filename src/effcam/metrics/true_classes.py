@@ -105,11 +105,13 @@ def _labels_for(rows: Rows, column: int, truth: Truth, cell: Explanation) -> tup
 def _class_index(rows: Rows, column: int, label: Label) -> int:
     if rows.facts:
         return rows.facts[column].find_class(label)
-    if not isinstance(label, str):
-        return label.index if isinstance(label, NamedClass) else label
-    if NUMBER.fullmatch(label):
+    if isinstance(label, NamedClass) and label.index is not None:
+        return label.index
+    if isinstance(label, int):
+        return label
+    if isinstance(label, str) and NUMBER.fullmatch(label):
         return int(label)
     raise ArgumentError(
-        f"label {label!r} is a name, but the classes of this comparison's models are unknown: give "
-        "indices"
+        f"label {str(label)!r} is a name, but the classes of this comparison's models are unknown: "
+        "give indices"
     )

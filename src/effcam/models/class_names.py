@@ -79,6 +79,8 @@ def _find_both(
     target: NamedClass, labels: Sequence[str], synonyms: Sequence[Sequence[str]], owner: str
 ) -> int:
     """Return the index of a class, whose name must not be that of another class."""
+    if target.index is None:
+        return _find_by_name(target.name, labels, synonyms, owner)
     named = _classes_called(target.name.strip(), labels, synonyms)
     index, name = target.index, target.name
     if not named or index in named:
@@ -94,6 +96,25 @@ def _find_both(
         f"class_index {index} and label {name!r} are different classes of {owner}: index {index} "
         f"is {other}, {name!r} is {_listed(named, labels)}; correct one, or leave it out"
     )
+
+
+def _find_by_name(
+    name: str, labels: Sequence[str], synonyms: Sequence[Sequence[str]], owner: str
+) -> int:
+    """Return the index of the only class with a name as datasets write them, or one of its parts.
+
+    ImageNet's names are lists of synonyms, "tench, Tinca tinca"; names of folders have underscores.
+    """
+    for spelled in dict.fromkeys((name, name.replace("_", " "))):
+        found = _classes_called(spelled.strip(), labels, synonyms)
+        parts = [_classes_called(part.strip(), labels, synonyms) for part in spelled.split(",")]
+        known = [set(each) for each in (found, *parts) if each]
+        common = set.intersection(*known) if known else set()
+        # Of "ruffed grouse, partridge", the second is the name of another class too.
+        for only in (common, set(parts[0])):
+            if len(only) == 1:
+                return only.pop()
+    raise TargetError(f"{owner} has no class, or several, called {name!r}")
 
 
 def _find_label(

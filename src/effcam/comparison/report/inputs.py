@@ -18,6 +18,7 @@ from effcam.metrics.faithfulness_result import Faithfulness
 from effcam.metrics.summary import Summary
 from effcam.metrics.summary.builder import summarize
 from effcam.metrics.summary.figures.focus import measure_focus
+from effcam.metrics.summary.foreign_labels import without_foreign_labels
 from effcam.metrics.summary.published import GROUP as PUBLISHED
 from effcam.metrics.summary.rows import ImageRows, are_right
 from effcam.models.result_tables import ResultTable
@@ -122,7 +123,7 @@ def gather(
         summary=summary,
         agreement=agreement_matrix(pairs, len(content.columns)) if agreement is None else agreement,
         pairs=pairs,
-        right=are_right(cells),
+        right=are_right(without_foreign_labels(cells)[0]),
         focus=measure_focus(cells)["effective_area"],
         snippets=snippets_for(content, known, results=has_results)
         if snippets is None

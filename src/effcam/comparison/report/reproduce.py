@@ -130,7 +130,8 @@ def _model(cell: Explanation, multi_label: bool) -> _Model:
 
 def _known(images: Sequence[ImageRef], truths: Sequence[Truth]) -> list[str]:
     """Return which annotations a user gave: labels, boxes, masks."""
-    own = [image.truth or Truth() for image in images]
+    # What is known of a file is not in the file.
+    own = [(image.truth if image.path is None else None) or Truth() for image in images]
     pairs = list(zip(own, truths, strict=False))
     found = {
         "labels": any(before.classes != after.classes for before, after in pairs),

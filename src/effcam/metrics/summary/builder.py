@@ -6,6 +6,7 @@ To add a figure, add it to the group that it belongs to, in `effcam.metrics.summ
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from effcam.metrics.summary.definitions import GROUPS
 from effcam.metrics.summary.figures.faithfulness import FaithfulnessFigures
 from effcam.metrics.summary.figures.group import Group
 from effcam.metrics.summary.figures.labels import LabelFigures
+from effcam.metrics.summary.foreign_labels import without_foreign_labels
 from effcam.metrics.summary.notes import (
     FOCUS_GRIDS_DIFFER,
     Counted,
@@ -199,6 +201,7 @@ def summarize(
         AnnotationError: If boxes or masks do not fit their image.
         ArgumentError: If the faithfulness is that of another comparison.
     """
+    rows, foreign = without_foreign_labels(rows)
     builder = SummaryBuilder(
         rows.columns,
         rows.facts,
@@ -209,7 +212,8 @@ def summarize(
         results=results,
     )
     builder.add(rows)
-    return builder.summary()
+    found = builder.summary()
+    return replace(found, notes=(*found.notes, *foreign.notes()))
 
 
 def _seen_shares(rows: ImageRows) -> Samples:

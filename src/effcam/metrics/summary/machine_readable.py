@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from effcam.data_frames import Kind
 from effcam.metrics.calibration_result import Calibration
 from effcam.metrics.intervals import CONFIDENCE, FEWEST
 from effcam.metrics.significance import LEVEL
@@ -61,24 +62,43 @@ def _object(record: Any) -> dict[str, object]:
     return {name: json_value(value) for name, value in asdict(record).items()}
 
 
-def to_csv(labels: Sequence[str], facts: Sequence[Fact], measures: Sequence[Measure]) -> str:
-    """Return one row per column, then one per baseline, of unrounded values."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    ends = ("", "_low", "_high", "_n")
-    keys = [measure.figure.key + end for measure in measures for end in ends]
-    writer.writerow(["column", "kind", *(fact.title for fact in facts), *keys])
+def columns_of(facts: Sequence[Fact], measures: Sequence[Measure]) -> dict[str, Kind]:
+    """Return the columns of `records`, and what they hold."""
+    columns: dict[str, Kind] = {"column": "text", "kind": "text"}
+    columns |= {fact.title: "text" for fact in facts}
+    for measure in measures:
+        key = measure.figure.key
+        columns |= {key: "float", f"{key}_low": "float", f"{key}_high": "float", f"{key}_n": "int"}
+    return columns
+
+
+def records(
+    labels: Sequence[str], facts: Sequence[Fact], measures: Sequence[Measure]
+) -> list[dict[str, object]]:
+    """Return one row per column, then one per baseline, of unrounded values; ``None`` for NaN."""
+    rows: list[dict[str, object]] = []
     for at, label in enumerate(labels):
-        numbers = [number for measure in measures for number in _csv_cells(measure, at)]
-        writer.writerow([label, MODEL, *(fact.texts[at] for fact in facts), *numbers])
+        row: dict[str, object] = {"column": label, "kind": MODEL}
+        row |= {fact.title: fact.texts[at] for fact in facts}
+        for measure in measures:
+            key = measure.figure.key
+            row[key], row[f"{key}_low"], row[f"{key}_high"] = (
+                json_value(float(array[at]))
+                for array in (measure.values, measure.low, measure.high)
+            )
+            row[f"{key}_n"] = int(measure.counts[at])
+        rows.append(row)
     for name in baseline_names(measures):
-        values = [json_value(measure.baselines.get(name)) for measure in measures]
-        numbers = [cell for value in values for cell in (value, None, None, None)]
-        writer.writerow([name, "baseline", *("" for _ in facts), *numbers])
+        values = {each.figure.key: json_value(each.baselines.get(name)) for each in measures}
+        rows.append({"column": name, "kind": "baseline", **values})
+    return rows
+
+
+def to_csv(labels: Sequence[str], facts: Sequence[Fact], measures: Sequence[Measure]) -> str:
+    """Return `records` as CSV; what is missing is empty."""
+    stream = io.StringIO()
+    columns = columns_of(facts, measures)
+    writer = csv.DictWriter(stream, list(columns), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records(labels, facts, measures))
     return stream.getvalue()
-
-
-def _csv_cells(measure: Measure, at: int) -> list[object]:
-    """Return a column's value, the ends of its interval, and the number of images."""
-    numbers = [json_value(array[at]) for array in (measure.values, measure.low, measure.high)]
-    return [*numbers, int(measure.counts[at])]

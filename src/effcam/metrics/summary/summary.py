@@ -24,7 +24,11 @@ from effcam.names import find_name
 from effcam.text import count, listed
 
 if TYPE_CHECKING:
+    import pandas
+    import polars
     from matplotlib.figure import Figure as Canvas
+
+    from effcam.data_frames import Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -173,6 +177,33 @@ class Summary:
         there is none.
         """
         return machine_readable.to_csv(self.columns, self.facts, self.measures)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the rows of `to_csv` as a pandas data frame, with an index from 0.
+
+        Numbers of images are ``Int64``; what is missing is ``NA`` there and NaN elsewhere.
+
+        Raises:
+            OutputError: If pandas is not installed (``pip install 'effcam[pandas]'``).
+        """
+        from effcam.data_frames import to_pandas
+
+        return to_pandas(*self._table())
+
+    def to_polars(self) -> polars.DataFrame:
+        """Return the rows of `to_csv` as a polars data frame; what is missing is null.
+
+        Raises:
+            OutputError: If polars is not installed (``pip install 'effcam[polars]'``).
+        """
+        from effcam.data_frames import to_polars
+
+        return to_polars(*self._table())
+
+    def _table(self) -> tuple[list[dict[str, object]], dict[str, Kind]]:
+        """Return the rows of `to_csv`, and what their columns hold."""
+        rows = machine_readable.records(self.columns, self.facts, self.measures)
+        return rows, machine_readable.columns_of(self.facts, self.measures)
 
     def to_markdown(self) -> str:
         """Return one table per group in GitHub's Markdown; the best values in bold."""
