@@ -17,9 +17,9 @@ BASE = "resnet18"
 """The model by which methods are compared in cost."""
 TOP, SECOND, NAMED = "top", "second", "named"
 QUESTIONS = (
-    ("Its top class", TOP),
-    ("Its second class", SECOND),
-    ("A class by name", NAMED),
+    ("Top class", TOP),
+    ("Second", SECOND),
+    ("By name", NAMED),
 )
 """The targets that the page offers, as (shown, value)."""
 SLOW = 5.0

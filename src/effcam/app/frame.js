@@ -13,7 +13,7 @@ const show = async () => {
   if (wanted !== latest) return;
   const address = URL.createObjectURL(new Blob([text], { type: "text/html" }));
   frame.addEventListener("load", () => URL.revokeObjectURL(address), { once: true });
-  element.querySelector("iframe").src = address;
+  frame.src = `${address}#pictures`;
 };
 watch("value", show);
 show();

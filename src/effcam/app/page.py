@@ -33,6 +33,12 @@ logger = logging.getLogger("effcam.app")
 INTERVAL = 0.15
 """How often progress is shown, in s."""
 FIRST_SCENES = 4
+SHOW = """() => {
+  const smooth = !matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const behavior = smooth ? "smooth" : "instant";
+  document.querySelector(".eff-results").scrollIntoView({ behavior });
+}"""
+"""Bring the results into view: on a phone they come after the fields."""
 TITLE = "effcam: what classifiers look at"
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial")
 MONOSPACE = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
@@ -102,7 +108,7 @@ class Page:
             multiselect=True,
             max_choices=limits.models,
             label=f"Search {len(names):,} models" if limits.allowed is None else "Models",
-            info=f"Up to {limits.models}. Demo models know ten kinds of drawn objects.",
+            info=f"Up to {limits.models} at once. Demo models know drawn objects alone.",
             elem_id="eff-models",
         )
         self._model_note = gradio.HTML(elem_id="eff-model-note")
@@ -127,7 +133,7 @@ class Page:
         self._question = gradio.Radio(
             list(QUESTIONS),
             value=TOP,
-            label="What supports, for each model,",
+            label="Heat for",
             elem_id="eff-question",
         )
         self._class_name = gradio.Textbox(
@@ -219,6 +225,7 @@ class Page:
                 show_progress="hidden",
                 concurrency_limit=None,
             )
+        self._compare.click(None, js=SHOW)
         self._cancel.click(self._stop, None, None, **quick)
         self.blocks.unload(self._leave)
 
@@ -234,7 +241,9 @@ class Page:
         )
 
     def _note_photos(self, photos: object, request: gradio.Request) -> str:
-        return self._noted(lambda visitor: read_photos(photos, self._limits, self._store, visitor), request)
+        return self._noted(
+            lambda visitor: read_photos(photos, self._limits, self._store, visitor), request
+        )
 
     def _note_checkpoints(self, files: object, request: gradio.Request) -> str:
         return self._noted(
@@ -262,7 +271,9 @@ class Page:
             )
         return text
 
-    async def _run(self, request: gradio.Request, *values: object) -> AsyncIterator[tuple[Any, ...]]:
+    async def _run(
+        self, request: gradio.Request, *values: object
+    ) -> AsyncIterator[tuple[Any, ...]]:
         visitor = _visitor(request)
         try:
             asked = read(
@@ -297,7 +308,9 @@ class Page:
             markup.finished(ticket.result.title, ticket.result.notes), made=ticket.result
         )
 
-    def _answer(self, status: str, *, busy: bool = False, made: Made | None = None) -> tuple[Any, ...]:
+    def _answer(
+        self, status: str, *, busy: bool = False, made: Made | None = None
+    ) -> tuple[Any, ...]:
         """Return the values of what a comparison changes, in the order of its outputs."""
         files = [None] * 3 if made is None else [made.animation, made.picture, made.report]
         return (

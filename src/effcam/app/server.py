@@ -120,7 +120,7 @@ def launch(
         store.close()
         raise
     if browser:
-        webbrowser.open(url)
+        _open(url)
     return LivePage(url, free, page, store)
 
 
@@ -142,6 +142,16 @@ def find_port(host: str, wanted: int) -> int:
     raise ArgumentError(
         f"the page cannot listen on {host!r}, on no port from {wanted} to {last}: {reason}"
     )
+
+
+def _open(url: str) -> None:
+    """Open the page, but not in a browser of text, which would take over the terminal."""
+    try:
+        found = webbrowser.get()
+    except webbrowser.Error:  # there is none
+        return
+    if type(found) is not webbrowser.GenericBrowser:
+        found.open(url)
 
 
 def _check_allowed(limits: Limits) -> None:
