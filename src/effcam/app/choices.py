@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from effcam.app.limits import Limits
 from effcam.cam.methods.listing import known_costs
 from effcam.cam.methods.table import methods
 from effcam.demo import MODELS as DEMO_MODELS
 from effcam.errors import UnknownModelError, did_you_mean
 from effcam.models.listing import describe, list_models
-from effcam.models.registry import find_spec
 from effcam.models.sources import resolve
 
 BASE = "resnet18"
-"""The model by which methods are compared in cost."""
+"""A model of a library; importing what it needs is enough for all."""
 TOP, SECOND, NAMED = "top", "second", "named"
 QUESTIONS = (
     ("Top class", TOP),
@@ -28,7 +25,12 @@ SLOW = 5.0
 
 def model_names(limits: Limits) -> list[str]:
     """Return the names of the models that a visitor may choose."""
-    return list(limits.allowed) if limits.allowed is not None else list(_all_names())
+    if limits.allowed is not None:
+        return list(limits.allowed)
+    registered = set(list_models(source="registered"))
+    demos = [name for name in DEMO_MODELS.values() if name in registered]
+    # The models that need no download come first.
+    return [*demos, *(name for name in list_models() if name not in demos)]
 
 
 def demo_names(limits: Limits) -> list[str]:
@@ -49,13 +51,12 @@ def check_model(name: object, limits: Limits) -> str:
     if isinstance(name, str) and name in known:
         return name
     text = str(name)[:100]
-    rest = "choose one from the list" if limits.allowed is None else "this page has a short list"
-    raise UnknownModelError(
-        f"no model of this page is called {text!r}.{did_you_mean(text, known)} Please {rest}."
+    way_out = (
+        f"{did_you_mean(text, known)} Choose one from the list"
         if limits.allowed is None
-        else f"no model of this page is called {text!r}: {rest}. Run effcam on your own machine "
-        "for all models"
+        else " It has a short list; run effcam on your own machine for all models"
     )
+    raise UnknownModelError(f"no model of this page is called {text!r}.{way_out}")
 
 
 def method_choices(limits: Limits) -> list[tuple[str, str]]:
@@ -87,14 +88,6 @@ def missing_weights(names: list[str]) -> dict[str, int | None]:
     return found
 
 
-def has_registered_spec(name: str) -> bool:
-    """Return whether a name is a registered model, which has its own weights."""
-    return find_spec(name) is not None
-
-
-@cache
-def _all_names() -> tuple[str, ...]:
-    registered = list_models(source="registered")
-    demos = [name for name in DEMO_MODELS.values() if name in registered]
-    # The models that need no download come first.
-    return (*demos, *(name for name in list_models() if name not in demos))
+def import_libraries() -> None:
+    """Import what the first model needs, which takes seconds."""
+    resolve(BASE).published()

@@ -64,12 +64,26 @@ class Page:
                     self._add_results()
             gradio.HTML(markup.footer(limits))
             self._connect()
+        self.blocks.preprocess_data = self._with_uploads_alone(self.blocks.preprocess_data)
         # Each event ends at once or waits in the line of the worker.
         self.blocks.queue(max_size=64, default_concurrency_limit=None)
 
     def close(self) -> None:
         """Stop the comparison that runs, and those that wait."""
         self._worker.close()
+
+    def _with_uploads_alone(self, go_on: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a step of Gradio's that first refuses every file that is no upload.
+
+        Gradio itself would fetch a file that is given by an address, from any host.
+        """
+
+        async def checked(function: object, inputs: object, *rest: Any, **options: Any) -> Any:
+            if not self._store.holds_all_paths(inputs):
+                raise gradio.Error("only files that were uploaded are accepted")
+            return await go_on(function, inputs, *rest, **options)
+
+        return checked
 
     def _add_controls(self) -> None:
         limits = self._limits
@@ -113,7 +127,10 @@ class Page:
         )
         self._model_note = gradio.HTML(elem_id="eff-model-note")
         with gradio.Accordion(
-            "Your own checkpoint", open=False, visible=limits.checkpoint_bytes > 0
+            "Your own checkpoint",
+            open=False,
+            visible=limits.checkpoint_bytes > 0,
+            elem_id="eff-own",
         ):
             self._checkpoints = gradio.File(
                 label="Weights (" + ", ".join(WEIGHTS) + ")",

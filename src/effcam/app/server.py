@@ -91,6 +91,7 @@ def launch(
     wanted = Limits() if limits is None else limits
     _check_allowed(wanted)
     free = find_port(host, check_number("port", port, most=GREATEST_PORT))
+    from effcam.app.choices import import_libraries
     from effcam.app.markup import asset
     from effcam.app.page import Page, theme
 
@@ -119,6 +120,8 @@ def launch(
     except BaseException:
         store.close()
         raise
+    # Else the first visitor who chooses a model waits for it.
+    threading.Thread(target=import_libraries, name="effcam-app-imports", daemon=True).start()
     if browser:
         _open(url)
     return LivePage(url, free, page, store)

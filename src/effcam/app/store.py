@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -88,6 +88,19 @@ class Store:
             self._used[visitor].add(folder)
             os.utime(folder)
         return given
+
+    def holds_all_paths(self, value: object) -> bool:
+        """Return whether all files in what the browser sent lie in this folder."""
+        if isinstance(value, list | tuple):
+            return all(map(self.holds_all_paths, value))
+        if not isinstance(value, Mapping):
+            return True
+        path = value.get("path", str(self.folder))
+        if not isinstance(path, str) or "\0" in path:
+            return False
+        return Path(os.path.normpath(path)).is_relative_to(self.folder) and all(
+            map(self.holds_all_paths, value.values())
+        )
 
     @contextmanager
     def run(self, visitor: str) -> Iterator[Path]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -26,25 +24,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 Sample = Callable[..., Comparison]
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 EVIL = "</script><img src=x onerror=\"document.title='hit'\">"
 HEATS = "canvas.heat"
 SHOWN = "#grid .row:not([hidden])"
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """The system's Chromium; skips where it or Playwright is missing."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.skip(f"there is no browser: none of {', '.join(NAMES)}")
-    # Chromium has no sandbox for the root user.
-    alone = ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
-    with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=alone)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="session")
