@@ -291,6 +291,13 @@ def test_rows_are_drawn_where_they_are_seen(visit: Visit, sample: Sample, tmp_pa
     assert visit.said == []
 
 
+def test_a_link_to_the_pictures_opens_no_menu(page: Page) -> None:
+    page.locator('nav a[href="#pictures"]').click()
+    settle(page)
+    assert page.url.endswith("#pictures")
+    assert page.locator("details[open].menu").count() == 0
+
+
 @pytest.mark.parametrize("section", ["figures", "making"])
 def test_links_lead_past_rows_that_were_never_drawn(
     visit: Visit, sample: Sample, tmp_path: Path, section: str
