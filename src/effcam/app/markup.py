@@ -66,7 +66,7 @@ def progress(ticket: Ticket[Any], ahead: int) -> str:
         return _box("eff-busy", "Preparing", "Reading images and finding models.", _bar(0, 0))
     done = min(ticket.done, ticket.total)
     stage = ticket.stage[:1].upper() + ticket.stage[1:]
-    return _box("eff-busy", stage, f"{done} of {ticket.total} maps", _bar(done, ticket.total))
+    return _box("eff-busy", stage, f"{done} of {ticket.total} maps done", _bar(done, ticket.total))
 
 
 def finished(title: str, notes: Sequence[str]) -> str:

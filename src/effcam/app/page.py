@@ -122,7 +122,7 @@ class Page:
             multiselect=True,
             max_choices=limits.models,
             label=f"Search {len(names):,} models" if limits.allowed is None else "Models",
-            info=f"Up to {limits.models} at once. Demo models know drawn objects alone.",
+            info=f"Up to {limits.models} at once. Demo models know only drawn objects.",
             elem_id="eff-models",
         )
         self._model_note = gradio.HTML(elem_id="eff-model-note")
