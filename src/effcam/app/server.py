@@ -92,8 +92,9 @@ def launch(
     _check_allowed(wanted)
     free = find_port(host, check_number("port", port, most=GREATEST_PORT))
     from effcam.app.choices import import_libraries
+    from effcam.app.layout import theme
     from effcam.app.markup import asset
-    from effcam.app.page import Page, theme
+    from effcam.app.page import Page
 
     store = Store(wanted.minutes)
     try:
