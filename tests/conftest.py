@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import socket
 import sys
 import threading
@@ -20,9 +21,12 @@ import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from effcam import Comparison
 
 REPOSITORY = Path(__file__).parents[1]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -34,6 +38,21 @@ def data() -> Path:
     if not (folder / "expected.json").is_file():
         pytest.skip(f"no real weights and photos in {folder}: set EFFCAM_TEST_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium; skips where it or Playwright is missing."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip(f"there is no browser: none of {', '.join(BROWSERS)}")
+    # Chromium has no sandbox for the root user.
+    alone = ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
+    with api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=program, args=alone)
+        yield running
+        running.close()
 
 
 class Sampler(Protocol):

@@ -62,7 +62,7 @@ def ask(folder: Path, line: str) -> list[str]:
 
 def test_commands_are_completed(folder: Path) -> None:
     assert set(ask(folder, "effcam ")) == {
-        "compare", "dataset", "models", "demo", "info", "completion",
+        "compare", "dataset", "models", "demo", "app", "info", "completion",
     }  # fmt: skip
     assert set(ask(folder, "effcam com")) == {"compare", "completion"}
 

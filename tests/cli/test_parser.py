@@ -13,7 +13,7 @@ from PIL import Image
 from effcam.cli import main
 from tests.cli.commands import Done
 
-COMMANDS = ("compare", "dataset", "models", "demo", "info", "completion")
+COMMANDS = ("compare", "dataset", "models", "demo", "app", "info", "completion")
 
 
 def shown(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
@@ -47,6 +47,7 @@ def test_help_reads_like_a_page(
         ("dataset", ["images and models", "method", "computing", "cluster", "output"]),
         ("models", ["models", "output"]),
         ("demo", ["images", "output"]),
+        ("app", ["server", "limits"]),
         ("info", ["output"]),
     ],
 )

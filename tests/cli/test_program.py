@@ -35,7 +35,13 @@ def test_importing_and_asking_for_help_is_light() -> None:
             main(sys.argv[1:])
         print(json.dumps([sorted(sys.modules), shown.getvalue()]))
     """
-    for argv in (["--help"], ["compare", "--help"], ["models", "--help"], ["--version"]):
+    for argv in (
+        ["--help"],
+        ["compare", "--help"],
+        ["models", "--help"],
+        ["app", "--help"],
+        ["--version"],
+    ):
         done = python("-c", textwrap.dedent(code), *argv)
         modules, shown = json.loads(done.stdout)
         assert "effcam.cli.program" in modules

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -35,15 +36,37 @@ class _Silent:
     def set_description(self, desc: str, /) -> None: ...
 
 
+_watcher: ContextVar[Callable[[int], ProgressBar] | None] = ContextVar("watcher", default=None)
+
+
+@contextmanager
+def watched(start: Callable[[int], ProgressBar]) -> Iterator[None]:
+    """Send the progress of comparisons in this context, and thread, to an object of the caller.
+
+    Args:
+        start: Returns the object, given the number of images. What its methods raise ends the
+            comparison.
+    """
+    token = _watcher.set(start)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
 @contextmanager
 def progress_bar(total: int, asked: bool | None = None) -> Iterator[ProgressBar]:
     """Show a bar that counts images, or nothing.
 
     Args:
         total: How many images there are.
-        asked: Whether to show it; ``None`` shows it on a terminal and in a notebook.
+        asked: Whether to show it; ``None`` shows it on a terminal and in a notebook. In the
+            context of `watched`, the watcher is told instead.
     """
-    if is_watched() if asked is None else asked:
+    start = _watcher.get()
+    if start is not None:
+        yield start(total)
+    elif is_watched() if asked is None else asked:
         with shown_bar(total) as bar:
             yield bar
     else:

@@ -22,7 +22,7 @@ For the current bash session only: eval "$(effcam completion bash)"
 
 # The `dest` of the arguments whose values are of a kind.
 FILES = {"paths", "outputs", "labels", "boxes", "masks", "save_summary"}
-NAMES = {"models", "pattern"}
+NAMES = {"models", "models_allowed", "pattern"}
 OWNED_FILES = {"checkpoint"}
 PERHAPS_OWNED_FILES = {"class_names"}
 FOLDERS = {"output"}

@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Callable, Sequence
 
 from effcam import __version__
+from effcam.cli.app import add_app
 from effcam.cli.compare import add_compare
 from effcam.cli.completion import add_completion, print_script
 from effcam.cli.console import discard_output, flush, note, own_warnings, print_error
@@ -29,6 +30,7 @@ Run 'effcam COMMAND --help' for the options of a command.
 
 examples:
   effcam demo
+  effcam app
   effcam compare photos/ -m resnet50 -m efficientnet_b0 -o compare.gif -o compare.png
   effcam compare cat.jpg dog.jpg --target tabby --method layercam
   effcam compare photos/ -m mine=resnet18 --checkpoint mine=best.pt --view whole
@@ -84,7 +86,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", required=True, metavar="COMMAND", dest="command"
     )
-    for add in (add_compare, add_dataset, add_models, add_demo, add_info, add_completion):
+    for add in (add_compare, add_dataset, add_models, add_demo, add_app, add_info, add_completion):
         add(commands)
     commands.choices["completion"].set_defaults(run=_complete)
     return parser

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -27,25 +25,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 Sample = Callable[..., Comparison]
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 EVIL = "</script><img src=x onerror=\"document.title='hit'\">"
 HEATS = "canvas.heat"
 SHOWN = "#grid .row:not([hidden])"
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """The system's Chromium; skips where it or Playwright is missing."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.skip(f"there is no browser: none of {', '.join(NAMES)}")
-    # Chromium has no sandbox for the root user.
-    alone = ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
-    with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=alone)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="session")
@@ -308,6 +290,13 @@ def test_rows_are_drawn_where_they_are_seen(visit: Visit, sample: Sample, tmp_pa
     settle(page)
     assert len(names(page)) == 500
     assert visit.said == []
+
+
+def test_a_link_to_the_pictures_opens_no_menu(page: Page) -> None:
+    page.locator('nav a[href="#pictures"]').click()
+    settle(page)
+    assert page.url.endswith("#pictures")
+    assert page.locator("details[open].menu").count() == 0
 
 
 @pytest.mark.parametrize("section", ["figures", "making"])

@@ -58,7 +58,11 @@ class _Model(NamedTuple):
 
 
 def snippets_for(
-    content: Cells, truths: Sequence[Truth] = (), *, results: bool = False
+    content: Cells,
+    truths: Sequence[Truth] = (),
+    *,
+    results: bool = False,
+    images: str = "",
 ) -> list[Snippet]:
     """Return code that makes the report of a comparison again.
 
@@ -66,8 +70,9 @@ def snippets_for(
         content: The comparison.
         truths: The annotation of each image; the reader must give what is not the image's own.
         results: Whether files of published results were given.
+        images: Python code of the images; empty uses their paths. There is no command line then.
     """
-    paths = _paths(content.images)
+    paths = None if images else _paths(content.images)
     models = _models(content)
     settings = {
         name: content.settings.target if name == "target" else content.settings[name]
@@ -83,9 +88,9 @@ def snippets_for(
     note += f", and the {' and '.join(known)}." if known else "."
     if own:
         note = f"Define {' and '.join(own)}, methods of yours, first. {note}"
-    if paths is None:
+    if paths is None and not images:
         note = f"The images came from memory. {note}"
-    found = [Snippet("Python", _python(paths, models, settings, known), note)]
+    found = [Snippet("Python", _python(paths, models, settings, known, images), note)]
     line = None if own else _command(paths, models, settings, known)
     return [*found, Snippet("Command line", line)] if line else found
 
@@ -153,8 +158,9 @@ def _python(
     models: Mapping[str, _Model],
     settings: Mapping[str, object],
     known: Sequence[str],
+    code: str = "",
 ) -> str:
-    images = "images" if paths is None else _listed([*map(repr, paths)], "[]")
+    images = code or "images" if paths is None else _listed([*map(repr, paths)], "[]")
     if len(paths or ()) == 1:
         images = repr((paths or [""])[0])
     if all(model == _Model(label) for label, model in models.items()):

@@ -864,7 +864,7 @@
 
   const reveal = () => {
     const section = /^#[a-z]+$/.test(location.hash) && document.querySelector(location.hash);
-    const details = section && section.querySelector("details");
+    const details = section && section.querySelector(":scope > details");
     if (details) details.open = true;
   };
   if (matchMedia("(max-width: 900px)").matches) byId("overview").querySelector("details").open = false;
