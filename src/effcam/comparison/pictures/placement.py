@@ -140,7 +140,8 @@ def column_headings(content: Cells) -> tuple[Heading, ...]:
         _heading(
             cell, [*_warnings(column_findings(content.column(at))), *metric], with_method=several
         )
-        for at, (cell, metric) in enumerate(zip(first, training_metrics(content), strict=True))
+        # Without images there are no cells.
+        for at, (cell, metric) in enumerate(zip(first, training_metrics(content), strict=False))
     )
 
 
