@@ -421,6 +421,78 @@ class Comparison(Cells):
         material = gather(self, truths=truths, fair=fair, faithfulness=faithfulness)
         return write_report(material, path, look)
 
+    def log(
+        self,
+        to: object,
+        *,
+        name: str = "effcam",
+        step: int | None = None,
+        report: bool = True,
+        pictures: int = 16,
+        boxes: Boxes = None,
+        masks: Masks = None,
+        labels: Labels = None,
+        fair: bool | None = None,
+        faithfulness: Faithfulness | None = None,
+        label_probabilities: LabelProbabilities | None = None,
+        alpha: float = ALPHA,
+        colormap: str = COLORMAP,
+        width: int = WIDTH,
+    ) -> None:
+        """Log pictures, table, summary and report to an experiment tracker.
+
+        The tracker gets the `grid`, a picture of each image, the `table`, the `summary` as text,
+        each of its figures of each column as a scalar, so that trackers draw curves over steps,
+        all notes, and the `report`. Nothing is logged unless all of these could be made. A column
+        label with characters that a tracker does not accept is changed, and a note says so.
+
+        Args:
+            to: The tracker: the folder of a TensorBoard log, a ``SummaryWriter`` of torch or
+                tensorboardX, a run of Weights & Biases or ``wandb`` itself, a run of MLflow,
+                ``mlflow`` itself, a pair of an ``MlflowClient`` and the id of a run, or a logger
+                of Lightning for one of these.
+            name: What the names of everything logged begin with: letters from A to Z, digits,
+                ``_``, ``-``, and ``/`` between parts.
+            step: The step of training, from 0; ``None`` logs without one, which TensorBoard and
+                MLflow show as step 0.
+            report: Whether to log the report too.
+            pictures: How many images are drawn at most, the first ones, from 0 to 100. Figures
+                always include all images.
+            boxes: As in `summary`.
+            masks: As in `summary`.
+            labels: As in `summary`.
+            fair: As in `summary`.
+            faithfulness: As in `summary`.
+            label_probabilities: As in `summary`.
+            alpha: As in `grid`.
+            colormap: As in `grid`.
+            width: As in `grid`.
+
+        Raises:
+            OutputError: If the tracker's package is not installed, its run has ended, it cannot
+                be written to, or there are no images.
+            AnnotationError: If boxes, masks or labels are broken or do not fit the images.
+            TargetError: If a label is not a class of every model.
+            ArgumentError: If an argument is impossible, or ``to`` is no tracker that is known.
+            ImageError: If an image's file is gone.
+        """
+        from effcam.comparison.pictures.style import Style
+        from effcam.comparison.trackers.entry import Wanted, make_entry
+        from effcam.comparison.trackers.recognise import find_tracker
+
+        wanted = Wanted(
+            name=name, step=step, report=report, pictures=pictures,
+            style=Style(alpha=alpha, colormap=colormap, width=width, theme="light"),
+            fair=fair, faithfulness=faithfulness, label_probabilities=label_probabilities,
+        )  # fmt: skip
+        write = find_tracker(to)
+        if write is None:
+            return
+        content = self
+        if boxes is not None or masks is not None or labels is not None:
+            content = self.annotate(boxes=boxes, masks=masks, labels=labels)
+        write(make_entry(content, wanted))
+
     def _sizes(self) -> list[tuple[int, int]]:
         """Return width and height of each image in px."""
         return [row[0].size for row in self.rows()]

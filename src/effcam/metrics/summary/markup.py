@@ -68,10 +68,10 @@ def _html(text: str) -> str:
 
 def to_markdown(contents: Contents) -> str:
     """Return one table per group in GitHub's Markdown; the best values in bold."""
-    parts = [_markdown(contents.opening), *map(_markdown_table, contents.tables)]
+    parts = [escape_markdown(contents.opening), *map(_markdown_table, contents.tables)]
     # A backslash at the end forces a line break.
     parts.append("\\\n".join(contents.legend))
-    parts.append("\n".join(f"- {_markdown(note)}" for note in contents.notes))
+    parts.append("\n".join(f"- {escape_markdown(note)}" for note in contents.notes))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -79,11 +79,14 @@ def _markdown_table(table: Table) -> str:
     heads = [table.group, *(column.heading for column in table.columns)]
     rules = [":--", *("--:" if column.is_number else ":--" for column in table.columns)]
     rows = [
-        [_markdown(label), *(_marked(cell, "**{}**", "{}", _markdown) for cell in cells)]
+        [
+            escape_markdown(label),
+            *(_marked(cell, "**{}**", "{}", escape_markdown) for cell in cells),
+        ]
         for label, cells in table.rows()
     ]
     return "\n".join(
-        f"| {' | '.join(row)} |" for row in [list(map(_markdown, heads)), rules, *rows]
+        f"| {' | '.join(row)} |" for row in [list(map(escape_markdown, heads)), rules, *rows]
     )
 
 
@@ -94,7 +97,8 @@ _MARKDOWN = str.maketrans(
 )
 
 
-def _markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
+    """Return text as one line of Markdown that shows it as it is."""
     return flat(text).translate(_MARKDOWN)
 
 
