@@ -109,9 +109,7 @@ def check_asked(
         raise ArgumentError("one method and one target are shown during a training")
     per_image(wanted, len(refs))
     return Asked(
-        images=tuple(
-            replace(ref, truth=truth) for ref, truth in zip(refs, truths, strict=True)
-        ),
+        images=tuple(replace(ref, truth=truth) for ref, truth in zip(refs, truths, strict=True)),
         method=methods[0],
         target=wanted,
         batch_size=check_number("batch_size", batch_size),

@@ -77,9 +77,7 @@ class History:
         """Return the number of columns."""
         return len(self.shown)
 
-    def add(
-        self, made: Comparison, stage: TrainingStage, figures: Mapping[str, float]
-    ) -> Shown:
+    def add(self, made: Comparison, stage: TrainingStage, figures: Mapping[str, float]) -> Shown:
         """Add a column, in place of one of the same label.
 
         It is of the same network as the other columns: see `difference`.
@@ -142,10 +140,15 @@ class History:
             tuple(each.facts for each in chosen),
         )
 
-    def latest(self) -> Comparison:
-        """Return the latest column as a comparison."""
+    def latest(self, label: str) -> Comparison:
+        """Return the latest column as a comparison.
+
+        Args:
+            label: The label of the column: trackers draw a curve of what has one label.
+        """
         one = self.shown[-1]
-        return Comparison(self._images, (one.label,), one.cells, (), self._settings, (one.facts,))
+        cells = tuple(replace(cell, column=label, model_label=label) for cell in one.cells)
+        return Comparison(self._images, (label,), cells, (), self._settings, (one.facts,))
 
     def records(self) -> list[dict[str, object]]:
         """Return one flat dict a column: the point of training, its metrics and figures."""

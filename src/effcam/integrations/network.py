@@ -86,8 +86,9 @@ def _usual_part(module: nn.Module) -> str:
         return usual[0]
     raise ArgumentError(
         f"{type(module).__name__} has no forward(), so that the network has to be chosen among "
-        f"{_listed(children)}: give module={children[0]!r}" if children else
-        f"{type(module).__name__} has neither a forward() nor a child with weights"
+        f"{_listed(children)}: give module={children[0]!r}"
+        if children
+        else f"{type(module).__name__} has neither a forward() nor a child with weights"
     )
 
 
@@ -157,5 +158,3 @@ def say_transform(transform: Transform) -> str:
 
 def _short(values: Sequence[float]) -> str:
     return "/".join(f"{each:.3g}" for each in values)
-
-

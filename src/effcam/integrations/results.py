@@ -15,6 +15,8 @@ HISTORY = "history.npz"
 """The file with all columns, from which a training that goes on takes them."""
 DRAWN = 6
 """The most columns of the picture that is drawn each time."""
+WIDTH = 160
+"""The width of a cell in pictures that are drawn again and again, px."""
 LOGGED = 12
 """The most columns of what is logged at the end."""
 
@@ -23,6 +25,7 @@ class Results:
     """Write what was shown of a training into a folder.
 
     Attributes:
+        folder: The folder.
         drawing: How long it took to draw a column the last time, in s.
     """
 
@@ -32,23 +35,23 @@ class Results:
         Args:
             folder: The folder.
         """
-        self._folder = folder
+        self.folder = folder
         self.drawing = 0.0
 
     def draw(self, history: History) -> None:
         """Write ``latest.png``: the photos, and columns from the first to the latest one."""
         begin = time.perf_counter()
         shown = history.comparison(DRAWN)
-        shown.save(self._folder / "latest.png")
+        shown.save(self.folder / "latest.png", width=WIDTH)
         self.drawing = (time.perf_counter() - begin) / len(shown.columns)
 
     def tabulate(self, history: History) -> None:
         """Write ``predictions.csv`` and ``figures.csv``."""
-        history.comparison().save(self._folder / "predictions.csv")
+        history.comparison().save(self.folder / "predictions.csv")
         rows = history.records()
         names = list(dict.fromkeys(name for row in rows for name in row))
         with (
-            atomic(self._folder / "figures.csv") as partial,
+            atomic(self.folder / "figures.csv") as partial,
             partial.open("w", newline="", encoding="utf-8") as stream,
         ):
             writer = csv.DictWriter(stream, names)
@@ -57,21 +60,21 @@ class Results:
 
     def keep(self, history: History) -> None:
         """Write ``history.npz``, from which a training that goes on takes the columns."""
-        with atomic(self._folder / HISTORY) as partial:
+        with atomic(self.folder / HISTORY) as partial:
             partial.write_bytes(history.pack())
 
     def kept(self) -> bytes | None:
         """Return what `keep` wrote; ``None`` if there is nothing."""
-        file = self._folder / HISTORY
+        file = self.folder / HISTORY
         return file.read_bytes() if file.is_file() else None
 
     def animate(self, history: History) -> None:
         """Write ``epochs.gif``, with a frame for each column."""
-        history.comparison().save(self._folder / "epochs.gif", rows="models")
+        history.comparison().save(self.folder / "epochs.gif", rows="models")
 
     def draw_timeline(self, history: History) -> None:
         """Write ``timeline.png``: focus, localisation and agreement over the training."""
-        history.comparison().timeline().save(self._folder / "timeline.png")
+        history.comparison().timeline().save(self.folder / "timeline.png")
 
 
 def figures_of(made: Comparison) -> dict[str, float]:
@@ -82,11 +85,13 @@ def figures_of(made: Comparison) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     for measure in made.summary(fair=False).measures:
-        key = measure.figure.key
-        values = (float(each[0]) for each in (measure.values, measure.low, measure.high))
-        found |= dict(zip((key, f"{key}_low", f"{key}_high"), values, strict=True))
-        found[f"{key}_n"] = int(measure.counts[0])
-        if not math.isfinite(found[key]):
-            for name in (key, f"{key}_low", f"{key}_high", f"{key}_n"):
-                del found[name]
+        key, count = measure.figure.key, int(measure.counts[0])
+        value, *ends = (float(each[0]) for each in (measure.values, measure.low, measure.high))
+        if not math.isfinite(value):
+            continue
+        found[key] = value
+        if all(map(math.isfinite, ends)):
+            found |= {f"{key}_low": ends[0], f"{key}_high": ends[1]}
+        if count:  # not for what the network has without images, as its parameters
+            found[f"{key}_n"] = count
     return found

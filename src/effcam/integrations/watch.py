@@ -6,14 +6,15 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from numbers import Real
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effcam.cam.methods.table import Method
 from effcam.comparison.comparison import Comparison
-from effcam.errors import ArgumentError, EffcamError, ModelError, OutputError, reason_of
+from effcam.comparison.trackers.recognise import find_tracker
+from effcam.errors import ArgumentError, ModelError, OutputError, check_number, reason_of
 from effcam.images.annotations.truths import Boxes, Labels, Masks
 from effcam.images.refs import ImageLike
 from effcam.integrations.asked import check_asked
@@ -22,9 +23,9 @@ from effcam.integrations.first_batch import watch_first_batch
 from effcam.integrations.history import History, label_of
 from effcam.integrations.network import Part, find_part, find_transform, say_transform
 from effcam.integrations.pace import Pace
-from effcam.integrations.results import LOGGED, Results, figures_of
+from effcam.integrations.results import Results
+from effcam.integrations.running import Running, logger, numbers_of, usable
 from effcam.integrations.side_effects import same_randomness, wait_for_devices
-from effcam.models.model import Model
 from effcam.models.training_stage import TrainingStage
 from effcam.models.wrappers import Layers
 from effcam.targets.plain import Target
@@ -32,8 +33,6 @@ from effcam.text import count
 
 if TYPE_CHECKING:
     from torch import nn
-
-logger = logging.getLogger("effcam")
 
 
 class Watch:
@@ -109,7 +108,8 @@ class Watch:
             boxes: Boxes around the objects, as in `Comparison.summary`.
             masks: Masks of the objects, as in `Comparison.summary`.
             labels: The true classes, as in `Comparison.summary`.
-            log_to: Trackers to log to as well, as in `Comparison.log`.
+            log_to: Trackers to log to, as in `Comparison.log`. The callbacks also log to those of
+                the training.
             clock: Returns the time in s.
 
         Raises:
@@ -139,8 +139,9 @@ class Watch:
         self._log_to = tuple(log_to)
         self._history = History(self._asked.images)
         self._packed: bytes | None = None
-        self._running: _Running | None = None
-        self._failures: set[tuple[str, str]] = set()
+        self._running: Running | None = None
+        self._at = _Point()
+        self._stop_looking: Callable[[], None] = _nothing
 
     @property
     def comparison(self) -> Comparison:
@@ -155,6 +156,7 @@ class Watch:
         folder: str | PathLike[str] | None = None,
         has_forward: bool = True,
         processor: object = None,
+        log_to: Iterable[object] = (),
         step: int | None = None,
     ) -> None:
         """Find the network and try it on all images, before the training.
@@ -168,6 +170,8 @@ class Watch:
             folder: The folder if the constructor was given none.
             has_forward: Whether the module can be called on images.
             processor: The image processor of the training, if it has one.
+            log_to: The trackers that the training logs to; those that take no pictures are left
+                out.
             step: The step at which an earlier training goes on, whose columns are in the folder;
                 ``None`` for a new training.
 
@@ -178,15 +182,21 @@ class Watch:
             EffcamError: As `effcam.compare`.
         """
         check_whole(network)
+        self._running = None
+        self._at = _Point()
         self._pace.begin()
-        self._failures.clear()
         problem: Exception | None = None
         if is_first():
             try:
                 with self._timed():
-                    self._make_folder(folder)
-                    self._restore(step)
-                    self._prepare(*find_part(network, module, has_forward=has_forward), processor)
+                    chosen = find_part(network, module, has_forward=has_forward)
+                    self._running = self._prepare(
+                        chosen,
+                        processor,
+                        results=self._make_folder(folder),
+                        log_to=log_to,
+                        step=step,
+                    )
             except Exception as error:  # noqa: BLE001  # the other processes wait for the answer
                 problem = error
         told = agree("" if problem is None else reason_of(problem))
@@ -195,22 +205,24 @@ class Watch:
         if told:
             raise ModelError(f"the first process cannot show the network: {told}")
 
-    def step_end(self, step: int, epoch: float | None = None, **metrics: float) -> None:
+    def step_end(
+        self, step: int, metrics: Mapping[str, object] | None = None, *, epoch: float | None = None
+    ) -> None:
         """Show the network if it is time to, after a step of the optimiser.
 
         Args:
             step: How many steps were done.
+            metrics: What was measured on the network, by name.
             epoch: The epoch, as the training counts it.
-            metrics: What was measured on the network.
         """
-        self._at = (epoch, step, self._at[2])
-        if self._is_ready and self._pace.step_is_due(step):
+        self._at = _Point(epoch, step)
+        if self._running is not None and self._pace.step_is_due(step):
             self._show(metrics)
 
     def epoch_end(
         self,
         epoch: float,
-        metrics: Mapping[str, float] | None = None,
+        metrics: Mapping[str, object] | None = None,
         *,
         step: int | None = None,
         index: int | None = None,
@@ -219,7 +231,7 @@ class Watch:
         """Show the network if it is time to, at the end of an epoch.
 
         Args:
-            epoch: The epoch, as the training counts it; it becomes the column's label.
+            epoch: The epoch, as the training counts it; the column's label has it.
             metrics: What was measured on the network, by name.
             step: How many steps of the optimiser were done.
             index: The epoch counted from 0, if the training counts otherwise.
@@ -227,59 +239,69 @@ class Watch:
         """
         at = int(epoch) if index is None else index
         total = self._epochs if epochs is None else epochs
-        self._at = (epoch, step, at)
-        if not self._is_ready or not self._pace.epoch_is_due(at, total):
+        self._at = _Point(epoch, step)
+        if self._running is None or not self._pace.epoch_is_due(at, total):
             return
-        self._show(metrics or {})
+        self._show(metrics)
         if self._pace.is_planned and (total is None or at + 1 < total):
-            self._plan(at, total)
+            self._plan(self._running, at, total)
 
-    def add_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
+    def add_metrics(self, metrics: Mapping[str, object], *, step: int) -> None:
         """Keep what was measured on the network after it was shown, at the same step.
 
         Args:
             metrics: What was measured, by name.
             step: How many steps of the optimiser were done.
         """
-        if len(self._history) and self._history.shown[-1].stage.step == step:
-            self._history.complete(metrics)
+        shown = self._history.shown
+        if shown and shown[-1].stage.step == step:
+            self._history.complete(numbers_of(metrics))
 
-    def end(self, metrics: Mapping[str, float] | None = None, *, show: bool = True) -> None:
+    def show_last(self, metrics: Mapping[str, object] | None = None) -> None:
+        """Show the network at the latest epoch or step, unless that is done.
+
+        Args:
+            metrics: What was measured on the network, by name.
+        """
+        if self._running is not None and not self._at.is_of(self._history):
+            self._show(metrics)
+
+    def end(self, metrics: Mapping[str, object] | None = None, *, show: bool = True) -> None:
         """Show the network at its last epoch, unless that is done, and write all results.
 
         Args:
-            metrics: What was measured on the network.
-            show: Whether the network is still that of the last epoch. If not, nothing is added.
+            metrics: What was measured on the network, by name.
+            show: Whether the network is still that of the last epoch. If not, no column is added.
         """
-        if not self._is_ready:
+        running = self._running
+        if running is None:
             return
         self._stop_looking()
-        if show and self._at[:2] != (None, None) and not self._is_shown():
-            self._show(metrics or {})
+        if show:
+            self.show_last(metrics)
         with self._timed():
-            self._close()
+            running.close()
+        self._running = None
         trained, spent = self._pace.trained, self._pace.spent
         logger.info(
-            "effcam showed the network %s in %.3g s, %.2g %% of the %.3g s of the training; "
-            "see %s",
+            "effcam showed the network %s in %.3g s, %.2g %% of the training's %.3g s: see %s",
             count(len(self._history), "time"),
             spent,
             100 * spent / max(trained, 1e-9),
             trained,
-            self._folder,
+            running.results.folder,
         )
-        self._model = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all columns so far, for a checkpoint: tensors only."""
-        import torch
-
+        """Return the columns so far for a checkpoint: one (n,) uint8 tensor, or nothing."""
         if not len(self._history):
             return {}
+        import torch
+
         return {"history": torch.frombuffer(bytearray(self._history.pack()), dtype=torch.uint8)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with the columns of a checkpoint, at the next `start`.
+        """Go on with the columns of a checkpoint, from the next `start` on.
 
         Args:
             state: What `state_dict` returned.
@@ -287,149 +309,137 @@ class Watch:
         if "history" in state:
             self._packed = state["history"].cpu().numpy().tobytes()
 
-    @property
-    def _is_ready(self) -> bool:
-        return self._model is not None
-
-    def _is_shown(self) -> bool:
-        """Return whether the latest column is of the latest epoch or step."""
-        if not len(self._history):
-            return False
-        epoch, step, _ = self._at
-        stage = self._history.shown[-1].stage
-        return stage.step == step if step is not None else stage.epoch == epoch
-
-    def _make_folder(self, folder: str | PathLike[str] | None) -> None:
+    def _make_folder(self, folder: str | PathLike[str] | None) -> Results:
         chosen = self._folder or (None if folder is None else Path(folder).expanduser())
         if chosen is None:
-            raise ArgumentError("folder= is needed: where to write the results")
+            raise ArgumentError("folder is needed: where to write what is shown")
         try:
             chosen.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"cannot make the folder {chosen}: {error}") from error
-        self._folder = chosen
-        self._results = Results(chosen)
+            raise OutputError(f"cannot make the folder {chosen}: {reason_of(error)}") from error
+        return Results(chosen)
 
-    def _restore(self, step: int | None) -> None:
-        """Take the columns of an earlier training, if they are of the same images."""
-        self._history = History(self._images)
-        packed, self._packed = self._packed, None
-        if packed is None and step and self._folder is not None:
-            file = self._folder / HISTORY
-            packed = file.read_bytes() if file.is_file() else None
-        if packed is None:
-            return
-        try:
-            reason = self._history.unpack(packed, most_steps=step)
-        except Exception as error:  # noqa: BLE001  # the file may hold anything
-            reason = f"it cannot be read ({reason_of(error)})"
-        if reason:
-            self._history = History(self._images)
-            logger.warning("effcam begins a new history of the training: %s", reason)
-
-    def _prepare(self, network: nn.Module, what: str, processor: object) -> None:
+    def _prepare(
+        self,
+        chosen: tuple[nn.Module, str],
+        processor: object,
+        *,
+        results: Results,
+        log_to: Iterable[object],
+        step: int | None,
+    ) -> Running:
         """Load the network, and try it on all images."""
+        network, name = chosen
         transform = find_transform(network, self._preprocess, processor)
-        with same_randomness():
-            model = load_model(
-                network,
-                name=what,
-                target_layer=self._target_layer,
-                preprocess=transform.preprocess,
-                labels=self._class_names,
-            )
-            tried = self._compare(model, "start")
-        reason = self._history.difference(tried)
-        if reason:
-            self._history = History(self._images)
-            logger.warning("effcam begins a new history of the training: %s", reason)
-        self._model = model
+        model = self._asked.load(network, name, transform.preprocess)
+        tried = self._asked.show(model, "start")
         _speak()
-        shown = count(len(self._images), "image")
-        logger.info("effcam shows %s on %s, at layer %s", what, shown, model.target_layer)
+        self._history = self._restore(results, step, tried)
+        for each in self._log_to:
+            find_tracker(each)  # it raises an error for what is none
+        trackers = [*self._log_to, *usable(log_to)]
+        running = Running(self._asked, model, self._history, results, trackers)
+        shown = count(len(self._asked.images), "image")
+        logger.info("effcam shows %s on %s, at %s", name, shown, model.target_layer)
         level = logging.WARNING if transform.is_assumed else logging.INFO
         logger.log(level, "effcam: %s", say_transform(transform))
         self._stop_looking()
         self._stop_looking = watch_first_batch(
             network, transform.preprocess, _warn_of_inputs, sizes=transform.is_assumed
         )
+        return running
 
-    def _compare(self, model: Model, label: str) -> Comparison:
-        return compare(self._images, {label: model}, progress=False, **self._settings)
-
-    def _show(self, metrics: Mapping[str, float]) -> None:
-        """Add a column for the network as it is now, write it and log it."""
-        epoch, step, _ = self._at
-        stage = TrainingStage(epoch, step, _numbers(metrics))
-        label = label_of(stage, steps=self._pace.counts_steps)
-        with self._timed(), same_randomness():
-            if self._attempt(f"show {label}", lambda: self._add(label, stage)):
-                self._write()
-                self._log(self._history.latest(), report=False)
-
-    def _add(self, label: str, stage: TrainingStage) -> None:
-        assert self._model is not None and self._results is not None
-        made = self._compare(self._model, label)
-        self._history.add(made, stage, self._results.figures(made))
-
-    def _write(self) -> None:
-        results, history = self._results, self._history
-        assert results is not None
-        self._attempt("write pictures", lambda: results.draw(history))
-        self._attempt("write tables", lambda: results.tabulate(history))
-        self._attempt("write its history", lambda: results.keep(history))
-
-    def _close(self) -> None:
-        """Write and log what shows all columns."""
-        results, history = self._results, self._history
-        assert results is not None
-        if not len(history):
-            return
-        with same_randomness():
-            self._attempt("write tables", lambda: results.tabulate(history))
-            self._attempt("write its history", lambda: results.keep(history))
-            self._attempt("write epochs.gif", lambda: results.animate(history))
-            self._attempt("write timeline.png", lambda: results.draw_timeline(history))
-            if len(history) > 1:
-                self._log(history.comparison(results.most_logged), report=True)
-
-    def _log(self, comparison: Comparison, *, report: bool) -> None:
-        _, step, _ = self._at
-        name = "effcam_training" if report else "effcam"
-        for tracker in self._log_to:
-            self._attempt(
-                f"log to {type(tracker).__name__}",
-                lambda to=tracker: comparison.log(to, name=name, step=step, report=report),  # type: ignore[misc]
-            )
-
-    def _plan(self, epoch: int, epochs: int | None) -> None:
-        """Choose the next epoch to show, and say so if the interval has changed."""
-        assert self._results is not None
-        closing = self._results.drawing * (len(self._history) + 1)
-        if not self._pace.plan(epoch, epochs, self._cost, closing):
-            return
-        gap = self._pace.gap or 1
-        if gap > 1:
-            logger.info(
-                "effcam shows every %s epoch, and the last: each time takes %.2g s "
-                "(every_n_epochs=1 shows each)",
-                _ordinal(gap),
-                self._cost,
-            )
-
-    def _attempt(self, what: str, act: Callable[[], object]) -> bool:
-        """Do something, and return whether it went well; log an error once."""
+    def _restore(self, results: Results, step: int | None, tried: Comparison) -> History:
+        """Return the columns of the training that goes on, if they are of the same network."""
+        packed, self._packed = self._packed, None
+        history = History(self._asked.images)
+        if packed is None and step:
+            packed = results.kept()
+        if packed is None:
+            return history
         try:
-            act()
-        except Exception as error:  # noqa: BLE001  # a training of days must not end by this
-            kind = (what.partition(" ")[0], type(error).__name__)
-            if kind not in self._failures:
-                self._failures.add(kind)
-                logger.warning(
-                    "effcam could not %s, and the training goes on without: %s",
-                    what,
-                    reason_of(error),
-                    exc_info=None if isinstance(error, EffcamError | OSError) else error,
-                )
+            reason = history.unpack(packed, most_steps=step) or history.difference(tried)
+        except Exception as error:  # noqa: BLE001  # the file may hold anything
+            reason = f"it cannot be read ({reason_of(error)})"
+        if not reason:
+            return history
+        logger.warning("effcam does not go on with the earlier history: %s", reason)
+        return History(self._asked.images)
+
+    def _show(self, metrics: Mapping[str, object] | None) -> None:
+        """Add a column for the network as it is now."""
+        if self._running is None:
+            return
+        # It looks at batches of training only; without one so far, none goes through the network.
+        self._stop_looking()
+        stage = TrainingStage(self._at.epoch, self._at.step, numbers_of(metrics or {}))
+        with self._timed():
+            self._running.show(label_of(stage, steps=self._pace.counts_steps), stage)
+
+    def _plan(self, running: Running, epoch: int, epochs: int | None) -> None:
+        """Choose the next epoch to show, and say so if the interval has changed."""
+        closing = running.results.drawing * (len(self._history) + 1)
+        if not self._pace.plan(epoch, epochs, running.cost, closing):
+            return
+        last = epochs is not None and self._pace.gap == epochs - 1 - epoch
+        logger.info(
+            "effcam shows %s, since each time takes %.2g s (every_n_epochs=1 shows each epoch)",
+            "the last epoch next" if last else f"every {_ordinal(self._pace.gap)}epoch",
+            running.cost,
+        )
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Take the time of what is no training, apart from its random numbers."""
+        wait_for_devices()
+        begin = self._clock()
+        try:
+            with same_randomness():
+                yield
+        finally:
+            self._pace.spent += self._clock() - begin
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """How far a training has come."""
+
+    epoch: float | None = None
+    step: int | None = None
+
+    def is_of(self, history: History) -> bool:
+        """Return whether the latest column shows this, or there is nothing to show."""
+        if self == _Point():
+            return True
+        if not len(history):
             return False
-        return True
+        stage = history.shown[-1].stage
+        return stage.epoch == self.epoch if self.step is None else stage.step == self.step
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def _warn_of_inputs(found: list[str]) -> None:
+    logger.warning(
+        "effcam shows the network with another transform than it is trained with: %s. Give "
+        "preprocess= the transform of your validation images",
+        "; ".join(found),
+    )
+
+
+def _speak() -> None:
+    """Let messages of effcam be seen, unless the program has its own logging."""
+    if not logger.hasHandlers():
+        logger.addHandler(logging.StreamHandler())
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+
+
+def _ordinal(number: int) -> str:
+    """Return "2nd " for 2; nothing for 1."""
+    if number == 1:
+        return ""
+    tens = 10 < number % 100 < 14
+    return f"{number}{'th' if tens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')} "
