@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from effcam.images.geometry import Box
     from effcam.images.preprocess import Preprocess
     from effcam.metrics.summary import Summary
+    from effcam.models.checkpoint_columns import checkpoints
     from effcam.models.listing import list_models
     from effcam.models.loading import load_model
     from effcam.models.model import Model
@@ -40,6 +41,7 @@ __all__ = [
     "Preprocess",
     "Summary",
     "__version__",
+    "checkpoints",
     "compare",
     "compare_dataset",
     "demo",
@@ -67,6 +69,7 @@ _HOMES = {
     "ModelSpec": "models.registry",
     "Preprocess": "images.preprocess",
     "Summary": "metrics.summary",
+    "checkpoints": "models.checkpoint_columns",
     "compare": "api",
     "compare_dataset": "dataset",
     "open_run": "dataset",

@@ -92,6 +92,13 @@ SIGNATURES: dict[str, dict[str, Any]] = {
         "scores": None,
         "device": None,
     },
+    "checkpoints": {
+        "files": REQUIRED,
+        "model": REQUIRED,
+        "*": ...,
+        "every": 1,
+        "on_error": "raise",
+    },
     "register_model": {"spec": REQUIRED, "*": ..., "replace": False},
     "list_models": {"pattern": "*", "*": ..., "source": None, "pretrained": None},
     "Comparison.grid": {

@@ -96,6 +96,43 @@ def read_checkpoint(path: str | PathLike[str]) -> Checkpoint:
     )
 
 
+def read_settings(file: Path) -> dict[object, object]:
+    """Return what a file of weights holds beside its tensors, as it names them.
+
+    Tensors are mapped, not read, and so the time does not depend on their size, except for files
+    in the format that torch wrote before 1.6. Of a ``.safetensors`` file, these are the texts of
+    its header. Any mapping in a pickle may replace its own methods: use those of `dict`.
+
+    Args:
+        file: The file.
+
+    Raises:
+        WeightsError: As `read_checkpoint` does, but the tensors are not checked.
+    """
+    check_checkpoint(file)
+    if file.suffix == ".safetensors":
+        return _read_header(file)
+    content = _read(file)
+    if not isinstance(content, dict) or not _find_state(content, set()):
+        raise WeightsError(f"checkpoint {str(file)!r} holds no state dict: {_describe(content)}")
+    return content
+
+
+def _read_header(file: Path) -> dict[object, object]:
+    from safetensors import safe_open
+
+    try:
+        with safe_open(file, framework="pt") as opened:
+            if not opened.keys():
+                raise WeightsError(f"checkpoint {str(file)!r} holds no tensors")
+            return dict(opened.metadata() or {})
+    except WeightsError:
+        raise
+    except Exception as error:  # a damaged file can make its reader raise anything
+        reason = first_line(error)
+        raise WeightsError(f"checkpoint {str(file)!r} cannot be read: {reason}") from error
+
+
 def check_checkpoint(path: str | PathLike[str]) -> Path:
     """Return the file's path.
 
