@@ -29,6 +29,7 @@ from effcam.cli.summary_options import (
 )
 from effcam.drawing.formats import describe_formats
 from effcam.errors import EffcamError, OutputError
+from effcam.files import atomic, check_path
 from effcam.text import count, one_line
 
 if TYPE_CHECKING:
@@ -41,11 +42,14 @@ if TYPE_CHECKING:
 # Begins the warning about a package whose models are left out, a possible cause of unknown names.
 OFFER = ".* offers to effcam "
 DEFAULT_OUTPUT = "compare.gif"
+CHARTS = (".png", ".pdf", ".svg")
+"""The suffixes of a timeline."""
 EXAMPLES = """\
 examples:
   effcam compare photos/ -m resnet50 -m efficientnet_b0 -o compare.gif -o compare.png
   effcam compare cat.jpg dog.jpg --target tabby --method layercam --method gradcam++
   effcam compare photos/ -m mine=resnet18 --checkpoint mine=best.pt --view whole
+  effcam compare photos/ -m resnet50 --checkpoints 'runs/*.ckpt' -o epochs.gif --rows models
   effcam compare photos/ -m vit_base_patch16_224 --layer vit_base_patch16_224=blocks.9
   effcam compare photos/ -m resnet50 -m vit_small_patch16_224 --summary --boxes boxes.json
   effcam compare clip.mp4 --fps 2 -m resnet50 -o clip_cams.mp4 --draw-boxes
@@ -113,7 +117,13 @@ def add_compare(commands: Any) -> None:
         dest="outputs",
         metavar="FILE",
         help=f"a file to write, in the format of its suffix: {describe_formats()}; repeatable; "
-        f"default: {DEFAULT_OUTPUT}, none with --json or a summary",
+        f"default: {DEFAULT_OUTPUT}, none with --json, a summary or a timeline",
+    )
+    output.add_argument(
+        "--timeline",
+        metavar="FILE",
+        help="a chart (.png .pdf .svg) of how figures change over the columns, as the checkpoints "
+        "of a training; it uses --labels, --boxes and --masks",
     )
     output.add_argument("--skip-bad", action="store_true", help="skip unreadable images")
     loudness = add_output_options(output)
@@ -154,7 +164,8 @@ def _warnings_for(options: argparse.Namespace) -> Iterator[None]:
 
 def _make(options: argparse.Namespace) -> _Results:
     summary_options = SummaryOptions.read(options)
-    default = [] if summary_options or options.json else [DEFAULT_OUTPUT]
+    chart = None if options.timeline is None else check_path(options.timeline, CHARTS)
+    default = [] if summary_options or options.json or chart else [DEFAULT_OUTPUT]
     outputs = [Path(output) for output in options.outputs or default]
     styles = _check_outputs(options, outputs)
     specs = read_models(options)
@@ -169,6 +180,9 @@ def _make(options: argparse.Namespace) -> _Results:
             continue
         with made.keeping():
             made.written.append(made.comparison.save(output, **style))
+    if chart is not None:
+        with made.keeping():
+            made.written.append(_save_timeline(made.comparison, chart, summary_options))
     if not options.quiet:
         _report(made, options)
     if summary_options:
@@ -186,6 +200,8 @@ def _check_outputs(options: argparse.Namespace, outputs: Sequence[Path]) -> list
     summaries = list(map(Path, options.save_summary))
     check_different("-o", outputs)
     check_different("-o and --save-summary", [*outputs, *summaries])
+    charts = [] if options.timeline is None else [Path(options.timeline)]
+    check_different("-o, --save-summary and --timeline", [*outputs, *summaries, *charts])
     return read_styles(options, outputs)
 
 
@@ -220,6 +236,17 @@ def _compare(
         on_error="skip" if options.skip_bad else "raise",
         progress=False if options.quiet else None,
     )
+
+
+def _save_timeline(
+    comparison: Comparison, path: Path, summary_options: SummaryOptions | None
+) -> Path:
+    """Draw how figures change over the columns, and return the path of the chart."""
+    known = summary_options.known if summary_options else {}
+    figure = comparison.timeline(**known)
+    with atomic(path) as partial:
+        figure.savefig(partial, format=path.suffix.lower().removeprefix("."))
+    return path
 
 
 def _measure(

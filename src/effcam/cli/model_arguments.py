@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from effcam.cam.methods.options import OPTIONS
+from effcam.cli.imports import importing
 from effcam.errors import (
     ArgumentError,
     EffcamError,
@@ -79,13 +80,14 @@ def read_models(options: argparse.Namespace) -> dict[str, ModelSpec]:
     """Return the models by label, each with its options.
 
     Args:
-        options: The values of ``--model``, ``--checkpoint``, ``--names``, ``--scores``,
-            ``--layer``, ``--option``, ``--preprocess`` and ``--weights``.
+        options: The values of ``--model``, ``--checkpoint``, ``--checkpoints``, ``--names``,
+            ``--scores``, ``--layer``, ``--option``, ``--preprocess`` and ``--weights``.
 
     Raises:
         ArgumentError: If an option is malformed, or its model is not among the models.
         AnnotationError: If a file of names is missing or broken.
         UnknownModelError: If a custom model cannot be imported.
+        WeightsError: If no checkpoint is found, or one cannot be read.
     """
     named = dict(DEFAULT_MODELS)
     if options.models:
@@ -94,6 +96,7 @@ def read_models(options: argparse.Namespace) -> dict[str, ModelSpec]:
         if len(named) < len(pairs):
             raise ArgumentError("two models have the same label: rename one with -m LABEL=NAME")
     checkpoints = _one_each(options.checkpoint, "--checkpoint NAME=FILE", named)
+    runs = _runs(options, named, checkpoints)
     names = _class_names(options.class_names, named)
     scores = _scores(options.scores, named)
     layers = _layers(options.layer, named)
@@ -113,7 +116,51 @@ def read_models(options: argparse.Namespace) -> dict[str, ModelSpec]:
         if options.weights == "none":
             changes = {"checkpoint": None, **changes, "pretrained": False}
         specs[label] = replace(spec, **changes, options={**spec.options, **arguments[label]})
-    return specs
+    return _with_runs(specs, runs) if runs else specs
+
+
+def _runs(
+    options: argparse.Namespace, named: dict[str, str], checkpoints: Mapping[str, str]
+) -> dict[str, list[str]]:
+    """Return the folders and globs of checkpoints of each model that has some."""
+    found: dict[str, list[str]] = {}
+    for text in options.checkpoints:
+        owner, separator, files = text.partition("=")
+        # The names of Lightning's files have an equals sign.
+        if not (separator and (owner in named or owner in named.values())):
+            if len(named) > 1:
+                raise ArgumentError(
+                    f"--checkpoints {text!r} does not say of which model: write "
+                    f"--checkpoints NAME=FILES, or give one model with -m; the models are "
+                    f"{', '.join(named)}"
+                )
+            owner, files = next(iter(named)), text
+        label, files = _find_label(owner, files, named)
+        if label in checkpoints:
+            raise ArgumentError(f"--checkpoint and --checkpoints are both given for {label!r}")
+        if options.weights == "none":
+            raise ArgumentError("--checkpoints has no meaning with --weights none")
+        found.setdefault(label, []).append(files)
+    return found
+
+
+def _with_runs(
+    specs: Mapping[str, ModelSpec], runs: Mapping[str, list[str]]
+) -> dict[str, ModelSpec]:
+    """Return the specs, with one for each checkpoint in place of the model that has several."""
+    with importing():
+        from effcam.models.checkpoint_columns import checkpoints
+
+    found: dict[str, ModelSpec] = {}
+    for label, spec in specs.items():
+        if label not in runs:
+            found[label] = spec
+            continue
+        # A registered model may have a file of its own, which they replace.
+        columns = checkpoints(runs[label], replace(spec, checkpoint=None))
+        start = "" if len(specs) == 1 else f"{label} "
+        found |= {f"{start}{name}": each for name, each in columns.items()}
+    return found
 
 
 def _spec(name: str, label: str) -> ModelSpec:

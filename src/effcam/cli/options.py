@@ -69,6 +69,15 @@ def _add_subjects(parser: argparse.ArgumentParser) -> None:
         help="a file of weights for the model with this label or name; repeatable",
     )
     group.add_argument(
+        "--checkpoints",
+        action="append",
+        default=[],
+        metavar="[NAME=]FILES",
+        help="the checkpoints of a training of the model with this label or name, or of the only "
+        "model: a folder or a quoted glob such as 'runs/*.ckpt'; a column for each, in the order "
+        "of their epochs; repeatable",
+    )
+    group.add_argument(
         "--names",
         action="append",
         default=[],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from effcam.cam.cells import Cells
 from effcam.cam.explanation import Explanation
 from effcam.drawing.defaults import ALPHA, COLORMAP, DPI, FONTSIZE, WIDTH
-from effcam.errors import ArgumentError
+from effcam.errors import ArgumentError, check_flag
 from effcam.names import find_name
 from effcam.text import count, listed
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from effcam.metrics.faithfulness_result import Faithfulness
     from effcam.metrics.label_result import LabelProbabilities
     from effcam.metrics.summary import Summary
+    from effcam.metrics.summary.timeline import Timeline
 
 COLUMNS_LISTED = 8
 """The most columns that the repr of a comparison names."""
@@ -158,14 +159,19 @@ class Comparison(Cells):
         theme: Literal["light", "dark"] | None = None,
         marks: bool = True,
     ) -> Iterator[Image.Image]:
-        """Draw one picture for each image, all of one size: the original and every column.
+        """Draw one picture for each row of the `grid`, all of one size.
+
+        By default that is one for each image, with the original and every column. With
+        ``rows="models"`` it is one for each column, with the images side by side, as for the epochs
+        of a training (`effcam.checkpoints`): of several images the originals are above, and the
+        title names the column.
 
         Args:
             alpha: The opacity of the strongest heat, in [0, 1].
             colormap: The name of a matplotlib colour map.
             width: The width and height of a cell in px.
             boxes: As in `grid`.
-            rows: As in `grid`; a frame shows one image.
+            rows: As in `grid`; a frame shows one image, with ``"models"`` one column.
             original: As in `grid`.
             title: As in `grid`, at the top of every frame.
             caption: As in `grid`.
@@ -177,7 +183,7 @@ class Comparison(Cells):
             ArgumentError: If an argument is impossible.
             ImageError: If an image's file is gone.
         """
-        from effcam.comparison.pictures.grid import frames
+        from effcam.comparison.pictures.frames import frames
         from effcam.comparison.pictures.style import Style
 
         style = Style(
@@ -373,6 +379,95 @@ class Comparison(Cells):
         return summarize(
             rows, fair=fair, faithfulness=faithfulness, label_probabilities=label_probabilities
         )
+
+    def timeline(
+        self,
+        *,
+        figures: Sequence[str] | None = None,
+        boxes: Boxes = None,
+        masks: Masks = None,
+        labels: Labels = None,
+        fair: bool = False,
+        theme: Literal["light", "dark"] = "light",
+    ) -> matplotlib.figure.Figure:
+        """Draw how figures change over a training, whose checkpoints are the columns.
+
+        Each figure of the `summary` has a panel, with its 95 % interval as a band from six images
+        on, and baselines as dashed lines; the last panel is the rank correlation of each model's
+        maps with those of the last model, the mean over images. The axis is the epoch, or the step,
+        where all columns state it (`effcam.checkpoints`); else the order of the columns. Several
+        methods or targets have a line each. A notebook displays the figure; ``savefig`` writes it.
+
+        Args:
+            figures: The keys of the figures, as ``"gini"`` or ``"agreement_with_last"``; ``None``
+                is the effective area, the energy pointing game if objects are annotated, the
+                accuracy if labels are known, and the agreement with the last.
+            boxes: As in `summary`.
+            masks: As in `summary`.
+            labels: As in `summary`.
+            fair: Whether to measure only images that every model gets right, as in `summary`.
+                After one epoch these may be few, so that it is false by default; to explain one
+                class in all columns, compare with ``target=``.
+            theme: ``"light"`` or ``"dark"``.
+
+        Raises:
+            ArgumentError: If there are fewer than two models, or an argument is impossible.
+            CellError: If there is no figure of a key.
+            AnnotationError: If boxes, masks or labels are broken or do not fit the images.
+            TargetError: If a label is not a class of every model.
+            OutputError: If matplotlib is not installed.
+        """
+        from effcam.metrics.summary.timeline_chart import timeline_chart
+
+        return timeline_chart(self._timeline(figures, boxes, masks, labels, fair=fair), theme)
+
+    def timeline_table(
+        self,
+        *,
+        figures: Sequence[str] | None = None,
+        boxes: Boxes = None,
+        masks: Masks = None,
+        labels: Labels = None,
+        fair: bool = False,
+    ) -> list[dict[str, object]]:
+        """Return the numbers of the `timeline`: one row for each column, in order.
+
+        A row has the column, its epoch and step, the metrics that the training program stored, as
+        ``"logged_val_acc"``, and for each figure its value, the ends of its 95 % interval
+        (``"gini_low"``, ``"gini_high"``) and its number of images (``"gini_n"``); values are not
+        rounded, and ``None`` where there is none. ``pandas.DataFrame`` takes it.
+
+        Args:
+            figures: As in `timeline`.
+            boxes: As in `summary`.
+            masks: As in `summary`.
+            labels: As in `summary`.
+            fair: As in `timeline`.
+
+        Raises:
+            ArgumentError: If there are fewer than two models, or an argument is impossible.
+            CellError: If there is no figure of a key.
+            AnnotationError: If boxes, masks or labels are broken or do not fit the images.
+            TargetError: If a label is not a class of every model.
+        """
+        return self._timeline(figures, boxes, masks, labels, fair=fair).table()
+
+    def _timeline(
+        self,
+        figures: Sequence[str] | None,
+        boxes: Boxes,
+        masks: Masks,
+        labels: Labels,
+        *,
+        fair: bool,
+    ) -> Timeline:
+        from effcam.images.annotations.truths import find_truths
+        from effcam.metrics.summary.rows import ImageRows
+        from effcam.metrics.summary.timeline import timeline
+
+        truths = find_truths(self.images, boxes, masks, labels, sizes=self._sizes())
+        rows = ImageRows(self.columns, tuple(self.rows()), self.facts, tuple(truths))
+        return timeline(rows, figures=figures, fair=check_flag("fair", fair))
 
     def report(
         self,
@@ -604,8 +699,10 @@ class Comparison(Cells):
             width: As in `grid`; pictures of pixels only.
             boxes: As in `grid`; pictures only.
             seconds: How long each frame shows, in s; animations only. By default, frames of one
-                video keep its pace, as the mean over them, and other images show for 1 s. GIF
-                rounds to 0.01 s and WebP to 0.001 s; both show a frame for at least 0.02 s.
+                video keep its pace, as the mean over them, and other images show for 1 s; with
+                ``rows="models"``, so many columns that this took longer than 20 s show for 20 s
+                together, each for at least 0.2 s. GIF rounds to 0.01 s and WebP to 0.001 s; both
+                show a frame for at least 0.02 s.
             rows: As in `grid`; pictures only.
             original: As in `grid`; pictures only.
             title: As in `grid`; pictures only.

@@ -18,7 +18,8 @@ import numpy as np
 from effcam import __version__, files
 from effcam.cam.cells import Cells
 from effcam.comparison.pictures.figure import Print, figure
-from effcam.comparison.pictures.grid import frames, grid
+from effcam.comparison.pictures.frames import frames
+from effcam.comparison.pictures.grid import grid
 from effcam.comparison.pictures.poster import check_kind, poster
 from effcam.comparison.pictures.style import Style, check_page
 from effcam.drawing import encode
@@ -29,6 +30,9 @@ from effcam.text import json_value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+LONGEST_ANIMATION, SHORTEST_FRAME = 20.0, 0.2
+"""How long an animation over columns takes by default, and one of its frames at least, in s."""
 
 
 def save(content: Cells, path: str | PathLike[str], given: Mapping[str, Any]) -> Path:
@@ -111,10 +115,21 @@ def _save_figure(content: Cells, path: Path, options: dict[str, Any]) -> None:
 
 def _save_animation(content: Cells, path: Path, options: dict[str, Any]) -> None:
     pace = {"seconds": options.pop("seconds")} if "seconds" in options else {}
-    own = spacing([image.frame for image in content.images])
+    own = _own_pace(content, options.get("rows"))
     if own is not None and not pace:
-        pace = {"seconds": min(own, encode.LONGEST_SECONDS)}
+        pace = {"seconds": own}
     encode.write_animation(frames(content, Style(**options)), path, **pace)
+
+
+def _own_pace(content: Cells, rows: str | None) -> float | None:
+    """Return how long a frame shows by default, in s; ``None`` is the encoder's default, 1 s.
+
+    Frames of one video keep its pace; many columns share `LONGEST_ANIMATION`.
+    """
+    if rows == "models":
+        return min(1.0, max(LONGEST_ANIMATION / len(content.columns), SHORTEST_FRAME))
+    own = spacing([image.frame for image in content.images])
+    return None if own is None else min(own, encode.LONGEST_SECONDS)
 
 
 def _save_report(content: Cells, path: Path, options: dict[str, Any]) -> None:

@@ -95,12 +95,12 @@ def _architecture(model: str | ModelSpec) -> ModelSpec:
             "loaded one after the other into new networks. For a class of yours, give "
             "effcam.ModelSpec('mine', constructor=MyNet)"
         )
-    spec = model if isinstance(model, ModelSpec) else find_spec(model) or ModelSpec(model)
-    if spec.checkpoint is not None:
+    if isinstance(model, ModelSpec) and model.checkpoint is not None:
         raise ArgumentError(
-            f"{spec.name} has the checkpoint {str(spec.checkpoint)!r} already: give its "
-            "architecture alone"
+            f"{model.name} has the checkpoint {str(model.checkpoint)!r} already: leave it out"
         )
+    # The published weights of a registered model are replaced, as `load_model` does.
+    spec = model if isinstance(model, ModelSpec) else find_spec(model) or ModelSpec(model)
     resolve_spec(spec)
     return spec
 

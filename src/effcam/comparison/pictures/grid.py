@@ -66,7 +66,7 @@ def grid_panels(content: Cells, placement: Placement, style: Style) -> list[list
     return _placed(placement, found)
 
 
-def frames(content: Cells, style: Style) -> Iterator[Image.Image]:
+def image_frames(content: Cells, style: Style) -> Iterator[Image.Image]:
     """Draw one picture for each image, all of one size: by default the original and all columns.
 
     Raises:
@@ -75,7 +75,7 @@ def frames(content: Cells, style: Style) -> Iterator[Image.Image]:
     """
     width = style.width
     page, notes = _plan(content, style), legend(content, style)
-    height, marks = _tallest(content, width), Marks(content, style)
+    height, marks = tallest(content, width), Marks(content, style)
     with closing_videos():
         for at, row in enumerate(content.rows()):
             placement = page.place([at])
@@ -103,29 +103,48 @@ def panels(row: Sequence[Explanation], size: tuple[int, int], marks: Marks) -> l
         size: The largest width and height of a panel's picture in px.
         marks: The marks of predictions, and how cells are drawn.
     """
-    style = marks.style
-    photo = overlay.fit(row[0].image.photo().picture, *size)
-    truth = marks.truth(row[0].image)
-    name = _photo_caption(row[0].image, truth, style)
-    font = style.font_file
-    return [Panel(photo, name)] + [
-        Panel(
-            cell.over(
-                photo, alpha=style.alpha, colormap=style.colormap, boxes=style.boxes, font=font
-            ),
-            caption_lines(style.caption, cell, mark, truth),
-        )
-        for cell, mark in zip(row, marks.row(row), strict=True)
+    image = row[0].image
+    photo = overlay.fit(image.photo().picture, *size)
+    # With models as rows, the names stand above the columns.
+    caption = photo_caption(image, marks, named=marks.style.rows != "models")
+    return [Panel(photo, caption)] + [
+        cell_panel(cell, photo, mark, marks) for cell, mark in zip(row, marks.row(row), strict=True)
     ]
 
 
-def _photo_caption(image: ImageRef, truth: str, style: Style) -> tuple[str, ...]:
-    """Return the image's name, or a frame's time and its video's name; and its true class."""
-    if style.caption == "":
+def cell_panel(cell: Explanation, photo: Image.Image, mark: str, marks: Marks) -> Panel:
+    """Return the panel of a cell.
+
+    Args:
+        cell: The cell.
+        photo: Its photo, of the panel's size.
+        mark: The mark of its prediction, empty if unknown.
+        marks: The marks of predictions, and how cells are drawn.
+    """
+    style = marks.style
+    drawn = cell.over(
+        photo,
+        alpha=style.alpha,
+        colormap=style.colormap,
+        boxes=style.boxes,
+        font=style.font_file,
+    )
+    return Panel(drawn, caption_lines(style.caption, cell, mark, marks.truth(cell.image)))
+
+
+def photo_caption(image: ImageRef, marks: Marks, *, named: bool) -> tuple[str, ...]:
+    """Return the image's name, or a frame's time and its video's name; and its true class.
+
+    Args:
+        image: The image.
+        marks: The marks of predictions, and how cells are drawn.
+        named: Whether the name is in it.
+    """
+    if marks.style.caption == "":
         return ()
+    truth = marks.truth(image)
     known = truth and f"is {truth}"
-    if style.rows == "models":
-        # The names stand above the columns.
+    if not named:
         return (known,) if known else ()
     if image.frame is None:
         return (image.name, known) if known else (image.name,)
@@ -174,7 +193,7 @@ def _placed(placement: Placement, found: Mapping[int, Sequence[Panel]]) -> list[
     return [[panel(place) for place in places] for places in placement.places]
 
 
-def _tallest(content: Cells, width: int) -> int:
+def tallest(content: Cells, width: int) -> int:
     """Return the height of the tallest photo when each fits a square of ``width`` px."""
     sizes = {cell.size for cell in content.cells}
     return max((min(width, math.ceil(width * tall / wide)) for wide, tall in sizes), default=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -136,15 +137,31 @@ def column_headings(content: Cells) -> tuple[Heading, ...]:
     first = content.cells[: len(content.columns)]
     several = len({cell.method for cell in first}) > 1
     return tuple(
-        _heading(cell, column_findings(content.column(at)), with_method=several)
-        for at, cell in enumerate(first)
+        _heading(
+            cell, [*_warnings(column_findings(content.column(at))), *metric], with_method=several
+        )
+        for at, (cell, metric) in enumerate(zip(first, training_metrics(content), strict=True))
     )
 
 
-def _heading(cell: Explanation, findings: Sequence[Finding], *, with_method: bool) -> Heading:
+def training_metrics(content: Cells) -> list[list[str]]:
+    """Return a metric of each column's training, as ``["val_acc 0.81"]``, empty if unknown.
+
+    It is the same metric in all columns, the one that most of them have.
+    """
+    known = [{} if each.training is None else each.training.metrics for each in content.facts]
+    names = Counter(name for metrics in known for name in metrics)
+    if not names:
+        return [[] for _ in content.columns]
+    # Of those that equally many have, it is the first.
+    name = names.most_common(1)[0][0]
+    return [[f"{name} {each[name]:.3g}"] if name in each else [] for each in known]
+
+
+def _heading(cell: Explanation, notes: Sequence[str], *, with_method: bool) -> Heading:
     if not with_method:
-        return Heading(cell.column, " · ".join([*_warnings(findings), *_origin(cell)]))
-    return Heading(_subject(cell), " · ".join([*_warnings(findings), cell.method, *_origin(cell)]))
+        return Heading(cell.column, " · ".join([*notes, *_origin(cell)]))
+    return Heading(_subject(cell), " · ".join([*notes, cell.method, *_origin(cell)]))
 
 
 def _model_heading(content: Cells, model: str, columns: Sequence[int]) -> Heading:

@@ -57,10 +57,10 @@ def chart(labels: Sequence[str], across: Measure, up: Measure) -> Canvas:
         spreads = [SPREADS[each.spread] for each in (across, up) if np.isfinite(each.low).any()]
         title = f"bars: {', '.join(dict.fromkeys(spreads))}"
         axes.set_title(title, loc="right", color=FAINT, fontsize="small")
-    names = _baseline_lines(axes, up)
+    names = draw_baselines(axes, up)
     # Distances in px are known only when the layout is.
     figure.draw_without_rendering()
-    _spread(names, figure.dpi)
+    spread_names(names, figure.dpi)
     _label(axes, [labels[at] for at in positions(shown)], x[shown], y[shown], bars)
     return figure
 
@@ -88,13 +88,19 @@ def _bars(measure: Measure) -> NDArray[np.float64]:
     return np.maximum(lengths, 0) * measure.figure.factor
 
 
-def _baseline_lines(axes: Axes, measure: Measure) -> list[Annotation]:
-    """Draw the baselines, and return the names beside their lines, from the lowest up."""
+def draw_baselines(axes: Axes, measure: Measure, colour: str = FAINT) -> list[Annotation]:
+    """Draw the baselines, and return the names beside their lines, from the lowest up.
+
+    Args:
+        axes: Where to draw.
+        measure: The figure along the vertical axis.
+        colour: The colour of lines and names.
+    """
     known = [(value, name) for name, value in measure.baselines.items() if math.isfinite(value)]
     names = []
     for value, name in sorted(known):
         height = value * measure.figure.factor
-        axes.axhline(height, color=FAINT, linewidth=1, linestyle="--", zorder=1)
+        axes.axhline(height, color=colour, linewidth=1, linestyle="--", zorder=1)
         names.append(
             axes.annotate(
                 name,
@@ -103,7 +109,7 @@ def _baseline_lines(axes: Axes, measure: Measure) -> list[Annotation]:
                 xytext=(4, 0),
                 textcoords="offset points",
                 va="center",
-                color=FAINT,
+                color=colour,
                 fontsize="small",
                 parse_math=False,
             )
@@ -111,8 +117,13 @@ def _baseline_lines(axes: Axes, measure: Measure) -> list[Annotation]:
     return names
 
 
-def _spread(names: Sequence[Annotation], dpi: float) -> None:
-    """Move names up, from the lowest, until none covers the one below."""
+def spread_names(names: Sequence[Annotation], dpi: float) -> None:
+    """Move names up, from the lowest, until none covers the one below.
+
+    Args:
+        names: The names, from the lowest.
+        dpi: The resolution of the figure, in px an inch.
+    """
     top = -math.inf
     for name in names:
         box = name.get_window_extent()
