@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from effcam.comparison.trackers import texts
@@ -61,10 +62,8 @@ def check_run(client: Any, run_id: str) -> None:
     Raises:
         OutputError: If there is no such run, it was deleted, or pandas is not installed.
     """
-    try:
-        import pandas  # noqa: F401
-    except ImportError as error:
-        raise OutputError("tables of MLflow need pandas: pip install 'effcam[mlflow]'") from error
+    if find_spec("pandas") is None:
+        raise OutputError("tables of MLflow need pandas: pip install 'effcam[mlflow]'")
     with _failures(run_id):
         stage = client.get_run(run_id).info.lifecycle_stage
     if stage == "deleted":

@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 from effcam.errors import ArgumentError
-from effcam.text import count, listed, quote
+from effcam.text import quote
 
 PLAIN = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
 """Names that every tracker accepts."""
@@ -70,7 +70,6 @@ def _free(text: str, taken: Container[str]) -> str:
 
 def _note(found: Mapping[str, str], kind: str, tracker: str) -> list[str]:
     changed = [f"{quote(name)} is {text!r}" for name, text in found.items() if name != text]
-    if not changed:
-        return []
-    what = count(len(changed), f"{kind} name")
-    return [f"{tracker} does not accept {what} as they are: here, {listed(changed)}."]
+    return [f"Names of {kind}s that {tracker} does not accept: {'; '.join(changed)}."] * bool(
+        changed
+    )

@@ -17,13 +17,15 @@ import numpy as np
 from effcam.comparison.trackers import texts
 from effcam.comparison.trackers.entry import Entry
 from effcam.comparison.trackers.names import Names, accepted
-from effcam.errors import OutputError, reason_of
+from effcam.errors import ArgumentError, OutputError, reason_of
 from effcam.files import atomic
 from effcam.text import listed
 
 TRACKER = "TensorBoard"
 CLEANED = r"[^\w/.-]"
 """What tensorboardX itself replaces, without regard to names that become equal."""
+OTHERS = ("", "mlflow", "wandb")
+SERVERS = ("databricks", "file", "http", "https", "mssql", "mysql", "postgresql", "sqlite")
 FIELDS = (
     *("image", "column", "label", "probability", "value", "predicted_label"),
     *("predicted_probability", "state", "flags"),
@@ -59,10 +61,21 @@ def check_folder(path: str | PathLike[str]) -> str:
     """Check that a path can be a log folder, and return it.
 
     Raises:
+        ArgumentError: If it is meant for another tracker: the name of one, or a server's address.
         OutputError: If TensorBoard is not installed, or the path is a file.
     """
-    require_tensorboard()
     text = str(path)
+    if path in OTHERS:
+        raise ArgumentError(
+            f"cannot log to {path!r}: expected the folder of a TensorBoard log, or a run or the "
+            "module of W&B or MLflow. For a folder of this name, give a pathlib.Path"
+        )
+    if text.partition("://")[0] in SERVERS:
+        raise ArgumentError(
+            f"cannot log to {text!r}: expected the folder of a TensorBoard log, not an address. A "
+            "run of MLflow on a server is (MlflowClient(address), run_id)"
+        )
+    require_tensorboard()
     if _is_remote(text):
         return text
     folder = Path(text).expanduser()
@@ -153,11 +166,13 @@ def _is_remote(folder: str) -> bool:
 @contextlib.contextmanager
 def _failures(folder: str) -> Iterator[None]:
     """Raise what cannot be written as an OutputError."""
+    # A bucket's package has exceptions of its own.
+    kinds: type[Exception] = Exception if _is_remote(folder) else OSError
     try:
         yield
     except OutputError:
         raise
-    except OSError as error:
+    except kinds as error:
         raise OutputError(
             f"cannot write to the TensorBoard log {folder!r}: {reason_of(error)}"
         ) from error

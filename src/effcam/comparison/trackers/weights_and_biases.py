@@ -81,9 +81,15 @@ def write(run: Any, entry: Entry, *, axis: str | None = None) -> None:
             axis = f"{entry.name}/step"
             run.define_metric(axis, hidden=True)
             run.define_metric(f"{entry.name}/*", step_metric=axis)
-            run.log(
-                values | {axis: entry.step}, step=entry.step if entry.step >= run.step else None
-            )
+            run.log(values | {axis: entry.step}, step=_history_step(run, entry.step))
+
+
+def _history_step(run: Any, step: int) -> int | None:
+    """Return the step for W&B itself; ``None`` for its next one, if it would drop this one."""
+    if run.settings.mode == "shared":
+        # The history is on the server, where other processes write to it.
+        return None
+    return step if step >= run.step else None
 
 
 def _values(entry: Entry) -> dict[str, object]:
