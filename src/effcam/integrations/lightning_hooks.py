@@ -89,9 +89,7 @@ class CompareHooks:
             return
         self._step = trainer.global_step
         with _not_logging(pl_module):
-            self._watch.step_end(
-                self._step, trainer.callback_metrics, epoch=trainer.current_epoch
-            )
+            self._watch.step_end(self._step, trainer.callback_metrics, epoch=trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Show the network if it is time to; validation is done by then."""

@@ -54,10 +54,13 @@ class Pace:
             raise ArgumentError(
                 f"{' and '.join(given)} exclude each other: each decides when to show the network"
             )
-        self._epochs = given.get("every_n_epochs") and check_number(
-            "every_n_epochs", every_n_epochs
+        self._epochs, self._steps = (
+            None if value is None else check_number(name, value)
+            for name, value in (
+                ("every_n_epochs", every_n_epochs),
+                ("every_n_steps", every_n_steps),
+            )
         )
-        self._steps = given.get("every_n_steps") and check_number("every_n_steps", every_n_steps)
         self._share = SHARE if share is None else _check_share(share)
         self._clock = clock
         self.begin()
@@ -125,13 +128,15 @@ class Pace:
         # The last epoch is shown in any case, so that its time is set aside too.
         self._cost, self._closing = cost, closing + cost
         each = self._share * self.trained / max(self._passed, 1)
+        remaining = math.inf if epochs is None else epochs - 1 - epoch
         if epochs is None:
             gap = math.ceil(cost / each) if each > 0 else 1
         else:
             gap = self._spread(epochs - 1 - epoch, self._room(epochs))
         before = self.gap
         # Measured times vary: keep an interval while it is about right.
-        self.gap = gap if before is None or gap > before or 2 * gap <= before else before
+        is_wide = before is not None and 2 * gap <= before and remaining > 2 * before
+        self.gap = gap if before is None or gap > before or is_wide else before
         self._next = epoch + self.gap
         return self.gap != before
 

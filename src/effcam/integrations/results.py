@@ -74,7 +74,9 @@ class Results:
 
     def draw_timeline(self, history: History) -> None:
         """Write ``timeline.png``: focus, localisation and agreement over the training."""
-        history.comparison().timeline().save(self.folder / "timeline.png")
+        drawn = history.comparison().timeline()
+        with atomic(self.folder / "timeline.png") as partial:
+            drawn.savefig(partial)
 
 
 def figures_of(made: Comparison) -> dict[str, float]:

@@ -94,7 +94,7 @@ class Running:
         """Do something, and return whether it went well; log an error of each kind once."""
         try:
             act()
-        except Exception as error: # a training of days must not end by this
+        except Exception as error:  # a training of days must not end by this
             kind = what, type(error).__name__
             if kind not in self._failures:
                 self._failures.add(kind)

@@ -102,7 +102,12 @@ class CompareCallback(TrainerCallback):
         )
 
     def on_log(
-        self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **named: Any
+        self,
+        args: Any,
+        state: Any,
+        control: Any,
+        logs: Mapping[str, Any] | None = None,
+        **named: Any,
     ) -> None:
         """Keep what was measured at the step of the latest column."""
         del args, control, named

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 from effcam.cam.methods.table import Method
 from effcam.comparison.comparison import Comparison
 from effcam.comparison.trackers.recognise import find_tracker
-from effcam.errors import ArgumentError, ModelError, OutputError, check_number, reason_of
+from effcam.errors import (
+    ArgumentError,
+    ModelError,
+    OutputError,
+    TargetError,
+    check_number,
+    reason_of,
+)
 from effcam.images.annotations.truths import Boxes, Labels, Masks
 from effcam.images.refs import ImageLike
 from effcam.integrations.asked import check_asked
@@ -23,9 +30,10 @@ from effcam.integrations.first_batch import watch_first_batch
 from effcam.integrations.history import History, label_of
 from effcam.integrations.network import Part, find_part, find_transform, say_transform
 from effcam.integrations.pace import Pace
-from effcam.integrations.results import Results
+from effcam.integrations.results import Results, figures_of
 from effcam.integrations.running import Running, logger, numbers_of, usable
 from effcam.integrations.side_effects import same_randomness, wait_for_devices
+from effcam.models.model import Model
 from effcam.models.training_stage import TrainingStage
 from effcam.models.wrappers import Layers
 from effcam.targets.plain import Target
@@ -332,7 +340,7 @@ class Watch:
         network, name = chosen
         transform = find_transform(network, self._preprocess, processor)
         model = self._asked.load(network, name, transform.preprocess)
-        tried = self._asked.show(model, "start")
+        tried = self._try(model)
         _speak()
         self._history = self._restore(results, step, tried)
         for each in self._log_to:
@@ -348,6 +356,15 @@ class Watch:
             network, transform.preprocess, _warn_of_inputs, sizes=transform.is_assumed
         )
         return running
+
+    def _try(self, model: Model) -> Comparison:
+        """Show and measure the network once; annotations may not fit its classes."""
+        try:
+            tried = self._asked.show(model, "start")
+            figures_of(tried)
+        except TargetError as error:
+            raise TargetError(f"{error} (class_names= gives the network's classes)") from error
+        return tried
 
     def _restore(self, results: Results, step: int | None, tried: Comparison) -> History:
         """Return the columns of the training that goes on, if they are of the same network."""

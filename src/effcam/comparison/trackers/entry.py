@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from effcam.comparison.parquet import readable
-from effcam.comparison.pictures.grid import frames, grid
+from effcam.comparison.pictures.frames import frames
+from effcam.comparison.pictures.grid import grid
 from effcam.comparison.pictures.style import Style
 from effcam.comparison.trackers.names import check_name
 from effcam.errors import OutputError, check_flag, check_number
