@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -67,7 +68,7 @@ def test_dear_showing_keeps_to_a_hundredth(cost: float, is_known: bool) -> None:
 
 def test_epochs_are_evenly_spaced() -> None:
     shown, _ = run(101, cost=4.0)
-    gaps = {after - before for before, after in zip(shown, shown[1:], strict=False)}
+    gaps = {after - before for before, after in pairwise(shown)}
     assert gaps == {5}
 
 

@@ -37,7 +37,7 @@ class Net(nn.Module):
         hidden = torch.relu(self.frozen_norm(self.body(hidden)))
         return self.head(self.drop(hidden.mean((2, 3))))
 
-    def train(self, mode: bool = True) -> Net:  # noqa: FBT001, FBT002  # torch's signature
+    def train(self, mode: bool = True) -> Net:  # torch's signature
         super().train(mode)
         self.frozen_norm.eval()
         return self

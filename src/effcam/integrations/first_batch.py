@@ -49,9 +49,9 @@ def _other_values(batch: Tensor, preprocess: Preprocess) -> list[str]:
         # A normalised batch has dark pixels, whose values are below 0.
         is_bare = least < -slack and low >= 0 and high <= 1 < most
         if float(outside) > MANY or is_bare:
+            got, expected = f"{low:.3g} to {high:.3g}", f"{least:.3g} to {most:.3g}"
             return [
-                f"channel {channel} of its inputs has values from {low:.3g} to {high:.3g}, where "
-                f"this transform gives {least:.3g} to {most:.3g}"
+                f"channel {channel} of its inputs has values from {got}, those shown {expected}"
             ]
     return []
 
@@ -67,7 +67,6 @@ def watch_first_batch(
         tell: Called with what `differences` found, if it is something.
         sizes: As in `differences`.
     """
-
     is_done = False
 
     def look(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

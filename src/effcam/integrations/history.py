@@ -173,14 +173,14 @@ class History:
             "columns": [_to_record(each, names) for each in self.shown],
             "names": names,
         }
-        maps = {
+        maps: dict[str, Any] = {
             f"{at}.{row}": cell.heatmap
             for at, each in enumerate(self.shown)
             for row, cell in enumerate(each.cells)
         }
         stream = io.BytesIO()
-        text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-        np.savez_compressed(stream, **{META: text}, **maps)
+        maps[META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+        np.savez_compressed(stream, **maps)
         return stream.getvalue()
 
     def unpack(self, packed: bytes, *, most_steps: int | None = None) -> str:
@@ -249,17 +249,13 @@ def _from_record(
     labels, synonyms = (_tuples(each) for each in names[record["names"]])
     known = {name: _tuples(value) for name, value in record["facts"].items()}
     facts = ModelFacts(**known, labels=labels, synonyms=synonyms, training=stage)
-    cells = [
-        Explanation(
-            image=image,
-            heatmap=maps[f"{at}.{row}"],
-            **{
-                name: Box(*value) if name in BOXES else _tuples(value)
-                for name, value in record["cells"][row].items()
-            },
-        )
-        for row, image in enumerate(images)
-    ]
+    cells = []
+    for row, image in enumerate(images):
+        own: dict[str, Any] = {
+            name: Box(*value) if name in BOXES else _tuples(value)
+            for name, value in record["cells"][row].items()
+        }
+        cells.append(Explanation(image=image, heatmap=maps[f"{at}.{row}"], **own))
     return Shown(stage, tuple(cells), facts, record["figures"])
 
 

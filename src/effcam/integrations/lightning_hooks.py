@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from effcam.integrations.distributed import check_whole
 from effcam.integrations.network import Part
 from effcam.integrations.watch import Watch
 
+ROUNDING = 1e-6
 LOGS = ("log", "log_dict")
 """The methods of a Lightning module that log metrics of the training."""
 
@@ -123,8 +125,8 @@ class CompareHooks:
 
 def _has_forward(pl_module: Any) -> bool:
     """Return whether a class defines ``forward``; that of Lightning only raises an error."""
-    owner = next(each for each in type(pl_module).__mro__ if "forward" in vars(each))
-    return owner.__module__.partition(".")[0] not in {"lightning", "pytorch_lightning", "torch"}
+    defined_in = getattr(type(pl_module).forward, "__module__", "")
+    return defined_in.partition(".")[0] not in {"lightning", "pytorch_lightning", "torch"}
 
 
 def _epochs(trainer: Any) -> int | None:
@@ -137,7 +139,7 @@ def _epochs(trainer: Any) -> int | None:
         known.append(trainer.max_epochs)
     if trainer.max_steps > 0 and trainer.global_step > 0:
         each = trainer.global_step / (trainer.current_epoch + 1)
-        known.append(max(round(trainer.max_steps / each), trainer.current_epoch + 1))
+        known.append(math.ceil(trainer.max_steps / each - ROUNDING))
     return min(known, default=None)
 
 

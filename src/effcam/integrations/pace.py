@@ -159,6 +159,6 @@ def _check_share(share: object) -> float:
     Raises:
         ArgumentError: If it is none.
     """
-    if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share <= 1:
+    if isinstance(share, bool) or not isinstance(share, Real) or not 0 < float(share) <= 1:
         raise ArgumentError(f"share must be above 0 and at most 1, not {share!r}")
     return float(share)

@@ -401,7 +401,7 @@ class Watch:
         last = epochs is not None and self._pace.gap == epochs - 1 - epoch
         logger.info(
             "effcam shows %s, since each time takes %.2g s (every_n_epochs=1 shows each epoch)",
-            "the last epoch next" if last else f"every {_ordinal(self._pace.gap)}epoch",
+            "the last epoch next" if last else f"every {_ordinal(self._pace.gap or 1)}epoch",
             running.cost,
         )
 
