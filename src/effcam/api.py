@@ -79,7 +79,7 @@ def compare(
             (``pip install 'effcam[video]'``) or an animated picture that is named, or that a glob
             matches, stands for its frames, in order.
         models: A name, a `ModelSpec`, an ``nn.Module`` or a `Model`; several of these; or a
-            mapping of column labels to them.
+            mapping of column labels to them, as `effcam.checkpoints` returns it.
         method: One or several of ``gradcam``, ``gradcam++``, ``hirescam``, ``xgradcam``,
             ``layercam``, ``gradcamelementwise``, ``eigengradcam``, ``eigencam`` (which share one
             pass), ``scorecam``, ``ablationcam`` (which run the model once for each channel);

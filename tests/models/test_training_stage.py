@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import effcam
@@ -88,6 +89,14 @@ def test_a_spec_and_a_model_carry_their_stage_into_a_comparison(tmp_path: Path) 
     assert "training" not in facts_of_columns([found.facts[2].record()])[0]
     with pytest.raises(ArgumentError, match="training must be a TrainingStage, not 3"):
         ModelSpec("a", training=3)  # type: ignore[arg-type]
+
+
+def test_other_weights_are_of_another_stage(tmp_path: Path) -> None:
+    file = tmp_path / "other.pt"
+    torch.save(ColourNet().state_dict(), file)
+    spec = replace(SPEC, training=STAGE)
+    assert effcam.load_model(spec, device="cpu").training == STAGE
+    assert effcam.load_model(spec, checkpoint=file, device="cpu").training is None
 
 
 def test_a_run_on_disk_keeps_the_stage_and_one_without_it_opens(tmp_path: Path) -> None:

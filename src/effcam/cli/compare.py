@@ -28,7 +28,7 @@ from effcam.cli.summary_options import (
     is_report,
 )
 from effcam.drawing.formats import describe_formats
-from effcam.errors import EffcamError, OutputError
+from effcam.errors import ArgumentError, EffcamError, OutputError
 from effcam.files import atomic, check_path
 from effcam.text import count, one_line
 
@@ -169,6 +169,10 @@ def _make(options: argparse.Namespace) -> _Results:
     outputs = [Path(output) for output in options.outputs or default]
     styles = _check_outputs(options, outputs)
     specs = read_models(options)
+    if chart is not None and len(specs) < 2:
+        raise ArgumentError(
+            "--timeline needs two or more models, such as --checkpoints 'runs/*.ckpt'"
+        )
     arguments = comparison_arguments(options)
     poster = any(style.get("layout") == "poster" for style in styles)
     made = _Results(_compare(options, specs, arguments, summary_options, poster=poster))

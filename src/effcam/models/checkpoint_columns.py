@@ -13,7 +13,7 @@ from effcam.errors import ArgumentError, WeightsError, check_choice, check_numbe
 from effcam.models.checkpoint_search import Files, find_checkpoints
 from effcam.models.checkpoint_stage import read_stage
 from effcam.models.registry import ModelSpec, find_spec
-from effcam.models.stage_names import shown_name, stage_in_name
+from effcam.models.stage_names import shown_name, stage_in_path
 from effcam.models.training_stage import TrainingStage, plain_number
 from effcam.text import count, one_line
 
@@ -168,16 +168,17 @@ def _label(stage: TrainingStage, *, by_step: bool) -> str:
     return f"epoch {plain_number(stage.epoch)}" + (f", {step}" if by_step and step else "")
 
 
-def _plainest(saved: Sequence[Saved], plain: Sequence[str], label: str) -> int:
-    """Return which of the checkpoints of a label keeps it: the first whose name states it."""
+def _plainest(saved: Sequence[Saved], plain: Sequence[str], label: str) -> int | None:
+    """Return which of the checkpoints of a label keeps it: the one whose name states it plainly.
+
+    It is ``None`` if another one has the same name in another folder.
+    """
     alike = [at for at, each in enumerate(plain) if each == label]
-    names = [stage_in_name(shown_name(saved[at].file)) for at in alike]
-    stated = [
-        at
-        for at, name in zip(alike, names, strict=True)
-        if name.epoch is not None or name.step is not None
-    ]
-    return (stated or alike)[0]
+    names = {at: shown_name(saved[at].file) for at in alike}
+    paths = {at: stage_in_path(saved[at].file) for at in alike}
+    stated = [at for at in alike if (paths[at].epoch, paths[at].step) != (None, None)]
+    chosen = min(stated, key=lambda at: len(names[at])) if stated else alike[0]
+    return chosen if list(names.values()).count(names[chosen]) == 1 else None
 
 
 def _names(files: Sequence[Path]) -> list[str]:

@@ -11,7 +11,7 @@ from effcam.errors import WeightsError
 from effcam.models.checkpoint import read_settings
 from effcam.models.checkpoint_settings import CONFIGURED
 from effcam.models.stage_content import MOST_METRICS, numbers, stage_in_content, to_number
-from effcam.models.stage_names import TRAINER, shown_name, stage_in_name
+from effcam.models.stage_names import TRAINER, stage_in_path
 from effcam.models.training_stage import TrainingStage
 
 TRAINER_STATE = "trainer_state.json"
@@ -34,7 +34,7 @@ def read_stage(file: Path) -> TrainingStage:
     sources = [
         stage_in_content(read_settings(file), str(file)),
         _trainer_stage(file),
-        stage_in_name(shown_name(file)),
+        stage_in_path(file),
     ]
     return TrainingStage(
         next((each.epoch for each in sources if each.epoch is not None), None),

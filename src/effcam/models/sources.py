@@ -157,6 +157,8 @@ def change_spec(spec: ModelSpec, name: str | None, given: Mapping[str, object]) 
     changes = {key: value for key, value in given.items() if value is not None}
     if name is not None:
         changes |= {"name": name, "constructor": spec.constructor or spec.name}
+    if "checkpoint" in changes:
+        changes["training"] = None  # it is that of the spec's own weights
     options = changes.get("options")
     if isinstance(options, Mapping):
         changes["options"] = {**spec.options, **options}

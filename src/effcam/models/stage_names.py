@@ -38,10 +38,17 @@ def stage_in_name(name: str) -> TrainingStage:
     >>> print(stage_in_name("epoch=3-step=120-val_acc=0.81-v1"))
     epoch 3, step 120, val_acc 0.81
     """
-    epoch, step = EPOCH.search(name), STEP.search(name) or TRAINER.fullmatch(name)
+    epoch, step = EPOCH.search(name), STEP.search(name)
     metrics = {
         key: float(value)
         for key, value in SETTING.findall(name)
         if not (EPOCH.search(f"{key}=0") or STEP.search(f"{key}=0"))
     }
     return TrainingStage(int(epoch[1]) if epoch else None, int(step[1]) if step else None, metrics)
+
+
+def stage_in_path(file: Path) -> TrainingStage:
+    """Return what the name of a checkpoint states, or that of the folder which stands for it."""
+    name = shown_name(file)
+    trainer = TRAINER.fullmatch(name) if file.name in CONFIGURED else None
+    return TrainingStage(step=int(trainer[1])) if trainer else stage_in_name(name)

@@ -87,12 +87,12 @@ class TrainingStage:
 
 
 def plain_number(value: float) -> str:
-    """Return a number without a fraction of zero.
+    """Return a number with at most two decimals.
 
-    >>> plain_number(3.0), plain_number(0.5), plain_number(12000)
-    ('3', '0.5', '12000')
+    >>> plain_number(3.0), plain_number(2 / 3), plain_number(12000)
+    ('3', '0.67', '12000')
     """
-    return str(int(value)) if value == int(value) else f"{value:.{DIGITS}g}"
+    return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def _number(name: str, value: object) -> float:
