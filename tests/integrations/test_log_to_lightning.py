@@ -25,10 +25,13 @@ def test_tensorboard(tmp_path: Path) -> None:
     assert Path(logger.log_dir, "effcam", "step_000003", "report.html").is_file()
 
 
-def test_wandb_keeps_the_axis_of_lightning(tmp_path: Path) -> None:
+def test_wandb_keeps_the_axis_of_lightning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 
+    # The logger sets this, which wandb reads once in a process.
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    wandb.teardown()
     logger = WandbLogger(save_dir=tmp_path, offline=True, project="test")
     try:
         for batch in range(5):

@@ -79,6 +79,17 @@ def test_a_step_behind_the_history_is_not_lost(run: Any, tmp_path: Path) -> None
     assert "effcam/gini/demo_resnet" in rows[51]
 
 
+def test_what_belongs_to_one_step_is_one_row(run: Any, tmp_path: Path) -> None:
+    for step in (5, 6):
+        run.log({"loss": 0.5}, step=step)
+        logged.comparison().log(run, name="val/heat", step=step, report=False, pictures=0)
+        run.log({"accuracy": 0.75}, step=step)
+    run.finish()
+    rows = logged.wandb_history(tmp_path)
+    assert [row["_step"] for row in rows] == [5, 6]
+    assert {"loss", "accuracy", "val/heat/step", "val/heat/gini/demo_resnet"} <= set(rows[0])
+
+
 def test_the_active_run_is_taken_from_the_module(tmp_path: Path) -> None:
     import wandb
 
@@ -103,6 +114,9 @@ def test_a_run_that_has_ended_is_refused(run: Any) -> None:
 def test_a_disabled_run_takes_nothing() -> None:
     import wandb
 
-    with wandb.init(mode="disabled") as run:
+    run = wandb.init(mode="disabled")
+    try:
+        assert run.disabled
         logged.comparison().log(run, step=3)
-    assert run.disabled
+    finally:
+        run.finish()
