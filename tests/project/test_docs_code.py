@@ -26,6 +26,7 @@ SKIPPED = {
     ("docs/howto/cluster.md", "needs a cluster"),
     ("docs/howto/texts.md", "downloads"),
     ("docs/howto/trackers.md", "needs a tracker"),
+    ("docs/howto/training.md", "needs Lightning or transformers"),
 }
 """What is not run, and why: everything else is."""
 
