@@ -62,6 +62,7 @@ DOORS = {
     "pandas": {"comparison.data_frames"},
     "polars": {"comparison.data_frames"},
     "pyarrow": {"comparison.parquet", "dataset"},
+    "pytorch_lightning": {"integrations"},
     "pytorch_grad_cam": {"cam.grad_cam_classes"},
     "ray": {"dataset"},
     "safetensors": {"models.checkpoint"},
