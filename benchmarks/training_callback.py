@@ -54,6 +54,7 @@ SIZES = (
 BATCH = 8
 IMAGES = 8
 CLASSES = len(effcam.demo.LABELS)
+SCENES = effcam.demo.scenes(IMAGES, seed=1)
 
 
 def train(size: Size, images: Tensor, labels: Tensor, *, shown: bool) -> tuple[float, Watch | None]:
@@ -66,7 +67,7 @@ def train(size: Size, images: Tensor, labels: Tensor, *, shown: bool) -> tuple[f
         begin = time.perf_counter()
         if shown:
             watch = Watch(
-                effcam.demo.scenes(IMAGES, seed=1),
+                SCENES,
                 folder,
                 preprocess=effcam.Preprocess(size=size.side),
                 class_names=effcam.demo.LABELS,
@@ -90,7 +91,7 @@ def once(size: Size, times: int = 5) -> float:
     network = timm.create_model(size.network, num_classes=CLASSES)
     with tempfile.TemporaryDirectory() as folder:
         watch = Watch(
-            effcam.demo.scenes(IMAGES, seed=1),
+            SCENES,
             folder,
             every_n_epochs=1,
             preprocess=effcam.Preprocess(size=size.side),

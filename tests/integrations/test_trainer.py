@@ -139,8 +139,8 @@ def test_maps_under_mixed_precision_are_those_of_fp32(transformers: Any, train: 
     model, trainer = train(shown, bf16=True)
     plain = network(transformers)
     plain.load_state_dict(model.state_dict())
-    transform = shown._watch.comparison.facts[0].input_size
-    preprocess = effcam.Preprocess(size=transform, mode="squash", rounding="down")
+    side = (SIDE, SIDE)
+    preprocess = effcam.Preprocess(size=side, resize=side, mode="squash", rounding="down")
     now = effcam.compare(IMAGES, effcam.load_model(plain, preprocess=preprocess), progress=False)
     last = shown.comparison[0, "epoch 3"]
     assert torch.equal(torch.tensor(last.heatmap), torch.tensor(now[0, 0].heatmap))
