@@ -34,6 +34,7 @@ extensions = [
     "sphinxext.opengraph",
     "supported_models",
     "attention_table",
+    "plain_files",
 ]
 exclude_patterns = ["_build", "examples", "gallery/*.ipynb", "gallery/*.py", "gallery/*.md5"]
 

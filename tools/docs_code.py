@@ -112,7 +112,7 @@ def pages() -> list[Path]:
     """Return the README and every written page of the documentation."""
     found = sorted((ROOT / "docs").rglob("*.md"))
     written = [path for path in found if path.name not in GENERATED and "_build" not in path.parts]
-    return [ROOT / "README.md", *written]
+    return [ROOT / "README.md", ROOT / "docs" / "llms.txt", *written]
 
 
 def read(path: Path) -> Page:

@@ -16,7 +16,8 @@ that it refines, so that both ``except effcam.EffcamError`` and ``except ValueEr
     ├── CellError            (LookupError)   a comparison has no such image or column
     └── OutputError          (OSError)       a result cannot be written
 
-An `ImageWarning` is about an image that was read, but perhaps not as it was meant.
+Its warnings are an `EffcamWarning`; an `ImageWarning` is about an image that was read, but perhaps
+not as it was meant.
 """
 
 from __future__ import annotations
@@ -80,7 +81,11 @@ class OutputError(EffcamError, OSError):
     """A result cannot be written to its file, or in its format."""
 
 
-class ImageWarning(UserWarning):
+class EffcamWarning(UserWarning):
+    """Something a user should know, as a choice that effcam made or could not make."""
+
+
+class ImageWarning(EffcamWarning):
     """An image may not have been read as it was meant."""
 
 

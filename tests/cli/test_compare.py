@@ -6,7 +6,6 @@ import importlib
 import json
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -215,8 +214,8 @@ def test_auto_precision_that_is_fp32_is_said(
     run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision_choice, "has_bf16", lambda _: False)
-    with pytest.warns(UserWarning, match="auto' computes in fp32: cpu has no instructions for"):
-        done = run("compare", "photos", *UNTRAINED, "--precision", "auto", "-o", "a.csv")
+    done = run("compare", "photos", *UNTRAINED, "--precision", "auto", "-o", "a.csv")
+    assert "precision='auto' computes in fp32: cpu has no instructions for" in done.err
     assert done.code == 0
 
 
@@ -232,10 +231,9 @@ def test_too_little_memory_is_said_and_costs_nothing(
         return original(self, images)
 
     monkeypatch.setattr(head_cam.HeadCAM, "scores", scores)
-    message = "test_resnet: not enough memory for 3 images at once, now running 1"
-    # Quiet, it would be an error here.
-    with nullcontext() if quiet else pytest.warns(UserWarning, match=message):
-        done = run("compare", photos, *UNTRAINED, "-o", "a.csv", *(["--quiet"] if quiet else []))
+    message = "effcam: note: test_resnet: not enough memory for 3 images at once, now running 1"
+    done = run("compare", photos, *UNTRAINED, "-o", "a.csv", *(["--quiet"] if quiet else []))
+    assert (message in done.err) != quiet
     assert done.code == 0
     assert len(rows("a.csv")) == 3
 
@@ -247,6 +245,16 @@ def test_bad_images_are_skipped_and_named(run: Callable[..., Done], photos: Path
     assert "effcam: skipped image '1.png': the file is empty\n" in done.err
     assert "wrote a.gif (2 images x 1 column)" in done.out
     assert [row["image"] for row in rows("a.csv")] == ["0.png", "2.png"]
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_images_that_may_be_read_otherwise_are_said(
+    run: Callable[..., Done], photos: Path, quiet: bool
+) -> None:
+    (photos / "raw.heic").write_bytes(b"")
+    done = run("compare", "photos", *UNTRAINED, "-o", "a.csv", *(["--quiet"] if quiet else []))
+    assert done.code == 0
+    assert ("effcam: note: left out: 1 file of a format" in done.err) != quiet
 
 
 def test_warnings_of_libraries_are_shown_on_demand(

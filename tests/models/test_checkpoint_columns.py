@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 import effcam
 from effcam import ModelSpec
-from effcam.errors import ArgumentError, UnknownModelError, WeightsError
+from effcam.errors import ArgumentError, EffcamWarning, UnknownModelError, WeightsError
 from tests.nets import ConvNet
 
 SPEC = ModelSpec("mine", constructor=ConvNet)
@@ -131,7 +131,7 @@ def test_broken_files_are_all_named_or_left_out_with_a_warning(tmp_path: Path) -
     )
     with pytest.raises(WeightsError, match=named + r"\. on_error='skip' leaves them out"):
         labels(tmp_path)
-    with pytest.warns(UserWarning, match=f"left out: {named}"):
+    with pytest.warns(EffcamWarning, match=f"left out: {named}"):
         assert labels(tmp_path, on_error="skip") == ["epoch 1", "epoch 2"]
     with pytest.raises(WeightsError, match=r"^checkpoint '.*a\.ckpt' cannot be read"):
         labels(tmp_path / "a.ckpt", on_error="skip")

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from effcam.errors import ArgumentError, DuplicateModelError
+from effcam.errors import ArgumentError, DuplicateModelError, EffcamWarning
 from effcam.models import registry
 from effcam.models.registry import (
     DEFAULT_MODELS,
@@ -233,7 +233,7 @@ def test_an_invalid_entry_point_warns_and_others_still_work(
     offer: Callable[..., None], broken: object, reason: str
 ) -> None:
     offer(first=C, broken=broken, last=B)
-    with pytest.warns(RuntimeWarning) as caught:
+    with pytest.warns(EffcamWarning) as caught:
         assert registered_names() == ("own_c", "own_b")
     (warning,) = caught
     assert str(warning.message).startswith(
@@ -255,7 +255,7 @@ def test_an_entry_point_that_cannot_be_imported_warns(
         *registry.entry_points(group=registry.GROUP),
     ]
     monkeypatch.setattr(registry, "entry_points", lambda **_: entries)
-    with pytest.warns(RuntimeWarning) as caught:
+    with pytest.warns(EffcamWarning) as caught:
         assert registered_names() == ("own_a",)
     messages = [str(warning.message) for warning in caught]
     assert messages[0].startswith("the models that 'gone' offers to effcam (no_such_package:models")
@@ -267,7 +267,7 @@ def test_an_entry_point_that_cannot_be_imported_warns(
 def test_a_taken_name_leaves_out_only_that_model(offer: Callable[..., None]) -> None:
     mine = register_model(ModelSpec("own_a", constructor="resnet34"))
     offer(models=[A, B], others=[dataclasses.replace(B, constructor="resnet50"), C])
-    with pytest.warns(RuntimeWarning) as caught:
+    with pytest.warns(EffcamWarning) as caught:
         assert registered_names() == ("own_a", "own_b", "own_c")
     assert [str(warning.message) for warning in caught] == [
         f"the model {name!r} that {entry!r} offers to effcam (ownpackage:{entry}) is left out: "
@@ -352,7 +352,7 @@ def test_a_package_that_is_broken_is_named_on_the_command_line(
     )  # fmt: skip
     assert done.returncode == 1
     assert (
-        "RuntimeWarning: the models that 'flowers' offers to effcam (ownflowers:specs) are left "
+        "effcam: note: the models that 'flowers' offers to effcam (ownflowers:specs) are left "
         "out: ImportError('no jax')\n"
     ) in done.stderr
     assert done.stderr.endswith("effcam: error: no model's name matches 'own_flowers'.\n")

@@ -127,7 +127,10 @@ def test_metadata_says_what_it_is(metadata: Message) -> None:
     assert metadata["Name"] == "effcam"
     assert metadata["Metadata-Version"] == "2.4"
     assert metadata["Summary"]
-    assert set(metadata.get_all("Provides-Extra") or []) == {"clip", "dataset", "ray", "video"}
+    assert set(metadata.get_all("Provides-Extra") or []) == {
+        *("app", "clip", "dataset", "datasets", "fiftyone", "lightning", "mlflow", "pandas"),
+        *("polars", "ray", "tensorboard", "trainer", "video", "wandb"),
+    }
     pythons = [
         found[1]
         for each in metadata.get_all("Classifier") or []

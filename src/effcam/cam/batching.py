@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import torch
 
+from effcam.errors import EffcamWarning
 from effcam.models.tracing.memory import is_out_of_memory
 
 Made = TypeVar("Made")
@@ -69,5 +70,6 @@ class Portions:
         warnings.warn(
             f"{self._name}: not enough memory for {tried} {self._what} at once, now running "
             f"{self._most}: {self._advice}",
+            EffcamWarning,
             stacklevel=2,
         )

@@ -14,7 +14,7 @@ from effcam.cam.job import Inputs, Job, Prepared
 from effcam.cam.precision import Precision, cast_weights
 from effcam.cam.questions import Asked
 from effcam.cam.run import explain_images
-from effcam.errors import EffcamError
+from effcam.errors import EffcamError, EffcamWarning
 
 CHECKED = 8
 """How many images are looked at in both precisions."""
@@ -46,7 +46,9 @@ def decide_precision(job: Job, label: str, prepared: Prepared, asked: Asked) -> 
         if job.models[label].is_new:
             cast_weights(model.module, "bf16")
         return _running(prepared, "bf16")
-    warnings.warn(f"{label}: precision='auto' computes in fp32: {reason}", stacklevel=2)
+    warnings.warn(
+        f"{label}: precision='auto' computes in fp32: {reason}", EffcamWarning, stacklevel=2
+    )
     return _running(prepared, "fp32")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,13 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from effcam.cli.console import echo, echo_json, expand_paths, note, reserve_stdout
 from effcam.cli.imports import importing
-from effcam.cli.model_arguments import (
-    NOT_IN_BF16,
-    SHORT_OF_MEMORY,
-    comparison_arguments,
-    path_as_found,
-    read_models,
-)
+from effcam.cli.model_arguments import comparison_arguments, path_as_found, read_models
 from effcam.cli.options import add_comparison_options, add_output_options, add_video_options
 from effcam.cli.picture_options import add_picture_options, read_styles
 from effcam.cli.summary_options import (
@@ -39,8 +32,6 @@ if TYPE_CHECKING:
     from effcam.metrics.summary import Summary
     from effcam.models.registry import ModelSpec
 
-# Begins the warning about a package whose models are left out, a possible cause of unknown names.
-OFFER = ".* offers to effcam "
 DEFAULT_OUTPUT = "compare.gif"
 CHARTS = (".png", ".pdf", ".svg")
 """The suffixes of a timeline."""
@@ -140,7 +131,7 @@ def add_compare(commands: Any) -> None:
 
 def run_compare(options: argparse.Namespace) -> None:
     """Compare, write the files, and report the results."""
-    with reserve_stdout(options.json), path_as_found(), _warnings_for(options):
+    with reserve_stdout(options.json), path_as_found():
         made = _make(options)
     if options.json:
         echo_json("compare", made.document())
@@ -148,18 +139,6 @@ def run_compare(options: argparse.Namespace) -> None:
         raise made.failures[0]
     if made.failures:
         raise OutputError("; ".join(map(str, made.failures)))
-
-
-@contextmanager
-def _warnings_for(options: argparse.Namespace) -> Iterator[None]:
-    with warnings.catch_warnings():
-        if not options.verbose:
-            # Hide deprecation warnings between libraries: users cannot act on them.
-            warnings.simplefilter("ignore")
-            if not options.quiet:
-                for message in (OFFER, SHORT_OF_MEMORY, NOT_IN_BF16):
-                    warnings.filterwarnings("default", message)
-        yield
 
 
 def _make(options: argparse.Namespace) -> _Results:

@@ -6,11 +6,12 @@ import contextlib
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from effcam import __version__
-from effcam.errors import ArgumentError, ImageError, OutputError
+from effcam.errors import ArgumentError, EffcamWarning, ImageError, OutputError
 from effcam.text import align, json_value, printable
 
 BOLD, RED = "1", "31"
@@ -82,6 +83,35 @@ def reserve_stdout(asked: bool) -> Iterator[None]:
 def note(text: str) -> None:
     """Print a note on standard error, as a line that begins with ``effcam:``."""
     print(f"effcam: {_line(text)}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def own_warnings(*, quiet: bool, others: bool = False) -> Iterator[None]:
+    """Print effcam's own warnings within the block as notes, and no others.
+
+    Those between libraries are hidden, since users cannot act on them.
+
+    Args:
+        quiet: Whether to hide effcam's own too.
+        others: Whether to show all warnings, as Python does.
+    """
+    with warnings.catch_warnings():
+        if not others:
+            warnings.simplefilter("ignore")
+            if not quiet:
+                warnings.simplefilter("default", EffcamWarning)
+        show = warnings.showwarning
+
+        def print_note(
+            message: Warning | str, category: type[Warning], *place: Any, **more: Any
+        ) -> None:
+            if issubclass(category, EffcamWarning):
+                note(f"note: {message}")
+            else:
+                show(message, category, *place, **more)
+
+        warnings.showwarning = print_note
+        yield
 
 
 def print_error(text: str) -> None:

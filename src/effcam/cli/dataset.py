@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from effcam.cli.console import echo, echo_json, expand_paths, note, reserve_stdout
-from effcam.cli.model_arguments import (
-    SHORT_OF_MEMORY,
-    comparison_arguments,
-    path_as_found,
-    read_models,
-)
+from effcam.cli.model_arguments import comparison_arguments, path_as_found, read_models
 from effcam.cli.options import add_comparison_options, add_output_options
 from effcam.cli.summary_options import SummaryOptions, add_summary_options
 from effcam.text import count
@@ -128,12 +122,7 @@ def _make(options: argparse.Namespace) -> tuple[DatasetRun, Summary | None]:
         name: getattr(options, name)
         for name in ("shard_size", "max_errors", "workers", "num_gpus", "address")
     }
-    with path_as_found(), warnings.catch_warnings():
-        # Hide deprecation warnings between libraries, but not effcam's own about the run.
-        warnings.simplefilter("ignore")
-        if not options.quiet:
-            warnings.filterwarnings("default", "the run in ")
-            warnings.filterwarnings("default", SHORT_OF_MEMORY)
+    with path_as_found():
         specs = read_models(options)
         run = compare_dataset(
             expand_paths(options.paths),

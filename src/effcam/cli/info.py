@@ -12,7 +12,6 @@ import os
 import platform
 import re
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,10 +33,20 @@ PACKAGES = (
     "pyyaml",
 )
 EXTRAS = {
+    "app": ("gradio",),
     "clip": ("open_clip_torch", "transformers"),
     "dataset": ("pyarrow",),
+    "datasets": ("datasets",),
+    "fiftyone": ("fiftyone",),
+    "lightning": ("lightning",),
+    "mlflow": ("mlflow",),
+    "pandas": ("pandas",),
+    "polars": ("polars",),
     "ray": ("ray", "pyarrow"),
+    "tensorboard": ("tensorboard",),
+    "trainer": ("accelerate", "transformers"),
     "video": ("av",),
+    "wandb": ("wandb",),
 }
 VARIABLES = (
     *("NO_COLOR", "TERM", "COLUMNS", "LANG", "LC_ALL", "PYTHONIOENCODING", "PYTHONUTF8"),
@@ -70,8 +79,7 @@ def add_info(commands: Any) -> None:
 
 def run_info(options: argparse.Namespace) -> None:
     """Print the report."""
-    with reserve_stdout(True), warnings.catch_warnings():  # torch may print as it is imported
-        warnings.simplefilter("ignore")
+    with reserve_stdout(True):  # torch may print as it is imported
         report = anonymous(collect())
     if options.json:
         echo_json("info", report)

@@ -29,11 +29,6 @@ from effcam.targets.plain import Single, Target, parse
 if TYPE_CHECKING:
     from effcam.images.preprocess import Preprocess
 
-SHORT_OF_MEMORY = ".*: not enough memory for "
-"""Begins the warning that a batch did not fit into memory."""
-NOT_IN_BF16 = ".*: precision='auto' computes in fp32: "
-"""Begins the warning that a model does not run in bf16, and why."""
-
 
 def comparison_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """Return the other options by argument of `compare`, without images and models.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import warnings
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -121,8 +120,7 @@ def _find_layers(options: argparse.Namespace) -> tuple[TargetLayer, ...]:
     _check_single(options, "--layers")
     from effcam.models.loading import load_untrained
 
-    with reserve_stdout(options.json), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with reserve_stdout(options.json):
         return tuple(load_untrained(options.pattern).layers())
 
 
@@ -132,8 +130,7 @@ def _print_placement(options: argparse.Namespace) -> None:
         raise ArgumentError("--names has no meaning with --placement")
     from effcam.models.loading import load_model
 
-    with reserve_stdout(options.json), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with reserve_stdout(options.json):
         model = load_model(options.pattern, device="cpu")
         placement = model.placement
     if options.json:

@@ -36,7 +36,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "rows": {
         "choices": ("images", "models", "methods"),
-        "help": "what a row is: images (default), models, or methods, in a block for each image",
+        "help": "what a row is: images (default), models, or methods, in a block for each image; "
+        "an animation over models has a frame for each of them",
     },
     "original": {
         "flag": "--no-original",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from effcam import __version__
 from effcam.cli.compare import add_compare
 from effcam.cli.completion import add_completion, print_script
-from effcam.cli.console import discard_output, flush, note, print_error
+from effcam.cli.console import discard_output, flush, note, own_warnings, print_error
 from effcam.cli.dataset import add_dataset
 from effcam.cli.demo import add_demo
 from effcam.cli.info import add_info
@@ -97,7 +97,9 @@ def _run(argv: Sequence[str] | None) -> None:
         flush()
         raise
     run: Callable[[argparse.Namespace], None] = options.run
-    run(options)
+    given = vars(options)
+    with own_warnings(quiet=given.get("quiet", False), others=given.get("verbose", False)):
+        run(options)
 
 
 def _complete(options: argparse.Namespace) -> None:

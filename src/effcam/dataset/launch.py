@@ -31,6 +31,7 @@ from effcam.dataset.shards import FOLDER, MODELS, Plan, inventory_of
 from effcam.dataset.storage import Store
 from effcam.errors import (
     ArgumentError,
+    EffcamWarning,
     OutputError,
     TargetError,
     check_choice,
@@ -281,6 +282,7 @@ def _find_or_create(
             warnings.warn(
                 f"the run in {store.address!r} continues with other versions, which may change "
                 f"numbers slightly: {'; '.join(other)}",
+                EffcamWarning,
                 stacklevel=3,
             )
         return known
@@ -289,6 +291,7 @@ def _find_or_create(
             warnings.warn(
                 f"the run in {store.address!r} cannot be resumed if it is interrupted: nobody can "
                 f"check whether {label} is the same model: {reason}",
+                EffcamWarning,
                 stacklevel=3,
             )
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from effcam.errors import ArgumentError
+from effcam.errors import ArgumentError, EffcamWarning
 from effcam.text import count
 
 Node: TypeAlias = tuple[float, float]
@@ -63,6 +63,7 @@ def plan_workers(
         warnings.warn(
             f"the cluster has room for {room} of the {workers} requested workers: "
             f"{_resources(nodes)}",
+            EffcamWarning,
             stacklevel=2,
         )
     workers = min(workers, room, shards)

@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from effcam.errors import ArgumentError, WeightsError, check_choice, check_number
+from effcam.errors import (
+    ArgumentError,
+    EffcamWarning,
+    WeightsError,
+    check_choice,
+    check_number,
+)
 from effcam.models.checkpoint_search import Files, find_checkpoints
 from effcam.models.checkpoint_stage import read_stage
 from effcam.models.registry import ModelSpec, find_spec
@@ -121,7 +127,7 @@ def _read(files: Sequence[Path], *, skips: bool) -> list[Saved]:
     if broken and not (skips and found):
         raise WeightsError(_broken(broken, len(files))) from broken[0]
     if broken:
-        warnings.warn(f"left out: {_broken(broken, len(files))}", UserWarning, stacklevel=3)
+        warnings.warn(f"left out: {_broken(broken, len(files))}", EffcamWarning, stacklevel=3)
     return found
 
 

@@ -12,7 +12,7 @@ from os import PathLike
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
 
-from effcam.errors import ArgumentError, DuplicateModelError, check_choice
+from effcam.errors import ArgumentError, DuplicateModelError, EffcamWarning, check_choice
 from effcam.models.training_stage import TrainingStage
 
 DEFAULT_MODELS: Mapping[str, str] = MappingProxyType(
@@ -169,7 +169,7 @@ def _read_entry_points() -> None:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, RuntimeWarning, stacklevel=3)
+    warnings.warn(message, EffcamWarning, stacklevel=3)
 
 
 @cache

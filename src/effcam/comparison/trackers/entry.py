@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from effcam.comparison.parquet import readable
-from effcam.comparison.pictures.frames import frames
-from effcam.comparison.pictures.grid import grid
+from effcam.comparison.pictures.grid import grid, image_frames
 from effcam.comparison.pictures.style import Style
 from effcam.comparison.trackers.names import check_name
 from effcam.errors import OutputError, check_flag, check_number
@@ -114,7 +113,7 @@ def make_entry(content: Comparison, wanted: Wanted) -> Entry:
         label_probabilities=wanted.label_probabilities,
     )
     drawn = content.take(range(min(wanted.pictures, len(content.images))))
-    pictures = (image.convert("RGB") for image in frames(drawn, wanted.style))
+    pictures = (image.convert("RGB") for image in image_frames(drawn, wanted.style))
     names = (readable(image.name) for image in drawn.images)
     return Entry(
         name=wanted.name,
