@@ -13,6 +13,7 @@ import numpy as np
 from effcam.cam.explanation import Explanation
 from effcam.cam.settings import Settings
 from effcam.comparison.comparison import Comparison
+from effcam.errors import reason_of
 from effcam.images.geometry import Box
 from effcam.images.refs import ImageRef
 from effcam.models.facts import ModelFacts
@@ -203,6 +204,31 @@ class History:
                 if most_steps is None or (record["stage"]["step"] or 0) <= most_steps
             ]
         return ""
+
+
+def restored(
+    packed: bytes | None,
+    images: Sequence[ImageRef],
+    tried: Comparison,
+    *,
+    most_steps: int | None,
+) -> tuple[History, str]:
+    """Return the columns of a training that goes on, or none and why they are not used.
+
+    Args:
+        packed: What `History.pack` returned; ``None`` for nothing.
+        images: The images.
+        tried: A comparison of one column, of the network that goes on.
+        most_steps: As in `History.unpack`.
+    """
+    history = History(images)
+    if packed is None:
+        return history, ""
+    try:
+        reason = history.unpack(packed, most_steps=most_steps) or history.difference(tried)
+    except Exception as error:  # noqa: BLE001  # the file may hold anything
+        reason = f"it cannot be read ({reason_of(error)})"
+    return (History(images), reason) if reason else (history, "")
 
 
 def spread(values: Sequence[Shown], most: int) -> list[Shown]:

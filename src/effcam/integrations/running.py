@@ -13,11 +13,10 @@ from effcam.comparison.trackers.recognise import find_tracker
 from effcam.errors import ArgumentError, EffcamError, reason_of
 from effcam.integrations.asked import Asked
 from effcam.integrations.history import History
+from effcam.integrations.messages import logger
 from effcam.integrations.results import LOGGED, WIDTH, Results, figures_of
 from effcam.models.model import Model
 from effcam.models.training_stage import TrainingStage
-
-logger = logging.getLogger("effcam")
 
 
 class Running:
@@ -94,7 +93,7 @@ class Running:
         """Do something, and return whether it went well; log an error of each kind once."""
         try:
             act()
-        except Exception as error:  # a training of days must not end by this
+        except Exception as error:  # noqa: BLE001  # a training of days must not end by this
             kind = what, type(error).__name__
             if kind not in self._failures:
                 self._failures.add(kind)

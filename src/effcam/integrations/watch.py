@@ -27,11 +27,12 @@ from effcam.images.refs import ImageLike
 from effcam.integrations.asked import check_asked
 from effcam.integrations.distributed import agree, check_whole, is_first
 from effcam.integrations.first_batch import watch_first_batch
-from effcam.integrations.history import History, label_of
+from effcam.integrations.history import History, label_of, restored
+from effcam.integrations.messages import let_be_seen, logger, ordinal, warn_of_inputs
 from effcam.integrations.network import Part, find_part, find_transform, say_transform
 from effcam.integrations.pace import Pace
 from effcam.integrations.results import Results, figures_of
-from effcam.integrations.running import Running, logger, numbers_of, usable
+from effcam.integrations.running import Running, numbers_of, usable
 from effcam.integrations.side_effects import same_randomness, wait_for_devices
 from effcam.models.model import Model
 from effcam.models.training_stage import TrainingStage
@@ -341,8 +342,13 @@ class Watch:
         transform = find_transform(network, self._preprocess, processor)
         model = self._asked.load(network, name, transform.preprocess)
         tried = self._try(model)
-        _speak()
-        self._history = self._restore(results, step, tried)
+        let_be_seen()
+        packed, self._packed = self._packed, None
+        if packed is None and step:
+            packed = results.kept()
+        self._history, reason = restored(packed, self._asked.images, tried, most_steps=step)
+        if reason:
+            logger.warning("effcam does not go on with the earlier history: %s", reason)
         for each in self._log_to:
             find_tracker(each)  # it raises an error for what is none
         trackers = [*self._log_to, *usable(log_to)]
@@ -353,7 +359,7 @@ class Watch:
         logger.log(level, "effcam: %s", say_transform(transform))
         self._stop_looking()
         self._stop_looking = watch_first_batch(
-            network, transform.preprocess, _warn_of_inputs, sizes=transform.is_assumed
+            network, transform.preprocess, warn_of_inputs, sizes=transform.is_assumed
         )
         return running
 
@@ -365,23 +371,6 @@ class Watch:
         except TargetError as error:
             raise TargetError(f"{error} (class_names= gives the network's classes)") from error
         return tried
-
-    def _restore(self, results: Results, step: int | None, tried: Comparison) -> History:
-        """Return the columns of the training that goes on, if they are of the same network."""
-        packed, self._packed = self._packed, None
-        history = History(self._asked.images)
-        if packed is None and step:
-            packed = results.kept()
-        if packed is None:
-            return history
-        try:
-            reason = history.unpack(packed, most_steps=step) or history.difference(tried)
-        except Exception as error:  # noqa: BLE001  # the file may hold anything
-            reason = f"it cannot be read ({reason_of(error)})"
-        if not reason:
-            return history
-        logger.warning("effcam does not go on with the earlier history: %s", reason)
-        return History(self._asked.images)
 
     def _show(self, metrics: Mapping[str, object] | None) -> None:
         """Add a column for the network as it is now."""
@@ -401,7 +390,7 @@ class Watch:
         last = epochs is not None and self._pace.gap == epochs - 1 - epoch
         logger.info(
             "effcam shows %s, since each time takes %.2g s (every_n_epochs=1 shows each epoch)",
-            "the last epoch next" if last else f"every {_ordinal(self._pace.gap or 1)}epoch",
+            "the last epoch next" if last else f"every {ordinal(self._pace.gap or 1)}epoch",
             running.cost,
         )
 
@@ -436,27 +425,3 @@ class _Point:
 
 def _nothing() -> None:
     """Do nothing."""
-
-
-def _warn_of_inputs(found: list[str]) -> None:
-    logger.warning(
-        "effcam shows the network with another transform than it is trained with: %s. Give "
-        "preprocess= the transform of your validation images",
-        "; ".join(found),
-    )
-
-
-def _speak() -> None:
-    """Let messages of effcam be seen, unless the program has its own logging."""
-    if not logger.hasHandlers():
-        logger.addHandler(logging.StreamHandler())
-    if logger.level == logging.NOTSET:
-        logger.setLevel(logging.INFO)
-
-
-def _ordinal(number: int) -> str:
-    """Return "2nd " for 2; nothing for 1."""
-    if number == 1:
-        return ""
-    tens = 10 < number % 100 < 14
-    return f"{number}{'th' if tens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')} "
