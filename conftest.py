@@ -15,6 +15,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,12 @@ import numpy as np
 import pytest
 
 SOURCES = Path(__file__).parent / "src"
+# Modules that extend classes of packages which need not be installed: no doctest is looked for.
+collect_ignore = [
+    f"src/effcam/integrations/{package}.py"
+    for package in ("lightning", "pytorch_lightning", "transformers")
+    if find_spec(package) is None
+]
 
 # huggingface_hub and torch.hub read where their caches are when they are imported, so these are
 # set before any test module is: a test must not pass thanks to weights that lie on one machine.

@@ -64,6 +64,7 @@ DOORS = {
     "pandas": {"comparison.comparison", "data_frames", "metrics.summary"},
     "polars": {"comparison.comparison", "data_frames", "metrics.summary"},
     "pyarrow": {"comparison.parquet", "dataset"},
+    "pytorch_lightning": {"integrations"},
     "pytorch_grad_cam": {"cam.grad_cam_classes"},
     "ray": {"dataset"},
     "safetensors": {"models.checkpoint"},

@@ -957,3 +957,21 @@ def test_no_thread_outlives_a_comparison(tmp_path: Path) -> None:
 def test_no_thread_outlives_a_comparison_that_failed(failure: str) -> None:
     FAILURES[failure](Bypassed())
     assert own_threads() == []
+
+
+def test_a_pass_in_mixed_precision_is_set_aside() -> None:
+    """What accelerate puts in place of a network's pass, as `Accelerator.prepare` does."""
+    net = nn.Linear(4, 3)
+    usual = net.forward
+
+    def in_bf16(inputs: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return usual(inputs)
+
+    net._original_forward = usual  # type: ignore[assignment]
+    net.forward = in_bf16  # type: ignore[method-assign]
+    inputs = torch.rand(2, 4)
+    with untouched(net):
+        assert net(inputs).dtype == torch.float32
+    assert net(inputs).dtype == torch.bfloat16
+    assert net.forward is in_bf16

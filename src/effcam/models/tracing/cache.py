@@ -120,6 +120,9 @@ def _freeze_state(module: nn.Module) -> Hashable:
     # The training mode does not matter: passes run in evaluation mode. Nor does compilation.
     own.pop("training", None)
     own.pop("_compiled_call_impl", None)
+    # Nor do the trainer of a Lightning module, and the hook of it that is running.
+    own.pop("_trainer", None)
+    own.pop("_current_fx_name", None)
     own["_modules"] = list(own["_modules"])
     return _freeze(own)
 

@@ -35,7 +35,8 @@ def untouched(module: nn.Module) -> Iterator[None]:
     `effcam.models.tracing.rng.IsolatedRandomness`.
 
     Parts that were compiled (``module.compile()``, ``torch.compile(module)``) run uncompiled
-    within the context, since hooks do not run in compiled code. Exported modules, which refuse to
+    within the context, since hooks do not run in compiled code. Those that accelerate prepared for
+    mixed precision run without it. Exported modules, which refuse to
     change their training mode, let it be changed.
 
     Threads that use one module, or modules that share a part, wait for each other; a thread may
@@ -134,6 +135,9 @@ def is_script(module: nn.Module) -> bool:
 def _set_compilation_aside(module: nn.Module) -> None:
     """Let a module run its own forward pass, and change its training mode."""
     own = module.__dict__
+    # accelerate replaces the pass by one in a lower precision, whatever the caller asks for.
+    if "_original_forward" in own and "forward" in own:
+        own["forward"] = own["_original_forward"]
     if own.get("_compiled_call_impl") is not None:
         own["_compiled_call_impl"] = None
     if type(module).__name__ == "OptimizedModule":
