@@ -355,7 +355,7 @@ def test_methods_document_what_they_return(name: str) -> None:
         assert set(options) <= set(re.findall(r"^    (\w+): ", text, re.MULTILINE))
 
 
-WARNINGS = (effcam.errors.ImageWarning,)
+WARNINGS = (effcam.errors.EffcamWarning, effcam.errors.ImageWarning)
 
 
 def test_every_error_is_an_effcam_error_and_the_builtin_it_refines() -> None:

@@ -18,7 +18,8 @@ from effcam.metrics.inference import CORRELATION
 from effcam.metrics.summary.builder import summarize
 from effcam.metrics.summary.figures.group import measure_of
 from effcam.metrics.summary.records import Figure, Measure
-from effcam.metrics.summary.rows import ImageRows, Samples, Selection, UnitCounter, select
+from effcam.metrics.summary.rows import ImageRows, Samples, Selection, select
+from effcam.metrics.unit_counter import UnitCounter
 from effcam.models.training_stage import TrainingStage
 from effcam.text import json_value
 
