@@ -1,11 +1,13 @@
 """Show the pictures of a gallery example on its page.
 
 sphinx-gallery finds the figures of plotting libraries. Here, a picture is a PIL image that the
-example's last block assigned to a name.
+example's last block assigned to a name; one that moves is shown as its file.
 """
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -22,8 +24,13 @@ def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any])
     for value in block_vars["example_globals"].values():
         if isinstance(value, Image.Image) and not any(value is old for old in _shown):
             _shown.append(value)
-            paths.append(next(block_vars["image_path_iterator"]))
-            value.save(paths[-1])
+            path = Path(next(block_vars["image_path_iterator"]))
+            if getattr(value, "is_animated", False):
+                path = path.with_suffix(".gif")
+                shutil.copyfile(value.filename, path)
+            else:
+                value.save(path)
+            paths.append(str(path))
     return figure_rst(paths, gallery_conf["src_dir"])
 
 

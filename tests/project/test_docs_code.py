@@ -25,6 +25,8 @@ SKIPPED = {
     ("docs/explanation/untrusted.md", "takes ten minutes"),
     ("docs/howto/cluster.md", "needs a cluster"),
     ("docs/howto/data_tools.md", "needs another package"),
+    ("docs/howto/live_page.md", "needs Gradio"),
+    ("docs/howto/live_page.md", "runs until it is interrupted"),
     ("docs/howto/texts.md", "downloads"),
     ("docs/howto/trackers.md", "needs a tracker"),
     ("docs/howto/training.md", "needs Lightning or transformers"),
