@@ -79,10 +79,13 @@ def test_others_wait_in_line(worker: Worker[str]) -> None:
     assert begun.wait(30)
     second = worker.submit("two", lambda _: "quick")
     assert (worker.ahead(second), second.started) == (1, False)
-    with pytest.raises(ArgumentError, match="1 comparison of other visitors"):
+    with pytest.raises(ArgumentError, match="full, with 1 comparison of other"):
         worker.submit("three", lambda _: "late")
     assert worker.cancel("two")
+    third = worker.submit("three", lambda _: "third")
+    assert worker.ahead(third) == 1
     go_on.set()
+    assert finish(third).result == "third"
     assert finish(first).result == "slow"
     assert finish(second).result is None
     assert not worker.cancel("two")

@@ -147,10 +147,11 @@ class Worker(Generic[Result]):
         ticket = Ticket(visitor, work)
         with self._lock:
             waiting = self._waiting()
-            if len(waiting) > self._limits.waiting:
+            # One that is cancelled, and has to finish a step, takes no place.
+            if sum(not each.cancelled for each in waiting) > self._limits.waiting:
                 raise ArgumentError(
-                    f"{count(len(waiting) - 1, 'comparison')} of other visitors are waiting: "
-                    "please try again in a minute"
+                    f"the line is full, with {count(self._limits.waiting, 'comparison')} of other "
+                    "visitors: please try again in a minute"
                 )
             self._line = [*waiting, ticket]
         self._threads.submit(ticket.run, self._limits.seconds)
@@ -179,5 +180,10 @@ class Worker(Generic[Result]):
         self._threads.shutdown()
 
     def _waiting(self) -> list[Ticket[Result]]:
-        """Return the comparisons that have not ended, the one that runs first."""
-        return [each for each in self._line if not each.ended]
+        """Return the comparisons that have not ended, the one that runs first.
+
+        One that was cancelled while it waited has only to be passed over.
+        """
+        return [
+            each for each in self._line if not each.ended and (each.started or not each.cancelled)
+        ]
