@@ -384,7 +384,8 @@ class Watch:
 
     def _plan(self, running: Running, epoch: int, epochs: int | None) -> None:
         """Choose the next epoch to show, and say so if the interval has changed."""
-        closing = running.results.drawing * (len(self._history) + 1)
+        # The animation draws each column; the tables and the timeline take about one showing.
+        closing = running.cost + running.results.drawing * (len(self._history) + 1)
         if not self._pace.plan(epoch, epochs, running.cost, closing):
             return
         last = epochs is not None and self._pace.gap == epochs - 1 - epoch

@@ -166,3 +166,12 @@ def test_a_second_module_of_one_structure_is_not_traced_again(
     assert traced == ["Net"]
     load_model(Net(kept="another"))
     assert traced == ["Net", "Net"]
+
+
+def test_a_trainer_does_not_hide_the_structure() -> None:
+    """A Lightning module refers to its trainer while it is trained."""
+    one, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    one._trainer, one._current_fx_name = object(), "on_train_start"  # type: ignore[assignment]
+    assert fingerprint(one) == fingerprint(other) is not None
+    one.other = object()  # type: ignore[assignment]
+    assert fingerprint(one) is None
