@@ -11,7 +11,7 @@ callback of transformers, a loop of your own, and what all of this costs.
 # A network and a task
 # --------------------
 # ``demo_resnet`` was trained on ten classes of drawn objects. Its new task are twins: fish with and
-# without a fin, keys with and without teeth. The object is easy to find, but its class is decided by
+# without a fin, keys with and without teeth. The object is easy to find; its class is decided by
 # one detail.
 
 import logging
@@ -59,7 +59,7 @@ validation = batches(look_alike_scenes(64, seed=2, size=128))
 # training's time; this training is short, so it is told to show each. Everything is written beside
 # the checkpoints, and goes to the trainer's loggers too.
 
-from effcam.integrations.lightning import CompareCallback  # noqa: E402
+from effcam.integrations.lightning import CompareCallback
 
 watched = look_alike_scenes(16, seed=3, size=160)
 callback = CompareCallback(
