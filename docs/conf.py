@@ -121,6 +121,7 @@ nitpick_ignore = [
         *("Spread", "effcam.metrics.inference.Range", "ClassLike", "Kind", "Single", "Weights"),
         *("Corners", "Embed", "Function", "Link", "Scores", "effcam.targets.outputs.Function"),
         *("AnyPath", "HasPositions"),
+        *("Part", "Results", "Cells", "effcam.cam.cells.Cells"),
         *("Fuse", "MethodOptions", "effcam.cam.methods.listing.MethodList", "tuple[str"),
     )
 ]

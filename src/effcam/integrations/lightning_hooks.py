@@ -61,7 +61,7 @@ class CompareHooks:
 
     @property
     def comparison(self) -> Comparison:
-        """What was shown so far: a column for each time; of the first process only."""
+        """What was shown so far, a column for each time; empty in processes but the first."""
         return self._watch.comparison
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:

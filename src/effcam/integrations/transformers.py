@@ -65,7 +65,7 @@ class CompareCallback(TrainerCallback):
 
     @property
     def comparison(self) -> Comparison:
-        """What was shown so far: a column for each time; of the first process only."""
+        """What was shown so far, a column for each time; empty in processes but the first."""
         return self._watch.comparison
 
     def on_train_begin(

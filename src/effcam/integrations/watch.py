@@ -154,7 +154,7 @@ class Watch:
 
     @property
     def comparison(self) -> Comparison:
-        """What was shown so far: a column for each time."""
+        """What was shown so far, a column for each time."""
         return self._history.comparison()
 
     def start(
