@@ -6,10 +6,11 @@ processor works for this process, so that other programs hardly matter::
 
     python benchmarks/training_callback.py            # about three minutes on two cores
     python benchmarks/training_callback.py --pairs 9
+    python benchmarks/training_callback.py --long --pairs 1      # a training of some minutes, twice
 
-A training of a few seconds is dominated by the first and the last epoch, which are always shown.
-So the cost of showing the network once is printed too, and from which length of an epoch on each
-epoch is shown within 1 %.
+A training of a few seconds is dominated by the first and the last epoch, which are always shown; a
+longer one (``--long``) keeps within 1 %. So the cost of showing it once is printed too, and from
+which length of an epoch on each epoch is shown within 1 %.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ SIZES = (
     Size("resnet18", 64, 16, 12),
     Size("convnext_atto", 96, 8, 12),
 )
+LONG = (Size("resnet18", 96, 64, 32),)
 BATCH = 8
 IMAGES = 8
 CLASSES = len(effcam.demo.LABELS)
@@ -115,12 +117,14 @@ def main() -> None:
     """Print the costs."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--pairs", type=int, default=3)
-    pairs = parser.parse_args().pairs
+    parser.add_argument("--long", action="store_true", help="one training of some minutes")
+    options = parser.parse_args()
+    pairs, sizes = options.pairs, LONG if options.long else SIZES
     logging.getLogger("effcam").setLevel(logging.WARNING)
     warm = SIZES[0]
     train(Size(warm.network, warm.side, 1, 2), *batch(warm), shown=True)
     print(f"{IMAGES} images; medians of {pairs} pairs")
-    for size in SIZES:
+    for size in sizes:
         data = batch(size)
         ratios, epochs, columns = [], [], []
         for _ in range(pairs):
