@@ -78,9 +78,11 @@ def test_captions_show_the_time(
     from effcam.comparison.pictures import grid
 
     titles = []
-    own = grid._photo_caption
+    own = grid.photo_caption
     monkeypatch.setattr(
-        grid, "_photo_caption", lambda *given: titles.append(own(*given)) or titles[-1]
+        grid,
+        "photo_caption",
+        lambda *given, **more: titles.append(own(*given, **more)) or titles[-1],
     )
     next(comparison.frames(width=64))
     assert titles == [("0:00.000", "pan.mp4")]
