@@ -126,18 +126,21 @@ def main() -> None:
     print(f"{IMAGES} images; medians of {pairs} pairs")
     for size in sizes:
         data = batch(size)
-        ratios, epochs, columns = [], [], []
+        ratios, own, epochs, columns = [], [], [], []
         for _ in range(pairs):
             without, _ = train(size, *data, shown=False)
             with_it, watch = train(size, *data, shown=True)
             assert watch is not None
             ratios.append(with_it / without - 1)
+            spent = watch._pace.spent
+            own.append(spent / (with_it - spent))
             epochs.append(without / size.epochs)
             columns.append(len(watch.comparison.columns))
         cost, epoch = once(size), statistics.median(epochs)
         print(
             f"{size.network} at {size.side} px, {size.epochs} epochs of {epoch:.2f} s: "
             f"{statistics.median(ratios):+.1%} ({min(ratios):+.1%} to {max(ratios):+.1%}), "
+            f"by its own clock {statistics.median(own):.1%}, "
             f"{statistics.median(columns):.0f} epochs shown; once {1000 * cost:.0f} ms, "
             f"{cost / epoch:.1%} of an epoch, so each epoch within {SHARE:.0%} from epochs of "
             f"{cost / SHARE:.0f} s on",
