@@ -3,8 +3,8 @@
 #
 # Version: transformers 5.24.0, accelerate 1.15.0, torch 2.14.1, Python 3.11, Linux x86-64.
 # Behaviour: Trainer sets gradients to zero after an optimizer's step; Lightning does so before the
-#   next backward pass. Trainer's callbacks at the end of a step or an epoch are called in between.
-#   One that calls backward(), to look at saliency or sharpness, changes the training without a sign.
+#   next backward pass. Callbacks of Trainer at the end of a step or an epoch come in between.
+#   One that calls backward(), to look at saliency or sharpness, changes training without a sign.
 # Seen: a weight of gradient 1, learning rate 0.1, after 4 steps in 2 epochs: -0.4, as it should be.
 #   A callback that leaves a gradient of 100: -30.4 from on_step_end, -10.4 from on_epoch_end.
 set -euo pipefail
