@@ -5,7 +5,7 @@
 # Behaviour: another process writes the file run-ID.wandb. finish() does not always wait for it. Who
 #   copies or syncs the file then, as at the end of a job, may get one of 7 bytes, without an error.
 #   The file is complete a moment later, or after wandb.teardown(), which ends that process.
-# Seen: after finish(), about a file in ten has 7 bytes; after teardown() all have about 1,450.
+# Seen: after finish(), about a file in ten has 7 bytes; after teardown() all have over 1,000.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

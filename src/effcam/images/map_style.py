@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import reprlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from effcam.errors import ImageError, reason_of
-from effcam.images.annotations.parsing import shown
 from effcam.images.dataset_labels import class_of, index_of, names_of, truth_of, warn_of_unused
 from effcam.images.deferred import Deferred
 from effcam.images.refs import ImageRef
@@ -123,7 +123,7 @@ class MapStyle:
             is_number = index_of(value) is not None and not self._names
             what = "numbers without names of classes" if is_number else "no classes by name"
             warn_of_unused(
-                f"{self._kind}: targets such as {shown(value)} are {what}, and are not used",
+                f"{self._kind}: targets such as {reprlib.repr(value)} are {what}, and are not used",
                 "Set dataset.classes to the names, or give labels= to annotate or summary",
             )
         return found
