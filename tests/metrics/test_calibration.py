@@ -86,6 +86,17 @@ def test_an_error_is_no_smaller_than_the_mean_gap() -> None:
     assert not found.is_chance
 
 
+@pytest.mark.parametrize("right", [True, False])
+def test_answers_that_are_all_alike_leave_an_interval(right: bool) -> None:
+    p = 0.9 if right else 0.1
+    found = calibration([p] * 100, [right] * 100)
+    other = 1 - 0.025**0.01  # the exact limit of a share of which 0 in 100 were seen
+    assert found.error == pytest.approx(0.1)
+    assert (found.low, found.high) == pytest.approx((0.1 - other, 0.1 + other))
+    sure = calibration([1.0] * 100, [True] * 100)
+    assert (sure.low, sure.high) == pytest.approx((0, other))
+
+
 def test_the_normal_distribution_of_many_images_gives_the_same_interval(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
