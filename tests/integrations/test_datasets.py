@@ -297,3 +297,19 @@ def test_tables_and_rows_are_refused() -> None:
         refs([row])
     with pytest.raises(ArgumentError, match="an empty DataFrame"):
         refs(pd.DataFrame())
+
+
+def test_a_table_is_no_list_of_labels(sample: Any) -> None:
+    import pandas as pd
+    import pyarrow as pa
+
+    comparison = sample(2)
+    # As a list, it is 0 and 1, the names of its columns.
+    with pytest.raises(ArgumentError, match=r"labels is a DataFrame with 0, 1: give the labels t"):
+        comparison.annotate(labels=pd.DataFrame([[5, 6], [7, 8]]))
+    named = pd.DataFrame({"path": ["a", "b"], "label": [1, 0]})
+    with pytest.raises(ArgumentError, match=r"as labels\['label'\]"):
+        comparison.annotate(labels=named)
+    for labels in (named["label"], pa.table({"label": [1, 0]})["label"]):
+        found = comparison.annotate(labels=labels)
+        assert [image.truth.label for image in found.images] == [1, 0]

@@ -14,21 +14,25 @@ from effcam.text import listed
 PACKAGES = ("pandas", "polars", "pyarrow")
 TABLES = ("DataFrame", "LazyFrame", "Table", "RecordBatch")
 COLUMNS = ("Array", "ChunkedArray")
-LIKELY = ("image", "img", "images", "path", "file", "filename", "file_name", "filepath")
+LIKELY = ("img", "path", "file", "filename", "file_name", "filepath")
 """The names under which images are usually found."""
 
 
-def refuse_table(value: Any) -> None:
-    """Refuse a table, of which it is unknown which column has the images.
+def refuse_table(value: Any, what: str = "images") -> None:
+    """Refuse a table, of which it is unknown which column is meant.
+
+    Args:
+        value: What was given.
+        what: The argument that it was given for.
 
     Raises:
         ArgumentError: If it is one.
     """
     name = _name_of(value, TABLES)
     if name == "LazyFrame":
-        _refuse(name, value.collect_schema().names(), "images.collect()")
+        _refuse(name, value.collect_schema().names(), what, ".collect()")
     elif name:
-        _refuse(name, list(getattr(value, "column_names", None) or value.columns), "images")
+        _refuse(name, list(getattr(value, "column_names", None) or value.columns), what)
 
 
 def refuse_mapping(value: object) -> None:
@@ -46,13 +50,13 @@ def is_arrow_column(value: object) -> bool:
     return bool(_name_of(value, COLUMNS)) and hasattr(value, "to_pylist")
 
 
-def _refuse(name: str, keys: Sequence[object], source: str) -> NoReturn:
+def _refuse(name: str, keys: Sequence[object], what: str, read: str = "") -> NoReturn:
     if not keys:
-        raise ArgumentError(f"images is an empty {name}: give images")
-    likely = next((key for key in LIKELY if key in keys), keys[0])
+        raise ArgumentError(f"{what} is an empty {name}: give {what}")
+    likely = next((key for key in (what, what.rstrip("s"), *LIKELY) if key in keys), keys[0])
     raise ArgumentError(
-        f"images is a {name} with {listed([repr(key) for key in keys])}: give the images "
-        f"themselves, as {source}[{likely!r}]"
+        f"{what} is a {name} with {listed([repr(key) for key in keys])}: give the {what} "
+        f"themselves, as {what}{read}[{likely!r}]"
     )
 
 
