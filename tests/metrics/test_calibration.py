@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from effcam.errors import AnnotationError, ArgumentError
+from effcam import Comparison
+from effcam.errors import AnnotationError, ArgumentError, ImageWarning
+from effcam.images.truth import NamedClass, Truth
 from effcam.metrics import Calibration, calibration, calibration_error
 from effcam.metrics.calibration_error import put_into_bins, resample
 from effcam.metrics.calibration_result import measure_calibration
@@ -82,6 +84,17 @@ def test_an_error_is_no_smaller_than_the_mean_gap() -> None:
     assert found.error <= found.expected_high
     assert 0 < found.low < -found.overconfidence < found.error + 1e-9
     assert not found.is_chance
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_answers_that_are_all_alike_leave_an_interval(right: bool) -> None:
+    p = 0.9 if right else 0.1
+    found = calibration([p] * 100, [right] * 100)
+    other = 1 - 0.025**0.01  # the exact limit of a share of which 0 in 100 were seen
+    assert found.error == pytest.approx(0.1)
+    assert (found.low, found.high) == pytest.approx((0.1 - other, 0.1 + other))
+    sure = calibration([1.0] * 100, [True] * 100)
+    assert (sure.low, sure.high) == pytest.approx((0, other))
 
 
 def test_the_normal_distribution_of_many_images_gives_the_same_interval(
@@ -160,6 +173,29 @@ def test_of_a_comparison_each_column_is_measured() -> None:
         calibration(comparison, [True])  # type: ignore[call-overload]
     with pytest.raises(AnnotationError):
         calibration(comparison, labels={"other.png": 0})
+
+
+def test_classes_of_a_dataset_that_a_model_does_not_know_are_left_out() -> None:
+    known = [facts("A"), facts("B")]
+    comparison = build([[even(), even()]] * 102, known=known, predicted=[[0, 1]] * 102)
+
+    def of(*names: str) -> Comparison:
+        images = tuple(
+            replace(image, truth=Truth(label=NamedClass(None, name)))
+            for image, name in zip(comparison.images, names, strict=True)
+        )
+        return replace(comparison, images=images)
+
+    right = str(known[0].labels[0])
+    mixed = of(*[right] * 100, "unheard of", "unheard of")
+    with pytest.warns(ImageWarning, match="2 images count as without label"):
+        found = calibration(mixed)
+    summary = mixed.summary().calibration
+    for column, own in found.items():
+        assert (own.images, own.accuracy) == (100, summary[column].accuracy)
+        assert own.error == pytest.approx(summary[column].error, abs=1e-6)
+    with pytest.raises(AnnotationError, match="no image has a true class that all models know"):
+        calibration(of(*["unheard of"] * 102))
 
 
 def test_models_of_several_labels_an_image_are_left_out() -> None:

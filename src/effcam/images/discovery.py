@@ -29,6 +29,7 @@ from effcam.images.frames import FilmFrame, check_pace, has_frames, list_frames
 from effcam.images.labelled_datasets import is_dataset, refs_of_dataset
 from effcam.images.other_formats import describe_counts
 from effcam.images.refs import ImageLike, ImageRef
+from effcam.images.tables import is_arrow_column, refuse_mapping, refuse_table
 from effcam.images.video import SUFFIXES as VIDEOS
 
 AT = " @ "
@@ -206,7 +207,7 @@ def from_folders(
     return found
 
 
-def _walk(images: object, search: _Search) -> Iterator[ImageRef]:
+def _walk(images: Any, search: _Search) -> Iterator[ImageRef]:
     if isinstance(images, ImageRef):
         yield images
     elif isinstance(ref := getattr(images, "ref", None), ImageRef):
@@ -217,8 +218,18 @@ def _walk(images: object, search: _Search) -> Iterator[ImageRef]:
         yield ImageRef("image", images)
     elif _is_array(images):
         yield from _from_array(images, search)
-    elif is_dataset(images):
+    else:
+        refuse_table(images)
+        yield from _from_several(images, search)
+
+
+def _from_several(images: Any, search: _Search) -> Iterator[ImageRef]:
+    if is_dataset(images):
         yield from refs_of_dataset(images)
+        return
+    refuse_mapping(images)
+    if is_arrow_column(images):
+        yield from _walk(images.to_pylist(), search)
     elif isinstance(images, Iterable) and not isinstance(images, bytes | bytearray | IOBase):
         for each in images:
             yield from _walk(each, search)

@@ -66,7 +66,10 @@ class HuggingFace:
 
     def _source(self, index: int, path: str | None) -> Path | Deferred:
         if path and self._mode is None and Path(path).is_absolute() and Path(path).is_file():
-            return Path(path)
+            stored = self._images[index][self._column]
+            # Bytes beside a path are the picture; the file may have changed, or be another.
+            if stored["bytes"] is None:
+                return Path(path)
         return Deferred(partial(self._take, index))
 
     def _take(self, index: int) -> object:

@@ -7,7 +7,7 @@ taken before any transform, and one at a time, when they are needed.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Protocol
 
@@ -96,7 +96,7 @@ def items_of(dataset: Any) -> Items:
     if _has_base(dataset, "ConcatDataset"):
         return _Several([items_of(each) for each in dataset.datasets])
     if _has_base(dataset, "Subset"):
-        return _Chosen(items_of(dataset.dataset), dataset.indices)
+        return _chosen(items_of(dataset.dataset), dataset.indices)
     if not hasattr(type(dataset), "__len__"):
         raise ArgumentError(
             f"images is a {name} without length: give a dataset with positions, or a list of images"
@@ -109,9 +109,9 @@ def items_of(dataset: Any) -> Items:
 class _Chosen:
     """Some images of a dataset."""
 
-    def __init__(self, items: Items, indices: Iterable[Any]) -> None:
+    def __init__(self, items: Items, indices: Sequence[int]) -> None:
         self._items = items
-        self._indices = [int(each) for each in indices]
+        self._indices = indices
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -119,6 +119,28 @@ class _Chosen:
     def ref(self, index: int) -> ImageRef:
         """Return an image under the name that it has in the whole dataset."""
         return self._items.ref(self._indices[index] % len(self._items))
+
+
+def _chosen(items: Items, indices: Iterable[Any]) -> _Chosen:
+    """Return some images of a dataset.
+
+    Raises:
+        ArgumentError: If an index is none: a truth value, as in a mask of the images to take, would
+            be taken for 0 or 1, and one beyond the end for another image.
+    """
+    given = [index.item() if hasattr(index, "item") else index for index in indices]
+    count = len(items)
+    for index in given:
+        if isinstance(index, bool) or not isinstance(index, int):
+            raise ArgumentError(
+                f"a Subset has the index {index!r}: expected whole numbers; for a mask, give the "
+                "indices at which it is true, as numpy.flatnonzero(mask)"
+            )
+        if not -count <= index < count:
+            raise ArgumentError(
+                f"a Subset has the index {index}, and its dataset has {count} images"
+            )
+    return _Chosen(items, given)
 
 
 class _Several:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import random
+import reprlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -25,6 +27,8 @@ IMAGE_KEYS = ("image", "img")
 LABEL_KEYS = ("label", "labels", "target")
 # Datasets are made for one thread in each of several processes, and images are loaded in threads.
 _one_at_a_time = threading.Lock()
+MOST_READ = 8
+"""How many items are read to check a list of classes, beside the first and the last."""
 
 
 def is_folder_dataset(dataset: Any) -> bool:
@@ -119,7 +123,7 @@ class MapStyle:
             is_number = index_of(value) is not None and not self._names
             what = "numbers without names of classes" if is_number else "no classes by name"
             warn_of_unused(
-                f"{self._kind}: the targets are {what}, and are not used",
+                f"{self._kind}: targets such as {reprlib.repr(value)} are {what}, and are not used",
                 "Set dataset.classes to the names, or give labels= to annotate or summary",
             )
         return found
@@ -131,13 +135,22 @@ class MapStyle:
             if getattr(listed, "ndim", 1) != 1 or not hasattr(listed, "__getitem__"):
                 continue
             values = listed.tolist() if hasattr(listed, "tolist") else listed
-            ends = [(values[at], self._read(at)[1]) for at in (0, -1 % self._count)]
-            if len(values) == self._count and all(
-                index_of(one) is not None and index_of(one) == index_of(other)
-                for one, other in ends
-            ):
+            if len(values) == self._count and self._are_of_items(values):
                 return list(values)
         return None
+
+    def _are_of_items(self, values: Sequence[Any]) -> bool:
+        """Return whether listed classes are those of the items, by some of them.
+
+        The list may be in the order of another dataset, which this one shuffles or filters.
+        """
+        rng = random.Random(0)  # noqa: S311  # not for cryptography
+        some = rng.sample(range(self._count), min(self._count, MOST_READ))
+        for at in {0, self._count - 1, *some}:
+            index = index_of(values[at])
+            if index is None or index != index_of(self._value(at)):
+                return False
+        return True
 
     def _check_repeats(self) -> None:
         """Check that an item is the same picture each time.

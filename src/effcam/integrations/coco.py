@@ -8,7 +8,8 @@ The heat of a model is no detection: a box of heat is where its score for a clas
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -30,6 +31,7 @@ from effcam.text import listed
 
 if TYPE_CHECKING:
     from effcam.comparison.comparison import Comparison
+    from effcam.images.refs import ImageRef
 
 AnyPath: TypeAlias = Union[str, "PathLike[str]"]
 
@@ -176,7 +178,7 @@ def _read_ids(path: AnyPath, comparison: Cells, names: Mapping[str, str]) -> _Id
         images, _ = parse_coco(document)
         listed_categories = document.get("categories") or ()
         known = {str(each["name"]): each["id"] for each in listed_categories}
-        found = {row[0].image.name: _matching(images, row[0])["id"] for row in comparison.rows()}
+        found = _image_ids(images, [row[0] for row in comparison.rows()])
     folded = {name.casefold(): number for name, number in known.items()}
     unknown = [name for name in names.values() if name not in known]
     if unknown:
@@ -191,22 +193,50 @@ def _read_ids(path: AnyPath, comparison: Cells, names: Mapping[str, str]) -> _Id
     return _Ids(found, categories, known)
 
 
-def _matching(images: Mapping[str, Mapping[str, Any]], cell: Explanation) -> Mapping[str, Any]:
-    """Return the entry of an image, of the same size.
+def _image_ids(
+    images: Mapping[str, Mapping[str, Any]], cells: Sequence[Explanation]
+) -> dict[str, Any]:
+    """Return the ids that images have in a file, by effcam's names.
 
     Raises:
-        AnnotationError: If there is none.
+        AnnotationError: If an image is not in it, or two are the same one there.
     """
-    entry = ByName(images).get(cell.image.name)
-    if entry is None:
-        raise AnnotationError(f"it has no image {cell.image.name!r}")
+    index = ByName(images)
+    names: dict[str, str] = {}
+    for cell in cells:
+        name = _listed_name(index, cell.image)
+        if name is None:
+            raise AnnotationError(f"it has no image {cell.image.name!r}")
+        if name in names:
+            raise AnnotationError(
+                f"its image {name!r} would be both {names[name]!r} and {cell.image.name!r}: it "
+                "needs the folders in the names of its files"
+            )
+        names[name] = cell.image.name
+        _check_size(images[name], cell)
+    return {own: images[name]["id"] for name, own in names.items()}
+
+
+def _listed_name(index: ByName[Any], image: ImageRef) -> str | None:
+    """Return the name of an image in a file: by its path, since its name may lack the folder."""
+    if image.path is not None:
+        with suppress(ArgumentError):  # several fit: that of its name, if there is one
+            return index.find(image.path.absolute().as_posix())
+    return index.find(image.name)
+
+
+def _check_size(entry: Mapping[str, Any], cell: Explanation) -> None:
+    """Check that an image has the size that a file has for it.
+
+    Raises:
+        AnnotationError: If it has another one.
+    """
     size = entry.get("width", cell.size[0]), entry.get("height", cell.size[1])
     if size != cell.size:
         raise AnnotationError(
             f"image {cell.image.name!r} is {size[0]} x {size[1]} px in it, and {cell.size[0]} x "
             f"{cell.size[1]} px upright: its boxes would lie elsewhere"
         )
-    return entry
 
 
 def _check_images(comparison: Cells) -> None:

@@ -46,7 +46,7 @@ def images_of(
         ImageError: If the size of an image with boxes cannot be read.
     """
     refs = []
-    for sample in samples:
+    for sample in _iterated(samples):
         if sample.media_type != "image":
             raise ArgumentError(
                 f"sample {sample.filepath!r} is of media type {sample.media_type!r}: give samples "
@@ -188,10 +188,12 @@ def _truth(sample: Any, field: str, path: Path) -> Truth | None:
         return None
     kind = type(value).__name__
     if kind == "Classification":
-        return Truth(label=NamedClass(None, value.label))
+        return Truth(label=NamedClass(None, value.label)) if value.label else None
     if kind == "Classifications":
         names = dict.fromkeys(each.label for each in value.classifications)
-        return Truth(labels=tuple(NamedClass(None, name) for name in names))
+        # With one that has no label, it is unknown which they are.
+        known = all(names)
+        return Truth(labels=tuple(NamedClass(None, name) for name in names)) if known else None
     if kind != "Detections":
         raise ArgumentError(
             f"field {field!r} is of {kind}: ground_truth= takes Classification, Classifications or "
@@ -213,15 +215,16 @@ def _located(detections: Sequence[Any], path: Path) -> Truth | None:
         x, y, across, down = each.bounding_box
         boxes.append(Box(x, y, x + across, y + down).scale(width, height))
     names = {each.label for each in detections}
-    label = NamedClass(None, names.pop()) if len(names) == 1 else None
+    label = NamedClass(None, names.pop()) if len(names) == 1 and all(names) else None
     return Truth(label=label, boxes=tuple(boxes))
 
 
 def _iterated(samples: Any) -> Iterator[Any]:
     """Yield samples; those of a dataset or a view without its progress bar."""
-    if isinstance(samples, Mapping) or not isinstance(samples, Iterable):
+    single = isinstance(samples, Mapping) or hasattr(samples, "filepath")
+    if single or not isinstance(samples, Iterable):
         raise ArgumentError(
-            f"samples must be a dataset, a view or samples, not {type(samples).__name__}"
+            f"samples must be a dataset, a view or a list of samples, not {type(samples).__name__}"
         )
     iterate = getattr(samples, "iter_samples", None)
     yield from samples if iterate is None else iterate(progress=False)

@@ -12,7 +12,8 @@ the bias is removed by the bootstrap, 2 x error - mean of the resampled errors; 
 The percentiles of resampled errors are biased twice, and never include 0; the "basic" interval,
 2 x error - percentiles, is not, but too short for few images (Efron and Tibshirani 1993, 10 and
 13). The interval here includes both, and 0 where chance alone can make the error, unless the mean
-probability is too far from the accuracy: no error is smaller than that distance;
+probability is too far from the accuracy: no error is smaller than that distance. If all answers are
+right, or all wrong, it is as much wider as the exact limit of the other answer's share;
 `benchmarks/calibration_intervals.py` counts how often it holds the true error.
 
 Arrays are (images,) or (units,) unless stated; a unit is an image or a video.
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from effcam.metrics.intervals import FEWEST, TAIL, Array
+from effcam.metrics.intervals import FEWEST, TAIL, Array, share_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -199,7 +200,21 @@ def error_range(binned: Binned, seed: int) -> ErrorRange:
         low = max(min(below, 2 * error - above), 0.0) if error > expected_high else 0.0
         low = max(low, _least_gap(gaps))
         high = min(max(above, 2 * error - below), 1.0)
+        margin = _unseen_share(binned)
+        low, high = max(min(low, error - margin), 0.0), min(max(high, error + margin), 1.0)
     return ErrorRange(float(chance.mean()), expected_low, expected_high, corrected, low, high)
+
+
+def _unseen_share(binned: Binned) -> float:
+    """Return how many other answers there may be, as a share, if all that were seen are alike.
+
+    Images that are drawn again are all right, too, if all are right, and so have no spread. The
+    exact limit of the share of the other answer takes its place: an error changes by no more.
+    """
+    if binned.right.min() < binned.right.max():
+        return 0.0
+    units = np.array([float(len(np.unique(binned.units)))])
+    return float(share_interval(np.zeros(1), units)[1][0])
 
 
 def _least_gap(gaps: Array) -> float:

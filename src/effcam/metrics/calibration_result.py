@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, overload
@@ -11,10 +12,11 @@ import numpy as np
 from effcam.cam.cells import Cells
 from effcam.cam.explanation import Explanation
 from effcam.drawing.reliability_plot import Panel, Point, draw_reliability
-from effcam.errors import ArgumentError, check_number
+from effcam.errors import AnnotationError, ArgumentError, ImageWarning, check_number
 from effcam.images.annotations.truths import Labels, find_truths
 from effcam.images.truth import Truth
 from effcam.metrics.calibration_error import Binned, error_range, put_into_bins, usual_bins
+from effcam.metrics.foreign_labels import ForeignLabels, known_truths
 from effcam.metrics.intervals import share_interval
 from effcam.metrics.true_classes import right_answers
 from effcam.metrics.unit_counter import UnitCounter
@@ -163,7 +165,8 @@ def calibration(
 
     Args:
         probabilities: (images,) the probability of each image's predicted class, in [0, 1]; or a
-            comparison, of which all images with a known class count.
+            comparison, of which all images with a known class count. As in a summary, those whose
+            class in their dataset some model does not know are left out, with a warning.
         right: (images,) whether that is the true class; for arrays only.
         labels: As in `effcam.Comparison.summary`; for a comparison only.
         bins: The number of bins, at most; ``None`` takes one for every 20 images, up to 15.
@@ -175,8 +178,8 @@ def calibration(
     Raises:
         ArgumentError: If an argument is impossible, there are no images, or no column predicts
             one class an image.
-        AnnotationError: If labels are broken, or no image has one.
-        TargetError: If a label is no class of a model.
+        AnnotationError: If labels are broken, or no image has one that all models know.
+        TargetError: If a label of ``labels`` is no class of a model.
 
     >>> found = calibration([0.9, 0.8, 0.7, 0.6] * 50, [True, True, True, False] * 50, bins=4)
     >>> round(found.error, 3), round(found.overconfidence, 3)
@@ -281,7 +284,10 @@ def _of_comparison(cells: Cells, labels: Labels, bins: int | None) -> dict[str, 
     truths = find_truths(cells.images, None, None, labels, sizes=[row[0].size for row in rows])
     if not any(truth.classes for truth in truths):
         raise ArgumentError("calibration needs the true class of images: give labels=")
-    right = right_answers(_Rows(cells.columns, rows, cells.facts, tuple(truths)))
+    # As in a summary.
+    known_classes, foreign = known_truths(_Rows(cells.columns, rows, cells.facts, tuple(truths)))
+    _say_foreign(foreign, none=not any(truth.classes for truth in known_classes))
+    right = right_answers(_Rows(cells.columns, rows, cells.facts, known_classes))
     units = UnitCounter().number(cells.images)
     found = {}
     for at in one_class_columns(cells.columns, cells.facts):
@@ -297,6 +303,18 @@ def _of_comparison(cells: Cells, labels: Labels, bins: int | None) -> dict[str, 
             "not exclude each other have a probability each, of which only the highest is kept"
         )
     return found
+
+
+def _say_foreign(foreign: ForeignLabels, *, none: bool) -> None:
+    """Warn of images that are left out, since the models do not know their datasets' classes.
+
+    Raises:
+        AnnotationError: If none are left.
+    """
+    for note in foreign.notes():
+        if none:
+            raise AnnotationError(f"no image has a true class that all models know: {note}")
+        warnings.warn(note, ImageWarning, stacklevel=4)
 
 
 def one_class_columns(columns: Sequence[str], facts: Sequence[ModelFacts]) -> list[int]:

@@ -31,12 +31,14 @@ class Result(NamedTuple):
     """A result of a model at one input size.
 
     ``value`` is a share in [0, 1] or images per s; ``size`` is the height and width of the input
-    in px; ``parameters`` is the number of parameters in millions, NaN if it is not stated.
+    in px; ``parameters`` is the number of parameters in millions, and ``gmacs`` that of
+    multiplications with an addition in 10^9 for one image, both NaN if they are not stated.
     """
 
     value: float
     size: int
     parameters: float
+    gmacs: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +146,12 @@ def _result(row: Mapping[str, str], quantity: str) -> Result:
     size = _number(row, SIZES[quantity])
     if size < 1 or size != round(size):
         raise AnnotationError(f"{SIZES[quantity]} is {size:g}; expected a number of px")
-    parameters = _number(row, "param_count") if row.get("param_count") else math.nan
+    parameters, gmacs = (
+        _number(row, name) if row.get(name) else math.nan for name in ("param_count", "infer_gmacs")
+    )
     if quantity == ACCURACY:
         value = round(value / 100, 9)  # without the error of a division
-    return Result(value, int(size), parameters)
+    return Result(value, int(size), parameters, gmacs)
 
 
 def _number(row: Mapping[str, str], name: str) -> float:

@@ -49,6 +49,20 @@ def value(summary: Summary, key: str = "published_imagenet") -> float:
     return float(summary.measure(key).values[0])
 
 
+def test_a_network_of_another_cost_has_no_published_speed() -> None:
+    table = parse_results(
+        "model,infer_img_size,infer_samples_per_sec,infer_gmacs\nresnet18,224,5000,1.82\n", SPEED
+    )
+    key = "published_speed:amp-rtx3090"
+    assert value(summary_of([timm(flops=3_628_000_000)], table), key) == 5000
+    # As with options={"output_stride": 8}, which neither name nor parameters show.
+    slow = summary_of([timm(flops=18_426_000_000)], table)
+    assert np.isnan(value(slow, key))
+    assert "takes 1.82 G multiplications with an addition an image, and the" in note(slow, "9.21 G")
+    unknown = summary_of([timm(flops=None)], table)
+    assert value(unknown, key) == 5000
+
+
 TWO_SIZES = accuracies("resnet18.a1_in1k,288,73.156,11.69\nresnet18.a1_in1k,224,71.488,11.69\n")
 
 

@@ -19,6 +19,7 @@ from effcam.images.annotations.masks import RelativePolygons
 from effcam.images.annotations.objects import AnyBox, RelativeBox, recognise_shares
 from effcam.images.geometry import Box
 from effcam.images.refs import ImageRef
+from effcam.images.tables import is_arrow_column, refuse_table
 from effcam.images.truth import NamedClass, Truth
 
 if TYPE_CHECKING:
@@ -233,8 +234,9 @@ class _Entries:
 
 
 def _one_each(name: str, given: Any, count: int) -> list[Any]:
+    refuse_table(given, name)  # as a list, it is the names of its columns
     try:
-        entries = list(given)
+        entries = given.to_pylist() if is_arrow_column(given) else list(given)
     except TypeError as error:
         raise ArgumentError(
             f"{name} must be a file, a mapping by image name, or one entry per image, not "

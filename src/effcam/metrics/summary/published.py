@@ -26,6 +26,10 @@ CLASSES = 1000
 """The number of classes of a model whose accuracy on ImageNet is published."""
 UNLIKE = 0.05
 """The largest relative difference of the numbers of parameters of one network."""
+COST = 1.75
+"""The largest ratio of the operations of one network: files count them in other ways."""
+SMALL_COST = 0.05
+"""A difference of 10^9 operations that says nothing: files round to two decimals."""
 FILES = "\0"
 """Stands for the names of files in reasons, which are alike for several of them."""
 SPEED_PREFIX = "benchmark-infer-"
@@ -235,4 +239,20 @@ def _fitting(
             f"{FILES}: {name} has {result.parameters:g} M parameters, and the model compared has "
             f"{millions:.2f} M: it is another network, so it is left blank"
         )
-    return name, result
+    return _why_of_another_cost(name, result, facts) or (name, result)
+
+
+def _why_of_another_cost(name: str, result: Result, facts: ModelFacts) -> str:
+    """Return why a result is of a network with more or less to compute; empty if it is not.
+
+    Options such as ``output_stride`` change what is computed, and neither name nor parameters.
+    """
+    if facts.flops is None or not math.isfinite(result.gmacs):
+        return ""
+    own, listed = facts.flops / 2e9, result.gmacs
+    if abs(own - listed) <= SMALL_COST or max(own, listed) <= COST * min(own, listed):
+        return ""
+    return (
+        f"{FILES}: {name} takes {listed:g} G multiplications with an addition an image, and the "
+        f"model compared takes {own:.2f} G: it is another network, so it is left blank"
+    )
