@@ -162,6 +162,25 @@ def test_classes_are_names() -> None:
     ]
 
 
+def test_a_column_called_label_has_priority_over_other_classes() -> None:
+    from datasets import Value
+
+    text, split = (["cat"], Value("string")), ([0], classes("train", "test"))
+    plain = picture((9, 0, 0))
+    assert labels(make([plain], label=text, split=split)) == [NamedClass(None, "cat")]
+    assert labels(make([plain], kind=split)) == [NamedClass(None, "train")]
+    # Numbers without names are no classes.
+    number = ([1], Value("int64"))
+    assert labels(make([plain], label=number, kind=split)) == [NamedClass(None, "train")]
+
+
+def test_objects_without_any_box_are_no_reason_to_warn() -> None:
+    from datasets import List, Value
+
+    objects = ([[]], List({"bbox": List(Value("float32"))}))
+    assert refs(make([picture((9, 0, 0))], objects=objects))[0].truth is None
+
+
 def test_what_is_no_certain_class_is_not_used() -> None:
     from datasets import Value
 

@@ -72,7 +72,8 @@ def read_objects(
     """
     rows = [_lists(each) for each in table.select_columns([where.column])[:][where.column]]
     boxes = [[tuple(map(float, box)) for box in row.get(where.boxes) or ()] for row in rows]
-    make = _convention(boxes, size_of)
+    # Without any box, each convention will do.
+    make = _convention(boxes, size_of) if any(boxes) else _from_edges
     if make is None:
         warn_of_unused(
             f"the boxes in the dataset's column {where.column!r} may be [x, y, width, height] or "

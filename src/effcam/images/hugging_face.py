@@ -145,24 +145,24 @@ def _is_image(feature: object) -> bool:
 def _label_column(features: Mapping[str, Any]) -> str | None:
     """Return the column of classes, ``None`` without one that has names."""
     found = [name for name, feature in features.items() if _names(feature)]
-    if len(found) == 1:
-        return found[0]
-    named = [name for name in LABELS if name in (found or features)]
-    if found and not named:
+    called = [name for name in LABELS if name in features]
+    usable = [name for name in called if name in found or _kind(features[name]) in TEXTS]
+    if usable or len(found) == 1:
+        # Another column of few values may be the split, or an attribute.
+        return (usable or found)[0]
+    if found:
         warn_of_unused(
             f"the dataset has {len(found)} columns of classes, {', '.join(found)}, which are not "
             "used",
             "Leave one with dataset.remove_columns(...)",
         )
-        return None
-    if named and not found and _kind(features[named[0]]) not in TEXTS:
+    elif called:
         warn_of_unused(
-            f"the dataset's column {named[0]!r} is of numbers without names of classes, and is not "
-            "used",
-            f"Name them: dataset.cast_column({named[0]!r}, datasets.ClassLabel(names=[...]))",
+            f"the dataset's column {called[0]!r} is of numbers without names of classes, and is "
+            "not used",
+            f"Name them: dataset.cast_column({called[0]!r}, datasets.ClassLabel(names=[...]))",
         )
-        return None
-    return named[0] if named else None
+    return None
 
 
 def _names(feature: Any) -> tuple[str, ...]:
