@@ -371,3 +371,15 @@ def test_autocast_and_inference_mode_of_the_loop(tmp_path: Path) -> None:
     assert torch.equal(
         torch.tensor(shown.comparison[0, 0].heatmap), torch.tensor(plain[0, 0].heatmap)
     )
+
+
+def test_labels_that_do_not_exclude_each_other(tmp_path: Path) -> None:
+    shown = watch(tmp_path, scores="sigmoid")
+    net = Net().eval()
+    shown.start(net)
+    shown.epoch_end(0)
+    batch = torch.cat([TRANSFORM(each.image)[0][None] for each in IMAGES])
+    for score, cell in zip(net(batch).amax(1), shown.comparison.cells, strict=True):
+        assert cell.probability == pytest.approx(float(score.sigmoid()), abs=1e-5)
+    with pytest.raises(ArgumentError, match="scores must be"):
+        watch(tmp_path, scores="logits")

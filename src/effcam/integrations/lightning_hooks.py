@@ -48,9 +48,10 @@ class CompareHooks:
                 logger's run, or in ``trainer.default_root_dir`` without a logger.
             log: Whether to log to the trainer's loggers as well.
             options: As in `effcam.integrations.watch.Watch`: ``every_n_epochs``,
-                ``every_n_steps``, ``share``, ``preprocess``, ``class_names``, ``scores``, ``target_layer``,
-                ``method``, ``target``, ``batch_size``, ``boxes``, ``masks``, ``labels``,
-                ``log_to``, ``name``. Of several callbacks in one trainer, each needs a name.
+                ``every_n_steps``, ``share``, ``preprocess``, ``class_names``, ``scores``,
+                ``target_layer``, ``method``, ``target``, ``batch_size``, ``boxes``, ``masks``,
+                ``labels``, ``log_to``, ``name``. Of several callbacks in one trainer, each needs a
+                name.
 
         Raises:
             EffcamError: As `effcam.integrations.watch.Watch`.

@@ -34,6 +34,7 @@ class Running:
         model: Model,
         history: History,
         results: Results,
+        *,
         log_to: list[object],
         name: str,
     ) -> None:

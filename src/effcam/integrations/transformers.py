@@ -55,11 +55,11 @@ class CompareCallback(TrainerCallback):
             log: Whether to log to TensorBoard, Weights & Biases and MLflow as well, where the
                 trainer does (``report_to``).
             options: As in `effcam.integrations.watch.Watch`: ``every_n_epochs``,
-                ``every_n_steps``, ``share``, ``preprocess``, ``class_names``, ``scores``, ``target_layer``,
-                ``method``, ``target``, ``batch_size``, ``boxes``, ``masks``, ``labels``,
-                ``log_to``, ``name``. Of several callbacks in one trainer, each needs a name. The
-                transform is that of the trainer's ``processing_class`` if it is an
-                image processor, and the names of the classes are ``config.id2label``.
+                ``every_n_steps``, ``share``, ``preprocess``, ``class_names``, ``scores``,
+                ``target_layer``, ``method``, ``target``, ``batch_size``, ``boxes``, ``masks``,
+                ``labels``, ``log_to``, ``name``. Of several callbacks in one trainer, each needs a
+                name. The transform is that of the trainer's ``processing_class`` if it is an image
+                processor, and the names of the classes are ``config.id2label``.
 
         Raises:
             EffcamError: As `effcam.integrations.watch.Watch`.

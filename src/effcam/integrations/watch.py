@@ -378,7 +378,9 @@ class Watch:
         for each in self._log_to:
             find_tracker(each)  # it raises an error for what is none
         trackers = [*self._log_to, *usable(log_to)]
-        running = Running(self._asked, model, self._history, results, trackers, self.name)
+        running = Running(
+            self._asked, model, self._history, results, log_to=trackers, name=self.name
+        )
         shown = count(len(self._asked.images), "image")
         logger.info("effcam shows %s on %s, at %s", name, shown, model.target_layer)
         level = logging.WARNING if transform.is_assumed else logging.INFO
