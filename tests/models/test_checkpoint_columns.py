@@ -157,6 +157,15 @@ def test_a_file_of_another_architecture_is_named_at_once(tmp_path: Path) -> None
         effcam.checkpoints(tmp_path / "*.ckpt", spec)
 
 
+def test_averaged_weights_of_some_files_are_a_warning(tmp_path: Path) -> None:
+    write(tmp_path, **{"0.pt": {"epoch": 0}, "1.pt": {"epoch": 1, "model_ema": STATE}})
+    with pytest.warns(EffcamWarning, match=r"1 of 2 checkpoints hold averaged .*'model_ema' in"):
+        assert labels(tmp_path) == ["epoch 0", "epoch 1"]
+    write(tmp_path, **{"0.pt": {"epoch": 0, "model_ema": {"decay": torch.tensor(0.9)}}})
+    write(tmp_path, **{"1.pt": {"epoch": 1}})
+    assert labels(tmp_path) == ["epoch 0", "epoch 1"]
+
+
 def test_a_head_of_more_classes_fits(tmp_path: Path) -> None:
     import timm
 

@@ -25,12 +25,9 @@ if TYPE_CHECKING:
     from effcam.models.tracing.logits import Link
 
 # The keys of state dicts in checkpoints. Averaged weights come first: they are for evaluation.
+AVERAGES = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "params_ema")
 WRAPPERS = (
-    "state_dict_ema",
-    "model_ema",
-    "ema_state_dict",
-    "ema",
-    "params_ema",
+    *AVERAGES,
     "state_dict",
     "model_state_dict",
     "model_state",
@@ -104,10 +101,12 @@ class Outline(NamedTuple):
             these are the texts of its header. Any mapping in a pickle may replace its own methods:
             use those of `dict`.
         shapes: The name and the shape of each of its tensors, as `read_checkpoint` names them.
+        averaged: The key of averaged weights, which `read_checkpoint` prefers; empty without them.
     """
 
     settings: dict[object, object]
     shapes: frozenset[tuple[str, tuple[int, ...]]]
+    averaged: str = ""
 
 
 def read_outline(file: Path) -> Outline:
@@ -133,9 +132,17 @@ def read_outline(file: Path) -> Outline:
         raise WeightsError(f"checkpoint {str(file)!r} holds no state dict: {_describe(content)}")
     plain = _strip_prefixes(state)
     # A file may replace the attributes of a tensor.
-    return Outline(
-        content, frozenset((name, tuple(torch.Tensor.size(each))) for name, each in plain.items())
-    )
+    shapes = frozenset((name, tuple(torch.Tensor.size(each))) for name, each in plain.items())
+    return Outline(content, shapes, _averaged(content))
+
+
+def _averaged(content: dict[object, object]) -> str:
+    """Return the key of the averaged weights in a file's content, empty without them."""
+    for key in AVERAGES:
+        inner = _find_state(dict.get(content, key), set())
+        if any(each.ndim for each in inner.values()):
+            return key
+    return ""
 
 
 def _read_header(file: Path) -> Outline:

@@ -31,10 +31,11 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A checkpoint, and at which point of training it was saved."""
+    """A checkpoint, at which point of training it was saved, and its key of averaged weights."""
 
     file: Path
     stage: TrainingStage
+    averaged: str = ""
 
 
 def checkpoints(
@@ -52,6 +53,8 @@ def checkpoints(
     training scripts write them, without reading the weights; a comparison keeps them in
     `effcam.types.ModelFacts.training`. They are shown as they are stored: Lightning and timm count
     epochs from 0, so that "epoch 3" of theirs is what four epochs of training have made.
+
+    Averaged weights are preferred where a file holds both, with a warning if other files hold none.
 
     A label is "epoch 3"; "epoch 3, step 1200" where several steps of an epoch are kept; the file's
     name where it states neither. Further files of the same step have their name in it: "epoch 3
@@ -82,6 +85,7 @@ def checkpoints(
     spec = _architecture(model)
     saved = _in_order(_read(find_checkpoints(files), spec, skips=on_error == "skip"))
     kept = [each for at, each in enumerate(saved) if at % step == 0 or at == len(saved) - 1]
+    _warn_of_averages(kept)
     return {
         label: replace(spec, checkpoint=each.file, training=each.stage)
         for label, each in zip(labels(kept), kept, strict=True)
@@ -124,8 +128,9 @@ def _read(files: Sequence[Path], spec: ModelSpec, *, skips: bool) -> list[Saved]
     broken: dict[Path, WeightsError] = {}
     for file in files:
         try:
-            settings, shapes = read_outline(file)
-            found.setdefault(shapes, []).append(Saved(file, read_stage(file, settings)))
+            settings, shapes, averaged = read_outline(file)
+            saved = Saved(file, read_stage(file, settings), averaged)
+            found.setdefault(shapes, []).append(saved)
         except WeightsError as error:
             broken[file] = error
     if len(found) > 1:
@@ -161,6 +166,19 @@ def _unfit(groups: Iterable[Sequence[Saved]], spec: ModelSpec) -> dict[Path, Wei
             first, own = str(alike[0].file), [each.file for each in alike]
             found |= {file: WeightsError(str(error).replace(first, str(file))) for file in own}
     return found
+
+
+def _warn_of_averages(saved: Sequence[Saved]) -> None:
+    """Warn if some columns are of averaged weights and others of the trained ones."""
+    averaged = [each for each in saved if each.averaged]
+    if averaged and len(averaged) < len(saved):
+        warnings.warn(
+            f"{len(averaged)} of {count(len(saved), 'checkpoint')} hold averaged weights "
+            f"({averaged[0].averaged!r} in {str(averaged[0].file)!r}), which are used; the others "
+            "hold none: the columns show weights of two kinds",
+            EffcamWarning,
+            stacklevel=3,
+        )
 
 
 def _broken(errors: Sequence[WeightsError], files: int) -> str:
