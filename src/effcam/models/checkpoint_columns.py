@@ -186,7 +186,9 @@ def _broken(errors: Sequence[WeightsError], files: int) -> str:
         return str(errors[0])
     shown = "; ".join(map(str, errors[:SHOWN]))
     more = f"; and {len(errors) - SHOWN} more" if len(errors) > SHOWN else ""
-    way_out = ". on_error='skip' leaves them out" if len(errors) < files else ""
+    way_out = (
+        ". effcam.checkpoints(..., on_error='skip') leaves them out" if len(errors) < files else ""
+    )
     return f"{len(errors)} of {count(files, 'checkpoint')} cannot be used: {shown}{more}{way_out}"
 
 
