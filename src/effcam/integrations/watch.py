@@ -370,7 +370,7 @@ class Watch:
         self._history, reason = restored(packed, self._asked.images, tried, most_steps=step)
         if reason:
             logger.warning("effcam does not go on with the earlier history: %s", reason)
-        if not len(self._history) and results.kept() is not None:
+        elif not len(self._history) and results.kept() is not None:
             logger.warning(
                 "effcam replaces what an earlier training left in %s (folder= or name= keeps both)",
                 results.folder,
