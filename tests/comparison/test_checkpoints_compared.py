@@ -246,6 +246,8 @@ S = TrainingStage
         ([S(None, 9), S(None, 7), S(None, 8), S(None, 6)], "step", [3, 1, 2, 0]),
         ([S(0), S(1), S(2), None], "column, in the order given", [0, 1, 2, 3]),
         ([None] * 4, "column, in the order given", [0, 1, 2, 3]),
+        # Other networks of the same epochs and steps are of another training.
+        ([S(0, 4), S(0, 4), S(1, 8), S(1, 8)], "column, in the order given", [0, 1, 2, 3]),
     ],
 )
 def test_the_axis_is_the_epoch_the_step_or_the_column(

@@ -12,6 +12,7 @@ from torch import nn
 
 import effcam
 from effcam import ModelSpec, Preprocess
+from effcam.errors import WeightsError
 from effcam.models.checkpoint_stage import read_stage
 from tests.nets import ConvNet
 
@@ -160,3 +161,28 @@ def test_folders_of_transformers_trainer(tmp_path: Path) -> None:
         assert next(iter(each.training.metrics)).startswith("eval_")
     compared = effcam.compare(PHOTOS, found, device="cpu", progress=False)
     assert [each.training and each.training.epoch for each in compared.facts] == [1, 2]
+
+
+def test_layers_that_transformers_saves_under_other_names(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.ViTConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        image_size=32, patch_size=8, num_labels=CLASSES,
+    )  # fmt: skip
+
+    def build() -> Any:
+        return transformers.ViTForImageClassification(config)
+
+    networks = [build().eval() for _ in range(2)]
+    for at, network in enumerate(networks):
+        network.save_pretrained(tmp_path / f"checkpoint-{10 * (at + 1)}")
+    spec = ModelSpec("vit", constructor=build, preprocess=PREPROCESS)
+    columns = effcam.checkpoints(tmp_path, spec)
+    assert list(columns) == ["step 10", "step 20"]
+    for network, column in zip(networks, columns.values(), strict=True):
+        own = effcam.load_model(column).module.state_dict()
+        assert all(torch.equal(own[name], each) for name, each in network.state_dict().items())
+    small = transformers.ViTConfig(**{**config.to_dict(), "num_hidden_layers": 1})
+    odd = ModelSpec("vit", constructor=lambda: transformers.ViTForImageClassification(small))
+    with pytest.raises(WeightsError, match="does not fit vit"):
+        effcam.compare(PHOTOS, effcam.checkpoints(tmp_path, odd), progress=False)

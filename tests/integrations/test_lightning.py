@@ -201,6 +201,84 @@ def test_a_training_ended_by_steps(fit: Fit) -> None:
     assert shown.comparison.columns == ("epoch 0", "epoch 3")
 
 
+@pytest.mark.parametrize(
+    ("options", "own", "measured"),
+    [
+        ({"check_val_every_n_epoch": 2}, {"every_n_epochs": 1}, {12}),
+        ({"val_check_interval": 5}, {"every_n_epochs": 1}, set()),
+        ({}, {"every_n_steps": 4}, {12, 18}),
+        ({"val_check_interval": 4}, {"every_n_steps": 4}, {4, 16}),
+    ],
+    ids=["each second epoch", "before the end", "steps", "after a step"],
+)
+def test_metrics_of_other_weights_are_left_out(
+    package: Any, fit: Fit, options: dict[str, Any], own: dict[str, Any], measured: set[int]
+) -> None:
+    class Classifier(module_class(package)):  # type: ignore[misc]
+        def validation_step(self, batch: Any, index: int) -> None:
+            super().validation_step(batch, index)
+            self.log("val_step", float(self.trainer.global_step))
+
+    shown = callback(**own)
+    fit(shown, module=Classifier(), **options)
+    stages = [each.training for each in shown.comparison.facts]
+    assert all("loss" in stage.metrics for stage in stages)
+    found = {each.step: each.metrics["val_step"] for each in stages if "val_step" in each.metrics}
+    assert found == {step: step for step in measured}
+
+
+def test_a_further_fit_goes_on(fit: Fit) -> None:
+    shown = callback(every_n_epochs=1)
+    module, trainer = fit(shown, max_epochs=2)
+    trainer.fit_loop.max_epochs = 3
+    trainer.fit(module, loader(), DataLoader(Pictures(8), 4))
+    assert shown.comparison.columns == ("epoch 0", "epoch 1", "epoch 2")
+    assert [each.training.step for each in shown.comparison.facts] == [6, 12, 18]
+
+
+def test_a_new_training_removes_what_an_earlier_one_left(
+    fit: Fit, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "effcam"
+    fit(callback(every_n_epochs=1), max_epochs=2)
+    assert (folder / "timeline.png").is_file()
+    assert "replaces" not in caplog.text
+    fit(callback(), max_epochs=1)
+    assert "replaces what an earlier training left" in caplog.text
+    assert not (folder / "timeline.png").exists()
+
+
+def test_several_callbacks_have_names(package: Any, fit: Fit, tmp_path: Path) -> None:
+    board = package.loggers.TensorBoardLogger(tmp_path / "logs")
+    keeper = package.callbacks.ModelCheckpoint(tmp_path / "kept")
+    one, other = callback(), callback(name="layers", method="layercam")
+    fit(one, other, keeper, enable_checkpointing=True, logger=board, max_epochs=2)
+    for name, each in {"effcam": one, "layers": other}.items():
+        table = (Path(board.log_dir) / name / "predictions.csv").read_text()
+        assert each.comparison[0, 0].method in table
+    again, second = callback(), callback(name="layers", method="layercam")
+    keeper = package.callbacks.ModelCheckpoint(tmp_path / "kept")
+    (file,) = (tmp_path / "kept").glob("*.ckpt")
+    fit(
+        again, second, keeper, enable_checkpointing=True, max_epochs=3, ckpt_path=file,
+        module=module_class(package)(),
+    )  # fmt: skip
+    for new, old in ((again, one), (second, other)):
+        assert new.comparison[0, "epoch 0"].method == old.comparison[0, "epoch 0"].method
+        assert len(new.comparison.columns) == 3
+
+
+def test_each_run_has_a_folder_of_its_own(package: Any, fit: Fit, tmp_path: Path) -> None:
+    class Board(package.loggers.logger.DummyLogger):  # type: ignore[misc,name-defined]
+        """A logger with one folder for all runs, as those of MLflow and W&B."""
+
+        save_dir, name, version = str(tmp_path / "runs"), "mine", "a1"
+        log_dir = None
+
+    fit(callback(log=False), logger=Board(), max_epochs=1)
+    assert (tmp_path / "runs" / "mine" / "a1" / "effcam" / "latest.png").is_file()
+
+
 def test_checkpoints_keep_the_columns(package: Any, fit: Fit, tmp_path: Path) -> None:
     def checkpoints() -> Any:
         return package.callbacks.ModelCheckpoint(tmp_path / "kept", save_top_k=-1)

@@ -222,3 +222,20 @@ def test_an_error_of_it_does_not_end_the_training(
     assert_same(left(*train(shown)), left(*train()))
     warned = [each.getMessage() for each in caplog.records if each.name == "effcam"]
     assert sum("could not write epochs.gif" in line for line in warned) == 1
+
+
+def test_metrics_of_the_last_step_of_an_epoch(train: Train) -> None:
+    shown = callback(every_n_epochs=1)
+    train(shown, num_train_epochs=2, eval_strategy="steps", eval_steps=6, logging_strategy="steps",
+          logging_steps=4)  # fmt: skip
+    first, last = (each.training for each in shown.comparison.facts)
+    assert set(first.metrics) == {"eval_loss"}
+    assert {"eval_loss", "loss"} <= set(last.metrics)
+
+
+def test_callbacks_of_one_name_are_refused(train: Train) -> None:
+    with pytest.raises(ArgumentError, match="2 callbacks of this trainer are called 'effcam'"):
+        train(callback(), callback())
+    one, other = callback(), callback(name="layers")
+    train(one, other, num_train_epochs=1)
+    assert one.comparison.columns == other.comparison.columns == ("epoch 1",)

@@ -324,7 +324,8 @@ def test_a_training_goes_on_from_its_folder(
     new = watch(tmp_path, every_n_epochs=1)
     new.start(Net())
     assert not new.comparison.columns
-    assert warnings_of(caplog) == []
+    (warned,) = warnings_of(caplog)
+    assert "replaces what an earlier training left in" in warned
 
 
 @pytest.mark.parametrize("content", [b"nonsense", b""])
@@ -371,3 +372,15 @@ def test_autocast_and_inference_mode_of_the_loop(tmp_path: Path) -> None:
     assert torch.equal(
         torch.tensor(shown.comparison[0, 0].heatmap), torch.tensor(plain[0, 0].heatmap)
     )
+
+
+def test_labels_that_do_not_exclude_each_other(tmp_path: Path) -> None:
+    shown = watch(tmp_path, scores="sigmoid")
+    net = Net().eval()
+    shown.start(net)
+    shown.epoch_end(0)
+    batch = torch.cat([TRANSFORM(each.image)[0][None] for each in IMAGES])
+    for score, cell in zip(net(batch).detach().amax(1), shown.comparison.cells, strict=True):
+        assert cell.probability == pytest.approx(float(score.sigmoid()), abs=1e-5)
+    with pytest.raises(ArgumentError, match="scores must be"):
+        watch(tmp_path, scores="logits")

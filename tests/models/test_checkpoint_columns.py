@@ -126,10 +126,10 @@ def test_broken_files_are_all_named_or_left_out_with_a_warning(tmp_path: Path) -
     (tmp_path / "a.ckpt").write_bytes(b"half a file")
     torch.save({"epoch": 3}, tmp_path / "c.ckpt")
     named = (
-        r"2 of 4 checkpoints cannot be read: checkpoint '.*a\.ckpt' cannot be read: it is damaged.*"
+        r"2 of 4 checkpoints cannot be used: checkpoint '.*a\.ckpt' cannot be read: it is damaged.*"
         r"checkpoint '.*c\.ckpt' holds no state dict: 'epoch'"
     )
-    with pytest.raises(WeightsError, match=named + r"\. on_error='skip' leaves them out"):
+    with pytest.raises(WeightsError, match=named + r"\. .*on_error='skip'\) leaves them out"):
         labels(tmp_path)
     with pytest.warns(EffcamWarning, match=f"left out: {named}"):
         assert labels(tmp_path, on_error="skip") == ["epoch 1", "epoch 2"]
@@ -137,6 +137,48 @@ def test_broken_files_are_all_named_or_left_out_with_a_warning(tmp_path: Path) -
         labels(tmp_path / "a.ckpt", on_error="skip")
     with pytest.raises(ArgumentError, match="on_error must be 'raise' or 'skip', not 'warn'"):
         labels(tmp_path, on_error="warn")
+
+
+def test_a_file_of_another_architecture_is_named_at_once(tmp_path: Path) -> None:
+    two, five = ({"state_dict": ConvNet(count).state_dict()} for count in (2, 5))
+    other = {"state_dict": torch.nn.Conv2d(3, 4, 3).state_dict()}
+    write(tmp_path, **{f"{n}.ckpt": {"epoch": n, **two} for n in range(3)})
+    for n in (3, 4):
+        write(tmp_path, **{f"{n}.ckpt": {"epoch": n, **other}})
+    spec = ModelSpec("mine", constructor=ConvNet, options={"classes": 2})
+    named = r"2 of 5 checkpoints cannot be used: .*3\.ckpt' does not fit .*4\.ckpt' does not fit"
+    with pytest.raises(WeightsError, match=named):
+        effcam.checkpoints(tmp_path / "*.ckpt", spec)
+    with pytest.warns(EffcamWarning, match=f"left out: {named}"):
+        found = effcam.checkpoints(tmp_path / "*.ckpt", spec, on_error="skip")
+    assert list(found) == ["epoch 0", "epoch 1", "epoch 2"]
+    write(tmp_path, **{"3.ckpt": {"epoch": 3, **five}, "4.ckpt": {"epoch": 4, **two}})
+    with pytest.raises(WeightsError, match=r"1 of 5 checkpoints .*3\.ckpt' does not fit"):
+        effcam.checkpoints(tmp_path / "*.ckpt", spec)
+
+
+def test_averaged_weights_of_some_files_are_a_warning(tmp_path: Path) -> None:
+    write(tmp_path, **{"0.pt": {"epoch": 0}, "1.pt": {"epoch": 1, "model_ema": STATE}})
+    with pytest.warns(EffcamWarning, match=r"1 of 2 checkpoints hold averaged .*'model_ema' in"):
+        assert labels(tmp_path) == ["epoch 0", "epoch 1"]
+    write(tmp_path, **{"0.pt": {"epoch": 0, "model_ema": {"decay": torch.tensor(0.9)}}})
+    write(tmp_path, **{"1.pt": {"epoch": 1}})
+    assert labels(tmp_path) == ["epoch 0", "epoch 1"]
+
+
+def test_a_head_of_more_classes_fits(tmp_path: Path) -> None:
+    import timm
+
+    for count in (2, 5):
+        network = timm.create_model("resnet18", num_classes=count)
+        torch.save({"epoch": count, "state_dict": network.state_dict()}, tmp_path / f"{count}.pt")
+    assert list(effcam.checkpoints(tmp_path, "resnet18")) == ["epoch 2", "epoch 5"]
+
+
+def test_epochs_that_look_alike_have_their_steps(tmp_path: Path) -> None:
+    early = {f"{n}.pt": {"epoch": n / 1000, "global_step": n} for n in (1, 2)}
+    write(tmp_path, **early)
+    assert labels(tmp_path) == ["epoch 0, step 1", "epoch 0, step 2"]
 
 
 def test_what_matches_no_checkpoint_is_named(tmp_path: Path) -> None:

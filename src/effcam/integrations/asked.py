@@ -15,8 +15,10 @@ from effcam.errors import ArgumentError, check_number
 from effcam.images.annotations.truths import Boxes, Labels, Masks, find_truths
 from effcam.images.discovery import iter_images
 from effcam.images.refs import ImageLike, ImageRef
+from effcam.models.link import check_link
 from effcam.models.loading import load_model
 from effcam.models.model import Model
+from effcam.models.registry import Scores
 from effcam.models.wrappers import Layers
 from effcam.targets.plain import PlainTarget, Target, plain
 
@@ -37,6 +39,7 @@ class Asked:
         batch_size: How many images run at once.
         target_layer: The target layer; ``None`` to find it.
         class_names: The names of the classes; ``None`` for those that the network states.
+        scores: What the class scores are; ``None`` for what the network states.
     """
 
     images: tuple[ImageRef, ...]
@@ -45,6 +48,7 @@ class Asked:
     batch_size: int
     target_layer: Layers
     class_names: Sequence[str] | None
+    scores: Scores | None
 
     def load(self, network: nn.Module, name: str, preprocess: Preprocess) -> Model:
         """Return a network with its target layer and classes.
@@ -58,6 +62,7 @@ class Asked:
             target_layer=self.target_layer,
             preprocess=preprocess,
             labels=self.class_names,
+            scores=self.scores,
         )
 
     def show(self, model: Model, label: str) -> Comparison:
@@ -84,6 +89,7 @@ def check_asked(
     batch_size: int,
     target_layer: Layers,
     class_names: Sequence[str] | None,
+    scores: Scores | None,
     boxes: Boxes,
     masks: Masks,
     labels: Labels,
@@ -115,4 +121,5 @@ def check_asked(
         batch_size=check_number("batch_size", batch_size),
         target_layer=target_layer,
         class_names=class_names,
+        scores=check_link(scores),
     )

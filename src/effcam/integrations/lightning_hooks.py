@@ -10,6 +10,7 @@ from typing import Any
 
 from effcam.comparison.comparison import Comparison
 from effcam.integrations.distributed import check_whole
+from effcam.integrations.measured import Measured
 from effcam.integrations.network import Part
 from effcam.integrations.watch import Watch
 
@@ -43,13 +44,14 @@ class CompareHooks:
                 function that takes the Lightning module and returns it. ``None`` is the Lightning
                 module itself if it has a ``forward``, else its only child with weights, or
                 ``model``, ``net`` or ``network``.
-            folder: Where to write; ``None`` is ``effcam`` in the folder of the first logger, or in
-                ``trainer.default_root_dir`` without one.
+            folder: Where to write; ``None`` is ``effcam`` (or ``name``) in the folder of the first
+                logger's run, or in ``trainer.default_root_dir`` without a logger.
             log: Whether to log to the trainer's loggers as well.
             options: As in `effcam.integrations.watch.Watch`: ``every_n_epochs``,
-                ``every_n_steps``, ``share``, ``preprocess``, ``class_names``, ``target_layer``,
-                ``method``, ``target``, ``batch_size``, ``boxes``, ``masks``, ``labels``,
-                ``log_to``.
+                ``every_n_steps``, ``share``, ``preprocess``, ``class_names``, ``scores``,
+                ``target_layer``, ``method``, ``target``, ``batch_size``, ``boxes``, ``masks``,
+                ``labels``, ``log_to``, ``name``. Of several callbacks in one trainer, each needs a
+                name.
 
         Raises:
             EffcamError: As `effcam.integrations.watch.Watch`.
@@ -58,6 +60,12 @@ class CompareHooks:
         self._watch = Watch(images, folder, **options)
         self._module, self._log = module, log
         self._step = 0
+        self._measured = Measured()
+
+    @property
+    def state_key(self) -> str:
+        """What its columns are called in checkpoints, which several callbacks must not share."""
+        return f"{type(self).__qualname__}{{'name': {self._watch.name!r}}}"
 
     @property
     def comparison(self) -> Comparison:
@@ -74,7 +82,10 @@ class CompareHooks:
             return
         check_whole(trainer.strategy.model)
         self._step = trainer.global_step
-        folder = Path(trainer.log_dir or trainer.default_root_dir) / "effcam"
+        self._measured = Measured()
+        self._measured.note(trainer.callback_metrics, -1)  # those of an earlier fit
+        self._watch.keep_columns(self._step)
+        folder = _run_folder(trainer) / self._watch.name
         with _not_logging(pl_module):
             self._watch.start(
                 pl_module,
@@ -90,23 +101,32 @@ class CompareHooks:
         if trainer.global_step == self._step:  # gradients are being accumulated
             return
         self._step = trainer.global_step
+        metrics = self._metrics(trainer)
         with _not_logging(pl_module):
-            self._watch.step_end(self._step, trainer.callback_metrics, epoch=trainer.current_epoch)
+            self._watch.step_end(self._step, metrics, epoch=trainer.current_epoch)
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """Keep what was measured, also if the network of this step was shown already."""
+        del pl_module
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._watch.add_metrics(self._metrics(trainer), step=trainer.global_step)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Show the network if it is time to; validation is done by then."""
+        metrics = self._metrics(trainer)
         with _not_logging(pl_module):
             self._watch.epoch_end(
                 trainer.current_epoch,
-                trainer.callback_metrics,
+                metrics,
                 step=trainer.global_step,
                 epochs=_epochs(trainer),
             )
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Show the network at its last epoch, and write all results."""
+        metrics = self._metrics(trainer)
         with _not_logging(pl_module):
-            self._watch.end(trainer.callback_metrics)
+            self._watch.end(metrics)
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Write the results so far if the training ends early."""
@@ -122,11 +142,30 @@ class CompareHooks:
         """Go on with the columns of a checkpoint."""
         self._watch.load_state_dict(state_dict)
 
+    def _metrics(self, trainer: Any) -> dict[str, object]:
+        """Return the metrics that were measured on the network of this step."""
+        return self._measured.note(trainer.callback_metrics, trainer.global_step)
+
 
 def _has_forward(pl_module: Any) -> bool:
     """Return whether a class defines ``forward``; that of Lightning only raises an error."""
     defined_in = getattr(type(pl_module).forward, "__module__", "")
     return defined_in.partition(".")[0] not in {"lightning", "pytorch_lightning", "torch"}
+
+
+def _run_folder(trainer: Any) -> Path:
+    """Return the folder of a run, where Lightning's ``ModelCheckpoint`` makes ``checkpoints``.
+
+    ``trainer.log_dir`` is one folder for all runs if the first logger is that of MLflow or W&B.
+    """
+    if not trainer.loggers:
+        return Path(trainer.default_root_dir)
+    first = trainer.loggers[0]
+    own = getattr(first, "log_dir", None)
+    if own:
+        return Path(own)
+    version = first.version if isinstance(first.version, str) else f"version_{first.version}"
+    return Path(first.save_dir or trainer.default_root_dir) / str(first.name) / version
 
 
 def _epochs(trainer: Any) -> int | None:

@@ -13,6 +13,8 @@ from effcam.integrations.history import History
 
 HISTORY = "history.npz"
 """The file with all columns, from which a training that goes on takes them."""
+ANIMATION, TIMELINE = AT_THE_END = ("epochs.gif", "timeline.png")
+"""The files that are written at the end."""
 DRAWN = 6
 """The most columns of the picture that is drawn each time."""
 WIDTH = 160
@@ -37,6 +39,11 @@ class Results:
         """
         self.folder = folder
         self.drawing = 0.0
+
+    def clear(self) -> None:
+        """Remove what an earlier training wrote at its end: it would pass for this one's."""
+        for name in AT_THE_END:
+            (self.folder / name).unlink(missing_ok=True)
 
     def draw(self, history: History) -> None:
         """Write ``latest.png``: the photos, and columns from the first to the latest one."""
@@ -70,12 +77,12 @@ class Results:
 
     def animate(self, history: History) -> None:
         """Write ``epochs.gif``, with a frame for each column."""
-        history.comparison().save(self.folder / "epochs.gif", rows="models")
+        history.comparison().save(self.folder / ANIMATION, rows="models")
 
     def draw_timeline(self, history: History) -> None:
         """Write ``timeline.png``: focus, localisation and agreement over the training."""
         drawn = history.comparison().timeline()
-        with atomic(self.folder / "timeline.png") as partial:
+        with atomic(self.folder / TIMELINE) as partial:
             drawn.savefig(partial)
 
 

@@ -29,7 +29,14 @@ class Running:
     """
 
     def __init__(
-        self, asked: Asked, model: Model, history: History, results: Results, log_to: list[object]
+        self,
+        asked: Asked,
+        model: Model,
+        history: History,
+        results: Results,
+        *,
+        log_to: list[object],
+        name: str,
     ) -> None:
         """Show nothing yet.
 
@@ -39,10 +46,11 @@ class Running:
             history: The columns so far.
             results: The files to write.
             log_to: The trackers to log to.
+            name: The name under which everything is logged.
         """
         self.history, self.results, self.cost = history, results, 0.0
         self._asked, self._model = asked, model
-        self._log_to = log_to
+        self._log_to, self._name = log_to, name
         self._failures: set[tuple[str, str]] = set()
 
     def show(self, label: str, stage: TrainingStage) -> None:
@@ -60,6 +68,8 @@ class Running:
 
         if self._attempt("show the network", label, add):
             history, results = self.history, self.results
+            if len(history) == 1:
+                self._attempt("remove older files", label, results.clear)
             self._attempt("write latest.png", label, lambda: results.draw(history))
             self._attempt("write tables", label, lambda: results.tabulate(history))
             self._attempt("write its history", label, lambda: results.keep(history))
@@ -81,7 +91,7 @@ class Running:
             self._log("", history.comparison(LOGGED), step, report=True)
 
     def _log(self, label: str, made: Comparison, step: int | None, *, report: bool) -> None:
-        name = "effcam/training" if report else "effcam"
+        name = f"{self._name}/training" if report else self._name
         for tracker in self._log_to:
 
             def log(to: object = tracker) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from effcam.comparison.comparison import Comparison
+from effcam.errors import ArgumentError
 from effcam.integrations.network import Part
 from effcam.integrations.watch import Watch
 
@@ -24,7 +26,7 @@ except ImportError as error:
 
 WHOLE = ("train_runtime", "train_samples_per_second", "train_steps_per_second", "train_loss")
 """What the trainer logs at its end of the training as a whole."""
-NO_METRICS = {"epoch", "total_flos", *WHOLE}
+NO_METRICS = {"epoch", "step", "total_flos", *WHOLE}
 
 
 class CompareCallback(TrainerCallback):
@@ -48,14 +50,16 @@ class CompareCallback(TrainerCallback):
             images: The images, as for `effcam.compare`.
             module: The part of the model to show: its dotted name, or a function that takes the
                 model and returns it; ``None`` for the model itself.
-            folder: Where to write; ``None`` is ``effcam`` in ``args.output_dir``.
+            folder: Where to write; ``None`` is ``effcam`` (or ``name``) in
+                ``args.output_dir``.
             log: Whether to log to TensorBoard, Weights & Biases and MLflow as well, where the
                 trainer does (``report_to``).
             options: As in `effcam.integrations.watch.Watch`: ``every_n_epochs``,
-                ``every_n_steps``, ``share``, ``preprocess``, ``class_names``, ``target_layer``,
-                ``method``, ``target``, ``batch_size``, ``boxes``, ``masks``, ``labels``,
-                ``log_to``. The transform is that of the trainer's ``processing_class`` if it is an
-                image processor, and the names of the classes are ``config.id2label``.
+                ``every_n_steps``, ``share``, ``preprocess``, ``class_names``, ``scores``,
+                ``target_layer``, ``method``, ``target``, ``batch_size``, ``boxes``, ``masks``,
+                ``labels``, ``log_to``, ``name``. Of several callbacks in one trainer, each needs a
+                name. The transform is that of the trainer's ``processing_class`` if it is an image
+                processor, and the names of the classes are ``config.id2label``.
 
         Raises:
             EffcamError: As `effcam.integrations.watch.Watch`.
@@ -74,13 +78,15 @@ class CompareCallback(TrainerCallback):
         """Try the network on all images, before the first epoch.
 
         Raises:
+            ArgumentError: If another callback of this trainer has the same name.
             EffcamError: As `effcam.integrations.watch.Watch.start`.
         """
         del control
+        _check_names()
         self._watch.start(
             model,
             module=self._module,
-            folder=Path(args.output_dir) / "effcam",
+            folder=Path(args.output_dir) / self._watch.name,
             processor=named.get("processing_class"),
             log_to=tuple(_trackers()) if self._log else (),
             step=state.global_step or None,
@@ -96,6 +102,7 @@ class CompareCallback(TrainerCallback):
         del args, control, named
         self._watch.epoch_end(
             state.epoch,
+            _logged(state),
             step=state.global_step,
             index=max(math.ceil(state.epoch) - 1, 0),
             epochs=state.num_train_epochs,
@@ -111,24 +118,38 @@ class CompareCallback(TrainerCallback):
     ) -> None:
         """Keep what was measured at the step of the latest column."""
         del args, control, named
-        metrics = {
-            name: value
-            for name, value in (logs or {}).items()
-            if name not in NO_METRICS and not name.endswith(("_runtime", "_per_second"))
-        }
-        self._watch.add_metrics(metrics, step=state.global_step)
+        self._watch.add_metrics(_metrics(logs or {}), step=state.global_step)
 
     def on_save(self, args: Any, state: Any, control: Any, **named: Any) -> None:
         """Show the last epoch of a training that is stopped, before other weights are loaded."""
-        del state, named
+        del named
         if control.should_training_stop and args.load_best_model_at_end:
-            self._watch.show_last()
+            self._watch.show_last(_logged(state))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **named: Any) -> None:
         """Show the network at its last epoch, and write all results."""
         del control, named
         loaded = args.load_best_model_at_end and state.best_model_checkpoint is not None
-        self._watch.end(show=not loaded)
+        self._watch.end(_logged(state), show=not loaded)
+
+
+def _metrics(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was measured on the network among what the trainer logs."""
+    return {
+        name: value
+        for name, value in logs.items()
+        if name not in NO_METRICS and not name.endswith(("_runtime", "_per_second"))
+    }
+
+
+def _logged(state: Any) -> dict[str, Any]:
+    """Return what was measured at this step before its epoch ended, or an evaluation by steps."""
+    found: dict[str, Any] = {}
+    for entry in reversed(state.log_history):
+        if entry.get("step") != state.global_step:
+            break
+        found = _metrics(entry) | found
+    return found
 
 
 def _trackers() -> Iterator[Any]:
@@ -146,6 +167,22 @@ def _trackers() -> Iterator[Any]:
             run = each._ml_flow.active_run()
             if run is not None:
                 yield run
+
+
+def _check_names() -> None:
+    """Refuse two callbacks that would write over each other's files and columns.
+
+    Raises:
+        ArgumentError: If two have one name.
+    """
+    every = [each for each in _handler_callbacks() if isinstance(each, CompareCallback)]
+    names = Counter(each._watch.name for each in every)
+    shared = [name for name, number in names.items() if number > 1]
+    if shared:
+        raise ArgumentError(
+            f"{names[shared[0]]} callbacks of this trainer are called {shared[0]!r}, and would "
+            "write over each other's files: give each a name="
+        )
 
 
 def _handler_callbacks() -> list[Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from effcam.cam.methods.table import Method
 from effcam.comparison.comparison import Comparison
+from effcam.comparison.trackers.names import check_name
 from effcam.comparison.trackers.recognise import find_tracker
 from effcam.errors import (
     ArgumentError,
@@ -35,6 +36,7 @@ from effcam.integrations.results import Results, figures_of
 from effcam.integrations.running import Running, numbers_of, usable
 from effcam.integrations.side_effects import same_randomness, wait_for_devices
 from effcam.models.model import Model
+from effcam.models.registry import Scores
 from effcam.models.training_stage import TrainingStage
 from effcam.models.wrappers import Layers
 from effcam.targets.plain import Target
@@ -81,6 +83,7 @@ class Watch:
         epochs: int | None = None,
         preprocess: object = None,
         class_names: Sequence[str] | None = None,
+        scores: Scores | None = None,
         target_layer: Layers = None,
         method: Method = "gradcam",
         target: Target = None,
@@ -89,6 +92,7 @@ class Watch:
         masks: Masks = None,
         labels: Labels = None,
         log_to: Iterable[object] = (),
+        name: str = "effcam",
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Check the arguments; no network is needed yet.
@@ -109,6 +113,8 @@ class Watch:
                 else the usual one of ImageNet, with a warning.
             class_names: The name of each class, in order; ``None`` for those that the network
                 states.
+            scores: What the class scores are, as in `effcam.load_model`: ``"sigmoid"`` if an image
+                may have several labels, each with a probability of its own.
             target_layer: As in `effcam.load_model`.
             method: The method, as in `effcam.compare`.
             target: What to explain, as in `effcam.compare`; ``None`` is the class that the network
@@ -119,6 +125,8 @@ class Watch:
             labels: The true classes, as in `Comparison.summary`.
             log_to: Trackers to log to, as in `Comparison.log`. The callbacks also log to those of
                 the training.
+            name: What all that is logged begins with, as in `Comparison.log`, and how the callbacks
+                call their folder.
             clock: Returns the time in s.
 
         Raises:
@@ -138,6 +146,7 @@ class Watch:
             batch_size=batch_size,
             target_layer=target_layer,
             class_names=class_names,
+            scores=scores,
             boxes=boxes,
             masks=masks,
             labels=labels,
@@ -146,6 +155,7 @@ class Watch:
         self._epochs = None if epochs is None else check_number("epochs", epochs)
         self._preprocess = preprocess
         self._log_to = tuple(log_to)
+        self.name = check_name(name)
         self._history = History(self._asked.images)
         self._packed: bytes | None = None
         self._running: Running | None = None
@@ -309,6 +319,17 @@ class Watch:
 
         return {"history": torch.frombuffer(bytearray(self._history.pack()), dtype=torch.uint8)}
 
+    def keep_columns(self, step: int) -> None:
+        """Go on with the columns so far from the next `start` on, if it is of the same training.
+
+        Those of a checkpoint that was loaded go before them.
+
+        Args:
+            step: The step at which the training goes on; 0 for a new training.
+        """
+        if step > 0 and self._packed is None and len(self._history):
+            self._packed = self._history.pack()
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with the columns of a checkpoint, from the next `start` on.
 
@@ -349,10 +370,17 @@ class Watch:
         self._history, reason = restored(packed, self._asked.images, tried, most_steps=step)
         if reason:
             logger.warning("effcam does not go on with the earlier history: %s", reason)
+        elif not len(self._history) and results.kept() is not None:
+            logger.warning(
+                "effcam replaces what an earlier training left in %s (folder= or name= keeps both)",
+                results.folder,
+            )
         for each in self._log_to:
             find_tracker(each)  # it raises an error for what is none
         trackers = [*self._log_to, *usable(log_to)]
-        running = Running(self._asked, model, self._history, results, trackers)
+        running = Running(
+            self._asked, model, self._history, results, log_to=trackers, name=self.name
+        )
         shown = count(len(self._asked.images), "image")
         logger.info("effcam shows %s on %s, at %s", name, shown, model.target_layer)
         level = logging.WARNING if transform.is_assumed else logging.INFO

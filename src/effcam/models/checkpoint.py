@@ -25,12 +25,9 @@ if TYPE_CHECKING:
     from effcam.models.tracing.logits import Link
 
 # The keys of state dicts in checkpoints. Averaged weights come first: they are for evaluation.
+AVERAGES = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "params_ema")
 WRAPPERS = (
-    "state_dict_ema",
-    "model_ema",
-    "ema_state_dict",
-    "ema",
-    "params_ema",
+    *AVERAGES,
     "state_dict",
     "model_state_dict",
     "model_state",
@@ -96,12 +93,27 @@ def read_checkpoint(path: str | PathLike[str]) -> Checkpoint:
     )
 
 
-def read_settings(file: Path) -> dict[object, object]:
-    """Return what a file of weights holds beside its tensors, as it names them.
+class Outline(NamedTuple):
+    """What a file of weights holds, as far as that is known without reading its tensors.
+
+    Attributes:
+        settings: What it holds beside its tensors, as it names them. Of a ``.safetensors`` file,
+            these are the texts of its header. Any mapping in a pickle may replace its own methods:
+            use those of `dict`.
+        shapes: The name and the shape of each of its tensors, as `read_checkpoint` names them.
+        averaged: The key of averaged weights, which `read_checkpoint` prefers; empty without them.
+    """
+
+    settings: dict[object, object]
+    shapes: frozenset[tuple[str, tuple[int, ...]]]
+    averaged: str = ""
+
+
+def read_outline(file: Path) -> Outline:
+    """Return what a file of weights holds, but its tensors.
 
     Tensors are mapped, not read, and so the time does not depend on their size, except for files
-    in the format that torch wrote before 1.6. Of a ``.safetensors`` file, these are the texts of
-    its header. Any mapping in a pickle may replace its own methods: use those of `dict`.
+    in the format that torch wrote before 1.6.
 
     Args:
         file: The file.
@@ -109,23 +121,40 @@ def read_settings(file: Path) -> dict[object, object]:
     Raises:
         WeightsError: As `read_checkpoint` does, but the tensors are not checked.
     """
+    import torch
+
     check_checkpoint(file)
     if file.suffix == ".safetensors":
         return _read_header(file)
     content = _read(file)
-    if not isinstance(content, dict) or not _find_state(content, set()):
+    state = _find_state(content, set())
+    if not isinstance(content, dict) or not state:
         raise WeightsError(f"checkpoint {str(file)!r} holds no state dict: {_describe(content)}")
-    return content
+    plain = _strip_prefixes(state)
+    # A file may replace the attributes of a tensor.
+    shapes = frozenset((name, tuple(torch.Tensor.size(each))) for name, each in plain.items())
+    return Outline(content, shapes, _averaged(content))
 
 
-def _read_header(file: Path) -> dict[object, object]:
+def _averaged(content: dict[object, object]) -> str:
+    """Return the key of the averaged weights in a file's content, empty without them."""
+    for key in AVERAGES:
+        inner = _find_state(dict.get(content, key), set())
+        if any(each.ndim for each in inner.values()):
+            return key
+    return ""
+
+
+def _read_header(file: Path) -> Outline:
     from safetensors import safe_open
 
     try:
         with safe_open(file, framework="pt") as opened:
-            if not opened.keys():
+            names = list(opened.keys())
+            if not names:
                 raise WeightsError(f"checkpoint {str(file)!r} holds no tensors")
-            return dict(opened.metadata() or {})
+            shapes = ((name, tuple(opened.get_slice(name).get_shape())) for name in names)
+            return Outline(dict(opened.metadata() or {}), frozenset(shapes))
     except WeightsError:
         raise
     except Exception as error:  # a damaged file can make its reader raise anything

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from effcam.errors import (
     ArgumentError,
@@ -16,6 +16,7 @@ from effcam.errors import (
     check_choice,
     check_number,
 )
+from effcam.models.checkpoint import read_outline
 from effcam.models.checkpoint_search import Files, find_checkpoints
 from effcam.models.checkpoint_stage import read_stage
 from effcam.models.registry import ModelSpec, find_spec
@@ -23,16 +24,18 @@ from effcam.models.stage_names import shown_name, stage_in_path
 from effcam.models.training_stage import TrainingStage, plain_number
 from effcam.text import count, one_line
 
+Shapes: TypeAlias = frozenset[tuple[str, tuple[int, ...]]]
 SHOWN = 3
 """How many broken files a message names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A checkpoint, and at which point of training it was saved."""
+    """A checkpoint, at which point of training it was saved, and its key of averaged weights."""
 
     file: Path
     stage: TrainingStage
+    averaged: str = ""
 
 
 def checkpoints(
@@ -51,6 +54,8 @@ def checkpoints(
     `effcam.types.ModelFacts.training`. They are shown as they are stored: Lightning and timm count
     epochs from 0, so that "epoch 3" of theirs is what four epochs of training have made.
 
+    Averaged weights are preferred where a file holds both, with a warning if other files hold none.
+
     A label is "epoch 3"; "epoch 3, step 1200" where several steps of an epoch are kept; the file's
     name where it states neither. Further files of the same step have their name in it: "epoch 3
     (last)".
@@ -61,11 +66,12 @@ def checkpoints(
         model: The architecture of all of them, by name or as a `ModelSpec`. The number of classes
             follows from each file's head. Prefixes of training modules, as ``model.``, are removed.
         every: Use every n-th checkpoint, beginning with the first, and the last one.
-        on_error: What to do with a file that cannot be read: ``"raise"``, or ``"skip"`` it with a
-            warning.
+        on_error: What to do with a file that cannot be read or does not fit the architecture:
+            ``"raise"``, or ``"skip"`` it with a warning.
 
     Raises:
-        WeightsError: If no file matches, a folder has no weights, or files cannot be read.
+        WeightsError: If no file matches, a folder has no weights, or files cannot be read or do
+            not fit.
         UnknownModelError: If no model has that name.
         ArgumentError: If an argument is impossible, or the spec has a checkpoint of its own.
 
@@ -77,8 +83,9 @@ def checkpoints(
     step = check_number("every", every)
     check_choice("on_error", on_error, ("raise", "skip"))
     spec = _architecture(model)
-    saved = _in_order(_read(find_checkpoints(files), skips=on_error == "skip"))
+    saved = _in_order(_read(find_checkpoints(files), spec, skips=on_error == "skip"))
     kept = [each for at, each in enumerate(saved) if at % step == 0 or at == len(saved) - 1]
+    _warn_of_averages(kept)
     return {
         label: replace(spec, checkpoint=each.file, training=each.stage)
         for label, each in zip(labels(kept), kept, strict=True)
@@ -111,24 +118,67 @@ def _architecture(model: str | ModelSpec) -> ModelSpec:
     return spec
 
 
-def _read(files: Sequence[Path], *, skips: bool) -> list[Saved]:
-    """Return the checkpoints that can be read.
+def _read(files: Sequence[Path], spec: ModelSpec, *, skips: bool) -> list[Saved]:
+    """Return the checkpoints that can be read, and loaded as far as they differ in shapes.
 
     Raises:
-        WeightsError: If one cannot be read and is not to be skipped, or none can be.
+        WeightsError: If one cannot be and is not to be skipped, or none can be.
     """
-    found: list[Saved] = []
-    broken: list[WeightsError] = []
+    found: dict[Shapes, list[Saved]] = {}
+    broken: dict[Path, WeightsError] = {}
     for file in files:
         try:
-            found.append(Saved(file, read_stage(file)))
+            settings, shapes, averaged = read_outline(file)
+            saved = Saved(file, read_stage(file, settings), averaged)
+            found.setdefault(shapes, []).append(saved)
         except WeightsError as error:
-            broken.append(error)
-    if broken and not (skips and found):
-        raise WeightsError(_broken(broken, len(files))) from broken[0]
-    if broken:
-        warnings.warn(f"left out: {_broken(broken, len(files))}", EffcamWarning, stacklevel=3)
+            broken[file] = error
+    if len(found) > 1:
+        broken |= _unfit(found.values(), spec)
+    kept = [each for alike in found.values() for each in alike if each.file not in broken]
+    errors = [broken[file] for file in files if file in broken]
+    if errors and not (skips and kept):
+        raise WeightsError(_broken(errors, len(files))) from errors[0]
+    if errors:
+        warnings.warn(f"left out: {_broken(errors, len(files))}", EffcamWarning, stacklevel=3)
+    order = {file: at for at, file in enumerate(files)}
+    return sorted(kept, key=lambda each: order[each.file])
+
+
+def _unfit(groups: Iterable[Sequence[Saved]], spec: ModelSpec) -> dict[Path, WeightsError]:
+    """Return the files that do not fit the architecture, and why.
+
+    Those of one training have the same tensors. Where they do not, one of each kind is loaded:
+    else a comparison would end at the odd one, after hours perhaps. A head of more classes fits.
+
+    Args:
+        groups: The checkpoints with the same names and shapes.
+        spec: The architecture.
+    """
+    # Few modules need it, and it imports torch.
+    from effcam.models.loading import load_model
+
+    found: dict[Path, WeightsError] = {}
+    for alike in groups:
+        try:
+            load_model(replace(spec, checkpoint=alike[0].file))
+        except WeightsError as error:
+            first, own = str(alike[0].file), [each.file for each in alike]
+            found |= {file: WeightsError(str(error).replace(first, str(file))) for file in own}
     return found
+
+
+def _warn_of_averages(saved: Sequence[Saved]) -> None:
+    """Warn if some columns are of averaged weights and others of the trained ones."""
+    averaged = [each for each in saved if each.averaged]
+    if averaged and len(averaged) < len(saved):
+        warnings.warn(
+            f"{len(averaged)} of {count(len(saved), 'checkpoint')} hold averaged weights "
+            f"({averaged[0].averaged!r} in {str(averaged[0].file)!r}), which are used; the others "
+            "hold none: the columns show weights of two kinds",
+            EffcamWarning,
+            stacklevel=3,
+        )
 
 
 def _broken(errors: Sequence[WeightsError], files: int) -> str:
@@ -136,8 +186,10 @@ def _broken(errors: Sequence[WeightsError], files: int) -> str:
         return str(errors[0])
     shown = "; ".join(map(str, errors[:SHOWN]))
     more = f"; and {len(errors) - SHOWN} more" if len(errors) > SHOWN else ""
-    way_out = ". on_error='skip' leaves them out" if len(errors) < files else ""
-    return f"{len(errors)} of {count(files, 'checkpoint')} cannot be read: {shown}{more}{way_out}"
+    way_out = (
+        ". effcam.checkpoints(..., on_error='skip') leaves them out" if len(errors) < files else ""
+    )
+    return f"{len(errors)} of {count(files, 'checkpoint')} cannot be used: {shown}{more}{way_out}"
 
 
 def _in_order(saved: Sequence[Saved]) -> list[Saved]:
@@ -152,9 +204,10 @@ def _in_order(saved: Sequence[Saved]) -> list[Saved]:
 
 def labels(saved: Sequence[Saved]) -> list[str]:
     """Return a short label for each checkpoint, all different."""
-    steps: dict[float | None, set[int | None]] = {}
+    steps: dict[str | None, set[int | None]] = {}
     for each in saved:
-        steps.setdefault(each.stage.epoch, set()).add(each.stage.step)
+        epoch = None if each.stage.epoch is None else plain_number(each.stage.epoch)
+        steps.setdefault(epoch, set()).add(each.stage.step)
     by_step = any(len(found) > 1 for epoch, found in steps.items() if epoch is not None)
     names = _names([each.file for each in saved])
     plain = [_label(each.stage, by_step=by_step) for each in saved]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from effcam.errors import WeightsError
-from effcam.models.checkpoint import read_settings
+from effcam.models.checkpoint import read_outline
 from effcam.models.checkpoint_settings import CONFIGURED
 from effcam.models.stage_content import MOST_METRICS, numbers, stage_in_content, to_number
 from effcam.models.stage_names import TRAINER, stage_in_path
@@ -19,7 +19,7 @@ STATE_BYTES = 2**26
 """The largest such file that is read: 64 MiB hold the log of a million steps."""
 
 
-def read_stage(file: Path) -> TrainingStage:
+def read_stage(file: Path, settings: dict[object, object] | None = None) -> TrainingStage:
     """Return at which point of training a checkpoint was saved.
 
     What the file holds goes before what transformers' Trainer wrote beside it, and that before
@@ -27,12 +27,14 @@ def read_stage(file: Path) -> TrainingStage:
 
     Args:
         file: The file of weights.
+        settings: What the file holds beside its tensors, if it was read already.
 
     Raises:
         WeightsError: If the file is missing, damaged, or holds no weights.
     """
+    content = read_outline(file).settings if settings is None else settings
     sources = [
-        stage_in_content(read_settings(file), str(file)),
+        stage_in_content(content, str(file)),
         _trainer_stage(file),
         stage_in_path(file),
     ]

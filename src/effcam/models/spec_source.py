@@ -45,6 +45,7 @@ from effcam.models.torchvision_architecture import TorchvisionArchitecture
 from effcam.models.tracing.isolation import exclusive
 from effcam.models.tracing.logits import Outputs
 from effcam.models.tracing.rng import IsolatedRandomness
+from effcam.models.transformers_names import rename_saved
 from effcam.models.wrappers import own_labels
 
 OTHER_CLASSES = 1009
@@ -197,7 +198,7 @@ class SpecSource:
 
     def _load(self, checkpoint: Checkpoint, file: Path, module: nn.Module) -> nn.Module:
         """Return the module with a checkpoint's weights, rebuilt if it has other classes."""
-        state = rename_old(select(checkpoint.state, module), module)
+        state = rename_saved(rename_old(select(checkpoint.state, module), module), module)
         options = self.spec.options
         if self.origin.has_num_classes and "num_classes" not in options:
             module = self._build_for_head(state, module)

@@ -65,7 +65,7 @@ def stage_in_content(content: dict[Any, Any], file: str) -> TrainingStage:
     that keep ``epoch``, ``loss`` or ``accuracy`` beside the weights, and texts of safetensors.
 
     Args:
-        content: The content, as `effcam.models.checkpoint.read_settings` returns it.
+        content: The content, the settings of `effcam.models.checkpoint.read_outline`.
         file: The path of the checkpoint, to find its own metrics among those of others.
     """
     counters = [content, *(_mapping(content, key) for key in COUNTERS)]

@@ -131,7 +131,13 @@ def module_preprocess(module: nn.Module) -> Preprocess | None:
     config = getattr(module, "pretrained_cfg", None)
     if not isinstance(config, Mapping) or "input_size" not in config:
         return None
-    return preprocess_of_config(dict(config))
+    stated = preprocess_of_config(dict(config))
+    # The configuration is that of the published weights, also if it was built for another size.
+    embedding = getattr(module, "patch_embed", None)
+    size = getattr(embedding, "img_size", None)
+    if getattr(embedding, "strict_img_size", False) is True and isinstance(size, tuple):
+        return stated.with_size((int(size[0]), int(size[1]))) if size != stated.size else stated
+    return stated
 
 
 def preprocess_of_config(config: dict[str, Any]) -> Preprocess:

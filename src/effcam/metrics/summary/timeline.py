@@ -138,7 +138,8 @@ def timeline(rows: ImageRows, *, figures: Sequence[str] | None, fair: bool) -> T
 def _axis(rows: ImageRows, stages: Sequence[TrainingStage]) -> tuple[Axis, NDArray[np.float64]]:
     """Return what orders the columns, and the place of each: (columns,) float64.
 
-    Epochs do so if no two columns of one series have the same one, or steps are not known.
+    Epochs do so if no two columns of one series have the same one, or steps are not known. Columns
+    of one epoch or step that differ are of several trainings, which have no common axis.
     """
     groups = _groups(rows)
     known: dict[Axis, list[float | None]] = {
@@ -151,10 +152,26 @@ def _axis(rows: ImageRows, stages: Sequence[TrainingStage]) -> tuple[Axis, NDArr
         for axis in complete
         if all(len({known[axis][at] for at in group}) == len(group) for group in groups.values())
     ]
-    for axis in [*differ, *complete]:
+    alike = [
+        axis
+        for axis in complete
+        if all(_are_alike(rows, group, known[axis]) for group in groups.values())
+    ]
+    for axis in [*differ, *alike]:
         return axis, np.array(known[axis], np.float64)
     place = {at: order for group in groups.values() for order, at in enumerate(group)}
     return "column", np.array([place[at] for at in range(len(stages))], np.float64)
+
+
+def _are_alike(rows: ImageRows, group: Sequence[int], places: Sequence[float | None]) -> bool:
+    """Return whether columns of one place show the same network, as of a file kept twice."""
+    first: dict[float | None, int] = {}
+    for at in group:
+        before = first.setdefault(places[at], at)
+        for row in rows.cells:
+            if not np.array_equal(row[before].heatmap, row[at].heatmap):
+                return False
+    return True
 
 
 def _groups(rows: ImageRows) -> dict[tuple[str, str], list[int]]:
