@@ -86,13 +86,13 @@ def _make(asked: Asked, limits: Limits, store: Store, ticket: Ticket[Made], fold
             batch_size=1 if is_slow(asked.method) else BATCH,
         )
     seconds = time.monotonic() - began
-    ticket.set_description("drawing the report")
+    ticket.set_description("Drawing the report")
     snippet = _snippet(comparison, asked)
     material = gather(comparison, snippets=[snippet])
     report = write_report(material, folder / REPORT, Look())
-    ticket.set_description("drawing the picture")
+    ticket.set_description("Drawing the picture")
     picture = comparison.save(folder / PICTURE)
-    ticket.set_description("drawing the animation")
+    ticket.set_description("Drawing the animation")
     return Made(
         report=report,
         animation=comparison.save(folder / ANIMATION),
@@ -156,7 +156,7 @@ def _snippet(comparison: Comparison, asked: Asked) -> Snippet:
         files = dict.fromkeys(_file_of(each).name for each in comparison.images)
         images = f"[{', '.join(map(repr, files))}]"
     (made,) = snippets_for(comparison, images=images)
-    return made._replace(code=f'{made.code}\ncomparison.save("{ANIMATION}")', note="")
+    return made._replace(code=f'{made.code}\ncomparison.save({ANIMATION!r})', note="")
 
 
 def _file_of(image: ImageRef) -> Path:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import gradio
 
 from effcam.app import markup
-from effcam.app.choices import NAMED, check_model, missing_weights
+from effcam.app.choices import NAMED, check_model, demo_note, missing_weights
 from effcam.app.compute import Made, make
 from effcam.app.incoming import OWN, read, read_checkpoints, read_photos
 from effcam.app.layout import Parts
@@ -163,12 +163,7 @@ class Page:
             text = markup.download_note(missing_weights(names))
         except EffcamError as error:
             return markup.note(str(error), bad=True)
-        if images == OWN and names and all(name.startswith("demo_") for name in names):
-            text += markup.note(
-                "Demo models only know drawn objects: what they find in photos means nothing. "
-                "Search for models such as resnet50."
-            )
-        return text
+        return text + (markup.note(demo_note(names)) if images == OWN else "")
 
     async def _run(
         self, request: gradio.Request, *values: object
