@@ -59,9 +59,10 @@ def test_a_name_in_full_is_found_first(limits: Limits) -> None:
 def test_demo_models_among_others_are_no_models_for_photos() -> None:
     demos = ["demo_resnet", "demo_alexnet"]
     assert demo_note(["resnet50"]) == ""
-    assert demo_note(demos).startswith("Demo models only know drawn objects: what is found")
-    assert demo_note(["resnet50", *demos]).startswith("demo_resnet, demo_alexnet only know")
-    assert demo_note(["resnet50", "demo_resnet"]).startswith("demo_resnet only knows drawn")
+    assert demo_note(demos).endswith("means nothing. Search for models such as resnet50.")
+    mixed = demo_note(["resnet50", *demos])
+    assert mixed.startswith("Demo models (demo_resnet, demo_alexnet) only know drawn objects")
+    assert mixed.endswith("means nothing.")
 
 
 def test_what_is_asked(store: Store) -> None:

@@ -271,6 +271,32 @@ def test_published_weights_are_announced_and_their_error_is_shown(visit: Visit) 
     assert "1 model" in visit.compare()
 
 
+def test_enter_takes_the_model_that_is_typed(visit: Visit) -> None:
+    visit.page.locator("#eff-models .remove-all").click()
+    field = visit.page.locator("#eff-models input")
+    for name in ("resnet50", "efficientnet_b0"):
+        field.fill(name)
+        visit.page.get_by_role("option", name=name, exact=True).wait_for()
+        field.press("Enter")
+    tokens = visit.page.locator("#eff-models .token")
+    tokens.nth(1).wait_for()
+    assert [text.strip() for text in tokens.all_inner_texts()] == ["resnet50", "efficientnet_b0"]
+
+
+@pytest.mark.parametrize(
+    "visit", [{"viewport": {"width": 390, "height": 640}}], indirect=True, ids=["phone"]
+)
+def test_nothing_is_drawn_over_the_button(visit: Visit) -> None:
+    """The button stays at the bottom of the window, and fields pass below it."""
+    layers = visit.page.evaluate(
+        """() => [...document.querySelectorAll(".eff-controls *")]
+          .filter(each => !each.closest(".eff-actions, .options"))
+          .map(each => +getComputedStyle(each).zIndex || 0)"""
+    )
+    own = "+getComputedStyle(document.querySelector('.eff-actions')).zIndex"
+    assert visit.page.evaluate(own) > max(layers) > 0
+
+
 def test_texts_stay_text(visit: Visit) -> None:
     visit.page.get_by_text("By name", exact=True).click()
     visit.page.locator("#eff-class textarea, #eff-class input").fill(EVIL)

@@ -38,8 +38,13 @@ def config_of(port: int, process: subprocess.Popen[str]) -> dict[str, Any]:
     raise AssertionError("the page does not start")
 
 
-@pytest.mark.parametrize("kind", ["command", "space"])
-def test_a_page_starts_and_leaves_nothing(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "ended_by"),
+    [("command", signal.SIGTERM), ("space", signal.SIGINT), ("space", signal.SIGTERM)],
+)
+def test_a_page_starts_and_leaves_nothing(
+    kind: str, ended_by: signal.Signals, tmp_path: Path
+) -> None:
     pytest.importorskip("gradio", reason="gradio is not installed")
     port = free_port()
     options = ["-m", "effcam", "app", "--no-browser", "--port", str(port)]
@@ -62,7 +67,7 @@ def test_a_page_starts_and_leaves_nothing(kind: str, tmp_path: Path) -> None:
         assert (len(models["choices"]) > 1000) is (kind == "command")
         assert len(list(tmp_path.glob("effcam-app-*"))) == 1
     finally:
-        process.send_signal(signal.SIGTERM if kind == "command" else signal.SIGINT)
+        process.send_signal(ended_by)
         out, err = process.communicate(timeout=60)
     assert not list(tmp_path.glob("effcam-app-*"))
     if kind == "command":

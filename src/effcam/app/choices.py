@@ -97,12 +97,10 @@ def demo_note(names: Sequence[str]) -> str:
     demos = [name for name in names if name in DEMO_MODELS.values()]
     if not demos:
         return ""
-    who = "Demo models" if len(demos) == len(names) else ", ".join(demos)
-    know = "only knows" if len(demos) == 1 and who == demos[0] else "only know"
-    return (
-        f"{who} {know} drawn objects: what is found in photos means nothing. Search for models such "
-        "as resnet50."
-    )
+    text = "only know drawn objects: what they find in photos means nothing."
+    if len(demos) == len(names):
+        return f"Demo models {text} Search for models such as resnet50."
+    return f"Demo models ({', '.join(demos)}) {text}"
 
 
 def import_libraries() -> None:

@@ -86,11 +86,15 @@ class Page:
             "show_progress": "hidden",
             "queue": False,
         }
+        # The fields change at once: the note may have to wait for the libraries of models.
         parts.images.change(
             self._choose_images,
-            [parts.images, parts.models],
-            [parts.scenes, parts.photos, parts.photo_note, parts.model_note],
+            parts.images,
+            [parts.scenes, parts.photos, parts.photo_note],
             **quick,
+        )
+        parts.images.change(
+            self._note_models, [parts.models, parts.images], parts.model_note, **quick
         )
         parts.photos.change(self._note_photos, parts.photos, parts.photo_note, **quick)
         parts.models.change(
@@ -130,14 +134,9 @@ class Page:
 
     # What the components call. Gradio gives a `Request` by the annotation of its parameter.
 
-    def _choose_images(self, images: object, models: object) -> tuple[Any, ...]:
+    def _choose_images(self, images: object) -> tuple[Any, ...]:
         own = images == OWN
-        return (
-            gradio.update(visible=not own),
-            gradio.update(visible=own),
-            "",
-            self._note_models(models, images),
-        )
+        return gradio.update(visible=not own), gradio.update(visible=own), ""
 
     def _note_photos(self, photos: object, request: gradio.Request) -> str:
         return self._noted(
