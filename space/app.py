@@ -16,7 +16,7 @@ def main() -> None:
     host = os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0")  # noqa: S104  # a Space is public
     port = int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
     with launch(limits=PUBLIC, host=host, port=port, browser=False) as page:
-        print(page.url, flush=True)
+        print(page.url, flush=True)  # noqa: T201  # for the log of the Space
         page.wait()
 
 

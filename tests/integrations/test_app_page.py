@@ -230,7 +230,8 @@ def upload_weights(visit: Visit, path: Path | dict[str, Any], architecture: str)
     visit.page.locator("#eff-checkpoints input[type=file]").set_input_files([path])
     visit.page.locator("#eff-checkpoints .file-preview").wait_for()
     field = visit.page.locator("#eff-architecture input")
-    field.fill(architecture)
+    # Key by key, as a visitor does: Gradio shows all names to whoever enters the field at once.
+    field.press_sequentially(architecture, delay=20)
     visit.page.get_by_role("option", name=architecture, exact=True).click()
 
 

@@ -66,12 +66,16 @@ def test_a_page_starts_and_leaves_nothing(
         )
         assert (len(models["choices"]) > 1000) is (kind == "command")
         assert len(list(tmp_path.glob("effcam-app-*"))) == 1
+        assert process.stdout is not None
+        # It is served a moment before its address is printed.
+        said = process.stdout.readline()
     finally:
         process.send_signal(ended_by)
-        out, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=60)
     assert not list(tmp_path.glob("effcam-app-*"))
+    address = f"http://127.0.0.1:{port}/"
+    assert said == address + ("  (Ctrl-C ends it)\n" if kind == "command" else "\n")
     if kind == "command":
-        assert out == f"http://127.0.0.1:{port}/  (Ctrl-C ends it)\n"
         assert "the page is closed" in err
         assert "Traceback" not in err
 

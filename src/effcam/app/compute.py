@@ -158,7 +158,7 @@ def _snippet(comparison: Comparison, asked: Asked) -> Snippet:
         files = dict.fromkeys(_file_of(each).name for each in comparison.images)
         images = f"[{', '.join(map(repr, files))}]"
     (made,) = snippets_for(comparison, images=images)
-    return made._replace(code=f'{made.code}\ncomparison.save({ANIMATION!r})', note="")
+    return made._replace(code=f"{made.code}\ncomparison.save({ANIMATION!r})", note="")
 
 
 def _file_of(image: ImageRef) -> Path:
