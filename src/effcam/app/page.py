@@ -61,7 +61,9 @@ class Page:
 
         async def checked(function: object, inputs: object, *rest: Any, **options: Any) -> Any:
             if not self._store.holds_all_paths(inputs):
-                raise gradio.Error("only files that were uploaded are accepted")
+                raise gradio.Error(
+                    "only files that were uploaded are accepted", print_exception=False
+                )
             return await go_on(function, inputs, *rest, **options)
 
         return checked
