@@ -176,6 +176,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def write(folder: Path) -> None:
     """Draw the page, and write it into a folder as PDF and as PNG."""
+    folder.mkdir(parents=True, exist_ok=True)
     page = draw(run(PANELS))
     page.savefig(folder / "cheat_sheet.pdf", metadata={"CreationDate": None})
     page.savefig(folder / "cheat_sheet.png", dpi=DPI)

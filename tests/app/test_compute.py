@@ -78,7 +78,7 @@ def test_the_code_makes_the_same(
     names: dict[str, effcam.Comparison] = {}
     exec(result.code, names)  # noqa: S102  # this code is what is tested
     again = names["comparison"]
-    assert again.columns == ("alexnet", "mine")
+    assert again.columns == ("demo_alexnet", "mine")
     # Batches of another size change the last digits of maps.
     pictures = [
         np.asarray(Image.open(path).convert("RGB"), int)
@@ -86,6 +86,13 @@ def test_the_code_makes_the_same(
     ]
     assert np.abs(pictures[0] - pictures[1]).max() <= 2
     assert Path("effcam.gif").is_file()
+
+
+def test_a_result_says_that_demo_models_know_no_photos(store: Store) -> None:
+    result = made(store, Asked(photos=(put(store, "cat.png"),), models=("demo_resnet",)))
+    assert [note[:16] for note in result.notes] == ["Demo models only"]
+    assert ">demo_resnet<" in result.report.read_text(encoding="utf-8")
+    assert "'demo_resnet'" in result.code
 
 
 def test_scenes_need_no_files(store: Store) -> None:

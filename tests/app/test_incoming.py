@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from effcam.app.choices import check_model, demo_names, method_choices, model_names
+from effcam.app.choices import check_model, demo_names, demo_note, method_choices, model_names
 from effcam.app.incoming import Asked, read
 from effcam.app.limits import PUBLIC, Limits
 from effcam.app.store import VARIABLE, Store
@@ -41,6 +41,28 @@ def put(store: Store, name: str, size: int = 10) -> dict[str, Any]:
     path.parent.mkdir()
     path.write_bytes(bytes(size))
     return {"path": str(path), "orig_name": name}
+
+
+def first_found(text: str, limits: Limits) -> str:
+    """What Enter takes in Gradio's field: the first name that contains what is typed."""
+    return next(name for name in model_names(limits) if text in name)
+
+
+@pytest.mark.parametrize("limits", [Limits(), PUBLIC], ids=["all", "public"])
+def test_a_name_in_full_is_found_first(limits: Limits) -> None:
+    names = model_names(limits)
+    assert [name for name in names if first_found(name, limits) != name] == []
+    assert {"demo_efficientnet_b0", "efficientnet_b0", "resnet50"} <= set(names)
+    assert first_found("resnet5", limits) == "resnet50"
+
+
+def test_demo_models_among_others_are_no_models_for_photos() -> None:
+    demos = ["demo_resnet", "demo_alexnet"]
+    assert demo_note(["resnet50"]) == ""
+    assert demo_note(demos).endswith("means nothing. Search for models such as resnet50.")
+    mixed = demo_note(["resnet50", *demos])
+    assert mixed.startswith("Demo models (demo_resnet, demo_alexnet) only know drawn objects")
+    assert mixed.endswith("means nothing.")
 
 
 def test_what_is_asked(store: Store) -> None:

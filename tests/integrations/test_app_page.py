@@ -230,7 +230,8 @@ def upload_weights(visit: Visit, path: Path | dict[str, Any], architecture: str)
     visit.page.locator("#eff-checkpoints input[type=file]").set_input_files([path])
     visit.page.locator("#eff-checkpoints .file-preview").wait_for()
     field = visit.page.locator("#eff-architecture input")
-    field.fill(architecture)
+    # Key by key, as a visitor does: Gradio shows all names to whoever enters the field at once.
+    field.press_sequentially(architecture, delay=20)
     visit.page.get_by_role("option", name=architecture, exact=True).click()
 
 
@@ -269,6 +270,32 @@ def test_published_weights_are_announced_and_their_error_is_shown(visit: Visit) 
     # The page still works.
     visit.choose("demo_resnet")
     assert "1 model" in visit.compare()
+
+
+def test_enter_takes_the_model_that_is_typed(visit: Visit) -> None:
+    visit.page.locator("#eff-models .remove-all").click()
+    field = visit.page.locator("#eff-models input")
+    for name in ("resnet50", "efficientnet_b0"):
+        field.fill(name)
+        visit.page.get_by_role("option", name=name, exact=True).wait_for()
+        field.press("Enter")
+    tokens = visit.page.locator("#eff-models .token")
+    tokens.nth(1).wait_for()
+    assert [text.strip() for text in tokens.all_inner_texts()] == ["resnet50", "efficientnet_b0"]
+
+
+@pytest.mark.parametrize(
+    "visit", [{"viewport": {"width": 390, "height": 640}}], indirect=True, ids=["phone"]
+)
+def test_nothing_is_drawn_over_the_button(visit: Visit) -> None:
+    """The button stays at the bottom of the window, and fields pass below it."""
+    layers = visit.page.evaluate(
+        """() => [...document.querySelectorAll(".eff-controls *")]
+          .filter(each => !each.closest(".eff-actions, .options"))
+          .map(each => +getComputedStyle(each).zIndex || 0)"""
+    )
+    own = "+getComputedStyle(document.querySelector('.eff-actions')).zIndex"
+    assert visit.page.evaluate(own) > max(layers) > 0
 
 
 def test_texts_stay_text(visit: Visit) -> None:

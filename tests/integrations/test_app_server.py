@@ -38,8 +38,13 @@ def config_of(port: int, process: subprocess.Popen[str]) -> dict[str, Any]:
     raise AssertionError("the page does not start")
 
 
-@pytest.mark.parametrize("kind", ["command", "space"])
-def test_a_page_starts_and_leaves_nothing(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "ended_by"),
+    [("command", signal.SIGTERM), ("space", signal.SIGINT), ("space", signal.SIGTERM)],
+)
+def test_a_page_starts_and_leaves_nothing(
+    kind: str, ended_by: signal.Signals, tmp_path: Path
+) -> None:
     pytest.importorskip("gradio", reason="gradio is not installed")
     port = free_port()
     options = ["-m", "effcam", "app", "--no-browser", "--port", str(port)]
@@ -61,12 +66,16 @@ def test_a_page_starts_and_leaves_nothing(kind: str, tmp_path: Path) -> None:
         )
         assert (len(models["choices"]) > 1000) is (kind == "command")
         assert len(list(tmp_path.glob("effcam-app-*"))) == 1
+        assert process.stdout is not None
+        # It is served a moment before its address is printed.
+        said = process.stdout.readline()
     finally:
-        process.send_signal(signal.SIGTERM if kind == "command" else signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        process.send_signal(ended_by)
+        _, err = process.communicate(timeout=60)
     assert not list(tmp_path.glob("effcam-app-*"))
+    address = f"http://127.0.0.1:{port}/"
+    assert said == address + ("  (Ctrl-C ends it)\n" if kind == "command" else "\n")
     if kind == "command":
-        assert out == f"http://127.0.0.1:{port}/  (Ctrl-C ends it)\n"
         assert "the page is closed" in err
         assert "Traceback" not in err
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from effcam.app.limits import Limits
 from effcam.cam.methods.listing import known_costs
 from effcam.cam.methods.table import methods
@@ -24,13 +26,15 @@ SLOW = 5.0
 
 
 def model_names(limits: Limits) -> list[str]:
-    """Return the names of the models that a visitor may choose."""
-    if limits.allowed is not None:
-        return list(limits.allowed)
-    registered = set(list_models(source="registered"))
-    demos = [name for name in DEMO_MODELS.values() if name in registered]
-    # The models that need no download come first.
-    return [*demos, *(name for name in list_models() if name not in demos)]
+    """Return the names of the models that a visitor may choose, the shortest first.
+
+    Gradio's field shows all names that contain what is typed, in the order in which they are given,
+    and Enter takes the first. A name that is typed in full is shorter than all others with it in
+    them, so that ``resnet50`` comes before ``cspresnet50``, and ``efficientnet_b0`` before
+    ``demo_efficientnet_b0``.
+    """
+    names = list_models() if limits.allowed is None else limits.allowed
+    return sorted(names, key=len)
 
 
 def demo_names(limits: Limits) -> list[str]:
@@ -86,6 +90,17 @@ def missing_weights(names: list[str]) -> dict[str, int | None]:
             parameters = describe(name).parameters
             found[name] = None if parameters is None else 4 * parameters
     return found
+
+
+def demo_note(names: Sequence[str]) -> str:
+    """Return what demo models among the models for photos are worth; empty without any."""
+    demos = [name for name in names if name in DEMO_MODELS.values()]
+    if not demos:
+        return ""
+    text = "only know drawn objects: what they find in photos means nothing."
+    if len(demos) == len(names):
+        return f"Demo models {text} Search for models such as resnet50."
+    return f"Demo models ({', '.join(demos)}) {text}"
 
 
 def import_libraries() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from effcam.api import compare
-from effcam.app.choices import is_slow
+from effcam.app.choices import demo_note, is_slow
 from effcam.app.incoming import Asked
 from effcam.app.limits import Limits
 from effcam.app.store import Store
@@ -86,20 +86,20 @@ def _make(asked: Asked, limits: Limits, store: Store, ticket: Ticket[Made], fold
             batch_size=1 if is_slow(asked.method) else BATCH,
         )
     seconds = time.monotonic() - began
-    ticket.set_description("drawing the report")
+    ticket.set_description("Drawing the report")
     snippet = _snippet(comparison, asked)
     material = gather(comparison, snippets=[snippet])
     report = write_report(material, folder / REPORT, Look())
-    ticket.set_description("drawing the picture")
+    ticket.set_description("Drawing the picture")
     picture = comparison.save(folder / PICTURE)
-    ticket.set_description("drawing the animation")
+    ticket.set_description("Drawing the animation")
     return Made(
         report=report,
         animation=comparison.save(folder / ANIMATION),
         picture=picture,
         code=snippet.code,
         title=_title(comparison, asked, seconds),
-        notes=_notes(caught, folder),
+        notes=_notes(asked, caught, folder),
     )
 
 
@@ -138,7 +138,9 @@ def _free_name(file: Path, taken: set[str]) -> str:
 
 def _models(asked: Asked, store: Store, folder: Path) -> dict[str, str | ModelSpec]:
     """Return the models by column label, the uploaded weights last."""
-    short = {name: label for label, name in DEMO_MODELS.items() if label not in asked.models}
+    # Beside photos a column must say that its model is a demo model: "demo_resnet", not "resnet".
+    demos = DEMO_MODELS.items() if asked.scenes else ()
+    short = {name: label for label, name in demos if label not in asked.models}
     found: dict[str, str | ModelSpec] = {short.get(name, name): name for name in asked.models}
     for number, file in enumerate(asked.checkpoints):
         linked = store.link(file, folder / "weights" / str(number))
@@ -156,7 +158,7 @@ def _snippet(comparison: Comparison, asked: Asked) -> Snippet:
         files = dict.fromkeys(_file_of(each).name for each in comparison.images)
         images = f"[{', '.join(map(repr, files))}]"
     (made,) = snippets_for(comparison, images=images)
-    return made._replace(code=f'{made.code}\ncomparison.save("{ANIMATION}")', note="")
+    return made._replace(code=f"{made.code}\ncomparison.save({ANIMATION!r})", note="")
 
 
 def _file_of(image: ImageRef) -> Path:
@@ -171,10 +173,14 @@ def _title(comparison: Comparison, asked: Asked, seconds: float) -> str:
     )
 
 
-def _notes(caught: Sequence[warnings.WarningMessage], folder: Path) -> tuple[str, ...]:
-    """Return what effcam warned of, each once."""
+def _notes(
+    asked: Asked, caught: Sequence[warnings.WarningMessage], folder: Path
+) -> tuple[str, ...]:
+    """Return what demo models beside photos are worth, and what effcam warned of, each once."""
+    demos = "" if asked.scenes else demo_note([*asked.models, *map(str, asked.checkpoints)])
     texts = (str(each.message) for each in caught if issubclass(each.category, UserWarning))
-    return tuple(dict.fromkeys(_without(folder, text) for text in texts))
+    found = (demos, *(_without(folder, text) for text in texts))
+    return tuple(dict.fromkeys(text for text in found if text))
 
 
 def _without(folder: Path, text: str) -> str:

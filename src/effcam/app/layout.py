@@ -108,6 +108,7 @@ class Parts:
             list(QUESTIONS),
             value=TOP,
             label="Heat for",
+            info="The class that the heat explains: by each model's own ranking, or one for all.",
             elem_id="eff-question",
         )
         self.class_name = gradio.Textbox(
@@ -118,7 +119,11 @@ class Parts:
             elem_id="eff-class",
         )
         self.method = gradio.Dropdown(
-            method_choices(self._limits), value="gradcam", label="Method", elem_id="eff-method"
+            method_choices(self._limits),
+            value="gradcam",
+            label="Method",
+            info="How the heat is computed. If in doubt, take gradcam.",
+            elem_id="eff-method",
         )
         with gradio.Row(elem_classes="eff-actions"):
             self.compare = gradio.Button("Compare", variant="primary", elem_id="eff-compare")

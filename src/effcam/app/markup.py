@@ -60,12 +60,13 @@ def empty() -> str:
 def progress(ticket: Ticket[Any], ahead: int) -> str:
     """Return how far a comparison is, or how many come before it."""
     if not ticket.started:
-        before = f"{count(ahead, 'comparison')} of other visitors" if ahead else "the last step"
-        return _box("eff-busy", "Waiting", f"Yours starts after {before}.", "<progress></progress>")
+        start = f"after {count(ahead, 'comparison')} of other visitors" if ahead else "in a moment"
+        return _box("eff-busy", "Waiting", f"Yours starts {start}.", _bar(0, 0))
     if not ticket.total:
         return _box("eff-busy", "Preparing", "Reading images and finding models.", _bar(0, 0))
     done = min(ticket.done, ticket.total)
-    stage = ticket.stage[:1].upper() + ticket.stage[1:]
+    # A stage may be the name of a column, which stays as it is.
+    stage = ticket.stage.replace("loading ", "Loading ", 1)
     return _box("eff-busy", stage, f"{done} of {ticket.total} maps done", _bar(done, ticket.total))
 
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import gradio
 
 from effcam.app import markup
-from effcam.app.choices import NAMED, check_model, missing_weights
+from effcam.app.choices import NAMED, check_model, demo_note, missing_weights
 from effcam.app.compute import Made, make
 from effcam.app.incoming import OWN, read, read_checkpoints, read_photos
 from effcam.app.layout import Parts
@@ -61,7 +61,9 @@ class Page:
 
         async def checked(function: object, inputs: object, *rest: Any, **options: Any) -> Any:
             if not self._store.holds_all_paths(inputs):
-                raise gradio.Error("only files that were uploaded are accepted")
+                raise gradio.Error(
+                    "only files that were uploaded are accepted", print_exception=False
+                )
             return await go_on(function, inputs, *rest, **options)
 
         return checked
@@ -86,11 +88,15 @@ class Page:
             "show_progress": "hidden",
             "queue": False,
         }
+        # The fields change at once: the note may have to wait for the libraries of models.
         parts.images.change(
             self._choose_images,
-            [parts.images, parts.models],
-            [parts.scenes, parts.photos, parts.photo_note, parts.model_note],
+            parts.images,
+            [parts.scenes, parts.photos, parts.photo_note],
             **quick,
+        )
+        parts.images.change(
+            self._note_models, [parts.models, parts.images], parts.model_note, **quick
         )
         parts.photos.change(self._note_photos, parts.photos, parts.photo_note, **quick)
         parts.models.change(
@@ -130,14 +136,9 @@ class Page:
 
     # What the components call. Gradio gives a `Request` by the annotation of its parameter.
 
-    def _choose_images(self, images: object, models: object) -> tuple[Any, ...]:
+    def _choose_images(self, images: object) -> tuple[Any, ...]:
         own = images == OWN
-        return (
-            gradio.update(visible=not own),
-            gradio.update(visible=own),
-            "",
-            self._note_models(models, images),
-        )
+        return gradio.update(visible=not own), gradio.update(visible=own), ""
 
     def _note_photos(self, photos: object, request: gradio.Request) -> str:
         return self._noted(
@@ -163,12 +164,7 @@ class Page:
             text = markup.download_note(missing_weights(names))
         except EffcamError as error:
             return markup.note(str(error), bad=True)
-        if images == OWN and names and all(name.startswith("demo_") for name in names):
-            text += markup.note(
-                "Demo models only know drawn objects: what they find in photos means nothing. "
-                "Search for models such as resnet50."
-            )
-        return text
+        return text + (markup.note(demo_note(names)) if images == OWN else "")
 
     async def _run(
         self, request: gradio.Request, *values: object
