@@ -45,7 +45,6 @@ from effcam.models.torchvision_architecture import TorchvisionArchitecture
 from effcam.models.tracing.isolation import exclusive
 from effcam.models.tracing.logits import Outputs
 from effcam.models.tracing.rng import IsolatedRandomness
-from effcam.models.transformers_names import rename_saved
 from effcam.models.wrappers import own_labels
 
 OTHER_CLASSES = 1009
@@ -198,6 +197,8 @@ class SpecSource:
 
     def _load(self, checkpoint: Checkpoint, file: Path, module: nn.Module) -> nn.Module:
         """Return the module with a checkpoint's weights, rebuilt if it has other classes."""
+        from effcam.models.transformers_names import rename_saved  # few files need it
+
         state = rename_saved(rename_old(select(checkpoint.state, module), module), module)
         options = self.spec.options
         if self.origin.has_num_classes and "num_classes" not in options:
