@@ -23,12 +23,15 @@ import numpy as np
 import pytest
 
 SOURCES = Path(__file__).parent / "src"
-# Modules that extend classes of packages which need not be installed: no doctest is looked for.
-collect_ignore = [
-    f"src/effcam/integrations/{package}.py"
-    for package in ("lightning", "pytorch_lightning", "transformers")
-    if find_spec(package) is None
-]
+# Modules that import packages which need not be installed: no doctest is looked for.
+_NEEDING = {
+    "src/effcam/app/layout.py": "gradio",
+    "src/effcam/app/page.py": "gradio",
+    "src/effcam/integrations/lightning.py": "lightning",
+    "src/effcam/integrations/pytorch_lightning.py": "pytorch_lightning",
+    "src/effcam/integrations/transformers.py": "transformers",
+}
+collect_ignore = [path for path, package in _NEEDING.items() if find_spec(package) is None]
 
 # huggingface_hub and torch.hub read where their caches are when they are imported, so these are
 # set before any test module is: a test must not pass thanks to weights that lie on one machine.
