@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -13,6 +12,7 @@ from typing import Any
 from effcam.app.limits import MEGABYTE, Limits
 from effcam.app.worker import Ticket
 from effcam.demo import scenes
+from effcam.drawing.html_image import data_address
 from effcam.text import count
 
 THUMBNAIL = 112
@@ -152,4 +152,4 @@ def _thumbnail(image: Any) -> str:
     small = image.resize((2 * THUMBNAIL, 2 * THUMBNAIL))
     stream = io.BytesIO()
     small.save(stream, "PNG")
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    return data_address(stream.getvalue(), "png")

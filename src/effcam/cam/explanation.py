@@ -186,7 +186,8 @@ class Explanation:
         Raises:
             ArgumentError: If the threshold is impossible.
         """
-        _check_threshold(threshold)
+        if not 0 < threshold < 1:
+            raise ArgumentError(f"threshold must lie between 0 and 1, not {threshold!r}")
         if self.state != "ok":
             return None
         return hottest_part(scale(self.heatmap), threshold, self.canvas).intersect(self.region)
@@ -371,11 +372,6 @@ class Explanation:
         across, down = width / self.size[0], height / self.size[1]
         region = self.region.scale(across, down)
         return self.canvas.scale(across, down).spread(self.heatmap, width, height, region)
-
-
-def _check_threshold(threshold: float) -> None:
-    if not 0 < threshold < 1:
-        raise ArgumentError(f"threshold must lie between 0 and 1, not {threshold!r}")
 
 
 def percent(probability: float) -> str:

@@ -23,8 +23,17 @@ def embedded(picture: Image.Image, alt: str) -> str:
     stream = io.BytesIO()
     # Chroma is not subsampled: small coloured text would blur.
     picture.save(stream, format="JPEG", quality=QUALITY, subsampling=0)
-    data = base64.b64encode(stream.getvalue()).decode("ascii")
     return (
         f'<img alt="{html.escape(alt)}" style="max-width: 100%" '
-        f'src="data:image/jpeg;base64,{data}">'
+        f'src="{data_address(stream.getvalue(), "jpeg")}">'
     )
+
+
+def data_address(content: bytes, kind: str) -> str:
+    """Return the ``data:`` address that holds a picture's file itself.
+
+    Args:
+        content: The file.
+        kind: Its kind: ``"jpeg"``, ``"png"``.
+    """
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -18,6 +18,8 @@ from matplotlib.backends.backend_pdf import Name, PdfFile, RendererPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from PIL import Image
 
+from effcam.drawing.html_image import data_address
+
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
@@ -146,4 +148,4 @@ def _with_jpeg(found: re.Match[str], options: Any) -> str:
         jpeg = to_jpeg(picture.convert("RGB"), options)
     if jpeg is None:
         return found[0]
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+    return data_address(jpeg, "jpeg")
